@@ -1,0 +1,2 @@
+//! The program `open-channel`.
+fn main() {}
