@@ -229,7 +229,6 @@ impl Inbox {
     }
 
     /// The window invariant, seen from the receiver.
-    #[cfg(debug_assertions)]
     pub(crate) fn assert_credit_is_conserved(&self) {
         assert_eq!(self.unhandled_cost, self.slots.iter().map(|slot| slot.cost).sum::<usize>());
         assert_eq!(self.next, self.handled_through + 1 + self.slots.len() as u64);

@@ -220,7 +220,6 @@ impl Outbox {
     }
 
     /// The window invariant: `in_flight` is what is transmitted and unacknowledged, no more and no less.
-    #[cfg(debug_assertions)]
     pub(crate) fn assert_credit_is_conserved(&self) {
         let transmitted: usize = self.entries.range(..self.cursor).map(Entry::cost).sum();
         let carried = self.carried.map_or(0, |carried| carried.cost);
