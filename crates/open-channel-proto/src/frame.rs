@@ -1,6 +1,6 @@
 //! Frames: what travels over a link. `docs/PROTOCOL.md` has the same in tables.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::handshake::{Hello, Reject, Welcome};
 use crate::transmit::TransmitBuffer;
@@ -98,9 +98,9 @@ impl ResetCode {
     }
 }
 
-/// One unit on a link.
+/// One unit on a link. What is sent owns its payload, what is received borrows it from the read buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame {
+pub enum Frame<P = Bytes> {
     /// Peer to host, first frame of a link.
     Hello(Hello),
     /// Host to peer, the answer that attaches the link.
@@ -116,7 +116,7 @@ pub enum Frame {
         /// Length of the whole message; on the wire only when the message has several parts.
         total: u64,
         /// The bytes of this part.
-        payload: Bytes,
+        payload: P,
     },
     /// The sender's direction ends; takes a sequence number like a message.
     Fin {
@@ -183,12 +183,15 @@ impl std::fmt::Display for FrameError {
 
 impl std::error::Error for FrameError {}
 
-/// Takes the next whole frame out of `buf`; `None` when more bytes are needed.
+/// A frame and the number of bytes it took.
+pub type Decoded<'a> = (Frame<&'a [u8]>, usize);
+
+/// Reads the frame at the start of `bytes`, with the number of bytes it takes; `None` when more are needed.
 ///
 /// # Errors
 /// [`FrameError`] when the bytes cannot be a frame; the link is of no further use then.
-pub fn decode(buf: &mut BytesMut, max_body: usize) -> Result<Option<Frame>, FrameError> {
-    let Some((header, _)) = buf.split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
+pub fn decode(bytes: &[u8], max_body: usize) -> Result<Option<Decoded<'_>>, FrameError> {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
     let [l0, l1, l2, l3, kind, flags, r0, r1] = *header;
     let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     if len > max_body {
@@ -197,30 +200,26 @@ pub fn decode(buf: &mut BytesMut, max_body: usize) -> Result<Option<Frame>, Fram
     if (r0, r1) != (0, 0) {
         return Err(FrameError::Malformed("header: the reserved bytes are not zero"));
     }
-    if buf.len() < HEADER_LEN + len {
-        return Ok(None);
-    }
-    buf.advance(HEADER_LEN);
-    let body = buf.split_to(len).freeze();
-    if kind == kind::DATA {
-        return decode_data(flags, body).map(Some);
-    }
-    if flags != 0 {
+    let Some(body) = rest.get(..len) else { return Ok(None) };
+    let frame = if kind == kind::DATA {
+        decode_data(flags, Body(body))?
+    } else if flags == 0 {
+        decode_control(kind, Body(body))?
+    } else {
         return Err(FrameError::UnknownFlags(flags));
-    }
-    decode_body(kind, Body(body)).map(Some)
+    };
+    Ok(Some((frame, HEADER_LEN + len)))
 }
 
-fn decode_data(flags: u8, body: Bytes) -> Result<Frame, FrameError> {
+fn decode_data(flags: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameError> {
     let flags = DataFlags::from_bits(flags)?;
-    let mut body = Body(body);
     let seq = body.u64("data")?;
     let many = flags.first && !flags.last;
     let total = if many { body.u64("data")? } else { body.0.len() as u64 };
     Ok(Frame::Data { seq, flags, total, payload: body.0 })
 }
 
-fn decode_body(kind: u8, mut body: Body) -> Result<Frame, FrameError> {
+fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameError> {
     let frame = match kind {
         kind::HELLO => Frame::Hello(Hello::decode(&mut body)?),
         kind::WELCOME => Frame::Welcome(Welcome::decode(&mut body)?),
@@ -291,6 +290,27 @@ pub(crate) fn encode_data(out: &mut TransmitBuffer, seq: u64, flags: DataFlags, 
     out.put_payload(payload);
 }
 
+impl Frame<&[u8]> {
+    /// The same frame with a payload of its own.
+    pub fn into_owned(self) -> Frame {
+        match self {
+            Self::Data { seq, flags, total, payload } => {
+                Frame::Data { seq, flags, total, payload: Bytes::copy_from_slice(payload) }
+            }
+            Self::Hello(hello) => Frame::Hello(hello),
+            Self::Welcome(welcome) => Frame::Welcome(welcome),
+            Self::Reject(reject) => Frame::Reject(reject),
+            Self::Fin { seq } => Frame::Fin { seq },
+            Self::Ack { through } => Frame::Ack { through },
+            Self::AckRequest => Frame::AckRequest,
+            Self::Reset { code, reason } => Frame::Reset { code, reason },
+            Self::GoAway => Frame::GoAway,
+            Self::Ping { nonce } => Frame::Ping { nonce },
+            Self::Pong { nonce } => Frame::Pong { nonce },
+        }
+    }
+}
+
 fn encode_number(out: &mut TransmitBuffer, kind: u8, number: u64) {
     let mut frame = [0; HEADER_LEN + 8];
     frame[..HEADER_LEN].copy_from_slice(&header(8, kind, 0));
@@ -306,17 +326,21 @@ fn header(body: usize, kind: u8, flags: u8) -> [u8; HEADER_LEN] {
 
 /// The longest prefix of `reason` that fits a frame.
 pub(crate) fn clip(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(MAX_REASON)]
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
 }
 
 /// A frame's body while it is read.
-pub(crate) struct Body(Bytes);
+pub(crate) struct Body<'a>(&'a [u8]);
 
-impl Body {
+impl Body<'_> {
     pub(crate) fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
-        let bytes = *self.0.first_chunk::<N>().ok_or(FrameError::Malformed(what))?;
-        self.0.advance(N);
-        Ok(bytes)
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(FrameError::Malformed(what))?;
+        self.0 = rest;
+        Ok(*taken)
     }
 
     pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8, FrameError> {
@@ -340,7 +364,7 @@ impl Body {
         if bytes.len() > MAX_REASON {
             return Err(FrameError::Malformed(what));
         }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
@@ -348,7 +372,7 @@ impl Body {
 mod tests {
     use super::*;
 
-    fn bytes_of(frame: &Frame) -> BytesMut {
+    fn bytes_of(frame: &Frame) -> Vec<u8> {
         let mut out = TransmitBuffer::default();
         frame.encode(&mut out);
         let mut slices = [std::io::IoSlice::new(&[]); 8];
@@ -376,21 +400,20 @@ mod tests {
     #[test]
     fn every_frame_survives_the_wire() {
         for frame in samples() {
-            let mut bytes = bytes_of(&frame);
-            assert_eq!(decode(&mut bytes, MAX_BODY), Ok(Some(frame)));
-            assert!(bytes.is_empty());
+            let bytes = bytes_of(&frame);
+            let (read, len) = decode(&bytes, MAX_BODY).expect("decodes").expect("is whole");
+            assert_eq!(len, bytes.len());
+            assert_eq!(bytes_of(&read.into_owned()), bytes);
         }
     }
 
     #[test]
-    fn half_a_frame_asks_for_more_and_takes_nothing() {
+    fn half_a_frame_asks_for_more() {
         for frame in samples() {
             let bytes = bytes_of(&frame);
             for cut in [0, 1, HEADER_LEN - 1, HEADER_LEN, bytes.len() - 1] {
                 if cut < bytes.len() {
-                    let mut half = BytesMut::from(&bytes[..cut]);
-                    assert_eq!(decode(&mut half, MAX_BODY), Ok(None));
-                    assert_eq!(half.len(), cut);
+                    assert_eq!(decode(&bytes[..cut], MAX_BODY), Ok(None));
                 }
             }
         }
@@ -398,9 +421,9 @@ mod tests {
 
     #[test]
     fn a_four_gigabyte_length_is_refused_from_the_header_alone() {
-        let mut bytes = BytesMut::from(&[0xff, 0xff, 0xff, 0xff, kind::DATA, 0, 0, 0][..]);
+        let bytes = [0xff, 0xff, 0xff, 0xff, kind::DATA, 0, 0, 0];
         assert_eq!(
-            decode(&mut bytes, MAX_BODY),
+            decode(&bytes, MAX_BODY),
             Err(FrameError::TooLong { len: u32::MAX as usize, max: MAX_BODY })
         );
     }
@@ -408,8 +431,8 @@ mod tests {
     #[test]
     fn a_reason_is_clipped_at_a_character() {
         let reason = "é".repeat(MAX_REASON);
-        let mut bytes = bytes_of(&Frame::Reset { code: ResetCode::Closed, reason });
-        let Ok(Some(Frame::Reset { reason, .. })) = decode(&mut bytes, MAX_BODY) else { panic!("no reset") };
+        let bytes = bytes_of(&Frame::Reset { code: ResetCode::Closed, reason });
+        let Ok(Some((Frame::Reset { reason, .. }, _))) = decode(&bytes, MAX_BODY) else { panic!("no reset") };
         assert_eq!(reason, "é".repeat(MAX_REASON / 2));
     }
 }

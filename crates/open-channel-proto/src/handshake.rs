@@ -161,7 +161,7 @@ impl Reject {
         out.put_slice(clip(&self.reason).as_bytes());
     }
 
-    pub(crate) fn decode(body: &mut Body) -> Result<Self, FrameError> {
+    pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
         magic(body, "reject")?;
         Ok(Self {
             version_min: body.u16("reject")?,
@@ -253,7 +253,7 @@ impl Hello {
         }
     }
 
-    pub(crate) fn decode(body: &mut Body) -> Result<Self, FrameError> {
+    pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
         const WHAT: &str = "hello";
         magic(body, WHAT)?;
         let (version_min, version_max) = (body.u16(WHAT)?, body.u16(WHAT)?);
@@ -318,7 +318,7 @@ impl Welcome {
         }
     }
 
-    pub(crate) fn decode(body: &mut Body) -> Result<Self, FrameError> {
+    pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
         const WHAT: &str = "welcome";
         magic(body, WHAT)?;
         Ok(Self {
@@ -335,7 +335,7 @@ impl Welcome {
     }
 }
 
-fn magic(body: &mut Body, what: &'static str) -> Result<(), FrameError> {
+fn magic(body: &mut Body<'_>, what: &'static str) -> Result<(), FrameError> {
     if body.take(what)? != MAGIC {
         return Err(FrameError::Malformed("handshake: this is not open-channel"));
     }
@@ -353,8 +353,8 @@ mod tests {
         frame.encode(&mut out);
         let mut slices = [std::io::IoSlice::new(&[]); 4];
         let used = out.slices(&mut slices);
-        let mut bytes: BytesMut = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
-        decode(&mut bytes, HANDSHAKE_MAX_BODY).expect("decodes").expect("is whole")
+        let bytes: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
+        decode(&bytes, HANDSHAKE_MAX_BODY).expect("decodes").expect("is whole").0.into_owned()
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Inbox {
         seq: u64,
         flags: DataFlags,
         total: u64,
-        payload: Bytes,
+        payload: &[u8],
     ) -> Result<(), ProtocolError> {
         if seq < self.next {
             return Ok(());
@@ -123,7 +123,7 @@ impl Inbox {
             }
             let total = self.check_size(total)?;
             if flags.last {
-                return self.complete(payload, flags.redelivered);
+                return self.complete(Bytes::copy_from_slice(payload), flags.redelivered);
             }
             self.partial = Some(Partial { bytes: BytesMut::with_capacity(total.min(MAX_RESERVE)), total });
         }
@@ -133,7 +133,7 @@ impl Inbox {
         if payload.is_empty() || partial.bytes.len() + payload.len() > partial.total {
             return Err(ProtocolError::Unexpected("parts that do not add up to their message"));
         }
-        partial.bytes.extend_from_slice(&payload);
+        partial.bytes.extend_from_slice(payload);
         if !flags.last {
             return Ok(());
         }
@@ -212,7 +212,8 @@ impl Inbox {
         let Some(index) = seq.checked_sub(self.handled_through + 1) else { return };
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         slot.handled = true;
-        while let Some(front) = self.slots.pop_front_if(|slot| slot.handled) {
+        while self.slots.front().is_some_and(|slot| slot.handled) {
+            let Some(front) = self.slots.pop_front() else { break };
             self.handled_through += 1;
             self.unhandled_cost -= front.cost;
             self.unacked_cost += front.cost;

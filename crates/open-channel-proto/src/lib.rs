@@ -29,7 +29,8 @@ mod session;
 mod transmit;
 
 pub use frame::{
-    DataFlags, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode, decode,
+    DataFlags, Decoded, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode,
+    decode,
 };
 pub use handshake::{
     ChannelKey, Features, Hello, MAGIC, Purpose, Reject, RejectCode, VERSION_MAX, VERSION_MIN, Welcome,

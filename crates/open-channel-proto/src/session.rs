@@ -417,12 +417,14 @@ impl Session {
     ///
     /// # Errors
     /// When the other side broke the protocol; [`reset`](Self::reset) and drop the link.
-    pub fn handle(&mut self, frame: Frame) -> Result<(), ProtocolError> {
+    pub fn handle<P: AsRef<[u8]>>(&mut self, frame: Frame<P>) -> Result<(), ProtocolError> {
         if self.closed.is_some() {
             return Ok(());
         }
         match frame {
-            Frame::Data { seq, flags, total, payload } => self.inbox.data(seq, flags, total, payload)?,
+            Frame::Data { seq, flags, total, payload } => {
+                self.inbox.data(seq, flags, total, payload.as_ref())?
+            }
             Frame::Fin { seq } => self.inbox.fin(seq)?,
             Frame::Ack { through } => {
                 self.outbox.acknowledge(through)?;
