@@ -1,7 +1,7 @@
 //! Two sides of one session and a link between them: the cases that need no luck to happen, one by one.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use open_channel_proto::{
     Attachment, ChannelKey, Closed, DataFlags, Features, Frame, Hello, Incoming, Limits, MAX_BODY, MAX_CHUNK,
     ProtocolError, Refused, ResetCode, Session, SocketId, TransmitBuffer, decode,
@@ -41,12 +41,14 @@ fn frames(from: &mut Session) -> Vec<Frame> {
         from.transmit_ack(&mut out);
         let mut slices = [std::io::IoSlice::new(&[]); 8];
         let used = out.slices(&mut slices);
-        let mut bytes: BytesMut = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
+        let bytes: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
         if bytes.is_empty() {
             return frames;
         }
-        while let Some(frame) = decode(&mut bytes, MAX_BODY).unwrap() {
-            frames.push(frame);
+        let mut rest = &bytes[..];
+        while let Some((frame, len)) = decode(rest, MAX_BODY).unwrap() {
+            frames.push(frame.into_owned());
+            rest = &rest[len..];
         }
     }
 }
@@ -270,7 +272,10 @@ fn an_acknowledgement_of_what_was_never_sent_is_refused() {
     let mut peer = peer();
     let _host = meet(&mut peer, 1);
     peer.send(Bytes::from_static(b"queued")).unwrap();
-    assert_eq!(peer.handle(Frame::Ack { through: 1 }), Err(ProtocolError::AckBeyondSent { through: 1 }));
+    assert_eq!(
+        peer.handle(Frame::<Bytes>::Ack { through: 1 }),
+        Err(ProtocolError::AckBeyondSent { through: 1 })
+    );
     let mut welcome = Session::accept(&hello(&peer), 1, 1, LIMITS).unwrap().1;
     (welcome.resumed, welcome.recv_next, welcome.handled) = (true, 2, 1);
     assert!(matches!(peer.attach(&welcome), Err(ProtocolError::Handshake(_))));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use open_channel_proto::{
     Attachment, Closed, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits, MAX_BODY,
     MAX_CHUNK, Refused, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
@@ -255,15 +255,13 @@ impl World {
             let Some(at_host) = self.current.and_then(|host| self.hosts[host].sockets.get(&number)) else {
                 continue;
             };
-            match at_host.session.closed() {
-                // The peer had finished, with an earlier host or before this one heard of it.
-                Some(Closed::Remotely { code: ResetCode::Closed, .. } | Closed::Locally) => {
-                    self.tally.finished_before += 1;
-                    continue;
-                }
-                _ => {}
+            // The peer had finished, with an earlier host or before this one heard of it.
+            let closed = at_host.session.closed();
+            if let Some(Closed::Remotely { code: ResetCode::Closed, .. } | Closed::Locally) = closed {
+                self.tally.finished_before += 1;
+                continue;
             }
-            assert_eq!(at_host.session.closed(), Some(&Closed::Finished), "socket {number} at its host");
+            assert_eq!(closed, Some(&Closed::Finished), "socket {number} at its host");
             let lost = at_host.sent.entries.iter().position(|entry| !entry.handled);
             assert_eq!(lost, None, "socket {number}: a message of the host was never handled");
         }
@@ -594,6 +592,8 @@ impl World {
             let link = *link;
             buf.extend_from_slice(&self.links[link].up.read(self.now, most));
             let frame = decode(buf, HANDSHAKE_MAX_BODY).expect("a whole handshake");
+            let (frame, len) = frame.map(|(frame, len)| (frame.into_owned(), len)).unzip();
+            buf.advance(len.unwrap_or(0));
             match frame {
                 Some(Frame::Hello(hello)) => {
                     let (_, rest) = self.hosts[host].greeting.swap_remove(index);
@@ -796,10 +796,12 @@ impl World {
                 return;
             }
             let most = if end.session.is_attached() { MAX_BODY } else { HANDSHAKE_MAX_BODY };
-            match decode(&mut end.buf, most).expect("whole frames from an honest side") {
-                Some(frame) => self.take(side, link, frame),
-                None => break,
-            }
+            let Some((frame, len)) = decode(&end.buf, most).expect("frames from an honest side") else {
+                break;
+            };
+            let frame = frame.into_owned();
+            end.buf.advance(len);
+            self.take(side, link, frame);
         }
         assert!(self.end(side).buf.len() < MAX_BODY + HEADER_LEN, "half a frame is longer than a frame");
         if at_end {
@@ -967,7 +969,8 @@ impl World {
         let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
         slot.handled = true;
         let (from, is_message) = (slot.from, slot.content != Content::End);
-        while end.slots.pop_front_if(|slot| slot.handled).is_some() {
+        while end.slots.front().is_some_and(|slot| slot.handled) {
+            end.slots.pop_front();
             end.handled_through += 1;
         }
         let replies = end.habits.replies;
