@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, Bytes, BytesMut};
 use open_channel_proto::{
-    Attachment, Closed, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits, MAX_BODY,
-    MAX_CHUNK, Refused, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
+    Attachment, Closed, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
+    MAX_BODY, MAX_CHUNK, Refused, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome,
+    decode,
 };
 
 use crate::endpoint::{CHANNEL, Content, Endpoint, Habits, Slot};
@@ -22,6 +23,7 @@ pub struct Tally {
     pub redelivered: u64,
     pub in_parts: u64,
     pub refused: u64,
+    pub repeated: u64,
     pub broken_links: u64,
     pub crashes: u64,
     pub handovers: u64,
@@ -39,12 +41,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn counters(&mut self) -> [(&'static str, &mut u64); 18] {
+    fn counters(&mut self) -> [(&'static str, &mut u64); 19] {
         [
             ("delivered", &mut self.delivered),
             ("redelivered", &mut self.redelivered),
             ("in_parts", &mut self.in_parts),
             ("refused", &mut self.refused),
+            ("repeated", &mut self.repeated),
             ("broken_links", &mut self.broken_links),
             ("crashes", &mut self.crashes),
             ("handovers", &mut self.handovers),
@@ -277,6 +280,12 @@ impl World {
             17..25 => {
                 let socket = self.random.below(self.sockets.len());
                 self.connect(socket);
+                if self.random.chance(15) && self.sockets[socket].end.session.generation() < self.newest() {
+                    // It thinks better of it and tries again: two hellos are under way.
+                    self.write(Side::Peer(socket), usize::MAX);
+                    self.lose(Side::Peer(socket));
+                    self.connect(socket);
+                }
             }
             25..62 => {
                 let socket = self.random.below(self.sockets.len());
@@ -415,6 +424,7 @@ impl World {
                     self.read(side, most);
                 }
                 15 => self.acknowledge(side),
+                16 if self.random.chance(30) => self.repeat(side),
                 16 => self.end(side).session.request_ack(),
                 17 => self.mood(side),
                 18 if self.random.chance(40) => self.stall_or_leave(side),
@@ -571,6 +581,10 @@ impl World {
         socket.latest = Some(link);
         socket.end.link = Some(link);
         Frame::Hello(socket.end.session.hello(CHANNEL, Features::default())).encode(&mut socket.end.out);
+    }
+
+    fn newest(&self) -> u64 {
+        self.hosts.len() as u64
     }
 
     fn greet_some(&mut self) {
@@ -771,6 +785,27 @@ impl World {
                 return;
             }
         }
+    }
+
+    /// Says once more what was said on this link, as a sender may: it is to be ignored.
+    fn repeat(&mut self, side: Side) {
+        let random = &mut self.random;
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let said = end.session.messages_in_flight();
+        if !end.session.is_attached() || end.is_closed() || said == 0 || end.out.len() > 1000 {
+            return;
+        }
+        let seq = end.session.first_unacknowledged() + random.below(said) as u64;
+        let whole = DataFlags { first: true, last: true, redelivered: random.chance(50) };
+        let frame = match end.sent.entry(seq).map(|entry| entry.content.clone()) {
+            Some(Content::Message(payload)) if payload.len() <= MAX_CHUNK => {
+                Frame::Data { seq, flags: whole, total: payload.len() as u64, payload }
+            }
+            Some(Content::End) => Frame::Fin { seq },
+            _ => return,
+        };
+        frame.encode(&mut end.out);
+        self.tally.repeated += 1;
     }
 
     fn acknowledge(&mut self, side: Side) {
