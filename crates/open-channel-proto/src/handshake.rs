@@ -44,7 +44,8 @@ pub struct Hello {
     pub socket: SocketId,
     /// Generation of the host that the session was attached to last; 0 if never.
     pub generation: u64,
-    /// Lowest sequence number in the peer's outbox, or the next it will give.
+    /// Lowest sequence number in the peer's outbox, or the next it will give; the number of its end, if even that
+    /// is acknowledged.
     pub first: u64,
     /// Next sequence number that the peer expects from the host.
     pub recv_next: u64,
@@ -58,6 +59,8 @@ pub struct Hello {
     pub outbox: u64,
     /// Longest message the peer takes.
     pub max_message: u64,
+    /// Whether the host's direction has ended, as far as the peer has received: a new host cannot reopen it.
+    pub ended: bool,
     /// What the peer can do beyond the version.
     pub features: Features,
 }
@@ -186,6 +189,7 @@ impl Hello {
             window: 0,
             outbox: 0,
             max_message: 0,
+            ended: false,
             features: Features::default(),
         }
     }
@@ -231,6 +235,7 @@ impl Hello {
             Purpose::Session => 0,
             Purpose::Lifeline => 1,
         });
+        out.put_u8(u8::from(self.ended));
         out.put_slice(&self.channel);
         out.put_u128_le(self.socket.0);
         for number in [
@@ -264,6 +269,7 @@ impl Hello {
                 1 => Purpose::Lifeline,
                 _ => return Err(FrameError::Malformed("hello: unknown purpose")),
             },
+            ended: body.u8(WHAT)? != 0,
             channel: body.take(WHAT)?,
             socket: SocketId(body.u128(WHAT)?),
             generation: body.u64(WHAT)?,

@@ -58,7 +58,9 @@ impl Heartbeat {
 
     /// An interval has passed; `now` is any monotonic time.
     pub fn tick(&mut self, now: Duration) -> Beat {
-        let slept = self.last_tick.is_some_and(|last| now.saturating_sub(last) > self.interval * OWN_SLEEP);
+        let since = self.last_tick.map(|last| now.saturating_sub(last));
+        let slept = since.is_some_and(|since| since > self.interval * OWN_SLEEP);
+        let hurried = since.is_some_and(|since| since < self.interval / 2);
         self.last_tick = Some(now);
         if slept {
             self.unanswered = 0;
@@ -66,7 +68,8 @@ impl Heartbeat {
         if self.unanswered >= self.patience {
             return Beat::Stuck;
         }
-        self.unanswered += 1;
+        // A timer that makes up for missed ticks must not make up silence.
+        self.unanswered += u32::from(!hurried);
         self.nonce += 1;
         Beat::Ping { nonce: self.nonce }
     }
@@ -98,6 +101,15 @@ mod tests {
             let from = heartbeat.interval() * Heartbeat::PINGS_PER_TIMEOUT * round;
             assert!(!ticks(&mut heartbeat, from, Heartbeat::PINGS_PER_TIMEOUT).contains(&Beat::Stuck));
             heartbeat.heard();
+        }
+    }
+
+    #[test]
+    fn a_burst_of_late_ticks_is_no_silence() {
+        let mut heartbeat = Heartbeat::new(TIMEOUT);
+        heartbeat.tick(Duration::ZERO);
+        for _ in 0..100 {
+            assert!(matches!(heartbeat.tick(Duration::from_secs(3600)), Beat::Ping { .. }));
         }
     }
 

@@ -17,6 +17,9 @@ use crate::session::{Incoming, Limits, ProtocolError, message_cost};
 /// The part of the window after which an acknowledgement no longer waits for company.
 const ACK_EVERY: usize = 4;
 
+/// Memory set aside for a message on the word of its sender alone; beyond it, memory grows with what arrives.
+const MAX_RESERVE: usize = 1 << 20;
+
 #[derive(Debug)]
 struct Slot {
     cost: usize,
@@ -31,6 +34,7 @@ struct Partial {
 
 #[derive(Debug)]
 pub(crate) struct Inbox {
+    first: u64,
     next: u64,
     partial: Option<Partial>,
     ready: VecDeque<Incoming>,
@@ -50,6 +54,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     pub(crate) fn new(first: u64, limits: Limits) -> Self {
         Self {
+            first,
             next: first,
             partial: None,
             ready: VecDeque::new(),
@@ -77,18 +82,28 @@ impl Inbox {
         self.unhandled_cost
     }
 
+    /// Whether nothing has ever been received.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.next == self.first && self.partial.is_none()
+    }
+
     /// Whether the sender has ended its direction.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// A new link: parts of a message start over, the state of acknowledgement was in the handshake.
+    /// A new link: parts of a message start over. What was acknowledged stays as it is: the application may have
+    /// handled more since the handshake began, and nobody has told the sender.
     pub(crate) fn attach(&mut self, sender_outbox: u64) {
         self.partial = None;
-        self.acked = self.handled_through;
-        self.unacked_cost = 0;
         self.ack_requested_through = 0;
         self.sender_limit = self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX));
+    }
+
+    /// The welcome that goes out now tells the sender everything.
+    pub(crate) fn acknowledged_by_handshake(&mut self) {
+        self.acked = self.handled_through;
+        self.unacked_cost = 0;
     }
 
     pub(crate) fn data(
@@ -110,7 +125,7 @@ impl Inbox {
             if flags.last {
                 return self.complete(Bytes::copy_from_slice(payload), flags.redelivered);
             }
-            self.partial = Some(Partial { bytes: BytesMut::with_capacity(total), total });
+            self.partial = Some(Partial { bytes: BytesMut::with_capacity(total.min(MAX_RESERVE)), total });
         }
         let Some(partial) = &mut self.partial else {
             return Err(ProtocolError::Unexpected("a part of a message that never began"));
@@ -162,7 +177,8 @@ impl Inbox {
         if total > max {
             return Err(ProtocolError::MessageTooLarge { len: total, max });
         }
-        if self.unhandled_cost > 0 && self.unhandled_cost + message_cost(total) > self.limits.window {
+        let held = self.unhandled_cost;
+        if held > 0 && held.saturating_add(message_cost(total)) > self.limits.window {
             return Err(ProtocolError::WindowExceeded { window: self.limits.window });
         }
         Ok(total)

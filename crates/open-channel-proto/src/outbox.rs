@@ -125,8 +125,12 @@ impl Outbox {
     pub(crate) fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
-            self.entries.push_back(Entry { content: Content::Fin, transmitted: false, redelivered: false });
+            self.push_end();
         }
+    }
+
+    fn push_end(&mut self) {
+        self.entries.push_back(Entry { content: Content::Fin, transmitted: false, redelivered: false });
     }
 
     /// The other side has handled everything through `through`.
@@ -149,7 +153,8 @@ impl Outbox {
 
     /// Goes on at `next` on a new link to the same host.
     pub(crate) fn rewind(&mut self, next: u64) -> Result<(), ProtocolError> {
-        if next < self.base || next > self.next() {
+        let sent = self.entries.iter().take_while(|entry| entry.transmitted).count() as u64;
+        if next < self.base || next > self.base + sent {
             return Err(ProtocolError::Handshake("the other side expects a message that was never sent"));
         }
         self.cursor = (next - self.base) as usize;
@@ -159,8 +164,22 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether this direction has ended and the other side has handled its end.
+    fn has_ended(&self) -> bool {
+        self.finished && self.entries.is_empty()
+    }
+
+    /// Where a new host begins. The end is sent to every host: one that is not told would wait for it for ever.
+    pub(crate) fn restart_at(&self) -> u64 {
+        self.base - u64::from(self.has_ended())
+    }
+
     /// Starts over with a host that knows nothing of this session.
     pub(crate) fn restart(&mut self) {
+        if self.has_ended() {
+            self.base -= 1;
+            self.push_end();
+        }
         self.cursor = 0;
         self.offset = 0;
         self.in_flight = 0;
@@ -168,6 +187,27 @@ impl Outbox {
         for entry in &mut self.entries {
             entry.redelivered |= entry.transmitted;
         }
+    }
+
+    /// Starts over at `first` with a peer that never attached, so that nothing has a number for it yet.
+    pub(crate) fn renumber(&mut self, first: u64) {
+        // With the same numbers, a link that this hello did not know of may have carried something.
+        let renumbered = self.base != first;
+        self.base = first;
+        self.cursor = 0;
+        self.offset = 0;
+        self.in_flight = 0;
+        self.carried = None;
+        for entry in &mut self.entries {
+            entry.transmitted &= !renumbered;
+        }
+    }
+
+    /// The other side has heard the end of this direction from an earlier host and takes no more.
+    pub(crate) fn conclude(&mut self) {
+        self.finished = true;
+        self.entries.clear();
+        self.cost = 0;
     }
 
     /// The other side still holds `cost` bytes that an earlier host sent, the last of them `through`.

@@ -183,7 +183,9 @@ pub struct Session {
     remote_max_message: usize,
     ack_request: bool,
     going_away: bool,
-    reset_to_send: Option<(ResetCode, String)>,
+    /// How this side ended the session; kept, because a link may lose it.
+    reset: Option<(ResetCode, String)>,
+    reset_due: bool,
     closed: Option<Closed>,
 }
 
@@ -201,12 +203,14 @@ impl Session {
             remote_max_message: usize::MAX,
             ack_request: false,
             going_away: false,
-            reset_to_send: None,
+            reset: None,
+            reset_due: false,
             closed: None,
         }
     }
 
-    /// What the peer says first on a new link.
+    /// What the peer says first on a new link. The old link must be [detached](Self::detach): what arrived on it
+    /// after the hello would be unknown to a new host.
     pub fn hello(&self, channel: ChannelKey, features: Features) -> Hello {
         Hello {
             version_min: VERSION_MIN,
@@ -215,13 +219,14 @@ impl Session {
             channel,
             socket: self.id,
             generation: self.generation,
-            first: self.outbox.base(),
+            first: self.outbox.restart_at(),
             recv_next: self.inbox.next(),
             handled: self.inbox.handled_through(),
             unhandled: self.inbox.unhandled_cost() as u64,
             window: self.limits.window as u64,
             outbox: self.limits.outbox as u64,
             max_message: self.limits.max_message as u64,
+            ended: self.inbox.is_finished(),
             features,
         }
     }
@@ -231,6 +236,9 @@ impl Session {
     /// # Errors
     /// When the answer does not fit the session; the link is useless then, the session unharmed.
     pub fn attach(&mut self, welcome: &Welcome) -> Result<Attachment, ProtocolError> {
+        if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
+            return Err(ProtocolError::Handshake("the host chose a version that was not offered"));
+        }
         if welcome.generation < self.generation {
             return Err(ProtocolError::Handshake("the host is older than the one before it"));
         }
@@ -238,20 +246,28 @@ impl Session {
             if welcome.generation != self.generation || welcome.handled >= welcome.recv_next {
                 return Err(ProtocolError::Handshake("the host resumes what it never had"));
             }
-            self.outbox.rewind(welcome.recv_next)?;
-            self.outbox.acknowledge(welcome.handled)?;
+            if self.closed.is_none() {
+                self.outbox.rewind(welcome.recv_next)?;
+                self.outbox.acknowledge(welcome.handled)?;
+            }
             Attachment::Resumed
         } else {
-            if welcome.recv_next != self.outbox.base() {
+            if welcome.recv_next != self.outbox.restart_at() {
                 return Err(ProtocolError::Handshake(
                     "a new host must start at the first unacknowledged message",
                 ));
             }
-            self.outbox.restart();
+            if self.closed.is_none() {
+                self.outbox.restart();
+            } else if self.reset.is_none() {
+                // It ended while the handshake was under way; this host knows of nothing and must not wait.
+                self.reset = Some((ResetCode::Closed, "the socket had ended".into()));
+            }
             Attachment::Fresh
         };
         self.generation = welcome.generation;
         self.link_up(welcome.window, welcome.outbox, welcome.max_message);
+        self.settle();
         Ok(attachment)
     }
 
@@ -266,20 +282,22 @@ impl Session {
         limits: Limits,
     ) -> Result<(Self, Welcome), ProtocolError> {
         hello.check()?;
-        let unhandled = usize::try_from(hello.unhandled)
-            .map_err(|_| ProtocolError::Handshake("impossible sizes in a hello"))?
-            .min(usize::MAX / 4);
-        let mut outbox = Outbox::new(hello.recv_next, limits.outbox);
-        outbox.carry(hello.recv_next - 1, unhandled);
-        let mut session = Self {
-            outbox,
-            inbox: Inbox::new(hello.first, limits),
-            generation,
-            ..Self::new(hello.socket, limits)
-        };
-        session.link_up(hello.window, hello.outbox, hello.max_message);
-        let welcome = session.welcome(version, false);
+        let mut session = Self { generation, ..Self::new(hello.socket, limits) };
+        let welcome = session.start(hello, version);
         Ok((session, welcome))
+    }
+
+    /// The host's side begins where the peer stands.
+    fn start(&mut self, hello: &Hello, version: u16) -> Welcome {
+        self.inbox = Inbox::new(hello.first, self.limits);
+        self.outbox.renumber(hello.recv_next);
+        let unhandled = usize::try_from(hello.unhandled).unwrap_or(usize::MAX).min(usize::MAX / 4);
+        self.outbox.carry(hello.recv_next - 1, unhandled);
+        if hello.ended {
+            self.outbox.conclude();
+        }
+        self.link_up(hello.window, hello.outbox, hello.max_message);
+        self.welcome(version, false)
     }
 
     /// The host's side takes a new link of a peer that it knows.
@@ -288,12 +306,26 @@ impl Session {
     /// When the hello does not fit the session; the session is unharmed then.
     pub fn resume(&mut self, hello: &Hello, version: u16) -> Result<Welcome, ProtocolError> {
         hello.check()?;
+        if hello.generation > self.generation {
+            return Err(ProtocolError::Handshake("the peer has met a newer host"));
+        }
+        if hello.generation < self.generation {
+            // The peer never took our welcome, so nothing has passed and both sides start afresh. A hello that
+            // was overtaken by a later one must not do that.
+            let overtaken = hello.first < self.inbox.next() || hello.recv_next < self.outbox.base();
+            if overtaken || !self.inbox.is_untouched() {
+                return Err(ProtocolError::Handshake("a hello from before the session began"));
+            }
+            return Ok(self.start(hello, version));
+        }
         if hello.first > self.inbox.next() {
             return Err(ProtocolError::Handshake("the peer has forgotten messages that never arrived"));
         }
         self.outbox.rewind(hello.recv_next)?;
         self.outbox.acknowledge(hello.handled)?;
         self.link_up(hello.window, hello.outbox, hello.max_message);
+        self.inbox.acknowledged_by_handshake();
+        self.settle();
         Ok(self.welcome(version, true))
     }
 
@@ -314,6 +346,7 @@ impl Session {
     fn link_up(&mut self, window: u64, remote_outbox: u64, remote_max_message: u64) {
         self.inbox.attach(remote_outbox);
         self.going_away = false;
+        self.reset_due = self.reset.is_some();
         self.link = Some(Link { window: usize::try_from(window).unwrap_or(usize::MAX) });
         self.remote_max_message = usize::try_from(remote_max_message).unwrap_or(usize::MAX);
     }
@@ -378,7 +411,8 @@ impl Session {
     /// Ends the session at once; what was not acknowledged is given up.
     pub fn reset(&mut self, code: ResetCode, reason: impl Into<String>) {
         if self.closed.is_none() {
-            self.reset_to_send = Some((code, reason.into()));
+            self.reset = Some((code, reason.into()));
+            self.reset_due = true;
             self.closed = Some(Closed::Locally);
             self.inbox.discard();
         }
@@ -425,7 +459,10 @@ impl Session {
         if out.is_full() {
             return;
         }
-        if let Some((code, reason)) = self.reset_to_send.take() {
+        if self.reset_due
+            && let Some((code, reason)) = self.reset.clone()
+        {
+            self.reset_due = false;
             return Frame::Reset { code, reason }.encode(out);
         }
         let sendable = self.outbox.is_sendable(link.window);
