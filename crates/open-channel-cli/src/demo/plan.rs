@@ -38,8 +38,8 @@ impl Plan {
         let piece_bytes = input_bytes
             .div_ceil(messages)
             .clamp(SMALLEST_PIECE.min(input_bytes), LARGEST_PIECE);
-        let passes = messages.div_ceil(input_bytes.div_ceil(piece_bytes));
-        // One pass more than needed is less than a message more than wanted, or the file is tiny.
+        let per_pass = input_bytes.div_ceil(piece_bytes);
+        let passes = ((messages + per_pass / 2) / per_pass).max(1);
         Ok(Plan { input_bytes, piece_bytes, passes, workers })
     }
 

@@ -5,7 +5,6 @@
 
 use std::io::{self, Read, Write};
 
-/// Far less than the size up to which a write to a pipe is all or nothing.
 pub(crate) const RECORD_BYTES: usize = 48;
 
 /// A message's identity: the number of its socket and its sequence number there.
@@ -24,7 +23,6 @@ pub(crate) enum Record {
 }
 
 impl Record {
-    /// In one write, so that records of several tasks do not mix and a kill leaves no half of one.
     pub(crate) fn write_to(&self, pipe: &mut impl Write) -> io::Result<()> {
         pipe.write_all(&self.encode())
     }
@@ -68,7 +66,8 @@ impl Record {
         }
     }
 
-    /// The next record; `None` at the end of the pipe.
+    /// The next record; `None` at the end of the pipe. One that a kill cut short speaks of a message that was
+    /// not acknowledged, so it is as if it had never been written.
     pub(crate) fn read_from(pipe: &mut impl Read) -> io::Result<Option<Record>> {
         let mut bytes = [0; RECORD_BYTES];
         match pipe.read_exact(&mut bytes) {
