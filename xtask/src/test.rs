@@ -30,13 +30,7 @@ struct Step {
 /// In the order of how fast they answer. A package in another language adds its steps here; one whose
 /// test runner does not print `test result:` lines also needs a reader in `totals.rs`.
 const STEPS: &[Step] = &[
-    Step {
-        name: "format",
-        program: "cargo",
-        args: &["fmt", "--all", "--check"],
-        env: &[],
-        counted: false,
-    },
+    Step { name: "format", program: "cargo", args: &["fmt", "--all", "--check"], env: &[], counted: false },
     Step {
         name: "clippy",
         program: "cargo",
@@ -109,11 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         println!("failed: {}", failures.join(", "));
     }
     println!("{totals}");
-    Ok(if failures.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Step {
@@ -122,19 +112,13 @@ impl Step {
         println!("\n== {}: {} {}", self.name, self.program, self.args.join(" "));
         let started = Instant::now();
         let mut command = Command::new(self.program);
-        command
-            .args(self.args)
-            .envs(self.env.iter().copied())
-            .stdin(Stdio::null());
+        command.args(self.args).envs(self.env.iter().copied()).stdin(Stdio::null());
         let status = match totals {
-            None => command
-                .status()
-                .with_context(|| format!("could not start {}", self.program))?,
+            None => command.status().with_context(|| format!("could not start {}", self.program))?,
             Some(totals) => {
                 command.stdout(Stdio::piped());
-                let mut child = command
-                    .spawn()
-                    .with_context(|| format!("could not start {}", self.program))?;
+                let mut child =
+                    command.spawn().with_context(|| format!("could not start {}", self.program))?;
                 let output = child.stdout.take().context("the child has no standard output")?;
                 copy_counting(BufReader::new(output), &mut std::io::stdout().lock(), totals)?;
                 child.wait()?

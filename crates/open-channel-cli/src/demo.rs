@@ -67,8 +67,9 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let input = args.input.unwrap_or_else(|| program.clone());
     let metadata = input.metadata().with_context(|| format!("could not read {}", input.display()))?;
     ensure!(metadata.is_file(), "{} is not a regular file: choose one with --input", input.display());
-    let seconds =
-        args.seconds.map_or_else(|| SECONDS.max(args.kills as f64 * SECONDS_PER_KILL), |seconds| seconds.into());
+    let seconds = args
+        .seconds
+        .map_or_else(|| SECONDS.max(args.kills as f64 * SECONDS_PER_KILL), |seconds| seconds.into());
     let plan = Plan::new(metadata.len(), seconds, args.workers)?;
 
     let place = tempfile::Builder::new()
@@ -97,6 +98,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
         display: Display::new(plan.pieces()),
         host: None,
         failover: None,
+        leaving: false,
         notices: mpsc::channel(1024),
     };
     tokio::select! {
@@ -150,6 +152,7 @@ struct Demo {
     display: Display,
     host: Option<Host>,
     failover: Option<Failover>,
+    leaving: bool,
     notices: (mpsc::Sender<Notice>, mpsc::Receiver<Notice>),
 }
 
@@ -221,7 +224,10 @@ impl Demo {
                 }
                 _ = frames.tick() => {
                     let covered = self.ledger.covered();
-                    let host = self.host.map_or_else(|| "nobody yet".to_owned(), |host| self.name(host.life));
+                    let host = match self.host {
+                        Some(host) if self.failover.is_none() => self.name(host.life),
+                        _ => "nobody yet".to_owned(),
+                    };
                     self.display.progress(covered, &host)?;
                     if covered > moved.1 {
                         moved = (Instant::now(), covered);
@@ -235,6 +241,7 @@ impl Demo {
 
     /// Ends the workers and reads what they still have to say.
     async fn leave(&mut self) -> Result<()> {
+        self.leaving = true;
         for worker in &mut self.workers {
             worker.stdin = None;
         }
@@ -256,11 +263,16 @@ impl Demo {
             What::End(end) => return self.ended(life, end),
         };
         self.ledger.enter(life, record);
+        if self.leaving {
+            // The channel changes hands once more with each worker that leaves.
+            return Ok(());
+        }
         match record {
             Record::Sent { .. } => {}
             Record::Finished => {
                 if let Some(worker) = self.workers.iter_mut().find(|worker| worker.life == life) {
-                    worker.finished = true;
+                    // One that was killed after it said so still hosted; it starts again, and says so again.
+                    worker.finished = !worker.killed;
                 }
             }
             Record::Hosting { generation } => self.hosting(life, generation)?,
@@ -333,7 +345,9 @@ impl Demo {
     fn ended(&mut self, life: Life, end: io::Result<()>) -> Result<()> {
         end.context("could not read what a worker reports")?;
         let name = self.name(life);
-        let Some(index) = self.workers.iter().position(|worker| worker.life == life) else { return Ok(()) };
+        let Some(index) = self.workers.iter().position(|worker| worker.life == life) else {
+            return Ok(());
+        };
         let status = self.workers[index].process.wait().context("could not wait for a worker")?;
         if self.workers[index].killed {
             // All that it handled or sent is in the books by now, so it resumes at the right place.
@@ -461,14 +475,22 @@ fn report(verdict: &Verdict, digests: &Digests, plan: &Plan) -> String {
     row("sent", &grouped(verdict.sent), "messages that the channel accepted");
     row("handled", &grouped(verdict.handled), "of these, by whoever hosted");
     row("redelivered", &grouped(verdict.redelivered), "to the next host, and marked so");
-    row("duplicates", &grouped(verdict.duplicates), "handled before a kill, told by their id and not counted");
+    row(
+        "duplicates",
+        &grouped(verdict.duplicates),
+        "handled before a kill, told by their id and not counted",
+    );
     row(
         "died with sender",
         &grouped(verdict.died_with_sender),
         "queued in a worker that was killed; sent anew when it came back",
     );
     row("lost", &grouped(verdict.lost), "");
-    row("order", if verdict.breach.is_none() { "ok" } else { "BROKEN" }, verdict.breach.as_deref().unwrap_or(""));
+    row(
+        "order",
+        if verdict.breach.is_none() { "ok" } else { "BROKEN" },
+        verdict.breach.as_deref().unwrap_or(""),
+    );
     let same = digests.input == digests.output;
     row("digest", if same { "ok" } else { "DIFFERS" }, &format!("sha256 {}", digests.output));
     let _ = write!(

@@ -54,7 +54,9 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let left = timeout(LEAVING, orderly).await;
     let outcome = outcome.with_context(|| format!("channel {:?}", args.name));
     match left {
-        Ok(Err(error)) if outcome.is_ok() => Err(error).context("could not leave the channel in an orderly way"),
+        Ok(Err(error)) if outcome.is_ok() => {
+            Err(error).context("could not leave the channel in an orderly way")
+        }
         _ => outcome,
     }
 }

@@ -36,10 +36,8 @@ pub(crate) fn from_stdin() -> mpsc::Receiver<Result<Bytes>> {
 fn next_line(input: &mut impl BufRead, longest: u64) -> Result<Option<Bytes>> {
     let mut line = Vec::new();
     // One more for the newline, and one more again to tell a line that is just short enough.
-    let read = input
-        .take(longest + 1)
-        .read_until(b'\n', &mut line)
-        .context("could not read standard input")?;
+    let read =
+        input.take(longest + 1).read_until(b'\n', &mut line).context("could not read standard input")?;
     if read == 0 {
         return Ok(None);
     }

@@ -102,7 +102,8 @@ impl Relay {
     fn enter(&self, member: &Arc<Socket>) -> Instant {
         let mut hall = self.hall();
         if member.generation() > hall.generation || hall.opened.is_none() {
-            *hall = Hall { generation: member.generation(), opened: Some(Instant::now()), members: Vec::new() };
+            *hall =
+                Hall { generation: member.generation(), opened: Some(Instant::now()), members: Vec::new() };
         }
         hall.members.push(Arc::clone(member));
         self.entered.notify_waiters();

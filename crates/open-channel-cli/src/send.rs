@@ -59,12 +59,15 @@ async fn send(socket: &Socket, message: Bytes, limit: Duration) -> Result<()> {
 }
 
 /// A host that is alive and handles nothing would have us wait for ever.
-async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, open_channel::Error>>) -> Result<T> {
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, open_channel::Error>>,
+) -> Result<T> {
     match timeout(limit, work).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(anyhow!(
-            "no acknowledgement within {limit:?}: is the host busy? try a longer --timeout"
-        )),
+        Err(_) => {
+            Err(anyhow!("no acknowledgement within {limit:?}: is the host busy? try a longer --timeout"))
+        }
     }
 }
 

@@ -92,7 +92,9 @@ impl Ledger {
 
     /// Where in its share a worker that starts again goes on: the first piece not handled yet.
     pub(crate) fn resume_at(&mut self, worker: u64) -> u64 {
-        let Some(at) = self.resume_at.get_mut(worker as usize) else { return 0 };
+        let Some(at) = self.resume_at.get_mut(worker as usize) else {
+            return 0;
+        };
         while self.covered.get(self.plan.number(worker, *at) as usize) == Some(&true) {
             *at += 1;
         }

@@ -35,9 +35,8 @@ impl Plan {
     pub(crate) fn new(input_bytes: u64, seconds: f64, workers: u64) -> Result<Plan> {
         ensure!(input_bytes > 0, "the input is empty: choose a file with something in it");
         let messages = ((MESSAGES_PER_SECOND as f64 * seconds) as u64).max(1);
-        let piece_bytes = input_bytes
-            .div_ceil(messages)
-            .clamp(SMALLEST_PIECE.min(input_bytes), LARGEST_PIECE);
+        let piece_bytes =
+            input_bytes.div_ceil(messages).clamp(SMALLEST_PIECE.min(input_bytes), LARGEST_PIECE);
         let per_pass = input_bytes.div_ceil(piece_bytes);
         let passes = ((messages + per_pass / 2) / per_pass).max(1);
         Ok(Plan { input_bytes, piece_bytes, passes, workers })

@@ -82,7 +82,18 @@ impl Args {
     ) -> Args {
         let Plan { input_bytes, piece_bytes, passes, workers } = *plan;
         let (milliseconds, elapsed) = (duration.as_millis() as u64, elapsed.as_millis() as u64);
-        Args { worker, workers, input, output, input_bytes, piece_bytes, passes, resume_at, milliseconds, elapsed }
+        Args {
+            worker,
+            workers,
+            input,
+            output,
+            input_bytes,
+            piece_bytes,
+            passes,
+            resume_at,
+            milliseconds,
+            elapsed,
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -144,7 +155,8 @@ impl Handler {
     }
 
     fn handle(&self, socket: &Socket, message: &Message) -> Result<()> {
-        let (number, data) = message.split_first_chunk::<NUMBER_BYTES>().context("a message without a number")?;
+        let (number, data) =
+            message.split_first_chunk::<NUMBER_BYTES>().context("a message without a number")?;
         let number = u64::from_le_bytes(*number);
         let piece = self.plan.piece(number).with_context(|| format!("there is no piece {number}"))?;
         ensure!(data.len() == piece.bytes, "piece {number} has {} bytes, not {}", data.len(), piece.bytes);
