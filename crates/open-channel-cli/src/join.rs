@@ -1,10 +1,11 @@
 //! `open-channel join`: lines read become messages, messages received become lines.
 
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use open_channel::Socket;
+use open_channel::{Channel, Event, Role, Socket};
 use tokio::time::timeout;
 
 use crate::interrupt::{Interrupted, asked_to_stop};
@@ -36,6 +37,9 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let channel = options.channel(&args.name).build(move |socket| Arc::clone(&listener).serve(socket))?;
     let socket = Arc::new(channel.connect());
     relay.set_own(socket.id());
+    if io::stderr().is_terminal() {
+        tokio::spawn(tell_role(channel.clone()));
+    }
 
     // A task of its own: a reader that pauses our output must not pause our input.
     let mut printing = tokio::spawn(print_received(Arc::clone(&socket)));
@@ -58,6 +62,21 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
             Err(error).context("could not leave the channel in an orderly way")
         }
         _ => outcome,
+    }
+}
+
+/// For the person at the terminal, who would otherwise see nothing until someone says something.
+async fn tell_role(channel: Channel) {
+    let mut events = channel.events();
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::BecameHost { .. } => eprintln!("open-channel: hosting channel {:?}", channel.name()),
+            Event::Connected { role: Role::Peer, .. } => {
+                eprintln!("open-channel: joined channel {:?}", channel.name());
+            }
+            Event::HostLost { .. } => eprintln!("open-channel: the host is gone, looking for the next"),
+            _ => {}
+        }
     }
 }
 

@@ -5,19 +5,22 @@ use std::path::PathBuf;
 use open_channel::{Builder, Channel, Scope};
 use tracing_subscriber::filter::LevelFilter;
 
+/// Apart from what is the command's own.
+const HEADING: &str = "Global options";
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Meet with the processes of this app scope (default: all programs of this user)
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "NAME")]
     scope_app: Option<String>,
 
     /// The directory in which processes find each other [default: $OPEN_CHANNEL_DIR, else
     /// $XDG_RUNTIME_DIR/open-channel, else /tmp/open-channel-<uid>]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "PATH")]
     dir: Option<PathBuf>,
 
     /// Log the channel's decisions to standard error; twice for more, three times for all
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = HEADING, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
