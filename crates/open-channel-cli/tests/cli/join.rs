@@ -1,8 +1,6 @@
 //! Those who join hear each other, whoever hosts.
 
-mod program;
-
-use program::{Place, Program};
+use crate::program::{Place, Program};
 
 /// Joins and waits until someone who is already there has heard of it.
 fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {

@@ -1,8 +1,5 @@
 //! The program under test, as a process whose output is watched and whose end is waited for with a limit.
 
-// Each test program uses its own part of this.
-#![allow(dead_code, reason = "every file of tests compiles this module for itself")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -15,11 +12,11 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A runtime directory of a test's own, so that tests meet nobody but themselves.
-pub struct Place {
+pub(crate) struct Place {
     dir: TempDir,
 }
 
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
     output: Receiver<Output>,
@@ -36,16 +33,16 @@ enum Output {
 }
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place { dir: tempfile::tempdir().expect("a directory for the test") }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// The program with these arguments, in this place; temporary files go to the directory `tmp` in it.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let tmp = self.path().join("tmp");
         std::fs::create_dir_all(&tmp).expect("a directory for temporary files");
         let mut command = Command::new(env!("CARGO_BIN_EXE_open-channel"));
@@ -59,12 +56,12 @@ impl Place {
         command
     }
 
-    pub fn start(&self, args: &[&str]) -> Program {
+    pub(crate) fn start(&self, args: &[&str]) -> Program {
         Program::watch(self.command(args).spawn().expect("starting the program"))
     }
 
     /// The temporary files that are there now.
-    pub fn left_behind(&self) -> Vec<String> {
+    pub(crate) fn left_behind(&self) -> Vec<String> {
         std::fs::read_dir(self.path().join("tmp"))
             .expect("the directory for temporary files")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -73,7 +70,7 @@ impl Place {
 }
 
 impl Program {
-    pub fn watch(mut child: Child) -> Program {
+    pub(crate) fn watch(mut child: Child) -> Program {
         let (sender, output) = channel();
         let mut open = 0;
         if let Some(stdout) = child.stdout.take() {
@@ -89,25 +86,25 @@ impl Program {
         Program { child, stdin, output, stdout, stderr, open, started: Instant::now() }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn type_line(&mut self, line: &str) {
+    pub(crate) fn type_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("standard input is still open");
         writeln!(stdin, "{line}").expect("typing");
     }
 
-    pub fn end_of_input(&mut self) {
+    pub(crate) fn end_of_input(&mut self) {
         self.stdin = None;
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("killing the program");
     }
 
     /// Waits until the program has printed such a line, now or before.
-    pub fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         let mut looked_at = 0;
         loop {
             while let Some(line) = self.stdout.get(looked_at) {
@@ -122,17 +119,17 @@ impl Program {
         }
     }
 
-    pub fn wait_for_line(&mut self, wanted: &str) {
+    pub(crate) fn wait_for_line(&mut self, wanted: &str) {
         self.wait_for(|line| line == wanted);
     }
 
     /// Everything printed so far.
-    pub fn printed(&self) -> &[String] {
+    pub(crate) fn printed(&self) -> &[String] {
         &self.stdout
     }
 
     /// Waits for the end: exit status, standard output, standard error.
-    pub fn finish(mut self) -> (ExitStatus, String, String) {
+    pub(crate) fn finish(mut self) -> (ExitStatus, String, String) {
         while self.read_on() {}
         let status = self.child.wait().expect("waiting for the program");
         (status, self.stdout.join("\n"), self.stderr.join("\n"))
@@ -140,7 +137,7 @@ impl Program {
 
     /// The end, which is to be a good one; standard output.
     #[track_caller]
-    pub fn succeed(self) -> String {
+    pub(crate) fn succeed(self) -> String {
         let (status, stdout, stderr) = self.finish();
         assert!(status.success(), "{status}\n{stdout}\n{stderr}");
         stdout
@@ -148,7 +145,7 @@ impl Program {
 
     /// The end, which is to be a failure told in one line; that line.
     #[track_caller]
-    pub fn fail(self) -> String {
+    pub(crate) fn fail(self) -> String {
         let (status, stdout, stderr) = self.finish();
         assert_eq!(status.code(), Some(1), "{status}\n{stdout}\n{stderr}");
         assert_eq!(stderr.lines().count(), 1, "an error is one line: {stderr}");

@@ -1,11 +1,9 @@
 //! The program behaves in a pipeline: a reader that has seen enough is no error.
 
-mod program;
-
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use program::{Place, Program};
+use crate::program::{Place, Program};
 
 #[test]
 fn join_ends_well_when_nobody_reads_its_output() {

@@ -1,8 +1,6 @@
 //! The demo keeps its word, and says so when it cannot.
 
-mod program;
-
-use program::{Place, Program};
+use crate::program::{Place, Program};
 
 /// A demo that is over quickly.
 fn start(place: &Place, args: &[&str]) -> Program {

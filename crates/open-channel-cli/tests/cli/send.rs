@@ -1,8 +1,6 @@
 //! `send` says by its exit status whether everything was acknowledged.
 
-mod program;
-
-use program::Place;
+use crate::program::Place;
 
 #[test]
 fn without_a_host_it_fails_within_the_timeout_and_says_why() {
