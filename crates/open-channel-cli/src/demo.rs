@@ -352,8 +352,11 @@ impl Demo {
         if self.workers[index].killed {
             // All that it handled or sent is in the books by now, so it resumes at the right place.
             let worker = self.start(self.workers[index].number)?;
+            let number = worker.number + 1;
             self.workers[index] = worker;
-            return Ok(());
+            return self
+                .display
+                .event(&format!("worker {number} starts again, where its handled messages end"));
         }
         self.workers[index].gone = true;
         let asked = self.workers[index].stdin.is_none();

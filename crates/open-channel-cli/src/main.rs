@@ -27,7 +27,7 @@ Exit status:
 
 /// Processes that know a channel's name meet on it: no broker, no port, no lost messages.
 #[derive(Parser)]
-#[command(name = "open-channel", version, after_help = EXIT_STATUS, max_term_width = 100)]
+#[command(name = "open-channel", version, after_help = EXIT_STATUS, max_term_width = 100, args_override_self = true)]
 struct Cli {
     #[command(flatten)]
     options: Options,

@@ -20,6 +20,25 @@ fn join_ends_well_when_nobody_reads_its_output() {
 }
 
 #[test]
+fn a_member_whose_output_nobody_reads_does_not_hold_up_the_others() {
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut child = place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
+    let _unread = child.stdout.take();
+    let mut ben = Program::watch(child);
+    ben.type_line("I am Ben");
+    anna.wait_for_line("I am Ben");
+    let mut cleo = place.start(&["join", "room"]);
+    // More than any pipe holds.
+    for number in 0..2000 {
+        cleo.type_line(&format!("{number:0>1000}"));
+    }
+    cleo.end_of_input();
+    cleo.succeed();
+    anna.wait_for_line(&format!("{:0>1000}", 1999));
+}
+
+#[test]
 fn demo_ends_well_when_its_reader_has_seen_enough() {
     let place = Place::new();
     let mut child = place.command(&["demo", "--seconds", "600"]).spawn().expect("starting the program");
