@@ -498,8 +498,8 @@ fn report(verdict: &Verdict, digests: &Digests, plan: &Plan) -> String {
     row("digest", if same { "ok" } else { "DIFFERS" }, &format!("sha256 {}", digests.output));
     let _ = write!(
         table,
-        "\nchecked: each of the {} pieces was handled, in order within its socket, and the file that the\n\
-         hosts put together from them has the digest of the input\n",
+        "\nchecked: that each of the {} pieces was handled, in order within its socket, and that the file\n\
+         which the hosts put together from them has the digest of the input\n",
         grouped(plan.pieces())
     );
     table
