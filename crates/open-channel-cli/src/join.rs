@@ -56,7 +56,6 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
         channel.close().await
     };
     let left = timeout(LEAVING, orderly).await;
-    let outcome = outcome.with_context(|| format!("channel {:?}", args.name));
     match left {
         Ok(Err(error)) if outcome.is_ok() => {
             Err(error).context("could not leave the channel in an orderly way")

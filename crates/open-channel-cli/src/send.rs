@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
         never = discard_received(&socket) => match never {},
         () = asked_to_stop() => return Err(Interrupted.into()),
     };
-    delivered.with_context(|| format!("not everything was delivered to channel {:?}", args.name))
+    delivered.context("not everything was delivered")
 }
 
 async fn deliver(socket: &Socket, messages: Vec<String>, limit: Duration) -> Result<()> {

@@ -238,5 +238,5 @@ fn fail(error: &anyhow::Error) -> ! {
 }
 
 fn id(id: open_channel::MessageId) -> Id {
-    (id.socket.into(), id.seq)
+    (id.socket.0, id.seq)
 }
