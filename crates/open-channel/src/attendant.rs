@@ -34,13 +34,15 @@ pub(crate) enum Attendance {
 /// Runs on the background thread for as long as `connection` is on `link`.
 pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
     while let Some(attendance) = look(&connection, &link) {
-        if attendance == Attendance::Watching && watch(&connection, &link).await.is_err() {
-            // No descriptor to watch with: look again after a while instead.
-            tokio::time::sleep(GRACE * 10).await;
-            continue;
+        if attendance == Attendance::Watching {
+            if watch(&connection, &link).await.is_err() {
+                // The link cannot be watched (no memory, say): look again after a while instead.
+                tokio::time::sleep(GRACE * 10).await;
+            }
+        } else {
+            connection.attention.notified().await;
+            tokio::time::sleep(GRACE).await;
         }
-        connection.attention.notified().await;
-        tokio::time::sleep(GRACE).await;
     }
 }
 

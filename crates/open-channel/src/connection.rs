@@ -24,7 +24,7 @@ use crate::election::Fence;
 use crate::error::{Error, SendError};
 use crate::link::{self, Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
-use crate::waiters::{Interest, Place, Waiters};
+use crate::waiters::{Interest, Seat, Waiters};
 
 /// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
 /// anyway and small messages are written together.
@@ -249,11 +249,11 @@ impl Connection {
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         payload: &mut Bytes,
     ) -> Poll<Result<MessageId, SendError>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
             Ok(seq) => Some(Ok(MessageId { socket: self.id, seq })),
             Err(Refused::Full(back)) if inner.over().is_none() => {
                 *payload = back;
@@ -267,11 +267,11 @@ impl Connection {
     pub(crate) fn poll_room(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         len: usize,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| match inner.over() {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.over() {
             Some(error) => Some(Err(error)),
             None if inner.session.has_room(len) => Some(Ok(())),
             None => {
@@ -293,21 +293,21 @@ impl Connection {
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.poll(cx, place, eyes, Interest::Recv, |inner| inner.recv(self))
+        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv(self))
     }
 
     /// Everything before sequence number `end` is acknowledged.
     pub(crate) fn poll_acknowledged(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         end: u64,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             if inner.session.first_unacknowledged() >= end {
                 return Some(Ok(()));
             }
@@ -316,12 +316,8 @@ impl Connection {
     }
 
     /// Everything sent so far is on the link, so that the other side gets it before a reset.
-    pub(crate) fn poll_transmitted(
-        &self,
-        cx: &mut Context<'_>,
-        place: &mut Place,
-    ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, Eyes::Task, Interest::Acks, |inner| {
+    pub(crate) fn poll_transmitted(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, Eyes::Task, Interest::Acks, |inner| {
             inner.write();
             let first = inner.session.first_unacknowledged();
             if first + inner.session.messages_in_flight() as u64 == inner.session.next_seq()
@@ -374,14 +370,14 @@ impl Connection {
     }
 
     /// The waiting call is over.
-    pub(crate) fn leave(&self, place: &mut Place) {
-        self.with(|inner| inner.waiters.leave(place));
+    pub(crate) fn leave(&self, seat: &mut Seat) {
+        self.with(|inner| inner.waiters.leave(seat));
     }
 
     fn poll<T>(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         interest: Interest,
         mut ready: impl FnMut(&mut Inner) -> Option<T>,
@@ -389,13 +385,13 @@ impl Connection {
         self.with(|inner| {
             loop {
                 if let Some(value) = ready(inner) {
-                    inner.waiters.leave(place);
+                    inner.waiters.leave(seat);
                     return Poll::Ready(value);
                 }
                 inner.write_before_waiting(interest);
                 let watching = inner.open_eyes(eyes);
                 // Registered before looking, so that nothing that happens in between is missed.
-                inner.waiters.enter(place, interest, watching, cx.waker());
+                inner.waiters.enter(seat, interest, watching, cx.waker());
                 if !inner.look(eyes) {
                     return Poll::Pending;
                 }
