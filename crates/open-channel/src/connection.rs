@@ -74,6 +74,7 @@ pub(crate) struct Inner {
     /// Messages that the application holds.
     held: usize,
     ended: bool,
+    /// Whatever the handler does to its socket now, the peer goes on with the next host.
     handing_over: bool,
     failed: Option<Error>,
     woken: Vec<Waker>,
@@ -221,9 +222,11 @@ impl Connection {
     /// Ends it for both sides; what was not acknowledged is given up.
     pub(crate) fn reset(&self, code: ResetCode, reason: &str) {
         self.with(|inner| {
-            inner.session.reset(code, reason);
-            inner.write();
-            inner.wake_all();
+            if !inner.handing_over {
+                inner.session.reset(code, reason);
+                inner.write();
+                inner.wake_all();
+            }
         });
         self.changed.notify_one();
     }
@@ -342,6 +345,9 @@ impl Connection {
             if let Some(error) = inner.over() {
                 return Err(error);
             }
+            if inner.handing_over {
+                return Err(Error::HandedOver);
+            }
             inner.session.finish();
             inner.write();
             Ok(())
@@ -442,6 +448,11 @@ impl Connection {
     pub(crate) fn is_over(&self) -> bool {
         let inner = self.lock();
         inner.failed.is_some() || inner.session.closed().is_some() && inner.link.is_none()
+    }
+
+    /// Its peer goes on with the next host.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.lock().handing_over
     }
 
     /// Nothing that could be lost needs a new link: no message waits, and the application has ended its direction.

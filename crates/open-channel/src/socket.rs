@@ -51,7 +51,7 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         let connection = Arc::clone(&self.connection);
-        if connection.is_over() {
+        if connection.is_over() || connection.is_handing_over() {
             return;
         }
         if std::thread::panicking() {
