@@ -95,3 +95,7 @@ pub use rendezvous::{MAX_NAME, Scope};
 pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
 pub use stream::ByteStream;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
