@@ -55,7 +55,7 @@ fn look(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> {
 async fn watch(connection: &Connection, link: &Arc<Link>) -> std::io::Result<()> {
     let fd = link::watch(Arc::clone(link))?;
     loop {
-        let write_blocked = connection.with(|inner| inner.is_write_blocked());
+        let write_blocked = connection.with(|inner| inner.watch_writes());
         tokio::select! {
             readable = fd.readable() => {
                 let mut readable = readable?;

@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     /// Links that the session has had.
     links: u64,
     write_blocked: bool,
+    /// The watching attendant knows of it.
+    writes_watched: bool,
     /// A message was sent since the last wait: the acknowledgements can travel with the next one.
     replied: bool,
     attendance: Attendance,
@@ -110,6 +112,7 @@ impl Connection {
             out: TransmitBuffer::default(),
             links: 0,
             write_blocked: false,
+            writes_watched: false,
             replied: false,
             attendance: Attendance::Dormant,
             fence,
@@ -752,7 +755,7 @@ impl Inner {
         }
         let waiting = self.session.ack_pending() || self.session.is_sendable() || !self.out.is_empty();
         let needed = match self.attendance {
-            Attendance::Watching => waiting && !self.write_blocked,
+            Attendance::Watching => waiting && !(self.write_blocked && self.writes_watched),
             _ => waiting || !self.waiters.are_watching(),
         };
         if needed {
@@ -767,6 +770,12 @@ impl Inner {
         let at_ease = !self.write_blocked && self.waiters.are_watching();
         self.attendance = if at_ease { Attendance::Dormant } else { Attendance::Watching };
         self.attendance
+    }
+
+    /// The attendant is about to watch; whether for room to write, too.
+    pub(crate) fn watch_writes(&mut self) -> bool {
+        self.writes_watched = self.write_blocked;
+        self.writes_watched
     }
 
     pub(crate) fn is_write_blocked(&self) -> bool {
