@@ -134,6 +134,7 @@ impl Actor {
         while let Some(command) = commands.recv().await {
             let words: Vec<&str> = command.split(' ').collect();
             match words[..] {
+                ["ping"] => say!("pong"),
                 ["exit"] => std::process::exit(0),
                 ["return"] => return,
                 ["open", ..] => self.open(&words[1..]),
@@ -161,6 +162,7 @@ impl Actor {
                 ["eat", spare] => self.eat(spare.parse().unwrap()),
                 ["spit"] => self.eaten.clear(),
                 ["stuff", path] => stuff(path),
+                ["glut", path] => glut(path),
                 _ => panic!("no such command: {command:?}"),
             }
         }
@@ -425,13 +427,20 @@ async fn fill(name: String, socket: Arc<Socket>, size: usize) {
     let payload = bytes::Bytes::from(vec![b'x'; size]);
     let mut told = false;
     loop {
-        if !told && matches!(socket.try_send(payload.clone()), Err(refused) if matches!(refused.error, Error::Full)) {
-            told = true;
-            say!("full {name}");
-        }
-        if let Err(error) = socket.send(payload.clone()).await {
+        let sent = match socket.try_send(payload.clone()) {
+            Err(refused) if matches!(refused.error, Error::Full) => {
+                if !told {
+                    told = true;
+                    say!("full {name}");
+                }
+                socket.send(payload.clone()).await
+            }
+            sent => sent,
+        };
+        if let Err(error) = sent {
             return say!("error fill {name} {error}");
         }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -494,19 +503,15 @@ fn limit_descriptors(limit: &str) {
     say!("descriptors {current:?}");
 }
 
-/// Fills the disk: inodes first, then blocks.
+/// Takes every inode.
 fn stuff(path: &str) {
-    let mut files = 0;
-    let mut last = None;
-    while let Ok(file) = File::create(format!("{path}/stuffing-{files}")) {
-        last = Some(file);
-        files += 1;
-        if files == 100_000 {
-            break;
-        }
-    }
-    if let Some(mut file) = last {
-        while file.write_all(&[0; 1024]).is_ok() {}
-    }
+    let files = (0..100_000).take_while(|n| File::create(format!("{path}/stuffing-{n}")).is_ok()).count();
     say!("stuffed {files}");
+}
+
+/// Takes every block.
+fn glut(path: &str) {
+    let mut file = File::create(format!("{path}/glut")).unwrap();
+    let blocks = (0..100_000).take_while(|_| file.write_all(&[0; 4096]).is_ok()).count();
+    say!("glutted {blocks}");
 }

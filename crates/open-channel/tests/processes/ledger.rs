@@ -43,6 +43,7 @@ impl Ledger {
     pub(crate) fn of<'a>(actors: impl IntoIterator<Item = &'a Actor>) -> Self {
         let mut ledger = Self::default();
         for actor in actors {
+            actor.catch_up();
             for line in actor.lines() {
                 if let Some((socket, delivery)) = parse(&actor.label, &line) {
                     ledger.sockets.entry(socket).or_default().push(delivery);

@@ -165,6 +165,7 @@ impl Stage {
     pub(crate) fn published(&self) -> (u64, PathBuf) {
         let dir = self.channel_dir();
         let links = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
+        let links = links.filter(|entry| entry.file_type().unwrap().is_symlink());
         let links = links.filter_map(|e| Some((e.file_name().to_str()?.parse::<u64>().ok()?, e.path())));
         let (generation, link) = links.max().unwrap();
         let token = std::fs::read_link(link).unwrap();
@@ -298,6 +299,7 @@ impl Actor {
     }
 
     pub(crate) fn count(&self, start: &str) -> usize {
+        self.catch_up();
         lock(&self.script.state).lines.iter().filter(|line| line.is(start)).count()
     }
 
@@ -348,9 +350,11 @@ impl Actor {
         status
     }
 
-    /// Ends what it reads: it exits.
-    pub(crate) fn hang_up(&self) {
-        self.stdin.borrow_mut().take();
+    /// Waits until everything that it has said by now has been read.
+    pub(crate) fn catch_up(&self) {
+        if !lock(&self.script.state).ended {
+            self.ask("ping", "pong");
+        }
     }
 
     /// A line of /proc/<pid>/status, in bytes.
