@@ -224,7 +224,8 @@ async fn closing_the_channel_flushes_its_sockets(world: World) {
         for number in 0..100 {
             assert!(next(&pair.far).await == pattern(10_000, number));
         }
-        assert!(pair.far.recv().await.expect("the end").is_none());
+        // Whichever the listener hears of first.
+        assert!(matches!(pair.far.recv().await, Ok(None) | Err(Error::HandedOver)));
     };
     let (closed, ()) = tokio::join!(channel.close(), reading);
     closed.expect("everything was handled");

@@ -62,7 +62,7 @@ impl World {
             async move { drop(tell.send(socket)) }
         };
         let (host, channel) = self.serve_with(&tune, listener).await;
-        Hosted { host, channel, accepted }
+        Hosted { channel, accepted, _host: host }
     }
 
     /// The host, and the channel to connect from: the same one, or a peer.
@@ -107,9 +107,9 @@ impl World {
 /// A channel whose accepted sockets belong to the test.
 #[derive(Debug)]
 pub(crate) struct Hosted {
-    pub(crate) host: Channel,
     pub(crate) channel: Channel,
     accepted: mpsc::UnboundedReceiver<Socket>,
+    _host: Channel,
 }
 
 impl Hosted {
