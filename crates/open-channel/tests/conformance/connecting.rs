@@ -137,7 +137,8 @@ async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
 }
 
 async fn settings_that_cannot_work_are_refused_by_name(world: World) {
-    let wrong: [(&str, fn(Builder) -> Builder); 4] = [
+    type Spoil = fn(Builder) -> Builder;
+    let wrong: [(&str, Spoil); 4] = [
         ("max_message", |builder| builder.max_message(0)),
         ("max_connections", |builder| builder.max_connections(0)),
         ("host_timeout", |builder| builder.host_timeout(Duration::from_millis(99))),
