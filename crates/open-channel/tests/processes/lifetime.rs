@@ -43,7 +43,8 @@ pub(crate) fn every_order_of_dropping_is_fine(stage: &mut Stage) {
         for runtime in ["current", "multi"] {
             let dir = stage.path().join(format!("{scene}, {runtime}"));
             let dir = dir.to_str().unwrap().to_owned();
-            let environment = [(actor::VARIABLE, *scene), (actor::RUNTIME, runtime), ("OPEN_CHANNEL_DIR", &dir)];
+            let environment =
+                [(actor::VARIABLE, *scene), (actor::RUNTIME, runtime), ("OPEN_CHANNEL_DIR", &dir)];
             let actor = stage.actor_with(format!("{scene}, {runtime}"), &environment);
             let done = actor.wait("done").at;
             let status = actor.exit_status();
@@ -287,8 +288,9 @@ fn the_listeners_runtime_goes_first() {
     let runtime = runtime();
     // The handlers are gone with their runtime, and so are their sockets.
     runtime.block_on(async {
-        for socket in [&own, &other] {
+        for (socket, whose) in [(&own, "own"), (&other, "other")] {
             while let Ok(Some(_)) = socket.recv().await {}
+            say!("{whose} socket ended");
         }
         // A new socket finds a host and no handler; what matters is that it is not left hanging.
         let socket = peer.connect();
