@@ -26,9 +26,10 @@ macro_rules! sentences {
     };
 }
 
-fn sentence(name: &'static str, test: fn(&mut stage::Stage)) -> Trial {
-    Trial::test(name, move || {
-        stage::run(name, test);
+fn sentence(name: impl Into<String>, test: impl FnOnce(&mut stage::Stage) + Send + 'static) -> Trial {
+    let name = name.into();
+    Trial::test(name.clone(), move || {
+        stage::run(&name, test);
         Ok(())
     })
 }
@@ -99,7 +100,6 @@ fn main() {
             broken_connections_resume_exactly_once,
         }
         lifetime {
-            every_order_of_dropping_is_fine,
             a_process_that_exits_while_connected_is_missed_at_once,
             the_last_handle_dropped_hands_over,
         }
@@ -120,5 +120,6 @@ fn main() {
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
     );
+    tests.extend(lifetime::scenes().map(|(name, scene)| sentence(name, scene)));
     libtest_mimic::run(&arguments, tests).exit();
 }
