@@ -151,7 +151,7 @@ impl Channel {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
-        if *shared.closing.borrow() != Closing::No {
+        if shared.is_closing() {
             connection.fail(Error::Closed);
         }
         shared.enlist(&connection);
@@ -351,7 +351,7 @@ impl Shared {
     fn start(self: &Arc<Self>) {
         let starts = self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
-            if idle && *self.closing.borrow() == Closing::No {
+            if idle && !self.is_closing() {
                 *place = Place::Searching;
                 return true;
             }
@@ -392,6 +392,10 @@ impl Shared {
             }
             idle
         });
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow() != Closing::No
     }
 
     pub(crate) async fn closing(&self) -> Closing {

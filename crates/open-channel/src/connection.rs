@@ -233,7 +233,10 @@ impl Connection {
     /// Ends it for both sides; what was not acknowledged is given up.
     pub(crate) fn reset(&self, code: ResetCode, reason: &str) {
         self.with(|inner| {
-            if !inner.handing_over {
+            if inner.session.closed().is_some() {
+                // Whatever the other side said before, this side has closed it now.
+                inner.failed.get_or_insert(Error::Closed);
+            } else if !inner.handing_over {
                 inner.session.reset(code, reason);
                 inner.write();
                 inner.wake_all();
