@@ -421,6 +421,19 @@ impl Shared {
         let _ = self.events.send(event);
     }
 
+    /// Hands over when the runtime of the listeners has ended: this process can host no longer.
+    pub(crate) fn retire_without_runtime(&self) -> bool {
+        let Some(Listener::Task { runtime, .. }) = &self.listener else { return false };
+        // A runtime that has ended, or is about to, cancels a task at once.
+        let probe = runtime.spawn(std::future::pending::<()>());
+        let gone = probe.is_finished();
+        probe.abort();
+        if gone {
+            self.begin_closing(Closing::Orderly);
+        }
+        gone
+    }
+
     pub(crate) fn listen(&self, socket: Socket) {
         match &self.listener {
             Some(Listener::Task { run, runtime }) => drop(runtime.spawn(run(socket))),

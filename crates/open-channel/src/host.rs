@@ -237,7 +237,7 @@ impl Host {
             shared.settings.resume_timeout,
             peer.pid,
         ));
-        let socket = Some(Socket::accepted(Arc::clone(&connection), shared.background.clone(), peer));
+        let socket = Some(Socket::accepted(Arc::clone(&connection), shared, peer));
         Ok(Admission { connection, welcome, socket })
     }
 
