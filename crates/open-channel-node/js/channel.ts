@@ -1,0 +1,262 @@
+import { EventEmitter } from "node:events";
+import { application } from "./entry.js";
+import { channelError, rethrow } from "./errors.js";
+import { forget, guard, hub, register, request, type Wakeable } from "./hub.js";
+import { addon, Reason, type NativeChannel, type NativeEvent, type OpenOptions, type Role } from "./native.js";
+import { ChannelSocket, type Owner } from "./socket.js";
+
+export type State = "initiated" | "connecting" | "connected" | "closed";
+
+export type ConnectionListener = (socket: ChannelSocket) => void;
+
+/** What `openChannel` takes instead of a name. Sizes are bytes, times milliseconds. */
+export interface ChannelOptions {
+  /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
+  name?: string;
+  /**
+   * Who meets on the channel. `"app"`, the default: processes of this user that run the same entry script.
+   * `"user"`: every program of this user, Rust ones included.
+   */
+  scope?: "app" | "user";
+  /** With scope `"app"`: the name of the application, instead of the path of its entry script. */
+  app?: string;
+  /**
+   * When a message is acknowledged, and so never delivered again. `"auto"`, the default: when its `data` listeners have
+   * returned. `"manual"`: when `ack()` of the `Message` is called, which the `message` event brings; there are no `data` events.
+   */
+  acknowledge?: "auto" | "manual";
+  /** This process may host. Default: true when there is a listener. */
+  host?: boolean;
+  /** As of a net.Socket. Default false. */
+  allowHalfOpen?: boolean;
+  /** Where channels live, instead of the user's runtime directory. */
+  runtimeDir?: string;
+  /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
+  connectTimeout?: number;
+  /** A host that is silent for so long is replaced. */
+  hostTimeout?: number;
+  /** How long a host keeps what belongs to a peer that lost its connection. */
+  resumeTimeout?: number;
+  /** What a socket accepts before the other side has acknowledged. */
+  outboxBytes?: number;
+  /** What a socket receives before it is acknowledged. */
+  receiveWindow?: number;
+  /** The longest message. */
+  maxMessage?: number;
+  /** How many connections a host accepts at a time. */
+  maxConnections?: number;
+}
+
+/** What `failover` brings. */
+export interface Failover {
+  /** The generation that ended. */
+  from: number;
+  /** The generation that took over. */
+  to: number;
+  /** What this process is in the new one. */
+  role: Role;
+}
+
+export interface ChannelEvents {
+  /** This process hosts now. */
+  host: [generation: number];
+  /** This process is connected to a host. */
+  peer: [generation: number];
+  /** The host was lost: it died, or was silent for too long. */
+  hostlost: [generation: number];
+  /** The host leaves in an orderly way. */
+  handover: [generation: number];
+  /** There is a new host in place of the one that was lost or left. */
+  failover: [Failover];
+  /** This process hosted, was given up as dead, and lost the right to host. */
+  fenced: [generation: number];
+  close: [error?: Error];
+}
+
+export class ProcessChannel extends EventEmitter implements Owner, Wakeable {
+  /** Called with each connection while this process hosts, as by `net.createServer`. */
+  connectionListener: ConnectionListener | null;
+  readonly #name: string;
+  readonly #options: ChannelOptions;
+  readonly #token: number;
+  /** Those of `connect()`. */
+  readonly #sockets = new Set<ChannelSocket>();
+  /** Those of the listener. */
+  readonly #accepted = new Set<ChannelSocket>();
+  #native: NativeChannel | null;
+  #opened = false;
+  #joined = false;
+  #left: number | null = null;
+
+  constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
+    super();
+    this.connectionListener = connectionListener;
+    this.#name = name;
+    this.#options = options;
+    this.#token = register(this);
+    this.#native = this.#open();
+  }
+
+  #open(): NativeChannel {
+    const { scope = "app", app, host, acknowledge: _, allowHalfOpen: __, name: ___, ...limits } = this.#options;
+    const options: OpenOptions = { ...limits, name: this.#name, host: host ?? this.connectionListener !== null };
+    if (scope === "app") options.app = app ?? application();
+    try {
+      return new addon.NativeChannel(hub, this.#token, options);
+    } catch (error) {
+      forget(this.#token);
+      rethrow(error, "open", this.#name);
+    }
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** `initiated` before the first `connect()`; `closed` when every socket of `connect()` is. */
+  get state(): State {
+    if (!this.#opened) return "initiated";
+    for (const socket of this.#sockets) if (socket.live) return "connected";
+    if (this.#sockets.size > 0) return "connecting";
+    return this.#joined ? "connected" : "closed";
+  }
+
+  get connected(): boolean {
+    return this.state === "connected";
+  }
+
+  /** What this process is on the channel now. */
+  get role(): Role {
+    return this.#native?.role ?? "none";
+  }
+
+  /** Grows by one with every change of host: a fencing token. 0 before the first. */
+  get generation(): number {
+    return this.#native?.generation ?? 0;
+  }
+
+  /**
+   * A socket to the host, which is this process if there is no other. It can be written to at once. Every call makes a socket
+   * of its own.
+   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000.
+   */
+  connect(timeout: number = this.#options.connectTimeout ?? 5000): ChannelSocket {
+    const native = (this.#native ??= this.#open());
+    this.#opened = true;
+    const socket = new ChannelSocket(this, true, (token) => native.connect(token, timeout));
+    if (!socket.destroyed) this.#sockets.add(socket);
+    return socket;
+  }
+
+  /** Takes part without a socket of one's own: resolves with the role when this process hosts or is connected. */
+  async join(): Promise<Role> {
+    const native = (this.#native ??= this.#open());
+    this.#opened = true;
+    await request((number) => native.join(number), "connect", this.#name);
+    this.#joined = true;
+    return native.role;
+  }
+
+  /**
+   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
+   * an error anywhere.
+   */
+  async close(): Promise<void> {
+    const native = this.#native;
+    if (native === null) return;
+    await Promise.allSettled([...this.#sockets].map((socket) => socket.flush()));
+    this.#native = null;
+    this.#opened = true;
+    this.#joined = false;
+    try {
+      await request((number) => native.close(number), "close", this.#name);
+    } finally {
+      for (const socket of [...this.#sockets, ...this.#accepted]) socket.destroy();
+      this.emit("close");
+    }
+  }
+
+  // ---- for its sockets and the hub ----
+
+  /** @internal */
+  get manual(): boolean {
+    return this.#options.acknowledge === "manual";
+  }
+
+  /** @internal */
+  get allowHalfOpen(): boolean {
+    return this.#options.allowHalfOpen ?? false;
+  }
+
+  /** @internal */
+  get maxMessage(): number | undefined {
+    return this.#options.maxMessage;
+  }
+
+  /** @internal */
+  socketChanged(): void {}
+
+  /** @internal */
+  socketClosed(socket: ChannelSocket): void {
+    this.#sockets.delete(socket);
+    this.#accepted.delete(socket);
+  }
+
+  /** @internal */
+  wake(reasons: number): void {
+    if (reasons & Reason.Event) {
+      for (let event; (event = this.#native?.event()); ) this.#tell(event);
+    }
+    if (reasons & Reason.Accepted) {
+      const native = this.#native;
+      while (native !== null && this.#accept(native));
+    }
+  }
+
+  #accept(native: NativeChannel): boolean {
+    let socket: ChannelSocket;
+    try {
+      socket = new ChannelSocket(this, false, (token) => {
+        const accepted = native.accept(token);
+        if (accepted === null) throw nothing;
+        return accepted;
+      });
+    } catch (error) {
+      if (error === nothing) return false;
+      throw error;
+    }
+    this.#accepted.add(socket);
+    guard(() => this.connectionListener?.(socket));
+    return true;
+  }
+
+  #tell({ kind, role, generation, failure }: NativeEvent): void {
+    switch (kind) {
+      case "hostLost":
+      case "handedOver":
+        this.#left ??= generation;
+        return void guard(() => this.emit(kind === "hostLost" ? "hostlost" : "handover", generation));
+      case "fenced":
+        return void guard(() => this.emit("fenced", generation));
+      case "closed":
+        return void (failure && guard(() => this.emit("close", channelError(failure, undefined, this.#name))));
+      case "becameHost":
+      case "connected": {
+        if (kind === "becameHost") guard(() => this.emit("host", generation));
+        else if (role === "peer") guard(() => this.emit("peer", generation));
+        const from = this.#left;
+        if (from === null) return;
+        this.#left = null;
+        guard(() => this.emit("failover", { from, to: generation, role } satisfies Failover));
+      }
+    }
+  }
+}
+
+const nothing = new Error("no connection is waiting");
+
+export interface ProcessChannel {
+  on<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
+  once<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
+  off<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
+}

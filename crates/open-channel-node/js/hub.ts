@@ -1,0 +1,73 @@
+// One per JavaScript thread: hands what the addon reports to the object it concerns, and keeps the
+// process alive for as long as something wants it alive.
+import { channelError } from "./errors.js";
+import { addon, type Failure, type Hub } from "./native.js";
+
+export interface Wakeable {
+  wake(reasons: number): void;
+}
+
+const objects = new Map<number, Wakeable>();
+const requests = new Map<number, (failure: Failure | null | undefined) => void>();
+let counter = 0;
+
+export const hub: Hub = new addon.Hub(wake);
+
+export function register(object: Wakeable): number {
+  counter = (counter + 1) >>> 0 || 1;
+  objects.set(counter, object);
+  return counter;
+}
+
+export function forget(token: number): void {
+  objects.delete(token);
+}
+
+/** Runs something of the addon's that completes later. */
+export function request(start: (request: number) => void, syscall: string, channel: string): Promise<void> {
+  counter = (counter + 1) >>> 0 || 1;
+  const number = counter;
+  return new Promise<void>((resolve, reject) => {
+    start(number);
+    requests.set(number, (failure) => (failure ? reject(channelError(failure, syscall, channel)) : resolve()));
+    hold();
+  });
+}
+
+function wake(pairs: number[]): void {
+  for (let i = 0; i < pairs.length; i += 2) {
+    guard(() => objects.get(pairs[i]!)?.wake(pairs[i + 1]!));
+  }
+  for (const { request, failure } of hub.completed()) {
+    const done = requests.get(request);
+    requests.delete(request);
+    release();
+    done?.(failure);
+  }
+}
+
+/** What a user's listener throws is an uncaught exception, as it is in an event emitter; it stops nobody else. */
+export function guard(f: () => void): void {
+  try {
+    f();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+// A timer that never fires is what a ref'd handle is to libuv.
+let holders = 0;
+let anchor: NodeJS.Timeout | undefined;
+
+export function hold(): void {
+  if (holders++ === 0) anchor = setInterval(() => {}, 0x7fffffff);
+}
+
+export function release(): void {
+  if (--holders === 0) clearInterval(anchor);
+}
+
+// After this event, what is unhandled must look unhandled to the others: nothing says goodbye any more.
+process.on("exit", () => addon.exiting());

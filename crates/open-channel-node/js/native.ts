@@ -1,0 +1,121 @@
+// The addon, and what each of its numbers means. Nothing here is public.
+import { join } from "node:path";
+import { triple } from "./triple.js";
+
+export const enum Reason {
+  Readable = 1,
+  Writable = 2,
+  Changed = 4,
+  Accepted = 8,
+  Event = 16,
+}
+
+export const enum Write {
+  Done = 0,
+  Full = 1,
+  Failed = 2,
+}
+
+/** Why a `read` stopped. */
+export const enum Read {
+  More = 0,
+  Drained = 1,
+  Ended = 2,
+  Broken = 3,
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+}
+
+export interface Completion {
+  request: number;
+  failure?: Failure | null;
+}
+
+export interface Connection {
+  epoch: number;
+  connected: boolean;
+  failure?: Failure | null;
+}
+
+export interface NativeEvent {
+  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "closed";
+  role: Role;
+  generation: number;
+  failure?: Failure | null;
+}
+
+export type Role = "none" | "peer" | "host";
+
+export interface OpenOptions {
+  name: string;
+  host: boolean;
+  app?: string;
+  runtimeDir?: string;
+  connectTimeout?: number;
+  hostTimeout?: number;
+  resumeTimeout?: number;
+  outboxBytes?: number;
+  receiveWindow?: number;
+  maxMessage?: number;
+  maxConnections?: number;
+}
+
+export interface NativeSocket {
+  readonly id: string;
+  readonly peerPid?: number | null;
+  readonly link?: string | null;
+  readonly generation: number;
+  write(message: Uint8Array): Write;
+  read(handled: number, slab: Uint8Array, meta: Float64Array): number;
+  handled(count: number): void;
+  acknowledge(seq: number): void;
+  connection(seenEpoch: number, seenConnected: boolean): Connection;
+  failure(): Failure | null;
+  flush(request: number): void;
+  finish(): boolean;
+  destroy(): void;
+}
+
+export interface NativeChannel {
+  readonly role: Role;
+  readonly generation: number;
+  connect(token: number, timeout: number): NativeSocket;
+  accept(token: number): NativeSocket | null;
+  event(): NativeEvent | null;
+  join(request: number): void;
+  close(request: number): void;
+}
+
+export interface Hub {
+  completed(): Completion[];
+}
+
+export interface Addon {
+  Hub: new (wake: (pairs: number[]) => void) => Hub;
+  NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
+  /** The entry script that the main thread of this process found, for its worker threads. */
+  entry(found?: string): string | null;
+  /** The process is going away: leave everything to the kernel. */
+  exiting(): void;
+}
+
+function load(): Addon {
+  const name = triple();
+  const failures: string[] = [];
+  for (const place of [join(__dirname, "..", `open-channel.${name}.node`), `open-channel-${name}`]) {
+    try {
+      return require(place) as Addon;
+    } catch (error) {
+      failures.push((error as Error).message.split("\n", 1)[0]!);
+    }
+  }
+  throw new Error(
+    `open-channel has no addon for ${name}. If that platform is supported, reinstall without --omit=optional ` +
+      `(the addon comes as the optional dependency open-channel-${name}).\n  ${failures.join("\n  ")}`,
+  );
+}
+
+export const addon = load();
