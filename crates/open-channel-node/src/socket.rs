@@ -27,6 +27,10 @@ const DRAINED: f64 = 1.0;
 const ENDED: f64 = 2.0;
 const BROKEN: f64 = 3.0;
 
+// `#[napi]` takes a `&mut` that it sees for one of its own classes; it does not look behind a name.
+type Slab<'a> = &'a mut [u8];
+type Meta<'a> = &'a mut [f64];
+
 /// One socket of a `ChannelSocket`.
 #[napi]
 pub struct NativeSocket {
@@ -40,6 +44,7 @@ pub struct NativeSocket {
     /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
     lent: VecDeque<(u64, Option<Message>)>,
     failure: Option<Failure>,
+    destroyed: bool,
 }
 
 /// The connection of one socket, as of now.
@@ -64,6 +69,7 @@ impl NativeSocket {
             next: None,
             lent: VecDeque::new(),
             failure: None,
+            destroyed: false,
         }
     }
 }
@@ -117,7 +123,7 @@ impl NativeSocket {
     /// length being negative (−1 − length) for a redelivery. Returns how many, or minus the size of the
     /// slab that the next message needs. Raises `READABLE` after `DRAINED`.
     #[napi]
-    pub fn read(&mut self, handled: u32, slab: &mut [u8], meta: &mut [f64]) -> f64 {
+    pub fn read(&mut self, handled: u32, slab: Slab<'_>, meta: Meta<'_>) -> f64 {
         self.handled(handled);
         let Some((status, cells)) = meta.split_first_mut() else { return 0.0 };
         *status = MORE;
@@ -219,6 +225,7 @@ impl NativeSocket {
     #[napi]
     pub fn destroy(&mut self) {
         self.socket.destroy();
+        self.destroyed = true;
         self.next = None;
         self.lent.clear();
     }
@@ -226,5 +233,18 @@ impl NativeSocket {
     fn fail<T>(&mut self, error: &Error, answer: T) -> T {
         self.failure = Some(Failure::from(error));
         answer
+    }
+}
+
+impl Drop for NativeSocket {
+    fn drop(&mut self) {
+        if self.destroyed {
+            return;
+        }
+        // JavaScript went away in mid-life (an uncaught exception, a terminated worker): dropping a
+        // message would acknowledge what nobody has handled.
+        std::mem::forget(self.next.take());
+        std::mem::forget(std::mem::take(&mut self.lent));
+        std::mem::forget(Arc::clone(&self.socket));
     }
 }
