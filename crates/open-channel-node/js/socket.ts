@@ -180,7 +180,7 @@ export class ChannelSocket extends Socket implements Wakeable {
   }
 
   #broke(failure: Failure): void {
-    if (this.#client) {
+    if (this.#client && !this.writableFinished) {
       this.destroy(channelError(failure, this.#epoch === 0 ? "connect" : "read", this.#owner.name));
       return;
     }
