@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { application } from "./entry.js";
 import { channelError, rethrow } from "./errors.js";
-import { forget, guard, hub, register, request, type Wakeable } from "./hub.js";
+import { forget, guard, hub, register, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type OpenOptions, type Role } from "./native.js";
 import { ChannelSocket, type Owner } from "./socket.js";
 
@@ -73,16 +73,19 @@ export interface ChannelEvents {
   close: [error?: Error];
 }
 
-export class ProcessChannel extends EventEmitter implements Owner, Wakeable {
+export class ProcessChannel extends EventEmitter {
   /** Called with each connection while this process hosts, as by `net.createServer`. */
   connectionListener: ConnectionListener | null;
   readonly #name: string;
   readonly #options: ChannelOptions;
   readonly #token: number;
+  readonly #owner: Owner;
   /** Those of `connect()`. */
   readonly #sockets = new Set<ChannelSocket>();
   /** Those of the listener. */
   readonly #accepted = new Set<ChannelSocket>();
+  /** Those that have a connection at the moment. */
+  readonly #live = new Set<ChannelSocket>();
   #native: NativeChannel | null;
   #opened = false;
   #joined = false;
@@ -93,7 +96,17 @@ export class ProcessChannel extends EventEmitter implements Owner, Wakeable {
     this.connectionListener = connectionListener;
     this.#name = name;
     this.#options = options;
-    this.#token = register(this);
+    this.#token = register((reasons) => this.#wake(reasons));
+    this.#owner = {
+      name,
+      manual: options.acknowledge === "manual",
+      allowHalfOpen: options.allowHalfOpen ?? false,
+      maxMessage: options.maxMessage,
+      connectionChanged: (socket, connected) => void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
+      closed: (socket) => {
+        for (const sockets of [this.#sockets, this.#accepted, this.#live]) sockets.delete(socket);
+      },
+    };
     this.#native = this.#open();
   }
 
@@ -116,7 +129,7 @@ export class ProcessChannel extends EventEmitter implements Owner, Wakeable {
   /** `initiated` before the first `connect()`; `closed` when every socket of `connect()` is. */
   get state(): State {
     if (!this.#opened) return "initiated";
-    for (const socket of this.#sockets) if (socket.live) return "connected";
+    for (const socket of this.#live) if (this.#sockets.has(socket)) return "connected";
     if (this.#sockets.size > 0) return "connecting";
     return this.#joined ? "connected" : "closed";
   }
@@ -143,7 +156,7 @@ export class ProcessChannel extends EventEmitter implements Owner, Wakeable {
   connect(timeout: number = this.#options.connectTimeout ?? 5000): ChannelSocket {
     const native = (this.#native ??= this.#open());
     this.#opened = true;
-    const socket = new ChannelSocket(this, true, (token) => native.connect(token, timeout));
+    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, timeout));
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
   }
@@ -176,34 +189,7 @@ export class ProcessChannel extends EventEmitter implements Owner, Wakeable {
     }
   }
 
-  // ---- for its sockets and the hub ----
-
-  /** @internal */
-  get manual(): boolean {
-    return this.#options.acknowledge === "manual";
-  }
-
-  /** @internal */
-  get allowHalfOpen(): boolean {
-    return this.#options.allowHalfOpen ?? false;
-  }
-
-  /** @internal */
-  get maxMessage(): number | undefined {
-    return this.#options.maxMessage;
-  }
-
-  /** @internal */
-  socketChanged(): void {}
-
-  /** @internal */
-  socketClosed(socket: ChannelSocket): void {
-    this.#sockets.delete(socket);
-    this.#accepted.delete(socket);
-  }
-
-  /** @internal */
-  wake(reasons: number): void {
+  #wake(reasons: number): void {
     if (reasons & Reason.Event) {
       for (let event; (event = this.#native?.event()); ) this.#tell(event);
     }
@@ -216,7 +202,7 @@ export class ProcessChannel extends EventEmitter implements Owner, Wakeable {
   #accept(native: NativeChannel): boolean {
     let socket: ChannelSocket;
     try {
-      socket = new ChannelSocket(this, false, (token) => {
+      socket = new ChannelSocket(this.#owner, false, (token) => {
         const accepted = native.accept(token);
         if (accepted === null) throw nothing;
         return accepted;

@@ -3,17 +3,15 @@
 import { channelError } from "./errors.js";
 import { addon, type Failure, type Hub } from "./native.js";
 
-export interface Wakeable {
-  wake(reasons: number): void;
-}
+type Wake = (reasons: number) => void;
 
-const objects = new Map<number, Wakeable>();
+const objects = new Map<number, Wake>();
 const requests = new Map<number, (failure: Failure | null | undefined) => void>();
 let counter = 0;
 
 export const hub: Hub = new addon.Hub(wake);
 
-export function register(object: Wakeable): number {
+export function register(object: Wake): number {
   counter = (counter + 1) >>> 0 || 1;
   objects.set(counter, object);
   return counter;
@@ -36,7 +34,7 @@ export function request(start: (request: number) => void, syscall: string, chann
 
 function wake(pairs: number[]): void {
   for (let i = 0; i < pairs.length; i += 2) {
-    guard(() => objects.get(pairs[i]!)?.wake(pairs[i + 1]!));
+    guard(() => objects.get(pairs[i]!)?.(pairs[i + 1]!));
   }
   for (const { request, failure } of hub.completed()) {
     const done = requests.get(request);

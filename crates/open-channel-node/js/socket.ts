@@ -3,7 +3,7 @@
 // the stream's own.
 import { Socket } from "node:net";
 import { channelError } from "./errors.js";
-import { forget, guard, hold, register, release, request, type Wakeable } from "./hub.js";
+import { forget, guard, hold, register, release, request } from "./hub.js";
 import { Message } from "./message.js";
 import { Read, Reason, Write, type Failure, type NativeSocket } from "./native.js";
 
@@ -19,14 +19,17 @@ let slabAt = 0;
 
 type Callback = (error?: Error | null) => void;
 
-/** What a socket needs to know about its channel. */
+/**
+ * What a socket needs to know about its channel.
+ * @internal
+ */
 export interface Owner {
   readonly name: string;
   readonly manual: boolean;
   readonly allowHalfOpen: boolean;
   readonly maxMessage: number | undefined;
-  socketChanged(): void;
-  socketClosed(socket: ChannelSocket): void;
+  connectionChanged(socket: ChannelSocket, connected: boolean): void;
+  closed(socket: ChannelSocket): void;
 }
 
 /**
@@ -36,7 +39,7 @@ export interface Owner {
  * connections `connecting` is true and writes are kept. The callback of `end` is called, and `finish` is emitted, when the
  * other side has handled everything.
  */
-export class ChannelSocket extends Socket implements Wakeable {
+export class ChannelSocket extends Socket {
   declare connecting: boolean;
   declare timeout: number | undefined;
 
@@ -82,7 +85,7 @@ export class ChannelSocket extends Socket implements Wakeable {
     this.#owner = owner;
     this.#client = client;
     this.connecting = client;
-    this.#token = register(this);
+    this.#token = register((reasons) => this.#wake(reasons));
     try {
       this.#native = open(this.#token);
     } catch (error) {
@@ -91,7 +94,11 @@ export class ChannelSocket extends Socket implements Wakeable {
     }
     this.#id = this.#native.id;
     hold();
-    this.#lookAtConnection();
+    // A client's listeners are attached after this.
+    if (client) process.nextTick(() => this.#lookAtConnection());
+    else this.#lookAtConnection();
+    // Like a net.Socket, it notices an end even if nobody reads.
+    this.read(0);
   }
 
   // ---- what it has beyond a net.Socket ----
@@ -140,13 +147,7 @@ export class ChannelSocket extends Socket implements Wakeable {
     await request((number) => native.flush(number), "write", this.#owner.name);
   }
 
-  /** @internal */
-  get live(): boolean {
-    return this.#connected;
-  }
-
-  /** @internal */
-  wake(reasons: number): void {
+  #wake(reasons: number): void {
     // Before the first connection, `connect` comes before data; after it, what the old host had still said comes
     // before the news of its end.
     const first = this.#epoch === 0;
@@ -157,6 +158,24 @@ export class ChannelSocket extends Socket implements Wakeable {
     }
     if (reasons & Reason.Changed && !first) this.#lookAtConnection();
     if (reasons & Reason.Writable) this.#unstall();
+  }
+
+  // These are accessors of net.Socket's prototype, which its type declares as properties.
+  static {
+    const getters: [string, (socket: ChannelSocket) => unknown][] = [
+      ["pending", (socket) => socket.#native === null || socket.connecting],
+      ["bytesRead", (socket) => socket.#bytesIn],
+      ["bytesWritten", (socket) => socket.#bytesOut + socket.writableLength],
+      ["bufferSize", (socket) => socket.writableLength],
+    ];
+    for (const [name, get] of getters) {
+      Object.defineProperty(this.prototype, name, {
+        configurable: true,
+        get(this: ChannelSocket) {
+          return get(this);
+        },
+      });
+    }
   }
 
   // ---- connection ----
@@ -171,7 +190,7 @@ export class ChannelSocket extends Socket implements Wakeable {
       this.#epoch = epoch;
       this.#connected = connected;
       this.connecting = !connected && this.#client;
-      this.#owner.socketChanged();
+      this.#owner.connectionChanged(this, connected);
       if (!again || !connected || !this.#client) continue;
       guard(() => this.emit("connect"));
       guard(() => this.emit("ready"));
@@ -187,11 +206,6 @@ export class ChannelSocket extends Socket implements Wakeable {
     // The process on the other side is gone: to a server that is an end, as it is on a Unix socket.
     this.#ended = true;
     if (this.#next === this.#chunks.length) this.#end();
-  }
-
-  // @ts-expect-error @types/node declares the accessor as a property.
-  override get pending(): boolean {
-    return this.#native === null || this.connecting;
   }
 
   /** A channel's socket connects by itself. */
@@ -220,11 +234,6 @@ export class ChannelSocket extends Socket implements Wakeable {
   }
 
   // ---- reading ----
-
-  // @ts-expect-error @types/node declares the accessor as a property.
-  override get bytesRead(): number {
-    return this.#bytesIn;
-  }
 
   override _read(): void {
     this.#demand = true;
@@ -266,21 +275,20 @@ export class ChannelSocket extends Socket implements Wakeable {
   #schedule(): void {
     if (this.#scheduled || this.#pumping || this.#native === null) return;
     this.#scheduled = true;
-    process.nextTick(pumpLater, this);
+    process.nextTick(this.#pumpLater);
   }
 
-  /** @internal */
-  pumpNow(): void {
+  readonly #pumpLater = (): void => {
     this.#scheduled = false;
-    this.#pump();
-  }
+    guard(() => this.#pump());
+  };
 
   /** One message is in the stream at a time: that keeps them from being glued, and what is not read in the addon. */
   #wanted(): boolean {
     if (this.#owner.manual) return this.listenerCount("message") > 0 && !this.isPaused();
     if (this.readableLength > 0 || this.#lent) return false;
-    if (this.readableFlowing === true || this.#demand) return true;
-    return this.readableFlowing === null && this.listenerCount("message") > 0;
+    if (this.readableFlowing !== null) return this.readableFlowing || this.#demand;
+    return this.#demand || this.listenerCount("message") > 0;
   }
 
   #pump(): void {
@@ -302,7 +310,7 @@ export class ChannelSocket extends Socket implements Wakeable {
         if (this.#drained || !this.#wanted()) break;
         if (turns-- === 0) {
           this.#scheduled = true;
-          setImmediate(pumpLater, this);
+          setImmediate(this.#pumpLater);
           break;
         }
         this.#fill(this.#native);
@@ -319,7 +327,7 @@ export class ChannelSocket extends Socket implements Wakeable {
         this.#scheduled = true;
         setImmediate(() => {
           this.#handled++;
-          this.pumpNow();
+          this.#pumpLater();
         });
       }
     }
@@ -379,7 +387,7 @@ export class ChannelSocket extends Socket implements Wakeable {
     if (this.listenerCount("message") > 0) {
       this.emit("message", (this.#current = this.#describe(index)));
       if (this.#owner.manual) return;
-      if (this.readableFlowing === null && !this.#demand) return void this.#handled++;
+      if (this.readableFlowing === null) return void this.#handled++;
     }
     if (this.#native === null) return;
     const chunk = this.#chunks[index]!;
@@ -398,16 +406,6 @@ export class ChannelSocket extends Socket implements Wakeable {
   }
 
   // ---- writing ----
-
-  // @ts-expect-error @types/node declares the accessor as a property.
-  override get bytesWritten(): number {
-    return this.#bytesOut + this.writableLength;
-  }
-
-  // @ts-expect-error @types/node declares the accessor as a property.
-  override get bufferSize(): number {
-    return this.writableLength;
-  }
 
   override write(chunk: any, ...rest: any[]): boolean {
     const limit = this.#owner.maxMessage;
@@ -513,7 +511,7 @@ export class ChannelSocket extends Socket implements Wakeable {
       native.destroy();
       forget(this.#token);
       if (this.#referenced) release();
-      this.#owner.socketClosed(this);
+      this.#owner.closed(this);
     }
     callback(error);
     const stalled = this.#stalledCallback;
@@ -526,8 +524,4 @@ export class ChannelSocket extends Socket implements Wakeable {
   #active(): void {
     (this as unknown as { _unrefTimer(): void })._unrefTimer();
   }
-}
-
-function pumpLater(socket: ChannelSocket): void {
-  guard(() => socket.pumpNow());
 }
