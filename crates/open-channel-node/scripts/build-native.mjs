@@ -1,12 +1,12 @@
 // Builds the addon with cargo and puts it where `js/native.ts` looks first.
 // OPEN_CHANNEL_PROFILE=dev builds without optimisation.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, renameSync } from "node:fs";
+import { copyFileSync, mkdirSync, realpathSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const root = realpathSync(join(dirname(fileURLToPath(import.meta.url)), ".."));
 const { triple } = createRequire(import.meta.url)("../dist/triple.js");
 const profile = process.env.OPEN_CHANNEL_PROFILE ?? "release";
 
@@ -22,9 +22,14 @@ const artifacts = output
   .split("\n")
   .filter((line) => line.startsWith("{"))
   .map((line) => JSON.parse(line))
-  .filter((message) => message.reason === "compiler-artifact" && message.target.name.startsWith("open-channel-node".replaceAll("-", "_")));
+  .filter((message) => message.reason === "compiler-artifact" && message.manifest_path === join(root, "Cargo.toml"));
 const library = artifacts.find((artifact) => artifact.target.kind.includes("cdylib"))?.filenames[0];
 if (library === undefined) throw new Error("cargo built no library for open-channel-node");
+
+// The Rust member of the tests with several languages.
+const member = artifacts.find((artifact) => artifact.target.kind.includes("example") && artifact.target.name === "member");
+mkdirSync(join(root, "target"), { recursive: true });
+copyFileSync(member.executable, join(root, "target", "member"));
 
 // Renamed into place, so that a process that has the old file mapped keeps its own copy.
 const addon = join(root, `open-channel.${triple()}.node`);
