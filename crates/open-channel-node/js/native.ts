@@ -1,6 +1,6 @@
 // The addon, and what each of its numbers means. Nothing here is public.
 import { join } from "node:path";
-import { triple } from "./triple.js";
+import { triples } from "./triple.js";
 
 export const enum Reason {
   Readable = 1,
@@ -103,18 +103,20 @@ export interface Addon {
 }
 
 function load(): Addon {
-  const name = triple();
+  const names = triples();
   const failures: string[] = [];
-  for (const place of [join(__dirname, "..", `open-channel.${name}.node`), `open-channel-${name}`]) {
-    try {
-      return require(place) as Addon;
-    } catch (error) {
-      failures.push((error as Error).message.split("\n", 1)[0]!);
+  for (const name of names) {
+    for (const place of [join(__dirname, "..", `open-channel.${name}.node`), `open-channel-${name}`]) {
+      try {
+        return require(place) as Addon;
+      } catch (error) {
+        failures.push((error as Error).message.split("\n", 1)[0]!);
+      }
     }
   }
   throw new Error(
-    `open-channel has no addon for ${name}. If that platform is supported, reinstall without --omit=optional ` +
-      `(the addon comes as the optional dependency open-channel-${name}).\n  ${failures.join("\n  ")}`,
+    `open-channel has no addon for ${names.join(" or ")}. If that platform is supported, reinstall without --omit=optional: ` +
+      `the addon comes as the optional dependency open-channel-${names[0]}.\n  ${failures.join("\n  ")}`,
   );
 }
 
