@@ -86,6 +86,8 @@ export class ProcessChannel extends EventEmitter {
   readonly #accepted = new Set<ChannelSocket>();
   /** Those that have a connection at the moment. */
   readonly #live = new Set<ChannelSocket>();
+  /** What makes a socket look at its connection. */
+  readonly #looks = new Map<ChannelSocket, () => void>();
   #native: NativeChannel | null;
   #opened = false;
   #joined = false;
@@ -102,9 +104,10 @@ export class ProcessChannel extends EventEmitter {
       manual: options.acknowledge === "manual",
       allowHalfOpen: options.allowHalfOpen ?? false,
       maxMessage: options.maxMessage,
+      opened: (socket, look) => void this.#looks.set(socket, look),
       connectionChanged: (socket, connected) => void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
       closed: (socket) => {
-        for (const sockets of [this.#sockets, this.#accepted, this.#live]) sockets.delete(socket);
+        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#looks]) sockets.delete(socket);
       },
     };
     this.#native = this.#open();
@@ -217,6 +220,7 @@ export class ProcessChannel extends EventEmitter {
   }
 
   #tell({ kind, role, generation, failure }: NativeEvent): void {
+    for (const look of this.#looks.values()) look();
     switch (kind) {
       case "hostLost":
       case "handedOver":
@@ -225,7 +229,10 @@ export class ProcessChannel extends EventEmitter {
       case "fenced":
         return void guard(() => this.emit("fenced", generation));
       case "closed":
-        return void (failure && guard(() => this.emit("close", channelError(failure, undefined, this.#name))));
+        if (!failure) return;
+        this.#joined = false;
+        for (const socket of this.#sockets) socket.destroy(channelError(failure, "connect", this.#name));
+        return void guard(() => this.emit("close", channelError(failure, undefined, this.#name)));
       case "becameHost":
       case "connected": {
         if (kind === "becameHost") guard(() => this.emit("host", generation));

@@ -5,13 +5,13 @@ import { triples } from "./triple.js";
 export const enum Reason {
   Readable = 1,
   Writable = 2,
-  Changed = 4,
-  Accepted = 8,
-  Event = 16,
+  Accepted = 4,
+  Event = 8,
 }
 
 export const enum Write {
   Done = 0,
+  /** The addon keeps it, and wakes us when it is accepted. */
   Full = 1,
   Failed = 2,
 }
@@ -27,6 +27,8 @@ export const enum Read {
 export interface Failure {
   code: string;
   message: string;
+  /** The other side left on purpose: an end rather than an error. */
+  left?: boolean;
 }
 
 export interface Completion {
@@ -35,9 +37,8 @@ export interface Completion {
 }
 
 export interface Connection {
-  epoch: number;
   connected: boolean;
-  failure?: Failure | null;
+  generation: number;
 }
 
 export interface NativeEvent {
@@ -67,12 +68,12 @@ export interface NativeSocket {
   readonly id: string;
   readonly peerPid?: number | null;
   readonly link?: string | null;
-  readonly generation: number;
   write(message: Uint8Array): Write;
+  written(): Write;
   read(handled: number, slab: Uint8Array, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
-  connection(seenEpoch: number, seenConnected: boolean): Connection;
+  connection(): Connection;
   failure(): Failure | null;
   flush(request: number): void;
   finish(): boolean;

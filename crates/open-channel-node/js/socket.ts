@@ -13,7 +13,13 @@ const BATCH = 512;
 const TURNS = 2;
 const SLAB = 64 * 1024;
 
-const meta = new Float64Array(1 + 2 * BATCH);
+/** How long to look again for a connection that nothing has reported. */
+const LOOK_AGAIN = 5;
+
+// What `read` tells: why it stopped, whether there is a connection, the host's generation; then for each message its
+// length (−1 − length for a redelivery) and its number.
+const HEAD = 3;
+const meta = new Float64Array(HEAD + 2 * BATCH);
 let slab = Buffer.allocUnsafeSlow(SLAB);
 let slabAt = 0;
 
@@ -28,6 +34,7 @@ export interface Owner {
   readonly manual: boolean;
   readonly allowHalfOpen: boolean;
   readonly maxMessage: number | undefined;
+  opened(socket: ChannelSocket, look: () => void): void;
   connectionChanged(socket: ChannelSocket, connected: boolean): void;
   closed(socket: ChannelSocket): void;
 }
@@ -51,8 +58,10 @@ export class ChannelSocket extends Socket {
   #native: NativeSocket | null;
   #referenced = true;
 
-  #epoch = 0;
   #connected = false;
+  /** Of the host it is or was last connected to; 0 before the first connection. */
+  #generation = 0;
+  #looking: NodeJS.Timeout | undefined;
 
   // Incoming: pulled from the addon, not yet delivered.
   #chunks: Buffer[] = [];
@@ -73,6 +82,8 @@ export class ChannelSocket extends Socket {
   #pumping = false;
   #scheduled = false;
   #bytesIn = 0;
+  /** A `read` saw another connection than the one last reported. */
+  #stale = false;
 
   // Outgoing: what could not be handed to the addon yet, or is held until the first connection.
   #stalled: Buffer[] = [];
@@ -93,7 +104,10 @@ export class ChannelSocket extends Socket {
       throw error;
     }
     this.#id = this.#native.id;
-    hold();
+    // The other end of a connection within this process is what keeps it alive, if anything does.
+    if (!client && this.peerPid === process.pid) this.#referenced = false;
+    else hold();
+    owner.opened(this, () => this.#lookAtConnection());
     // A client's listeners are attached after this.
     if (client) process.nextTick(() => this.#lookAtConnection());
     else this.#lookAtConnection();
@@ -120,7 +134,7 @@ export class ChannelSocket extends Socket {
 
   /** The generation of the host that this socket talks to. */
   get generation(): number {
-    return this.#native?.generation ?? 0;
+    return this.#generation;
   }
 
   /** The message whose `data` event is being emitted: its id, and whether it is a redelivery. */
@@ -148,15 +162,11 @@ export class ChannelSocket extends Socket {
   }
 
   #wake(reasons: number): void {
-    // Before the first connection, `connect` comes before data; after it, what the old host had still said comes
-    // before the news of its end.
-    const first = this.#epoch === 0;
-    if (reasons & Reason.Changed && first) this.#lookAtConnection();
     if (reasons & Reason.Readable) {
       this.#drained = false;
+      if (this.#generation === 0) this.#lookAtConnection();
       this.#pump();
     }
-    if (reasons & Reason.Changed && !first) this.#lookAtConnection();
     if (reasons & Reason.Writable) this.#unstall();
   }
 
@@ -181,17 +191,20 @@ export class ChannelSocket extends Socket {
   // ---- connection ----
 
   #lookAtConnection(): void {
-    for (;;) {
-      if (this.#native === null) return;
-      const { epoch, connected, failure } = this.#native.connection(this.#epoch, this.#connected);
-      if (failure) return this.#broke(failure);
-      if (epoch === this.#epoch && connected === this.#connected) return;
-      const again = epoch !== this.#epoch;
-      this.#epoch = epoch;
+    clearTimeout(this.#looking);
+    if (this.#native === null) return;
+    const { connected, generation } = this.#native.connection();
+    const again = connected && (!this.#connected || generation !== this.#generation);
+    if (connected !== this.#connected || again) {
       this.#connected = connected;
+      if (connected) this.#generation = generation;
       this.connecting = !connected && this.#client;
       this.#owner.connectionChanged(this, connected);
-      if (!again || !connected || !this.#client) continue;
+    }
+    if (!this.#client) return;
+    if (!connected) {
+      this.#looking = setTimeout(() => this.#lookAtConnection(), LOOK_AGAIN).unref();
+    } else if (again) {
       guard(() => this.emit("connect"));
       guard(() => this.emit("ready"));
       this.#unstall();
@@ -199,11 +212,11 @@ export class ChannelSocket extends Socket {
   }
 
   #broke(failure: Failure): void {
-    if (this.#client && !this.writableFinished) {
-      this.destroy(channelError(failure, this.#epoch === 0 ? "connect" : "read", this.#owner.name));
+    if (this.#client && !failure.left && !this.writableFinished) {
+      this.destroy(channelError(failure, this.#generation === 0 ? "connect" : "read", this.#owner.name));
       return;
     }
-    // The process on the other side is gone: to a server that is an end, as it is on a Unix socket.
+    // The other side left. To a server, a process that is gone has ended too, as on a Unix socket.
     this.#ended = true;
     if (this.#next === this.#chunks.length) this.#end();
   }
@@ -321,6 +334,10 @@ export class ChannelSocket extends Socket {
       this.#current = null;
       if (returned) {
         this.#tellHandled();
+        if (this.#stale) {
+          this.#stale = false;
+          this.#lookAtConnection();
+        }
       } else {
         // A listener threw. If the process survives that, the message counts as handled; if not, it will be
         // delivered to another host.
@@ -351,9 +368,14 @@ export class ChannelSocket extends Socket {
       slabAt = 0;
       count = native.read(0, slab, meta);
     }
+    const stale = (meta[1] === 1) !== this.#connected || (this.#connected && meta[2] !== this.#generation);
+    // Before the first connection, `connect` comes before data; later, what the old host had still said comes before the
+    // news of its end.
+    if (stale && this.#generation === 0) this.#lookAtConnection();
+    else if (stale) this.#stale = true;
     for (let i = 0; i < count; i++) {
-      let length = meta[1 + 2 * i]!;
-      let seq = meta[2 + 2 * i]!;
+      let length = meta[HEAD + 2 * i]!;
+      let seq = meta[HEAD + 1 + 2 * i]!;
       if (length < 0) {
         length = -1 - length;
         seq = -seq;
@@ -440,20 +462,16 @@ export class ChannelSocket extends Socket {
       const message = messages[i]!;
       if (message.length === 0) continue;
       const result = this.#native === null ? Write.Failed : this.#native.write(message);
+      if (result === Write.Failed) return this.#notWritten(callback);
+      this.#bytesOut += message.length;
       if (result === Write.Full) {
-        this.#stalled = messages.slice(i);
+        this.#stalled = messages.slice(i + 1);
         this.#stalledCallback = callback;
         return;
       }
-      if (result === Write.Failed) {
-        const failure = this.#native?.failure() ?? { code: "EPIPE", message: "the socket was destroyed" };
-        // What is written to a process that is already gone is lost, and `end` is about to say so.
-        return callback(this.#client ? channelError(failure, "write", this.#owner.name) : null);
-      }
-      this.#bytesOut += message.length;
     }
     if (this.timeout) this.#active();
-    if (this.#epoch === 0 && this.#client) {
+    if (this.#generation === 0 && this.#client) {
       // As on a net.Socket, nothing counts as written before the first connection.
       this.#stalled = [];
       this.#stalledCallback = callback;
@@ -462,17 +480,26 @@ export class ChannelSocket extends Socket {
     callback();
   }
 
+  #notWritten(callback: Callback): void {
+    const failure = this.#native?.failure() ?? { code: "EPIPE", message: "the socket was destroyed" };
+    // What is written to a side that has just left is lost, and `end` is about to say so.
+    callback(this.#client && !failure.left ? channelError(failure, "write", this.#owner.name) : null);
+  }
+
   #unstall(): void {
     const callback = this.#stalledCallback;
-    if (callback === null) return;
+    if (callback === null || this.#native === null) return;
+    const result = this.#native.written();
+    if (result === Write.Full) return;
     const messages = this.#stalled;
     this.#stalledCallback = null;
     this.#stalled = [];
-    this.#send(messages, callback);
+    if (result === Write.Failed) this.#notWritten(callback);
+    else this.#send(messages, callback);
   }
 
   override _final(callback: Callback): void {
-    if (this.#epoch === 0 && this.#client) {
+    if (this.#generation === 0 && this.#client) {
       this.once("connect", () => this._final(callback));
       return;
     }
@@ -502,6 +529,7 @@ export class ChannelSocket extends Socket {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const native = this.#native;
+    clearTimeout(this.#looking);
     this.connecting = false;
     this.#connected = false;
     if (native !== null) {

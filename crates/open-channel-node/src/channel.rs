@@ -2,7 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    mem,
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -11,10 +12,11 @@ use open_channel::{Channel, Event, Role};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    EXITING,
     error::{Failure, thrown},
     hub::{Hub, Inner, Signal, reason},
     options::OpenOptions,
-    socket::NativeSocket,
+    socket::{NativeSocket, Side},
 };
 
 /// Runs what the library asks its user to run; the library has a thread of its own for the rest.
@@ -33,7 +35,8 @@ pub(crate) fn runtime() -> &'static Runtime {
 /// The channel of one `ProcessChannel`.
 #[napi]
 pub struct NativeChannel {
-    channel: Channel,
+    /// `None` only while it is being dropped.
+    channel: Option<Channel>,
     hub: Arc<Inner>,
     arrivals: Arc<Mutex<Arrivals>>,
 }
@@ -86,22 +89,22 @@ impl NativeChannel {
                 signal.raise(reason::EVENT);
             }
         });
-        Ok(Self { channel, hub: hub.inner(), arrivals })
+        Ok(Self { channel: Some(channel), hub: hub.inner(), arrivals })
     }
 
     /// A socket of its own at every call.
     #[napi]
     pub fn connect(&self, token: u32, timeout_ms: u32) -> NativeSocket {
         let _runtime = runtime().enter();
-        let socket = self.channel.connect_timeout(Duration::from_millis(timeout_ms.into()));
-        NativeSocket::new(socket, Signal::new(Arc::clone(&self.hub), token))
+        let socket = self.channel().connect_within(Duration::from_millis(timeout_ms.into()));
+        NativeSocket::new(socket, Side::Peer, Signal::new(Arc::clone(&self.hub), token))
     }
 
     /// The next connection that the listener has not seen yet.
     #[napi]
     pub fn accept(&self, token: u32) -> Option<NativeSocket> {
         let socket = with(&self.arrivals, |arrivals| arrivals.sockets.pop_front())?;
-        Some(NativeSocket::new(socket, Signal::new(Arc::clone(&self.hub), token)))
+        Some(NativeSocket::new(socket, Side::Host, Signal::new(Arc::clone(&self.hub), token)))
     }
 
     /// The next event that was not taken yet.
@@ -113,27 +116,43 @@ impl NativeChannel {
     /// Takes part without a socket; completes when hosting or connected.
     #[napi]
     pub fn join(&self, request: u32) {
-        let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
+        let (channel, hub) = (self.channel().clone(), Arc::clone(&self.hub));
         runtime().spawn(async move { hub.complete(request, channel.join().await.map(drop)) });
     }
 
     /// Leaves in an orderly way, handing over when hosting.
     #[napi]
     pub fn close(&self, request: u32) {
-        let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
+        let (channel, hub) = (self.channel().clone(), Arc::clone(&self.hub));
         runtime().spawn(async move { hub.complete(request, channel.close().await) });
     }
 
     /// `host`, `peer` or `none`.
     #[napi(getter)]
     pub fn role(&self) -> String {
-        role(self.channel.role())
+        role(self.channel().role())
     }
 
     /// Grows by one with every change of host; 0 before the first.
     #[napi(getter)]
     pub fn generation(&self) -> f64 {
-        self.channel.generation() as f64
+        self.channel().generation() as f64
+    }
+}
+
+impl NativeChannel {
+    fn channel(&self) -> &Channel {
+        self.channel.as_ref().expect("taken only in drop")
+    }
+}
+
+impl Drop for NativeChannel {
+    fn drop(&mut self) {
+        if EXITING.load(Ordering::Acquire) {
+            // The kernel closes everything at once; a half-done hand-over would only delay the others.
+            mem::forget(self.channel.take());
+            with(&self.arrivals, |arrivals| mem::forget(mem::take(&mut arrivals.sockets)));
+        }
     }
 }
 

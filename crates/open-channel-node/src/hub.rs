@@ -117,9 +117,8 @@ fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
 pub(crate) mod reason {
     pub(crate) const READABLE: u32 = 1;
     pub(crate) const WRITABLE: u32 = 2;
-    pub(crate) const CHANGED: u32 = 4;
-    pub(crate) const ACCEPTED: u32 = 8;
-    pub(crate) const EVENT: u32 = 16;
+    pub(crate) const ACCEPTED: u32 = 4;
+    pub(crate) const EVENT: u32 = 8;
 }
 
 /// One object of JavaScript's that can be woken, known to it by a number.

@@ -2,19 +2,25 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use napi_derive::napi;
-use open_channel::{Error, Message, Socket};
+use open_channel::{Error, Message, SendError, Socket, TryRecvError};
 
 use crate::{
+    EXITING,
     channel::runtime,
     error::Failure,
     hub::{Signal, reason},
 };
+
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What `write` answers: the same numbers as in `js/native.ts`.
 const WRITTEN: u32 = 0;
@@ -35,10 +41,14 @@ type Meta<'a> = &'a mut [f64];
 #[napi]
 pub struct NativeSocket {
     socket: Arc<Socket>,
+    side: Side,
     signal: Arc<Signal>,
     readable: Waker,
     writable: Waker,
-    changed: Waker,
+    /// Parked while there is nothing to read; also woken by every change of the connection.
+    receiving: Option<Waiting<Result<Option<Message>, Error>>>,
+    /// Holds the message for which there is no room.
+    sending: Option<Waiting<Result<(), SendError>>>,
     /// Taken from the library, but did not fit into the slab that JavaScript had.
     next: Option<Message>,
     /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
@@ -47,30 +57,58 @@ pub struct NativeSocket {
     destroyed: bool,
 }
 
+/// Whose end of a connection it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// From `connect()`.
+    Peer,
+    /// Given to the listener.
+    Host,
+}
+
 /// The connection of one socket, as of now.
 #[napi(object)]
 pub struct Connection {
-    /// Connections made so far; it grows at each (re)connection.
-    pub epoch: f64,
     /// There is a link at the moment.
     pub connected: bool,
-    /// Over for good, because of this.
-    pub failure: Option<Failure>,
+    /// Of the host it is or was last connected to.
+    pub generation: f64,
 }
 
 impl NativeSocket {
-    pub(crate) fn new(socket: Socket, signal: Arc<Signal>) -> Self {
+    pub(crate) fn new(socket: Socket, side: Side, signal: Arc<Signal>) -> Self {
         Self {
             socket: Arc::new(socket),
+            side,
             readable: signal.waker(reason::READABLE),
             writable: signal.waker(reason::WRITABLE),
-            changed: signal.waker(reason::CHANGED),
             signal,
+            receiving: None,
+            sending: None,
             next: None,
             lent: VecDeque::new(),
             failure: None,
             destroyed: false,
         }
+    }
+
+    /// The next message; pending leaves a waker that raises `READABLE`.
+    fn poll_recv(&mut self) -> Poll<Result<Option<Message>, Error>> {
+        match self.socket.try_recv() {
+            Ok(message) => return Poll::Ready(Ok(message)),
+            Err(TryRecvError::Failed(error)) => return Poll::Ready(Err(error)),
+            Err(TryRecvError::Empty) => {}
+        }
+        let socket = &self.socket;
+        let receiving = self.receiving.get_or_insert_with(|| {
+            let socket = Arc::clone(socket);
+            Box::pin(async move { socket.recv().await })
+        });
+        let polled = receiving.as_mut().poll(&mut Context::from_waker(&self.readable));
+        if polled.is_ready() {
+            self.receiving = None;
+        }
+        polled
     }
 }
 
@@ -85,7 +123,7 @@ impl NativeSocket {
     /// The other process, if the link knows it.
     #[napi(getter)]
     pub fn peer_pid(&self) -> Option<u32> {
-        self.socket.peer().map(|peer| peer.pid)
+        self.socket.peer().and_then(|peer| peer.pid)
     }
 
     /// What carries the bytes at the moment.
@@ -94,44 +132,50 @@ impl NativeSocket {
         self.socket.link().map(|link| link.to_string())
     }
 
-    /// The generation of the host that this socket is connected to.
-    #[napi(getter)]
-    pub fn generation(&self) -> f64 {
-        self.socket.generation() as f64
-    }
-
-    /// Puts one message into the outbox: 0 done, 1 no room (raises `WRITABLE` when there is), 2 failed.
+    /// Takes one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
     #[napi]
     pub fn write(&mut self, message: &[u8]) -> u32 {
-        let mut message = Bytes::copy_from_slice(message);
-        loop {
-            match self.socket.try_send(message) {
-                Ok(_) => return WRITTEN,
-                Err(refused) if matches!(refused.error, Error::Full) => message = refused.message,
-                Err(refused) => return self.fail(&refused.error, FAILED),
+        match self.socket.try_send(Bytes::copy_from_slice(message)) {
+            Ok(_) => WRITTEN,
+            Err(SendError { error: Error::Full, message }) => {
+                let socket = Arc::clone(&self.socket);
+                self.sending = Some(Box::pin(async move { socket.send(message).await.map(drop) }));
+                self.written()
             }
-            match self.socket.poll_send_ready(&mut Context::from_waker(&self.writable)) {
-                Poll::Pending => return FULL,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return self.fail(&error, FAILED),
+            Err(refused) => self.fail(&refused.error, FAILED),
+        }
+    }
+
+    /// What became of the message that was kept; raises `WRITABLE` when it is accepted.
+    #[napi]
+    pub fn written(&mut self) -> u32 {
+        let Some(sending) = &mut self.sending else { return WRITTEN };
+        match sending.as_mut().poll(&mut Context::from_waker(&self.writable)) {
+            Poll::Pending => FULL,
+            Poll::Ready(sent) => {
+                self.sending = None;
+                sent.map_or_else(|refused| self.fail(&refused.error, FAILED), |()| WRITTEN)
             }
         }
     }
 
     /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab`, one message
-    /// after the other. `meta[0]` says why it stopped; then come pairs of (length, sequence number), the
-    /// length being negative (−1 − length) for a redelivery. Returns how many, or minus the size of the
+    /// after the other. `meta` begins with why it stopped, whether there is a connection, and the host's
+    /// generation; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
+    /// redelivery. Returns how many, or minus the size of the
     /// slab that the next message needs. Raises `READABLE` after `DRAINED`.
     #[napi]
     pub fn read(&mut self, handled: u32, slab: Slab<'_>, meta: Meta<'_>) -> f64 {
         self.handled(handled);
-        let Some((status, cells)) = meta.split_first_mut() else { return 0.0 };
+        let [status, connected, generation, cells @ ..] = meta else { return 0.0 };
         *status = MORE;
+        *connected = f64::from(u8::from(self.socket.connected()));
+        *generation = self.socket.generation() as f64;
         let (mut at, mut count) = (0, 0);
         for cell in cells.chunks_exact_mut(2) {
             let message = match self.next.take() {
                 Some(message) => message,
-                None => match self.socket.poll_recv(&mut Context::from_waker(&self.readable)) {
+                None => match self.poll_recv() {
                     Poll::Ready(Ok(Some(message))) => message,
                     Poll::Ready(Ok(None)) => {
                         *status = ENDED;
@@ -183,20 +227,10 @@ impl NativeSocket {
         }
     }
 
-    /// The connection as of now; raises `CHANGED` when it differs from what was `seen`.
+    /// The connection as of now.
     #[napi]
-    pub fn connection(&mut self, seen_epoch: f64, seen_connected: bool) -> Connection {
-        let seen = (seen_epoch as u64, seen_connected);
-        let changed = self.socket.poll_changed(&mut Context::from_waker(&self.changed), seen);
-        let failure = match changed {
-            Poll::Ready(Err(error)) => Some(Failure::from(&error)),
-            _ => None,
-        };
-        Connection {
-            epoch: self.socket.epoch() as f64,
-            connected: self.socket.connected(),
-            failure,
-        }
+    pub fn connection(&self) -> Connection {
+        Connection { connected: self.socket.connected(), generation: self.socket.generation() as f64 }
     }
 
     /// Why the last call failed.
@@ -226,6 +260,8 @@ impl NativeSocket {
     pub fn destroy(&mut self) {
         self.socket.destroy();
         self.destroyed = true;
+        self.receiving = None;
+        self.sending = None;
         self.next = None;
         self.lent.clear();
     }
@@ -243,8 +279,13 @@ impl Drop for NativeSocket {
         }
         // JavaScript went away in mid-life (an uncaught exception, a terminated worker): dropping a
         // message would acknowledge what nobody has handled.
-        std::mem::forget(self.next.take());
-        std::mem::forget(std::mem::take(&mut self.lent));
-        std::mem::forget(Arc::clone(&self.socket));
+        mem::forget(self.next.take());
+        mem::forget(mem::take(&mut self.lent));
+        // Ending the host's end would end the peer's too, which is to go on with the next host.
+        if self.side == Side::Host || EXITING.load(Ordering::Acquire) {
+            mem::forget(Arc::clone(&self.socket));
+        } else {
+            self.socket.destroy();
+        }
     }
 }
