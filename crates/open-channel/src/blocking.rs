@@ -166,7 +166,7 @@ impl Socket {
     pub fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         let mut message = message.into();
         let connection = self.connection();
-        wait(connection, None, |cx, place| connection.poll_send(cx, place, Eyes::Thread, &mut message))
+        wait(connection, None, |cx, place| connection.poll_send(cx, place, Eyes::Own, &mut message))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -199,7 +199,7 @@ impl Socket {
 
     fn receive(&self, deadline: Option<Instant>) -> Option<Result<Option<Message>, Error>> {
         let connection = self.connection();
-        wait(connection, deadline, |cx, place| connection.poll_recv(cx, place, Eyes::Thread))
+        wait(connection, deadline, |cx, place| connection.poll_recv(cx, place, Eyes::Own))
     }
 
     /// As [`open_channel::Socket::try_recv`](crate::Socket::try_recv).
@@ -217,7 +217,7 @@ impl Socket {
     pub fn flush(&self) -> Result<(), Error> {
         let connection = self.connection();
         let end = connection.request_ack();
-        wait(connection, None, |cx, place| connection.poll_acknowledged(cx, place, Eyes::Thread, end))
+        wait(connection, None, |cx, place| connection.poll_acknowledged(cx, place, Eyes::Own, end))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     waiters: Arc<Waiters>,
     partial: Vec<u8>,
     out: TransmitBuffer,
+    /// Links that the session has had.
+    links: u64,
     write_blocked: bool,
     /// A message was sent since the last wait: the acknowledgements can travel with the next one.
     replied: bool,
@@ -88,8 +90,10 @@ struct Reactor {
 pub(crate) enum Eyes {
     /// Through the tokio runtime that polls it, if it is one.
     Task,
-    /// By itself: a thread in poll(2).
-    Thread,
+    /// By itself, level-triggered: a thread in poll(2), another event loop.
+    Own,
+    /// Not at all: it is only woken.
+    None,
 }
 
 /// Life.
@@ -103,6 +107,7 @@ impl Connection {
             waiters: Arc::default(),
             partial: Vec::new(),
             out: TransmitBuffer::default(),
+            links: 0,
             write_blocked: false,
             replied: false,
             attendance: Attendance::Dormant,
@@ -234,9 +239,9 @@ impl Connection {
     }
 
     /// Accepts a message even when the outbox is full, for callers that have waited for some room.
-    pub(crate) fn send_over(&self, payload: Bytes) -> Result<(), Error> {
+    pub(crate) fn send_over(&self, payload: Bytes) -> Result<MessageId, Error> {
         self.with(|inner| match inner.send_over(payload) {
-            Ok(_) => Ok(()),
+            Ok(seq) => Ok(MessageId { socket: self.id, seq }),
             Err(refused) => Err(inner.send_error(refused).error),
         })
     }
@@ -413,6 +418,10 @@ impl Connection {
         self.lock().link.clone()
     }
 
+    pub(crate) fn links(&self) -> u64 {
+        self.lock().links
+    }
+
     pub(crate) fn link_kind(&self) -> Option<LinkKind> {
         self.lock().link.as_ref().map(|link| link.kind())
     }
@@ -537,6 +546,7 @@ impl Inner {
 impl Inner {
     fn take_link(&mut self, link: Link) {
         self.link = Some(Arc::new(link));
+        self.links += 1;
         self.attendance = Attendance::Armed;
         self.write_blocked = false;
         self.write();
@@ -678,8 +688,10 @@ impl Inner {
     /// Makes sure that a waiting call sees the link by itself, if it can.
     fn open_eyes(&mut self, eyes: Eyes) -> bool {
         let Some(link) = &self.link else { return false };
-        if eyes == Eyes::Thread {
-            return true;
+        match eyes {
+            Eyes::Own => return true,
+            Eyes::None => return false,
+            Eyes::Task => {}
         }
         let Ok(runtime) = Handle::try_current() else { return false };
         if self.reactor.as_ref().is_some_and(|reactor| reactor.runtime == runtime.id()) {
@@ -694,7 +706,7 @@ impl Inner {
 
     /// Looks at the link; `true` when something happened.
     fn look(&mut self, eyes: Eyes) -> bool {
-        if eyes == Eyes::Thread {
+        if eyes == Eyes::Own {
             return self.read() != Read::Nothing;
         }
         let Some(reactor) = self.reactor.take() else { return false };

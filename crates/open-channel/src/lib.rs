@@ -12,6 +12,8 @@ mod channel;
 mod connection;
 mod driver;
 mod election;
+#[doc(hidden)]
+pub mod embed;
 mod error;
 mod event;
 mod greeting;

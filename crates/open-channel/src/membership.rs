@@ -42,7 +42,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         shared.set_place(Place::Searching);
         let found = tokio::select! {
             found = search.find() => found,
-            () = shared.closing() => return shared.ended(None),
+            _ = shared.closing() => return shared.ended(None),
         };
         match found {
             Ok(Found::Tenure(tenure)) => {
@@ -56,7 +56,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 search.last_generation = lifeline.generation;
                 tokio::select! {
                     loss = guest(&shared, lifeline, path) => search.lost(loss),
-                    () = shared.closing() => return shared.ended(None),
+                    _ = shared.closing() => return shared.ended(None),
                 }
             }
             Err(error) => return shared.ended(Some(error)),
