@@ -1,7 +1,8 @@
 // One per JavaScript thread: hands what the addon reports to the object it concerns, and keeps the
 // process alive for as long as something wants it alive.
+import { isMainThread } from "node:worker_threads";
 import { channelError } from "./errors.js";
-import { addon, type Failure, type Hub } from "./native.js";
+import { addon, Reason, type Failure, type Hub } from "./native.js";
 
 type Wake = (reasons: number) => void;
 
@@ -9,7 +10,8 @@ const objects = new Map<number, Wake>();
 const requests = new Map<number, (failure: Failure | null | undefined) => void>();
 let counter = 0;
 
-export const hub: Hub = new addon.Hub(wake);
+// A worker thread may be terminated at any time, and its event loop must not have anything open then.
+export const hub: Hub = isMainThread ? new addon.Hub(wake, readable) : new addon.Hub(wake);
 
 export function register(object: Wake): number {
   counter = (counter + 1) >>> 0 || 1;
@@ -30,6 +32,10 @@ export function request(start: (request: number) => void, syscall: string, chann
     requests.set(number, (failure) => (failure ? reject(channelError(failure, syscall, channel)) : resolve()));
     hold();
   });
+}
+
+function readable(token: number): void {
+  guard(() => objects.get(token)?.(Reason.Readable));
 }
 
 function wake(pairs: number[]): void {

@@ -7,6 +7,7 @@ export const enum Reason {
   Writable = 2,
   Accepted = 4,
   Event = 8,
+  Flushed = 16,
 }
 
 export const enum Write {
@@ -38,7 +39,7 @@ export interface Completion {
 
 export interface Connection {
   connected: boolean;
-  generation: number;
+  links: number;
 }
 
 export interface NativeEvent {
@@ -67,7 +68,8 @@ export interface OpenOptions {
 export interface NativeSocket {
   readonly id: string;
   readonly peerPid?: number | null;
-  readonly link?: string | null;
+  readonly linkKind?: string | null;
+  readonly generation: number;
   write(message: Uint8Array): Write;
   written(): Write;
   read(handled: number, slab: Uint8Array, meta: Float64Array): number;
@@ -75,7 +77,9 @@ export interface NativeSocket {
   acknowledge(seq: number): void;
   connection(): Connection;
   failure(): Failure | null;
+  idle(): void;
   flush(request: number): void;
+  flushed(): void;
   finish(): boolean;
   destroy(): void;
 }
@@ -95,7 +99,7 @@ export interface Hub {
 }
 
 export interface Addon {
-  Hub: new (wake: (pairs: number[]) => void) => Hub;
+  Hub: new (wake: (pairs: number[]) => void, readable?: (token: number) => void) => Hub;
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** The entry script that the main thread of this process found, for its worker threads. */
   entry(found?: string): string | null;

@@ -16,7 +16,7 @@ const SLAB = 64 * 1024;
 /** How long to look again for a connection that nothing has reported. */
 const LOOK_AGAIN = 5;
 
-// What `read` tells: why it stopped, whether there is a connection, the host's generation; then for each message its
+// What `read` tells: why it stopped, whether there is a connection, how many there were; then for each message its
 // length (−1 − length for a redelivery) and its number.
 const HEAD = 3;
 const meta = new Float64Array(HEAD + 2 * BATCH);
@@ -59,8 +59,8 @@ export class ChannelSocket extends Socket {
   #referenced = true;
 
   #connected = false;
-  /** Of the host it is or was last connected to; 0 before the first connection. */
-  #generation = 0;
+  /** Connections so far. */
+  #links = 0;
   #looking: NodeJS.Timeout | undefined;
 
   // Incoming: pulled from the addon, not yet delivered.
@@ -129,12 +129,12 @@ export class ChannelSocket extends Socket {
 
   /** What carries the bytes at the moment: `unix`, `ring`, `local`, … */
   get link(): string | undefined {
-    return this.#native?.link ?? undefined;
+    return this.#native?.linkKind ?? undefined;
   }
 
   /** The generation of the host that this socket talks to. */
   get generation(): number {
-    return this.#generation;
+    return this.#native?.generation ?? 0;
   }
 
   /** The message whose `data` event is being emitted: its id, and whether it is a redelivery. */
@@ -164,10 +164,13 @@ export class ChannelSocket extends Socket {
   #wake(reasons: number): void {
     if (reasons & Reason.Readable) {
       this.#drained = false;
-      if (this.#generation === 0) this.#lookAtConnection();
+      if (this.#links === 0) this.#lookAtConnection();
       this.#pump();
+      // Paused, or busy with other things: the background thread reads on, into the window.
+      if (!this.#drained) this.#native?.idle();
     }
     if (reasons & Reason.Writable) this.#unstall();
+    if (reasons & Reason.Flushed) this.#native?.flushed();
   }
 
   // These are accessors of net.Socket's prototype, which its type declares as properties.
@@ -193,11 +196,11 @@ export class ChannelSocket extends Socket {
   #lookAtConnection(): void {
     clearTimeout(this.#looking);
     if (this.#native === null) return;
-    const { connected, generation } = this.#native.connection();
-    const again = connected && (!this.#connected || generation !== this.#generation);
+    const { connected, links } = this.#native.connection();
+    const again = connected && links !== this.#links;
     if (connected !== this.#connected || again) {
       this.#connected = connected;
-      if (connected) this.#generation = generation;
+      if (connected) this.#links = links;
       this.connecting = !connected && this.#client;
       this.#owner.connectionChanged(this, connected);
     }
@@ -213,7 +216,7 @@ export class ChannelSocket extends Socket {
 
   #broke(failure: Failure): void {
     if (this.#client && !failure.left && !this.writableFinished) {
-      this.destroy(channelError(failure, this.#generation === 0 ? "connect" : "read", this.#owner.name));
+      this.destroy(channelError(failure, this.#links === 0 ? "connect" : "read", this.#owner.name));
       return;
     }
     // The other side left. To a server, a process that is gone has ended too, as on a Unix socket.
@@ -320,7 +323,7 @@ export class ChannelSocket extends Socket {
           this.#end();
           break;
         }
-        if (this.#drained || !this.#wanted()) break;
+        if (this.#native === null || this.#drained || !this.#wanted()) break;
         if (turns-- === 0) {
           this.#scheduled = true;
           setImmediate(this.#pumpLater);
@@ -368,10 +371,10 @@ export class ChannelSocket extends Socket {
       slabAt = 0;
       count = native.read(0, slab, meta);
     }
-    const stale = (meta[1] === 1) !== this.#connected || (this.#connected && meta[2] !== this.#generation);
+    const stale = (meta[1] === 1) !== this.#connected || meta[2] !== this.#links;
     // Before the first connection, `connect` comes before data; later, what the old host had still said comes before the
     // news of its end.
-    if (stale && this.#generation === 0) this.#lookAtConnection();
+    if (stale && this.#links === 0) this.#lookAtConnection();
     else if (stale) this.#stale = true;
     for (let i = 0; i < count; i++) {
       let length = meta[HEAD + 2 * i]!;
@@ -471,7 +474,7 @@ export class ChannelSocket extends Socket {
       }
     }
     if (this.timeout) this.#active();
-    if (this.#generation === 0 && this.#client) {
+    if (this.#links === 0 && this.#client) {
       // As on a net.Socket, nothing counts as written before the first connection.
       this.#stalled = [];
       this.#stalledCallback = callback;
@@ -499,7 +502,7 @@ export class ChannelSocket extends Socket {
   }
 
   override _final(callback: Callback): void {
-    if (this.#generation === 0 && this.#client) {
+    if (this.#links === 0 && this.#client) {
       this.once("connect", () => this._final(callback));
       return;
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use napi_derive::napi;
-use open_channel::{Channel, Event, Role};
+use open_channel::{Channel, Event, Role, embed};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     error::{Failure, thrown},
     hub::{Hub, Inner, Signal, reason},
     options::OpenOptions,
-    socket::{NativeSocket, Side},
+    socket::NativeSocket,
 };
 
 /// Runs what the library asks its user to run; the library has a thread of its own for the rest.
@@ -97,14 +97,14 @@ impl NativeChannel {
     pub fn connect(&self, token: u32, timeout_ms: u32) -> NativeSocket {
         let _runtime = runtime().enter();
         let socket = self.channel().connect_within(Duration::from_millis(timeout_ms.into()));
-        NativeSocket::new(socket, Side::Peer, Signal::new(Arc::clone(&self.hub), token))
+        NativeSocket::new(socket, Signal::new(Arc::clone(&self.hub), token))
     }
 
     /// The next connection that the listener has not seen yet.
     #[napi]
     pub fn accept(&self, token: u32) -> Option<NativeSocket> {
         let socket = with(&self.arrivals, |arrivals| arrivals.sockets.pop_front())?;
-        Some(NativeSocket::new(socket, Side::Host, Signal::new(Arc::clone(&self.hub), token)))
+        Some(NativeSocket::new(socket, Signal::new(Arc::clone(&self.hub), token)))
     }
 
     /// The next event that was not taken yet.
@@ -148,10 +148,11 @@ impl NativeChannel {
 
 impl Drop for NativeChannel {
     fn drop(&mut self) {
+        let Some(channel) = self.channel.take() else { return };
+        // JavaScript goes away without having closed it: what it has not handled must look unhandled to the others.
+        embed::abandon(&channel);
         if EXITING.load(Ordering::Acquire) {
-            // The kernel closes everything at once; a half-done hand-over would only delay the others.
-            mem::forget(self.channel.take());
-            with(&self.arrivals, |arrivals| mem::forget(mem::take(&mut arrivals.sockets)));
+            mem::forget(channel);
         }
     }
 }

@@ -8,15 +8,17 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Wake, Waker},
+    thread::{self, ThreadId},
 };
 
 use napi::{
+    Env, JsValue,
     bindgen_prelude::{FnArgs, Function},
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
 
-use crate::error::Failure;
+use crate::{error::Failure, uv};
 
 /// Calls JavaScript with the pending notes; weak, so that it never keeps a process alive.
 type WakeFn = ThreadsafeFunction<(), (), FnArgs<(Vec<u32>,)>, napi::Status, false, true>;
@@ -30,6 +32,24 @@ pub struct Hub {
 pub(crate) struct Inner {
     wake: WakeFn,
     notes: Arc<Mutex<Notes>>,
+    event_loop: Option<Confined<uv::Loop>>,
+}
+
+/// Used only by what JavaScript calls, which is on one thread for one `Hub`.
+struct Confined<T> {
+    value: T,
+    thread: ThreadId,
+}
+
+// SAFETY: the value is only given out on the thread it belongs to.
+unsafe impl<T> Send for Confined<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Confined<T> {}
+
+impl<T: Copy> Confined<T> {
+    fn value(&self) -> Option<T> {
+        (thread::current().id() == self.thread).then_some(self.value)
+    }
 }
 
 #[derive(Default)]
@@ -51,9 +71,17 @@ pub struct Completion {
 
 #[napi]
 impl Hub {
-    /// `wake` receives pairs of (token, bits of `Reason`), and must then take what `completed` has.
+    /// `wake` receives pairs of (token, bits of `Reason`), and must then take what `completed` has. With
+    /// `readable`, which receives a token, this thread's event loop itself waits for what comes in.
     #[napi(constructor)]
-    pub fn new(wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>) -> napi::Result<Self> {
+    pub fn new(
+        env: Env,
+        wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>,
+        readable: Option<Function<'_, u32, ()>>,
+    ) -> napi::Result<Self> {
+        let event_loop = readable
+            .and_then(|readable| uv::Loop::of(env.raw(), readable.raw()))
+            .map(|value| Confined { value, thread: thread::current().id() });
         let notes = Arc::new(Mutex::new(Notes::default()));
         let pending = Arc::clone(&notes);
         let wake = wake
@@ -61,7 +89,7 @@ impl Hub {
             .weak::<true>()
             .callee_handled::<false>()
             .build_callback(move |_| Ok(FnArgs::from((collect(&pending),))))?;
-        Ok(Self { inner: Arc::new(Inner { wake, notes }) })
+        Ok(Self { inner: Arc::new(Inner { wake, notes, event_loop }) })
     }
 
     /// What ended since the last call.
@@ -119,6 +147,7 @@ pub(crate) mod reason {
     pub(crate) const WRITABLE: u32 = 2;
     pub(crate) const ACCEPTED: u32 = 4;
     pub(crate) const EVENT: u32 = 8;
+    pub(crate) const FLUSHED: u32 = 16;
 }
 
 /// One object of JavaScript's that can be woken, known to it by a number.
@@ -131,6 +160,15 @@ pub(crate) struct Signal {
 impl Signal {
     pub(crate) fn new(hub: Arc<Inner>, token: u32) -> Arc<Self> {
         Arc::new(Self { token, bits: AtomicU32::new(0), hub })
+    }
+
+    pub(crate) fn token(&self) -> u32 {
+        self.token
+    }
+
+    /// The event loop of the JavaScript thread, where that may be used, and on that thread only.
+    pub(crate) fn event_loop(&self) -> Option<uv::Loop> {
+        self.hub.event_loop.as_ref()?.value()
     }
 
     pub(crate) fn hub(&self) -> Arc<Inner> {

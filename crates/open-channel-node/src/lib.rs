@@ -7,6 +7,7 @@
 //!   JavaScript thread                          the channel's own thread
 //!   ─────────────────                          ────────────────────────
 //!   socket.write ──▶ NativeSocket::write ──▶ outbox
+//!   readable(token) ◀── libuv watches the link
 //!   wake(tokens) ◀── one call per turn ◀───── Signal::raise (a Waker)
 //!   NativeSocket::read ──▶ up to 512 messages copied into one slab
 //! ```
@@ -27,6 +28,7 @@ mod error;
 mod hub;
 mod options;
 mod socket;
+mod uv;
 
 static EXITING: AtomicBool = AtomicBool::new(false);
 

@@ -2,25 +2,23 @@
 
 use std::{
     collections::VecDeque,
-    future::Future,
     mem,
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use napi_derive::napi;
-use open_channel::{Error, Message, SendError, Socket, TryRecvError};
-
-use crate::{
-    EXITING,
-    channel::runtime,
-    error::Failure,
-    hub::{Signal, reason},
+use open_channel::{
+    Error, Message, SendError, Socket,
+    embed::{Face, Seat, Watch},
 };
 
-type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+use crate::{
+    error::Failure,
+    hub::{Signal, reason},
+    uv,
+};
 
 /// What `write` answers: the same numbers as in `js/native.ts`.
 const WRITTEN: u32 = 0;
@@ -40,15 +38,17 @@ type Meta<'a> = &'a mut [f64];
 /// One socket of a `ChannelSocket`.
 #[napi]
 pub struct NativeSocket {
-    socket: Arc<Socket>,
-    side: Side,
+    socket: Socket,
     signal: Arc<Signal>,
-    readable: Waker,
-    writable: Waker,
-    /// Parked while there is nothing to read; also woken by every change of the connection.
-    receiving: Option<Waiting<Result<Option<Message>, Error>>>,
-    /// Holds the message for which there is no room.
-    sending: Option<Waiting<Result<(), SendError>>>,
+    receiving: Waiting,
+    sending: Waiting,
+    flushing: Waiting,
+    /// The link as Node's event loop watches it, and which one of the socket's links that is.
+    link: Option<(u64, uv::Watch)>,
+    /// Has no room in the outbox yet.
+    kept: Option<Bytes>,
+    /// Who waits for an acknowledgement of everything before a sequence number.
+    flushes: VecDeque<(u64, u32)>,
     /// Taken from the library, but did not fit into the slab that JavaScript had.
     next: Option<Message>,
     /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
@@ -57,13 +57,16 @@ pub struct NativeSocket {
     destroyed: bool,
 }
 
-/// Whose end of a connection it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// From `connect()`.
-    Peer,
-    /// Given to the listener.
-    Host,
+/// One of the things that JavaScript may wait for.
+struct Waiting {
+    seat: Seat,
+    waker: Waker,
+}
+
+impl Waiting {
+    fn new(signal: &Arc<Signal>, reason: u32) -> Self {
+        Self { seat: Seat::default(), waker: signal.waker(reason) }
+    }
 }
 
 /// The connection of one socket, as of now.
@@ -71,20 +74,21 @@ pub(crate) enum Side {
 pub struct Connection {
     /// There is a link at the moment.
     pub connected: bool,
-    /// Of the host it is or was last connected to.
-    pub generation: f64,
+    /// Connections it has had, this one included.
+    pub links: f64,
 }
 
 impl NativeSocket {
-    pub(crate) fn new(socket: Socket, side: Side, signal: Arc<Signal>) -> Self {
+    pub(crate) fn new(socket: Socket, signal: Arc<Signal>) -> Self {
         Self {
-            socket: Arc::new(socket),
-            side,
-            readable: signal.waker(reason::READABLE),
-            writable: signal.waker(reason::WRITABLE),
+            socket,
+            receiving: Waiting::new(&signal, reason::READABLE),
+            sending: Waiting::new(&signal, reason::WRITABLE),
+            flushing: Waiting::new(&signal, reason::FLUSHED),
             signal,
-            receiving: None,
-            sending: None,
+            link: None,
+            kept: None,
+            flushes: VecDeque::new(),
             next: None,
             lent: VecDeque::new(),
             failure: None,
@@ -92,23 +96,29 @@ impl NativeSocket {
         }
     }
 
-    /// The next message; pending leaves a waker that raises `READABLE`.
+    /// The next message; pending makes the socket raise `READABLE`.
     fn poll_recv(&mut self) -> Poll<Result<Option<Message>, Error>> {
-        match self.socket.try_recv() {
-            Ok(message) => return Poll::Ready(Ok(message)),
-            Err(TryRecvError::Failed(error)) => return Poll::Ready(Err(error)),
-            Err(TryRecvError::Empty) => {}
-        }
-        let socket = &self.socket;
-        let receiving = self.receiving.get_or_insert_with(|| {
-            let socket = Arc::clone(socket);
-            Box::pin(async move { socket.recv().await })
-        });
-        let polled = receiving.as_mut().poll(&mut Context::from_waker(&self.readable));
-        if polled.is_ready() {
-            self.receiving = None;
+        let Waiting { seat, waker } = &mut self.receiving;
+        let watch = if self.link.is_some() { Watch::Caller } else { Watch::Background };
+        let polled = self.socket.poll_recv(&mut Context::from_waker(waker), seat, watch);
+        if polled.is_pending() {
+            if let Some((_, link)) = &self.link {
+                link.arm();
+            }
         }
         polled
+    }
+
+    /// Has Node's event loop watch the link that the socket is on now.
+    fn watch_link(&mut self, links: u64) {
+        if self.link.as_ref().is_some_and(|(watched, _)| *watched == links) {
+            return;
+        }
+        self.link = self
+            .signal
+            .event_loop()
+            .and_then(|event_loop| event_loop.watch(self.socket.watch_fd()?, self.signal.token()))
+            .map(|watch| (links, watch));
     }
 }
 
@@ -128,8 +138,14 @@ impl NativeSocket {
 
     /// What carries the bytes at the moment.
     #[napi(getter)]
-    pub fn link(&self) -> Option<String> {
+    pub fn link_kind(&self) -> Option<String> {
         self.socket.link().map(|link| link.to_string())
+    }
+
+    /// The generation of the host that this socket is or was last connected to.
+    #[napi(getter)]
+    pub fn generation(&self) -> f64 {
+        self.socket.generation() as f64
     }
 
     /// Takes one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
@@ -138,39 +154,44 @@ impl NativeSocket {
         match self.socket.try_send(Bytes::copy_from_slice(message)) {
             Ok(_) => WRITTEN,
             Err(SendError { error: Error::Full, message }) => {
-                let socket = Arc::clone(&self.socket);
-                self.sending = Some(Box::pin(async move { socket.send(message).await.map(drop) }));
+                self.kept = Some(message);
                 self.written()
             }
             Err(refused) => self.fail(&refused.error, FAILED),
         }
     }
 
-    /// What became of the message that was kept; raises `WRITABLE` when it is accepted.
+    /// What became of the message that was kept; raises `WRITABLE` when there is room for it.
     #[napi]
     pub fn written(&mut self) -> u32 {
-        let Some(sending) = &mut self.sending else { return WRITTEN };
-        match sending.as_mut().poll(&mut Context::from_waker(&self.writable)) {
-            Poll::Pending => FULL,
-            Poll::Ready(sent) => {
-                self.sending = None;
-                sent.map_or_else(|refused| self.fail(&refused.error, FAILED), |()| WRITTEN)
+        let Some(message) = self.kept.take() else { return WRITTEN };
+        let Waiting { seat, waker } = &mut self.sending;
+        let polled = self.socket.poll_room(&mut Context::from_waker(waker), seat, message.len());
+        let sent = match polled {
+            Poll::Pending => {
+                self.kept = Some(message);
+                return FULL;
             }
-        }
+            Poll::Ready(Ok(())) => self.socket.send_over(message),
+            Poll::Ready(Err(error)) => Err(error),
+        };
+        sent.map_or_else(|error| self.fail(&error, FAILED), |_| WRITTEN)
     }
 
     /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab`, one message
-    /// after the other. `meta` begins with why it stopped, whether there is a connection, and the host's
-    /// generation; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
+    /// after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
+    /// were; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
     /// redelivery. Returns how many, or minus the size of the
     /// slab that the next message needs. Raises `READABLE` after `DRAINED`.
     #[napi]
     pub fn read(&mut self, handled: u32, slab: Slab<'_>, meta: Meta<'_>) -> f64 {
         self.handled(handled);
-        let [status, connected, generation, cells @ ..] = meta else { return 0.0 };
+        let [status, connected, links, cells @ ..] = meta else { return 0.0 };
+        let now = self.socket.links();
         *status = MORE;
         *connected = f64::from(u8::from(self.socket.connected()));
-        *generation = self.socket.generation() as f64;
+        *links = now as f64;
+        self.watch_link(now);
         let (mut at, mut count) = (0, 0);
         for cell in cells.chunks_exact_mut(2) {
             let message = match self.next.take() {
@@ -227,10 +248,16 @@ impl NativeSocket {
         }
     }
 
+    /// JavaScript does not read for a while: the background thread sees to the link.
+    #[napi]
+    pub fn idle(&mut self) {
+        self.socket.leave(&mut self.receiving.seat);
+    }
+
     /// The connection as of now.
     #[napi]
     pub fn connection(&self) -> Connection {
-        Connection { connected: self.socket.connected(), generation: self.socket.generation() as f64 }
+        Connection { connected: self.socket.connected(), links: self.socket.links() as f64 }
     }
 
     /// Why the last call failed.
@@ -239,11 +266,24 @@ impl NativeSocket {
         self.failure.take()
     }
 
-    /// Completes when everything written so far is acknowledged.
+    /// Completes when everything written so far is acknowledged; raises `FLUSHED` for `flushed` to be called.
     #[napi]
-    pub fn flush(&self, request: u32) {
-        let (socket, hub) = (Arc::clone(&self.socket), self.signal.hub());
-        runtime().spawn(async move { hub.complete(request, socket.flush().await) });
+    pub fn flush(&mut self, request: u32) {
+        self.flushes.push_back((self.socket.request_ack(), request));
+        self.flushed();
+    }
+
+    /// Completes what can be completed.
+    #[napi]
+    pub fn flushed(&mut self) {
+        while let Some(&(end, request)) = self.flushes.front() {
+            let Waiting { seat, waker } = &mut self.flushing;
+            match self.socket.poll_acknowledged(&mut Context::from_waker(waker), seat, end) {
+                Poll::Pending => return,
+                Poll::Ready(result) => self.signal.hub().complete(request, result),
+            }
+            self.flushes.pop_front();
+        }
     }
 
     /// No more writes: the other side sees the end after the last message.
@@ -260,8 +300,12 @@ impl NativeSocket {
     pub fn destroy(&mut self) {
         self.socket.destroy();
         self.destroyed = true;
-        self.receiving = None;
-        self.sending = None;
+        self.link = None;
+        self.flushed();
+        for waiting in [&mut self.receiving, &mut self.sending, &mut self.flushing] {
+            self.socket.leave(&mut waiting.seat);
+        }
+        self.kept = None;
         self.next = None;
         self.lent.clear();
     }
@@ -278,14 +322,8 @@ impl Drop for NativeSocket {
             return;
         }
         // JavaScript went away in mid-life (an uncaught exception, a terminated worker): dropping a
-        // message would acknowledge what nobody has handled.
+        // message would acknowledge what nobody has handled. Its channel is abandoned.
         mem::forget(self.next.take());
         mem::forget(mem::take(&mut self.lent));
-        // Ending the host's end would end the peer's too, which is to go on with the next host.
-        if self.side == Side::Host || EXITING.load(Ordering::Acquire) {
-            mem::forget(Arc::clone(&self.socket));
-        } else {
-            self.socket.destroy();
-        }
     }
 }

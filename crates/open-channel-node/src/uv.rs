@@ -12,7 +12,7 @@ use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     cell::Cell,
     ffi::{c_int, c_void},
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     ptr,
 };
 
@@ -63,12 +63,12 @@ impl Loop {
         Some(Self { env, uv_loop: uv_loop.cast(), readable: reference })
     }
 
-    /// Watches a duplicate of `fd`, which therefore may be closed. Not armed.
-    pub(crate) fn watch(self, fd: BorrowedFd<'_>, token: u32) -> Option<Watch> {
+    /// Watches `fd`. Not armed.
+    pub(crate) fn watch(self, fd: OwnedFd, token: u32) -> Option<Watch> {
         let context = Box::new(Context {
             event_loop: self,
             token,
-            fd: fd.try_clone_to_owned().ok()?,
+            fd,
             armed: Cell::new(false),
             started: Cell::new(false),
         });
@@ -121,11 +121,6 @@ impl Watch {
             // SAFETY: an initialised handle, on its own thread.
             unsafe { uv_poll_start(self.handle, EVENTS, readable) };
         }
-    }
-
-    /// Reported readable, and not armed since.
-    pub(crate) fn has_fired(&self) -> bool {
-        !self.context().armed.get()
     }
 }
 
