@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { application } from "./entry.js";
 import { channelError, rethrow } from "./errors.js";
-import { forget, guard, hub, register, request } from "./hub.js";
+import { forget, guard, hold, hub, register, release, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type OpenOptions, type Role } from "./native.js";
 import { ChannelSocket, type Owner } from "./socket.js";
 
@@ -91,6 +91,7 @@ export class ProcessChannel extends EventEmitter {
   #native: NativeChannel | null;
   #opened = false;
   #joined = false;
+  #referenced = true;
   #left: number | null = null;
 
   constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
@@ -169,8 +170,28 @@ export class ProcessChannel extends EventEmitter {
     const native = (this.#native ??= this.#open());
     this.#opened = true;
     await request((number) => native.join(number), "connect", this.#name);
+    if (!this.#joined && this.#referenced) hold();
     this.#joined = true;
     return native.role;
+  }
+
+  /** After `join()`, the process stays alive until `close()`; this is the default. */
+  ref(): this {
+    if (this.#joined && !this.#referenced) hold();
+    this.#referenced = true;
+    return this;
+  }
+
+  /** Taking part alone does not keep the process alive. */
+  unref(): this {
+    if (this.#joined && this.#referenced) release();
+    this.#referenced = false;
+    return this;
+  }
+
+  #leave(): void {
+    if (this.#joined && this.#referenced) release();
+    this.#joined = false;
   }
 
   /**
@@ -183,7 +204,7 @@ export class ProcessChannel extends EventEmitter {
     await Promise.allSettled([...this.#sockets].map((socket) => socket.flush()));
     this.#native = null;
     this.#opened = true;
-    this.#joined = false;
+    this.#leave();
     try {
       await request((number) => native.close(number), "close", this.#name);
     } finally {
@@ -230,7 +251,7 @@ export class ProcessChannel extends EventEmitter {
         return void guard(() => this.emit("fenced", generation));
       case "closed":
         if (!failure) return;
-        this.#joined = false;
+        this.#leave();
         for (const socket of this.#sockets) socket.destroy(channelError(failure, "connect", this.#name));
         return void guard(() => this.emit("close", channelError(failure, undefined, this.#name)));
       case "becameHost":
