@@ -17,7 +17,7 @@ use crate::event::{Event, Events, Role};
 use crate::host::Host;
 use crate::rendezvous::{ChannelDir, Identity, default_root};
 use crate::settings::Settings;
-use crate::socket::Socket;
+use crate::socket::{Socket, close_within};
 use crate::{driver, membership, peer};
 
 /// How far a channel is.
@@ -224,20 +224,11 @@ impl Channel {
     /// Of the sockets that could not be flushed, the first one's error.
     ///
     /// # Cancel safety
-    /// Not cancel safe in part: whatever was begun goes on in the background.
+    /// When dropped before it is done, closing goes on in the background.
     pub async fn close(&self) -> Result<(), Error> {
-        let shared = &self.keep.shared;
-        let patience = shared.settings.host_timeout;
-        let mut result = Ok(());
-        for connection in shared.connections() {
-            let closed = crate::socket::close_within(&connection, patience).await;
-            result = result.and(closed);
-        }
-        shared.begin_closing(Closing::Orderly);
-        let mut place = shared.place.subscribe();
-        // The sender lives as long as `shared`.
-        let _ = place.wait_for(|place| matches!(place, Place::Closed(_))).await;
-        result
+        let shared = Arc::clone(&self.keep.shared);
+        let background = shared.background.clone();
+        background.spawn(async move { shared.close().await }).await.unwrap_or(Err(Error::Closed))
     }
 }
 
@@ -291,7 +282,7 @@ impl Place {
         }
     }
 
-    fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         match self {
             Self::Hosting(host) => host.generation(),
             Self::Guest { generation, .. } => *generation,
@@ -367,6 +358,20 @@ impl Shared {
         if starts {
             self.background.spawn(membership::run(Arc::clone(self)));
         }
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let patience = self.settings.host_timeout;
+        let mut result = Ok(());
+        for connection in self.connections() {
+            let closed = close_within(&connection, patience).await;
+            result = result.and(closed);
+        }
+        self.begin_closing(Closing::Orderly);
+        let mut place = self.place.subscribe();
+        // The sender lives as long as `self`.
+        let _ = place.wait_for(|place| matches!(place, Place::Closed(_))).await;
+        result
     }
 
     fn begin_closing(&self, how: Closing) {

@@ -24,7 +24,7 @@ use crate::election::Fence;
 use crate::error::{Error, SendError};
 use crate::link::{self, Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
-use crate::waiters::{Interest, Place, Waiters};
+use crate::waiters::{Interest, Seat, Waiters};
 
 /// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
 /// anyway and small messages are written together.
@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     /// Links that the session has had.
     links: u64,
     write_blocked: bool,
+    /// The watching attendant knows of it.
+    writes_watched: bool,
     /// A message was sent since the last wait: the acknowledgements can travel with the next one.
     replied: bool,
     attendance: Attendance,
@@ -74,6 +76,7 @@ pub(crate) struct Inner {
     /// Messages that the application holds.
     held: usize,
     ended: bool,
+    /// Whatever the handler does to its socket now, the peer goes on with the next host.
     handing_over: bool,
     failed: Option<Error>,
     woken: Vec<Waker>,
@@ -109,6 +112,7 @@ impl Connection {
             out: TransmitBuffer::default(),
             links: 0,
             write_blocked: false,
+            writes_watched: false,
             replied: false,
             attendance: Attendance::Dormant,
             fence,
@@ -221,9 +225,11 @@ impl Connection {
     /// Ends it for both sides; what was not acknowledged is given up.
     pub(crate) fn reset(&self, code: ResetCode, reason: &str) {
         self.with(|inner| {
-            inner.session.reset(code, reason);
-            inner.write();
-            inner.wake_all();
+            if !inner.handing_over {
+                inner.session.reset(code, reason);
+                inner.write();
+                inner.wake_all();
+            }
         });
         self.changed.notify_one();
     }
@@ -249,11 +255,11 @@ impl Connection {
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         payload: &mut Bytes,
     ) -> Poll<Result<MessageId, SendError>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
             Ok(seq) => Some(Ok(MessageId { socket: self.id, seq })),
             Err(Refused::Full(back)) if inner.over().is_none() => {
                 *payload = back;
@@ -267,11 +273,11 @@ impl Connection {
     pub(crate) fn poll_room(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         len: usize,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| match inner.over() {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.over() {
             Some(error) => Some(Err(error)),
             None if inner.session.has_room(len) => Some(Ok(())),
             None => {
@@ -293,21 +299,21 @@ impl Connection {
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.poll(cx, place, eyes, Interest::Recv, |inner| inner.recv(self))
+        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv(self))
     }
 
     /// Everything before sequence number `end` is acknowledged.
     pub(crate) fn poll_acknowledged(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         end: u64,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             if inner.session.first_unacknowledged() >= end {
                 return Some(Ok(()));
             }
@@ -316,12 +322,8 @@ impl Connection {
     }
 
     /// Everything sent so far is on the link, so that the other side gets it before a reset.
-    pub(crate) fn poll_transmitted(
-        &self,
-        cx: &mut Context<'_>,
-        place: &mut Place,
-    ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, Eyes::Task, Interest::Acks, |inner| {
+    pub(crate) fn poll_transmitted(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, Eyes::Task, Interest::Acks, |inner| {
             inner.write();
             let first = inner.session.first_unacknowledged();
             if first + inner.session.messages_in_flight() as u64 == inner.session.next_seq()
@@ -345,6 +347,9 @@ impl Connection {
         self.with(|inner| {
             if let Some(error) = inner.over() {
                 return Err(error);
+            }
+            if inner.handing_over {
+                return Err(Error::HandedOver);
             }
             inner.session.finish();
             inner.write();
@@ -374,14 +379,14 @@ impl Connection {
     }
 
     /// The waiting call is over.
-    pub(crate) fn leave(&self, place: &mut Place) {
-        self.with(|inner| inner.waiters.leave(place));
+    pub(crate) fn leave(&self, seat: &mut Seat) {
+        self.with(|inner| inner.waiters.leave(seat));
     }
 
     fn poll<T>(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         interest: Interest,
         mut ready: impl FnMut(&mut Inner) -> Option<T>,
@@ -389,13 +394,13 @@ impl Connection {
         self.with(|inner| {
             loop {
                 if let Some(value) = ready(inner) {
-                    inner.waiters.leave(place);
+                    inner.waiters.leave(seat);
                     return Poll::Ready(value);
                 }
                 inner.write_before_waiting(interest);
                 let watching = inner.open_eyes(eyes);
                 // Registered before looking, so that nothing that happens in between is missed.
-                inner.waiters.enter(place, interest, watching, cx.waker());
+                inner.waiters.enter(seat, interest, watching, cx.waker());
                 if !inner.look(eyes) {
                     return Poll::Pending;
                 }
@@ -446,6 +451,11 @@ impl Connection {
     pub(crate) fn is_over(&self) -> bool {
         let inner = self.lock();
         inner.failed.is_some() || inner.session.closed().is_some() && inner.link.is_none()
+    }
+
+    /// Its peer goes on with the next host.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.lock().handing_over
     }
 
     /// Nothing that could be lost needs a new link: no message waits, and the application has ended its direction.
@@ -745,7 +755,7 @@ impl Inner {
         }
         let waiting = self.session.ack_pending() || self.session.is_sendable() || !self.out.is_empty();
         let needed = match self.attendance {
-            Attendance::Watching => waiting && !self.write_blocked,
+            Attendance::Watching => waiting && !(self.write_blocked && self.writes_watched),
             _ => waiting || !self.waiters.are_watching(),
         };
         if needed {
@@ -760,6 +770,12 @@ impl Inner {
         let at_ease = !self.write_blocked && self.waiters.are_watching();
         self.attendance = if at_ease { Attendance::Dormant } else { Attendance::Watching };
         self.attendance
+    }
+
+    /// The attendant is about to watch; whether for room to write, too.
+    pub(crate) fn watch_writes(&mut self) -> bool {
+        self.writes_watched = self.write_blocked;
+        self.writes_watched
     }
 
     pub(crate) fn is_write_blocked(&self) -> bool {

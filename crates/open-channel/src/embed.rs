@@ -12,11 +12,7 @@ use crate::connection::Eyes;
 use crate::error::Error;
 use crate::message::{Message, MessageId};
 use crate::socket::Socket;
-use crate::waiters::Place;
-
-/// Where one caller waits; give it back with [`Face::leave`].
-#[derive(Debug, Default)]
-pub struct Seat(Place);
+pub use crate::waiters::Seat;
 
 /// Who sees that the link is ready while a caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,15 +68,15 @@ impl Face for Socket {
         seat: &mut Seat,
         watch: Watch,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.connection().poll_recv(cx, &mut seat.0, watch.eyes())
+        self.connection().poll_recv(cx, seat, watch.eyes())
     }
 
     fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>> {
-        self.connection().poll_room(cx, &mut seat.0, Eyes::None, len)
+        self.connection().poll_room(cx, seat, Eyes::None, len)
     }
 
     fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>> {
-        self.connection().poll_acknowledged(cx, &mut seat.0, Eyes::None, end)
+        self.connection().poll_acknowledged(cx, seat, Eyes::None, end)
     }
 
     fn request_ack(&self) -> u64 {
@@ -92,7 +88,7 @@ impl Face for Socket {
     }
 
     fn leave(&self, seat: &mut Seat) {
-        self.connection().leave(&mut seat.0);
+        self.connection().leave(seat);
     }
 
     fn watch_fd(&self) -> Option<OwnedFd> {
