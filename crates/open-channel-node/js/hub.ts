@@ -72,6 +72,3 @@ export function hold(): void {
 export function release(): void {
   if (--holders === 0) clearInterval(anchor);
 }
-
-// After this event, what is unhandled must look unhandled to the others: nothing says goodbye any more.
-process.on("exit", () => addon.exiting());

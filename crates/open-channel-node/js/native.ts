@@ -103,8 +103,6 @@ export interface Addon {
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** The entry script that the main thread of this process found, for its worker threads. */
   entry(found?: string): string | null;
-  /** The process is going away: leave everything to the kernel. */
-  exiting(): void;
 }
 
 function load(): Addon {

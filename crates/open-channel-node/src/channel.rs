@@ -2,8 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    mem,
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +11,6 @@ use open_channel::{Channel, Event, Role, embed};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    EXITING,
     error::{Failure, thrown},
     hub::{Hub, Inner, Signal, reason},
     options::OpenOptions,
@@ -35,8 +33,7 @@ pub(crate) fn runtime() -> &'static Runtime {
 /// The channel of one `ProcessChannel`.
 #[napi]
 pub struct NativeChannel {
-    /// `None` only while it is being dropped.
-    channel: Option<Channel>,
+    channel: Channel,
     hub: Arc<Inner>,
     arrivals: Arc<Mutex<Arrivals>>,
 }
@@ -89,22 +86,22 @@ impl NativeChannel {
                 signal.raise(reason::EVENT);
             }
         });
-        Ok(Self { channel: Some(channel), hub: hub.inner(), arrivals })
+        Ok(Self { channel, hub: hub.inner(), arrivals })
     }
 
     /// A socket of its own at every call.
     #[napi]
     pub fn connect(&self, token: u32, timeout_ms: u32) -> NativeSocket {
         let _runtime = runtime().enter();
-        let socket = self.channel().connect_within(Duration::from_millis(timeout_ms.into()));
-        NativeSocket::new(socket, Signal::new(Arc::clone(&self.hub), token))
+        let socket = self.channel.connect_within(Duration::from_millis(timeout_ms.into()));
+        self.socket(socket, token)
     }
 
     /// The next connection that the listener has not seen yet.
     #[napi]
     pub fn accept(&self, token: u32) -> Option<NativeSocket> {
         let socket = with(&self.arrivals, |arrivals| arrivals.sockets.pop_front())?;
-        Some(NativeSocket::new(socket, Signal::new(Arc::clone(&self.hub), token)))
+        Some(self.socket(socket, token))
     }
 
     /// The next event that was not taken yet.
@@ -116,44 +113,41 @@ impl NativeChannel {
     /// Takes part without a socket; completes when hosting or connected.
     #[napi]
     pub fn join(&self, request: u32) {
-        let (channel, hub) = (self.channel().clone(), Arc::clone(&self.hub));
+        let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
         runtime().spawn(async move { hub.complete(request, channel.join().await.map(drop)) });
     }
 
     /// Leaves in an orderly way, handing over when hosting.
     #[napi]
     pub fn close(&self, request: u32) {
-        let (channel, hub) = (self.channel().clone(), Arc::clone(&self.hub));
+        let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
         runtime().spawn(async move { hub.complete(request, channel.close().await) });
     }
 
     /// `host`, `peer` or `none`.
     #[napi(getter)]
     pub fn role(&self) -> String {
-        role(self.channel().role())
+        role(self.channel.role())
     }
 
     /// Grows by one with every change of host; 0 before the first.
     #[napi(getter)]
     pub fn generation(&self) -> f64 {
-        self.channel().generation() as f64
+        self.channel.generation() as f64
     }
 }
 
 impl NativeChannel {
-    fn channel(&self) -> &Channel {
-        self.channel.as_ref().expect("taken only in drop")
+    fn socket(&self, socket: open_channel::Socket, token: u32) -> NativeSocket {
+        NativeSocket::new(socket, self.channel.clone(), Signal::new(Arc::clone(&self.hub), token))
     }
 }
 
 impl Drop for NativeChannel {
     fn drop(&mut self) {
-        let Some(channel) = self.channel.take() else { return };
-        // JavaScript goes away without having closed it: what it has not handled must look unhandled to the others.
-        embed::abandon(&channel);
-        if EXITING.load(Ordering::Acquire) {
-            mem::forget(channel);
-        }
+        // If JavaScript has closed it, there is nothing left to abandon. Else JavaScript goes away, and what it has not
+        // handled must look unhandled to the others.
+        embed::abandon(&self.channel);
     }
 }
 

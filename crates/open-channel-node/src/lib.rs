@@ -16,10 +16,7 @@
 //! receive window fills, and the other side's outbox fills in turn. A message is acknowledged when
 //! JavaScript says that its listeners have returned, by a count that rides on the next `read`.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::OnceLock;
 
 use napi_derive::napi;
 
@@ -29,15 +26,6 @@ mod hub;
 mod options;
 mod socket;
 mod uv;
-
-static EXITING: AtomicBool = AtomicBool::new(false);
-
-/// The process is going away. From now on dropping something means nothing: what was not handled must
-/// look to the others as a kill would leave it.
-#[napi]
-pub fn exiting() {
-    EXITING.store(true, Ordering::Release);
-}
 
 /// The entry script that the main thread `found`, for worker threads, which cannot see it themselves.
 #[napi]

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    mem,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -10,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use napi_derive::napi;
 use open_channel::{
-    Error, Message, SendError, Socket,
-    embed::{Face, Seat, Watch},
+    Channel, Error, Message, SendError, Socket,
+    embed::{self, Face, Seat, Watch},
 };
 
 use crate::{
@@ -54,7 +53,8 @@ pub struct NativeSocket {
     /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
     lent: VecDeque<(u64, Option<Message>)>,
     failure: Option<Failure>,
-    destroyed: bool,
+    /// Until JavaScript has destroyed the socket.
+    channel: Option<Channel>,
 }
 
 /// One of the things that JavaScript may wait for.
@@ -79,7 +79,7 @@ pub struct Connection {
 }
 
 impl NativeSocket {
-    pub(crate) fn new(socket: Socket, signal: Arc<Signal>) -> Self {
+    pub(crate) fn new(socket: Socket, channel: Channel, signal: Arc<Signal>) -> Self {
         Self {
             socket,
             receiving: Waiting::new(&signal, reason::READABLE),
@@ -92,7 +92,7 @@ impl NativeSocket {
             next: None,
             lent: VecDeque::new(),
             failure: None,
-            destroyed: false,
+            channel: Some(channel),
         }
     }
 
@@ -299,7 +299,7 @@ impl NativeSocket {
     #[napi]
     pub fn destroy(&mut self) {
         self.socket.destroy();
-        self.destroyed = true;
+        self.channel = None;
         self.link = None;
         self.flushed();
         for waiting in [&mut self.receiving, &mut self.sending, &mut self.flushing] {
@@ -318,12 +318,10 @@ impl NativeSocket {
 
 impl Drop for NativeSocket {
     fn drop(&mut self) {
-        if self.destroyed {
-            return;
+        // JavaScript went away in mid-life (an uncaught exception, a terminated worker). What it has not handled
+        // must look unhandled to the others, before dropping it acknowledges it.
+        if let Some(channel) = &self.channel {
+            embed::abandon(channel);
         }
-        // JavaScript went away in mid-life (an uncaught exception, a terminated worker): dropping a
-        // message would acknowledge what nobody has handled. Its channel is abandoned.
-        mem::forget(self.next.take());
-        mem::forget(mem::take(&mut self.lent));
     }
 }
