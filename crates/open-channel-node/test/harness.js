@@ -60,7 +60,11 @@ function start(command, args, { env = {}, ...options } = {}) {
     child.text = lines.pop();
     child.lines.push(...lines);
   });
-  child.ended = once(child, "close").then(([code, signal]) => (children.delete(child), { code, signal }));
+  child.ended = once(child, "close").then(([code, signal]) => {
+    children.delete(child);
+    if (child.text !== "") child.lines.push(child.text);
+    return { code, signal };
+  });
   /** Waits for a line of this process. */
   child.line = (pattern) =>
     until(() => {

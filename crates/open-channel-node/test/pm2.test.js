@@ -11,13 +11,13 @@ const env = { PM2_HOME: pm2Home, PM2_DISABLE_VERSION_CHECK: "1", PM2_DISCRETE_MO
 
 async function pm2(...args) {
   const extra = typeof args.at(-1) === "object" ? args.pop() : {};
-  const run = start(process.execPath, [binary, ...args, "--silent"], { env: { ...env, ...extra } });
+  const run = start(process.execPath, [binary, ...args], { env: { ...env, ...extra } });
   const { code } = await within(run.ended, `pm2 ${args.join(" ")}`, 60_000);
   assert.equal(code, 0, `pm2 ${args.join(" ")}: ${run.lines.join("\n")}`);
   return run.lines.join("\n");
 }
 
-const pids = async () => JSON.parse((await pm2("jlist")).split("\n").at(-1)).map((app) => app.pid).filter(Boolean);
+const pids = async () => JSON.parse((await pm2("jlist")).split("\n").find((line) => line.startsWith("["))).map((app) => app.pid).filter(Boolean);
 
 after(() => pm2("kill"));
 
