@@ -2,6 +2,7 @@
 //! thread. Whatever happens between two turns of the event loop costs one call into JavaScript.
 
 use std::{
+    cell::Cell,
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -150,6 +151,11 @@ pub(crate) mod reason {
     pub(crate) const FLUSHED: u32 = 16;
 }
 
+thread_local! {
+    /// The token of the object that polls on this thread; 0, which is nobody's, if none does.
+    static QUIET: Cell<u32> = const { Cell::new(0) };
+}
+
 /// One object of JavaScript's that can be woken, known to it by a number.
 pub(crate) struct Signal {
     token: u32,
@@ -175,7 +181,19 @@ impl Signal {
         Arc::clone(&self.hub)
     }
 
+    /// Runs `poll` for a caller that looks at everything itself afterwards: this object raises nothing meanwhile
+    /// on this thread. Without it, every message would wake the JavaScript that is just taking it.
+    pub(crate) fn quietly<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let outer = QUIET.replace(self.token);
+        let polled = poll();
+        QUIET.set(outer);
+        polled
+    }
+
     pub(crate) fn raise(self: &Arc<Self>, reason: u32) {
+        if reason == reason::READABLE && QUIET.get() == self.token {
+            return;
+        }
         if self.bits.fetch_or(reason, Ordering::AcqRel) == 0 {
             self.hub.post(|notes| notes.raised.push(Arc::clone(self)));
         }

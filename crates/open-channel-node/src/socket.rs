@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -9,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use napi_derive::napi;
 use open_channel::{
-    Channel, Error, Message, SendError, Socket,
+    Channel, Error, Message, SendError, Socket, TryRecvError,
     embed::{self, Face, Seat, Watch},
 };
 
@@ -53,6 +54,8 @@ pub struct NativeSocket {
     /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
     lent: VecDeque<(u64, Option<Message>)>,
     failure: Option<Failure>,
+    /// The last `read` took all there was.
+    emptied: bool,
     /// Until JavaScript has destroyed the socket.
     channel: Option<Channel>,
 }
@@ -92,21 +95,46 @@ impl NativeSocket {
             next: None,
             lent: VecDeque::new(),
             failure: None,
+            emptied: false,
             channel: Some(channel),
         }
     }
 
     /// The next message; pending makes the socket raise `READABLE`.
     fn poll_recv(&mut self) -> Poll<Result<Option<Message>, Error>> {
-        let Waiting { seat, waker } = &mut self.receiving;
-        let watch = if self.link.is_some() { Watch::Caller } else { Watch::Background };
-        let polled = self.socket.poll_recv(&mut Context::from_waker(waker), seat, watch);
-        if polled.is_pending() {
-            if let Some((_, link)) = &self.link {
-                link.arm();
+        loop {
+            let links = self.socket.links();
+            self.watch_link(links);
+            let Self { socket, receiving: Waiting { seat, waker }, signal, link, .. } = self;
+            let watch = if link.is_some() { Watch::Caller } else { Watch::Background };
+            let polled = signal.quietly(|| socket.poll_recv(&mut Context::from_waker(waker), seat, watch));
+            if polled.is_pending() {
+                if socket.links() != links {
+                    continue; // another link than the one that is watched
+                }
+                if let Some((_, link)) = link {
+                    link.arm();
+                }
+            }
+            return polled;
+        }
+    }
+
+    /// The next message; begins to wait only if it `may_wait`.
+    fn poll_next(&mut self, may_wait: bool) -> Poll<Result<Option<Message>, Error>> {
+        if !mem::take(&mut self.emptied) {
+            let (socket, signal) = (&self.socket, &self.signal);
+            match signal.quietly(|| socket.try_recv()) {
+                Ok(message) => return Poll::Ready(Ok(message)),
+                Err(TryRecvError::Failed(error)) => return Poll::Ready(Err(error)),
+                Err(TryRecvError::Empty) if !may_wait => {
+                    self.emptied = true;
+                    return Poll::Pending;
+                }
+                Err(TryRecvError::Empty) => {}
             }
         }
-        polled
+        self.poll_recv()
     }
 
     /// Has Node's event loop watch the link that the socket is on now.
@@ -182,21 +210,17 @@ impl NativeSocket {
     /// after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
     /// were; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
     /// redelivery. Returns how many, or minus the size of the
-    /// slab that the next message needs. Raises `READABLE` after `DRAINED`.
+    /// slab that the next message needs. Raises `READABLE` after `DRAINED`, which only comes with no message.
     #[napi]
     pub fn read(&mut self, handled: u32, slab: Slab<'_>, meta: Meta<'_>) -> f64 {
         self.handled(handled);
         let [status, connected, links, cells @ ..] = meta else { return 0.0 };
-        let now = self.socket.links();
         *status = MORE;
-        *connected = f64::from(u8::from(self.socket.connected()));
-        *links = now as f64;
-        self.watch_link(now);
         let (mut at, mut count) = (0, 0);
         for cell in cells.chunks_exact_mut(2) {
             let message = match self.next.take() {
                 Some(message) => message,
-                None => match self.poll_recv() {
+                None => match self.poll_next(count == 0) {
                     Poll::Ready(Ok(Some(message))) => message,
                     Poll::Ready(Ok(None)) => {
                         *status = ENDED;
@@ -207,7 +231,10 @@ impl NativeSocket {
                         break;
                     }
                     Poll::Pending => {
-                        *status = DRAINED;
+                        // Not before what was read is handled: its acknowledgement then travels with the answer.
+                        if count == 0 {
+                            *status = DRAINED;
+                        }
                         break;
                     }
                 },
@@ -228,6 +255,8 @@ impl NativeSocket {
             cell[1] = seq as f64;
             self.lent.push_back((seq, Some(message)));
         }
+        *connected = f64::from(u8::from(self.socket.connected()));
+        *links = self.socket.links() as f64;
         f64::from(count)
     }
 
