@@ -175,10 +175,5 @@ fn describe(event: Event) -> Option<ChannelEvent> {
         Event::Closed { error } => ("closed", Role::None, 0, error.as_ref().map(Failure::from)),
         _ => return None,
     };
-    Some(ChannelEvent {
-        kind: kind.to_owned(),
-        role: role(as_role),
-        generation: generation as f64,
-        failure,
-    })
+    Some(ChannelEvent { kind: kind.to_owned(), role: role(as_role), generation: generation as f64, failure })
 }

@@ -20,7 +20,9 @@ impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         let left = matches!(
             error,
-            Error::Reset { code: ResetCode::Closed | ResetCode::Destroyed, .. } | Error::Closed | Error::HandedOver
+            Error::Reset { code: ResetCode::Closed | ResetCode::Destroyed, .. }
+                | Error::Closed
+                | Error::HandedOver
         );
         Self { code: code(error), message: error.to_string(), left }
     }

@@ -152,7 +152,8 @@ unsafe extern "C" fn readable(handle: *mut c_void, _status: c_int, _events: c_in
         if sys::napi_open_handle_scope(env, &mut scope) != sys::Status::napi_ok {
             return;
         }
-        let (mut this, mut function, mut argument, mut result) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let (mut this, mut function, mut argument, mut result) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         sys::napi_get_global(env, &mut this);
         sys::napi_get_reference_value(env, readable, &mut function);
         sys::napi_create_uint32(env, token, &mut argument);

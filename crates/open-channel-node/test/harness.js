@@ -11,7 +11,8 @@ const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "open-channel-test-"));
 process.env.OPEN_CHANNEL_DIR = path.join(scratch, "channels");
 process.on("exit", () => {
   for (const child of children) child.kill("SIGKILL");
-  fs.rmSync(scratch, { recursive: true, force: true });
+  // A process that was just killed may still have been putting something there.
+  fs.rmSync(scratch, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
 });
 
 const children = new Set();
