@@ -1,7 +1,6 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role};
 use crate::host::Host;
-use crate::rendezvous::{ChannelDir, Identity, default_root};
+use crate::rendezvous::{ChannelDir, Endpoint, Identity, default_root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
 use crate::{driver, membership, peer};
@@ -152,6 +151,9 @@ impl Channel {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
+        if shared.is_closing() {
+            connection.fail(Error::Closed);
+        }
         shared.enlist(&connection);
         shared.start();
         shared.background.spawn(peer::supervise(Arc::clone(shared), Arc::clone(&connection)));
@@ -259,7 +261,7 @@ pub(crate) enum Place {
     Guest {
         generation: u64,
         /// The host's socket.
-        path: PathBuf,
+        endpoint: Endpoint,
     },
     Closed(Option<Error>),
 }
@@ -349,7 +351,7 @@ impl Shared {
     fn start(self: &Arc<Self>) {
         let starts = self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
-            if idle && *self.closing.borrow() == Closing::No {
+            if idle && !self.is_closing() {
                 *place = Place::Searching;
                 return true;
             }
@@ -392,6 +394,10 @@ impl Shared {
         });
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow() != Closing::No
+    }
+
     pub(crate) async fn closing(&self) -> Closing {
         // The sender lives as long as `self`.
         let begun = |closing: &Closing| *closing != Closing::No;
@@ -413,6 +419,19 @@ impl Shared {
     pub(crate) fn announce(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.events.send(event);
+    }
+
+    /// Hands over when the runtime of the listeners has ended: this process can host no longer.
+    pub(crate) fn retire_without_runtime(&self) -> bool {
+        let Some(Listener::Task { runtime, .. }) = &self.listener else { return false };
+        // A runtime that has ended, or is about to, cancels a task at once.
+        let probe = runtime.spawn(std::future::pending::<()>());
+        let gone = probe.is_finished();
+        probe.abort();
+        if gone {
+            self.begin_closing(Closing::Orderly);
+        }
+        gone
     }
 
     pub(crate) fn listen(&self, socket: Socket) {

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -20,8 +19,9 @@ use crate::channel::{Closing, Shared};
 use crate::connection::Connection;
 use crate::election::{Fence, Tenure};
 use crate::error::Error;
-use crate::greeting::{read_frame, write_frame};
+use crate::greeting::{Unwelcome, read_frame, reject_error, write_frame};
 use crate::link::{PeerInfo, local, unix};
+use crate::rendezvous::Endpoint;
 use crate::socket::Socket;
 
 /// A connection that has not introduced itself after this long is closed.
@@ -55,7 +55,7 @@ enum Phase {
 pub(crate) struct Host {
     shared: Weak<Shared>,
     generation: u64,
-    path: PathBuf,
+    endpoint: Endpoint,
     fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
     /// Sockets and lifelines that have not ended, greeted or not.
@@ -68,7 +68,7 @@ impl Host {
         Self {
             shared: Arc::downgrade(shared),
             generation: tenure.generation(),
-            path: tenure.socket_path(),
+            endpoint: tenure.endpoint(),
             fence: Arc::new(tenure.fence(shared.settings.host_timeout)),
             sessions: Mutex::default(),
             links: AtomicUsize::new(0),
@@ -80,9 +80,9 @@ impl Host {
         self.generation
     }
 
-    /// The listening socket's path.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Where others connect.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Hosts until the channel is closed or another process has taken over.
@@ -170,6 +170,9 @@ impl Host {
             Ok(version) => version,
             Err(reject) => return refuse(stream, reject).await,
         };
+        if let Err(reject) = self.is_open(shared, &hello) {
+            return refuse(stream, reject).await;
+        }
         if full {
             return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full(shared))).await;
         }
@@ -191,6 +194,15 @@ impl Host {
         }
     }
 
+    /// Whether this host may take anybody on.
+    fn is_open(&self, shared: &Shared, hello: &Hello) -> Result<(), Reject> {
+        let leaving = shared.is_closing() || *self.phase.borrow() != Phase::Open;
+        if leaving || !self.fence.holds() || hello.generation > self.generation {
+            return Err(Reject::new(RejectCode::GoingAway, "its host is handing over"));
+        }
+        Ok(())
+    }
+
     fn full(&self, shared: &Shared) -> String {
         format!("the host has its {} connections; raise max_connections", shared.settings.max_connections)
     }
@@ -203,9 +215,6 @@ impl Host {
         version: u16,
         peer: PeerInfo,
     ) -> Result<Admission, Reject> {
-        if *self.phase.borrow() != Phase::Open || !self.fence.holds() || hello.generation > self.generation {
-            return Err(Reject::new(RejectCode::GoingAway, "hosting is being handed over"));
-        }
         let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
         let mut sessions = self.sessions();
         if let Some(connection) = sessions.get(&hello.socket).filter(|_| hello.generation == self.generation)
@@ -228,22 +237,22 @@ impl Host {
             shared.settings.resume_timeout,
             peer.pid,
         ));
-        let socket = Some(Socket::accepted(Arc::clone(&connection), shared.background.clone(), peer));
+        let socket = Some(Socket::accepted(Arc::clone(&connection), shared, peer));
         Ok(Admission { connection, welcome, socket })
     }
 
     /// Connects a socket of this same process.
-    pub(crate) fn connect_local(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<(), Error> {
-        let Some(shared) = self.shared.upgrade() else { return Err(Error::Closed) };
-        let (near, far) = local::pair().map_err(|error| Error::io("making a socket pair", error))?;
+    pub(crate) fn connect_local(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<(), Unwelcome> {
+        let Some(shared) = self.shared.upgrade() else { return Err(Unwelcome::Gone) };
+        let (near, far) = local::pair().map_err(|error| Unwelcome::Later(error.to_string()))?;
         let hello = connection.hello(shared.key());
-        let refused = |reject: Reject| Error::Refused(reject.reason);
-        let version = hello.negotiate(&shared.key()).map_err(refused)?;
+        let version = hello.negotiate(&shared.key()).map_err(reject_error)?;
+        self.is_open(&shared, &hello).map_err(reject_error)?;
         let Admission { connection: accepted, welcome, socket } =
-            self.admit(&shared, &hello, version, far.peer()).map_err(refused)?;
+            self.admit(&shared, &hello, version, far.peer()).map_err(reject_error)?;
         accepted.begin(far);
         accepted.changed.notify_one();
-        connection.attach(near, &welcome)?;
+        connection.attach(near, &welcome).map_err(Unwelcome::Refused)?;
         if let Some(socket) = socket {
             shared.listen(socket);
         }
