@@ -1,0 +1,276 @@
+import { EventEmitter } from "node:events";
+import { application } from "./entry.js";
+import { channelError, rethrow } from "./errors.js";
+import { forget, guard, hold, hub, register, release, request } from "./hub.js";
+import { addon, Reason, type NativeChannel, type NativeEvent, type OpenOptions, type Role } from "./native.js";
+import { ChannelSocket, type Owner } from "./socket.js";
+
+export type State = "initiated" | "connecting" | "connected" | "closed";
+
+export type ConnectionListener = (socket: ChannelSocket) => void;
+
+/** What `openChannel` takes instead of a name. Sizes are bytes, times milliseconds. */
+export interface ChannelOptions {
+  /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
+  name?: string;
+  /**
+   * Who meets on the channel. `"app"`, the default: processes of this user that run the same entry script.
+   * `"user"`: every program of this user, Rust ones included.
+   */
+  scope?: "app" | "user";
+  /** With scope `"app"`: the name of the application, instead of the path of its entry script. */
+  app?: string;
+  /**
+   * When a message is acknowledged, and so never delivered again. `"auto"`, the default: when its `data` listeners have
+   * returned. `"manual"`: when `ack()` of the `Message` is called, which the `message` event brings; there are no `data` events.
+   */
+  acknowledge?: "auto" | "manual";
+  /** This process may host. Default: true when there is a listener. */
+  host?: boolean;
+  /** As of a net.Socket. Default false. */
+  allowHalfOpen?: boolean;
+  /** Where channels live, instead of the user's runtime directory. */
+  runtimeDir?: string;
+  /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
+  connectTimeout?: number;
+  /** A host that is silent for so long is replaced. */
+  hostTimeout?: number;
+  /** How long a host keeps what belongs to a peer that lost its connection. */
+  resumeTimeout?: number;
+  /** What a socket accepts before the other side has acknowledged. */
+  outboxBytes?: number;
+  /** What a socket receives before it is acknowledged. */
+  receiveWindow?: number;
+  /** The longest message. */
+  maxMessage?: number;
+  /** How many connections a host accepts at a time. */
+  maxConnections?: number;
+}
+
+/** What `failover` brings. */
+export interface Failover {
+  /** The generation that ended. */
+  from: number;
+  /** The generation that took over. */
+  to: number;
+  /** What this process is in the new one. */
+  role: Role;
+}
+
+export interface ChannelEvents {
+  /** This process hosts now. */
+  host: [generation: number];
+  /** This process is connected to a host. */
+  peer: [generation: number];
+  /** The host was lost: it died, or was silent for too long. */
+  hostlost: [generation: number];
+  /** The host leaves in an orderly way. */
+  handover: [generation: number];
+  /** There is a new host in place of the one that was lost or left. */
+  failover: [Failover];
+  /** This process hosted, was given up as dead, and lost the right to host. */
+  fenced: [generation: number];
+  close: [error?: Error];
+}
+
+export class ProcessChannel extends EventEmitter {
+  /** Called with each connection while this process hosts, as by `net.createServer`. */
+  connectionListener: ConnectionListener | null;
+  readonly #name: string;
+  readonly #options: ChannelOptions;
+  readonly #token: number;
+  readonly #owner: Owner;
+  /** Those of `connect()`. */
+  readonly #sockets = new Set<ChannelSocket>();
+  /** Those of the listener. */
+  readonly #accepted = new Set<ChannelSocket>();
+  /** Those that have a connection at the moment. */
+  readonly #live = new Set<ChannelSocket>();
+  /** What makes a socket look at its connection. */
+  readonly #looks = new Map<ChannelSocket, () => void>();
+  #native: NativeChannel | null;
+  #opened = false;
+  #joined = false;
+  #referenced = true;
+  #left: number | null = null;
+
+  constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
+    super();
+    this.connectionListener = connectionListener;
+    this.#name = name;
+    this.#options = options;
+    this.#token = register((reasons) => this.#wake(reasons));
+    this.#owner = {
+      name,
+      manual: options.acknowledge === "manual",
+      allowHalfOpen: options.allowHalfOpen ?? false,
+      maxMessage: options.maxMessage,
+      opened: (socket, look) => void this.#looks.set(socket, look),
+      connectionChanged: (socket, connected) => void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
+      closed: (socket) => {
+        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#looks]) sockets.delete(socket);
+      },
+    };
+    this.#native = this.#open();
+  }
+
+  #open(): NativeChannel {
+    const { scope = "app", app, host, acknowledge: _, allowHalfOpen: __, name: ___, ...limits } = this.#options;
+    const options: OpenOptions = { ...limits, name: this.#name, host: host ?? this.connectionListener !== null };
+    if (scope === "app") options.app = app ?? application();
+    try {
+      return new addon.NativeChannel(hub, this.#token, options);
+    } catch (error) {
+      forget(this.#token);
+      rethrow(error, "open", this.#name);
+    }
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** `initiated` before the first `connect()`; `closed` when every socket of `connect()` is. */
+  get state(): State {
+    if (!this.#opened) return "initiated";
+    for (const socket of this.#live) if (this.#sockets.has(socket)) return "connected";
+    if (this.#sockets.size > 0) return "connecting";
+    return this.#joined ? "connected" : "closed";
+  }
+
+  get connected(): boolean {
+    return this.state === "connected";
+  }
+
+  /** What this process is on the channel now. */
+  get role(): Role {
+    return this.#native?.role ?? "none";
+  }
+
+  /** Grows by one with every change of host: a fencing token. 0 before the first. */
+  get generation(): number {
+    return this.#native?.generation ?? 0;
+  }
+
+  /**
+   * A socket to the host, which is this process if there is no other. It can be written to at once. Every call makes a socket
+   * of its own.
+   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000.
+   */
+  connect(timeout: number = this.#options.connectTimeout ?? 5000): ChannelSocket {
+    const native = (this.#native ??= this.#open());
+    this.#opened = true;
+    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, timeout));
+    if (!socket.destroyed) this.#sockets.add(socket);
+    return socket;
+  }
+
+  /** Takes part without a socket of one's own: resolves with the role when this process hosts or is connected. */
+  async join(): Promise<Role> {
+    const native = (this.#native ??= this.#open());
+    this.#opened = true;
+    await request((number) => native.join(number), "connect", this.#name);
+    if (!this.#joined && this.#referenced) hold();
+    this.#joined = true;
+    return native.role;
+  }
+
+  /** After `join()`, the process stays alive until `close()`; this is the default. */
+  ref(): this {
+    if (this.#joined && !this.#referenced) hold();
+    this.#referenced = true;
+    return this;
+  }
+
+  /** Taking part alone does not keep the process alive. */
+  unref(): this {
+    if (this.#joined && this.#referenced) release();
+    this.#referenced = false;
+    return this;
+  }
+
+  #leave(): void {
+    if (this.#joined && this.#referenced) release();
+    this.#joined = false;
+  }
+
+  /**
+   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
+   * an error anywhere.
+   */
+  async close(): Promise<void> {
+    const native = this.#native;
+    if (native === null) return;
+    await Promise.allSettled([...this.#sockets].map((socket) => socket.flush()));
+    this.#native = null;
+    this.#opened = true;
+    this.#leave();
+    try {
+      await request((number) => native.close(number), "close", this.#name);
+    } finally {
+      for (const socket of [...this.#sockets, ...this.#accepted]) socket.destroy();
+      this.emit("close");
+    }
+  }
+
+  #wake(reasons: number): void {
+    if (reasons & Reason.Event) {
+      for (let event; (event = this.#native?.event()); ) this.#tell(event);
+    }
+    if (reasons & Reason.Accepted) {
+      const native = this.#native;
+      while (native !== null && this.#accept(native));
+    }
+  }
+
+  #accept(native: NativeChannel): boolean {
+    let socket: ChannelSocket;
+    try {
+      socket = new ChannelSocket(this.#owner, false, (token) => {
+        const accepted = native.accept(token);
+        if (accepted === null) throw nothing;
+        return accepted;
+      });
+    } catch (error) {
+      if (error === nothing) return false;
+      throw error;
+    }
+    this.#accepted.add(socket);
+    guard(() => this.connectionListener?.(socket));
+    return true;
+  }
+
+  #tell({ kind, role, generation, failure }: NativeEvent): void {
+    for (const look of this.#looks.values()) look();
+    switch (kind) {
+      case "hostLost":
+      case "handedOver":
+        this.#left ??= generation;
+        return void guard(() => this.emit(kind === "hostLost" ? "hostlost" : "handover", generation));
+      case "fenced":
+        return void guard(() => this.emit("fenced", generation));
+      case "closed":
+        if (!failure) return;
+        this.#leave();
+        for (const socket of this.#sockets) socket.destroy(channelError(failure, "connect", this.#name));
+        return void guard(() => this.emit("close", channelError(failure, undefined, this.#name)));
+      case "becameHost":
+      case "connected": {
+        if (kind === "becameHost") guard(() => this.emit("host", generation));
+        else if (role === "peer") guard(() => this.emit("peer", generation));
+        const from = this.#left;
+        if (from === null) return;
+        this.#left = null;
+        guard(() => this.emit("failover", { from, to: generation, role } satisfies Failover));
+      }
+    }
+  }
+}
+
+const nothing = new Error("no connection is waiting");
+
+export interface ProcessChannel {
+  on<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
+  once<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
+  off<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
+}

@@ -1,0 +1,74 @@
+// One per JavaScript thread: hands what the addon reports to the object it concerns, and keeps the
+// process alive for as long as something wants it alive.
+import { isMainThread } from "node:worker_threads";
+import { channelError } from "./errors.js";
+import { addon, Reason, type Failure, type Hub } from "./native.js";
+
+type Wake = (reasons: number) => void;
+
+const objects = new Map<number, Wake>();
+const requests = new Map<number, (failure: Failure | null | undefined) => void>();
+let counter = 0;
+
+// A worker thread may be terminated at any time, and its event loop must not have anything open then.
+export const hub: Hub = isMainThread ? new addon.Hub(wake, readable) : new addon.Hub(wake);
+
+export function register(object: Wake): number {
+  counter = (counter + 1) >>> 0 || 1;
+  objects.set(counter, object);
+  return counter;
+}
+
+export function forget(token: number): void {
+  objects.delete(token);
+}
+
+/** Runs something of the addon's that completes later. */
+export function request(start: (request: number) => void, syscall: string, channel: string): Promise<void> {
+  counter = (counter + 1) >>> 0 || 1;
+  const number = counter;
+  return new Promise<void>((resolve, reject) => {
+    start(number);
+    requests.set(number, (failure) => (failure ? reject(channelError(failure, syscall, channel)) : resolve()));
+    hold();
+  });
+}
+
+function readable(token: number): void {
+  guard(() => objects.get(token)?.(Reason.Readable));
+}
+
+function wake(pairs: number[]): void {
+  for (let i = 0; i < pairs.length; i += 2) {
+    guard(() => objects.get(pairs[i]!)?.(pairs[i + 1]!));
+  }
+  for (const { request, failure } of hub.completed()) {
+    const done = requests.get(request);
+    requests.delete(request);
+    release();
+    done?.(failure);
+  }
+}
+
+/** What a user's listener throws is an uncaught exception, as it is in an event emitter; it stops nobody else. */
+export function guard(f: () => void): void {
+  try {
+    f();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+// A timer that never fires is what a ref'd handle is to libuv.
+let holders = 0;
+let anchor: NodeJS.Timeout | undefined;
+
+export function hold(): void {
+  if (holders++ === 0) anchor = setInterval(() => {}, 0x7fffffff);
+}
+
+export function release(): void {
+  if (--holders === 0) clearInterval(anchor);
+}

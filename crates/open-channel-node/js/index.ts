@@ -1,0 +1,28 @@
+import type { Socket } from "node:net";
+import { ProcessChannel, type ChannelOptions, type ConnectionListener } from "./channel.js";
+
+export { ProcessChannel, type ChannelEvents, type ChannelOptions, type ConnectionListener, type Failover, type State } from "./channel.js";
+export type { ChannelError } from "./errors.js";
+export { Message } from "./message.js";
+export type { Role } from "./native.js";
+export { ChannelSocket } from "./socket.js";
+
+/**
+ * Names a channel. Nothing happens before the first `connect()`: then this process joins the channel, hosting it if nobody
+ * else does.
+ */
+export function openChannel(connectionListener: (socket: Socket) => void): ProcessChannel;
+export function openChannel(name: string, connectionListener?: ((socket: Socket) => void) | null): ProcessChannel;
+export function openChannel(options: ChannelOptions, connectionListener?: ConnectionListener | null): ProcessChannel;
+export function openChannel(
+  first: ((socket: Socket) => void) | string | ChannelOptions,
+  second: ConnectionListener | null = null,
+): ProcessChannel {
+  if (typeof first === "function") return new ProcessChannel("open-channel", first);
+  if (typeof first === "string") return new ProcessChannel(first, second);
+  if (typeof first === "object" && first !== null) return new ProcessChannel(first.name ?? "open-channel", second, first);
+  const error = new TypeError(`openChannel takes a name, options or a listener first, not ${first === null ? "null" : typeof first}`);
+  throw Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
+}
+
+export default openChannel;

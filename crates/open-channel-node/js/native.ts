@@ -1,0 +1,126 @@
+// The addon, and what each of its numbers means. Nothing here is public.
+import { join } from "node:path";
+import { triples } from "./triple.js";
+
+export const enum Reason {
+  Readable = 1,
+  Writable = 2,
+  Accepted = 4,
+  Event = 8,
+  Flushed = 16,
+}
+
+export const enum Write {
+  Done = 0,
+  /** The addon keeps it, and wakes us when it is accepted. */
+  Full = 1,
+  Failed = 2,
+}
+
+/** Why a `read` stopped. */
+export const enum Read {
+  More = 0,
+  Drained = 1,
+  Ended = 2,
+  Broken = 3,
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+  /** The other side left on purpose: an end rather than an error. */
+  left?: boolean;
+}
+
+export interface Completion {
+  request: number;
+  failure?: Failure | null;
+}
+
+export interface Connection {
+  connected: boolean;
+  links: number;
+}
+
+export interface NativeEvent {
+  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "closed";
+  role: Role;
+  generation: number;
+  failure?: Failure | null;
+}
+
+export type Role = "none" | "peer" | "host";
+
+export interface OpenOptions {
+  name: string;
+  host: boolean;
+  app?: string;
+  runtimeDir?: string;
+  connectTimeout?: number;
+  hostTimeout?: number;
+  resumeTimeout?: number;
+  outboxBytes?: number;
+  receiveWindow?: number;
+  maxMessage?: number;
+  maxConnections?: number;
+}
+
+export interface NativeSocket {
+  readonly id: string;
+  readonly peerPid?: number | null;
+  readonly linkKind?: string | null;
+  readonly generation: number;
+  write(message: Uint8Array): Write;
+  written(): Write;
+  read(handled: number, slab: Uint8Array, meta: Float64Array): number;
+  handled(count: number): void;
+  acknowledge(seq: number): void;
+  connection(): Connection;
+  failure(): Failure | null;
+  idle(): void;
+  flush(request: number): void;
+  flushed(): void;
+  finish(): boolean;
+  destroy(): void;
+}
+
+export interface NativeChannel {
+  readonly role: Role;
+  readonly generation: number;
+  connect(token: number, timeout: number): NativeSocket;
+  accept(token: number): NativeSocket | null;
+  event(): NativeEvent | null;
+  join(request: number): void;
+  close(request: number): void;
+}
+
+export interface Hub {
+  completed(): Completion[];
+}
+
+export interface Addon {
+  Hub: new (wake: (pairs: number[]) => void, readable?: (token: number) => void) => Hub;
+  NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
+  /** The entry script that the main thread of this process found, for its worker threads. */
+  entry(found?: string): string | null;
+}
+
+function load(): Addon {
+  const names = triples();
+  const failures: string[] = [];
+  for (const name of names) {
+    for (const place of [join(__dirname, "..", `open-channel.${name}.node`), `open-channel-${name}`]) {
+      try {
+        return require(place) as Addon;
+      } catch (error) {
+        failures.push((error as Error).message.split("\n", 1)[0]!);
+      }
+    }
+  }
+  throw new Error(
+    `open-channel has no addon for ${names.join(" or ")}. If that platform is supported, reinstall without --omit=optional: ` +
+      `the addon comes as the optional dependency open-channel-${names[0]}.\n  ${failures.join("\n  ")}`,
+  );
+}
+
+export const addon = load();

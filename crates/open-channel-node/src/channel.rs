@@ -1,0 +1,179 @@
+//! A channel as JavaScript holds it: connections go into a queue that JavaScript empties.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use napi_derive::napi;
+use open_channel::{Channel, Event, Role, embed};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    error::{Failure, thrown},
+    hub::{Hub, Inner, Signal, reason},
+    options::OpenOptions,
+    socket::NativeSocket,
+};
+
+/// Runs what the library asks its user to run; the library has a thread of its own for the rest.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("open-channel-js")
+            .enable_all()
+            .build()
+            .expect("a thread can be started")
+    })
+}
+
+/// The channel of one `ProcessChannel`.
+#[napi]
+pub struct NativeChannel {
+    channel: Channel,
+    hub: Arc<Inner>,
+    arrivals: Arc<Mutex<Arrivals>>,
+}
+
+#[derive(Default)]
+struct Arrivals {
+    sockets: VecDeque<open_channel::Socket>,
+    events: VecDeque<ChannelEvent>,
+}
+
+/// What `ProcessChannel` emits.
+#[napi(object)]
+pub struct ChannelEvent {
+    /// `connected`, `becameHost`, `hostLost`, `handedOver`, `fenced` or `closed`.
+    pub kind: String,
+    /// `host`, `peer` or `none`.
+    pub role: String,
+    /// The generation it happened in.
+    pub generation: f64,
+    /// Why, when something failed.
+    pub failure: Option<Failure>,
+}
+
+#[napi]
+impl NativeChannel {
+    /// Names the channel; nothing is touched before `connect` or `join`.
+    #[napi(constructor)]
+    pub fn new(hub: &Hub, token: u32, options: OpenOptions) -> napi::Result<Self> {
+        let signal = Signal::new(hub.inner(), token);
+        let arrivals = Arc::new(Mutex::new(Arrivals::default()));
+        let (builder, hosts) = options.builder();
+        let _runtime = runtime().enter();
+        let channel = if hosts {
+            let (arrivals, signal) = (Arc::clone(&arrivals), Arc::clone(&signal));
+            builder.build(move |socket| {
+                with(&arrivals, |arrivals| arrivals.sockets.push_back(socket));
+                signal.raise(reason::ACCEPTED);
+                std::future::ready(())
+            })
+        } else {
+            builder.build_peer()
+        }
+        .map_err(|error| thrown(&error))?;
+
+        let mut events = channel.events();
+        let queue = Arc::clone(&arrivals);
+        runtime().spawn(async move {
+            while let Some(event) = events.recv().await {
+                with(&queue, |arrivals| arrivals.events.extend(describe(event)));
+                signal.raise(reason::EVENT);
+            }
+        });
+        Ok(Self { channel, hub: hub.inner(), arrivals })
+    }
+
+    /// A socket of its own at every call.
+    #[napi]
+    pub fn connect(&self, token: u32, timeout_ms: u32) -> NativeSocket {
+        let _runtime = runtime().enter();
+        let socket = self.channel.connect_within(Duration::from_millis(timeout_ms.into()));
+        self.socket(socket, token)
+    }
+
+    /// The next connection that the listener has not seen yet.
+    #[napi]
+    pub fn accept(&self, token: u32) -> Option<NativeSocket> {
+        let socket = with(&self.arrivals, |arrivals| arrivals.sockets.pop_front())?;
+        Some(self.socket(socket, token))
+    }
+
+    /// The next event that was not taken yet.
+    #[napi]
+    pub fn event(&self) -> Option<ChannelEvent> {
+        with(&self.arrivals, |arrivals| arrivals.events.pop_front())
+    }
+
+    /// Takes part without a socket; completes when hosting or connected.
+    #[napi]
+    pub fn join(&self, request: u32) {
+        let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
+        runtime().spawn(async move { hub.complete(request, channel.join().await.map(drop)) });
+    }
+
+    /// Leaves in an orderly way, handing over when hosting.
+    #[napi]
+    pub fn close(&self, request: u32) {
+        let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
+        runtime().spawn(async move { hub.complete(request, channel.close().await) });
+    }
+
+    /// `host`, `peer` or `none`.
+    #[napi(getter)]
+    pub fn role(&self) -> String {
+        role(self.channel.role())
+    }
+
+    /// Grows by one with every change of host; 0 before the first.
+    #[napi(getter)]
+    pub fn generation(&self) -> f64 {
+        self.channel.generation() as f64
+    }
+}
+
+impl NativeChannel {
+    fn socket(&self, socket: open_channel::Socket, token: u32) -> NativeSocket {
+        NativeSocket::new(socket, self.channel.clone(), Signal::new(Arc::clone(&self.hub), token))
+    }
+}
+
+impl Drop for NativeChannel {
+    fn drop(&mut self) {
+        // If JavaScript has closed it, there is nothing left to abandon. Else JavaScript goes away, and what it has not
+        // handled must look unhandled to the others.
+        embed::abandon(&self.channel);
+    }
+}
+
+fn with<T>(arrivals: &Mutex<Arrivals>, f: impl FnOnce(&mut Arrivals) -> T) -> T {
+    f(&mut arrivals.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn role(role: Role) -> String {
+    match role {
+        Role::Host => "host",
+        Role::Peer => "peer",
+        Role::None => "none",
+    }
+    .to_owned()
+}
+
+/// `None` for a kind of event that this version has no name for.
+fn describe(event: Event) -> Option<ChannelEvent> {
+    let (kind, as_role, generation, failure) = match event {
+        Event::Connected { role, generation } => ("connected", role, generation, None),
+        Event::BecameHost { generation } => ("becameHost", Role::Host, generation, None),
+        Event::HostLost { generation } => ("hostLost", Role::Peer, generation, None),
+        Event::HandedOver { generation } => ("handedOver", Role::Peer, generation, None),
+        Event::Fenced { generation } => ("fenced", Role::None, generation, None),
+        Event::Closed { error } => ("closed", Role::None, 0, error.as_ref().map(Failure::from)),
+        _ => return None,
+    };
+    Some(ChannelEvent { kind: kind.to_owned(), role: role(as_role), generation: generation as f64, failure })
+}

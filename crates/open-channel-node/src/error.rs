@@ -1,0 +1,71 @@
+//! Errors with the codes that Node people look for.
+
+use std::io;
+
+use napi_derive::napi;
+use open_channel::{Error, ResetCode};
+
+/// An error on its way to JavaScript, which makes an `Error` with a `code` of it.
+#[napi(object)]
+pub struct Failure {
+    /// `ECONNREFUSED` and the like.
+    pub code: String,
+    /// What happened and what to do about it.
+    pub message: String,
+    /// The other side left on purpose: to a `net.Socket` that is an end, not an error.
+    pub left: bool,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let left = matches!(
+            error,
+            Error::Reset { code: ResetCode::Closed | ResetCode::Destroyed, .. }
+                | Error::Closed
+                | Error::HandedOver
+        );
+        Self { code: code(error), message: error.to_string(), left }
+    }
+}
+
+/// A failure thrown at once; JavaScript splits the code off again.
+pub(crate) fn thrown(error: &Error) -> napi::Error {
+    napi::Error::from_reason(format!("{}: {error}", code(error)))
+}
+
+fn code(error: &Error) -> String {
+    match error {
+        Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
+        Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
+        Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
+        Error::Timeout { .. } => "ETIMEDOUT",
+        Error::Closed | Error::Finished => "EPIPE",
+        Error::Full => "EAGAIN",
+        Error::TooLarge { .. } => "EMSGSIZE",
+        Error::Reset { .. } | Error::PeerGone => "ECONNRESET",
+        Error::HandedOver | Error::Fenced => "ECONNABORTED",
+        Error::Version(_) => "EPROTONOSUPPORT",
+        Error::Refused(_) => "ECONNREFUSED",
+        Error::Protocol(_) => "EPROTO",
+        Error::Io { source, .. } => match source.kind() {
+            io::ErrorKind::PermissionDenied => "EACCES",
+            io::ErrorKind::NotFound => "ENOENT",
+            io::ErrorKind::AlreadyExists => "EEXIST",
+            io::ErrorKind::StorageFull => "ENOSPC",
+            io::ErrorKind::ReadOnlyFilesystem => "EROFS",
+            _ => match source.raw_os_error() {
+                Some(libc_code::ENFILE) => "ENFILE",
+                Some(libc_code::EMFILE) => "EMFILE",
+                _ => "EIO",
+            },
+        },
+        _ => "EIO",
+    }
+    .to_owned()
+}
+
+/// The same numbers on Linux and macOS.
+mod libc_code {
+    pub(super) const ENFILE: i32 = 23;
+    pub(super) const EMFILE: i32 = 24;
+}

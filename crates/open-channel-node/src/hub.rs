@@ -1,0 +1,221 @@
+//! How background threads reach JavaScript: one queue and one thread-safe function per JavaScript
+//! thread. Whatever happens between two turns of the event loop costs one call into JavaScript.
+
+use std::{
+    cell::Cell,
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Wake, Waker},
+    thread::{self, ThreadId},
+};
+
+use napi::{
+    Env, JsValue,
+    bindgen_prelude::{FnArgs, Function},
+    threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
+};
+use napi_derive::napi;
+
+use crate::{error::Failure, uv};
+
+/// Calls JavaScript with the pending notes; weak, so that it never keeps a process alive.
+type WakeFn = ThreadsafeFunction<(), (), FnArgs<(Vec<u32>,)>, napi::Status, false, true>;
+
+/// The meeting point of one JavaScript thread and everything that may wake it.
+#[napi]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    wake: WakeFn,
+    notes: Arc<Mutex<Notes>>,
+    event_loop: Option<Confined<uv::Loop>>,
+}
+
+/// Used only by what JavaScript calls, which is on one thread for one `Hub`.
+struct Confined<T> {
+    value: T,
+    thread: ThreadId,
+}
+
+// SAFETY: the value is only given out on the thread it belongs to.
+unsafe impl<T> Send for Confined<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Confined<T> {}
+
+impl<T: Copy> Confined<T> {
+    fn value(&self) -> Option<T> {
+        (thread::current().id() == self.thread).then_some(self.value)
+    }
+}
+
+#[derive(Default)]
+struct Notes {
+    /// A call into JavaScript is already on its way.
+    called: bool,
+    raised: Vec<Arc<Signal>>,
+    done: Vec<Completion>,
+}
+
+/// The end of something that JavaScript holds a promise for.
+#[napi(object)]
+pub struct Completion {
+    /// The number that JavaScript gave when it asked.
+    pub request: u32,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+#[napi]
+impl Hub {
+    /// `wake` receives pairs of (token, bits of `Reason`), and must then take what `completed` has. With
+    /// `readable`, which receives a token, this thread's event loop itself waits for what comes in.
+    #[napi(constructor)]
+    pub fn new(
+        env: Env,
+        wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>,
+        readable: Option<Function<'_, u32, ()>>,
+    ) -> napi::Result<Self> {
+        let event_loop = readable
+            .and_then(|readable| uv::Loop::of(env.raw(), readable.raw()))
+            .map(|value| Confined { value, thread: thread::current().id() });
+        let notes = Arc::new(Mutex::new(Notes::default()));
+        let pending = Arc::clone(&notes);
+        let wake = wake
+            .build_threadsafe_function::<()>()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build_callback(move |_| Ok(FnArgs::from((collect(&pending),))))?;
+        Ok(Self { inner: Arc::new(Inner { wake, notes, event_loop }) })
+    }
+
+    /// What ended since the last call.
+    #[napi]
+    pub fn completed(&self) -> Vec<Completion> {
+        mem::take(&mut lock(&self.inner.notes).done)
+    }
+}
+
+impl Hub {
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
+    }
+}
+
+impl Inner {
+    pub(crate) fn complete(&self, request: u32, result: Result<(), open_channel::Error>) {
+        let failure = result.err().map(|error| Failure::from(&error));
+        self.post(|notes| notes.done.push(Completion { request, failure }));
+    }
+
+    fn post(&self, put: impl FnOnce(&mut Notes)) {
+        let mut notes = lock(&self.notes);
+        put(&mut notes);
+        if !mem::replace(&mut notes.called, true) {
+            drop(notes);
+            // A JavaScript thread that is going away has no use for the news.
+            let _ = self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+}
+
+/// Runs on the JavaScript thread, just before `wake`.
+fn collect(notes: &Mutex<Notes>) -> Vec<u32> {
+    let raised = {
+        let mut notes = lock(notes);
+        notes.called = false;
+        mem::take(&mut notes.raised)
+    };
+    let mut pairs = Vec::with_capacity(raised.len() * 2);
+    for signal in raised {
+        pairs.push(signal.token);
+        pairs.push(signal.bits.swap(0, Ordering::AcqRel));
+    }
+    pairs
+}
+
+fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why JavaScript is woken: bits, the same numbers as in `js/native.ts`.
+pub(crate) mod reason {
+    pub(crate) const READABLE: u32 = 1;
+    pub(crate) const WRITABLE: u32 = 2;
+    pub(crate) const ACCEPTED: u32 = 4;
+    pub(crate) const EVENT: u32 = 8;
+    pub(crate) const FLUSHED: u32 = 16;
+}
+
+thread_local! {
+    /// The token of the object that polls on this thread; 0, which is nobody's, if none does.
+    static QUIET: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One object of JavaScript's that can be woken, known to it by a number.
+pub(crate) struct Signal {
+    token: u32,
+    bits: AtomicU32,
+    hub: Arc<Inner>,
+}
+
+impl Signal {
+    pub(crate) fn new(hub: Arc<Inner>, token: u32) -> Arc<Self> {
+        Arc::new(Self { token, bits: AtomicU32::new(0), hub })
+    }
+
+    pub(crate) fn token(&self) -> u32 {
+        self.token
+    }
+
+    /// The event loop of the JavaScript thread, where that may be used, and on that thread only.
+    pub(crate) fn event_loop(&self) -> Option<uv::Loop> {
+        self.hub.event_loop.as_ref()?.value()
+    }
+
+    pub(crate) fn hub(&self) -> Arc<Inner> {
+        Arc::clone(&self.hub)
+    }
+
+    /// Runs `poll` for a caller that looks at everything itself afterwards: this object raises nothing meanwhile
+    /// on this thread. Without it, every message would wake the JavaScript that is just taking it.
+    pub(crate) fn quietly<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let outer = QUIET.replace(self.token);
+        let polled = poll();
+        QUIET.set(outer);
+        polled
+    }
+
+    pub(crate) fn raise(self: &Arc<Self>, reason: u32) {
+        if reason == reason::READABLE && QUIET.get() == self.token {
+            return;
+        }
+        if self.bits.fetch_or(reason, Ordering::AcqRel) == 0 {
+            self.hub.post(|notes| notes.raised.push(Arc::clone(self)));
+        }
+    }
+
+    /// A waker that raises `reason`.
+    pub(crate) fn waker(self: &Arc<Self>, reason: u32) -> Waker {
+        Waker::from(Arc::new(Raise { signal: Arc::clone(self), reason }))
+    }
+}
+
+struct Raise {
+    signal: Arc<Signal>,
+    reason: u32,
+}
+
+impl Wake for Raise {
+    fn wake(self: Arc<Self>) {
+        self.signal.raise(self.reason);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.signal.raise(self.reason);
+    }
+}

@@ -1,0 +1,38 @@
+//! The Node.js addon: the channel of `open-channel` as a few objects that JavaScript polls.
+//!
+//! JavaScript sees a `net.Socket`; this crate sees to it that the JavaScript thread never waits and is
+//! never called for nothing:
+//!
+//! ```text
+//!   JavaScript thread                          the channel's own thread
+//!   ─────────────────                          ────────────────────────
+//!   socket.write ──▶ NativeSocket::write ──▶ outbox
+//!   readable(token) ◀── libuv watches the link
+//!   wake(tokens) ◀── one call per turn ◀───── Signal::raise (a Waker)
+//!   NativeSocket::read ──▶ up to 512 messages copied into one slab
+//! ```
+//!
+//! Messages are pulled by JavaScript, never pushed at it: a paused stream does not call `read`, the
+//! receive window fills, and the other side's outbox fills in turn. A message is acknowledged when
+//! JavaScript says that its listeners have returned, by a count that rides on the next `read`.
+
+use std::sync::OnceLock;
+
+use napi_derive::napi;
+
+mod channel;
+mod error;
+mod hub;
+mod options;
+mod socket;
+mod uv;
+
+/// The entry script that the main thread `found`, for worker threads, which cannot see it themselves.
+#[napi]
+pub fn entry(found: Option<String>) -> Option<String> {
+    static ENTRY: OnceLock<String> = OnceLock::new();
+    if let Some(found) = found {
+        let _ = ENTRY.set(found);
+    }
+    ENTRY.get().cloned()
+}

@@ -1,0 +1,67 @@
+//! What `openChannel` takes, as the library's builder takes it.
+
+use std::time::Duration;
+
+use napi_derive::napi;
+use open_channel::{Channel, Scope};
+
+/// Only `name` and `host` are always there; what is missing keeps the library's default.
+#[napi(object)]
+pub struct OpenOptions {
+    /// The channel's name.
+    pub name: String,
+    /// May host: has a listener.
+    pub host: bool,
+    /// The application that the channel belongs to; the whole user's when missing.
+    pub app: Option<String>,
+    /// Where channels live, instead of the user's runtime directory.
+    pub runtime_dir: Option<String>,
+    /// Milliseconds to find a host in, and to find one again.
+    pub connect_timeout: Option<u32>,
+    /// Milliseconds of silence after which a host is given up.
+    pub host_timeout: Option<u32>,
+    /// Milliseconds that a host keeps the session of a peer that went away.
+    pub resume_timeout: Option<u32>,
+    /// Bytes accepted and not yet acknowledged, per socket.
+    pub outbox_bytes: Option<u32>,
+    /// Bytes received and not yet acknowledged, per socket.
+    pub receive_window: Option<u32>,
+    /// The longest message, in bytes.
+    pub max_message: Option<u32>,
+    /// Connections that a host accepts at a time.
+    pub max_connections: Option<u32>,
+}
+
+impl OpenOptions {
+    /// The builder, and whether it may host.
+    pub(crate) fn builder(self) -> (open_channel::Builder, bool) {
+        let millis = |ms: u32| Duration::from_millis(ms.into());
+        let scope = self.app.map_or(Scope::User, Scope::App);
+        let mut builder = Channel::builder(self.name).scope(scope);
+        if let Some(path) = self.runtime_dir {
+            builder = builder.runtime_dir(path);
+        }
+        if let Some(ms) = self.connect_timeout {
+            builder = builder.connect_timeout(millis(ms));
+        }
+        if let Some(ms) = self.host_timeout {
+            builder = builder.host_timeout(millis(ms));
+        }
+        if let Some(ms) = self.resume_timeout {
+            builder = builder.resume_timeout(millis(ms));
+        }
+        if let Some(bytes) = self.outbox_bytes {
+            builder = builder.outbox_bytes(bytes as usize);
+        }
+        if let Some(bytes) = self.receive_window {
+            builder = builder.receive_window(bytes as usize);
+        }
+        if let Some(bytes) = self.max_message {
+            builder = builder.max_message(bytes as usize);
+        }
+        if let Some(count) = self.max_connections {
+            builder = builder.max_connections(count as usize);
+        }
+        (builder, self.host)
+    }
+}

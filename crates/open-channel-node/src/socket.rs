@@ -1,0 +1,356 @@
+//! A socket as JavaScript polls it. Every method returns at once.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use napi_derive::napi;
+use open_channel::{
+    Channel, Error, Message, SendError, Socket, TryRecvError,
+    embed::{self, Face, Seat, Watch},
+};
+
+use crate::{
+    error::Failure,
+    hub::{Signal, reason},
+    uv,
+};
+
+/// What `write` answers: the same numbers as in `js/native.ts`.
+const WRITTEN: u32 = 0;
+const FULL: u32 = 1;
+const FAILED: u32 = 2;
+
+/// What the first cell of `meta` says after a `read`.
+const MORE: f64 = 0.0;
+const DRAINED: f64 = 1.0;
+const ENDED: f64 = 2.0;
+const BROKEN: f64 = 3.0;
+
+// `#[napi]` takes a `&mut` that it sees for one of its own classes; it does not look behind a name.
+type Slab<'a> = &'a mut [u8];
+type Meta<'a> = &'a mut [f64];
+
+/// One socket of a `ChannelSocket`.
+#[napi]
+pub struct NativeSocket {
+    socket: Socket,
+    signal: Arc<Signal>,
+    receiving: Waiting,
+    sending: Waiting,
+    flushing: Waiting,
+    /// The link as Node's event loop watches it, and which one of the socket's links that is.
+    link: Option<(u64, uv::Watch)>,
+    /// Has no room in the outbox yet.
+    kept: Option<Bytes>,
+    /// Who waits for an acknowledgement of everything before a sequence number.
+    flushes: VecDeque<(u64, u32)>,
+    /// Taken from the library, but did not fit into the slab that JavaScript had.
+    next: Option<Message>,
+    /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
+    lent: VecDeque<(u64, Option<Message>)>,
+    failure: Option<Failure>,
+    /// The last `read` took all there was.
+    emptied: bool,
+    /// Until JavaScript has destroyed the socket.
+    channel: Option<Channel>,
+}
+
+/// One of the things that JavaScript may wait for.
+struct Waiting {
+    seat: Seat,
+    waker: Waker,
+}
+
+impl Waiting {
+    fn new(signal: &Arc<Signal>, reason: u32) -> Self {
+        Self { seat: Seat::default(), waker: signal.waker(reason) }
+    }
+}
+
+/// The connection of one socket, as of now.
+#[napi(object)]
+pub struct Connection {
+    /// There is a link at the moment.
+    pub connected: bool,
+    /// Connections it has had, this one included.
+    pub links: f64,
+}
+
+impl NativeSocket {
+    pub(crate) fn new(socket: Socket, channel: Channel, signal: Arc<Signal>) -> Self {
+        Self {
+            socket,
+            receiving: Waiting::new(&signal, reason::READABLE),
+            sending: Waiting::new(&signal, reason::WRITABLE),
+            flushing: Waiting::new(&signal, reason::FLUSHED),
+            signal,
+            link: None,
+            kept: None,
+            flushes: VecDeque::new(),
+            next: None,
+            lent: VecDeque::new(),
+            failure: None,
+            emptied: false,
+            channel: Some(channel),
+        }
+    }
+
+    /// The next message; pending makes the socket raise `READABLE`.
+    fn poll_recv(&mut self) -> Poll<Result<Option<Message>, Error>> {
+        loop {
+            let links = self.socket.links();
+            self.watch_link(links);
+            let Self { socket, receiving: Waiting { seat, waker }, signal, link, .. } = self;
+            let watch = if link.is_some() { Watch::Caller } else { Watch::Background };
+            let polled = signal.quietly(|| socket.poll_recv(&mut Context::from_waker(waker), seat, watch));
+            if polled.is_pending() {
+                if socket.links() != links {
+                    continue; // another link than the one that is watched
+                }
+                if let Some((_, link)) = link {
+                    link.arm();
+                }
+            }
+            return polled;
+        }
+    }
+
+    /// The next message; begins to wait only if it `may_wait`.
+    fn poll_next(&mut self, may_wait: bool) -> Poll<Result<Option<Message>, Error>> {
+        if !mem::take(&mut self.emptied) {
+            let (socket, signal) = (&self.socket, &self.signal);
+            match signal.quietly(|| socket.try_recv()) {
+                Ok(message) => return Poll::Ready(Ok(message)),
+                Err(TryRecvError::Failed(error)) => return Poll::Ready(Err(error)),
+                Err(TryRecvError::Empty) if !may_wait => {
+                    self.emptied = true;
+                    return Poll::Pending;
+                }
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        self.poll_recv()
+    }
+
+    /// Has Node's event loop watch the link that the socket is on now.
+    fn watch_link(&mut self, links: u64) {
+        if self.link.as_ref().is_some_and(|(watched, _)| *watched == links) {
+            return;
+        }
+        self.link = self
+            .signal
+            .event_loop()
+            .and_then(|event_loop| event_loop.watch(self.socket.watch_fd()?, self.signal.token()))
+            .map(|watch| (links, watch));
+    }
+}
+
+#[napi]
+impl NativeSocket {
+    /// The socket's stable id, as 32 hexadecimal digits.
+    #[napi(getter)]
+    pub fn id(&self) -> String {
+        self.socket.id().to_string()
+    }
+
+    /// The other process, if the link knows it.
+    #[napi(getter)]
+    pub fn peer_pid(&self) -> Option<u32> {
+        self.socket.peer().and_then(|peer| peer.pid)
+    }
+
+    /// What carries the bytes at the moment.
+    #[napi(getter)]
+    pub fn link_kind(&self) -> Option<String> {
+        self.socket.link().map(|link| link.to_string())
+    }
+
+    /// The generation of the host that this socket is or was last connected to.
+    #[napi(getter)]
+    pub fn generation(&self) -> f64 {
+        self.socket.generation() as f64
+    }
+
+    /// Takes one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
+    #[napi]
+    pub fn write(&mut self, message: &[u8]) -> u32 {
+        match self.socket.try_send(Bytes::copy_from_slice(message)) {
+            Ok(_) => WRITTEN,
+            Err(SendError { error: Error::Full, message }) => {
+                self.kept = Some(message);
+                self.written()
+            }
+            Err(refused) => self.fail(&refused.error, FAILED),
+        }
+    }
+
+    /// What became of the message that was kept; raises `WRITABLE` when there is room for it.
+    #[napi]
+    pub fn written(&mut self) -> u32 {
+        let Some(message) = self.kept.take() else { return WRITTEN };
+        let Waiting { seat, waker } = &mut self.sending;
+        let polled = self.socket.poll_room(&mut Context::from_waker(waker), seat, message.len());
+        let sent = match polled {
+            Poll::Pending => {
+                self.kept = Some(message);
+                return FULL;
+            }
+            Poll::Ready(Ok(())) => self.socket.send_over(message),
+            Poll::Ready(Err(error)) => Err(error),
+        };
+        sent.map_or_else(|error| self.fail(&error, FAILED), |_| WRITTEN)
+    }
+
+    /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab`, one message
+    /// after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
+    /// were; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
+    /// redelivery. Returns how many, or minus the size of the
+    /// slab that the next message needs. Raises `READABLE` after `DRAINED`, which only comes with no message.
+    #[napi]
+    pub fn read(&mut self, handled: u32, slab: Slab<'_>, meta: Meta<'_>) -> f64 {
+        self.handled(handled);
+        let [status, connected, links, cells @ ..] = meta else { return 0.0 };
+        *status = MORE;
+        let (mut at, mut count) = (0, 0);
+        for cell in cells.chunks_exact_mut(2) {
+            let message = match self.next.take() {
+                Some(message) => message,
+                None => match self.poll_next(count == 0) {
+                    Poll::Ready(Ok(Some(message))) => message,
+                    Poll::Ready(Ok(None)) => {
+                        *status = ENDED;
+                        break;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        *status = self.fail(&error, BROKEN);
+                        break;
+                    }
+                    Poll::Pending => {
+                        // Not before what was read is handled: its acknowledgement then travels with the answer.
+                        if count == 0 {
+                            *status = DRAINED;
+                        }
+                        break;
+                    }
+                },
+            };
+            let length = message.len();
+            let Some(room) = slab.get_mut(at..at + length) else {
+                self.next = Some(message);
+                if count == 0 {
+                    return -(length as f64);
+                }
+                break;
+            };
+            room.copy_from_slice(&message);
+            at += length;
+            count += 1;
+            let seq = message.id().seq;
+            cell[0] = if message.redelivered() { -1.0 - length as f64 } else { length as f64 };
+            cell[1] = seq as f64;
+            self.lent.push_back((seq, Some(message)));
+        }
+        *connected = f64::from(u8::from(self.socket.connected()));
+        *links = self.socket.links() as f64;
+        f64::from(count)
+    }
+
+    /// Acknowledges the `count` oldest messages.
+    #[napi]
+    pub fn handled(&mut self, count: u32) {
+        self.lent.drain(..self.lent.len().min(count as usize));
+    }
+
+    /// Acknowledges one message, in any order.
+    #[napi]
+    pub fn acknowledge(&mut self, seq: f64) {
+        if let Ok(index) = self.lent.binary_search_by_key(&(seq as u64), |(seq, _)| *seq) {
+            self.lent[index].1 = None;
+        }
+        while let Some((_, None)) = self.lent.front() {
+            self.lent.pop_front();
+        }
+    }
+
+    /// JavaScript does not read for a while: the background thread sees to the link.
+    #[napi]
+    pub fn idle(&mut self) {
+        self.socket.leave(&mut self.receiving.seat);
+    }
+
+    /// The connection as of now.
+    #[napi]
+    pub fn connection(&self) -> Connection {
+        Connection { connected: self.socket.connected(), links: self.socket.links() as f64 }
+    }
+
+    /// Why the last call failed.
+    #[napi]
+    pub fn failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Completes when everything written so far is acknowledged; raises `FLUSHED` for `flushed` to be called.
+    #[napi]
+    pub fn flush(&mut self, request: u32) {
+        self.flushes.push_back((self.socket.request_ack(), request));
+        self.flushed();
+    }
+
+    /// Completes what can be completed.
+    #[napi]
+    pub fn flushed(&mut self) {
+        while let Some(&(end, request)) = self.flushes.front() {
+            let Waiting { seat, waker } = &mut self.flushing;
+            match self.socket.poll_acknowledged(&mut Context::from_waker(waker), seat, end) {
+                Poll::Pending => return,
+                Poll::Ready(result) => self.signal.hub().complete(request, result),
+            }
+            self.flushes.pop_front();
+        }
+    }
+
+    /// No more writes: the other side sees the end after the last message.
+    #[napi]
+    pub fn finish(&mut self) -> bool {
+        match self.socket.finish() {
+            Ok(()) => true,
+            Err(error) => self.fail(&error, false),
+        }
+    }
+
+    /// At once, whatever is still unacknowledged.
+    #[napi]
+    pub fn destroy(&mut self) {
+        self.socket.destroy();
+        self.channel = None;
+        self.link = None;
+        self.flushed();
+        for waiting in [&mut self.receiving, &mut self.sending, &mut self.flushing] {
+            self.socket.leave(&mut waiting.seat);
+        }
+        self.kept = None;
+        self.next = None;
+        self.lent.clear();
+    }
+
+    fn fail<T>(&mut self, error: &Error, answer: T) -> T {
+        self.failure = Some(Failure::from(error));
+        answer
+    }
+}
+
+impl Drop for NativeSocket {
+    fn drop(&mut self) {
+        // JavaScript went away in mid-life (an uncaught exception, a terminated worker). What it has not handled
+        // must look unhandled to the others, before dropping it acknowledges it.
+        if let Some(channel) = &self.channel {
+            embed::abandon(channel);
+        }
+    }
+}

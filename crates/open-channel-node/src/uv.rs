@@ -1,0 +1,183 @@
+//! Waiting for a link in Node's own event loop.
+//!
+//! The library can have its background thread wait for a link and post to the JavaScript thread; that hop between threads
+//! costs more than all the rest of a message. So the JavaScript thread waits itself, with libuv's `uv_poll_t`, as a
+//! `net.Socket` does.
+//!
+//! A watch fires once for each time it is armed. It stays registered with the kernel meanwhile, for taking it out and
+//! putting it in again would cost two system calls for each message; only a descriptor that stays readable while nobody
+//! reads, which would spin the loop, is taken out.
+
+use std::{
+    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
+    cell::Cell,
+    ffi::{c_int, c_void},
+    os::fd::{AsRawFd, OwnedFd},
+    ptr,
+};
+
+use napi::sys;
+
+/// `UV_POLL` of `uv_handle_type`, part of libuv's stable interface.
+const UV_POLL: c_int = 8;
+/// `UV_READABLE` and `UV_DISCONNECT` of `uv_poll_event`.
+const EVENTS: c_int = 1 | 4;
+
+type Callback = unsafe extern "C" fn(*mut c_void, c_int, c_int);
+type Closed = unsafe extern "C" fn(*mut c_void);
+
+// Exported by every Node binary to its addons.
+unsafe extern "C" {
+    fn uv_handle_size(kind: c_int) -> usize;
+    fn uv_handle_set_data(handle: *mut c_void, data: *mut c_void);
+    fn uv_handle_get_data(handle: *const c_void) -> *mut c_void;
+    fn uv_poll_init(uv_loop: *mut c_void, handle: *mut c_void, fd: c_int) -> c_int;
+    fn uv_poll_start(handle: *mut c_void, events: c_int, callback: Callback) -> c_int;
+    fn uv_poll_stop(handle: *mut c_void) -> c_int;
+    fn uv_unref(handle: *mut c_void);
+    fn uv_close(handle: *mut c_void, closed: Closed);
+}
+
+/// The event loop of one JavaScript thread, and what to call there.
+#[derive(Clone, Copy)]
+pub(crate) struct Loop {
+    env: sys::napi_env,
+    uv_loop: *mut c_void,
+    /// Called with the token of what became readable.
+    readable: sys::napi_ref,
+}
+
+impl Loop {
+    /// `None` where the loop cannot be had; then the background thread does the waiting.
+    pub(crate) fn of(env: sys::napi_env, readable: sys::napi_value) -> Option<Self> {
+        let mut uv_loop = ptr::null_mut();
+        let mut reference = ptr::null_mut();
+        // SAFETY: called on the JavaScript thread with its own environment and a function of it.
+        unsafe {
+            if sys::napi_get_uv_event_loop(env, &mut uv_loop) != sys::Status::napi_ok
+                || sys::napi_create_reference(env, readable, 1, &mut reference) != sys::Status::napi_ok
+            {
+                return None;
+            }
+        }
+        Some(Self { env, uv_loop: uv_loop.cast(), readable: reference })
+    }
+
+    /// Watches `fd`. Not armed.
+    pub(crate) fn watch(self, fd: OwnedFd, token: u32) -> Option<Watch> {
+        let context = Box::new(Context {
+            event_loop: self,
+            token,
+            fd,
+            armed: Cell::new(false),
+            started: Cell::new(false),
+        });
+        // SAFETY: a uv_poll_t is so large; it is initialised by `uv_poll_init` and lives until `closed`.
+        let handle = unsafe {
+            let layout = layout();
+            let handle = alloc_zeroed(layout).cast::<c_void>();
+            if handle.is_null() {
+                handle_alloc_error(layout);
+            }
+            if uv_poll_init(self.uv_loop, handle, context.fd.as_raw_fd()) != 0 {
+                dealloc(handle.cast(), layout);
+                return None;
+            }
+            // The sockets of JavaScript decide what keeps the process alive.
+            uv_unref(handle);
+            uv_handle_set_data(handle, Box::into_raw(context).cast());
+            handle
+        };
+        Some(Watch { handle })
+    }
+}
+
+struct Context {
+    event_loop: Loop,
+    token: u32,
+    fd: OwnedFd,
+    /// The next readability is to be reported.
+    armed: Cell<bool>,
+    /// libuv polls the descriptor.
+    started: Cell<bool>,
+}
+
+/// One watched descriptor. Belongs to the JavaScript thread.
+pub(crate) struct Watch {
+    handle: *mut c_void,
+}
+
+impl Watch {
+    fn context(&self) -> &Context {
+        // SAFETY: set at the beginning, and freed only after `uv_close`, which takes the handle away from here.
+        unsafe { &*uv_handle_get_data(self.handle).cast::<Context>() }
+    }
+
+    /// Reports the next time that there is something to read, or now if there is.
+    pub(crate) fn arm(&self) {
+        let context = self.context();
+        context.armed.set(true);
+        if !context.started.replace(true) {
+            // SAFETY: an initialised handle, on its own thread.
+            unsafe { uv_poll_start(self.handle, EVENTS, readable) };
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // SAFETY: an initialised handle that nobody else closes; `closed` frees it, on the loop's next turn.
+        unsafe {
+            uv_poll_stop(self.handle);
+            uv_close(self.handle, closed);
+        }
+    }
+}
+
+unsafe extern "C" fn readable(handle: *mut c_void, _status: c_int, _events: c_int) {
+    // SAFETY: libuv calls with a handle that is not closed, so its context is there.
+    let context = unsafe { &*uv_handle_get_data(handle).cast::<Context>() };
+    if !context.armed.replace(false) {
+        context.started.set(false);
+        // SAFETY: the same handle, on its own thread.
+        unsafe { uv_poll_stop(handle) };
+        return;
+    }
+    let Loop { env, readable, .. } = context.event_loop;
+    let token = context.token;
+    // From here on the context may be gone: JavaScript may close the socket.
+    // SAFETY: on the JavaScript thread, in its environment; every value lives in the scope opened here.
+    unsafe {
+        let mut scope = ptr::null_mut();
+        if sys::napi_open_handle_scope(env, &mut scope) != sys::Status::napi_ok {
+            return;
+        }
+        let (mut this, mut function, mut argument, mut result) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        sys::napi_get_global(env, &mut this);
+        sys::napi_get_reference_value(env, readable, &mut function);
+        sys::napi_create_uint32(env, token, &mut argument);
+        // Unlike `napi_call_function`, this runs the promises and next ticks that the call leaves behind.
+        let status = sys::napi_make_callback(env, ptr::null_mut(), this, function, 1, &argument, &mut result);
+        if status == sys::Status::napi_pending_exception {
+            let mut exception = ptr::null_mut();
+            sys::napi_get_and_clear_last_exception(env, &mut exception);
+            sys::napi_fatal_exception(env, exception);
+        }
+        sys::napi_close_handle_scope(env, scope);
+    }
+}
+
+unsafe extern "C" fn closed(handle: *mut c_void) {
+    // SAFETY: libuv is done with the handle, and both were allocated in `Loop::watch`.
+    unsafe {
+        drop(Box::from_raw(uv_handle_get_data(handle).cast::<Context>()));
+        dealloc(handle.cast(), layout());
+    }
+}
+
+fn layout() -> Layout {
+    // SAFETY: a pure function.
+    let size = unsafe { uv_handle_size(UV_POLL) };
+    Layout::from_size_align(size, 16).expect("the size of a small struct")
+}

@@ -1,0 +1,208 @@
+// What the channel has beyond the original.
+"use strict";
+const { until, within, next, unique, node, fixture, scratch, Ledger, start } = require("./harness.js");
+const { test } = require("node:test");
+const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const path = require("node:path");
+const { Worker } = require("node:worker_threads");
+const { openChannel, Message } = require("..");
+
+const limit = { timeout: 60_000 };
+
+test("role, generation and events tell what this process is", limit, async () => {
+  const name = unique();
+  const channel = openChannel(name, (socket) => socket.resume());
+  assert.equal(channel.role, "none");
+  assert.equal(channel.generation, 0);
+  const hosting = next(channel, "host");
+  const socket = channel.connect();
+  const [generation] = await hosting;
+  assert.equal(channel.role, "host");
+  assert.equal(channel.generation, generation);
+  assert.ok(generation >= 1);
+  const other = openChannel(name, () => assert.fail("there is a host"));
+  const joined = next(other, "peer");
+  const second = other.connect();
+  assert.deepEqual(await joined, [generation]);
+  assert.equal(other.role, "peer");
+  second.destroy();
+  socket.destroy();
+  await other.close();
+  await channel.close();
+  assert.equal(channel.state, "closed");
+});
+
+test("closing the host hands over: nothing lost, no error, the generation grows", limit, async () => {
+  const name = unique();
+  const got = [];
+  const listener = (who) => (socket) => socket.on("data", (data) => got.push([who, Number(String(data))]));
+  const first = openChannel(name, listener("first"));
+  const one = first.connect();
+  await next(one, "connect");
+  const second = openChannel(name, listener("second"));
+  const socket = second.connect();
+  await next(socket, "connect");
+  socket.on("error", assert.fail);
+  const before = second.generation;
+  const failover = next(second, "failover");
+  let n = 0;
+  const writing = setInterval(() => socket.write(String(++n)), 1);
+  await until(() => got.length > 20);
+  await first.close();
+  const [{ from, to, role }] = await failover;
+  assert.equal(role, "host");
+  assert.equal(from, before);
+  assert.ok(to > from);
+  await until(() => got.some(([who]) => who === "second"), "messages at the new host");
+  clearInterval(writing);
+  await socket.flush();
+  assert.deepEqual([...new Set(got.map(([, n]) => n))].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i + 1));
+  assert.equal(one.destroyed, true);
+  await second.close();
+});
+
+test("flush resolves when everything written was handled", limit, async () => {
+  let handled = 0;
+  const channel = openChannel(unique(), (socket) => socket.on("data", () => handled++));
+  const socket = channel.connect();
+  for (let i = 0; i < 5000; i++) socket.write(`message ${i}`);
+  await within(socket.flush(), "flush");
+  assert.equal(handled, 5000);
+  await socket.flush();
+  socket.destroy();
+  await assert.rejects(socket.flush(), { code: "EPIPE" });
+});
+
+test("with manual acknowledgement a message is done when its handler says so", limit, async () => {
+  const messages = [];
+  const channel = openChannel({ name: unique(), acknowledge: "manual" }, (socket) => {
+    socket.on("message", (message) => messages.push(message));
+    socket.on("data", () => assert.fail("no data events in manual mode"));
+  });
+  const socket = channel.connect();
+  socket.write("one");
+  socket.write("two");
+  let flushed = false;
+  const flush = socket.flush().then(() => (flushed = true));
+  await until(() => messages.length === 2);
+  const [one, two] = messages;
+  assert.ok(one instanceof Message);
+  assert.equal(String(one.data), "one");
+  assert.equal(one.redelivered, false);
+  assert.equal(one.acknowledged, false);
+  assert.equal(one.id, `${socket.id}:${one.seq}`);
+  assert.equal(two.seq, one.seq + 1);
+  two.ack();
+  two.ack();
+  assert.equal(two.acknowledged, true);
+  await new Promise((resolve) => setTimeout(resolve, 50)); // time in which a wrong flush would resolve
+  assert.equal(flushed, false);
+  one.ack();
+  await within(flush, "flush");
+  socket.destroy();
+  await channel.close();
+});
+
+test("what was not acknowledged comes to the next host, marked, with the same id", limit, async () => {
+  const name = unique();
+  const ledger = path.join(scratch, unique());
+  fs.writeFileSync(ledger, "");
+  const options = { name, scope: "app", app: "manual" };
+  const host = node(fixture("stubborn.js"), [], { env: { NAME: name, LEDGER: ledger } });
+  await host.line("hosting");
+  const again = [];
+  const channel = openChannel({ ...options, acknowledge: "manual" }, (socket) => {
+    socket.on("message", (message) => {
+      again.push(message);
+      message.ack();
+    });
+  });
+  const socket = channel.connect();
+  for (let i = 1; i <= 5; i++) socket.write(String(i));
+  await host.line("seen 5");
+  host.kill("SIGKILL"); // it acknowledged 1 and 2
+  await until(() => again.length === 3, "the rest at the new host");
+  assert.deepEqual(again.map((message) => [String(message.data), message.redelivered]), [["3", true], ["4", true], ["5", true]]);
+  const first = host.lines.filter((line) => line.startsWith("id ")).map((line) => line.slice(3));
+  assert.deepEqual(again.map((message) => message.id), first.slice(2));
+  await within(socket.flush(), "flush");
+  socket.destroy();
+  await channel.close();
+});
+
+test("an uncaught exception in a handler leaves the message to the next host", limit, async () => {
+  const name = unique();
+  const host = node(fixture("crashing.js"), [], { env: { NAME: name }, stdio: ["pipe", "pipe", "ignore"] });
+  await host.line("hosting");
+  const got = [];
+  const channel = openChannel({ name, app: "crashing" }, (socket) => {
+    socket.on("data", (data) => got.push([String(data), socket.message.redelivered]));
+  });
+  const socket = channel.connect();
+  await next(socket, "connect");
+  socket.write("fine");
+  socket.write("poison");
+  socket.write("later");
+  assert.equal((await within(host.ended, "the crash")).code, 1);
+  await until(() => got.some(([text]) => text === "later"), "the rest");
+  assert.deepEqual(got.filter(([text]) => text !== "fine").map(([text]) => text), ["poison", "later"]);
+  assert.equal(got.find(([text]) => text === "poison")[1], true);
+  socket.destroy();
+  await channel.close();
+});
+
+test("a message over the limit is refused with EMSGSIZE, and nothing else is lost", limit, async () => {
+  const got = [];
+  const channel = openChannel({ name: unique(), maxMessage: 1000 }, (socket) => socket.on("data", (data) => got.push(data.length)));
+  const socket = channel.connect();
+  socket.write(Buffer.alloc(1000));
+  assert.throws(() => socket.write(Buffer.alloc(1001)), { code: "EMSGSIZE" });
+  assert.throws(() => socket.write("ü".repeat(501)), { code: "EMSGSIZE" });
+  socket.write(Buffer.alloc(10));
+  await socket.flush();
+  assert.deepEqual(got, [1000, 10]);
+  socket.destroy();
+});
+
+test("two scripts with one name are apart, unless the scope is the user", limit, async () => {
+  const name = unique();
+  const apart = [fixture("scope-a.js"), fixture("scope-b.js")];
+  for (const [options, together] of [[{ name }, false], [{ name: unique(), scope: "user" }, true], [{ name: unique(), app: "both" }, true]]) {
+    const members = apart.map((script) => node(script, [JSON.stringify(options)]));
+    const roles = await Promise.all(members.map((member) => member.line(/^(host|peer)$/)));
+    assert.equal(roles.filter((role) => role === "host").length, together ? 1 : 2, JSON.stringify(options));
+    members.forEach((member) => member.stdin.end());
+    await Promise.all(members.map((member) => within(member.ended, "the end")));
+  }
+});
+
+test("a bad name or option is refused at once, with a code", limit, () => {
+  assert.throws(() => openChannel("", () => {}), (error) => /^E/.test(error.code) && error.message.length > 20);
+  assert.throws(() => openChannel("x".repeat(256), () => {}), (error) => /^E/.test(error.code));
+});
+
+test("worker threads meet each other and their main thread", limit, async () => {
+  const script = node(fixture("threads.js"));
+  assert.deepEqual(await within(script.ended, "its end"), { code: 0, signal: null });
+  assert.deepEqual(script.lines.at(-1), "4 threads, 1 host");
+});
+
+test("a terminated worker thread that hosts is replaced, and nothing is lost", limit, async () => {
+  const ledger = new Ledger();
+  const env = { ...process.env, LEDGER: ledger.file, CHANNEL: unique(), OPTIONS: JSON.stringify({ app: "threads" }) };
+  const workers = [0, 1, 2].map(() => new Worker(fixture("member.js"), { env }));
+  await until(() => ledger.entries().filter((entry) => entry.connected).length === 3, "three threads");
+  await until(() => ledger.handled > 100);
+  const host = ledger.entries().find((entry) => entry.handled).by;
+  const hosting = workers.find((worker) => host.endsWith(`.${worker.threadId}`));
+  await hosting.terminate();
+  const before = ledger.handled;
+  await until(() => ledger.handled > before + 100, "messages at the next host");
+  const rest = workers.filter((worker) => worker !== hosting);
+  rest.forEach((worker) => worker.postMessage("leave"));
+  await Promise.all(rest.map((worker) => within(new Promise((resolve) => worker.once("exit", resolve)), "its exit")));
+  const figures = ledger.audit();
+  assert.equal(figures.lost, 0);
+  assert.equal(figures.duplicatesUnmarked, 0);
+});

@@ -1,0 +1,358 @@
+// What users of the original rely on.
+"use strict";
+const { scratch, until, within, next, unique, node, fixture } = require("./harness.js");
+const { test } = require("node:test");
+const assert = require("node:assert/strict");
+const net = require("node:net");
+const { PassThrough } = require("node:stream");
+const { pipeline } = require("node:stream/promises");
+const api = require("..");
+const { openChannel, ProcessChannel } = api;
+
+const limit = { timeout: 30_000 };
+
+/** A connected pair on a channel of its own. */
+async function pair(options = {}) {
+  let accept;
+  const accepted = new Promise((resolve) => (accept = resolve));
+  const channel = openChannel({ name: unique(), ...options }, (socket) => accept(socket));
+  const client = channel.connect();
+  const server = await within(accepted, "a connection");
+  return { channel, client, server };
+}
+
+test("the module has the exports of the original", limit, async () => {
+  assert.equal(api.default, openChannel);
+  assert.equal(typeof ProcessChannel, "function");
+  const esm = await import("open-channel");
+  assert.equal(esm.default, openChannel);
+  assert.equal(esm.openChannel, openChannel);
+  assert.equal(esm.ProcessChannel, ProcessChannel);
+});
+
+test("openChannel takes a listener, or a name and a listener", limit, () => {
+  const listener = () => {};
+  const unnamed = openChannel(listener);
+  assert.ok(unnamed instanceof ProcessChannel);
+  assert.equal(unnamed.name, "open-channel");
+  assert.equal(unnamed.connectionListener, listener);
+  const named = openChannel("some-name", listener);
+  assert.equal(named.name, "some-name");
+  assert.equal(named.state, "initiated");
+  assert.equal(named.connected, false);
+  assert.equal(named.connectionListener, listener);
+  assert.throws(() => openChannel(5), { code: "ERR_INVALID_ARG_TYPE" });
+});
+
+test("connect returns a net.Socket at once, and the listener receives one", limit, async () => {
+  let accepted;
+  const channel = openChannel(unique(), (socket) => (accepted = socket));
+  const socket = channel.connect();
+  assert.ok(socket instanceof net.Socket);
+  assert.equal(socket.connecting, true);
+  assert.equal(socket.pending, true);
+  assert.equal(socket.readyState, "opening");
+  assert.equal(socket.destroyed, false);
+  assert.equal(channel.state, "connecting");
+  await next(socket, "connect");
+  assert.equal(socket.connecting, false);
+  assert.equal(socket.pending, false);
+  assert.equal(socket.readyState, "open");
+  assert.equal(channel.state, "connected");
+  assert.equal(channel.connected, true);
+  await until(() => accepted);
+  assert.ok(accepted instanceof net.Socket);
+  assert.equal(accepted.readyState, "open");
+  socket.destroy();
+  assert.equal(channel.state, "closed");
+  assert.equal(socket.destroyed, true);
+  assert.equal(socket.readyState, "closed");
+});
+
+test("what is written before the connection arrives, each write as one data event", limit, async () => {
+  const { promise, resolve } = defer();
+  const got = [];
+  const channel = openChannel(unique(), (socket) => {
+    socket.on("data", (data) => {
+      got.push(String(data));
+      if (got.length === 3) resolve();
+    });
+  });
+  const socket = channel.connect();
+  let called = false;
+  assert.equal(socket.write("one", () => (called = true)), true);
+  socket.write(Buffer.from("two"));
+  socket.write("6f6e65", "hex");
+  assert.equal(called, false, "as on a net.Socket, not before the connection");
+  await within(promise, "three messages");
+  assert.deepEqual(got, ["one", "two", "one"]);
+  await until(() => called);
+  socket.destroy();
+});
+
+test("end before the connection delivers", limit, async () => {
+  const got = [];
+  const channel = openChannel(unique(), (socket) => socket.on("data", (data) => got.push(String(data))));
+  const socket = channel.connect();
+  const done = new Promise((resolve) => socket.end("last words", resolve));
+  await within(done, "the callback of end");
+  assert.deepEqual(got, ["last words"]);
+  await until(() => socket.destroyed);
+});
+
+test("a thousand small writes are a thousand data events, both ways", limit, async () => {
+  const { client, server } = await pair();
+  for (const [from, to] of [[client, server], [server, client]]) {
+    const got = [];
+    to.on("data", (data) => got.push(String(data)));
+    for (let i = 0; i < 1000; i++) from.write(String(i));
+    await until(() => got.length >= 1000, "1000 events");
+    assert.deepEqual(got, Array.from({ length: 1000 }, (_, i) => String(i)));
+    to.removeAllListeners("data");
+  }
+  client.destroy();
+});
+
+test("messages of every size arrive whole", limit, async () => {
+  const { client, server } = await pair();
+  const got = [];
+  server.on("data", (data) => got.push(data));
+  const sizes = [1, 63, 64, 65, 4095, 4096, 65535, 65536, 65537, 200_000, 1 << 20, 3_000_001];
+  for (const size of sizes) client.write(Buffer.alloc(size, size % 251));
+  await until(() => got.length === sizes.length, "all sizes");
+  sizes.forEach((size, i) => {
+    assert.equal(got[i].length, size);
+    assert.ok(got[i].equals(Buffer.alloc(size, size % 251)), `content of ${size}`);
+  });
+  client.destroy();
+});
+
+test("boundaries hold when the reader pauses, reads by hand, iterates or decodes", limit, async () => {
+  const words = Array.from({ length: 300 }, (_, i) => `w${i}`);
+  const write = (socket) => words.forEach((word) => socket.write(word));
+
+  const paused = await pair();
+  const seen = [];
+  paused.server.on("data", (data) => {
+    seen.push(String(data));
+    if (seen.length % 7 === 0) {
+      paused.server.pause();
+      assert.equal(paused.server.isPaused(), true);
+      setImmediate(() => paused.server.resume());
+    }
+  });
+  write(paused.client);
+  await until(() => seen.length === words.length, "paused and resumed");
+  assert.deepEqual(seen, words);
+  paused.client.destroy();
+
+  const iterated = await pair();
+  write(iterated.client);
+  iterated.client.end();
+  const chunks = [];
+  for await (const chunk of iterated.server) chunks.push(String(chunk));
+  assert.deepEqual(chunks, words);
+
+  const byHand = await pair();
+  const read = [];
+  byHand.server.on("readable", () => {
+    for (let chunk; (chunk = byHand.server.read()) !== null; ) read.push(String(chunk));
+  });
+  write(byHand.client);
+  await until(() => read.length === words.length, "read by hand");
+  assert.deepEqual(read, words);
+  byHand.client.destroy();
+
+  const decoded = await pair();
+  decoded.server.setEncoding("utf8");
+  const texts = [];
+  decoded.server.on("data", (text) => texts.push(text));
+  write(decoded.client);
+  decoded.client.write("grüße 👋");
+  await until(() => texts.length === words.length + 1, "decoded");
+  assert.deepEqual(texts, [...words, "grüße 👋"]);
+  decoded.client.destroy();
+});
+
+test("pipe works in both directions", limit, async () => {
+  const channel = openChannel(unique(), (socket) => socket.pipe(socket));
+  const socket = channel.connect();
+  const source = new PassThrough();
+  const sink = new PassThrough();
+  const total = 2_000_000;
+  let received = 0;
+  sink.on("data", (data) => (received += data.length));
+  const through = pipeline(source, socket, sink);
+  for (let i = 0; i < total; i += 10_000) if (!source.write(Buffer.alloc(10_000))) await next(source, "drain");
+  source.end();
+  await within(through, "the pipeline");
+  assert.equal(received, total);
+});
+
+test("write returns false when there is too much, and drain follows", limit, async () => {
+  const { client, server } = await pair();
+  server.pause();
+  let written = 0;
+  const chunk = Buffer.alloc(64 * 1024);
+  let stuck = false;
+  client.on("drain", () => (stuck = false));
+  const deadline = Date.now() + 20_000;
+  // Until neither the outbox nor the window has room, and no drain comes any more.
+  for (let rounds = 0; rounds < 3; ) {
+    if (stuck) {
+      rounds++;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    } else {
+      rounds = 0;
+      stuck = !client.write(chunk);
+      written++;
+      if (stuck) await new Promise(setImmediate);
+    }
+    assert.ok(Date.now() < deadline && written < 20_000, "the outbox has a limit");
+  }
+  assert.equal(client.writableNeedDrain, true);
+  let read = 0;
+  server.on("data", (data) => (read += data.length));
+  server.resume();
+  await next(client, "drain");
+  await until(() => read === written * chunk.length, "all that was written");
+  assert.equal(client.bytesWritten, read);
+  assert.equal(server.bytesRead, read);
+  client.destroy();
+});
+
+test("end closes both sides, with the events of a net.Socket in their order", limit, async () => {
+  const { client, server } = await pair();
+  const events = [];
+  for (const [who, socket] of [["client", client], ["server", server]]) {
+    for (const event of ["end", "finish", "close", "error"]) socket.on(event, (...args) => events.push(`${who} ${event}${event === "close" ? ` ${args[0]}` : ""}`));
+    socket.resume();
+  }
+  client.end();
+  await until(() => events.filter((event) => event.includes("close")).length === 2, "both close events");
+  assert.deepEqual(events.filter((event) => event.startsWith("server")), ["server end", "server finish", "server close false"]);
+  assert.deepEqual([...events.filter((event) => event.startsWith("client"))].sort(), ["client close false", "client end", "client finish"]);
+  assert.equal(events.filter((event) => event.startsWith("client")).at(-1), "client close false");
+  assert.equal(client.readyState, "closed");
+});
+
+test("destroy emits close, and the other side sees an end and a close without an error", limit, async () => {
+  const { channel, client, server } = await pair();
+  const events = [];
+  server.on("end", () => events.push("end")).on("close", (failed) => events.push(`close ${failed}`)).on("error", (error) => events.push(error));
+  server.resume();
+  client.destroy();
+  assert.equal(channel.connected, false);
+  const [failed] = await next(client, "close");
+  assert.equal(failed, false);
+  await until(() => events.length === 2, "end and close");
+  assert.deepEqual(events, ["end", "close false"]);
+
+  const second = await pair();
+  const boom = new Error("boom");
+  second.client.on("error", (error) => assert.equal(error, boom));
+  const closed = new Promise((resolve) => second.client.on("close", resolve));
+  second.client.destroy(boom);
+  assert.equal(await within(closed, "close"), true);
+});
+
+test("a process that hosts goes on hosting after destroy", limit, async () => {
+  const name = unique();
+  const channel = openChannel(name, (socket) => socket.on("data", (data) => socket.write(data)));
+  const first = channel.connect();
+  await next(first, "connect");
+  first.destroy();
+  assert.equal(channel.state, "closed");
+  const second = openChannel(name, () => assert.fail("the first one hosts")).connect();
+  second.write("still there?");
+  assert.equal(String((await next(second, "data"))[0]), "still there?");
+  second.destroy();
+  // And the channel can be connected to again.
+  const third = channel.connect();
+  assert.equal(channel.state, "connecting");
+  await next(third, "connect");
+  third.destroy();
+  await channel.close();
+});
+
+test("setTimeout, ref, unref and the rest of a socket's methods answer", limit, async () => {
+  const { client, server } = await pair();
+  assert.equal(client.ref(), client);
+  assert.equal(client.unref(), client);
+  client.ref();
+  assert.equal(client.setNoDelay(true), client);
+  assert.equal(client.setKeepAlive(true), client);
+  assert.deepEqual(client.address(), {});
+  assert.equal(client.remoteAddress, undefined);
+  const idle = next(client, "timeout");
+  client.setTimeout(20);
+  assert.equal(client.timeout, 20);
+  await idle;
+  client.setTimeout(0);
+  assert.throws(() => client.connect(80), { code: "EISCONN" });
+  assert.equal(client.id, server.id);
+  assert.equal(server.peerPid, process.pid);
+  client.destroySoon();
+  await next(client, "close");
+});
+
+test("many channels in one process, and two sockets of one channel, do not cross", limit, async () => {
+  const name = unique();
+  const echo = (tag) => (socket) => socket.on("data", (data) => socket.write(`${tag}:${data}`));
+  const channels = Array.from({ length: 20 }, (_, i) => openChannel(`${name}-${i}`, echo(i)));
+  const sockets = channels.flatMap((channel, i) => [[i, "a", channel.connect()], [i, "b", channel.connect()]]);
+  await Promise.all(sockets.map(async ([i, which, socket]) => {
+    const reply = next(socket, "data");
+    socket.write(`${which}${i}`);
+    assert.equal(String((await reply)[0]), `${i}:${which}${i}`);
+    socket.destroy();
+  }));
+  await Promise.all(channels.map((channel) => channel.close()));
+});
+
+test("two channel objects of one name share one host", limit, async () => {
+  const name = unique();
+  const hosts = [];
+  const first = openChannel(name, (socket) => { hosts.push("first"); socket.end("hello"); });
+  const second = openChannel(name, (socket) => { hosts.push("second"); socket.end("hello"); });
+  for (const channel of [first, second]) {
+    const socket = channel.connect();
+    assert.equal(String((await next(socket, "data"))[0]), "hello");
+    await until(() => socket.destroyed);
+  }
+  assert.equal(new Set(hosts).size, 1);
+  assert.equal(hosts.length, 2);
+});
+
+test("nobody there is ECONNREFUSED or ETIMEDOUT within the timeout, with a message", limit, async () => {
+  const channel = openChannel(unique()); // no listener: never hosts
+  const begin = Date.now();
+  const socket = channel.connect(200);
+  const [error] = await next(socket, "error");
+  assert.match(error.code, /^(ECONNREFUSED|ETIMEDOUT)$/);
+  assert.equal(error.syscall, "connect");
+  assert.ok(error.message.length > 30, error.message);
+  assert.ok(Date.now() - begin < 3000);
+  assert.equal(channel.state, "closed");
+});
+
+test("a listener that throws is an uncaught exception, and hurts nobody else", limit, async () => {
+  const child = node(fixture("throwing.js"));
+  assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
+  assert.deepEqual(child.lines, ["uncaught from listener", "uncaught from data", "echo after all"]);
+});
+
+test("a process ends by itself when its sockets are closed or unref'd, and not before", limit, async () => {
+  for (const how of ["destroyed", "ended", "unref", "closed", "opened", "flushed"]) {
+    const child = node(fixture("ending.js"), [how]);
+    const { code } = await within(child.ended, `the end of ${how}`);
+    assert.equal(code, 0, how);
+    assert.deepEqual(child.lines, ["before", ...(how === "flushed" ? ["handled 100"] : [])], how);
+  }
+});
+
+function defer() {
+  let resolve, reject;
+  const promise = new Promise((yes, no) => ([resolve, reject] = [yes, no]));
+  return { promise, resolve, reject };
+}

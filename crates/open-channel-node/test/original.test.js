@@ -1,0 +1,109 @@
+// What the original fails at, each as a test of ours. All start real processes.
+"use strict";
+const { scratch, until, within, unique, start, fixture } = require("./harness.js");
+const { test } = require("node:test");
+const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const path = require("node:path");
+const os = require("node:os");
+
+const limit = { timeout: 60_000 };
+const app = fixture("meet.js");
+const node = process.execPath;
+
+/** Starts processes one way each, and checks that they end up on one channel with one host. */
+async function together(commands) {
+  const name = unique();
+  const members = [];
+  for (const { command = node, args, cwd, env, input } of commands) {
+    const member = start(command, args, { cwd, env: { NAME: name, ...env } });
+    members.push(member);
+    if (input !== undefined) member.stdin.end(input);
+  }
+  await Promise.all(members.map((member) => member.line("met")));
+  const hosts = members.filter((member) => member.lines.includes("host"));
+  members.forEach((member) => member.kill("SIGTERM"));
+  await Promise.all(members.map((member) => within(member.ended, "its end")));
+  assert.equal(hosts.length, 1, `${hosts.length} hosts`);
+}
+
+test("processes started together find one host", limit, () => together(Array.from({ length: 6 }, () => ({ args: [app] }))));
+
+test("a relative path from another folder is the same application", limit, () =>
+  together([{ args: [app] }, { args: ["meet.js"], cwd: path.dirname(app) }, { args: ["./fixtures/meet"], cwd: __dirname }]));
+
+test("a symbolic link to the script is the same application", limit, () => {
+  const link = path.join(scratch, "linked.js");
+  fs.symlinkSync(app, link);
+  return together([{ args: [app] }, { args: [link] }, { args: ["--preserve-symlinks-main", app] }]);
+});
+
+test("options before the script do not matter", limit, () =>
+  together([{ args: [app] }, { args: ["--title", "mine", app] }, { args: ["--require", path.join(__dirname, "fixtures", "nothing.js"), app, "argument"] }]));
+
+test("an ES module as entry is the same application", limit, () => {
+  const entry = fixture("meet.mjs");
+  return together([{ args: [entry] }, { args: ["--title", "mine", entry] }, { args: ["./meet.mjs"], cwd: path.dirname(entry) }]);
+});
+
+test("node -e and a script from standard input meet where they stand", limit, () => {
+  const code = `require(${JSON.stringify(app)})`;
+  return together([{ args: ["-e", code] }, { args: ["-e", code, "argument"] }, { args: ["-"], input: code }]);
+});
+
+test("no ps in the PATH is needed", limit, () => together([{ args: [app], env: { PATH: "/nowhere" } }, { args: [app], env: { PATH: "/nowhere" } }]));
+
+test("names that look like paths, long names and emoji are only names", limit, async () => {
+  const before = fs.readdirSync(os.tmpdir()).length;
+  for (const name of [`a/../../../x-${process.pid}`, "n".repeat(200), "n".repeat(255), "../up", "🚀".repeat(40), " spaces and\nlines "]) {
+    const member = start(node, [app], { env: { NAME: name } });
+    await member.line("met");
+    member.kill("SIGTERM");
+    await within(member.ended, "its end");
+  }
+  assert.ok(fs.readdirSync(os.tmpdir()).length <= before + 2, "nothing new in the temporary folder");
+  assert.ok(!fs.existsSync(`/x-${process.pid}`));
+});
+
+test("a long TMPDIR does not matter", limit, () => {
+  const TMPDIR = path.join(scratch, "t".repeat(150));
+  fs.mkdirSync(TMPDIR);
+  return together([{ args: [app], env: { TMPDIR } }, { args: [app] }]);
+});
+
+test("a first process that opens late, or some that never open, split nothing", limit, () =>
+  together([{ args: [app], env: { LATE: "300" } }, { args: [app] }, { args: [app], env: { LATE: "100" } }]));
+
+test("a host that dies on a quiet channel is replaced", limit, async () => {
+  const name = unique();
+  const members = [];
+  for (let i = 0; i < 3; i++) {
+    members.push(start(node, [app], { env: { NAME: name } }));
+    await members[i].line("met");
+  }
+  for (let round = 0; round < 2; round++) {
+    const host = members.find((member) => member.lines.includes("host"));
+    members.splice(members.indexOf(host), 1);
+    host.kill("SIGKILL");
+    await Promise.all(members.map((member) => member.line(`failover ${round + 1}`)));
+    // And it works: everybody reaches the new host.
+    members.forEach((member) => member.stdin.write("ask\n"));
+    await Promise.all(members.map((member) => member.line(`answer ${round + 1}`)));
+    assert.equal(members.filter((member) => member.lines.includes("host")).length, 1);
+  }
+  members.forEach((member) => member.kill("SIGTERM"));
+});
+
+test("in the gap the state is connecting, and connect comes again", limit, async () => {
+  const name = unique();
+  const host = start(node, [app], { env: { NAME: name } });
+  await host.line("met");
+  const member = start(node, [app], { env: { NAME: name } });
+  await member.line("met");
+  host.kill("SIGKILL");
+  await member.line("failover 1");
+  member.stdin.write("history\n");
+  const history = await member.line(/^history/);
+  assert.match(history, /^history connecting,connected(,connecting)+,connected$/);
+  member.kill("SIGTERM");
+});

@@ -1,0 +1,88 @@
+// What is published.
+"use strict";
+const { scratch } = require("./harness.js");
+const { test } = require("node:test");
+const assert = require("node:assert/strict");
+const { execFileSync } = require("node:child_process");
+const fs = require("node:fs");
+const path = require("node:path");
+
+const root = path.join(__dirname, "..");
+const limit = { timeout: 120_000 };
+const npm = (args, cwd) => execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+const read = (file) => JSON.parse(fs.readFileSync(file, "utf8"));
+
+let packed;
+test("npm pack holds what is needed and nothing else", limit, () => {
+  const before = fs.readFileSync(path.join(root, "package.json"), "utf8");
+  const [main] = JSON.parse(npm(["pack", "--json", "--pack-destination", scratch, "--loglevel", "silent"], root).replace(/^[^[]*/, ""));
+  assert.equal(fs.readFileSync(path.join(root, "package.json"), "utf8"), before, "packing leaves the working copy as it was");
+  const files = main.files.map((file) => file.path).sort();
+  for (const needed of ["LICENSE", "README.md", "dist/index.d.ts", "dist/index.js", "index.d.mts", "index.mjs", "package.json"]) assert.ok(files.includes(needed), needed);
+  for (const file of files) assert.match(file, /^(LICENSE|README\.md|package\.json|index\.(mjs|d\.mts)|dist\/[a-z]+\.(js|d\.ts))$/);
+  packed = path.join(scratch, main.filename);
+});
+
+test("the packed package names its platform packages and runs no script at installation", limit, () => {
+  const folder = path.join(scratch, "unpacked");
+  fs.mkdirSync(folder);
+  execFileSync("tar", ["xzf", packed, "-C", folder]);
+  const manifest = read(path.join(folder, "package", "package.json"));
+  const { targets } = read(path.join(root, "package.json")).napi;
+  assert.equal(Object.keys(manifest.optionalDependencies).length, targets.length);
+  for (const [name, version] of Object.entries(manifest.optionalDependencies)) {
+    assert.match(name, /^open-channel-(linux|darwin|win32)-(x64|arm64)(-(gnu|musl|msvc))?$/);
+    assert.equal(version, manifest.version);
+  }
+  for (const script of ["preinstall", "install", "postinstall", "prepare"]) assert.equal(manifest.scripts?.[script], undefined, script);
+  assert.equal(manifest.dependencies, undefined);
+  assert.equal(manifest.devDependencies, undefined);
+  assert.equal(manifest.engines.node, ">=18");
+});
+
+test("installed from the packed files, it works as CommonJS, as an ES module and with types", limit, () => {
+  const { triple } = require("../dist/triple.js");
+  const platform = path.join(scratch, "platform");
+  execFileSync(process.execPath, [path.join(root, "scripts", "pack.mjs"), "platform", triple(), platform]);
+  npm(["pack", "--pack-destination", scratch, "--loglevel", "silent"], platform);
+  const { version } = read(path.join(root, "package.json"));
+  const app = path.join(scratch, "app");
+  fs.mkdirSync(path.join(app, "node_modules"), { recursive: true });
+  for (const [name, file] of [["open-channel", packed], [`open-channel-${triple()}`, path.join(scratch, `open-channel-${triple()}-${version}.tgz`)]]) {
+    fs.mkdirSync(path.join(app, "node_modules", name));
+    execFileSync("tar", ["xzf", file, "-C", path.join(app, "node_modules", name), "--strip-components=1"]);
+  }
+  const platformFiles = fs.readdirSync(path.join(app, "node_modules", `open-channel-${triple()}`)).sort();
+  assert.deepEqual(platformFiles, ["LICENSE", "README.md", `open-channel.${triple()}.node`, "package.json"]);
+  const manifest = read(path.join(app, "node_modules", `open-channel-${triple()}`, "package.json"));
+  assert.deepEqual(manifest.os, [process.platform]);
+  assert.deepEqual(manifest.cpu, [process.arch]);
+
+  const say = "const s = openChannel('packed', (s) => s.end('hello')).connect(); s.on('data', (d) => console.log(String(d)));";
+  fs.writeFileSync(path.join(app, "a.cjs"), `const { openChannel } = require("open-channel"); ${say}`);
+  fs.writeFileSync(path.join(app, "b.mjs"), `import openChannel, { ProcessChannel } from "open-channel"; ${say}`);
+  for (const script of ["a.cjs", "b.mjs"]) assert.equal(execFileSync(process.execPath, [script], { cwd: app, encoding: "utf8" }), "hello\n");
+
+  const types = `
+    import openChannel, { openChannel as named, ProcessChannel, type ChannelOptions } from "open-channel";
+    import * as net from "node:net";
+    const channel: ProcessChannel = openChannel((socket: net.Socket) => { socket.write("x"); });
+    const socket: net.Socket = channel.connect(100);
+    const state: "initiated" | "connecting" | "connected" | "closed" = channel.state;
+    const options: ChannelOptions = { name: "n", scope: "user", acknowledge: "manual" };
+    named(options, (socket) => { socket.on("message", (message) => message.ack()); });
+    channel.on("failover", ({ from, to }) => from + to);
+    export const flushed: Promise<void> = channel.connect().flush();
+    void socket; void state;
+  `;
+  for (const [file, module] of [["types.mts", "Node16"], ["types.cts", "Node16"]]) {
+    fs.writeFileSync(path.join(app, file), types);
+    const tsc = require.resolve("typescript/bin/tsc");
+    const roots = path.join(root, "node_modules", "@types");
+    try {
+      execFileSync(process.execPath, [tsc, "--noEmit", "--strict", "--target", "es2022", "--module", module, "--moduleResolution", module, "--typeRoots", roots, "--types", "node", file], { cwd: app, encoding: "utf8" });
+    } catch (error) {
+      assert.fail(`${file}: ${error.stdout}`);
+    }
+  }
+});

@@ -1,0 +1,82 @@
+// Real processes, killed for real, under numbered traffic.
+"use strict";
+const { until, within, unique, start, node, fixture, Ledger } = require("./harness.js");
+const { test } = require("node:test");
+const assert = require("node:assert/strict");
+const { fork } = require("node:child_process");
+const { once } = require("node:events");
+
+const limit = { timeout: 60_000 };
+
+/** Kills whichever process handles messages, twice, and then lets everybody finish. */
+async function ordeal(t, ledger, count, end) {
+  await until(() => new Set(ledger.entries().filter((entry) => entry.connected).map((entry) => entry.connected)).size >= count, "everybody is connected");
+  await until(() => ledger.handled > 200, "traffic");
+  const killed = [];
+  for (let round = 0; round < 2; round++) {
+    const host = Number(ledger.entries().filter((entry) => entry.handled).at(-1).by.split(".")[0]);
+    process.kill(host, "SIGKILL");
+    killed.push(host);
+    const handledByOthers = () => ledger.entries().filter((entry) => entry.handled && !killed.includes(Number(entry.by.split(".")[0]))).length;
+    const before = handledByOthers();
+    await until(() => handledByOthers() > before + 200, "traffic at the next host");
+  }
+  await end(killed);
+  const figures = ledger.audit();
+  t.diagnostic(JSON.stringify(figures));
+  assert.ok(figures.writers >= count - 2, "writers that finished");
+  assert.equal(figures.lost, 0, "lost");
+  assert.equal(figures.duplicatesUnmarked, 0, "duplicates without the mark");
+  assert.equal(figures.disordered, 0, "out of order");
+  const generations = ledger.entries().filter((entry) => entry.host).map((entry) => entry.generation);
+  assert.deepEqual(generations, [...generations].sort((a, b) => a - b), "generations grow");
+  assert.equal(new Set(generations).size, generations.length, "one host to a generation");
+}
+
+test("independent processes: the host is killed, nothing is lost", limit, async (t) => {
+  const ledger = new Ledger();
+  const env = { LEDGER: ledger.file, CHANNEL: unique() };
+  const members = Array.from({ length: 5 }, () => node(fixture("member.js"), [], { env }));
+  await ordeal(t, ledger, 5, async (killed) => {
+    for (const member of members) if (!killed.includes(member.pid)) member.kill("SIGTERM");
+    await Promise.all(members.map((member) => within(member.ended, "its end")));
+  });
+});
+
+test("children of child_process.fork: the host is killed, nothing is lost", limit, async (t) => {
+  const ledger = new Ledger();
+  const env = { ...process.env, LEDGER: ledger.file, CHANNEL: unique() };
+  const members = Array.from({ length: 4 }, () => fork(fixture("member.js"), { env }));
+  const exits = members.map((member) => once(member, "exit"));
+  await ordeal(t, ledger, 4, async (killed) => {
+    for (const member of members) if (!killed.includes(member.pid)) member.kill("SIGTERM");
+    await Promise.all(exits.map((exit) => within(exit, "its end")));
+  });
+});
+
+test("four workers of a cluster: the host is killed, nothing is lost", limit, async (t) => {
+  const ledger = new Ledger();
+  const primary = node(fixture("cluster.js"), [], { env: { LEDGER: ledger.file, CHANNEL: unique() } });
+  await ordeal(t, ledger, 4, async () => {
+    primary.kill("SIGTERM");
+    assert.equal((await within(primary.ended, "its end")).code, 0);
+  });
+});
+
+test("a host whose event loop is blocked for three seconds stays the host, and loses nothing", limit, async () => {
+  const name = unique();
+  const host = node(fixture("blocking.js"), [], { env: { NAME: name } });
+  await host.line("hosting");
+  const { openChannel } = require("..");
+  const channel = openChannel({ name, app: "blocking" }, () => assert.fail("the blocked process hosts"));
+  const socket = channel.connect();
+  let answers = 0;
+  socket.on("data", () => answers++);
+  socket.write("block");
+  for (let i = 0; i < 1000; i++) socket.write("work");
+  await until(() => answers === 1001, "all answers", 20_000);
+  assert.equal(channel.role, "peer");
+  assert.equal(channel.generation, 1);
+  socket.destroy();
+  host.kill("SIGKILL");
+});
