@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ struct Step {
     name: &'static str,
     program: &'static str,
     args: &'static [&'static str],
+    /// Where to run it, below the project's root.
+    folder: &'static str,
     env: &'static [(&'static str, &'static str)],
     /// Test programs run in this step: their results are counted, and `--repeat` applies.
     counted: bool,
@@ -30,11 +33,19 @@ struct Step {
 /// In the order of how fast they answer. A package in another language adds its steps here; one whose
 /// test runner does not print `test result:` lines also needs a reader in `totals.rs`.
 const STEPS: &[Step] = &[
-    Step { name: "format", program: "cargo", args: &["fmt", "--all", "--check"], env: &[], counted: false },
+    Step {
+        name: "format",
+        program: "cargo",
+        args: &["fmt", "--all", "--check"],
+        folder: "",
+        env: &[],
+        counted: false,
+    },
     Step {
         name: "clippy",
         program: "cargo",
         args: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        folder: "",
         env: &[],
         counted: false,
     },
@@ -42,6 +53,7 @@ const STEPS: &[Step] = &[
         name: "documentation",
         program: "cargo",
         args: &["doc", "--no-deps", "--workspace"],
+        folder: "",
         env: &[("RUSTDOCFLAGS", "-D warnings")],
         counted: false,
     },
@@ -49,6 +61,7 @@ const STEPS: &[Step] = &[
         name: "tests",
         program: "cargo",
         args: &["test", "--workspace", "--all-targets", "--no-fail-fast"],
+        folder: "",
         env: &[],
         counted: true,
     },
@@ -56,15 +69,35 @@ const STEPS: &[Step] = &[
         name: "doc tests",
         program: "cargo",
         args: &["test", "--workspace", "--doc", "--no-fail-fast"],
+        folder: "",
+        env: &[],
+        counted: true,
+    },
+    Step {
+        name: "npm packages",
+        program: "npm",
+        args: &["ci", "--no-audit", "--no-fund"],
+        folder: NODE_PACKAGE,
+        env: &[],
+        counted: false,
+    },
+    Step {
+        name: "npm package",
+        program: "npm",
+        args: &["test"],
+        folder: NODE_PACKAGE,
         env: &[],
         counted: true,
     },
 ];
 
+const NODE_PACKAGE: &str = "crates/open-channel-node";
+
 /// Runs every step, even after one failed, so that one run tells all there is to mend.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     require("rustfmt", &["fmt", "--version"])?;
     require("clippy", &["clippy", "--version"])?;
+    require_node()?;
 
     let mut totals = Totals::default();
     let mut failures = Vec::new();
@@ -112,6 +145,7 @@ impl Step {
         println!("\n== {}: {} {}", self.name, self.program, self.args.join(" "));
         let started = Instant::now();
         let mut command = Command::new(self.program);
+        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(self.folder));
         command.args(self.args).envs(self.env.iter().copied()).stdin(Stdio::null());
         let status = match totals {
             None => command.status().with_context(|| format!("could not start {}", self.program))?,
@@ -159,6 +193,18 @@ fn require(component: &str, probe: &[&str]) -> Result<()> {
         .context("could not start cargo: is Rust installed?")?;
     if !found.success() {
         bail!("{component} is missing: install it with `rustup component add {component}`");
+    }
+    Ok(())
+}
+
+/// The npm package is built and tested with them.
+fn require_node() -> Result<()> {
+    for program in ["node", "npm"] {
+        let found =
+            Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
+        if !found.is_ok_and(|status| status.success()) {
+            bail!("{program} is missing: install Node.js 18 or later with npm");
+        }
     }
     Ok(())
 }

@@ -14,7 +14,17 @@ impl Totals {
     /// Reads one line of a test program's output; any line but the result line says nothing.
     ///
     /// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`
+    ///
+    /// Node's runner closes with `ℹ pass 12` and `ℹ fail 0`, on two lines.
     pub(crate) fn from_line(line: &str) -> Option<Totals> {
+        if let Some(count) = line.trim_start().strip_prefix("ℹ ") {
+            let number = |word: &str| count.strip_prefix(word)?.trim().parse::<u64>().ok();
+            return match (number("pass "), number("fail ")) {
+                (Some(passed), _) => Some(Totals { passed, failed: 0 }),
+                (_, Some(failed)) => Some(Totals { passed: 0, failed }),
+                _ => None,
+            };
+        }
         // A test that prints without a final newline may leave its text in front of the result.
         let (_, counts) = line.split_once("test result: ")?;
         let (_, counts) = counts.split_once(". ")?;
@@ -49,6 +59,13 @@ mod tests {
         assert_eq!(Totals::from_line(line), Some(Totals { passed: 12, failed: 0 }));
         let line = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(Totals::from_line(line), Some(Totals { passed: 3, failed: 2 }));
+    }
+
+    #[test]
+    fn the_closing_lines_of_nodes_runner_are_counted() {
+        assert_eq!(Totals::from_line("ℹ pass 11\n"), Some(Totals { passed: 11, failed: 0 }));
+        assert_eq!(Totals::from_line("ℹ fail 2"), Some(Totals { passed: 0, failed: 2 }));
+        assert_eq!(Totals::from_line("ℹ tests 13"), None);
     }
 
     #[test]
