@@ -241,6 +241,7 @@ fn lines(
         };
         chart
             .configure_mesh()
+            .disable_x_mesh()
             .x_labels(columns.len() * 5)
             .x_label_formatter(&name)
             .y_desc(unit)

@@ -10,6 +10,7 @@ use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
+use std::time::Duration;
 
 /// The receiver asks again and again.
 pub(crate) type Polling = Iceoryx<false>;
@@ -27,6 +28,10 @@ pub(crate) struct End<const EVENTS: bool> {
     listener: Option<Listener<ipc::Service>>,
     _node: Node<ipc::Service>,
 }
+
+/// Under load a listener was now and then seen to sleep on although its notifier had notified; it
+/// looks again after this long, so that a run goes on.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 /// Samples that may be under way: at most 4 MiB of them, which stays in the cache, as rings do.
 fn depth(len: usize) -> usize {
@@ -134,7 +139,7 @@ impl<const EVENTS: bool> Endpoint for End<EVENTS> {
             }
             match &self.listener {
                 Some(listener) => {
-                    listener.blocking_wait(|_| {})?;
+                    listener.timed_wait(|_| {}, LONGEST_SLEEP)?;
                 }
                 None => std::hint::spin_loop(),
             }
