@@ -1,2 +1,93 @@
-//! The program `open-channel`.
-fn main() {}
+//! The program `open-channel`: watch a channel survive its hosts, join one, send to one.
+//!
+//! One file per command; this one knows the arguments, the log and the exit status.
+
+mod demo;
+mod interrupt;
+mod join;
+mod lines;
+mod options;
+mod output;
+mod relay;
+mod send;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::options::Options;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done; for `send`, every message was acknowledged; for `demo`, nothing was lost
+  1    it did not work: one line on standard error says why and what to do
+  2    the arguments were not understood
+  130  interrupted";
+
+/// Processes that know a channel's name meet on it: no broker, no port, no lost messages.
+#[derive(Parser)]
+#[command(name = "open-channel", version, after_help = EXIT_STATUS, max_term_width = 100, args_override_self = true)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Stream a file through a channel while the processes that host it are killed.
+    Demo(demo::Args),
+    /// Meet on a channel: lines read are sent to all others, lines received are printed.
+    Join(join::Args),
+    /// Deliver messages to whoever hosts a channel, and say whether they were acknowledged.
+    Send(send::Args),
+    /// One worker of the demo.
+    #[command(hide = true)]
+    DemoWorker(demo::worker::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.options.start_log();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough (`open-channel join news | head -1`).
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
+        Err(error) if error.is::<interrupt::Interrupted>() => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("open-channel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("could not start the async runtime")?;
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => demo::run(args, &cli.options).await,
+            Command::Join(args) => join::run(args, &cli.options).await,
+            Command::Send(args) => send::run(args, &cli.options).await,
+            Command::DemoWorker(args) => demo::worker::run(args).await,
+        }
+    });
+    // A write to a pipe that nobody empties would keep the runtime, and so the process, from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

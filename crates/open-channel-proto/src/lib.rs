@@ -1,1 +1,42 @@
-//! Session protocol.
+//! The protocol of [open-channel](https://docs.rs/open-channel) as a pure state machine: no I/O, no clock, no
+//! threads, no async. Bytes go in, bytes and events come out, so every schedule of loss, crash and delay can
+//! be played in a test.
+//!
+//! ```text
+//!   application            Session                     link (somebody else's)
+//!   send(bytes) ────────▶ outbox ── transmit(buf) ───▶ bytes out
+//!   recv() ◀───────────── inbox  ◀─ handle(frame) ──── bytes in ── decode()
+//!   handled(seq) ───────▶ inbox  ── Ack frames ──────▶
+//! ```
+//!
+//! One [`Session`] is one side of one socket. The peer's side lives as long as the application's socket and
+//! moves from host to host; the host's side lives as long as that host keeps the session. A link is attached by
+//! a handshake ([`Hello`] answered by [`Welcome`] or [`Reject`]) and lost at any time: everything that was
+//! not acknowledged stays in the outbox and goes out again on the next link.
+//!
+//! A message is acknowledged when the receiving application has *handled* it. Acknowledgements are cumulative
+//! and also open the window: a sender keeps at most `window` bytes transmitted and unacknowledged.
+//!
+//! The wire format is described in `docs/PROTOCOL.md`.
+#![forbid(unsafe_code)]
+
+mod frame;
+mod handshake;
+mod heartbeat;
+mod inbox;
+mod outbox;
+mod session;
+mod transmit;
+
+pub use frame::{
+    DataFlags, Decoded, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode,
+    decode,
+};
+pub use handshake::{
+    ChannelKey, Features, Hello, MAGIC, Purpose, Reject, RejectCode, VERSION_MAX, VERSION_MIN, Welcome,
+};
+pub use heartbeat::{Beat, Heartbeat};
+pub use session::{
+    Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, ProtocolError, Refused, Session, SocketId,
+};
+pub use transmit::TransmitBuffer;

@@ -1,0 +1,148 @@
+//! A worker's process: started, listened to, killed.
+
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio::sync::mpsc;
+
+use super::ledger::Life;
+use super::plan::Plan;
+use super::record::Record;
+use super::worker;
+
+/// Reports that wait for the supervisor; workers wait when there are more.
+const QUEUE: usize = 1024;
+
+/// What all workers are started with.
+pub(super) struct Launch {
+    pub(super) program: PathBuf,
+    pub(super) input: PathBuf,
+    pub(super) output: PathBuf,
+    pub(super) runtime_dir: PathBuf,
+    pub(super) duration: Duration,
+    pub(super) verbose: u8,
+}
+
+/// One life of one worker; killed when dropped, so that none outlives the demo.
+pub(super) struct Process {
+    /// Which worker it is, from 0.
+    pub(super) number: u64,
+    pub(super) life: Life,
+    child: Child,
+    /// Closing it asks the worker to leave.
+    stdin: Option<ChildStdin>,
+    /// It said that all of its share is acknowledged.
+    pub(super) finished: bool,
+    pub(super) killed: bool,
+    pub(super) gone: bool,
+}
+
+/// What came down a worker's pipe, and when.
+pub(super) struct Notice {
+    pub(super) life: Life,
+    pub(super) at: Instant,
+    pub(super) what: What,
+}
+
+pub(super) enum What {
+    Record(Record),
+    /// The pipe is at its end: nothing of what the worker said is missing.
+    End(io::Result<()>),
+}
+
+pub(super) fn notices() -> (mpsc::Sender<Notice>, mpsc::Receiver<Notice>) {
+    mpsc::channel(QUEUE)
+}
+
+impl Process {
+    /// Starts worker `number`, which is to go on at this place of its share, so long after the demo's start.
+    pub(super) fn start(
+        launch: &Launch,
+        plan: &Plan,
+        (number, life): (u64, Life),
+        resume_at: u64,
+        elapsed: Duration,
+        notices: mpsc::Sender<Notice>,
+    ) -> Result<Process> {
+        let files = (launch.input.clone(), launch.output.clone());
+        let args = worker::Args::new(plan, number, files, resume_at, (launch.duration, elapsed));
+        let mut command = Command::new(&launch.program);
+        command
+            .args(args.command_line())
+            .args((0..launch.verbose).map(|_| "-v"))
+            .env("OPEN_CHANNEL_DIR", &launch.runtime_dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        // Ctrl-C is for the demo to answer: workers that die with it would look like workers that fail.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().context("could not start a worker")?;
+        let stdin = child.stdin.take();
+        let pipe = child.stdout.take().context("a worker without standard output")?;
+        std::thread::spawn(move || read_reports(life, pipe, &notices));
+        Ok(Process { number, life, child, stdin, finished: false, killed: false, gone: false })
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("worker {} (pid {})", self.number + 1, self.child.id())
+    }
+
+    /// SIGKILL, or what comes closest on this system.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("could not kill a worker")?;
+        self.killed = true;
+        self.finished = false;
+        Ok(())
+    }
+
+    pub(super) fn ask_to_leave(&mut self) {
+        self.stdin = None;
+    }
+
+    /// After the end of its pipe: whether it ended as it should, which takes having been asked.
+    pub(super) fn ended(&mut self) -> Result<()> {
+        let status = self.child.wait().context("could not wait for a worker")?;
+        self.gone = true;
+        ensure!(
+            self.killed || (self.stdin.is_none() && status.success()),
+            "{} ended by itself with {}",
+            self.name(),
+            describe(status)
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The pipe outlives the worker: what a killed worker wrote is read to the end before the end is reported.
+fn read_reports(life: Life, pipe: ChildStdout, notices: &mpsc::Sender<Notice>) {
+    let mut pipe = BufReader::new(pipe);
+    loop {
+        let what = match Record::read_from(&mut pipe) {
+            Ok(Some(record)) => What::Record(record),
+            Ok(None) => What::End(Ok(())),
+            Err(error) => What::End(Err(error)),
+        };
+        let last = matches!(what, What::End(_));
+        if notices.blocking_send(Notice { life, at: Instant::now(), what }).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("exit status {code}"),
+        None => status.to_string(),
+    }
+}

@@ -1,0 +1,252 @@
+//! Starts the workers, kills whoever hosts, starts it again, and keeps the books.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::display::Display;
+use super::ledger::{Ledger, Life, Verdict};
+use super::plan::Plan;
+use super::process::{self, Launch, Notice, Process, What};
+use super::record::Record;
+
+/// With all messages acknowledged, leaving is a matter of milliseconds.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// No message handled for so long means that the channel is stuck, and waiting would not help.
+const STUCK: Duration = Duration::from_secs(60);
+
+pub(super) struct Supervisor {
+    plan: Plan,
+    launch: Launch,
+    kills: u64,
+    kills_done: u64,
+    workers: Vec<Process>,
+    lives: Life,
+    ledger: Ledger,
+    display: Display,
+    host: Option<Host>,
+    failover: Option<Failover>,
+    leaving: bool,
+    notices: (mpsc::Sender<Notice>, mpsc::Receiver<Notice>),
+}
+
+#[derive(Clone, Copy)]
+struct Host {
+    life: Life,
+    generation: u64,
+    /// It has handled something: the channel is in full swing again.
+    handled: bool,
+}
+
+struct Failover {
+    killed_at: Instant,
+    killed_generation: u64,
+}
+
+impl Supervisor {
+    pub(super) fn new(plan: Plan, launch: Launch, kills: u64) -> Supervisor {
+        Supervisor {
+            plan,
+            launch,
+            kills,
+            kills_done: 0,
+            workers: Vec::new(),
+            lives: 0,
+            ledger: Ledger::new(plan),
+            display: Display::new(plan.pieces()),
+            host: None,
+            failover: None,
+            leaving: false,
+            notices: process::notices(),
+        }
+    }
+
+    /// From the first start to the last leave; an error when that is not how it went.
+    pub(super) async fn run(&mut self) -> Result<()> {
+        for number in 0..self.plan.workers {
+            let worker = self.start(number)?;
+            self.workers.push(worker);
+        }
+        self.flow().await?;
+        self.display.finish();
+        ensure!(
+            self.kills_done == self.kills,
+            "all messages were handled after {} of {} kills: give it more time with --seconds",
+            self.kills_done,
+            self.kills
+        );
+        self.leave().await
+    }
+
+    /// Until every worker has its whole share acknowledged.
+    async fn flow(&mut self) -> Result<()> {
+        let mut frames = interval(self.display.interval());
+        frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        frames.tick().await;
+        let mut moved = (Instant::now(), 0);
+        while !self.workers.iter().all(|worker| worker.finished) {
+            tokio::select! {
+                notice = self.notices.1.recv() => {
+                    let notice = notice.context("the demo's own queue cannot close")?;
+                    self.take(notice)?;
+                }
+                _ = frames.tick() => {
+                    let covered = self.ledger.covered();
+                    let host = match self.host {
+                        Some(host) if self.failover.is_none() => self.name(host.life),
+                        _ => "nobody yet".to_owned(),
+                    };
+                    self.display.progress(covered, &host)?;
+                    if covered > moved.1 {
+                        moved = (Instant::now(), covered);
+                    }
+                    ensure!(moved.0.elapsed() < STUCK, "no message was handled for {STUCK:?}: the channel is stuck");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the workers and reads what they still have to say.
+    async fn leave(&mut self) -> Result<()> {
+        self.leaving = true;
+        for worker in &mut self.workers {
+            worker.ask_to_leave();
+        }
+        let ends = async {
+            while !self.workers.iter().all(|worker| worker.gone) {
+                let notice = self.notices.1.recv().await.context("the demo's own queue cannot close")?;
+                self.take(notice)?;
+            }
+            Ok(())
+        };
+        timeout(LEAVING, ends)
+            .await
+            .unwrap_or_else(|_| bail!("a worker did not leave the channel within {LEAVING:?} of being asked"))
+    }
+
+    fn take(&mut self, Notice { life, at, what }: Notice) -> Result<()> {
+        let record = match what {
+            What::Record(record) => record,
+            What::End(end) => return self.ended(life, end),
+        };
+        self.ledger.enter(life, record);
+        if self.leaving {
+            // The channel changes hands once more with each worker that leaves.
+            return Ok(());
+        }
+        match record {
+            Record::Sent { .. } => {}
+            Record::Finished => {
+                if let Some(worker) = self.workers.iter_mut().find(|worker| worker.life == life) {
+                    // One that was killed after it said so still hosted; it starts again, and says so again.
+                    worker.finished = !worker.killed;
+                }
+            }
+            Record::Hosting { generation } => self.hosting(life, generation)?,
+            Record::Handled { generation, .. } => {
+                self.hosting(life, generation)?;
+                self.first_handled(life, generation, at)?;
+                self.kill_when_due()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is to settle at the end.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.ledger.verdict()
+    }
+
+    /// Gives the terminal back.
+    pub(super) fn finish_display(&self) {
+        self.display.finish();
+    }
+
+    fn hosting(&mut self, life: Life, generation: u64) -> Result<()> {
+        if self.host.is_none_or(|host| host.generation < generation) {
+            self.host = Some(Host { life, generation, handled: false });
+            if self.failover.is_none() {
+                self.display.event(&format!("{} hosts (generation {generation})", self.name(life)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn first_handled(&mut self, life: Life, generation: u64, at: Instant) -> Result<()> {
+        if let Some(host) = &mut self.host
+            && host.generation == generation
+        {
+            host.handled = true;
+        }
+        if let Some(failover) = &self.failover
+            && generation > failover.killed_generation
+        {
+            let took = at.saturating_duration_since(failover.killed_at);
+            self.failover = None;
+            self.display.event(&format!(
+                "{} hosts (generation {generation}), first message handled {:.1} ms after the kill",
+                self.name(life),
+                took.as_secs_f64() * 1000.0
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Kills whoever hosts, at evenly spaced points of the stream, when all workers are there to take over.
+    fn kill_when_due(&mut self) -> Result<()> {
+        let Some(host) = self.host else { return Ok(()) };
+        let due = self.plan.pieces() * (self.kills_done + 1) / (self.kills + 1);
+        if self.kills_done == self.kills
+            || self.failover.is_some()
+            || !host.handled
+            || self.ledger.covered() < due
+            || self.workers.iter().any(|worker| worker.killed)
+        {
+            return Ok(());
+        }
+        let name = self.name(host.life);
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.life == host.life) else {
+            return Ok(());
+        };
+        let killed_at = Instant::now();
+        worker.kill()?;
+        self.ledger.killed(host.life);
+        self.kills_done += 1;
+        self.failover = Some(Failover { killed_at, killed_generation: host.generation });
+        self.display.event(&format!("SIGKILL {name}, which hosts"))
+    }
+
+    /// A worker's pipe is at its end, and so is the worker.
+    fn ended(&mut self, life: Life, end: io::Result<()>) -> Result<()> {
+        end.context("could not read what a worker reports")?;
+        let Some(index) = self.workers.iter().position(|worker| worker.life == life) else { return Ok(()) };
+        self.workers[index].ended()?;
+        if self.workers[index].killed {
+            // All that it handled or sent is in the books by now, so it resumes at the right place.
+            let number = self.workers[index].number;
+            self.workers[index] = self.start(number)?;
+            self.display
+                .event(&format!("worker {} starts again, where its handled messages end", number + 1))?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, number: u64) -> Result<Process> {
+        self.lives += 1;
+        let resume_at = self.ledger.resume_at(number);
+        let (life, elapsed, notices) = (self.lives, self.display.elapsed(), self.notices.0.clone());
+        Process::start(&self.launch, &self.plan, (number, life), resume_at, elapsed, notices)
+    }
+
+    fn name(&self, life: Life) -> String {
+        match self.workers.iter().find(|worker| worker.life == life) {
+            Some(worker) => worker.name(),
+            None => "a worker that was killed".to_owned(),
+        }
+    }
+}

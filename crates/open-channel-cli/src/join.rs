@@ -1,0 +1,100 @@
+//! `open-channel join`: lines read become messages, messages received become lines.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use open_channel::{Channel, Event, Role, Socket};
+use tokio::time::timeout;
+
+use crate::interrupt::{Interrupted, asked_to_stop};
+use crate::options::Options;
+use crate::relay::Relay;
+use crate::{lines, output};
+
+/// Leaving hands the channel over; a host whose members do not answer leaves all the same.
+const LEAVING: Duration = Duration::from_secs(5);
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Whoever joins first hosts the channel and passes every line on to all others; when it leaves or dies, \
+another process takes over by itself. At the end of standard input, the program waits until all its lines \
+were passed on, then leaves. A member that takes no message for five seconds is let go. After the death of \
+a host, a line may appear twice, and none is missing.")]
+pub(crate) struct Args {
+    /// The channel's name.
+    name: String,
+
+    /// Go on printing what others send after the end of standard input, until interrupted.
+    #[arg(long)]
+    stay: bool,
+}
+
+pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
+    let relay = Arc::new(Relay::default());
+    let listener = Arc::clone(&relay);
+    let channel = options.channel(&args.name).build(move |socket| Arc::clone(&listener).serve(socket))?;
+    let socket = Arc::new(channel.connect());
+    relay.set_own(socket.id());
+    if io::stderr().is_terminal() {
+        tokio::spawn(tell_role(channel.clone()));
+    }
+
+    // A task of its own: a reader that pauses our output must not pause our input.
+    let mut printing = tokio::spawn(print_received(Arc::clone(&socket)));
+    let outcome = tokio::select! {
+        printed = &mut printing => printed.context("printing failed").and_then(|printed| printed),
+        typed = send_lines(&socket, args.stay) => typed,
+        () = asked_to_stop() => Err(Interrupted.into()),
+    };
+
+    let orderly = async {
+        if outcome.is_ok() {
+            socket.close().await?;
+        }
+        channel.close().await
+    };
+    let left = timeout(LEAVING, orderly).await;
+    match left {
+        Ok(Err(error)) if outcome.is_ok() => {
+            Err(error).context("could not leave the channel in an orderly way")
+        }
+        _ => outcome,
+    }
+}
+
+/// For the person at the terminal, who would otherwise see nothing until someone says something.
+async fn tell_role(channel: Channel) {
+    let mut events = channel.events();
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::BecameHost { .. } => eprintln!("open-channel: hosting channel {:?}", channel.name()),
+            Event::Connected { role: Role::Peer, .. } => {
+                eprintln!("open-channel: joined channel {:?}", channel.name());
+            }
+            Event::HostLost { .. } => eprintln!("open-channel: the host is gone, looking for the next"),
+            _ => {}
+        }
+    }
+}
+
+async fn print_received(socket: Arc<Socket>) -> Result<()> {
+    while let Some(message) = socket.recv().await? {
+        // Dropped after it, and so acknowledged: what we acknowledge has been printed.
+        tokio::task::block_in_place(|| output::line(&message))?;
+    }
+    bail!("the host ended this connection: were lines left unread for too long?")
+}
+
+async fn send_lines(socket: &Socket, stay: bool) -> Result<()> {
+    let mut lines = lines::from_stdin();
+    while let Some(line) = lines.recv().await {
+        socket.send(line?).await.map_err(|refused| refused.error)?;
+    }
+    socket.flush().await?;
+    if stay {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! What every command takes: where the channel is, and how much to log.
+
+use std::path::PathBuf;
+
+use open_channel::{Builder, Channel, Scope};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Apart from what is the command's own.
+const HEADING: &str = "Global options";
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Meet with the processes of this app scope (default: all programs of this user)
+    #[arg(long, global = true, help_heading = HEADING, value_name = "NAME")]
+    scope_app: Option<String>,
+
+    /// The directory in which processes find each other [default: $OPEN_CHANNEL_DIR, else
+    /// $XDG_RUNTIME_DIR/open-channel, else /tmp/open-channel-<uid>]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "PATH")]
+    dir: Option<PathBuf>,
+
+    /// Log the channel's decisions to standard error; twice for more, three times for all
+    #[arg(short, long, global = true, help_heading = HEADING, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+impl Options {
+    /// A channel of this name at the place the options say.
+    pub(crate) fn channel(&self, name: &str) -> Builder {
+        let mut builder = Channel::builder(name);
+        if let Some(app) = &self.scope_app {
+            builder = builder.scope(Scope::App(app.clone()));
+        }
+        if let Some(dir) = &self.dir {
+            builder = builder.runtime_dir(dir);
+        }
+        builder
+    }
+
+    /// Silent unless asked: standard error belongs to the one line that says what went wrong.
+    pub(crate) fn start_log(&self) {
+        let level = match self.verbose {
+            0 => return,
+            1 => LevelFilter::INFO,
+            2 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        };
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+    }
+}

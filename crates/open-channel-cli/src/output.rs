@@ -1,0 +1,38 @@
+//! Standard output, for a program that is used in pipelines.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Result;
+
+/// Nobody reads our output any more. Not a failure: the program ends quietly.
+///
+/// A type of its own, because a broken pipe elsewhere (a channel's socket) is a failure.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("standard output is closed")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Writes all of it, at once visible to the reader.
+pub(crate) fn write(bytes: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Closed.into(),
+        _ => anyhow::Error::new(error).context("could not write to standard output"),
+    })
+}
+
+/// Writes one line.
+pub(crate) fn line(text: &[u8]) -> Result<()> {
+    write(&[text, b"\n"].concat())
+}
+
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}

@@ -1,0 +1,146 @@
+//! What the process that hosts a joined channel does: passes each message on to all others.
+//!
+//! A message is acknowledged when every member present has printed it, so a host that is killed in the
+//! middle loses nothing: whoever sent the message sends it again to the next host. A member may then see a
+//! line twice, which is what at-least-once means for a program that keeps no list of what it has printed.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use open_channel::{Message, Socket, SocketId};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+/// The members of a dead host come to the next one within milliseconds of each other. What is relayed before
+/// they are back would never reach them, and nobody knows who will come.
+const GATHERING: Duration = Duration::from_millis(200);
+
+/// A host joins itself at once; this only keeps a host whose own socket failed from holding up the others.
+const OWN_SOCKET: Duration = Duration::from_secs(5);
+
+/// A member that has not taken a message for so long is let go, rather than hold up all others.
+const SLOWEST: Duration = Duration::from_secs(5);
+
+/// Messages relayed before waiting for the members' acknowledgements: fewer round trips, little to repeat.
+const BATCH: usize = 256;
+
+#[derive(Default)]
+pub(crate) struct Relay {
+    hall: Mutex<Hall>,
+    /// The socket with which this very process takes part.
+    own: OnceLock<SocketId>,
+    entered: Notify,
+}
+
+/// Who is here, under one host.
+#[derive(Default)]
+struct Hall {
+    generation: u64,
+    opened: Option<Instant>,
+    members: Vec<Arc<Socket>>,
+}
+
+impl Relay {
+    pub(crate) fn set_own(&self, id: SocketId) {
+        // Set once per process; a second call could only repeat the same socket.
+        let _ = self.own.set(id);
+        self.entered.notify_waiters();
+    }
+
+    /// The listener: serves one member for as long as it stays.
+    pub(crate) async fn serve(self: Arc<Self>, socket: Socket) {
+        let member = Arc::new(socket);
+        let opened = self.enter(&member);
+        self.gathered(opened).await;
+        while let Ok(Some(first)) = member.recv().await {
+            let others = self.others(&member);
+            self.pass_on(&others, &first).await;
+            let mut batch: Vec<Message> = vec![first];
+            while batch.len() < BATCH
+                && let Ok(Some(next)) = member.try_recv()
+            {
+                self.pass_on(&others, &next).await;
+                batch.push(next);
+            }
+            self.printed(&others).await;
+            drop(batch);
+        }
+        self.leave(&member);
+    }
+
+    async fn pass_on(&self, others: &[Arc<Socket>], message: &Message) {
+        let bytes: &Bytes = message.bytes();
+        let deadline = Instant::now() + SLOWEST;
+        for other in others {
+            match timeout_at(deadline, other.send(bytes.clone())).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => self.leave(other),
+                Err(_) => self.let_go(other),
+            }
+        }
+    }
+
+    async fn printed(&self, others: &[Arc<Socket>]) {
+        let deadline = Instant::now() + SLOWEST;
+        for other in others {
+            match timeout_at(deadline, other.flush()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => self.leave(other),
+                Err(_) => self.let_go(other),
+            }
+        }
+    }
+
+    fn let_go(&self, member: &Arc<Socket>) {
+        tracing::warn!(peer = ?member.peer(), "a member took no message for {SLOWEST:?}, letting it go");
+        member.destroy();
+        self.leave(member);
+    }
+
+    /// When the hall that this member enters was opened.
+    fn enter(&self, member: &Arc<Socket>) -> Instant {
+        let mut hall = self.hall();
+        if member.generation() > hall.generation || hall.opened.is_none() {
+            *hall =
+                Hall { generation: member.generation(), opened: Some(Instant::now()), members: Vec::new() };
+        }
+        hall.members.push(Arc::clone(member));
+        self.entered.notify_waiters();
+        hall.opened.unwrap_or_else(Instant::now)
+    }
+
+    fn leave(&self, member: &Arc<Socket>) {
+        self.hall().members.retain(|present| !Arc::ptr_eq(present, member));
+    }
+
+    fn others(&self, member: &Arc<Socket>) -> Vec<Arc<Socket>> {
+        self.hall().members.iter().filter(|present| !Arc::ptr_eq(present, member)).cloned().collect()
+    }
+
+    /// Waits until this process has itself joined, and the others had the time to.
+    async fn gathered(&self, opened: Instant) {
+        let own_is_here = async {
+            loop {
+                let mut entered = std::pin::pin!(self.entered.notified());
+                entered.as_mut().enable();
+                if self.own_is_here() {
+                    return;
+                }
+                entered.await;
+            }
+        };
+        // Whether it came or not, the others are not to wait any longer.
+        let _ = timeout(OWN_SOCKET, own_is_here).await;
+        sleep_until(opened + GATHERING).await;
+    }
+
+    fn own_is_here(&self) -> bool {
+        let Some(own) = self.own.get() else { return false };
+        self.hall().members.iter().any(|member| member.id() == *own)
+    }
+
+    fn hall(&self) -> std::sync::MutexGuard<'_, Hall> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

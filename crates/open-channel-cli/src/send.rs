@@ -1,0 +1,101 @@
+//! `open-channel send`: delivers messages and says by its exit status whether they were handled.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use bytes::Bytes;
+use open_channel::Socket;
+use tokio::time::timeout;
+
+use crate::interrupt::{Interrupted, asked_to_stop};
+use crate::lines;
+use crate::options::Options;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The channel's name.
+    name: String,
+
+    /// One message each [default: the lines of standard input]
+    #[arg(value_name = "MESSAGE")]
+    messages: Vec<String>,
+
+    /// How long to wait for a host, and for it to acknowledge, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    timeout: Duration,
+}
+
+/// Never hosts: a tool that ends at once would only hand the channel over again.
+pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
+    let channel = options.channel(&args.name).connect_timeout(args.timeout).build_peer()?;
+    let socket = channel.connect();
+    let delivered = tokio::select! {
+        delivered = deliver(&socket, args.messages, args.timeout) => delivered,
+        never = discard_received(&socket) => match never {},
+        () = asked_to_stop() => return Err(Interrupted.into()),
+    };
+    delivered.context("not everything was delivered")
+}
+
+async fn deliver(socket: &Socket, messages: Vec<String>, limit: Duration) -> Result<()> {
+    if messages.is_empty() {
+        let mut lines = lines::from_stdin();
+        while let Some(line) = lines.recv().await {
+            send(socket, line?, limit).await?;
+        }
+    }
+    for message in messages {
+        send(socket, message.into(), limit).await?;
+    }
+    in_time(limit, socket.flush()).await?;
+    // Everything is acknowledged; that the host also sees an orderly end is a courtesy to it.
+    let _ = timeout(limit, socket.close()).await;
+    Ok(())
+}
+
+async fn send(socket: &Socket, message: Bytes, limit: Duration) -> Result<()> {
+    in_time(limit, async { socket.send(message).await.map_err(|refused| refused.error) }).await?;
+    Ok(())
+}
+
+/// A host that is alive and handles nothing would have us wait for ever.
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, open_channel::Error>>,
+) -> Result<T> {
+    match timeout(limit, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => {
+            Err(anyhow!("no acknowledgement within {limit:?}: is the host busy? try a longer --timeout"))
+        }
+    }
+}
+
+/// Whoever relays on this channel may send to us too; what nobody reads must not make the host wait for us.
+async fn discard_received(socket: &Socket) -> std::convert::Infallible {
+    while let Ok(Some(_)) = socket.recv().await {}
+    std::future::pending().await
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be more than zero seconds".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+    use std::time::Duration;
+
+    #[test]
+    fn a_timeout_is_a_positive_number_of_seconds() {
+        assert_eq!(seconds("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for wrong in ["0", "-1", "soon", "", "NaN", "inf", "1e300"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The demo keeps its word, and says so when it cannot.
+
+use crate::program::{Place, Program};
+
+/// A demo that is over quickly.
+fn start(place: &Place, args: &[&str]) -> Program {
+    let input = place.path().join("input");
+    let text: Vec<u8> = (0..100_000_u32).flat_map(|number| number.to_le_bytes()).collect();
+    std::fs::write(&input, text).expect("writing the input");
+    let input = input.to_str().expect("a path in UTF-8");
+    place.start(&[&["demo", "--seconds", "1", "--input", input], args].concat())
+}
+
+/// The number in this row of the final table.
+fn row(output: &str, name: &str) -> u64 {
+    let row = output.lines().find(|line| line.trim_start().starts_with(name));
+    let row = row.unwrap_or_else(|| panic!("no row {name:?} in\n{output}"));
+    let digits = row.trim_start().strip_prefix(name).expect("the row's name").trim_start();
+    // Numbers are grouped with single spaces, and two spaces follow.
+    let digits = digits.split("  ").next().expect("a number").replace(' ', "");
+    digits.parse().unwrap_or_else(|_| panic!("no number in {row:?}"))
+}
+
+#[test]
+fn hosts_that_are_killed_lose_nothing() {
+    let place = Place::new();
+    let output = start(&place, &["--workers", "3", "--kills", "2"]).succeed();
+    assert_eq!(output.matches("SIGKILL worker").count(), 2, "{output}");
+    assert_eq!(output.matches("ms after the kill").count(), 2, "{output}");
+    assert_eq!(row(&output, "lost"), 0, "{output}");
+    assert_eq!(row(&output, "sent"), row(&output, "handled") + row(&output, "died with sender"), "{output}");
+    assert!(row(&output, "redelivered") >= row(&output, "duplicates"), "{output}");
+    for check in ["order", "digest"] {
+        assert!(
+            output.lines().any(|line| line.trim_start().starts_with(check) && line.contains(" ok")),
+            "{output}"
+        );
+    }
+    assert_eq!(place.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn without_kills_nothing_is_delivered_twice() {
+    let place = Place::new();
+    let output = start(&place, &["--workers", "2", "--kills", "0"]).succeed();
+    assert_eq!(row(&output, "sent"), row(&output, "handled"), "{output}");
+    for name in ["redelivered", "duplicates", "died with sender", "lost"] {
+        assert_eq!(row(&output, name), 0, "{name}\n{output}");
+    }
+}
+
+#[test]
+fn a_worker_that_is_all_alone_goes_on_after_its_restart() {
+    let place = Place::new();
+    let output = start(&place, &["--workers", "1", "--kills", "1"]).succeed();
+    assert_eq!(row(&output, "lost"), 0, "{output}");
+}
+
+#[test]
+fn a_file_of_one_byte_makes_a_demo_too() {
+    let place = Place::new();
+    let input = place.path().join("one");
+    std::fs::write(&input, "1").expect("writing the input");
+    let input = input.to_str().expect("a path in UTF-8");
+    let output = place.start(&["demo", "--seconds", "1", "--kills", "1", "--input", input]).succeed();
+    assert_eq!(row(&output, "lost"), 0, "{output}");
+}
+
+#[test]
+fn an_input_that_cannot_be_streamed_is_named() {
+    let place = Place::new();
+    let empty = place.path().join("empty");
+    std::fs::write(&empty, "").expect("writing the input");
+    let missing = place.path().join("missing");
+    for (input, says) in
+        [(place.path(), "not a regular file"), (&empty, "empty"), (&missing, "could not read")]
+    {
+        let input = input.to_str().expect("a path in UTF-8");
+        let error = place.start(&["demo", "--input", input]).fail();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_demo_takes_its_workers_and_files_with_it() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let place = Place::new();
+    let mut demo = start(&place, &["--seconds", "600"]);
+    demo.wait_for(|line| line.contains("hosts (generation"));
+    let pid = Pid::from_raw(demo.pid() as i32).expect("a process id");
+    kill_process(pid, Signal::INT).expect("interrupting");
+    // The workers hold our end of standard error open for as long as they live.
+    let (status, _, _) = demo.finish();
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(place.left_behind(), Vec::<String>::new());
+}

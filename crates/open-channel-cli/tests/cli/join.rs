@@ -1,0 +1,95 @@
+//! Those who join hear each other, whoever hosts.
+
+use crate::program::{Place, Program};
+
+/// Joins and waits until someone who is already there has heard of it.
+fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
+    let mut joined = place.start(&["join", "room", "--stay"]);
+    joined.type_line(name);
+    listener.wait_for_line(name);
+    joined
+}
+
+#[test]
+fn everyone_hears_all_others_and_not_themselves() {
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_greet(&place, "I am Cleo", &mut anna);
+    anna.type_line("hello from the host");
+    cleo.type_line("hello from a peer");
+    ben.wait_for_line("hello from the host");
+    ben.wait_for_line("hello from a peer");
+    cleo.wait_for_line("hello from the host");
+    anna.wait_for_line("hello from a peer");
+    ben.type_line("the last word");
+    cleo.wait_for_line("the last word");
+    assert!(!cleo.printed().iter().any(|line| line.contains("I am Cleo") || line.contains("from a peer")));
+}
+
+#[test]
+fn the_end_of_input_is_the_end_when_all_is_delivered() {
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut ben = place.start(&["join", "room"]);
+    for number in 0..1000 {
+        ben.type_line(&number.to_string());
+    }
+    ben.end_of_input();
+    ben.succeed();
+    anna.wait_for_line("999");
+    assert_eq!(anna.printed(), (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_host_that_leaves_hands_over_and_the_others_go_on() {
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room"]);
+    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
+    anna.type_line("good bye");
+    anna.end_of_input();
+    anna.succeed();
+    cleo.type_line("still here");
+    ben.wait_for_line("good bye");
+    ben.wait_for_line("still here");
+}
+
+#[test]
+fn a_host_that_is_killed_is_replaced_and_no_line_is_missing() {
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
+    for number in 0..2000 {
+        if number == 1000 {
+            // Some lines have arrived by now, and others are on their way.
+            ben.wait_for(|line| line.starts_with("line "));
+            anna.kill();
+        }
+        cleo.type_line(&format!("line {number}"));
+    }
+    ben.wait_for_line("line 1999");
+    let mut lines: Vec<String> =
+        ben.printed().iter().filter(|line| line.starts_with("line ")).cloned().collect();
+    // A line whose acknowledgement died with the host comes twice, in its order.
+    let mut seen = std::collections::HashSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
+    assert_eq!(lines, (0..2000).map(|number| format!("line {number}")).collect::<Vec<_>>());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_is_an_orderly_leave() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
+    kill_process(Pid::from_raw(anna.pid() as i32).expect("a process id"), Signal::INT).expect("interrupting");
+    let (status, _, errors) = anna.finish();
+    assert_eq!((status.code(), errors.as_str()), (Some(130), ""));
+    cleo.type_line("still here");
+    ben.wait_for_line("still here");
+}

@@ -1,0 +1,73 @@
+//! The program behaves in a pipeline: a reader that has seen enough is no error.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::program::{Place, Program};
+
+#[test]
+fn join_ends_well_when_nobody_reads_its_output() {
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut child = place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
+    drop(child.stdout.take());
+    let mut ben = Program::watch(child);
+    ben.type_line("I am Ben");
+    anna.wait_for_line("I am Ben");
+    anna.type_line("nobody reads this");
+    let (status, _, errors) = ben.finish();
+    assert_eq!((status.code(), errors.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_member_whose_output_nobody_reads_does_not_hold_up_the_others() {
+    let place = Place::new();
+    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut child = place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
+    let _unread = child.stdout.take();
+    let mut ben = Program::watch(child);
+    ben.type_line("I am Ben");
+    anna.wait_for_line("I am Ben");
+    let mut cleo = place.start(&["join", "room"]);
+    // More than any pipe holds.
+    for number in 0..2000 {
+        cleo.type_line(&format!("{number:0>1000}"));
+    }
+    cleo.end_of_input();
+    cleo.succeed();
+    anna.wait_for_line(&format!("{:0>1000}", 1999));
+}
+
+#[test]
+fn demo_ends_well_when_its_reader_has_seen_enough() {
+    let place = Place::new();
+    let mut child = place.command(&["demo", "--seconds", "600"]).spawn().expect("starting the program");
+    let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("the first line");
+    drop(stdout);
+    let (status, _, errors) = Program::watch(child).finish();
+    assert_eq!((status.code(), errors.as_str()), (Some(0), ""));
+    assert_eq!(place.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn help_and_version_do_not_mind_either() {
+    let place = Place::new();
+    for arg in ["--help", "--version"] {
+        let mut child = place.command(&[arg]).stdin(Stdio::null()).spawn().expect("starting the program");
+        drop(child.stdout.take());
+        let (status, _, errors) = Program::watch(child).finish();
+        assert_eq!((status.code(), errors.as_str()), (Some(0), ""));
+    }
+}
+
+#[test]
+fn arguments_that_are_not_understood_are_status_2() {
+    let place = Place::new();
+    for args in [&["dance"][..], &["send"], &["demo", "--workers", "0"], &["send", "room", "--timeout", "0"]]
+    {
+        let (status, _, _) = place.start(args).finish();
+        assert_eq!(status.code(), Some(2), "{args:?}");
+    }
+}

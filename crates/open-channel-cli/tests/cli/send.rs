@@ -1,0 +1,83 @@
+//! `send` says by its exit status whether everything was acknowledged.
+
+use crate::program::Place;
+
+#[test]
+fn without_a_host_it_fails_within_the_timeout_and_says_why() {
+    let place = Place::new();
+    let error = place.start(&["send", "nobody", "hello", "--timeout", "0.2"]).fail();
+    assert!(error.contains("\"nobody\""), "{error}");
+}
+
+#[test]
+fn lines_without_a_host_fail_too() {
+    let place = Place::new();
+    let mut send = place.start(&["send", "nobody", "--timeout", "0.2"]);
+    send.type_line("hello");
+    send.end_of_input();
+    send.fail();
+}
+
+#[test]
+fn arguments_are_delivered_in_order() {
+    let place = Place::new();
+    let mut room = place.start(&["join", "room"]);
+    place.start(&["send", "room", "one", "two", "", "three"]).succeed();
+    room.wait_for_line("three");
+    assert_eq!(room.printed(), ["one", "two", "", "three"]);
+}
+
+#[test]
+fn lines_of_standard_input_are_delivered_in_order() {
+    let place = Place::new();
+    let mut room = place.start(&["join", "room"]);
+    let mut send = place.start(&["send", "room"]);
+    let lines: Vec<String> = (0..5000).map(|number| number.to_string()).collect();
+    for line in &lines {
+        send.type_line(line);
+    }
+    send.end_of_input();
+    send.succeed();
+    room.wait_for_line("4999");
+    assert_eq!(room.printed(), lines);
+}
+
+#[test]
+fn it_waits_for_a_host_that_comes_later() {
+    let place = Place::new();
+    let send = place.start(&["send", "room", "early", "--timeout", "30"]);
+    let mut room = place.start(&["join", "room"]);
+    room.wait_for_line("early");
+    send.succeed();
+}
+
+#[test]
+fn a_bad_name_is_refused_with_a_reason() {
+    let place = Place::new();
+    place.start(&["send", "", "hello"]).fail();
+    place.start(&["send", &"x".repeat(256), "hello"]).fail();
+}
+
+#[test]
+fn an_odd_name_is_a_name() {
+    for name in ["a/b", "..", "🦀", "with space"] {
+        let place = Place::new();
+        let mut room = place.start(&["join", name]);
+        place.start(&["send", name, "hello"]).succeed();
+        room.wait_for_line("hello");
+    }
+}
+
+#[test]
+fn an_app_scope_and_a_directory_are_places_of_their_own() {
+    let place = Place::new();
+    let dir = place.path().join("elsewhere");
+    let dir = dir.to_str().expect("a path in UTF-8");
+    let mut scoped = place.start(&["--scope-app", "/srv/app.js", "join", "room"]);
+    let mut elsewhere = place.start(&["join", "room", "--dir", dir]);
+    place.start(&["send", "room", "hello", "--scope-app", "/srv/app.js"]).succeed();
+    place.start(&["--dir", dir, "send", "room", "hello"]).succeed();
+    scoped.wait_for_line("hello");
+    elsewhere.wait_for_line("hello");
+    place.start(&["send", "room", "hello", "--timeout", "0.2"]).fail();
+}

@@ -1,0 +1,386 @@
+//! The first exchange on every link: who meets whom, in which version, and where to go on.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::frame::{Body, FrameError, clip};
+use crate::session::{ProtocolError, SocketId};
+
+/// First bytes of every [`Hello`] and [`Welcome`]; their place and the versions behind them never change.
+pub const MAGIC: [u8; 8] = *b"openchan";
+/// Oldest protocol version that this crate speaks.
+pub const VERSION_MIN: u16 = 1;
+/// Newest protocol version that this crate speaks.
+pub const VERSION_MAX: u16 = 1;
+
+/// Digest of a channel's scope and name, so that nobody joins the wrong channel through a stale address.
+pub type ChannelKey = [u8; 16];
+
+/// What a peer wants the link for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To carry a [`Session`](crate::Session).
+    Session,
+    /// To watch the host's health: only [`Frame::Ping`](crate::Frame::Ping),
+    /// [`Frame::Pong`](crate::Frame::Pong) and [`Frame::GoAway`](crate::Frame::GoAway) follow.
+    Lifeline,
+}
+
+/// Optional abilities, as bits; unknown ones are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Features(pub u64);
+
+/// The peer introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Oldest version the peer speaks.
+    pub version_min: u16,
+    /// Newest version the peer speaks.
+    pub version_max: u16,
+    /// What the link is for.
+    pub purpose: Purpose,
+    /// The channel the peer means.
+    pub channel: ChannelKey,
+    /// The session's stable identity.
+    pub socket: SocketId,
+    /// Generation of the host that the session was attached to last; 0 if never.
+    pub generation: u64,
+    /// Lowest sequence number in the peer's outbox, or the next it will give; the number of its end, if even that
+    /// is acknowledged.
+    pub first: u64,
+    /// Next sequence number that the peer expects from the host.
+    pub recv_next: u64,
+    /// Last sequence number from the host that the peer has handled.
+    pub handled: u64,
+    /// Cost in bytes of what the peer has received and not handled.
+    pub unhandled: u64,
+    /// Receive window in bytes.
+    pub window: u64,
+    /// Outbox limit in bytes.
+    pub outbox: u64,
+    /// Longest message the peer takes.
+    pub max_message: u64,
+    /// Whether the host's direction has ended, as far as the peer has received: a new host cannot reopen it.
+    pub ended: bool,
+    /// What the peer can do beyond the version.
+    pub features: Features,
+}
+
+/// The host accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version that both sides use from here.
+    pub version: u16,
+    /// The host's generation.
+    pub generation: u64,
+    /// Whether the host still knew the session.
+    pub resumed: bool,
+    /// Next sequence number that the host expects from the peer.
+    pub recv_next: u64,
+    /// Last sequence number from the peer that the host has handled.
+    pub handled: u64,
+    /// Receive window in bytes.
+    pub window: u64,
+    /// Outbox limit in bytes.
+    pub outbox: u64,
+    /// Longest message the host takes.
+    pub max_message: u64,
+    /// The features of the [`Hello`] that the host agrees to.
+    pub features: Features,
+}
+
+/// Why a host refuses a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RejectCode {
+    /// No common protocol version.
+    Version,
+    /// The host serves another channel.
+    WrongChannel,
+    /// The peer's user may not join.
+    Permission,
+    /// The host has as many connections as it allows.
+    TooManyConnections,
+    /// The host is giving up hosting: look for the next one.
+    GoingAway,
+    /// The [`Hello`] made no sense.
+    Protocol,
+    /// A code of a newer version.
+    Other(u16),
+}
+
+impl RejectCode {
+    fn to_bits(self) -> u16 {
+        match self {
+            Self::Version => 1,
+            Self::WrongChannel => 2,
+            Self::Permission => 3,
+            Self::TooManyConnections => 4,
+            Self::GoingAway => 5,
+            Self::Protocol => 6,
+            Self::Other(code) => code,
+        }
+    }
+
+    fn from_bits(code: u16) -> Self {
+        match code {
+            1 => Self::Version,
+            2 => Self::WrongChannel,
+            3 => Self::Permission,
+            4 => Self::TooManyConnections,
+            5 => Self::GoingAway,
+            6 => Self::Protocol,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// The host refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub code: RejectCode,
+    /// Oldest version the host speaks.
+    pub version_min: u16,
+    /// Newest version the host speaks.
+    pub version_max: u16,
+    /// For people.
+    pub reason: String,
+}
+
+impl Reject {
+    /// A refusal in the words of this crate's versions.
+    pub fn new(code: RejectCode, reason: impl Into<String>) -> Self {
+        Self { code, version_min: VERSION_MIN, version_max: VERSION_MAX, reason: reason.into() }
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&MAGIC);
+        out.put_u16_le(self.version_min);
+        out.put_u16_le(self.version_max);
+        out.put_u16_le(self.code.to_bits());
+        out.put_slice(clip(&self.reason).as_bytes());
+    }
+
+    pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
+        magic(body, "reject")?;
+        Ok(Self {
+            version_min: body.u16("reject")?,
+            version_max: body.u16("reject")?,
+            code: RejectCode::from_bits(body.u16("reject")?),
+            reason: body.text("reject")?,
+        })
+    }
+}
+
+impl Hello {
+    /// A hello that only asks for a [`Purpose::Lifeline`].
+    pub fn lifeline(channel: ChannelKey) -> Self {
+        Self {
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            purpose: Purpose::Lifeline,
+            channel,
+            socket: SocketId(0),
+            generation: 0,
+            first: 1,
+            recv_next: 1,
+            handled: 0,
+            unhandled: 0,
+            window: 0,
+            outbox: 0,
+            max_message: 0,
+            ended: false,
+            features: Features::default(),
+        }
+    }
+
+    /// The version to use with this peer on this channel.
+    ///
+    /// # Errors
+    /// The [`Reject`] to answer with when there is none, or when the peer means another channel.
+    pub fn negotiate(&self, channel: &ChannelKey) -> Result<u16, Reject> {
+        let version = self.version_max.min(VERSION_MAX);
+        if version < self.version_min.max(VERSION_MIN) {
+            let (min, max) = (self.version_min, self.version_max);
+            let reason = format!(
+                "the host speaks protocol versions {VERSION_MIN} to {VERSION_MAX}, the peer {min} to {max}"
+            );
+            return Err(Reject::new(RejectCode::Version, reason));
+        }
+        if self.channel != *channel {
+            return Err(Reject::new(RejectCode::WrongChannel, "this address belongs to another channel"));
+        }
+        Ok(version)
+    }
+
+    /// The numbers must be possible before anything is built from them.
+    pub(crate) fn check(&self) -> Result<(), ProtocolError> {
+        let possible = self.first >= 1
+            && self.recv_next >= 1
+            && self.handled < self.recv_next
+            && self.first <= u64::MAX / 2
+            && self.recv_next <= u64::MAX / 2;
+        if possible {
+            Ok(())
+        } else {
+            Err(ProtocolError::Handshake("impossible sequence numbers in a hello"))
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&MAGIC);
+        out.put_u16_le(self.version_min);
+        out.put_u16_le(self.version_max);
+        out.put_u8(match self.purpose {
+            Purpose::Session => 0,
+            Purpose::Lifeline => 1,
+        });
+        out.put_u8(u8::from(self.ended));
+        out.put_slice(&self.channel);
+        out.put_u128_le(self.socket.0);
+        for number in [
+            self.generation,
+            self.first,
+            self.recv_next,
+            self.handled,
+            self.unhandled,
+            self.window,
+            self.outbox,
+            self.max_message,
+            self.features.0,
+        ] {
+            out.put_u64_le(number);
+        }
+    }
+
+    pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
+        const WHAT: &str = "hello";
+        magic(body, WHAT)?;
+        let (version_min, version_max) = (body.u16(WHAT)?, body.u16(WHAT)?);
+        if version_min > VERSION_MAX || version_max < VERSION_MIN {
+            // What follows the versions belongs to a version we do not know.
+            return Ok(Self { version_min, version_max, ..Self::lifeline(ChannelKey::default()) });
+        }
+        Ok(Self {
+            version_min,
+            version_max,
+            purpose: match body.u8(WHAT)? {
+                0 => Purpose::Session,
+                1 => Purpose::Lifeline,
+                _ => return Err(FrameError::Malformed("hello: unknown purpose")),
+            },
+            ended: body.u8(WHAT)? != 0,
+            channel: body.take(WHAT)?,
+            socket: SocketId(body.u128(WHAT)?),
+            generation: body.u64(WHAT)?,
+            first: body.u64(WHAT)?,
+            recv_next: body.u64(WHAT)?,
+            handled: body.u64(WHAT)?,
+            unhandled: body.u64(WHAT)?,
+            window: body.u64(WHAT)?,
+            outbox: body.u64(WHAT)?,
+            max_message: body.u64(WHAT)?,
+            features: Features(body.u64(WHAT)?),
+        })
+    }
+}
+
+impl Welcome {
+    /// The answer to a [`Purpose::Lifeline`].
+    pub fn lifeline(version: u16, generation: u64) -> Self {
+        Self {
+            version,
+            generation,
+            resumed: false,
+            recv_next: 1,
+            handled: 0,
+            window: 0,
+            outbox: 0,
+            max_message: 0,
+            features: Features::default(),
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&MAGIC);
+        out.put_u16_le(self.version);
+        out.put_u8(u8::from(self.resumed));
+        for number in [
+            self.generation,
+            self.recv_next,
+            self.handled,
+            self.window,
+            self.outbox,
+            self.max_message,
+            self.features.0,
+        ] {
+            out.put_u64_le(number);
+        }
+    }
+
+    pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
+        const WHAT: &str = "welcome";
+        magic(body, WHAT)?;
+        Ok(Self {
+            version: body.u16(WHAT)?,
+            resumed: body.u8(WHAT)? != 0,
+            generation: body.u64(WHAT)?,
+            recv_next: body.u64(WHAT)?,
+            handled: body.u64(WHAT)?,
+            window: body.u64(WHAT)?,
+            outbox: body.u64(WHAT)?,
+            max_message: body.u64(WHAT)?,
+            features: Features(body.u64(WHAT)?),
+        })
+    }
+}
+
+fn magic(body: &mut Body<'_>, what: &'static str) -> Result<(), FrameError> {
+    if body.take(what)? != MAGIC {
+        return Err(FrameError::Malformed("handshake: this is not open-channel"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Frame, HANDSHAKE_MAX_BODY, decode};
+    use crate::transmit::TransmitBuffer;
+
+    fn over_the_wire(frame: &Frame) -> Frame {
+        let mut out = TransmitBuffer::default();
+        frame.encode(&mut out);
+        let mut slices = [std::io::IoSlice::new(&[]); 4];
+        let used = out.slices(&mut slices);
+        let bytes: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
+        decode(&bytes, HANDSHAKE_MAX_BODY).expect("decodes").expect("is whole").0.into_owned()
+    }
+
+    #[test]
+    fn the_handshake_survives_the_wire() {
+        let hello =
+            Hello { socket: SocketId(u128::MAX - 3), generation: 9, window: 77, ..Hello::lifeline([3; 16]) };
+        let welcome = Welcome { resumed: true, recv_next: 12, ..Welcome::lifeline(1, 4) };
+        let reject = Reject::new(RejectCode::TooManyConnections, "full");
+        for frame in [Frame::Hello(hello), Frame::Welcome(welcome), Frame::Reject(reject)] {
+            assert_eq!(over_the_wire(&frame), frame);
+        }
+    }
+
+    #[test]
+    fn another_version_is_told_both_ranges() {
+        let hello = Hello { version_min: 7, version_max: 9, ..Hello::lifeline([0; 16]) };
+        let Frame::Hello(hello) = over_the_wire(&Frame::Hello(hello)) else { panic!("not a hello") };
+        let reject = hello.negotiate(&[0; 16]).expect_err("no common version");
+        assert_eq!(reject.code, RejectCode::Version);
+        assert_eq!(reject.reason, "the host speaks protocol versions 1 to 1, the peer 7 to 9");
+    }
+
+    #[test]
+    fn a_newer_peer_that_still_speaks_our_version_is_welcome() {
+        let hello = Hello { version_max: 40, ..Hello::lifeline([0; 16]) };
+        assert_eq!(hello.negotiate(&[0; 16]), Ok(VERSION_MAX));
+        assert_eq!(hello.negotiate(&[1; 16]).expect_err("wrong").code, RejectCode::WrongChannel);
+    }
+}

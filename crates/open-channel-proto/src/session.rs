@@ -1,0 +1,611 @@
+//! One side of one socket.
+//!
+//! ```text
+//!              attach (Hello/Welcome)          link lost
+//!   ┌──────────┐ ───────────────▶ ┌──────────┐ ────────────▶ back to detached;
+//!   │ detached │                  │ attached │               outbox and inbox stay
+//!   └──────────┘ ◀─────────────── └──────────┘
+//!        │        detach()             │
+//!        └──────────────┬──────────────┘
+//!                       ▼  reset by either side, or both directions ended and acknowledged
+//!                  ┌─────────┐
+//!                  │ closed  │  final
+//!                  └─────────┘
+//! ```
+
+use bytes::Bytes;
+
+use crate::frame::{Frame, ResetCode};
+use crate::handshake::{ChannelKey, Features, Hello, Purpose, VERSION_MAX, VERSION_MIN, Welcome};
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
+use crate::transmit::TransmitBuffer;
+
+/// Bytes that a message costs in windows and outboxes on top of its payload, so that limits bound the memory of
+/// empty messages too.
+pub const MESSAGE_OVERHEAD: usize = 64;
+
+pub(crate) fn message_cost(len: usize) -> usize {
+    len.saturating_add(MESSAGE_OVERHEAD)
+}
+
+/// Stable identity of a socket: random, chosen by the peer, the same with every host it moves to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u128);
+
+impl std::fmt::Display for SocketId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl std::fmt::Debug for SocketId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SocketId({self})")
+    }
+}
+
+/// How much one side holds at most, in bytes; a message costs its length plus [`MESSAGE_OVERHEAD`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages accepted from the application and not acknowledged.
+    pub outbox: usize,
+    /// Messages received and not handled.
+    pub window: usize,
+    /// Longest message, in either direction, without the overhead.
+    pub max_message: usize,
+}
+
+/// What [`Session::recv`] yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A message; say [`Session::handled`] when it is.
+    Message {
+        /// Its number in its direction.
+        seq: u64,
+        /// Its bytes.
+        payload: Bytes,
+        /// Whether an earlier host may have handled it.
+        redelivered: bool,
+    },
+    /// The other side will send no more; handled like a message.
+    End {
+        /// Its number, one past the last message's.
+        seq: u64,
+    },
+}
+
+/// The other side broke the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A handshake that does not fit what is known of the session.
+    Handshake(&'static str),
+    /// A message is missing in between.
+    Gap {
+        /// The number that was due.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
+    /// An acknowledgement of something that was never sent.
+    AckBeyondSent {
+        /// What it claims.
+        through: u64,
+    },
+    /// A message longer than was agreed.
+    MessageTooLarge {
+        /// Announced length.
+        len: usize,
+        /// Agreed limit.
+        max: usize,
+    },
+    /// More bytes in flight than were granted.
+    WindowExceeded {
+        /// Granted window.
+        window: usize,
+    },
+    /// A frame that has no place here.
+    Unexpected(&'static str),
+}
+
+impl std::fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Handshake(what) => write!(f, "{what}"),
+            Self::Gap { expected, got } => write!(f, "message {got} where {expected} was due"),
+            Self::AckBeyondSent { through } => {
+                write!(f, "an acknowledgement of message {through}, never sent")
+            }
+            Self::MessageTooLarge { len, max } => {
+                write!(f, "a message of {len} bytes where {max} are allowed")
+            }
+            Self::WindowExceeded { window } => write!(f, "more in flight than the window of {window} bytes"),
+            Self::Unexpected(what) => write!(f, "{what}"),
+        }
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+/// Why [`Session::send`] did not accept a message; the message comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The outbox is full: wait for acknowledgements.
+    Full(Bytes),
+    /// Longer than [`Session::max_message`].
+    TooLarge(Bytes),
+    /// This direction is finished or the session closed.
+    Closed(Bytes),
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// Both directions ended and everything was acknowledged.
+    Finished,
+    /// This side said so.
+    Locally,
+    /// The other side said so.
+    Remotely {
+        /// Its code.
+        code: ResetCode,
+        /// Its words.
+        reason: String,
+    },
+}
+
+/// How a handshake went, seen from the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// The same host still knew the session: nothing is delivered twice.
+    Resumed,
+    /// A host that knows nothing of the session: what was transmitted before goes out again, marked.
+    Fresh,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    window: usize,
+}
+
+/// One side of one socket; see the [crate's front page](crate) for how it is driven.
+#[derive(Debug)]
+pub struct Session {
+    id: SocketId,
+    limits: Limits,
+    outbox: Outbox,
+    inbox: Inbox,
+    link: Option<Link>,
+    /// Generation of the host attached to last; 0 before the first.
+    generation: u64,
+    /// What the other side takes, once it has said so.
+    remote_max_message: usize,
+    ack_request: bool,
+    going_away: bool,
+    /// How this side ended the session; kept, because a link may lose it.
+    reset: Option<(ResetCode, String)>,
+    reset_due: bool,
+    closed: Option<Closed>,
+}
+
+/// Construction and handshakes.
+impl Session {
+    /// The peer's side of a new socket, not attached to any link yet.
+    pub fn new(id: SocketId, limits: Limits) -> Self {
+        Self {
+            id,
+            limits,
+            outbox: Outbox::new(1, limits.outbox),
+            inbox: Inbox::new(1, limits),
+            link: None,
+            generation: 0,
+            remote_max_message: usize::MAX,
+            ack_request: false,
+            going_away: false,
+            reset: None,
+            reset_due: false,
+            closed: None,
+        }
+    }
+
+    /// What the peer says first on a new link. The old link must be [detached](Self::detach): what arrived on it
+    /// after the hello would be unknown to a new host.
+    pub fn hello(&self, channel: ChannelKey, features: Features) -> Hello {
+        Hello {
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            purpose: Purpose::Session,
+            channel,
+            socket: self.id,
+            generation: self.generation,
+            first: self.outbox.restart_at(),
+            recv_next: self.inbox.next(),
+            handled: self.inbox.handled_through(),
+            unhandled: self.inbox.unhandled_cost() as u64,
+            window: self.limits.window as u64,
+            outbox: self.limits.outbox as u64,
+            max_message: self.limits.max_message as u64,
+            ended: self.inbox.is_finished(),
+            features,
+        }
+    }
+
+    /// The peer's side takes the host's answer to its [`hello`](Self::hello): the link is attached.
+    ///
+    /// # Errors
+    /// When the answer does not fit the session; the link is useless then, the session unharmed.
+    pub fn attach(&mut self, welcome: &Welcome) -> Result<Attachment, ProtocolError> {
+        if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
+            return Err(ProtocolError::Handshake("the host chose a version that was not offered"));
+        }
+        if welcome.generation < self.generation {
+            return Err(ProtocolError::Handshake("the host is older than the one before it"));
+        }
+        let attachment = if welcome.resumed {
+            if welcome.generation != self.generation || welcome.handled >= welcome.recv_next {
+                return Err(ProtocolError::Handshake("the host resumes what it never had"));
+            }
+            if self.closed.is_none() {
+                self.outbox.rewind(welcome.recv_next)?;
+                self.outbox.acknowledge(welcome.handled)?;
+            }
+            Attachment::Resumed
+        } else {
+            if welcome.recv_next != self.outbox.restart_at() {
+                return Err(ProtocolError::Handshake(
+                    "a new host must start at the first unacknowledged message",
+                ));
+            }
+            if self.closed.is_none() {
+                self.outbox.restart();
+            } else if self.reset.is_none() {
+                // It ended while the handshake was under way; this host knows of nothing and must not wait.
+                self.reset = Some((ResetCode::Closed, "the socket had ended".into()));
+            }
+            Attachment::Fresh
+        };
+        self.generation = welcome.generation;
+        self.link_up(welcome.window, welcome.outbox, welcome.max_message);
+        self.settle();
+        Ok(attachment)
+    }
+
+    /// The host's side of a socket that this host meets for the first time.
+    ///
+    /// # Errors
+    /// When the hello's numbers are impossible.
+    pub fn accept(
+        hello: &Hello,
+        version: u16,
+        generation: u64,
+        limits: Limits,
+    ) -> Result<(Self, Welcome), ProtocolError> {
+        hello.check()?;
+        let mut session = Self { generation, ..Self::new(hello.socket, limits) };
+        let welcome = session.start(hello, version);
+        Ok((session, welcome))
+    }
+
+    /// The host's side begins where the peer stands.
+    fn start(&mut self, hello: &Hello, version: u16) -> Welcome {
+        self.inbox = Inbox::new(hello.first, self.limits);
+        self.outbox.renumber(hello.recv_next);
+        let unhandled = usize::try_from(hello.unhandled).unwrap_or(usize::MAX).min(usize::MAX / 4);
+        self.outbox.carry(hello.recv_next - 1, unhandled);
+        if hello.ended {
+            self.outbox.conclude();
+        }
+        self.link_up(hello.window, hello.outbox, hello.max_message);
+        self.welcome(version, false)
+    }
+
+    /// The host's side takes a new link of a peer that it knows.
+    ///
+    /// # Errors
+    /// When the hello does not fit the session; the session is unharmed then.
+    pub fn resume(&mut self, hello: &Hello, version: u16) -> Result<Welcome, ProtocolError> {
+        hello.check()?;
+        if hello.generation > self.generation {
+            return Err(ProtocolError::Handshake("the peer has met a newer host"));
+        }
+        if hello.generation < self.generation {
+            // The peer never took our welcome, so nothing has passed and both sides start afresh. A hello that
+            // was overtaken by a later one must not do that.
+            let overtaken = hello.first < self.inbox.next() || hello.recv_next < self.outbox.base();
+            if overtaken || !self.inbox.is_untouched() {
+                return Err(ProtocolError::Handshake("a hello from before the session began"));
+            }
+            return Ok(self.start(hello, version));
+        }
+        if hello.first > self.inbox.next() {
+            return Err(ProtocolError::Handshake("the peer has forgotten messages that never arrived"));
+        }
+        self.outbox.rewind(hello.recv_next)?;
+        self.outbox.acknowledge(hello.handled)?;
+        self.link_up(hello.window, hello.outbox, hello.max_message);
+        self.inbox.acknowledged_by_handshake();
+        self.settle();
+        Ok(self.welcome(version, true))
+    }
+
+    fn welcome(&self, version: u16, resumed: bool) -> Welcome {
+        Welcome {
+            version,
+            generation: self.generation,
+            resumed,
+            recv_next: self.inbox.next(),
+            handled: self.inbox.handled_through(),
+            window: self.limits.window as u64,
+            outbox: self.limits.outbox as u64,
+            max_message: self.limits.max_message as u64,
+            features: Features::default(),
+        }
+    }
+
+    fn link_up(&mut self, window: u64, remote_outbox: u64, remote_max_message: u64) {
+        self.inbox.attach(remote_outbox);
+        self.going_away = false;
+        self.reset_due = self.reset.is_some();
+        self.link = Some(Link { window: usize::try_from(window).unwrap_or(usize::MAX) });
+        self.remote_max_message = usize::try_from(remote_max_message).unwrap_or(usize::MAX);
+    }
+
+    /// The link is lost; everything unacknowledged waits for the next one.
+    pub fn detach(&mut self) {
+        self.link = None;
+    }
+}
+
+/// The application's side.
+impl Session {
+    /// Accepts a message and returns its sequence number.
+    ///
+    /// # Errors
+    /// [`Refused`], with the message in it.
+    pub fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        if self.closed.is_none() && !self.outbox.is_finished() && !self.outbox.has_room(payload.len()) {
+            self.ack_request = true;
+            return Err(Refused::Full(payload));
+        }
+        self.send_over(payload)
+    }
+
+    /// [`send`](Self::send) beyond the outbox's limit, for one message of a caller who has seen some room.
+    ///
+    /// # Errors
+    /// [`Refused`], but never [`Refused::Full`].
+    pub fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        if self.closed.is_some() || self.outbox.is_finished() {
+            return Err(Refused::Closed(payload));
+        }
+        if payload.len() > self.max_message() {
+            return Err(Refused::TooLarge(payload));
+        }
+        Ok(self.outbox.push(payload))
+    }
+
+    /// Ends this side's direction after what was sent so far.
+    pub fn finish(&mut self) {
+        if self.closed.is_none() {
+            self.outbox.finish();
+        }
+    }
+
+    /// The next message or end, in order.
+    pub fn recv(&mut self) -> Option<Incoming> {
+        self.inbox.take()
+    }
+
+    /// The application has handled message (or end) `seq`; in any order.
+    pub fn handled(&mut self, seq: u64) {
+        self.inbox.handled(seq);
+        self.settle();
+    }
+
+    /// Asks the other side not to delay its acknowledgements.
+    pub fn request_ack(&mut self) {
+        self.ack_request = !self.outbox.is_empty();
+    }
+
+    /// Ends the session at once; what was not acknowledged is given up.
+    pub fn reset(&mut self, code: ResetCode, reason: impl Into<String>) {
+        if self.closed.is_none() {
+            self.reset = Some((code, reason.into()));
+            self.reset_due = true;
+            self.closed = Some(Closed::Locally);
+            self.inbox.discard();
+        }
+    }
+}
+
+/// The link's side.
+impl Session {
+    /// Takes a frame from the link.
+    ///
+    /// # Errors
+    /// When the other side broke the protocol; [`reset`](Self::reset) and drop the link.
+    pub fn handle<P: AsRef<[u8]>>(&mut self, frame: Frame<P>) -> Result<(), ProtocolError> {
+        if self.closed.is_some() {
+            return Ok(());
+        }
+        match frame {
+            Frame::Data { seq, flags, total, payload } => {
+                self.inbox.data(seq, flags, total, payload.as_ref())?
+            }
+            Frame::Fin { seq } => self.inbox.fin(seq)?,
+            Frame::Ack { through } => {
+                self.outbox.acknowledge(through)?;
+                self.settle();
+            }
+            Frame::AckRequest => self.inbox.request_ack(),
+            Frame::Reset { code, reason } => self.closed = Some(Closed::Remotely { code, reason }),
+            Frame::GoAway => self.going_away = true,
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Reject(_)
+            | Frame::Ping { .. }
+            | Frame::Pong { .. } => {
+                return Err(ProtocolError::Unexpected("a frame that does not belong in a session"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts everything that may go on the link into `out`, as far as it has room. An acknowledgement goes along
+    /// when other frames do or when the sender needs it now.
+    pub fn transmit(&mut self, out: &mut TransmitBuffer) {
+        let Some(link) = self.link else { return };
+        if out.is_full() {
+            return;
+        }
+        if self.reset_due
+            && let Some((code, reason)) = self.reset.clone()
+        {
+            self.reset_due = false;
+            return Frame::Reset { code, reason }.encode(out);
+        }
+        let sendable = self.outbox.is_sendable(link.window);
+        if self.inbox.ack_urgent() || sendable && self.inbox.ack_pending() {
+            Frame::Ack { through: self.inbox.take_ack() }.encode(out);
+        }
+        if self.closed.is_some() {
+            return;
+        }
+        self.outbox.transmit(link.window, out);
+        if self.ack_request && !out.is_full() {
+            self.ack_request = false;
+            if self.outbox.in_flight_messages() > 0 {
+                Frame::AckRequest.encode(out);
+            }
+        }
+    }
+
+    /// Puts the pending acknowledgement, if any, into `out` without waiting for company.
+    pub fn transmit_ack(&mut self, out: &mut TransmitBuffer) {
+        if self.link.is_some() && self.inbox.ack_pending() {
+            Frame::Ack { through: self.inbox.take_ack() }.encode(out);
+        }
+    }
+
+    /// Both directions ended, everything handled and acknowledged on both sides.
+    fn settle(&mut self) {
+        let received_all = self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();
+        if self.closed.is_none() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {
+            self.closed = Some(Closed::Finished);
+        }
+    }
+
+    /// Checks that no byte of window or outbox room was lost or invented; for tests, linear in what is held.
+    ///
+    /// # Panics
+    /// If credit leaked.
+    #[doc(hidden)]
+    pub fn assert_credit_is_conserved(&self) {
+        self.outbox.assert_credit_is_conserved();
+        self.inbox.assert_credit_is_conserved();
+    }
+}
+
+/// Questions.
+impl Session {
+    /// The socket's identity.
+    pub fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// Generation of the host that the session is or was last attached to; 0 before the first.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether a link is attached.
+    pub fn is_attached(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Whether everything sent so far is acknowledged.
+    pub fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Whether no message waits for an acknowledgement; the end of the direction may.
+    pub fn holds_no_message(&self) -> bool {
+        self.outbox.holds_no_message()
+    }
+
+    /// Lowest sequence number not acknowledged by the other side.
+    pub fn first_unacknowledged(&self) -> u64 {
+        self.outbox.base()
+    }
+
+    /// Sequence number that the next message gets.
+    pub fn next_seq(&self) -> u64 {
+        self.outbox.next()
+    }
+
+    /// Bytes held in the outbox.
+    pub fn outbox_bytes(&self) -> usize {
+        self.outbox.cost()
+    }
+
+    /// Bytes transmitted and not acknowledged.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.outbox.in_flight()
+    }
+
+    /// Messages transmitted and not acknowledged.
+    pub fn messages_in_flight(&self) -> usize {
+        self.outbox.in_flight_messages()
+    }
+
+    /// Bytes received and not handled.
+    pub fn unhandled_bytes(&self) -> usize {
+        self.inbox.unhandled_cost()
+    }
+
+    /// Longest message that may be sent: this side's limit, or the other's where it is known and smaller.
+    pub fn max_message(&self) -> usize {
+        self.limits.max_message.min(self.remote_max_message)
+    }
+
+    /// Whether a message of `len` bytes would be accepted now.
+    pub fn has_room(&self, len: usize) -> bool {
+        self.outbox.has_room(len)
+    }
+
+    /// Whether something may go on the link now.
+    pub fn is_sendable(&self) -> bool {
+        self.closed.is_none() && self.link.is_some_and(|link| self.outbox.is_sendable(link.window))
+    }
+
+    /// Whether [`finish`](Self::finish) was called.
+    pub fn is_finished(&self) -> bool {
+        self.outbox.is_finished()
+    }
+
+    /// Whether [`recv`](Self::recv) has something.
+    pub fn is_readable(&self) -> bool {
+        self.inbox.has_ready()
+    }
+
+    /// Whether the other side has ended its direction.
+    pub fn is_remote_finished(&self) -> bool {
+        self.inbox.is_finished()
+    }
+
+    /// Whether something handled has not been acknowledged yet.
+    pub fn ack_pending(&self) -> bool {
+        self.inbox.ack_pending()
+    }
+
+    /// Whether the other side gives up hosting.
+    pub fn is_going_away(&self) -> bool {
+        self.going_away
+    }
+
+    /// Why the session is over, if it is.
+    pub fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+}

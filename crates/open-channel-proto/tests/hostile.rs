@@ -1,0 +1,276 @@
+//! Bytes from somebody who means harm: they may end their own session and nothing else. No panic, and no memory
+//! beyond the limits that were set.
+//!
+//! `SEED=17 cargo test -p open-channel-proto --test hostile` repeats one attack.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+#[path = "simulation/random.rs"]
+mod random;
+
+use std::alloc::System;
+use std::panic::{self, AssertUnwindSafe};
+
+use bytes::Bytes;
+use cap::Cap;
+use open_channel_proto::{
+    ChannelKey, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
+    MAX_BODY, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
+};
+use random::Random;
+
+/// Counts what is allocated; there is one test in this file, so that it counts for one session at a time.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
+const ATTACKS: u64 = 60_000;
+const CHANNEL: ChannelKey = [9; 16];
+const LIMITS: Limits = Limits { outbox: 8 * 1024, window: 16 * 1024, max_message: 32 * 1024 };
+/// Everything a session may hold, twice over for collections that grow by doubling, and the link's buffers.
+const MOST_MEMORY: usize = 3 * (LIMITS.outbox + LIMITS.window + LIMITS.max_message) + 4 * MAX_BODY;
+
+struct Attack {
+    random: Random,
+    session: Session,
+    is_host: bool,
+    input: Vec<u8>,
+    out: TransmitBuffer,
+}
+
+impl Attack {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let is_host = random.chance(50);
+        let mut session = Session::new(SocketId(1), LIMITS);
+        if is_host {
+            let hello = session.hello(CHANNEL, Features::default());
+            session = Session::accept(&hello, 1, 3, LIMITS).unwrap().0;
+        } else {
+            let hello = session.hello(CHANNEL, Features::default());
+            let (_, welcome) = Session::accept(&hello, 1, 3, LIMITS).unwrap();
+            session.attach(&welcome).unwrap();
+        }
+        Self { random, session, is_host, input: Vec::new(), out: TransmitBuffer::default() }
+    }
+
+    fn run(mut self) {
+        let before = MEMORY.allocated();
+        for _ in 0..5 + self.random.below(60) {
+            match self.random.below(10) {
+                0..6 => self.bytes(),
+                6 => self.handshake(),
+                _ => self.application(),
+            }
+            let held = MEMORY.allocated().saturating_sub(before);
+            assert!(held <= MOST_MEMORY, "{held} bytes are held, {MOST_MEMORY} are plenty");
+            let unhandled = self.session.unhandled_bytes();
+            assert!(unhandled <= LIMITS.window.max(LIMITS.max_message + 64), "{unhandled} bytes unhandled");
+        }
+    }
+
+    /// Numbers that people forget to think of.
+    fn number(&mut self, near: u64) -> u64 {
+        match self.random.below(12) {
+            0 => 0,
+            1 => u64::MAX,
+            2 => u64::MAX / 2 + 1,
+            3 => self.random.number(),
+            4 => near.wrapping_sub(1),
+            5 => near.wrapping_add(1),
+            _ => near,
+        }
+    }
+
+    fn frame(&mut self) -> Frame {
+        let next = self.session.hello(CHANNEL, Features::default()).recv_next;
+        let unacknowledged = self.session.first_unacknowledged();
+        match self.random.below(16) {
+            0..8 => {
+                let len = match self.random.below(6) {
+                    0 => 0,
+                    1 => 16 * 1024,
+                    2 => 60 * 1024,
+                    _ => self.random.below(100),
+                };
+                let bits = self.random.below(8);
+                let flags =
+                    DataFlags { first: bits & 3 != 1, last: bits & 3 != 2, redelivered: bits & 4 != 0 };
+                let near = self.random.pick(&[len as u64, LIMITS.max_message as u64, 2 * len as u64]);
+                let (seq, total) = (self.number(next), self.number(near));
+                Frame::Data { seq, flags, total, payload: vec![1; len].into() }
+            }
+            8 => Frame::Fin { seq: self.number(next) },
+            9..11 => Frame::Ack { through: self.number(unacknowledged) },
+            11 => Frame::AckRequest,
+            12 => Frame::GoAway,
+            13 if self.random.chance(20) => {
+                Frame::Reset { code: ResetCode::Other(9), reason: "x".repeat(900) }
+            }
+            14 => Frame::Ping { nonce: 0 },
+            _ => match self.random.below(3) {
+                0 => Frame::Hello(self.hello()),
+                1 => Frame::Welcome(self.welcome()),
+                _ => Frame::Reject(Reject::new(RejectCode::Other(77), "é".repeat(900))),
+            },
+        }
+    }
+
+    /// Some bytes arrive, most of them close to what they should be.
+    fn bytes(&mut self) {
+        let mut bytes = if self.random.chance(10) {
+            (0..self.random.below(60)).map(|_| self.random.number() as u8).collect()
+        } else {
+            encoded(&self.frame())
+        };
+        if self.random.chance(30) {
+            self.spoil(&mut bytes);
+        }
+        self.input.append(&mut bytes);
+        let mut at = 0;
+        loop {
+            match decode(&self.input[at..], MAX_BODY) {
+                Ok(Some((frame, len))) => {
+                    assert!((HEADER_LEN..=HEADER_LEN + MAX_BODY).contains(&len));
+                    if self.session.handle(frame).is_err() && self.random.chance(30) {
+                        // A good driver does so at once; a bad one must be as safe.
+                        self.session.reset(ResetCode::Protocol, "enough");
+                    }
+                    at += len;
+                }
+                Ok(None) => {
+                    self.input.drain(..at);
+                    assert!(self.input.len() < HEADER_LEN + MAX_BODY, "half a frame is longer than a frame");
+                    return;
+                }
+                Err(_) => {
+                    self.input.clear();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn spoil(&mut self, bytes: &mut Vec<u8>) {
+        for _ in 0..1 + self.random.below(3) {
+            if bytes.is_empty() {
+                return;
+            }
+            let at = self.random.below(bytes.len().min(40));
+            match self.random.below(4) {
+                0 => bytes[at] ^= 1 << self.random.below(8),
+                1 => bytes[at] = self.random.pick(&[0, 1, 0x7f, 0x80, 0xff]),
+                2 => bytes.truncate(at),
+                _ => bytes.insert(at, self.random.number() as u8),
+            }
+        }
+    }
+
+    fn hello(&mut self) -> Hello {
+        let next = self.session.next_seq();
+        let expected = self.session.hello(CHANNEL, Features::default());
+        Hello {
+            version_min: self.number(1) as u16,
+            version_max: self.number(1) as u16,
+            purpose: self.random.pick(&[Purpose::Session, Purpose::Lifeline]),
+            generation: self.number(self.session.generation()),
+            first: self.number(expected.recv_next),
+            recv_next: self.number(next),
+            handled: self.number(next.wrapping_sub(1)),
+            unhandled: self.number(100),
+            window: self.number(1000),
+            outbox: self.number(1000),
+            max_message: self.number(1000),
+            ended: self.random.chance(20),
+            ..Hello::lifeline(CHANNEL)
+        }
+    }
+
+    fn welcome(&mut self) -> Welcome {
+        let next = self.session.first_unacknowledged() + self.session.messages_in_flight() as u64;
+        Welcome {
+            version: self.number(1) as u16,
+            generation: self.number(self.session.generation()),
+            resumed: self.random.chance(60),
+            recv_next: self.number(next),
+            handled: self.number(next.wrapping_sub(1)),
+            window: self.number(1000),
+            outbox: self.number(1000),
+            max_message: self.number(1000),
+            features: Features(self.random.number()),
+        }
+    }
+
+    /// A new link, with a handshake that nobody honest would make.
+    fn handshake(&mut self) {
+        self.session.detach();
+        self.out.clear();
+        self.input.clear();
+        let frame = if self.is_host { Frame::Hello(self.hello()) } else { Frame::Welcome(self.welcome()) };
+        let mut bytes = encoded(&frame);
+        if self.random.chance(20) {
+            self.spoil(&mut bytes);
+        }
+        match decode(&bytes, HANDSHAKE_MAX_BODY) {
+            Ok(Some((Frame::Hello(hello), _))) => {
+                let Ok(version) = hello.negotiate(&CHANNEL) else { return };
+                let known = self.random.chance(70);
+                if known {
+                    let _ = self.session.resume(&hello, version);
+                } else if let Ok((session, _)) = Session::accept(&hello, version, 3, LIMITS) {
+                    self.session = session;
+                }
+            }
+            Ok(Some((Frame::Welcome(welcome), _))) => {
+                let _ = self.session.attach(&welcome);
+            }
+            _ => {}
+        }
+    }
+
+    /// Meanwhile an application does what applications do.
+    fn application(&mut self) {
+        match self.random.below(8) {
+            0..2 => {
+                let _ = self.session.send(Bytes::from(vec![2; self.random.below(3000)]));
+            }
+            2..4 => {
+                if let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = self.session.recv()
+                    && self.random.chance(70)
+                {
+                    self.session.handled(seq);
+                }
+            }
+            4 => {
+                let seq = self.number(5);
+                self.session.handled(seq);
+            }
+            5 if self.random.chance(10) => self.session.finish(),
+            5 => self.session.request_ack(),
+            6 => self.session.transmit_ack(&mut self.out),
+            _ => {
+                self.session.transmit(&mut self.out);
+                assert!(self.out.len() <= TransmitBuffer::HIGH_WATER + MAX_BODY + 1024);
+                self.out.clear();
+            }
+        }
+    }
+}
+
+fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut out = TransmitBuffer::default();
+    frame.encode(&mut out);
+    let mut slices = [std::io::IoSlice::new(&[]); 4];
+    let used = out.slices(&mut slices);
+    slices[..used].iter().map(|slice| &slice[..]).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn bytes_that_mean_harm_do_none() {
+    let one = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    for seed in one.map_or(0..ATTACKS, |seed: u64| seed..seed + 1) {
+        if panic::catch_unwind(AssertUnwindSafe(|| Attack::new(seed).run())).is_err() {
+            panic!("repeat it with SEED={seed} cargo test -p open-channel-proto --test hostile");
+        }
+    }
+    let most = MEMORY.max_allocated();
+    assert!(most < 4 << 20, "{most} bytes were allocated at some time");
+}

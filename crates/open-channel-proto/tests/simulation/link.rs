@@ -1,0 +1,72 @@
+//! Links of the simulated world: two pipes of bytes that delay, tear, and tell their ends at different times.
+
+use bytes::BytesMut;
+
+/// One direction of a link.
+#[derive(Default)]
+pub struct Pipe {
+    bytes: BytesMut,
+    /// What is written from now on is lost; what is in the pipe already still arrives.
+    severed: bool,
+    /// Nothing comes out before this step, not even the news of the end.
+    stalled_until: u64,
+}
+
+impl Pipe {
+    pub fn write(&mut self, bytes: &[u8]) {
+        if !self.severed {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    pub fn read(&mut self, now: u64, most: usize) -> BytesMut {
+        if now < self.stalled_until {
+            return BytesMut::new();
+        }
+        let take = most.min(self.bytes.len());
+        self.bytes.split_to(take)
+    }
+
+    /// Whether the reader has reached the end of a broken pipe.
+    pub fn is_at_end(&self, now: u64) -> bool {
+        self.severed && self.bytes.is_empty() && now >= self.stalled_until
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn sever(&mut self) {
+        self.severed = true;
+    }
+
+    /// Breaks so that only the first `survive` bytes under way arrive.
+    pub fn tear(&mut self, survive: usize) {
+        self.bytes.truncate(survive);
+        self.severed = true;
+    }
+
+    pub fn stall(&mut self, until: u64) {
+        self.stalled_until = until;
+    }
+}
+
+/// A connection between a socket and a host.
+pub struct Link {
+    pub socket: usize,
+    pub host: usize,
+    pub up: Pipe,
+    pub down: Pipe,
+}
+
+impl Link {
+    pub fn new(socket: usize, host: usize) -> Self {
+        Self { socket, host, up: Pipe::default(), down: Pipe::default() }
+    }
+
+    /// Ends in order: what was written arrives.
+    pub fn hang_up(&mut self) {
+        self.up.sever();
+        self.down.sever();
+    }
+}

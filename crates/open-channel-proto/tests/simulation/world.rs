@@ -1,0 +1,1084 @@
+//! The world: who lives in it, what can happen in it at each step, and what must be true then.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Buf, Bytes, BytesMut};
+use open_channel_proto::{
+    Attachment, Closed, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
+    MAX_BODY, MAX_CHUNK, Refused, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome,
+    decode,
+};
+
+use crate::endpoint::{CHANNEL, Content, Endpoint, Habits, Slot};
+use crate::link::Link;
+use crate::random::Random;
+
+/// Rounds of service without faults after which everything must be over.
+const PATIENCE: usize = 600;
+
+/// How often what happened: a simulation that never meets a case proves nothing about it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    pub delivered: u64,
+    pub redelivered: u64,
+    pub in_parts: u64,
+    pub refused: u64,
+    pub repeated: u64,
+    pub broken_links: u64,
+    pub crashes: u64,
+    pub handovers: u64,
+    pub fenced: u64,
+    pub resumed: u64,
+    pub moved: u64,
+    pub lost_welcomes: u64,
+    pub overtaken_hellos: u64,
+    pub outdated_hosts: u64,
+    pub carried: u64,
+    pub ended_before: u64,
+    pub finished: u64,
+    pub finished_before: u64,
+    pub reset: u64,
+}
+
+impl Tally {
+    fn counters(&mut self) -> [(&'static str, &mut u64); 19] {
+        [
+            ("delivered", &mut self.delivered),
+            ("redelivered", &mut self.redelivered),
+            ("in_parts", &mut self.in_parts),
+            ("refused", &mut self.refused),
+            ("repeated", &mut self.repeated),
+            ("broken_links", &mut self.broken_links),
+            ("crashes", &mut self.crashes),
+            ("handovers", &mut self.handovers),
+            ("fenced", &mut self.fenced),
+            ("resumed", &mut self.resumed),
+            ("moved", &mut self.moved),
+            ("lost_welcomes", &mut self.lost_welcomes),
+            ("overtaken_hellos", &mut self.overtaken_hellos),
+            ("outdated_hosts", &mut self.outdated_hosts),
+            ("carried", &mut self.carried),
+            ("ended_before", &mut self.ended_before),
+            ("finished", &mut self.finished),
+            ("finished_before", &mut self.finished_before),
+            ("reset", &mut self.reset),
+        ]
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        let mut other = other.clone();
+        for ((_, mine), (_, theirs)) in self.counters().into_iter().zip(other.counters()) {
+            *mine += *theirs;
+        }
+    }
+
+    pub fn assert_that_everything_happened(&self) {
+        for (what, count) in self.clone().counters() {
+            assert!(*count >= 20, "{what} happened {count} times only: the worlds are too tame");
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Socket number.
+    Peer(usize),
+    /// Host number, socket number.
+    Host(usize, usize),
+}
+
+struct Socket {
+    end: Endpoint,
+    peer: usize,
+    /// The latest link, to tell overtaken hellos.
+    latest: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Running,
+    /// Hands over: takes nobody new and gives its application nothing new, acknowledges what is handled, then
+    /// goes. Another host may be there already, so that what it gave out now would be given out twice.
+    Leaving,
+    /// Stopped; another host took over.
+    Asleep,
+    /// Awake again and about to find out: its application is given nothing more.
+    Outdated,
+    Dead,
+}
+
+struct Host {
+    generation: u64,
+    life: Life,
+    limits: Limits,
+    /// Links that have not said hello yet.
+    greeting: Vec<(usize, BytesMut)>,
+    sockets: BTreeMap<usize, Endpoint>,
+}
+
+pub struct World {
+    random: Random,
+    trace: bool,
+    now: u64,
+    calm: bool,
+    sockets: Vec<Socket>,
+    hosts: Vec<Host>,
+    links: Vec<Link>,
+    /// The host that the rendezvous names.
+    current: Option<usize>,
+    max_message: usize,
+    big: bool,
+    written: u64,
+    tally: Tally,
+}
+
+macro_rules! note {
+    ($world:expr, $($text:tt)*) => {
+        if $world.trace {
+            println!("{:>5}  {}", $world.now, format_args!($($text)*));
+        }
+    };
+}
+
+/// A new world and its whole life.
+impl World {
+    pub fn new(seed: u64, trace: bool) -> Self {
+        let mut random = Random::new(seed);
+        let big = random.chance(6);
+        let mut world = Self {
+            trace,
+            now: 0,
+            calm: false,
+            sockets: Vec::new(),
+            hosts: Vec::new(),
+            links: Vec::new(),
+            current: None,
+            max_message: if big { 3 * MAX_CHUNK + 10 } else { random.pick(&[40, 300, 2000]) },
+            big,
+            written: 0,
+            tally: Tally::default(),
+            random,
+        };
+        for peer in 0..1 + world.random.below(4) {
+            for _ in 0..1 + world.random.below(2) {
+                let limits = world.limits();
+                let session = Session::new(SocketId(world.sockets.len() as u128 + 1), limits);
+                let most = if world.big { 6 } else { 14 };
+                let habits = Habits { replies: 0, ..world.habits() };
+                let plan = world.plan(most);
+                note!(world, "socket {} of peer {peer}: {limits:?}", world.sockets.len());
+                let end = Endpoint::new(session, limits, habits, plan);
+                world.sockets.push(Socket { end, peer, latest: None });
+            }
+        }
+        world
+    }
+
+    fn limits(&mut self) -> Limits {
+        let sizes: &[usize] = if self.big {
+            &[100, 100_000, 270_000, 1 << 20]
+        } else {
+            &[1, 64, 65, 129, 200, 500, 1000, 4000, 100_000]
+        };
+        let (outbox, window) = (self.random.pick(sizes), self.random.pick(sizes));
+        Limits { outbox, window, max_message: self.max_message }
+    }
+
+    fn habits(&mut self) -> Habits {
+        Habits {
+            reads_late: self.random.chance(12),
+            out_of_order: self.random.chance(50),
+            replies: self.random.pick(&[0, 20, 100]),
+            ends_early: if self.random.chance(15) { 3 } else { 0 },
+            resets: if self.random.chance(6) { 5 } else { 0 },
+        }
+    }
+
+    fn plan(&mut self, most: usize) -> VecDeque<usize> {
+        (0..self.random.below(most + 1)).map(|_| self.length()).collect()
+    }
+
+    fn length(&mut self) -> usize {
+        let max = self.max_message;
+        match self.random.below(10) {
+            0 => 0,
+            1 => max,
+            2 => max + 1,
+            3 if self.big => self.random.pick(&[MAX_CHUNK - 1, MAX_CHUNK, MAX_CHUNK + 1, 2 * MAX_CHUNK]),
+            4..6 => self.random.below(max + 1),
+            _ => self.random.below(max.min(150) + 1),
+        }
+    }
+
+    /// Faults first, then peace, in which everything must come to a good end.
+    pub fn live(mut self) -> Tally {
+        for _ in 0..50 + self.random.below(750) {
+            self.now += 1;
+            self.step();
+        }
+        self.make_peace();
+        for _ in 0..PATIENCE {
+            self.now += 1;
+            if self.is_over() {
+                self.audit();
+                return self.tally;
+            }
+            self.round();
+        }
+        let open: Vec<_> = self.sockets.iter().filter(|socket| !socket.end.is_closed()).collect();
+        let states: Vec<_> = open.iter().map(|socket| format!("{:?}", socket.end.session)).collect();
+        panic!("not over after {PATIENCE} rounds without faults; open sockets: {states:#?}");
+    }
+
+    fn is_over(&self) -> bool {
+        let at_host = |socket: usize| self.hosts[self.current?].sockets.get(&socket);
+        self.sockets
+            .iter()
+            .enumerate()
+            .all(|(number, socket)| socket.end.is_closed() && at_host(number).is_none_or(Endpoint::is_closed))
+    }
+
+    /// The end of the world: nothing accepted is lost.
+    fn audit(&mut self) {
+        for number in 0..self.sockets.len() {
+            self.deliver(Side::Peer(number));
+            let end = &self.sockets[number].end;
+            let closed = end.session.closed();
+            if end.given_up {
+                assert!(closed.is_some(), "socket {number} was given up and is still open");
+                self.tally.reset += 1;
+                continue;
+            }
+            assert_eq!(closed, Some(&Closed::Finished), "socket {number}");
+            assert!(end.session.is_flushed(), "socket {number} is finished and not flushed");
+            assert!(end.slots.is_empty(), "socket {number} is finished and has not handled everything");
+            let lost = end.sent.entries.iter().position(|entry| !entry.handled);
+            assert_eq!(lost, None, "socket {number}: a message was never handled by any host");
+            self.tally.finished += 1;
+            let Some(at_host) = self.current.and_then(|host| self.hosts[host].sockets.get(&number)) else {
+                continue;
+            };
+            // The peer had finished, with an earlier host or before this one heard of it.
+            let closed = at_host.session.closed();
+            if let Some(Closed::Remotely { code: ResetCode::Closed, .. } | Closed::Locally) = closed {
+                self.tally.finished_before += 1;
+                continue;
+            }
+            assert_eq!(closed, Some(&Closed::Finished), "socket {number} at its host");
+            let lost = at_host.sent.entries.iter().position(|entry| !entry.handled);
+            assert_eq!(lost, None, "socket {number}: a message of the host was never handled");
+        }
+    }
+}
+
+/// What happens in a step of trouble.
+impl World {
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..4 => self.trouble(),
+            4..17 => self.greet_some(),
+            17..25 => {
+                let socket = self.random.below(self.sockets.len());
+                self.connect(socket);
+                if self.random.chance(15) && self.sockets[socket].end.session.generation() < self.newest() {
+                    // It thinks better of it and tries again: two hellos are under way.
+                    self.write(Side::Peer(socket), usize::MAX);
+                    self.lose(Side::Peer(socket));
+                    self.connect(socket);
+                }
+            }
+            25..62 => {
+                let socket = self.random.below(self.sockets.len());
+                self.serve(Side::Peer(socket));
+            }
+            _ => {
+                let ends: Vec<Side> = (0..self.hosts.len())
+                    .filter(|&host| self.is_awake(host))
+                    .flat_map(|host| self.hosts[host].sockets.keys().map(move |&s| Side::Host(host, s)))
+                    .collect();
+                if !ends.is_empty() {
+                    let side = self.random.pick(&ends);
+                    self.serve(side);
+                }
+            }
+        }
+        if self.current.is_none() && self.random.chance(20) {
+            self.elect();
+        }
+    }
+
+    fn is_awake(&self, host: usize) -> bool {
+        !matches!(self.hosts[host].life, Life::Asleep | Life::Dead)
+    }
+
+    fn elect(&mut self) {
+        let limits = self.limits();
+        let generation = self.hosts.len() as u64 + 1;
+        note!(self, "host {} is elected, generation {generation}, {limits:?}", self.hosts.len());
+        self.current = Some(self.hosts.len());
+        self.hosts.push(Host {
+            generation,
+            life: Life::Running,
+            limits,
+            greeting: Vec::new(),
+            sockets: BTreeMap::new(),
+        });
+    }
+
+    fn trouble(&mut self) {
+        match self.random.below(16) {
+            0..10 => {
+                let first = self.links.len().saturating_sub(5);
+                if first < self.links.len() {
+                    let link = first + self.random.below(self.links.len() - first);
+                    self.tear(link);
+                }
+            }
+            10 if self.random.chance(60) => {
+                if let Some(host) = self.current {
+                    note!(self, "host {host} crashes");
+                    self.tally.crashes += 1;
+                    self.die(host);
+                }
+            }
+            11 if self.random.chance(60) => {
+                if let Some(host) = self.current.take() {
+                    note!(self, "host {host} hands over");
+                    self.tally.handovers += 1;
+                    self.hosts[host].life = Life::Leaving;
+                    for end in self.hosts[host].sockets.values_mut().filter(|end| end.link.is_some()) {
+                        Frame::GoAway.encode(&mut end.out);
+                    }
+                }
+            }
+            12 if self.random.chance(60) => {
+                if let Some(host) = self.current.take() {
+                    note!(self, "host {host} stops running and is fenced off");
+                    self.tally.fenced += 1;
+                    self.hosts[host].life = Life::Asleep;
+                }
+            }
+            13 => {
+                let awake = |life| if life == Life::Asleep { Life::Outdated } else { life };
+                for host in &mut self.hosts {
+                    host.life = awake(host.life);
+                }
+                note!(self, "stopped hosts run again");
+            }
+            _ => {
+                for host in 0..self.hosts.len() {
+                    if matches!(self.hosts[host].life, Life::Leaving | Life::Outdated)
+                        && self.random.chance(50)
+                    {
+                        note!(self, "host {host} is gone");
+                        self.die(host);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A host's state is lost, and so is what is under way to it; what it said may still arrive.
+    fn die(&mut self, host: usize) {
+        self.hosts[host].life = Life::Dead;
+        self.hosts[host].greeting.clear();
+        if self.current == Some(host) {
+            self.current = None;
+        }
+        for link in (0..self.links.len()).filter(|&link| self.links[link].host == host).collect::<Vec<_>>() {
+            self.tear(link);
+        }
+    }
+
+    /// Breaks a link between any two bytes, in each direction elsewhere, noticed on each side at another time.
+    fn tear(&mut self, link: usize) {
+        note!(self, "link {link} breaks");
+        self.tally.broken_links += 1;
+        let (now, random) = (self.now, &mut self.random);
+        let Link { up, down, .. } = &mut self.links[link];
+        for pipe in [up, down] {
+            let survive = if random.chance(30) { usize::MAX } else { random.below(pipe.len() + 1) };
+            pipe.tear(survive);
+            pipe.stall(now + random.below(30) as u64);
+        }
+    }
+
+    /// One side does some of what it can do, in any order and measure.
+    fn serve(&mut self, side: Side) {
+        for _ in 0..1 + self.random.below(4) {
+            let late = self.end(side).habits.reads_late;
+            let life = match side {
+                Side::Peer(_) => Life::Running,
+                Side::Host(host, _) => self.hosts[host].life,
+            };
+            match self.random.below(20) {
+                0..4 => self.send(side),
+                4..7 if !late && life == Life::Running => self.deliver_one(side),
+                7..9 if life != Life::Outdated => self.handle_one(side),
+                9..12 => {
+                    let most = self.measure();
+                    self.write(side, most);
+                }
+                12..15 => {
+                    let most = self.measure();
+                    self.read(side, most);
+                }
+                15 => self.acknowledge(side),
+                16 if self.random.chance(30) => self.repeat(side),
+                16 => self.end(side).session.request_ack(),
+                17 => self.mood(side),
+                18 if self.random.chance(40) => self.stall_or_leave(side),
+                _ => {
+                    self.read(side, usize::MAX);
+                    self.write(side, usize::MAX);
+                }
+            }
+            self.check(side);
+        }
+    }
+
+    fn measure(&mut self) -> usize {
+        let all = if self.big { 100_000 } else { 400 };
+        match self.random.below(4) {
+            0 => 1 + self.random.below(12),
+            1 => 1 + self.random.below(all),
+            _ => usize::MAX,
+        }
+    }
+
+    fn mood(&mut self, side: Side) {
+        let habits = self.end(side).habits;
+        if self.random.chance(habits.resets) {
+            self.reset(side);
+        } else if self.random.chance(habits.ends_early) {
+            self.end(side).plan.clear();
+            self.finish(side);
+        } else if matches!(side, Side::Host(..)) && self.random.chance(20) {
+            let length = self.length();
+            self.end(side).plan.push_back(length);
+        } else if self.end(side).plan.is_empty() && self.random.chance(20) {
+            self.finish(side);
+        }
+    }
+
+    fn stall_or_leave(&mut self, side: Side) {
+        let Some(link) = self.end(side).link else { return };
+        let until = self.now + self.random.below(25) as u64;
+        let gives_up = self.random.chance(15);
+        let asleep = !self.is_awake(self.links[link].host);
+        match side {
+            Side::Peer(_) if self.end(side).session.is_going_away() || gives_up || asleep => {
+                note!(self, "{side:?} lets go of link {link}");
+                self.lose(side);
+            }
+            Side::Host(..) if self.end(side).is_closed() && self.end(side).out.is_empty() => self.lose(side),
+            Side::Peer(_) => self.links[link].down.stall(until),
+            Side::Host(..) => self.links[link].up.stall(until),
+        }
+    }
+}
+
+/// Peace: no faults, eager applications.
+impl World {
+    fn make_peace(&mut self) {
+        note!(self, "peace");
+        self.calm = true;
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].life != Life::Running && self.hosts[host].life != Life::Dead {
+                self.die(host);
+            }
+        }
+        if self.current.is_none() {
+            self.elect();
+        }
+        for link in &mut self.links {
+            link.up.stall(0);
+            link.down.stall(0);
+        }
+    }
+
+    fn round(&mut self) {
+        for socket in 0..self.sockets.len() {
+            self.connect(socket);
+            self.serve_in_peace(Side::Peer(socket));
+        }
+        let Some(host) = self.current else { return };
+        self.greet(host);
+        for socket in self.hosts[host].sockets.keys().copied().collect::<Vec<_>>() {
+            self.serve_in_peace(Side::Host(host, socket));
+        }
+    }
+
+    fn serve_in_peace(&mut self, side: Side) {
+        self.read(side, usize::MAX);
+        self.deliver(side);
+        while !self.end(side).unhandled().is_empty() {
+            self.handle_one(side);
+        }
+        while self.end(side).waiting.is_some() || !self.end(side).plan.is_empty() {
+            self.send(side);
+            if self.end(side).waiting.is_some() {
+                break;
+            }
+        }
+        let end = self.end(side);
+        let done = end.waiting.is_none() && end.plan.is_empty();
+        if done && (matches!(side, Side::Peer(_)) || end.session.is_remote_finished()) {
+            self.finish(side);
+        }
+        self.write(side, usize::MAX);
+        self.acknowledge(side);
+        self.write(side, usize::MAX);
+        self.check(side);
+    }
+}
+
+/// Links and handshakes.
+impl World {
+    fn end(&mut self, side: Side) -> &mut Endpoint {
+        match side {
+            Side::Peer(socket) => &mut self.sockets[socket].end,
+            Side::Host(host, socket) => self.hosts[host].sockets.get_mut(&socket).expect("a socket it knows"),
+        }
+    }
+
+    fn other(&self, side: Side, link: usize) -> Side {
+        match side {
+            Side::Peer(socket) => Side::Host(self.links[link].host, socket),
+            Side::Host(_, socket) => Side::Peer(socket),
+        }
+    }
+
+    /// A socket without a link looks for one. One that is closed only returns to a host that may not know yet.
+    fn connect(&mut self, socket: usize) {
+        let end = &self.sockets[socket].end;
+        if end.link.is_some() {
+            return;
+        }
+        let outdated = |host: &Host| matches!(host.life, Life::Asleep | Life::Outdated);
+        let old: Vec<usize> = (0..self.hosts.len()).filter(|&host| outdated(&self.hosts[host])).collect();
+        let host = if !old.is_empty() && self.random.chance(25) {
+            self.random.pick(&old)
+        } else {
+            let Some(current) = self.current else { return };
+            current
+        };
+        if end.is_closed() {
+            let knows = self.hosts[host].sockets.get(&socket).is_some_and(|end| !end.is_closed());
+            if !knows {
+                return;
+            }
+        }
+        let link = self.links.len();
+        note!(
+            self,
+            "socket {socket} of peer {} connects to host {host}: link {link}",
+            self.sockets[socket].peer
+        );
+        self.links.push(Link::new(socket, host));
+        self.hosts[host].greeting.push((link, BytesMut::new()));
+        let socket = &mut self.sockets[socket];
+        socket.latest = Some(link);
+        socket.end.link = Some(link);
+        Frame::Hello(socket.end.session.hello(CHANNEL, Features::default())).encode(&mut socket.end.out);
+    }
+
+    fn newest(&self) -> u64 {
+        self.hosts.len() as u64
+    }
+
+    fn greet_some(&mut self) {
+        let hosts: Vec<usize> = (0..self.hosts.len()).filter(|&host| self.is_awake(host)).collect();
+        if !hosts.is_empty() {
+            let host = self.random.pick(&hosts);
+            self.greet(host);
+        }
+    }
+
+    /// A host reads on links that have not said hello, in any order.
+    fn greet(&mut self, host: usize) {
+        for mut index in (0..self.hosts[host].greeting.len()).rev() {
+            if !self.calm && self.random.chance(30) {
+                index = self.random.below(self.hosts[host].greeting.len());
+            }
+            let most = if self.calm { usize::MAX } else { self.measure() };
+            let (link, buf) = &mut self.hosts[host].greeting[index];
+            let link = *link;
+            buf.extend_from_slice(&self.links[link].up.read(self.now, most));
+            let frame = decode(buf, HANDSHAKE_MAX_BODY).expect("a whole handshake");
+            let (frame, len) = frame.map(|(frame, len)| (frame.into_owned(), len)).unzip();
+            buf.advance(len.unwrap_or(0));
+            match frame {
+                Some(Frame::Hello(hello)) => {
+                    let (_, rest) = self.hosts[host].greeting.swap_remove(index);
+                    self.welcome(host, link, &hello, rest);
+                }
+                Some(other) => panic!("a link began with {other:?}"),
+                None if self.links[link].up.is_at_end(self.now) => {
+                    self.links[link].hang_up();
+                    self.hosts[host].greeting.swap_remove(index);
+                }
+                None => {}
+            }
+            if self.hosts[host].greeting.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn welcome(&mut self, host: usize, link: usize, hello: &Hello, rest: BytesMut) {
+        let version = hello.negotiate(&CHANNEL).expect("the same version and channel");
+        let socket = self.links[link].socket;
+        assert_eq!(hello.socket, self.sockets[socket].end.session.id());
+        if self.hosts[host].life == Life::Leaving {
+            return self.refuse(link, RejectCode::GoingAway, "handing over");
+        }
+        let Host { generation, limits, .. } = self.hosts[host];
+        if let Some(end) = self.hosts[host].sockets.get_mut(&socket) {
+            let welcome = match end.session.resume(hello, version) {
+                Ok(welcome) => welcome,
+                Err(error) => {
+                    note!(self, "host {host} refuses link {link}: {error}");
+                    let overtaken = self.sockets[socket].latest != Some(link);
+                    let outdated = hello.generation > generation;
+                    assert!(overtaken || outdated, "host {host} refuses to resume: {error}");
+                    self.tally.overtaken_hellos += u64::from(overtaken);
+                    self.tally.outdated_hosts += u64::from(outdated);
+                    return self.refuse(link, RejectCode::Protocol, "outdated");
+                }
+            };
+            note!(self, "host {host} resumes socket {socket} on link {link}: {welcome:?}");
+            assert_eq!(welcome.resumed, hello.generation == generation, "resumed or not");
+            if !welcome.resumed {
+                self.tally.lost_welcomes += 1;
+                assert!(end.slots.is_empty(), "nothing can have been received");
+                end.sent.first = hello.recv_next;
+                end.acknowledged = hello.recv_next;
+                end.received_next = hello.first;
+                end.handled_through = hello.first - 1;
+                if hello.ended {
+                    end.sent.entries.clear();
+                }
+                end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
+            }
+            end.out.clear();
+            end.buf.clear();
+            if let Some(old) = end.link.replace(link) {
+                self.links[old].hang_up();
+            }
+            self.acknowledged(Side::Host(host, socket));
+            self.greeted(host, socket, link, welcome, hello, rest);
+        } else {
+            let (session, welcome) =
+                Session::accept(hello, version, generation, limits).expect("an honest hello");
+            note!(self, "host {host} accepts socket {socket} on link {link}: {welcome:?}");
+            assert!(!welcome.resumed);
+            self.tally.ended_before += u64::from(hello.ended);
+            let habits = self.habits();
+            let plan = if hello.ended { VecDeque::new() } else { self.plan(2) };
+            let mut end = Endpoint::new(session, limits, habits, plan);
+            end.link = Some(link);
+            end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
+            self.tally.carried += u64::from(end.carried.is_some());
+            self.hosts[host].sockets.insert(socket, end);
+            self.greeted(host, socket, link, welcome, hello, rest);
+        }
+    }
+
+    fn greeted(
+        &mut self,
+        host: usize,
+        socket: usize,
+        link: usize,
+        welcome: Welcome,
+        hello: &Hello,
+        rest: BytesMut,
+    ) {
+        let window = self.sockets[socket].end.limits.window;
+        assert_eq!(hello.window, window as u64);
+        let side = Side::Host(host, socket);
+        let end = self.end(side);
+        end.remote_window = window;
+        end.buf = rest;
+        end.link = Some(link);
+        Frame::Welcome(welcome).encode(&mut end.out);
+        self.check(side);
+    }
+
+    fn refuse(&mut self, link: usize, code: RejectCode, reason: &str) {
+        let mut out = TransmitBuffer::default();
+        Frame::Reject(Reject::new(code, reason)).encode(&mut out);
+        self.links[link].down.write(&all_bytes(&out));
+        self.links[link].hang_up();
+    }
+
+    fn attach(&mut self, socket: usize, link: usize, welcome: &Welcome) {
+        let host = self.links[link].host;
+        let window = self.hosts[host].limits.window;
+        let end = &mut self.sockets[socket].end;
+        let before = end.session.generation();
+        match end.session.attach(welcome) {
+            Ok(attachment) => {
+                note!(self, "socket {socket} is attached to host {host} by link {link}: {attachment:?}");
+                let same = before == welcome.generation;
+                let expected = if same { Attachment::Resumed } else { Attachment::Fresh };
+                assert_eq!(attachment, expected, "resumed if and only if the host is the same");
+                end.remote_window = window;
+                match attachment {
+                    Attachment::Resumed => self.tally.resumed += 1,
+                    Attachment::Fresh => {
+                        self.tally.moved += u64::from(before > 0);
+                        // An acknowledged end, and nothing else, goes out again.
+                        let first = end.session.first_unacknowledged();
+                        if first < end.acknowledged {
+                            assert_eq!((first, end.sent.next()), (end.acknowledged - 1, end.acknowledged));
+                            assert_eq!(end.sent.entry(first).map(|last| &last.content), Some(&Content::End));
+                            end.acknowledged = first;
+                        }
+                    }
+                }
+                self.acknowledged(Side::Peer(socket));
+            }
+            Err(error) => {
+                note!(self, "socket {socket} does not want host {host}: {error}");
+                assert!(welcome.generation < before, "socket {socket} cannot attach: {error}");
+                self.tally.outdated_hosts += 1;
+                self.lose(Side::Peer(socket));
+            }
+        }
+        self.check(Side::Peer(socket));
+    }
+
+    /// A side drops its link or has seen its end.
+    fn lose(&mut self, side: Side) {
+        if let Some(link) = self.end(side).unlink() {
+            note!(self, "{side:?} is without link {link}");
+            self.links[link].hang_up();
+        }
+    }
+}
+
+/// Bytes in and out.
+impl World {
+    fn write(&mut self, side: Side, most: usize) {
+        let end = self.end(side);
+        let Some(link) = end.link else { return };
+        let mut most = most;
+        loop {
+            end_of(&mut self.sockets, &mut self.hosts, side).transmit();
+            let end = end_of(&mut self.sockets, &mut self.hosts, side);
+            let mut slices = [std::io::IoSlice::new(&[]); 4];
+            let used = end.out.slices(&mut slices);
+            let pipe = match side {
+                Side::Peer(_) => &mut self.links[link].up,
+                Side::Host(..) => &mut self.links[link].down,
+            };
+            let mut written = 0;
+            for slice in &slices[..used] {
+                let take = slice.len().min(most - written);
+                pipe.write(&slice[..take]);
+                written += take;
+            }
+            end.out.advance(written);
+            most -= written;
+            if written == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Says once more what was said on this link, as a sender may: it is to be ignored.
+    fn repeat(&mut self, side: Side) {
+        let random = &mut self.random;
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let said = end.session.messages_in_flight();
+        if !end.session.is_attached() || end.is_closed() || said == 0 || end.out.len() > 1000 {
+            return;
+        }
+        let seq = end.session.first_unacknowledged() + random.below(said) as u64;
+        let whole = DataFlags { first: true, last: true, redelivered: random.chance(50) };
+        let frame = match end.sent.entry(seq).map(|entry| entry.content.clone()) {
+            Some(Content::Message(payload)) if payload.len() <= MAX_CHUNK => {
+                Frame::Data { seq, flags: whole, total: payload.len() as u64, payload }
+            }
+            Some(Content::End) => Frame::Fin { seq },
+            _ => return,
+        };
+        frame.encode(&mut end.out);
+        self.tally.repeated += 1;
+    }
+
+    fn acknowledge(&mut self, side: Side) {
+        let end = self.end(side);
+        if end.link.is_some() && end.out.len() < TransmitBuffer::HIGH_WATER {
+            end.session.transmit_ack(&mut end.out);
+        }
+    }
+
+    fn read(&mut self, side: Side, most: usize) {
+        let Some(link) = self.end(side).link else { return };
+        let now = self.now;
+        let pipe = match side {
+            Side::Peer(_) => &mut self.links[link].down,
+            Side::Host(..) => &mut self.links[link].up,
+        };
+        let bytes = pipe.read(now, most);
+        let at_end = pipe.is_at_end(now);
+        self.end(side).buf.extend_from_slice(&bytes);
+        loop {
+            let end = self.end(side);
+            if end.link != Some(link) {
+                return;
+            }
+            let most = if end.session.is_attached() { MAX_BODY } else { HANDSHAKE_MAX_BODY };
+            let Some((frame, len)) = decode(&end.buf, most).expect("frames from an honest side") else {
+                break;
+            };
+            let frame = frame.into_owned();
+            end.buf.advance(len);
+            self.take(side, link, frame);
+        }
+        assert!(self.end(side).buf.len() < MAX_BODY + HEADER_LEN, "half a frame is longer than a frame");
+        if at_end {
+            self.lose(side);
+        }
+    }
+
+    fn take(&mut self, side: Side, link: usize, frame: Frame) {
+        match (side, frame) {
+            (Side::Peer(socket), Frame::Welcome(welcome)) => self.attach(socket, link, &welcome),
+            (Side::Peer(socket), Frame::Reject(reject)) => {
+                note!(self, "socket {socket} is rejected: {reject:?}");
+                self.lose(side);
+            }
+            (_, frame) => self.handle(side, link, frame),
+        }
+    }
+
+    fn handle(&mut self, side: Side, link: usize, frame: Frame) {
+        note!(self, "{side:?} takes {}", brief(&frame));
+        if let Frame::Data { flags, .. } = &frame {
+            self.tally.in_parts += u64::from(flags.first && !flags.last);
+        }
+        let reset = matches!(frame, Frame::Reset { .. });
+        let open = !self.end(side).is_closed();
+        if let Err(error) = self.end(side).session.handle(frame) {
+            panic!("{side:?} takes its honest other side for a liar: {error}");
+        }
+        let socket = self.links[link].socket;
+        if reset && open && self.sockets[socket].end.session.closed() != Some(&Closed::Finished) {
+            self.sockets[socket].end.given_up = true;
+        }
+        self.arrived(side, link);
+        self.acknowledged(side);
+        self.check(side);
+    }
+
+    /// What the session counts as received goes into the model, with the content that the sender's ledger has.
+    fn arrived(&mut self, side: Side, link: usize) {
+        let other = self.other(side, link);
+        let host = self.links[link].host;
+        let generation = self.hosts[host].generation;
+        let next = self.end(side).session.hello(CHANNEL, Features::default()).recv_next;
+        for seq in self.end(side).received_next..next {
+            let sender = self.end(other);
+            let entry = sender.sent.entry(seq).expect("nothing arrives that was never accepted");
+            let may_be_marked = entry.begun_to.is_some_and(|first| first < generation);
+            let redelivered = match entry.sent_to {
+                Some(first) if first < generation => Some(true),
+                _ if may_be_marked => None,
+                Some(_) => Some(false),
+                None => panic!("{seq} arrives and was never sent"),
+            };
+            let slot = Slot {
+                seq,
+                content: entry.content.clone(),
+                redelivered: if matches!(side, Side::Peer(_)) { Some(false) } else { redelivered },
+                from: host,
+                delivered: false,
+                handled: false,
+            };
+            let end = self.end(side);
+            end.slots.push_back(slot);
+            end.received_next = seq + 1;
+        }
+    }
+
+    /// Acknowledged means handled.
+    fn acknowledged(&mut self, side: Side) {
+        let end = self.end(side);
+        let through = end.session.first_unacknowledged();
+        for seq in end.acknowledged..through {
+            let handled = end.sent.entry(seq).is_none_or(|entry| entry.handled);
+            assert!(handled, "{side:?}: {seq} is acknowledged and was not handled");
+        }
+        end.acknowledged = through;
+    }
+}
+
+/// Applications.
+impl World {
+    fn send(&mut self, side: Side) {
+        let (written, max) = (self.written + 1, self.max_message);
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let payload = match end.waiting.take() {
+            Some(payload) => payload,
+            None => {
+                let Some(length) = end.plan.pop_front() else { return };
+                self.written = written;
+                payload(written, length)
+            }
+        };
+        let had_room = end.session.has_room(payload.len());
+        match end.session.send(payload.clone()) {
+            Ok(seq) => {
+                assert!(payload.len() <= max, "a message that is too long was accepted");
+                assert!(had_room, "a message was accepted without room");
+                assert_eq!(seq, end.sent.next(), "the number of a message");
+                end.sent.push(Content::Message(payload));
+                note!(self, "{side:?} sends {seq}");
+            }
+            Err(Refused::Full(back)) => {
+                assert!(!had_room && end.session.outbox_bytes() > 0, "full without reason");
+                assert_eq!(back, payload);
+                self.tally.refused += 1;
+                end.waiting = Some(back);
+            }
+            Err(Refused::TooLarge(back)) => {
+                assert!(back.len() > max, "a message of {} bytes is too large", back.len());
+            }
+            Err(Refused::Closed(_)) => {
+                let over = end.is_closed() || end.session.is_finished();
+                assert!(over, "a message was refused by an open session");
+                end.plan.clear();
+            }
+        }
+    }
+
+    fn deliver(&mut self, side: Side) {
+        while self.end(side).session.is_readable() {
+            self.deliver_one(side);
+        }
+        let end = self.end(side);
+        assert!(end.is_discarded() || end.undelivered().is_none(), "something arrived and is not delivered");
+    }
+
+    fn deliver_one(&mut self, side: Side) {
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let Some(incoming) = end.session.recv() else { return };
+        let slot = end.undelivered().expect("nothing is delivered that did not arrive");
+        slot.delivered = true;
+        let marked = match incoming {
+            Incoming::Message { seq, payload, redelivered } => {
+                assert_eq!(seq, slot.seq, "the order of messages");
+                assert!(slot.content == Content::Message(payload), "message {seq} has other bytes");
+                assert!(slot.redelivered.is_none_or(|mark| mark == redelivered), "the mark of {seq}");
+                redelivered
+            }
+            Incoming::End { seq } => {
+                assert_eq!((seq, &slot.content), (slot.seq, &Content::End), "the end");
+                false
+            }
+        };
+        let (seq, is_end) = (slot.seq, slot.content == Content::End);
+        note!(self, "{side:?} is given {seq}{}", if marked { ", redelivered" } else { "" });
+        self.tally.delivered += 1;
+        self.tally.redelivered += u64::from(marked);
+        if let Side::Host(host, socket) = side {
+            let entry = self.sockets[socket].end.sent.entry(seq).expect("accepted");
+            assert!(!entry.delivered_by.contains(&host), "host {host} is given {seq} twice");
+            assert!(entry.delivered_by.is_empty() || marked || is_end, "{seq} comes again without a mark");
+            entry.delivered_by.push(host);
+        }
+    }
+
+    fn handle_one(&mut self, side: Side) {
+        let unhandled = self.end(side).unhandled();
+        if unhandled.is_empty() {
+            return;
+        }
+        let any = self.end(side).habits.out_of_order;
+        let seq = if any { self.random.pick(&unhandled) } else { unhandled[0] };
+        note!(self, "{side:?} has handled {seq}");
+        let end = self.end(side);
+        let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
+        slot.handled = true;
+        let (from, is_message) = (slot.from, slot.content != Content::End);
+        while end.slots.front().is_some_and(|slot| slot.handled) {
+            end.slots.pop_front();
+            end.handled_through += 1;
+        }
+        let replies = end.habits.replies;
+        let sender = match side {
+            Side::Peer(socket) => Side::Host(from, socket),
+            Side::Host(_, socket) => Side::Peer(socket),
+        };
+        if let Some(entry) = self.end(sender).sent.entry(seq) {
+            entry.handled = true;
+        }
+        self.end(side).session.handled(seq);
+        if is_message && self.random.chance(replies) && !self.end(side).session.is_finished() {
+            let length = self.length();
+            self.end(side).plan.push_back(length);
+        }
+    }
+
+    fn finish(&mut self, side: Side) {
+        let end = self.end(side);
+        if end.session.is_finished() || end.is_closed() {
+            return;
+        }
+        end.waiting = None;
+        end.session.finish();
+        end.sent.push(Content::End);
+        note!(self, "{side:?} finishes");
+    }
+
+    fn reset(&mut self, side: Side) {
+        if self.end(side).is_closed() {
+            return;
+        }
+        note!(self, "{side:?} resets");
+        self.end(side).session.reset(ResetCode::Destroyed, "enough");
+        if let Side::Peer(socket) = side {
+            self.sockets[socket].end.given_up = true;
+        }
+    }
+
+    fn check(&mut self, side: Side) {
+        self.end(side).check();
+    }
+}
+
+fn end_of<'a>(sockets: &'a mut [Socket], hosts: &'a mut [Host], side: Side) -> &'a mut Endpoint {
+    match side {
+        Side::Peer(socket) => &mut sockets[socket].end,
+        Side::Host(host, socket) => hosts[host].sockets.get_mut(&socket).expect("a socket it knows"),
+    }
+}
+
+/// Bytes that no other message has, and no other place in this one.
+fn payload(number: u64, length: usize) -> Bytes {
+    let mut bytes = vec![number as u8; length];
+    for (part, place) in bytes.chunks_mut(4096).enumerate() {
+        let mark = (number << 16 | part as u64).to_le_bytes();
+        let width = place.len().min(8);
+        place[..width].copy_from_slice(&mark[..width]);
+    }
+    bytes.into()
+}
+
+fn all_bytes(out: &TransmitBuffer) -> Vec<u8> {
+    let mut slices = [std::io::IoSlice::new(&[]); 4];
+    let used = out.slices(&mut slices);
+    slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect()
+}
+
+fn brief(frame: &Frame) -> String {
+    match frame {
+        Frame::Data { seq, flags, payload, .. } => {
+            format!("data {seq}, {} bytes, {flags:?}", payload.len())
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,76 @@
+//! Sees to a connection while no caller does.
+//!
+//! ```text
+//!             a caller waits and watches the link
+//!   ┌─────────┐ ◀──────────────────────────────── ┌──────────┐
+//!   │ dormant │                                   │ watching │ reads, writes, acknowledges
+//!   └─────────┘ ── nobody watches, or something ─▶└──────────┘
+//!               is left to write: armed, then a
+//!               moment of grace
+//! ```
+//!
+//! The grace keeps the hot path free of it: an application that answers one message and waits for the next never
+//! meets its attendant, whose registration with the background runtime only exists while it watches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::connection::{Connection, Read};
+use crate::link::{self, Link};
+
+/// How long acknowledgements and small messages may wait for company, and a link for a caller.
+const GRACE: Duration = Duration::from_millis(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attendance {
+    /// The callers do everything.
+    Dormant,
+    /// Called; will look after the grace.
+    Armed,
+    /// Does everything itself.
+    Watching,
+}
+
+/// Runs on the background thread for as long as `connection` is on `link`.
+pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
+    while let Some(attendance) = look(&connection, &link) {
+        if attendance == Attendance::Watching && watch(&connection, &link).await.is_err() {
+            // No descriptor to watch with: look again after a while instead.
+            tokio::time::sleep(GRACE * 10).await;
+            continue;
+        }
+        connection.attention.notified().await;
+        tokio::time::sleep(GRACE).await;
+    }
+}
+
+/// `None` when the connection has left the link.
+fn look(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> {
+    connection.with(|inner| inner.is_on(link).then(|| inner.attended()))
+}
+
+/// Drives the link until a caller does.
+async fn watch(connection: &Connection, link: &Arc<Link>) -> std::io::Result<()> {
+    let fd = link::watch(Arc::clone(link))?;
+    loop {
+        let write_blocked = connection.with(|inner| inner.is_write_blocked());
+        tokio::select! {
+            readable = fd.readable() => {
+                let mut readable = readable?;
+                if connection.with(|inner| inner.is_on(link).then(|| inner.read())) != Some(Read::More) {
+                    readable.clear_ready();
+                }
+            }
+            writable = fd.writable(), if write_blocked => {
+                let mut writable = writable?;
+                if connection.with(|inner| { inner.write(); inner.is_write_blocked() }) {
+                    writable.clear_ready();
+                }
+            }
+            () = connection.attention.notified() => tokio::time::sleep(GRACE).await,
+        }
+        if look(connection, link) != Some(Attendance::Watching) {
+            return Ok(());
+        }
+    }
+}

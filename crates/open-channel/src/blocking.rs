@@ -1,0 +1,387 @@
+//! The same channel for threads instead of tasks: no runtime needed, every call may block.
+//!
+//! The listener runs on a thread of its own for each socket. Callers read and write the link themselves; no other
+//! thread is crossed.
+//!
+//! ```
+//! use open_channel::blocking::Channel;
+//! # fn main() -> Result<(), open_channel::Error> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let builder = open_channel::Channel::builder("shout").runtime_dir(dir.path().join("d"));
+//! # if false { let
+//! channel = Channel::new("shout", |socket| {
+//!     while let Ok(Some(message)) = socket.recv() {
+//!         let _ = socket.send(message.to_ascii_uppercase());
+//!     }
+//! })?;
+//! # }
+//! # let channel = Channel::build(builder, |socket| {
+//! #     while let Ok(Some(message)) = socket.recv() { let _ = socket.send(message.to_ascii_uppercase()); }
+//! # })?;
+//! let socket = channel.connect();
+//! socket.send("hello")?;
+//! assert_eq!(&socket.recv()?.unwrap()[..], b"HELLO");
+//! # Ok(()) }
+//! ```
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::builder::Builder;
+use crate::channel;
+use crate::connection::{Connection, Eyes};
+use crate::error::{Error, SendError, TryRecvError};
+use crate::event::{Events, Role};
+use crate::link::{LinkKind, PeerInfo};
+use crate::message::{Message, MessageId, SocketId};
+use crate::socket;
+use crate::waiters::Place;
+
+/// [`open_channel::Channel`](crate::Channel) for threads.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    channel: channel::Channel,
+}
+
+impl Channel {
+    /// As [`open_channel::Channel::new`](crate::Channel::new), with a listener that runs on its own thread for each
+    /// socket; a listener that panics takes down its own connection only.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], or the background thread could not be started.
+    pub fn new<F>(name: impl Into<String>, listener: F) -> Result<Self, Error>
+    where
+        F: Fn(Socket) + Send + Sync + 'static,
+    {
+        Self::build(channel::Channel::builder(name), listener)
+    }
+
+    /// A channel with settings other than the defaults.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::InvalidSetting`].
+    pub fn build<F>(builder: Builder, listener: F) -> Result<Self, Error>
+    where
+        F: Fn(Socket) + Send + Sync + 'static,
+    {
+        let listener = Arc::new(move |socket| listener(Socket { socket }));
+        Ok(Self { channel: builder.build_threaded(listener)? })
+    }
+
+    /// As [`open_channel::Channel::peer`](crate::Channel::peer).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn peer(name: impl Into<String>) -> Result<Self, Error> {
+        Ok(channel::Channel::peer(name)?.into())
+    }
+
+    /// As [`open_channel::Channel::connect`](crate::Channel::connect): does not block.
+    pub fn connect(&self) -> Socket {
+        Socket { socket: self.channel.connect() }
+    }
+
+    /// As [`open_channel::Channel::join`](crate::Channel::join).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn join(&self) -> Result<Role, Error> {
+        block_on(self.channel.join())
+    }
+
+    /// As [`open_channel::Channel::name`](crate::Channel::name).
+    pub fn name(&self) -> &str {
+        self.channel.name()
+    }
+
+    /// As [`open_channel::Channel::state`](crate::Channel::state).
+    pub fn state(&self) -> channel::State {
+        self.channel.state()
+    }
+
+    /// As [`open_channel::Channel::connected`](crate::Channel::connected).
+    pub fn connected(&self) -> bool {
+        self.channel.connected()
+    }
+
+    /// As [`open_channel::Channel::role`](crate::Channel::role).
+    pub fn role(&self) -> Role {
+        self.channel.role()
+    }
+
+    /// As [`open_channel::Channel::generation`](crate::Channel::generation).
+    pub fn generation(&self) -> u64 {
+        self.channel.generation()
+    }
+
+    /// As [`open_channel::Channel::events`](crate::Channel::events); use
+    /// [`blocking_recv`](Events::blocking_recv).
+    pub fn events(&self) -> Events {
+        self.channel.events()
+    }
+
+    /// As [`open_channel::Channel::close`](crate::Channel::close).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close(&self) -> Result<(), Error> {
+        let (channel, (done, wait)) = (self.channel.clone(), std::sync::mpsc::channel());
+        // Its timers need a runtime: the background's.
+        crate::driver::handle()?.spawn(async move { done.send(channel.close().await) });
+        wait.recv().unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl From<channel::Channel> for Channel {
+    fn from(channel: channel::Channel) -> Self {
+        Self { channel }
+    }
+}
+
+/// [`open_channel::Socket`](crate::Socket) for threads; all methods take `&self`.
+#[derive(Debug)]
+pub struct Socket {
+    socket: socket::Socket,
+}
+
+impl Socket {
+    fn connection(&self) -> &Arc<Connection> {
+        self.socket.connection()
+    }
+
+    /// As [`open_channel::Socket::send`](crate::Socket::send): blocks while the outbox is full.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        let mut message = message.into();
+        let connection = self.connection();
+        wait(connection, None, |cx, place| connection.poll_send(cx, place, Eyes::Thread, &mut message))
+            .unwrap_or_else(|| unreachable!("waits without a limit"))
+    }
+
+    /// As [`open_channel::Socket::try_send`](crate::Socket::try_send).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        self.socket.try_send(message)
+    }
+
+    /// As [`open_channel::Socket::recv`](crate::Socket::recv): blocks until there is a message or the end.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv(&self) -> Result<Option<Message>, Error> {
+        self.receive(None).unwrap_or_else(|| unreachable!("waits without a limit"))
+    }
+
+    /// [`recv`](Self::recv) for a limited time.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] when nothing came within `timeout`, else as [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>, TryRecvError> {
+        match self.receive(Instant::now().checked_add(timeout)) {
+            Some(received) => received.map_err(TryRecvError::Failed),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    fn receive(&self, deadline: Option<Instant>) -> Option<Result<Option<Message>, Error>> {
+        let connection = self.connection();
+        wait(connection, deadline, |cx, place| connection.poll_recv(cx, place, Eyes::Thread))
+    }
+
+    /// As [`open_channel::Socket::try_recv`](crate::Socket::try_recv).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_recv(&self) -> Result<Option<Message>, TryRecvError> {
+        self.socket.try_recv()
+    }
+
+    /// As [`open_channel::Socket::flush`](crate::Socket::flush).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn flush(&self) -> Result<(), Error> {
+        let connection = self.connection();
+        let end = connection.request_ack();
+        wait(connection, None, |cx, place| connection.poll_acknowledged(cx, place, Eyes::Thread, end))
+            .unwrap_or_else(|| unreachable!("waits without a limit"))
+    }
+
+    /// As [`open_channel::Socket::finish`](crate::Socket::finish).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish(&self) -> Result<(), Error> {
+        self.socket.finish()
+    }
+
+    /// As [`open_channel::Socket::close`](crate::Socket::close).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close(&self) -> Result<(), Error> {
+        let flushed = self.flush();
+        socket::end(self.connection());
+        flushed
+    }
+
+    /// As [`open_channel::Socket::destroy`](crate::Socket::destroy).
+    pub fn destroy(&self) {
+        self.socket.destroy();
+    }
+
+    /// As [`open_channel::Socket::id`](crate::Socket::id).
+    pub fn id(&self) -> SocketId {
+        self.socket.id()
+    }
+
+    /// As [`open_channel::Socket::peer`](crate::Socket::peer).
+    pub fn peer(&self) -> Option<PeerInfo> {
+        self.socket.peer()
+    }
+
+    /// As [`open_channel::Socket::connected`](crate::Socket::connected).
+    pub fn connected(&self) -> bool {
+        self.socket.connected()
+    }
+
+    /// As [`open_channel::Socket::generation`](crate::Socket::generation).
+    pub fn generation(&self) -> u64 {
+        self.socket.generation()
+    }
+
+    /// As [`open_channel::Socket::link`](crate::Socket::link).
+    pub fn link(&self) -> Option<LinkKind> {
+        self.socket.link()
+    }
+}
+
+/// Polls until ready, or `None` at the deadline; in between sleeps in poll(2) on the link and on the thread's bell.
+fn wait<T>(
+    connection: &Connection,
+    deadline: Option<Instant>,
+    mut poll: impl FnMut(&mut Context<'_>, &mut Place) -> Poll<T>,
+) -> Option<T> {
+    BELL.with(|bell| {
+        let waker = bell.waker();
+        let mut cx = Context::from_waker(&waker);
+        let mut place = Place::default();
+        let value = loop {
+            if let Poll::Ready(value) = poll(&mut cx, &mut place) {
+                break Some(value);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break None;
+            }
+            bell.sleep(connection, deadline);
+        };
+        connection.leave(&mut place);
+        value
+    })
+}
+
+/// Runs a future that needs no runtime.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+thread_local! {
+    static BELL: Bell = Bell::default();
+}
+
+/// Wakes one thread out of poll(2).
+#[derive(Debug, Default)]
+struct Bell {
+    ends: std::cell::OnceCell<(UnixStream, Arc<Rope>)>,
+}
+
+/// The end that others pull.
+#[derive(Debug)]
+struct Rope(Option<UnixStream>);
+
+impl Wake for Rope {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(mut end) = self.0.as_ref() {
+            // A full bell rings already.
+            let _ = end.write(&[1]);
+        }
+    }
+}
+
+impl Bell {
+    fn ends(&self) -> Option<&(UnixStream, Arc<Rope>)> {
+        if self.ends.get().is_none() {
+            let pair = UnixStream::pair().and_then(|(bell, rope)| {
+                bell.set_nonblocking(true)?;
+                rope.set_nonblocking(true)?;
+                Ok((bell, rope))
+            });
+            // Out of descriptors: this round sleeps without one, in short naps.
+            if let Ok((bell, rope)) = pair {
+                let _ = self.ends.set((bell, Arc::new(Rope(Some(rope)))));
+            }
+        }
+        self.ends.get()
+    }
+
+    fn waker(&self) -> Waker {
+        match self.ends() {
+            Some((_, rope)) => Waker::from(Arc::clone(rope)),
+            None => Waker::from(Arc::new(Rope(None))),
+        }
+    }
+
+    fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
+        const NAP: Duration = Duration::from_millis(10);
+        let bell = self.ends();
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = if bell.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
+        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let link = connection.link();
+        let interest =
+            if connection.has_unwritten() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
+        fds.extend(bell.map(|(bell, _)| PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN)));
+        fds.extend(link.iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), interest)));
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => std::thread::sleep(NAP),
+        }
+        if let Some((bell, _)) = bell {
+            let (mut bell, mut rung) = (bell, [0; 64]);
+            while matches!(bell.read(&mut rung), Ok(64)) {}
+        }
+    }
+}

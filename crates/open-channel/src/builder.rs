@@ -1,0 +1,144 @@
+//! Settings of a channel other than the defaults.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::channel::{Channel, Listener, Task};
+use crate::error::Error;
+use crate::link::LinkKind;
+use crate::rendezvous::Scope;
+use crate::settings::Settings;
+use crate::socket::Socket;
+
+/// Sets a channel up; from [`Channel::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build` or `build_peer`"]
+pub struct Builder {
+    name: String,
+    settings: Settings,
+}
+
+impl Builder {
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, settings: Settings::default() }
+    }
+
+    /// Who shares the channel; by default every program of the user.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.settings.scope = scope;
+        self
+    }
+
+    /// The directory in which processes meet, the same for all of them; created with mode 0700 if missing.
+    ///
+    /// By default `$OPEN_CHANNEL_DIR`, else `$XDG_RUNTIME_DIR/open-channel`, else `/tmp/open-channel-<uid>`.
+    pub fn runtime_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.runtime_dir = Some(path.into());
+        self
+    }
+
+    /// How long to look for a host (and, where this process may, try to become it) before the channel is closed
+    /// with [`Error::Timeout`]; counts anew after every loss of a host.
+    ///
+    /// Default: [`DEFAULT_CONNECT_TIMEOUT`](settings::DEFAULT_CONNECT_TIMEOUT).
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a host may be silent before another takes over; at least 100 ms. All processes of a channel
+    /// should agree on it. Default: [`DEFAULT_HOST_TIMEOUT`](settings::DEFAULT_HOST_TIMEOUT).
+    pub fn host_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.host_timeout = timeout;
+        self
+    }
+
+    /// How long a host keeps the session of a peer whose connection broke and whose process may still live.
+    /// Default: [`DEFAULT_RESUME_TIMEOUT`](settings::DEFAULT_RESUME_TIMEOUT).
+    pub fn resume_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.resume_timeout = timeout;
+        self
+    }
+
+    /// Limit in bytes of what each socket holds of messages sent and not acknowledged; a message counts its length
+    /// plus [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD). One message always fits.
+    /// Default: [`DEFAULT_OUTBOX_BYTES`](settings::DEFAULT_OUTBOX_BYTES).
+    pub fn outbox_bytes(mut self, bytes: usize) -> Self {
+        self.settings.limits.outbox = bytes;
+        self
+    }
+
+    /// Limit in bytes of what each socket holds of messages received and not handled, counted alike.
+    /// Default: [`DEFAULT_RECEIVE_WINDOW`](settings::DEFAULT_RECEIVE_WINDOW).
+    pub fn receive_window(mut self, bytes: usize) -> Self {
+        self.settings.limits.window = bytes;
+        self
+    }
+
+    /// Longest message in bytes, sent or received; a message longer than the other side takes ends the socket.
+    /// Default: [`DEFAULT_MAX_MESSAGE`](settings::DEFAULT_MAX_MESSAGE).
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.settings.limits.max_message = bytes;
+        self
+    }
+
+    /// Sockets that this process serves at most as the host.
+    /// Default: [`DEFAULT_MAX_CONNECTIONS`](settings::DEFAULT_MAX_CONNECTIONS).
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.settings.max_connections = connections;
+        self
+    }
+
+    /// Lets another user's processes on the channel, as hosts and as peers. The runtime directory is then no longer
+    /// required to be private: its permissions are yours to set.
+    pub fn allow_uid(mut self, uid: u32) -> Self {
+        self.settings.allowed_uids.push(uid);
+        self
+    }
+
+    /// Forces how sockets connect; [`LinkKind::Unix`] keeps the host's own sockets from the in-process link.
+    pub fn link(mut self, kind: LinkKind) -> Self {
+        self.settings.link = Some(kind);
+        self
+    }
+
+    /// The channel, with a listener that runs once for every socket that connects while this process hosts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`], [`Error::NoRuntime`] outside of a tokio runtime, or the
+    /// background thread could not be started.
+    pub fn build<F, Fut>(self, listener: F) -> Result<Channel, Error>
+    where
+        F: Fn(Socket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let listener = Arc::new(listener);
+        let run = Box::new(move |socket| {
+            let listener = Arc::clone(&listener);
+            // A listener may panic before its first await: inside the task it is nobody else's trouble.
+            let task = async move { listener(socket).await };
+            Box::pin(task) as Task
+        });
+        Channel::with(self.name, self.settings, Some(Listener::Task { run, runtime }))
+    }
+
+    /// The channel, for a process that only joins and never hosts.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), but for the runtime, which is not needed.
+    pub fn build_peer(self) -> Result<Channel, Error> {
+        Channel::with(self.name, self.settings, None)
+    }
+
+    pub(crate) fn build_threaded(
+        self,
+        listener: Arc<dyn Fn(Socket) + Send + Sync>,
+    ) -> Result<Channel, Error> {
+        Channel::with(self.name, self.settings, Some(Listener::Thread(listener)))
+    }
+}

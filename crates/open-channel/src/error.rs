@@ -1,0 +1,182 @@
+//! One error type, one variant per thing a caller can act on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use open_channel_proto::ResetCode;
+
+/// What can go wrong with a channel or a socket.
+///
+/// Cheap to clone: one failure may be reported to several callers.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A channel's name is empty or too long.
+    #[error(
+        "a channel's name must have 1 to {max} bytes, this one has {len}: choose a shorter, non-empty name"
+    )]
+    InvalidName {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// A setting that cannot work.
+    #[error("the setting `{setting}` {problem}")]
+    InvalidSetting {
+        /// Name of the builder's method.
+        setting: &'static str,
+        /// What is wrong and what to do.
+        problem: &'static str,
+    },
+    /// The runtime directory cannot be used.
+    #[error("the runtime directory {} cannot be used: {problem}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Access to the channel was denied, by the operating system or by its host.
+    #[error("no permission: {0}")]
+    PermissionDenied(String),
+    /// [`Channel::new`](crate::Channel::new) needs a tokio runtime to run the listener on.
+    #[error("no tokio runtime here: create the channel inside one, or use open_channel::blocking")]
+    NoRuntime,
+    /// Nobody could be reached, and this process could not host, within the connect timeout.
+    #[error("channel {name:?} was not reached within {after:?}: {cause}")]
+    Timeout {
+        /// The channel's name.
+        name: String,
+        /// The timeout.
+        after: Duration,
+        /// What stood in the way last.
+        cause: String,
+    },
+    /// The channel or the socket was closed on this side.
+    #[error("closed on this side")]
+    Closed,
+    /// This side's direction of the socket is finished; nothing can be sent any more.
+    #[error("this direction is finished: nothing can be sent after finish()")]
+    Finished,
+    /// The outbox is full; only `try_send` reports this.
+    #[error("the outbox is full: wait for acknowledgements, or use send() which does")]
+    Full,
+    /// A message longer than the limit.
+    #[error(
+        "a message of {len} bytes is longer than the limit of {max}: split it, or raise max_message on both sides"
+    )]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes: the smaller one of both sides.
+        max: usize,
+    },
+    /// The other side ended the socket; what it had not acknowledged was not handled.
+    #[error("the other side ended the socket: {reason}")]
+    Reset {
+        /// Its code.
+        code: ResetCode,
+        /// Its words.
+        reason: String,
+    },
+    /// The process on the other side is gone or did not come back in time (host's side only: a peer finds a new
+    /// host instead).
+    #[error("the peer is gone")]
+    PeerGone,
+    /// This process hosts no longer, in an orderly way; the peer goes on with the next host.
+    #[error("hosting was handed over: the peer goes on with the next host")]
+    HandedOver,
+    /// This process was stopped for so long that another took over; the peer goes on with that one.
+    #[error("this host was stopped for too long and another took over")]
+    Fenced,
+    /// The other side speaks other versions of the protocol.
+    #[error("no common protocol version: {0}; update the older program")]
+    Version(String),
+    /// The host refused the connection.
+    #[error("the host refused the connection: {0}")]
+    Refused(String),
+    /// The other side broke the protocol; the connection was closed.
+    #[error("the other side broke the protocol: {0}")]
+    Protocol(String),
+    /// The operating system refused something.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was attempted.
+        what: String,
+        /// Its error.
+        source: Arc<io::Error>,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io { what: what.into(), source: Arc::new(source.into()) }
+    }
+
+    pub(crate) fn directory(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Directory { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// The closest [`io::ErrorKind`], for faces that speak `std::io`.
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::InvalidName { .. } | Self::InvalidSetting { .. } | Self::TooLarge { .. } => {
+                io::ErrorKind::InvalidInput
+            }
+            Self::Directory { .. } | Self::PermissionDenied(_) => io::ErrorKind::PermissionDenied,
+            Self::NoRuntime | Self::Version(_) => io::ErrorKind::Unsupported,
+            Self::Timeout { .. } => io::ErrorKind::TimedOut,
+            Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
+            Self::Full => io::ErrorKind::WouldBlock,
+            Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,
+            Self::HandedOver | Self::Fenced => io::ErrorKind::ConnectionAborted,
+            Self::Refused(_) => io::ErrorKind::ConnectionRefused,
+            Self::Protocol(_) => io::ErrorKind::InvalidData,
+            Self::Io { source, .. } => source.kind(),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+/// A message that was not accepted, handed back with the reason.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct SendError {
+    /// Why.
+    #[source]
+    pub error: Error,
+    /// The message.
+    pub message: Bytes,
+}
+
+impl From<SendError> for Error {
+    fn from(refused: SendError) -> Self {
+        refused.error
+    }
+}
+
+impl From<SendError> for io::Error {
+    fn from(refused: SendError) -> Self {
+        refused.error.into()
+    }
+}
+
+/// Why `try_recv` has no message.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TryRecvError {
+    /// Nothing has arrived.
+    #[error("no message has arrived")]
+    Empty,
+    /// The socket is over.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}

@@ -1,0 +1,77 @@
+//! The first frames on a link, on the background runtime, before a session takes it over.
+
+use std::io;
+
+use open_channel_proto::{
+    Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome, decode,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::error::Error;
+
+/// Reads exactly one small frame, and not a byte of the next. Not cancel safe.
+pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
+    let mut bytes = vec![0; HEADER_LEN];
+    stream.read_exact(&mut bytes).await?;
+    let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+    // A longer one is refused by `decode`, from its header alone.
+    if len <= HANDSHAKE_MAX_BODY {
+        bytes.resize(HEADER_LEN + len, 0);
+        stream.read_exact(&mut bytes[HEADER_LEN..]).await?;
+    }
+    match decode(&bytes, HANDSHAKE_MAX_BODY) {
+        Ok(Some((frame, _))) => Ok(frame.into_owned()),
+        Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
+}
+
+pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
+    let mut out = TransmitBuffer::default();
+    frame.encode(&mut out);
+    while !out.is_empty() {
+        let written = {
+            let mut slices = [io::IoSlice::new(&[])];
+            out.slices(&mut slices);
+            stream.write(&slices[0]).await?
+        };
+        out.advance(written);
+    }
+    Ok(())
+}
+
+/// Why a host did not welcome us.
+#[derive(Debug)]
+pub(crate) enum Unwelcome {
+    /// It is giving up hosting or its link broke: look again.
+    Gone,
+    /// It said no; asking again is of no use.
+    Refused(Error),
+}
+
+/// The peer's part of the handshake.
+pub(crate) async fn greet(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    hello: Hello,
+) -> Result<Welcome, Unwelcome> {
+    // A host that refuses us may close before it has read our hello: what it said comes first.
+    let written = write_frame(stream, &Frame::Hello(hello)).await;
+    match read_frame(stream).await {
+        Ok(Frame::Welcome(welcome)) if written.is_ok() => Ok(welcome),
+        Ok(Frame::Reject(reject)) => Err(reject_error(reject)),
+        Ok(_) => Err(Unwelcome::Refused(Error::Protocol("the host answered with something else".into()))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Unwelcome::Refused(Error::Protocol(error.to_string())))
+        }
+        Err(_) => Err(Unwelcome::Gone),
+    }
+}
+
+fn reject_error(reject: Reject) -> Unwelcome {
+    Unwelcome::Refused(match reject.code {
+        RejectCode::GoingAway => return Unwelcome::Gone,
+        RejectCode::Version => Error::Version(reject.reason),
+        RejectCode::Permission => Error::PermissionDenied(reject.reason),
+        _ => Error::Refused(reject.reason),
+    })
+}

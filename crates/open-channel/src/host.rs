@@ -1,0 +1,351 @@
+//! Hosting: accepting, running the listener once per socket, keeping sessions for peers that come back, and
+//! handing over.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use open_channel_proto::{
+    Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, Welcome,
+};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::channel::Shared;
+use crate::connection::Connection;
+use crate::election::{Fence, Tenure};
+use crate::error::Error;
+use crate::greeting::{read_frame, write_frame};
+use crate::link::{PeerInfo, local, unix};
+use crate::socket::Socket;
+
+/// A connection that has not introduced itself after this long is closed.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause after an accept that failed for want of descriptors or memory, in which others may free some.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a hand-over looks whether the handlers are done.
+const SETTLE_POLL: Duration = Duration::from_millis(1);
+
+/// Why hosting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The channel is being closed; everything was handed over.
+    Closing,
+    /// Another process hosts.
+    Fenced,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Nothing new comes in; handlers finish what they have.
+    Closing,
+    /// The right to host is given back: peers may go.
+    Released,
+}
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    shared: Weak<Shared>,
+    generation: u64,
+    path: PathBuf,
+    fence: Arc<Fence>,
+    sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
+    /// Sockets and lifelines that have not ended, greeted or not.
+    links: AtomicUsize,
+    phase: watch::Sender<Phase>,
+}
+
+impl Host {
+    pub(crate) fn new(shared: &Arc<Shared>, tenure: &Tenure) -> Self {
+        Self {
+            shared: Arc::downgrade(shared),
+            generation: tenure.generation(),
+            path: tenure.socket_path(),
+            fence: Arc::new(tenure.fence(shared.settings.host_timeout)),
+            sessions: Mutex::default(),
+            links: AtomicUsize::new(0),
+            phase: watch::Sender::new(Phase::Open),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The listening socket's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Hosts until the channel is closed or another process has taken over.
+    pub(crate) async fn serve(self: &Arc<Self>, mut tenure: Tenure) -> End {
+        let Some(shared) = self.shared.upgrade() else { return End::Closing };
+        let mut listener = tenure.take_listener().and_then(into_tokio);
+        let mut beat = tokio::time::interval(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shared.closing() => {
+                    self.hand_over(tenure, shared.settings.host_timeout).await;
+                    return End::Closing;
+                }
+                _ = beat.tick() => {
+                    if !self.fence.beat() {
+                        self.step_down();
+                        return End::Fenced;
+                    }
+                    // What cannot be restored now is tried again at the next beat.
+                    if let Ok(Some(restored)) = tenure.restore() {
+                        tracing::warn!(channel = shared.name(), "the socket file was deleted: restored");
+                        listener = into_tokio(restored);
+                    }
+                }
+                accepted = accept(listener.as_ref()) => match accepted {
+                    Ok(stream) => self.greet(&shared, stream),
+                    Err(error) => {
+                        tracing::warn!(channel = shared.name(), %error, "accepting failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn greet(self: &Arc<Self>, shared: &Arc<Shared>, stream: UnixStream) {
+        let (host, shared) = (Arc::clone(self), Arc::clone(shared));
+        // Twice, because every process brings a lifeline along.
+        let full = self.links.fetch_add(1, Ordering::Relaxed) >= 2 * shared.settings.max_connections;
+        tokio::spawn(async move {
+            // A peer that introduces itself wrongly or not at all only loses its own connection.
+            let greeted = tokio::time::timeout(HANDSHAKE_TIMEOUT, host.welcome(&shared, stream, full)).await;
+            match greeted {
+                Ok(Ok(Some(lifeline))) => host.keep_lifeline(lifeline).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(channel = shared.name(), %error, "a connection was refused")
+                }
+                Err(_) => tracing::debug!(channel = shared.name(), "a connection did not introduce itself"),
+            }
+            host.links.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Answers a new connection; gives the stream back when it is a lifeline.
+    async fn welcome(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        mut stream: UnixStream,
+        full: bool,
+    ) -> io::Result<Option<UnixStream>> {
+        let peer = unix::peer(&stream)?;
+        if !shared.settings.allows(peer.uid) {
+            let reason = format!("user {} may not join this channel", peer.uid);
+            return refuse(stream, Reject::new(RejectCode::Permission, reason)).await;
+        }
+        let hello = match read_frame(&mut stream).await {
+            Ok(Frame::Hello(hello)) => hello,
+            Ok(_) => return refuse(stream, Reject::new(RejectCode::Protocol, "a hello comes first")).await,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return refuse(stream, Reject::new(RejectCode::Protocol, error.to_string())).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let version = match hello.negotiate(&shared.key()) {
+            Ok(version) => version,
+            Err(reject) => return refuse(stream, reject).await,
+        };
+        if full {
+            return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full(shared))).await;
+        }
+        if hello.purpose == Purpose::Lifeline {
+            write_frame(&mut stream, &Frame::Welcome(Welcome::lifeline(version, self.generation))).await?;
+            return Ok(Some(stream));
+        }
+        match self.admit(shared, &hello, version, peer) {
+            Err(reject) => refuse(stream, reject).await,
+            Ok(Admission { connection, welcome, socket }) => {
+                write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
+                connection.begin(unix::into_link(stream, peer)?);
+                connection.changed.notify_one();
+                if let Some(socket) = socket {
+                    shared.listen(socket);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn full(&self, shared: &Shared) -> String {
+        format!("the host has its {} connections; raise max_connections", shared.settings.max_connections)
+    }
+
+    /// Finds or makes the session that a peer asks for.
+    fn admit(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        hello: &Hello,
+        version: u16,
+        peer: PeerInfo,
+    ) -> Result<Admission, Reject> {
+        if *self.phase.borrow() != Phase::Open || !self.fence.holds() || hello.generation > self.generation {
+            return Err(Reject::new(RejectCode::GoingAway, "hosting is being handed over"));
+        }
+        let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
+        let mut sessions = self.sessions();
+        if let Some(connection) = sessions.get(&hello.socket).filter(|_| hello.generation == self.generation)
+        {
+            let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
+            tracing::info!(channel = shared.name(), socket = %hello.socket, "a socket resumed");
+            return Ok(Admission { connection: Arc::clone(connection), welcome, socket: None });
+        }
+        if sessions.len() >= shared.settings.max_connections {
+            return Err(Reject::new(RejectCode::TooManyConnections, self.full(shared)));
+        }
+        let (session, welcome) = Session::accept(hello, version, self.generation, shared.settings.limits)
+            .map_err(|error| protocol(error.to_string()))?;
+        let connection = Connection::new(session, Some(Arc::clone(&self.fence)), shared.background.clone());
+        sessions.insert(hello.socket, Arc::clone(&connection));
+        drop(sessions);
+        shared.background.spawn(keep(
+            Arc::downgrade(self),
+            Arc::clone(&connection),
+            shared.settings.resume_timeout,
+            peer.pid,
+        ));
+        let socket = Some(Socket::accepted(Arc::clone(&connection), shared.background.clone(), peer));
+        Ok(Admission { connection, welcome, socket })
+    }
+
+    /// Connects a socket of this same process.
+    pub(crate) fn connect_local(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<(), Error> {
+        let Some(shared) = self.shared.upgrade() else { return Err(Error::Closed) };
+        let (near, far) = local::pair().map_err(|error| Error::io("making a socket pair", error))?;
+        let hello = connection.hello(shared.key());
+        let refused = |reject: Reject| Error::Refused(reject.reason);
+        let version = hello.negotiate(&shared.key()).map_err(refused)?;
+        let Admission { connection: accepted, welcome, socket } =
+            self.admit(&shared, &hello, version, far.peer()).map_err(refused)?;
+        accepted.begin(far);
+        accepted.changed.notify_one();
+        connection.attach(near, &welcome)?;
+        if let Some(socket) = socket {
+            shared.listen(socket);
+        }
+        Ok(())
+    }
+
+    /// Answers pings until the other side goes or this host gives up hosting.
+    async fn keep_lifeline(&self, mut stream: UnixStream) {
+        let mut phase = self.phase.subscribe();
+        loop {
+            tokio::select! {
+                frame = read_frame(&mut stream) => {
+                    let Ok(Frame::Ping { nonce }) = frame else { return };
+                    if write_frame(&mut stream, &Frame::Pong { nonce }).await.is_err() {
+                        return;
+                    }
+                }
+                () = released(&mut phase) => {
+                    // Who cannot be told finds out by the end of the stream.
+                    let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Handlers finish what they have, then the right to host is given back, then the peers are told.
+    async fn hand_over(&self, tenure: Tenure, patience: Duration) {
+        self.phase.send_replace(Phase::Closing);
+        let connections: Vec<_> = self.sessions().values().cloned().collect();
+        connections.iter().for_each(|connection| connection.stop_delivery());
+        let settled = async {
+            while !connections.iter().all(|connection| connection.is_settled()) {
+                tokio::time::sleep(SETTLE_POLL).await;
+            }
+        };
+        if tokio::time::timeout(patience, settled).await.is_err() {
+            tracing::warn!(generation = self.generation, "handlers did not finish before the hand-over");
+        }
+        self.fence.give_up();
+        drop(tenure);
+        connections.iter().for_each(|connection| connection.say_go_away());
+        self.phase.send_replace(Phase::Released);
+        tracing::info!(generation = self.generation, "handed over");
+    }
+
+    fn step_down(&self) {
+        self.fence.give_up();
+        self.sessions().drain().for_each(|(_, connection)| connection.fail(Error::Fenced));
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Connection>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Admission {
+    connection: Arc<Connection>,
+    welcome: Welcome,
+    /// For the listener, unless it has it already.
+    socket: Option<Socket>,
+}
+
+fn into_tokio(listener: StdListener) -> Option<UnixListener> {
+    UnixListener::from_std(listener)
+        .inspect_err(|error| tracing::error!(%error, "the listener cannot be watched"))
+        .ok()
+}
+
+async fn released(phase: &mut watch::Receiver<Phase>) {
+    // A host that is gone has released too.
+    let _ = phase.wait_for(|phase| *phase == Phase::Released).await;
+}
+
+async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<UnixStream>> {
+    let error = io::Error::other(reject.reason.clone());
+    write_frame(&mut stream, &Frame::Reject(reject)).await?;
+    Err(error)
+}
+
+/// Keeps a session while its peer may come back.
+async fn keep(host: Weak<Host>, connection: Arc<Connection>, resume_timeout: Duration, pid: Option<u32>) {
+    loop {
+        connection.changed.notified().await;
+        if connection.is_over() {
+            break;
+        }
+        if connection.is_connected() {
+            continue;
+        }
+        if connection.needs_no_link() {
+            connection.reset(ResetCode::Closed, "closed");
+        }
+        tokio::select! {
+            () = connection.changed.notified() => connection.changed.notify_one(),
+            () = unix::process_exit(pid) => connection.fail(Error::PeerGone),
+            () = tokio::time::sleep(resume_timeout) => connection.fail(Error::PeerGone),
+        }
+        if connection.is_over() {
+            break;
+        }
+    }
+    if let Some(host) = host.upgrade() {
+        host.sessions().remove(&connection.id());
+    }
+}

@@ -1,0 +1,239 @@
+//! A process's place on its channel: find the host or become it, and again when it is lost.
+//!
+//! ```text
+//!              ┌───────────┐  published a generation   ┌─────────┐
+//!    start ──▶ │ searching │ ────────────────────────▶ │ hosting │
+//!              └───────────┘ ◀──────────────────────── └─────────┘
+//!                │  ▲  │            fenced off              │ closed: hand over
+//!      welcomed  │  │  │ timeout                            ▼
+//!                ▼  │  └────────────────────────────▶ ┌────────┐
+//!              ┌───────┐   host lost / handed over    │ closed │
+//!              │ guest │ ───── (to searching)         └────────┘
+//!              └───────┘
+//! ```
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::channel::{Place, Shared};
+use crate::election::{self, Candidate, Published, Tenure};
+use crate::error::Error;
+use crate::event::{Event, Role};
+use crate::greeting::Unwelcome;
+use crate::host::{self, Host};
+use crate::lifeline::{Lifeline, Loss, NoLifeline};
+use crate::link::unix;
+use crate::rendezvous::ChannelDir;
+
+/// Attempts that are only microseconds apart: another process is about to publish itself, or to be gone.
+const QUICK_ATTEMPTS: u32 = 20;
+const QUICK_PAUSE: Duration = Duration::from_micros(50);
+/// Longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Runs on the background thread until the channel is closed.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut search = Search { shared: &shared, last_generation: 0, presumed_dead: None, attempts: 0 };
+    loop {
+        shared.set_place(Place::Searching);
+        let found = tokio::select! {
+            found = search.find() => found,
+            () = shared.closing() => return shared.ended(None),
+        };
+        match found {
+            Ok(Found::Tenure(tenure)) => {
+                search.last_generation = tenure.generation();
+                match host(&shared, tenure).await {
+                    host::End::Closing => return shared.ended(None),
+                    host::End::Fenced => {}
+                }
+            }
+            Ok(Found::Guest(lifeline, path)) => {
+                search.last_generation = lifeline.generation;
+                tokio::select! {
+                    loss = guest(&shared, lifeline, path) => search.lost(loss),
+                    () = shared.closing() => return shared.ended(None),
+                }
+            }
+            Err(error) => return shared.ended(Some(error)),
+        }
+    }
+}
+
+async fn host(shared: &Arc<Shared>, tenure: Tenure) -> host::End {
+    let generation = tenure.generation();
+    tracing::info!(channel = shared.name(), generation, "elected: this process hosts");
+    let host = Arc::new(Host::new(shared, &tenure));
+    shared.set_place(Place::Hosting(Arc::clone(&host)));
+    shared.announce(Event::BecameHost { generation });
+    shared.announce(Event::Connected { role: Role::Host, generation });
+    let end = host.serve(tenure).await;
+    if end == host::End::Fenced {
+        tracing::warn!(channel = shared.name(), generation, "fenced: another process hosts");
+        shared.abandon_links();
+        shared.announce(Event::Fenced { generation });
+    }
+    end
+}
+
+async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, path: PathBuf) -> Loss {
+    let generation = lifeline.generation;
+    shared.set_place(Place::Guest { generation, path });
+    shared.announce(Event::Connected { role: Role::Peer, generation });
+    let loss = lifeline.watch(shared.settings.host_timeout).await;
+    tracing::info!(channel = shared.name(), generation, ?loss, "lost the host");
+    // What the host had sent is taken in before anybody hears of its end.
+    shared.set_place(Place::Searching);
+    shared.abandon_links();
+    shared.announce(match loss {
+        Loss::HandedOver => Event::HandedOver { generation },
+        Loss::Gone | Loss::Stuck => Event::HostLost { generation },
+    });
+    loss
+}
+
+enum Found {
+    Tenure(Tenure),
+    Guest(Lifeline, PathBuf),
+}
+
+/// One step of a search.
+enum Step {
+    Found(Found),
+    /// Look again at once: something changed.
+    Again,
+    /// Look again after a pause; why, for people.
+    Wait(String),
+}
+
+struct Search<'a> {
+    shared: &'a Arc<Shared>,
+    last_generation: u64,
+    /// A generation whose host is dead or stuck although its lock is held.
+    presumed_dead: Option<u64>,
+    attempts: u32,
+}
+
+impl Search<'_> {
+    fn lost(&mut self, loss: Loss) {
+        if loss != Loss::HandedOver {
+            self.presumed_dead = (loss == Loss::Stuck).then_some(self.last_generation);
+        }
+    }
+
+    async fn find(&mut self) -> Result<Found, Error> {
+        let started = Instant::now();
+        self.attempts = 0;
+        let mut cause = String::from("no process hosts it");
+        loop {
+            let timeout = self.shared.connect_timeout();
+            let deadline = started + timeout;
+            match tokio::time::timeout_at(deadline, self.step()).await {
+                Ok(Ok(Step::Found(found))) => return Ok(found),
+                Ok(Ok(Step::Again)) => {}
+                Ok(Ok(Step::Wait(why))) => {
+                    cause = why;
+                    self.pause().await;
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {}
+            }
+            if Instant::now() >= deadline {
+                let name = self.shared.name().to_owned();
+                return Err(Error::Timeout { name, after: timeout, cause });
+            }
+        }
+    }
+
+    async fn pause(&mut self) {
+        self.attempts += 1;
+        if self.attempts <= QUICK_ATTEMPTS {
+            // Shorter than any timer of the runtime.
+            std::thread::sleep(QUICK_PAUSE);
+            tokio::task::yield_now().await;
+        } else {
+            let pause = Duration::from_millis(u64::from(self.attempts - QUICK_ATTEMPTS));
+            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+        }
+    }
+
+    async fn step(&mut self) -> Result<Step, Error> {
+        let dir = self.shared.open_dir()?;
+        let reading = |error| Error::io(format!("reading {}", dir.path().display()), error);
+        let Some(published) = election::current(&dir).map_err(reading)? else {
+            return Ok(self.stand(&dir, self.last_generation + 1));
+        };
+        let next = published.generation.max(self.last_generation) + 1;
+        if self.presumed_dead == Some(published.generation) {
+            return Ok(self.stand(&dir, next));
+        }
+        let path =
+            published.socket_path(&dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+        match unix::connect(&path).await {
+            Ok(stream) => self.join(stream, published, path).await,
+            Err(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                    if published.is_locked(&dir).map_err(reading)? {
+                        return Ok(Step::Wait("its host lives and cannot be reached".into()));
+                    }
+                    Ok(self.stand(&dir, next))
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Err(Error::PermissionDenied(format!("connecting to {}: {error}", path.display())))
+                }
+                // A full backlog, descriptors that ran out: not a dead host.
+                _ => Ok(Step::Wait(format!("connecting to {}: {error}", path.display()))),
+            },
+        }
+    }
+
+    /// Tries to become the host of `generation`.
+    fn stand(&mut self, dir: &Arc<ChannelDir>, generation: u64) -> Step {
+        if !self.shared.may_host() {
+            return Step::Wait("no process hosts it, and this one only joins".into());
+        }
+        match Candidate::prepare(dir).and_then(|candidate| candidate.publish(generation)) {
+            Ok(Some(tenure)) => Step::Found(Found::Tenure(tenure)),
+            Ok(None) => Step::Again,
+            // Also what a sweep looks like that came in between: the next attempt tells.
+            Err(error) => Step::Wait(format!("hosting in {}: {error}", dir.path().display())),
+        }
+    }
+
+    async fn join(
+        &mut self,
+        stream: tokio::net::UnixStream,
+        published: Published,
+        path: PathBuf,
+    ) -> Result<Step, Error> {
+        let peer = unix::peer(&stream).map_err(|error| Error::io("reading the host's credentials", error))?;
+        if !self.shared.settings.allows(peer.uid) {
+            let uid = peer.uid;
+            return Err(Error::PermissionDenied(format!(
+                "the host belongs to user {uid}, who is not allowed"
+            )));
+        }
+        let host_timeout = self.shared.settings.host_timeout;
+        match Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await {
+            Ok(lifeline) if lifeline.generation < self.last_generation => {
+                Ok(Step::Wait("its host is an older one that was replaced".into()))
+            }
+            Ok(lifeline) => Ok(Step::Found(Found::Guest(lifeline, path))),
+            Err(NoLifeline::Silent) => {
+                tracing::warn!(
+                    channel = self.shared.name(),
+                    generation = published.generation,
+                    "the host is stuck"
+                );
+                self.presumed_dead = Some(published.generation);
+                Ok(Step::Again)
+            }
+            Err(NoLifeline::Unwelcome(Unwelcome::Gone)) => Ok(Step::Wait("its host is going away".into())),
+            Err(NoLifeline::Unwelcome(Unwelcome::Refused(error))) => Err(error),
+        }
+    }
+}

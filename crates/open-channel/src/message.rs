@@ -1,0 +1,104 @@
+//! A received message: its bytes, its identity, and the duty to acknowledge it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+pub use open_channel_proto::SocketId;
+
+use crate::connection::Connection;
+
+/// The stable identity of a message: the same at every delivery, with every host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId {
+    /// The socket it was sent on.
+    pub socket: SocketId,
+    /// Its number on that socket in its direction, from 1.
+    pub seq: u64,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.socket, self.seq)
+    }
+}
+
+/// A received message; dereferences to its bytes.
+///
+/// Dropping it acknowledges it: the sender may forget it. A message that is dropped while its thread
+/// unwinds from a panic is *not* acknowledged. Messages may be kept and dropped in any order; the sender's
+/// window stays occupied from the oldest one that is kept.
+pub struct Message {
+    payload: Bytes,
+    connection: Option<Arc<Connection>>,
+    id: MessageId,
+    redelivered: bool,
+}
+
+impl Message {
+    pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, redelivered: bool) -> Self {
+        let id = MessageId { socket: connection.id(), seq };
+        Self { payload, connection: Some(connection), id, redelivered }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The bytes, without copying; acknowledges the message.
+    pub fn into_bytes(mut self) -> Bytes {
+        std::mem::take(&mut self.payload)
+    }
+
+    /// The message's stable identity.
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Whether an earlier host may have handled this message: it was sent to one and not acknowledged.
+    /// A handler that must not act twice looks the [`id`](Self::id) up.
+    pub fn redelivered(&self) -> bool {
+        self.redelivered
+    }
+
+    /// Acknowledges the message; the same as dropping it.
+    pub fn ack(self) {}
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            if std::thread::panicking() {
+                connection.not_handled();
+            } else {
+                connection.handled(self.id.seq);
+            }
+        }
+    }
+}
+
+impl Deref for Message {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &format_args!("{}", self.id))
+            .field("len", &self.payload.len())
+            .field("redelivered", &self.redelivered)
+            .finish()
+    }
+}

@@ -1,0 +1,97 @@
+//! The peer's side of a socket: on the background thread, connects it to each host in turn.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::channel::{Place, Shared};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::greeting::{Unwelcome, greet};
+use crate::host::Host;
+use crate::link::{LinkKind, unix};
+use open_channel_proto::{Attachment, ResetCode};
+
+/// Pause after a host could not be reached that the membership still believes in.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
+
+enum Target {
+    Own(Arc<Host>),
+    Other(std::path::PathBuf),
+    None(Error),
+}
+
+/// Runs until the connection or the channel is over.
+pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) {
+    let mut places = shared.place.subscribe();
+    while !connection.is_over() {
+        let target = tokio::select! {
+            target = target(&shared, &mut places) => target,
+            () = connection.changed.notified() => continue,
+        };
+        let connected = match &target {
+            Target::Own(host) => host.connect_local(&connection).map_err(|error| match error {
+                Error::Refused(_) => Unwelcome::Gone,
+                other => Unwelcome::Refused(other),
+            }),
+            Target::Other(path) => connect(&shared, &connection, path).await,
+            Target::None(error) => return connection.fail(error.clone()),
+        };
+        match connected {
+            Ok(()) => while_connected(&connection).await,
+            Err(Unwelcome::Refused(error)) => return connection.fail(error),
+            Err(Unwelcome::Gone) => tokio::select! {
+                _ = places.changed() => {}
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
+            },
+        }
+    }
+}
+
+async fn target(shared: &Shared, places: &mut tokio::sync::watch::Receiver<Place>) -> Target {
+    let settled = |place: &Place| !matches!(place, Place::Initiated | Place::Searching);
+    // The sender lives as long as `shared`.
+    let Ok(place) = places.wait_for(settled).await else { return Target::None(Error::Closed) };
+    match &*place {
+        Place::Hosting(host) if shared.settings.link == Some(LinkKind::Unix) => {
+            Target::Other(host.path().to_owned())
+        }
+        Place::Hosting(host) => Target::Own(Arc::clone(host)),
+        Place::Guest { path, .. } => Target::Other(path.clone()),
+        Place::Closed(error) => Target::None(error.clone().unwrap_or(Error::Closed)),
+        Place::Initiated | Place::Searching => Target::None(Error::Closed),
+    }
+}
+
+async fn connect(shared: &Shared, connection: &Arc<Connection>, path: &Path) -> Result<(), Unwelcome> {
+    let greeting = async {
+        let mut stream = unix::connect(path).await.map_err(|_| Unwelcome::Gone)?;
+        let peer = unix::peer(&stream).map_err(|_| Unwelcome::Gone)?;
+        if !shared.settings.allows(peer.uid) {
+            let problem = format!("the host belongs to user {}, who is not allowed", peer.uid);
+            return Err(Unwelcome::Refused(Error::PermissionDenied(problem)));
+        }
+        let welcome = greet(&mut stream, connection.hello(shared.key())).await?;
+        Ok((unix::into_link(stream, peer).map_err(|_| Unwelcome::Gone)?, welcome))
+    };
+    // A silent host is the membership's to find out about.
+    let greeted = tokio::time::timeout(shared.settings.host_timeout, greeting).await;
+    let (link, welcome) = greeted.unwrap_or(Err(Unwelcome::Gone))?;
+    let generation = welcome.generation;
+    let attachment = connection.attach(link, &welcome).map_err(Unwelcome::Refused)?;
+    let socket = connection.id();
+    match attachment {
+        Attachment::Resumed => tracing::info!(channel = shared.name(), %socket, generation, "resumed"),
+        Attachment::Fresh => tracing::debug!(channel = shared.name(), %socket, generation, "attached"),
+    }
+    Ok(())
+}
+
+async fn while_connected(connection: &Connection) {
+    while connection.is_connected() {
+        connection.changed.notified().await;
+    }
+    if !connection.is_over() && connection.needs_no_link() {
+        connection.reset(ResetCode::Closed, "closed");
+    }
+}

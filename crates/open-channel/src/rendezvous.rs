@@ -1,0 +1,233 @@
+//! How a name becomes a place: scopes, names, and a private directory that nobody else can enter.
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use open_channel_proto::ChannelKey;
+use rustix::fs::{Mode, OFlags};
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// Longest channel name in bytes of UTF-8.
+pub const MAX_NAME: usize = 255;
+
+/// Longest path that fits a socket address on every Unix, its final zero included or not.
+const MAX_SOCKET_PATH: usize = 103;
+
+/// Characters of the name that show in its directory's name.
+const READABLE_PREFIX: usize = 16;
+
+/// Who shares a channel of one name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Scope {
+    /// Every program of the user.
+    #[default]
+    User,
+    /// Only programs that name the same application, by any string they agree on (the Node package uses the
+    /// path of the entry script).
+    App(String),
+}
+
+/// A channel's identity: what its name and scope amount to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) key: ChannelKey,
+    directory: String,
+}
+
+impl Identity {
+    pub(crate) fn new(name: &str, scope: &Scope) -> Result<Self, Error> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(Error::InvalidName { len: name.len(), max: MAX_NAME });
+        }
+        let mut hash = Sha256::new();
+        match scope {
+            Scope::User => hash.update(b"open-channel user\0"),
+            Scope::App(app) => {
+                hash.update(b"open-channel app\0");
+                hash.update((app.len() as u64).to_le_bytes());
+                hash.update(app);
+            }
+        }
+        hash.update(name);
+        let digest: [u8; 32] = hash.finalize().into();
+        let mut key = ChannelKey::default();
+        key.copy_from_slice(&digest[..16]);
+        let readable: String = name
+            .chars()
+            .take(READABLE_PREFIX)
+            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
+            .collect();
+        let unique = u64::from_be_bytes(*digest.last_chunk().unwrap_or(&[0; 8]));
+        Ok(Self { key, directory: format!("{readable}-{unique:016x}") })
+    }
+}
+
+/// Who may enter the runtime directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Privacy {
+    /// Its owner alone.
+    Private,
+    /// Others too, on purpose.
+    Shared,
+}
+
+/// A channel's own directory, held open: what is checked is what is used, whatever happens to the path.
+#[derive(Debug)]
+pub(crate) struct ChannelDir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl ChannelDir {
+    pub(crate) fn open(root: &Path, identity: &Identity, privacy: Privacy) -> Result<Self, Error> {
+        open_checked(root, privacy)?;
+        let path = root.join(&identity.directory);
+        let fd = open_checked(&path, privacy)?;
+        Ok(Self { fd, path })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path to `file` that fits a socket address: the plain one, else one through the open directory.
+    pub(crate) fn socket_path(&self, file: &str) -> io::Result<PathBuf> {
+        let plain = self.path.join(file);
+        if plain.as_os_str().len() <= MAX_SOCKET_PATH {
+            return Ok(plain);
+        }
+        let through = PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+        if !through.exists() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the path is too long for a socket and /proc is not mounted: set OPEN_CHANNEL_DIR to a shorter path",
+            ));
+        }
+        Ok(through.join(file))
+    }
+}
+
+/// `$OPEN_CHANNEL_DIR`, else `$XDG_RUNTIME_DIR/open-channel` if that directory is the user's own, else
+/// `/tmp/open-channel-<uid>`.
+pub(crate) fn default_root() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+    if let Some(path) = set("OPEN_CHANNEL_DIR") {
+        return path.into();
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    // After `sudo` or `su` the variable may still name another user's directory.
+    let own =
+        |path: &PathBuf| std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && meta.uid() == uid);
+    match set("XDG_RUNTIME_DIR").map(PathBuf::from).filter(own) {
+        Some(runtime) => runtime.join("open-channel"),
+        None => format!("/tmp/open-channel-{uid}").into(),
+    }
+}
+
+fn open_checked(path: &Path, privacy: Privacy) -> Result<OwnedFd, Error> {
+    if path.as_os_str().as_bytes().contains(&0) {
+        return Err(Error::directory(path, "the path holds a zero byte"));
+    }
+    create(path)?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
+        let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+        Error::directory(
+            path,
+            match errno {
+                _ if is_link => {
+                    "it is a symbolic link, which is never followed: replace it with a directory".into()
+                }
+                rustix::io::Errno::NOTDIR => "it is not a directory: remove it".into(),
+                other => format!("{}", io::Error::from(other)),
+            },
+        )
+    })?;
+    let stat = rustix::fs::fstat(&fd).map_err(|errno| Error::io("fstat", errno))?;
+    let uid = rustix::process::geteuid().as_raw();
+    if privacy == Privacy::Private {
+        if stat.st_uid != uid {
+            let problem = format!("it belongs to user {}, not to this process's user {uid}", stat.st_uid);
+            return Err(Error::directory(path, problem));
+        }
+        if stat.st_mode & 0o077 != 0 {
+            let mode = stat.st_mode & 0o777;
+            let problem = format!("its mode {mode:03o} lets other users in: chmod 700 it");
+            return Err(Error::directory(path, problem));
+        }
+    }
+    Ok(fd)
+}
+
+fn create(path: &Path) -> Result<(), Error> {
+    match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        // Something stands there that is no directory; opening it says what.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(_) if path.symlink_metadata().is_ok() => Ok(()),
+        Err(error) => Err(Error::directory(path, format!("it cannot be created: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str, scope: &Scope) -> String {
+        Identity::new(name, scope).expect("a good name").directory
+    }
+
+    #[test]
+    fn names_become_safe_short_and_distinct() {
+        let long = "x".repeat(MAX_NAME);
+        let longer = format!("{}y", "x".repeat(MAX_NAME - 1));
+        let names = ["a", "A", "a/../../../x", "..", ".", "/", "🦀🦀", "a b", "a\0b", "-rf", &long, &longer];
+        let mut seen = std::collections::HashSet::new();
+        for name in names {
+            let directory = directory(name, &Scope::User);
+            assert!(directory.len() <= READABLE_PREFIX + 17, "{directory}");
+            assert!(
+                directory.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
+                "{directory}"
+            );
+            assert!(seen.insert(directory));
+        }
+    }
+
+    #[test]
+    fn scopes_keep_channels_of_one_name_apart() {
+        let app = |app: &str| directory("jobs", &Scope::App(app.into()));
+        assert_ne!(app("/srv/a.js"), app("/srv/b.js"));
+        assert_ne!(app("/srv/a.js"), directory("jobs", &Scope::User));
+        assert_eq!(app("/srv/a.js"), app("/srv/a.js"));
+    }
+
+    #[test]
+    fn empty_and_overlong_names_are_refused() {
+        for name in ["", &"x".repeat(MAX_NAME + 1)] {
+            assert!(matches!(Identity::new(name, &Scope::User), Err(Error::InvalidName { .. })));
+        }
+    }
+
+    /// Other languages and later versions must find the same place: this never changes.
+    #[test]
+    fn the_directory_of_a_name_is_pinned() {
+        assert_eq!(directory("chat", &Scope::User), pinned());
+    }
+
+    fn pinned() -> String {
+        let digest: [u8; 32] = Sha256::digest(b"open-channel user\0chat").into();
+        format!("chat-{}", digest[24..].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+}

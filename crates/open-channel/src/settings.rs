@@ -1,0 +1,89 @@
+//! How a channel is set up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use open_channel_proto::Limits;
+
+use crate::error::Error;
+use crate::link::LinkKind;
+use crate::rendezvous::{Privacy, Scope};
+
+/// Default of [`Builder::connect_timeout`](crate::Builder::connect_timeout).
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(5000);
+/// Default of [`Builder::host_timeout`](crate::Builder::host_timeout).
+pub const DEFAULT_HOST_TIMEOUT: Duration = Duration::from_millis(3000);
+/// Default of [`Builder::resume_timeout`](crate::Builder::resume_timeout).
+pub const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Default of [`Builder::outbox_bytes`](crate::Builder::outbox_bytes).
+pub const DEFAULT_OUTBOX_BYTES: usize = 4 << 20;
+/// Default of [`Builder::receive_window`](crate::Builder::receive_window).
+pub const DEFAULT_RECEIVE_WINDOW: usize = 4 << 20;
+/// Default of [`Builder::max_message`](crate::Builder::max_message).
+pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
+/// Default of [`Builder::max_connections`](crate::Builder::max_connections).
+pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
+
+/// Below this, a busy machine's ordinary scheduling would look like a stuck host.
+const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) scope: Scope,
+    pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) host_timeout: Duration,
+    pub(crate) resume_timeout: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) max_connections: usize,
+    pub(crate) allowed_uids: Vec<u32>,
+    pub(crate) link: Option<LinkKind>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            scope: Scope::User,
+            runtime_dir: None,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            host_timeout: DEFAULT_HOST_TIMEOUT,
+            resume_timeout: DEFAULT_RESUME_TIMEOUT,
+            limits: Limits {
+                outbox: DEFAULT_OUTBOX_BYTES,
+                window: DEFAULT_RECEIVE_WINDOW,
+                max_message: DEFAULT_MAX_MESSAGE,
+            },
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            allowed_uids: Vec::new(),
+            link: None,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let invalid = |setting, problem| Err(Error::InvalidSetting { setting, problem });
+        if self.limits.max_message == 0 {
+            return invalid("max_message", "is zero: no message could ever be sent");
+        }
+        if self.max_connections == 0 {
+            return invalid("max_connections", "is zero: nobody could ever connect");
+        }
+        if self.host_timeout < MIN_HOST_TIMEOUT {
+            return invalid("host_timeout", "is below 100 ms: a busy machine would look like a stuck host");
+        }
+        if self.connect_timeout.is_zero() {
+            return invalid("connect_timeout", "is zero: nothing connects in no time");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn privacy(&self) -> Privacy {
+        if self.allowed_uids.is_empty() { Privacy::Private } else { Privacy::Shared }
+    }
+
+    /// Whether a process of this user may be on the other side.
+    pub(crate) fn allows(&self, uid: u32) -> bool {
+        uid == rustix::process::geteuid().as_raw() || self.allowed_uids.contains(&uid)
+    }
+}

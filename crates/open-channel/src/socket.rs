@@ -1,0 +1,389 @@
+//! A socket: one reliable two-way connection, messages in order.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use open_channel_proto::{ResetCode, SocketId};
+use tokio::runtime::Handle;
+
+use crate::channel::Keep;
+use crate::connection::{Connection, Eyes};
+use crate::error::{Error, SendError, TryRecvError};
+use crate::link::{LinkKind, PeerInfo};
+use crate::message::{Message, MessageId};
+use crate::stream::ByteStream;
+use crate::waiters::Place;
+
+/// One reliable two-way connection between a peer and the host; ordered messages.
+///
+/// All methods take `&self` and may be called from several tasks. The peer's end, from
+/// [`Channel::connect`](crate::Channel::connect), moves from host to host; the host's end, given to the listener,
+/// lives with its host.
+///
+/// Dropping a socket closes it in the background: what was sent still goes out (from a peer's end, until it is
+/// acknowledged), then the other side sees the end. A socket dropped while its thread unwinds from a panic is
+/// reset instead.
+///
+/// Also a `Stream` of messages and a `Sink` of [`Bytes`].
+#[derive(Debug)]
+pub struct Socket {
+    owner: Arc<Owner>,
+    /// Where the `Stream` and the `Sink` wait.
+    recv_place: Place,
+    send_place: Place,
+    flush_to: Option<u64>,
+}
+
+/// What the halves of a socket own together.
+#[derive(Debug)]
+struct Owner {
+    connection: Arc<Connection>,
+    /// On the peer's end: the channel goes on while the socket does.
+    keep: Option<Arc<Keep>>,
+    background: Handle,
+    peer: Option<PeerInfo>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let connection = Arc::clone(&self.connection);
+        if connection.is_over() {
+            return;
+        }
+        if std::thread::panicking() {
+            return connection.reset(ResetCode::ListenerFailed, "its handler panicked");
+        }
+        let keep = self.keep.take();
+        self.background.spawn(async move {
+            let _ = match &keep {
+                Some(_) => acknowledged(&connection, connection.request_ack()).await,
+                None => poll_parked(&connection, |cx, place| connection.poll_transmitted(cx, place)).await,
+            };
+            end(&connection);
+            drop(keep);
+        });
+    }
+}
+
+/// Tells the other side that this side is done: its end in order, then that nothing more will be handled.
+pub(crate) fn end(connection: &Connection) {
+    // One that is over has told already.
+    let _ = connection.finish();
+    connection.reset(ResetCode::Closed, "closed");
+}
+
+/// Waits with a place that is given back however the wait ends.
+async fn poll_parked<T>(
+    connection: &Connection,
+    mut poll: impl FnMut(&mut Context<'_>, &mut Place) -> Poll<T>,
+) -> T {
+    let mut parked = Parked { connection, place: Place::default() };
+    poll_fn(|cx| poll(cx, &mut parked.place)).await
+}
+
+struct Parked<'a> {
+    connection: &'a Connection,
+    place: Place,
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.connection.leave(&mut self.place);
+    }
+}
+
+async fn acknowledged(connection: &Connection, end: u64) -> Result<(), Error> {
+    poll_parked(connection, |cx, place| connection.poll_acknowledged(cx, place, Eyes::Task, end)).await
+}
+
+pub(crate) async fn close_within(connection: &Connection, patience: Duration) -> Result<(), Error> {
+    if connection.is_over() {
+        return Ok(());
+    }
+    let flushed = tokio::time::timeout(patience, acknowledged(connection, connection.request_ack())).await;
+    end(connection);
+    flushed.unwrap_or(Err(Error::Closed))
+}
+
+impl Socket {
+    pub(crate) fn connecting(connection: Arc<Connection>, keep: Arc<Keep>) -> Self {
+        let background = keep.shared.background.clone();
+        Self::from_owner(Owner { connection, keep: Some(keep), background, peer: None })
+    }
+
+    pub(crate) fn accepted(connection: Arc<Connection>, background: Handle, peer: PeerInfo) -> Self {
+        Self::from_owner(Owner { connection, keep: None, background, peer: Some(peer) })
+    }
+
+    fn from_owner(owner: Owner) -> Self {
+        let (recv_place, send_place) = (Place::default(), Place::default());
+        Self { owner: Arc::new(owner), recv_place, send_place, flush_to: None }
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.owner.connection
+    }
+
+    /// Accepts a message, waiting while the outbox is full. It is delivered from here on by itself: at once if
+    /// there is a connection, else when there is.
+    ///
+    /// # Errors
+    /// The message comes back in the [`SendError`]: [`Error::TooLarge`], [`Error::Finished`], or why the socket
+    /// is over.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped before it is done, the message was not accepted.
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        let mut message = message.into();
+        let connection = self.connection();
+        poll_parked(connection, |cx, place| connection.poll_send(cx, place, Eyes::Task, &mut message)).await
+    }
+
+    /// Accepts a message if the outbox has room.
+    ///
+    /// # Errors
+    /// The message comes back in the [`SendError`]: [`Error::Full`] when there is no room now, else as
+    /// [`send`](Self::send).
+    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        self.connection().try_send(message.into())
+    }
+
+    /// The next message; `None` when the other side has ended its direction in an orderly way.
+    ///
+    /// # Errors
+    /// Why the socket is over. On the peer's end a lost host is no error: `recv` goes on with the next one.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    pub async fn recv(&self) -> Result<Option<Message>, Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, place| connection.poll_recv(cx, place, Eyes::Task)).await
+    }
+
+    /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`], or why the socket is over.
+    pub fn try_recv(&self) -> Result<Option<Message>, TryRecvError> {
+        self.connection().try_recv().unwrap_or(Err(Error::Full)).map_err(|error| match error {
+            Error::Full => TryRecvError::Empty,
+            error => TryRecvError::Failed(error),
+        })
+    }
+
+    /// Waits until everything sent so far is acknowledged, which means handled.
+    ///
+    /// # Errors
+    /// Why the socket is over before that.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn flush(&self) -> Result<(), Error> {
+        acknowledged(self.connection(), self.connection().request_ack()).await
+    }
+
+    /// Ends this side's direction: the other side gets what was sent, then the end, and may still answer.
+    ///
+    /// # Errors
+    /// Why the socket is over already.
+    pub fn finish(&self) -> Result<(), Error> {
+        self.connection().finish()
+    }
+
+    /// Flushes, then closes both directions.
+    ///
+    /// # Errors
+    /// Why not everything was acknowledged; the socket is closed in any case.
+    ///
+    /// # Cancel safety
+    /// When dropped before it is done, the socket goes on flushing and closing in the background once it is dropped
+    /// itself.
+    pub async fn close(&self) -> Result<(), Error> {
+        let flushed = self.flush().await;
+        end(self.connection());
+        flushed
+    }
+
+    /// Closes both directions at once; what was not acknowledged is given up.
+    pub fn destroy(&self) {
+        self.connection().reset(ResetCode::Destroyed, "destroyed");
+    }
+
+    /// Two halves for different tasks. Dropping the sending half ends that direction like
+    /// [`finish`](Self::finish).
+    pub fn split(self) -> (SendHalf, RecvHalf) {
+        let socket = Arc::new(self);
+        (SendHalf { socket: Arc::clone(&socket) }, RecvHalf { socket })
+    }
+
+    /// The socket as a stream of bytes, for codecs and protocols that want one.
+    pub fn into_stream(self) -> ByteStream {
+        ByteStream::new(self)
+    }
+
+    /// The socket's stable identity, the same on both ends and with every host.
+    pub fn id(&self) -> SocketId {
+        self.connection().id()
+    }
+
+    /// Who is on the other side; on the peer's end `None` while there is no connection.
+    pub fn peer(&self) -> Option<PeerInfo> {
+        self.owner.peer.or_else(|| self.connection().peer())
+    }
+
+    /// Whether there is a connection right now.
+    pub fn connected(&self) -> bool {
+        self.connection().is_connected()
+    }
+
+    /// Generation of the host that the socket is or was last connected to; 0 before the first.
+    pub fn generation(&self) -> u64 {
+        self.connection().generation()
+    }
+
+    /// What carries the socket right now.
+    pub fn link(&self) -> Option<LinkKind> {
+        self.connection().link_kind()
+    }
+
+    /// Longest message that may be sent, in bytes: the smaller of both sides' limits, once the other's is known.
+    pub fn max_message(&self) -> usize {
+        self.connection().max_message()
+    }
+
+    fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let end = *self.flush_to.get_or_insert_with(|| self.owner.connection.request_ack());
+        let polled = self.owner.connection.poll_acknowledged(cx, &mut self.send_place, Eyes::Task, end);
+        if polled.is_ready() {
+            self.flush_to = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        for place in [&mut self.recv_place, &mut self.send_place] {
+            self.owner.connection.leave(place);
+        }
+    }
+}
+
+impl futures_core::Stream for Socket {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let socket = &mut *self;
+        let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_place, Eyes::Task));
+        Poll::Ready(message.transpose())
+    }
+}
+
+/// Ready when a message of [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) bytes or less is accepted at once; a longer
+/// one is accepted too. Flushing waits for acknowledgements.
+impl futures_sink::Sink<Bytes> for Socket {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let socket = &mut *self;
+        socket.owner.connection.poll_room(
+            cx,
+            &mut socket.send_place,
+            Eyes::Task,
+            open_channel_proto::MESSAGE_OVERHEAD,
+        )
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), Error> {
+        self.owner.connection.send_over(message)?;
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush_to(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let flushed = ready!(self.poll_flush_to(cx));
+        let _ = self.finish();
+        Poll::Ready(flushed)
+    }
+}
+
+/// The sending half of a [`Socket`].
+#[derive(Debug)]
+pub struct SendHalf {
+    socket: Arc<Socket>,
+}
+
+impl SendHalf {
+    /// As [`Socket::send`].
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        self.socket.send(message).await
+    }
+
+    /// As [`Socket::flush`].
+    ///
+    /// # Errors
+    /// As [`Socket::flush`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.socket.flush().await
+    }
+}
+
+impl std::ops::Deref for SendHalf {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Drop for SendHalf {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // A socket that is over has ended already.
+            let _ = self.socket.finish();
+        }
+    }
+}
+
+/// The receiving half of a [`Socket`].
+#[derive(Debug)]
+pub struct RecvHalf {
+    socket: Arc<Socket>,
+}
+
+impl RecvHalf {
+    /// As [`Socket::recv`].
+    ///
+    /// # Errors
+    /// As [`Socket::recv`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn recv(&self) -> Result<Option<Message>, Error> {
+        self.socket.recv().await
+    }
+}
+
+impl std::ops::Deref for RecvHalf {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}

@@ -1,0 +1,99 @@
+//! The byte-stream face: a socket as `AsyncRead + AsyncWrite`.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::connection::Eyes;
+use crate::message::Message;
+use crate::socket::Socket;
+use crate::waiters::Place;
+
+/// Longest message that a write becomes.
+const CHUNK: usize = 64 * 1024;
+
+/// A socket as a stream of bytes; from [`Socket::into_stream`].
+///
+/// Each write is sent as one message of up to 64 KiB, without waiting for more; reads join messages and
+/// acknowledge each when its last byte was read. Flushing waits for nothing: written is on its way. Shutting down
+/// ends this direction, and the other side reads to the end.
+#[derive(Debug)]
+pub struct ByteStream {
+    socket: Socket,
+    reading: Option<(Message, usize)>,
+    recv_place: Place,
+    send_place: Place,
+}
+
+impl ByteStream {
+    pub(crate) fn new(socket: Socket) -> Self {
+        Self { socket, reading: None, recv_place: Place::default(), send_place: Place::default() }
+    }
+
+    /// The socket behind it.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Drop for ByteStream {
+    fn drop(&mut self) {
+        for place in [&mut self.recv_place, &mut self.send_place] {
+            self.socket.connection().leave(place);
+        }
+    }
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if let Some((message, read)) = &mut this.reading {
+                let rest = &message[*read..];
+                let len = rest.len().min(buf.remaining());
+                buf.put_slice(&rest[..len]);
+                *read += len;
+                if *read == message.len() {
+                    this.reading = None;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(this.socket.connection().poll_recv(cx, &mut this.recv_place, Eyes::Task))? {
+                // An empty message would look like the end.
+                Some(message) if message.is_empty() => {}
+                Some(message) => this.reading = Some((message, 0)),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ByteStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let connection = this.socket.connection();
+        let len = buf.len().min(CHUNK).min(connection.max_message());
+        if len == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(connection.poll_room(cx, &mut this.send_place, Eyes::Task, len))?;
+        connection.send_over(Bytes::copy_from_slice(&buf[..len]))?;
+        Poll::Ready(Ok(len))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.connection().with(|inner| inner.write());
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.finish().map_err(io::Error::from))
+    }
+}

@@ -1,0 +1,92 @@
+//! Who waits for a connection, and for what.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+/// What a waiter waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// A message, or the end.
+    Recv,
+    /// Room in the outbox, or acknowledgements.
+    Acks,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: u64,
+    interest: Interest,
+    /// Sees by itself when the link becomes ready, and then drives it.
+    watching: bool,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    slots: Vec<Slot>,
+    last_key: u64,
+}
+
+/// The waiters of one connection. As a waker itself, it wakes those who watch the link.
+///
+/// Has a lock of its own, the innermost one, because a runtime may call the waker while the connection is locked.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(Mutex<Slots>);
+
+/// One waiting call's place; 0 before it has one.
+#[derive(Debug, Default)]
+pub(crate) struct Place(u64);
+
+impl Waiters {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn enter(&self, place: &mut Place, interest: Interest, watching: bool, waker: &Waker) {
+        let mut slots = self.lock();
+        if place.0 == 0 {
+            slots.last_key += 1;
+            place.0 = slots.last_key;
+        } else if let Some(slot) = slots.slots.iter_mut().find(|slot| slot.key == place.0) {
+            slot.watching = watching;
+            slot.waker.clone_from(waker);
+            return;
+        }
+        slots.slots.push(Slot { key: place.0, interest, watching, waker: waker.clone() });
+    }
+
+    pub(crate) fn leave(&self, place: &mut Place) {
+        if place.0 != 0 {
+            self.lock().slots.retain(|slot| slot.key != place.0);
+            place.0 = 0;
+        }
+    }
+
+    /// Whether somebody watches the link.
+    pub(crate) fn are_watching(&self) -> bool {
+        self.lock().slots.iter().any(|slot| slot.watching)
+    }
+
+    /// Adds the wakers of those with this interest to `woken`.
+    pub(crate) fn collect(&self, interest: Interest, woken: &mut Vec<Waker>) {
+        woken.extend(
+            self.lock().slots.iter().filter(|slot| slot.interest == interest).map(|slot| slot.waker.clone()),
+        );
+    }
+
+    pub(crate) fn collect_all(&self, woken: &mut Vec<Waker>) {
+        woken.extend(self.lock().slots.iter().map(|slot| slot.waker.clone()));
+    }
+}
+
+impl Wake for Waiters {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let watching: Vec<Waker> =
+            self.lock().slots.iter().filter(|slot| slot.watching).map(|slot| slot.waker.clone()).collect();
+        watching.iter().for_each(Waker::wake_by_ref);
+    }
+}

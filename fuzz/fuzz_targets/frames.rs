@@ -1,0 +1,54 @@
+//! Bytes into `decode`, frames into a `Session`, as host and as peer, with a small application at work.
+//!
+//! `cargo +nightly fuzz run frames`. The first byte chooses the side, the rest is what comes over the link.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use open_channel_proto::{
+    ChannelKey, Features, Frame, HEADER_LEN, Incoming, Limits, MAX_BODY, Session, SocketId, TransmitBuffer,
+    decode,
+};
+
+const CHANNEL: ChannelKey = [0; 16];
+const LIMITS: Limits = Limits { outbox: 4096, window: 8192, max_message: 100_000 };
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&choice, mut bytes)) = data.split_first() else { return };
+    let mut session = Session::new(SocketId(1), LIMITS);
+    let hello = session.hello(CHANNEL, Features::default());
+    let (host, welcome) = Session::accept(&hello, 1, 2, LIMITS).expect("an honest hello");
+    let is_host = choice & 1 == 0;
+    if is_host {
+        session = host;
+    } else {
+        session.attach(&welcome).expect("an honest welcome");
+    }
+    let _ = session.send(vec![1; usize::from(choice)].into());
+    let mut out = TransmitBuffer::default();
+    while let Ok(Some((frame, len))) = decode(bytes, MAX_BODY) {
+        assert!((HEADER_LEN..=HEADER_LEN + MAX_BODY).contains(&len));
+        bytes = &bytes[len..];
+        match frame {
+            Frame::Hello(hello) if is_host => {
+                session.detach();
+                let _ = session.resume(&hello, 1);
+            }
+            Frame::Welcome(welcome) if !is_host => {
+                session.detach();
+                let _ = session.attach(&welcome);
+            }
+            frame => {
+                let _ = session.handle(frame);
+            }
+        }
+        assert!(session.unhandled_bytes() <= LIMITS.window.max(LIMITS.max_message + 64));
+        session.transmit(&mut out);
+        session.transmit_ack(&mut out);
+        out.clear();
+        if choice & 2 == 0
+            && let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = session.recv()
+        {
+            session.handled(seq);
+        }
+    }
+});
