@@ -31,8 +31,6 @@ pub(crate) async fn go() -> Result<()> {
 
 fn wait() -> Result<()> {
     let receiver = GO.get().context("standard input is not watched")?;
-    let receiver = receiver
-        .lock()
-        .map_err(|_| anyhow::anyhow!("another waiter panicked"))?;
+    let receiver = receiver.lock().map_err(|_| anyhow::anyhow!("another waiter panicked"))?;
     Ok(receiver.recv()?)
 }

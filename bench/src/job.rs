@@ -42,10 +42,7 @@ pub(crate) enum Subject {
 impl Subject {
     /// Whether it differs from another subject only in what it does with many messages at once.
     pub(crate) fn buffered(self) -> bool {
-        matches!(
-            self,
-            Subject::TokioBuffered | Subject::StdBuffered | Subject::RawRingBuffered
-        )
+        matches!(self, Subject::TokioBuffered | Subject::StdBuffered | Subject::RawRingBuffered)
     }
 
     pub(crate) fn is_open_channel(self) -> bool {

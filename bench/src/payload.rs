@@ -29,12 +29,7 @@ pub(crate) struct Payload {
 
 impl Payload {
     pub(crate) fn new(len: usize, number: u64) -> Payload {
-        Payload {
-            from: 0,
-            number,
-            last: false,
-            len,
-        }
+        Payload { from: 0, number, last: false, len }
     }
 
     pub(crate) fn last(self) -> Payload {
@@ -75,9 +70,7 @@ impl Payload {
         let sum = words.fold(seed, u64::wrapping_add);
         let count = (bytes.len() / WORD) as u64;
         let steps = count.wrapping_mul(count.wrapping_sub(1)) / 2;
-        let expected = seed
-            .wrapping_mul(count)
-            .wrapping_add(STEP.wrapping_mul(steps));
+        let expected = seed.wrapping_mul(count).wrapping_add(STEP.wrapping_mul(steps));
         ensure!(
             count > 0 && sum == expected,
             "a message of {} bytes arrived damaged (sum {sum:#x}, expected {expected:#x})",
@@ -126,10 +119,7 @@ mod tests {
     fn a_message_tells_who_sent_it_and_which_it_was() {
         for len in [8, 64, 1024, 1 << 20] {
             let sent = Payload::new(len, 77).from(63).last();
-            assert_eq!(
-                Payload::check(&Arena::default().message(sent)).ok(),
-                Some(sent)
-            );
+            assert_eq!(Payload::check(&Arena::default().message(sent)).ok(), Some(sent));
         }
     }
 

@@ -15,10 +15,7 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).context(path)?;
     let kibibytes = |key| number(&text, key).map(|value| value * 1024);
-    Ok(Memory {
-        rss: kibibytes("Rss:")?,
-        pss: kibibytes("Pss:")?,
-    })
+    Ok(Memory { rss: kibibytes("Rss:")?, pss: kibibytes("Pss:")? })
 }
 
 #[derive(Clone, Copy)]
@@ -30,17 +27,11 @@ pub(crate) struct Activity {
 }
 
 pub(crate) fn activity(pid: u32) -> Result<Activity> {
-    let mut activity = Activity {
-        cpu_nanos: 0,
-        switches: 0,
-    };
+    let mut activity = Activity { cpu_nanos: 0, switches: 0 };
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.path();
         let schedule = fs::read_to_string(task.join("schedstat"))?;
-        let cpu = schedule
-            .split_whitespace()
-            .next()
-            .context("schedstat is empty")?;
+        let cpu = schedule.split_whitespace().next().context("schedstat is empty")?;
         activity.cpu_nanos += cpu.parse::<u64>()?;
         let status = fs::read_to_string(task.join("status"))?;
         activity.switches += number(&status, "voluntary_ctxt_switches:")?;
@@ -52,7 +43,5 @@ pub(crate) fn activity(pid: u32) -> Result<Activity> {
 fn number(text: &str, key: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key));
     let value = line.and_then(|line| line.split_whitespace().next());
-    Ok(value
-        .with_context(|| format!("{key} is missing"))?
-        .parse()?)
+    Ok(value.with_context(|| format!("{key} is missing"))?.parse()?)
 }

@@ -36,9 +36,7 @@ impl Measure {
             Measure::OneWay => "One way, payload written and read",
             Measure::FanIn => "Fan-in to one host, 64 B",
             Measure::Connect => "From connect() to the first acknowledgement",
-            Measure::Failover => {
-                "From SIGKILL of the host to the first acknowledgement by the next"
-            }
+            Measure::Failover => "From SIGKILL of the host to the first acknowledgement by the next",
             Measure::Memory => "Memory for each idle connection",
             Measure::Idle => "An idle host with 8 peers",
         }
@@ -111,11 +109,7 @@ impl Metric {
     fn has_ratio(self) -> bool {
         !matches!(
             self,
-            Metric::P99
-                | Metric::P999
-                | Metric::HostRss
-                | Metric::CpuShare
-                | Metric::WakeupsPerSecond
+            Metric::P99 | Metric::P999 | Metric::HostRss | Metric::CpuShare | Metric::WakeupsPerSecond
         )
     }
 }
@@ -172,13 +166,7 @@ impl Results {
         row: impl fmt::Display,
         value: f64,
     ) {
-        self.samples.push(Sample {
-            measure,
-            case: case.into(),
-            metric,
-            row: row.to_string(),
-            value,
-        });
+        self.samples.push(Sample { measure, case: case.into(), metric, row: row.to_string(), value });
     }
 
     pub(crate) fn fail(&mut self, failure: String) {
@@ -190,10 +178,7 @@ impl Results {
     }
 
     pub(crate) fn columns(&self, measure: Measure) -> Vec<Column> {
-        self.distinct(measure, |s| Column {
-            case: s.case.clone(),
-            metric: s.metric,
-        })
+        self.distinct(measure, |s| Column { case: s.case.clone(), metric: s.metric })
     }
 
     pub(crate) fn rows(&self, measure: Measure) -> Vec<String> {
@@ -202,11 +187,7 @@ impl Results {
 
     fn distinct<T: PartialEq>(&self, measure: Measure, of: impl Fn(&Sample) -> T) -> Vec<T> {
         let mut found = Vec::new();
-        for sample in self
-            .samples
-            .iter()
-            .filter(|sample| sample.measure == measure)
-        {
+        for sample in self.samples.iter().filter(|sample| sample.measure == measure) {
             let value = of(sample);
             if !found.contains(&value) {
                 found.push(value);
@@ -218,17 +199,9 @@ impl Results {
     /// The median over the rounds.
     pub(crate) fn median(&self, measure: Measure, column: &Column, row: &str) -> Option<f64> {
         let of_row = |s: &&Sample| {
-            s.measure == measure
-                && s.case == column.case
-                && s.metric == column.metric
-                && s.row == row
+            s.measure == measure && s.case == column.case && s.metric == column.metric && s.row == row
         };
-        let values: Vec<f64> = self
-            .samples
-            .iter()
-            .filter(of_row)
-            .map(|s| s.value)
-            .collect();
+        let values: Vec<f64> = self.samples.iter().filter(of_row).map(|s| s.value).collect();
         (!values.is_empty()).then(|| median(&values))
     }
 

@@ -52,16 +52,11 @@ impl Plan {
         let quick = options.quick;
         let baselines = [Subject::Tokio, Subject::TokioBuffered];
         let wanted = |subject: &Subject| {
-            options.subjects.is_empty()
-                || options.subjects.contains(subject)
-                || baselines.contains(subject)
+            options.subjects.is_empty() || options.subjects.contains(subject) || baselines.contains(subject)
         };
         let all = Subject::value_variants().iter().copied();
-        let measures = if options.only.is_empty() {
-            Measure::value_variants().to_vec()
-        } else {
-            options.only.clone()
-        };
+        let measures =
+            if options.only.is_empty() { Measure::value_variants().to_vec() } else { options.only.clone() };
         Plan {
             rounds: options.rounds.unwrap_or(if quick { 3 } else { 7 }).max(1),
             millis: if quick { 100 } else { 400 },
@@ -76,11 +71,7 @@ impl Plan {
 
     /// One line that says under which conditions the numbers came about.
     pub(crate) fn conditions(&self) -> String {
-        let pinned = if self.pin {
-            "pinned to two cores"
-        } else {
-            "not pinned"
-        };
+        let pinned = if self.pin { "pinned to two cores" } else { "not pinned" };
         format!("{} rounds of {} ms, {pinned}", self.rounds, self.millis)
     }
 
@@ -117,11 +108,7 @@ impl Plan {
         // Another one begins each round: none is always the first after a pause.
         for at in 0..self.subjects.len() {
             let subject = self.subjects[(at + round) % self.subjects.len()];
-            note(
-                ask(self, subject, results),
-                &format!("{subject}, {}", measure.title()),
-                results,
-            );
+            note(ask(self, subject, results), &format!("{subject}, {}", measure.title()), results);
         }
     }
 

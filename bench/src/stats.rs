@@ -3,10 +3,7 @@
 /// The value below which a share of the sorted samples lies (nearest rank).
 pub(crate) fn percentile(sorted: &[u32], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted
-        .get(rank.clamp(1, sorted.len().max(1)) - 1)
-        .copied()
-        .map_or(f64::NAN, f64::from)
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().map_or(f64::NAN, f64::from)
 }
 
 pub(crate) fn median(values: &[f64]) -> f64 {

@@ -27,29 +27,19 @@ pub(crate) fn main(job: &str) -> Result<()> {
         clock::pin(core)?;
     }
     control::watch();
-    subjects::work(&job).inspect_err(|error| {
-        say(&Line::Failed {
-            why: format!("{error:#}"),
-        })
-    })
+    subjects::work(&job).inspect_err(|error| say(&Line::Failed { why: format!("{error:#}") }))
 }
 
 pub(crate) fn tokio_runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?)
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 pub(crate) fn run<T: Transport + 'static>(job: &Job) -> Result<()> {
     match (T::RUNTIME, job.task) {
         (Runtime::Blocking, _) => ready(work::<T>(job))?,
         // Two ends that talk: no set of local tasks between them and the runtime.
-        (Runtime::Tokio, Task::RoundTrip | Task::OneWay) => {
-            tokio_runtime()?.block_on(work::<T>(job))
-        }
-        (Runtime::Tokio, _) => {
-            tokio::task::LocalSet::new().block_on(&tokio_runtime()?, work::<T>(job))
-        }
+        (Runtime::Tokio, Task::RoundTrip | Task::OneWay) => tokio_runtime()?.block_on(work::<T>(job)),
+        (Runtime::Tokio, _) => tokio::task::LocalSet::new().block_on(&tokio_runtime()?, work::<T>(job)),
     }
 }
 
@@ -67,22 +57,17 @@ async fn work<T: Transport>(job: &Job) -> Result<()> {
             let start = clock::now();
             let mut endpoint = T::connect(job).await?;
             endpoint.confirmed(Payload::new(job.len, 0).last()).await?;
-            say(&Line::Connected {
-                nanos: clock::now() - start,
-            });
+            say(&Line::Connected { nanos: clock::now() - start });
         }
         (Task::ConnectFirst, _) => {
             let start = clock::now();
             T::connect_first(job).await?;
-            say(&Line::Connected {
-                nanos: clock::now() - start,
-            });
+            say(&Line::Connected { nanos: clock::now() - start });
         }
         (Task::FanIn | Task::Hold, Side::Host) => {
             let host = T::host(job).await?;
             say(&Line::Ready);
-            host.receive_all(Arc::new(Tally::new(job.connections)))
-                .await?;
+            host.receive_all(Arc::new(Tally::new(job.connections))).await?;
         }
         (Task::FanIn, Side::Peer) => return join_in::<T>(job).await,
         (Task::Hold, Side::Peer) => {
@@ -120,10 +105,7 @@ async fn serve<T: Transport>(job: &Job) -> Result<()> {
             Task::RoundTrip => echo(&mut endpoint).await?,
             _ => sink(&mut endpoint).await?,
         };
-        served = Some(Line::Served {
-            messages,
-            cpu_nanos: clock::cpu() - cpu,
-        });
+        served = Some(Line::Served { messages, cpu_nanos: clock::cpu() - cpu });
     }
     served.iter().for_each(say);
     // Not dropped before the controller says so: what was sent last may still lie in a buffer.
@@ -134,11 +116,7 @@ async fn serve<T: Transport>(job: &Job) -> Result<()> {
 pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     for number in 0.. {
         let payload = endpoint.recv().await?;
-        ensure!(
-            payload.number == number,
-            "message {} came when {number} was due",
-            payload.number
-        );
+        ensure!(payload.number == number, "message {} came when {number} was due", payload.number);
         endpoint.send(payload).await?;
         if payload.last {
             return Ok(number + 1);
@@ -151,11 +129,7 @@ pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
 async fn sink<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     for number in 0.. {
         let payload = endpoint.recv().await?;
-        ensure!(
-            payload.number == number,
-            "message {} came when {number} was due",
-            payload.number
-        );
+        ensure!(payload.number == number, "message {} came when {number} was due", payload.number);
         if payload.last {
             endpoint.send(payload).await?;
             return Ok(number + 1);
@@ -210,11 +184,7 @@ async fn pour<T: Transport>(job: &Job) -> Result<()> {
     one_way(&mut endpoint, job.len, job.millis / 4).await?;
     let cpu = clock::cpu();
     let (messages, nanos) = one_way(&mut endpoint, job.len, job.millis).await?;
-    say(&Line::OneWay {
-        messages,
-        nanos,
-        cpu_nanos: clock::cpu() - cpu,
-    });
+    say(&Line::OneWay { messages, nanos, cpu_nanos: clock::cpu() - cpu });
     hold::<T>(endpoint).await
 }
 
@@ -223,10 +193,7 @@ async fn one_way<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Resu
     let start = clock::now();
     let messages = feed_until(endpoint, Payload::new(len, 0), start + millis * 1_000_000).await?;
     let answer = endpoint.recv().await?;
-    ensure!(
-        answer.last && answer.number + 1 == messages,
-        "{messages} sent, answered {answer:?}"
-    );
+    ensure!(answer.last && answer.number + 1 == messages, "{messages} sent, answered {answer:?}");
     Ok((messages, clock::now() - start))
 }
 

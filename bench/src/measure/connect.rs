@@ -14,30 +14,15 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
             let job = group.job(subject, Side::Host, Task::ConnectFirst, 1);
             group.start(&job)?;
             let nanos = connected(&group)?;
-            results.add(
-                Measure::Connect,
-                "first process",
-                Metric::Nanos,
-                subject,
-                nanos,
-            );
+            results.add(Measure::Connect, "first process", Metric::Nanos, subject, nanos);
         }
         if answers(subject, Task::Connect) {
             let mut group = Group::new()?;
             let host = group.job(subject, Side::Host, Task::Connect, 1);
             group.start_host(&host)?;
-            group.start(&Job {
-                side: Side::Peer,
-                ..host
-            })?;
+            group.start(&Job { side: Side::Peer, ..host })?;
             let nanos = connected(&group)?;
-            results.add(
-                Measure::Connect,
-                "second process",
-                Metric::Nanos,
-                subject,
-                nanos,
-            );
+            results.add(Measure::Connect, "second process", Metric::Nanos, subject, nanos);
         }
     }
     Ok(())

@@ -33,10 +33,7 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
     for peers in PEERS {
         let mut group = Group::new()?;
         let millis = (peers / MESSAGES_PER_MILLI).max(1) as u64;
-        let job = Job {
-            millis,
-            ..group.job(subject, Side::Peer, Task::Failover, peers)
-        };
+        let job = Job { millis, ..group.job(subject, Side::Peer, Task::Failover, peers) };
         let mut host = join(&mut group, &job)?;
         for _ in 0..peers {
             group.start(&job)?;
@@ -64,10 +61,7 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
             add(Metric::FirstAck, all.iter().copied().reduce(f64::min));
             add(Metric::FirstRemoteAck, remote.into_iter().reduce(f64::min));
             add(Metric::SlowestAck, all.into_iter().reduce(f64::max));
-            host = acks
-                .into_iter()
-                .find(|ack| ack.hosting)
-                .context("nobody became the host")?;
+            host = acks.into_iter().find(|ack| ack.hosting).context("nobody became the host")?;
             join(&mut group, &job)?;
         }
     }
@@ -90,16 +84,7 @@ fn next_ack(group: &Group, generation: u64) -> Result<Ack> {
 
 fn ack(index: usize, line: &Line) -> Option<Ack> {
     match *line {
-        Line::Acked {
-            at_nanos,
-            generation,
-            hosting,
-        } => Some(Ack {
-            index,
-            at_nanos,
-            generation,
-            hosting,
-        }),
+        Line::Acked { at_nanos, generation, hosting } => Some(Ack { index, at_nanos, generation, hosting }),
         _ => None,
     }
 }

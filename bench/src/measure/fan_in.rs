@@ -27,27 +27,18 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new(expected: usize) -> Tally {
         let (arrived, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Tally {
-            expected,
-            arrived,
-            finished,
-            messages: AtomicU64::new(0),
-        }
+        Tally { expected, arrived, finished, messages: AtomicU64::new(0) }
     }
 
     fn note(&self, payload: Payload) {
-        if payload.number == 0 && self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.expected
-        {
+        if payload.number == 0 && self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
             say(&Line::Settled);
         }
         if payload.last {
             self.messages.fetch_add(payload.number, Ordering::Relaxed);
             if self.finished.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
                 let messages = self.messages.load(Ordering::Relaxed);
-                say(&Line::FanIn {
-                    messages,
-                    end_nanos: clock::now(),
-                });
+                say(&Line::FanIn { messages, end_nanos: clock::now() });
             }
         }
     }
@@ -58,17 +49,9 @@ async fn drain<E: Endpoint>(endpoint: &mut E, tally: &Tally, sources: usize) -> 
     let mut due = vec![0_u64; sources];
     loop {
         let payload = endpoint.recv().await?;
-        let source = if sources == 1 {
-            0
-        } else {
-            usize::from(payload.from)
-        };
+        let source = if sources == 1 { 0 } else { usize::from(payload.from) };
         let due = due.get_mut(source).context("a peer has an unknown index")?;
-        ensure!(
-            payload.number == *due,
-            "message {} came when {due} was due",
-            payload.number
-        );
+        ensure!(payload.number == *due, "message {} came when {due} was due", payload.number);
         *due += 1;
         if payload.number == 0 || payload.last {
             tally.note(payload);
@@ -114,45 +97,21 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
     }
     for peers in PEERS {
         let mut group = Group::new()?;
-        let job = Job {
-            len: LEN,
-            millis: plan.millis,
-            ..group.job(subject, Side::Host, Task::FanIn, peers)
-        };
+        let job = Job { len: LEN, millis: plan.millis, ..group.job(subject, Side::Host, Task::FanIn, peers) };
         group.start_host(&job)?;
         for index in 0..peers {
-            group.start(&Job {
-                side: Side::Peer,
-                index: u16::try_from(index)?,
-                ..job.clone()
-            })?;
+            group.start(&Job { side: Side::Peer, index: u16::try_from(index)?, ..job.clone() })?;
         }
-        group.wait_for("all peers to arrive", |line| {
-            matches!(line, Line::Settled).then_some(())
-        })?;
+        group.wait_for("all peers to arrive", |line| matches!(line, Line::Settled).then_some(()))?;
         let start = clock::now();
         group.go()?;
-        let (messages, end) =
-            group.wait_for("the host to have read it all", |line| match *line {
-                Line::FanIn {
-                    messages,
-                    end_nanos,
-                } => Some((messages, end_nanos)),
-                _ => None,
-            })?;
+        let (messages, end) = group.wait_for("the host to have read it all", |line| match *line {
+            Line::FanIn { messages, end_nanos } => Some((messages, end_nanos)),
+            _ => None,
+        })?;
         let rate = messages as f64 * 1e9 / (end - start) as f64;
-        let case = if peers == 1 {
-            "1 peer".into()
-        } else {
-            format!("{peers} peers")
-        };
-        results.add(
-            Measure::FanIn,
-            case,
-            Metric::MessagesPerSecond,
-            subject,
-            rate,
-        );
+        let case = if peers == 1 { "1 peer".into() } else { format!("{peers} peers") };
+        results.add(Measure::FanIn, case, Metric::MessagesPerSecond, subject, rate);
     }
     Ok(())
 }

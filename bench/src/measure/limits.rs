@@ -51,22 +51,13 @@ pub(crate) fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
     add(results, "futex wake, there and back", Metric::Nanos, slept);
     for len in BLOCKS {
         let row = format!("memcpy of {}", size(len));
-        add(
-            results,
-            &row,
-            Metric::BytesPerSecond,
-            copy(plan.millis, len),
-        );
+        add(results, &row, Metric::BytesPerSecond, copy(plan.millis, len));
     }
     Ok(())
 }
 
 fn add(results: &mut Results, row: &str, metric: Metric, value: f64) {
-    let case = if metric == Metric::Nanos {
-        "two cores"
-    } else {
-        "one core"
-    };
+    let case = if metric == Metric::Nanos { "two cores" } else { "one core" };
     results.add(Measure::Limits, case, metric, row, value);
 }
 
@@ -106,13 +97,8 @@ fn ping_pong(millis: u64, handing: &'static Handing) -> Result<f64> {
     };
     std::thread::scope(|scope| {
         let answering = scope.spawn(answer);
-        let asked = scope
-            .spawn(ask)
-            .join()
-            .map_err(|_| anyhow!("a thread panicked"))?;
-        answering
-            .join()
-            .map_err(|_| anyhow!("a thread panicked"))??;
+        let asked = scope.spawn(ask).join().map_err(|_| anyhow!("a thread panicked"))?;
+        answering.join().map_err(|_| anyhow!("a thread panicked"))??;
         asked
     })
 }

@@ -32,18 +32,12 @@ fn run(plan: &Plan, subject: Subject, task: Task, len: usize) -> Result<(Line, u
     };
     group.start_host(&host)?;
     let core = plan.pin.then_some(1 % clock::cores());
-    group.start(&Job {
-        side: Side::Peer,
-        core,
-        ..host
-    })?;
+    group.start(&Job { side: Side::Peer, core, ..host })?;
     let (mut sent, mut served) = (None, None);
     // The two reports come in either order.
     loop {
         let line = group.wait_for("the measurement", |line| match line {
-            Line::RoundTrip { .. } | Line::OneWay { .. } | Line::Served { .. } => {
-                Some(line.clone())
-            }
+            Line::RoundTrip { .. } | Line::OneWay { .. } | Line::Served { .. } => Some(line.clone()),
             _ => None,
         })?;
         match line {
@@ -66,21 +60,10 @@ pub(crate) fn round_trip(plan: &Plan, subject: Subject, results: &mut Results) -
     }
     for len in ROUND_TRIPS {
         let (line, served) = run(plan, subject, Task::RoundTrip, len)?;
-        if let Line::RoundTrip {
-            p50,
-            p99,
-            p999,
-            messages,
-            cpu_nanos,
-        } = line
-        {
+        if let Line::RoundTrip { p50, p99, p999, messages, cpu_nanos } = line {
             let cpu = per_million(cpu_nanos + served, messages);
-            let metrics = [
-                (Metric::P50, p50),
-                (Metric::P99, p99),
-                (Metric::P999, p999),
-                (Metric::CpuPerMillion, cpu),
-            ];
+            let metrics =
+                [(Metric::P50, p50), (Metric::P99, p99), (Metric::P999, p999), (Metric::CpuPerMillion, cpu)];
             for (metric, value) in metrics {
                 results.add(Measure::Rtt, size(len), metric, subject, value);
             }
@@ -92,12 +75,7 @@ pub(crate) fn round_trip(plan: &Plan, subject: Subject, results: &mut Results) -
 pub(crate) fn one_way(plan: &Plan, subject: Subject, results: &mut Results) -> Result<()> {
     for len in ONE_WAY {
         let (line, served) = run(plan, subject, Task::OneWay, len)?;
-        if let Line::OneWay {
-            messages,
-            nanos,
-            cpu_nanos,
-        } = line
-        {
+        if let Line::OneWay { messages, nanos, cpu_nanos } = line {
             let rate = messages as f64 * 1e9 / nanos as f64;
             let (metric, value) = if len >= LARGE {
                 (Metric::BytesPerSecond, rate * len as f64)
@@ -106,13 +84,7 @@ pub(crate) fn one_way(plan: &Plan, subject: Subject, results: &mut Results) -> R
             };
             results.add(Measure::OneWay, size(len), metric, subject, value);
             let cpu = per_million(cpu_nanos + served, messages);
-            results.add(
-                Measure::OneWay,
-                size(len),
-                Metric::CpuPerMillion,
-                subject,
-                cpu,
-            );
+            results.add(Measure::OneWay, size(len), Metric::CpuPerMillion, subject, cpu);
         }
     }
     Ok(())

@@ -15,9 +15,7 @@ pub(crate) fn print(plan: &Plan, results: &Results) {
     println!("{}; {}", machine(), plan.conditions());
     for section in tables::sections(plan, results) {
         let mut table = comfy_table::Table::new();
-        table
-            .load_style(UTF8_BORDERS_ONLY)
-            .set_header(section.header);
+        table.load_style(UTF8_BORDERS_ONLY).set_header(section.header);
         table.add_rows(section.rows);
         println!("\n{}\n{table}", section.title);
     }
@@ -50,10 +48,7 @@ pub(crate) fn write(plan: &Plan, results: &Results, directory: &Path) -> Result<
         }
     }
     fs::write(directory.join("README.md"), text)?;
-    fs::write(
-        directory.join("samples.json"),
-        serde_json::to_vec_pretty(results)?,
-    )?;
+    fs::write(directory.join("samples.json"), serde_json::to_vec_pretty(results)?)?;
     Ok(())
 }
 
@@ -66,13 +61,7 @@ are made: [bench/README.md](../README.md). All samples: `samples.json`.
 fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.map_or("an unknown processor", |line| {
-        line.trim_start_matches([' ', '\t', ':'])
-    });
+    let model = model.map_or("an unknown processor", |line| line.trim_start_matches([' ', '\t', ':']));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!(
-        "{} cores of {model}, Linux {}",
-        crate::clock::cores(),
-        kernel.trim()
-    )
+    format!("{} cores of {model}, Linux {}", crate::clock::cores(), kernel.trim())
 }

@@ -32,40 +32,18 @@ pub(crate) fn draw(
         // Bars: one plot for each column that compares subjects.
         Measure::Rtt | Measure::Connect | Measure::Memory => {
             let main = [Metric::P50, Metric::Nanos, Metric::HostPss];
-            for column in columns
-                .iter()
-                .filter(|column| main.contains(&column.metric))
-            {
+            for column in columns.iter().filter(|column| main.contains(&column.metric)) {
                 let path = file(&column.case.replace(' ', "-"));
-                bars(
-                    &path,
-                    measure,
-                    column,
-                    &medians(plan, measure, column, results),
-                )?;
+                bars(&path, measure, column, &medians(plan, measure, column, results))?;
             }
         }
         Measure::OneWay => {
             let rates = rates(&columns);
-            lines(
-                &file("rates"),
-                measure,
-                "bytes/s",
-                &rates,
-                &series(plan, measure, &rates, results),
-            )?;
-            let cpu: Vec<_> = columns
-                .into_iter()
-                .filter(|c| c.metric == Metric::CpuPerMillion)
-                .take(1)
-                .collect();
+            lines(&file("rates"), measure, "bytes/s", &rates, &series(plan, measure, &rates, results))?;
+            let cpu: Vec<_> =
+                columns.into_iter().filter(|c| c.metric == Metric::CpuPerMillion).take(1).collect();
             for column in &cpu {
-                bars(
-                    &file("cpu"),
-                    measure,
-                    column,
-                    &medians(plan, measure, column, results),
-                )?;
+                bars(&file("cpu"), measure, column, &medians(plan, measure, column, results))?;
             }
         }
         Measure::FanIn => {
@@ -74,29 +52,17 @@ pub(crate) fn draw(
         }
         Measure::Failover => {
             let of = |metric: Metric| -> Vec<Column> {
-                columns
-                    .iter()
-                    .filter(|column| column.metric == metric)
-                    .cloned()
-                    .collect()
+                columns.iter().filter(|column| column.metric == metric).cloned().collect()
             };
             let metrics = [Metric::FirstAck, Metric::FirstRemoteAck, Metric::SlowestAck];
             let all: Vec<_> = metrics
                 .into_iter()
                 .filter_map(|metric| {
-                    let (_, points) = series(plan, measure, &of(metric), results)
-                        .into_iter()
-                        .next()?;
+                    let (_, points) = series(plan, measure, &of(metric), results).into_iter().next()?;
                     Some((metric.title().to_owned(), points))
                 })
                 .collect();
-            lines(
-                &file("times"),
-                measure,
-                "nanoseconds",
-                &of(Metric::FirstAck),
-                &all,
-            )?;
+            lines(&file("times"), measure, "nanoseconds", &of(Metric::FirstAck), &all)?;
         }
         Measure::Limits | Measure::Idle => {}
     }
@@ -110,17 +76,9 @@ fn rates(columns: &[Column]) -> Vec<Column> {
     columns.iter().filter(rate).cloned().collect()
 }
 
-fn medians(
-    plan: &Plan,
-    measure: Measure,
-    column: &Column,
-    results: &Results,
-) -> Vec<(String, f64)> {
+fn medians(plan: &Plan, measure: Measure, column: &Column, results: &Results) -> Vec<(String, f64)> {
     let median = |row: String| Some((row.clone(), results.median(measure, column, &row)?));
-    rows(plan, measure, results)
-        .into_iter()
-        .filter_map(median)
-        .collect()
+    rows(plan, measure, results).into_iter().filter_map(median).collect()
 }
 
 /// For each row its values over the columns; one-way rates are brought to bytes.
@@ -128,20 +86,13 @@ fn series(plan: &Plan, measure: Measure, columns: &[Column], results: &Results) 
     let value = |row: &str, column: &Column| {
         let median = results.median(measure, column, row)?;
         let small = measure == Measure::OneWay && column.metric == Metric::MessagesPerSecond;
-        Some(if small {
-            median * bytes(&column.case)
-        } else {
-            median
-        })
+        Some(if small { median * bytes(&column.case) } else { median })
     };
     let of_row = |row: String| {
         let values: Option<Vec<f64>> = columns.iter().map(|column| value(&row, column)).collect();
         Some((row, values?))
     };
-    rows(plan, measure, results)
-        .into_iter()
-        .filter_map(of_row)
-        .collect()
+    rows(plan, measure, results).into_iter().filter_map(of_row).collect()
 }
 
 /// The number of bytes in a case's name, such as "64 B" or "1 KiB".
@@ -157,11 +108,7 @@ fn bytes(case: &str) -> f64 {
 
 fn colour(row: &str, index: usize) -> RGBColor {
     if row.starts_with("open-channel") {
-        return if row.ends_with("blocking") {
-            RGBColor(240, 160, 60)
-        } else {
-            OURS
-        };
+        return if row.ends_with("blocking") { RGBColor(240, 160, 60) } else { OURS };
     }
     let (r, g, b) = Palette99::pick(index + 2).to_rgba().rgb();
     RGBColor(r, g, b)
@@ -170,33 +117,18 @@ fn colour(row: &str, index: usize) -> RGBColor {
 fn bars(path: &Path, measure: Measure, column: &Column, values: &[(String, f64)]) -> Result<()> {
     let height = 60 + BAR * values.len() as u32;
     let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
-    let caption = format!(
-        "{}: {} {}",
-        measure.title(),
-        column.case,
-        column.metric.title()
-    );
+    let caption = format!("{}: {} {}", measure.title(), column.case, column.metric.title());
     paint(|| {
         root.fill(&WHITE)?;
         root.draw(&Text::new(caption.clone(), (10, 10), ("sans-serif", 18)))?;
-        let most = values
-            .iter()
-            .map(|(_, value)| *value)
-            .fold(f64::MIN, f64::max);
+        let most = values.iter().map(|(_, value)| *value).fold(f64::MIN, f64::max);
         let (left, right) = (190, WIDTH as i32 - 140);
         for (index, (row, value)) in values.iter().enumerate() {
             let top = 45 + BAR as i32 * index as i32;
             let end = left + ((value / most) * f64::from(right - left)).max(1.0) as i32;
-            let fill = if row.starts_with("open-channel") {
-                OURS
-            } else {
-                OTHERS
-            };
+            let fill = if row.starts_with("open-channel") { OURS } else { OTHERS };
             root.draw(&Text::new(row.clone(), (10, top + 4), ("sans-serif", 15)))?;
-            root.draw(&Rectangle::new(
-                [(left, top), (end, top + 22)],
-                fill.filled(),
-            ))?;
+            root.draw(&Rectangle::new([(left, top), (end, top + 22)], fill.filled()))?;
             let label = column.metric.format(*value);
             root.draw(&Text::new(label, (end + 6, top + 4), ("sans-serif", 15)))?;
         }
@@ -204,18 +136,9 @@ fn bars(path: &Path, measure: Measure, column: &Column, values: &[(String, f64)]
     })
 }
 
-fn lines(
-    path: &Path,
-    measure: Measure,
-    unit: &str,
-    columns: &[Column],
-    all: &[Series],
-) -> Result<()> {
+fn lines(path: &Path, measure: Measure, unit: &str, columns: &[Column], all: &[Series]) -> Result<()> {
     let values = || all.iter().flat_map(|(_, points)| points).copied();
-    let (least, most) = (
-        values().fold(f64::MAX, f64::min),
-        values().fold(f64::MIN, f64::max),
-    );
+    let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
     if columns.is_empty() || least > most {
         return Ok(());
     }
@@ -228,15 +151,10 @@ fn lines(
             .margin(12)
             .x_label_area_size(34)
             .y_label_area_size(80)
-            .build_cartesian_2d(
-                -0.2..last as f64 + 0.2,
-                (least * 0.8..most * 1.25).log_scale(),
-            )?;
+            .build_cartesian_2d(-0.2..last as f64 + 0.2, (least * 0.8..most * 1.25).log_scale())?;
         let name = |x: &f64| {
             let whole = (x - x.round()).abs() < 0.01;
-            let column = whole
-                .then(|| columns.get(x.round().max(0.0) as usize))
-                .flatten();
+            let column = whole.then(|| columns.get(x.round().max(0.0) as usize)).flatten();
             column.map_or_else(String::new, |column| column.case.clone())
         };
         chart
@@ -249,13 +167,8 @@ fn lines(
             .light_line_style(WHITE)
             .draw()?;
         for (index, (row, points)) in all.iter().enumerate() {
-            let style =
-                colour(row, index).stroke_width(if row.starts_with("open") { 3 } else { 2 });
-            let points: Vec<_> = points
-                .iter()
-                .enumerate()
-                .map(|(x, y)| (x as f64, *y))
-                .collect();
+            let style = colour(row, index).stroke_width(if row.starts_with("open") { 3 } else { 2 });
+            let points: Vec<_> = points.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
             chart
                 .draw_series(LineSeries::new(points, style).point_size(3))?
                 .label(row)

@@ -45,12 +45,8 @@ impl<const EVENTS: bool> End<EVENTS> {
         let mut config = Config::default();
         // The controller removes what killed processes leave behind: it knows the prefix.
         config.global.prefix = FileName::new(format!("{}_", job.name).as_bytes())?;
-        config
-            .global
-            .set_root_path(&Path::new(job.place.as_os_str().as_encoded_bytes())?);
-        let node = NodeBuilder::new()
-            .config(&config)
-            .create::<ipc::Service>()?;
+        config.global.set_root_path(&Path::new(job.place.as_os_str().as_encoded_bytes())?);
+        let node = NodeBuilder::new().config(&config).create::<ipc::Service>()?;
 
         let samples = |direction: &str| {
             node.service_builder(&direction.try_into()?)
@@ -75,10 +71,7 @@ impl<const EVENTS: bool> End<EVENTS> {
         // Listening comes first, so that whoever knows of us can reach us.
         let (notifier, listener) = if EVENTS {
             let listener = events(incoming)?.listener_builder().create()?;
-            (
-                Some(events(outgoing)?.notifier_builder().create()?),
-                Some(listener),
-            )
+            (Some(events(outgoing)?.notifier_builder().create()?), Some(listener))
         } else {
             (None, None)
         };
@@ -88,13 +81,7 @@ impl<const EVENTS: bool> End<EVENTS> {
             .initial_max_slice_len(job.len)
             .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
             .create()?;
-        Ok(End {
-            publisher,
-            subscriber,
-            notifier,
-            listener,
-            _node: node,
-        })
+        Ok(End { publisher, subscriber, notifier, listener, _node: node })
     }
 }
 
@@ -103,15 +90,11 @@ impl<const EVENTS: bool> Transport for Iceoryx<EVENTS> {
     const RUNTIME: Runtime = Runtime::Blocking;
 
     async fn host(job: &Job) -> Result<Self> {
-        Ok(Iceoryx {
-            end: Some(End::new(job, "down", "up")?),
-        })
+        Ok(Iceoryx { end: Some(End::new(job, "down", "up")?) })
     }
 
     async fn accept(&mut self) -> Result<Self::Endpoint> {
-        self.end
-            .take()
-            .context("one subscriber hears every publisher")
+        self.end.take().context("one subscriber hears every publisher")
     }
 
     async fn connect(job: &Job) -> Result<Self::Endpoint> {

@@ -4,9 +4,7 @@ use crate::job::Job;
 use crate::payload::Payload;
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
-use ipc_channel::ipc::{
-    IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSender, bytes_channel,
-};
+use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSender, bytes_channel};
 use std::fs;
 
 type Ends = (IpcBytesSender, IpcBytesReceiver);
@@ -23,11 +21,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     fn new((sender, receiver): Ends) -> Pair {
-        Pair {
-            sender,
-            receiver,
-            outgoing: Vec::new(),
-        }
+        Pair { sender, receiver, outgoing: Vec::new() }
     }
 }
 
@@ -38,16 +32,11 @@ impl Transport for IpcChannel {
     async fn host(job: &Job) -> Result<Self> {
         let (server, name) = IpcOneShotServer::new()?;
         fs::write(job.place.join("name"), name)?;
-        Ok(IpcChannel {
-            server: Some(server),
-        })
+        Ok(IpcChannel { server: Some(server) })
     }
 
     async fn accept(&mut self) -> Result<Pair> {
-        let server = self
-            .server
-            .take()
-            .context("a one-shot server accepts once")?;
+        let server = self.server.take().context("a one-shot server accepts once")?;
         let (_receiver, ends) = server.accept()?;
         Ok(Pair::new(ends))
     }

@@ -4,9 +4,7 @@
 mod iceoryx;
 #[cfg(feature = "peers")]
 mod ipc_channel;
-#[cfg(feature = "core")]
 mod open_channel;
-#[cfg(feature = "core")]
 mod open_channel_blocking;
 pub(crate) mod raw_ring;
 mod std_socket;
@@ -21,7 +19,7 @@ use anyhow::Result;
 /// Does the job with the subject that it names.
 pub(crate) fn work(job: &Job) -> Result<()> {
     if job.task == Task::Failover {
-        anyhow::bail!("no core yet");
+        return open_channel::failover(job);
     }
     match job.subject {
         Subject::Tokio => worker::run::<tokio_socket::Flushed>(job),
@@ -38,10 +36,8 @@ pub(crate) fn work(job: &Job) -> Result<()> {
         Subject::Iceoryx2Event => worker::run::<iceoryx::Events>(job),
         Subject::RawRing => worker::run::<raw_ring::Published>(job),
         Subject::RawRingBuffered => worker::run::<raw_ring::Buffered>(job),
-        Subject::OpenChannel => anyhow::bail!("no core yet"),
-        Subject::OpenChannelBlocking => {
-            anyhow::bail!("no core yet")
-        }
+        Subject::OpenChannel => worker::run::<open_channel::OpenChannel>(job),
+        Subject::OpenChannelBlocking => worker::run::<open_channel_blocking::OpenChannelBlocking>(job),
     }
 }
 

@@ -25,11 +25,7 @@ pub(crate) struct End {
 
 impl End {
     fn new(channel: Channel, socket: Socket) -> End {
-        End {
-            socket,
-            arena: Arena::default(),
-            _channel: channel,
-        }
+        End { socket, arena: Arena::default(), _channel: channel }
     }
 }
 
@@ -39,14 +35,12 @@ impl Transport for OpenChannel {
 
     async fn host(job: &Job) -> Result<Self> {
         let (sockets, accepted) = mpsc::unbounded_channel();
-        let channel = Channel::builder(&job.name)
-            .runtime_dir(&job.place)
-            .build(move |socket| {
-                let sockets = sockets.clone();
-                async move {
-                    let _ = sockets.send(socket);
-                }
-            })?;
+        let channel = Channel::builder(&job.name).runtime_dir(&job.place).build(move |socket| {
+            let sockets = sockets.clone();
+            async move {
+                let _ = sockets.send(socket);
+            }
+        })?;
         channel.join().await?;
         Ok(OpenChannel { channel, accepted })
     }
@@ -57,20 +51,14 @@ impl Transport for OpenChannel {
     }
 
     async fn connect(job: &Job) -> Result<End> {
-        let channel = Channel::builder(&job.name)
-            .runtime_dir(&job.place)
-            .build_peer()?;
+        let channel = Channel::builder(&job.name).runtime_dir(&job.place).build_peer()?;
         let socket = channel.connect();
         Ok(End::new(channel, socket))
     }
 
     async fn connect_many(job: &Job, count: usize) -> Result<Vec<End>> {
-        let channel = Channel::builder(&job.name)
-            .runtime_dir(&job.place)
-            .build_peer()?;
-        Ok((0..count)
-            .map(|_| End::new(channel.clone(), channel.connect()))
-            .collect())
+        let channel = Channel::builder(&job.name).runtime_dir(&job.place).build_peer()?;
+        Ok((0..count).map(|_| End::new(channel.clone(), channel.connect())).collect())
     }
 
     async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
@@ -85,9 +73,7 @@ impl Transport for OpenChannel {
             }
         })?;
         let socket = channel.connect();
-        End::new(channel, socket)
-            .confirmed(Payload::new(job.len, 0))
-            .await
+        End::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
     }
 }
 
@@ -98,11 +84,7 @@ impl Endpoint for End {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
-        let message = self
-            .socket
-            .recv()
-            .await?
-            .context("the other side finished")?;
+        let message = self.socket.recv().await?.context("the other side finished")?;
         Payload::check(&message)
     }
 
@@ -119,28 +101,20 @@ pub(crate) fn failover(job: &Job) -> Result<()> {
         let builder = Channel::builder(&job.name).runtime_dir(&job.place);
         let channel = builder.build(|socket| async move {
             if let Err(error) = check_order(&socket).await {
-                say(&Line::Failed {
-                    why: format!("{error:#}"),
-                });
+                say(&Line::Failed { why: format!("{error:#}") });
             }
         })?;
         let socket = channel.connect();
         let mut arena = Arena::default();
         let mut known = None;
         for number in 0.. {
-            socket
-                .send(arena.message(Payload::new(job.len, number)))
-                .await?;
+            socket.send(arena.message(Payload::new(job.len, number))).await?;
             socket.flush().await?;
             let (at_nanos, generation) = (clock::now(), socket.generation());
             if known != Some(generation) {
                 known = Some(generation);
                 let hosting = channel.role() == Role::Host;
-                say(&Line::Acked {
-                    at_nanos,
-                    generation,
-                    hosting,
-                });
+                say(&Line::Acked { at_nanos, generation, hosting });
             }
             tokio::time::sleep(Duration::from_millis(job.millis)).await;
         }
@@ -154,10 +128,7 @@ async fn check_order(socket: &Socket) -> Result<()> {
     while let Ok(Some(message)) = socket.recv().await {
         let number = Payload::check(&message)?.number;
         let expected = next.unwrap_or(number);
-        anyhow::ensure!(
-            number <= expected,
-            "message {number} came when {expected} was due"
-        );
+        anyhow::ensure!(number <= expected, "message {number} came when {expected} was due");
         next = Some(number + 1);
     }
     Ok(())

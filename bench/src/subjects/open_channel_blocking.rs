@@ -5,6 +5,7 @@ use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Arena, Payload};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
+use open_channel::Builder;
 use open_channel::blocking::{Channel, Socket};
 use std::sync::{Arc, mpsc};
 
@@ -21,12 +22,12 @@ pub(crate) struct End {
 
 impl End {
     fn new(channel: Channel, socket: Socket) -> End {
-        End {
-            socket,
-            arena: Arena::default(),
-            _channel: channel,
-        }
+        End { socket, arena: Arena::default(), _channel: channel }
     }
+}
+
+fn builder(job: &Job) -> Builder {
+    open_channel::Channel::builder(&job.name).runtime_dir(&job.place)
 }
 
 impl Transport for OpenChannelBlocking {
@@ -35,11 +36,9 @@ impl Transport for OpenChannelBlocking {
 
     async fn host(job: &Job) -> Result<Self> {
         let (sockets, accepted) = mpsc::channel();
-        let channel = Channel::builder(&job.name)
-            .runtime_dir(&job.place)
-            .build(move |socket| {
-                let _ = sockets.send(socket);
-            })?;
+        let channel = Channel::build(builder(job), move |socket| {
+            let _ = sockets.send(socket);
+        })?;
         channel.join()?;
         Ok(OpenChannelBlocking { channel, accepted })
     }
@@ -50,20 +49,14 @@ impl Transport for OpenChannelBlocking {
     }
 
     async fn connect(job: &Job) -> Result<End> {
-        let channel = Channel::builder(&job.name)
-            .runtime_dir(&job.place)
-            .build_peer()?;
+        let channel = Channel::from(builder(job).build_peer()?);
         let socket = channel.connect();
         Ok(End::new(channel, socket))
     }
 
     async fn connect_many(job: &Job, count: usize) -> Result<Vec<End>> {
-        let channel = Channel::builder(&job.name)
-            .runtime_dir(&job.place)
-            .build_peer()?;
-        Ok((0..count)
-            .map(|_| End::new(channel.clone(), channel.connect()))
-            .collect())
+        let channel = Channel::from(builder(job).build_peer()?);
+        Ok((0..count).map(|_| End::new(channel.clone(), channel.connect())).collect())
     }
 
     async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
@@ -71,12 +64,10 @@ impl Transport for OpenChannelBlocking {
     }
 
     async fn connect_first(job: &Job) -> Result<()> {
-        let builder = Channel::builder(&job.name).runtime_dir(&job.place);
-        let channel = builder.build(|socket: Socket| while let Ok(Some(_)) = socket.recv() {})?;
+        let channel =
+            Channel::build(builder(job), |socket: Socket| while let Ok(Some(_)) = socket.recv() {})?;
         let socket = channel.connect();
-        End::new(channel, socket)
-            .confirmed(Payload::new(job.len, 0))
-            .await
+        End::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
     }
 }
 

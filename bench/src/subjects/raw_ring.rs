@@ -58,45 +58,19 @@ impl<const BUFFERED: bool> End<BUFFERED> {
         let capacity = capacity(job.len);
         let each = 2 * LINE + usize::try_from(capacity)?;
         let path = job.place.join("ring");
-        let file: File = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.set_len(2 * each as u64)?;
         let flags = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice; it is never unmapped, so the
         // pointers below stay valid, and the file is never made shorter.
         let base = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                2 * each,
-                flags,
-                MapFlags::SHARED | MapFlags::POPULATE,
-                &file,
-                0,
-            )?
+            mmap(std::ptr::null_mut(), 2 * each, flags, MapFlags::SHARED | MapFlags::POPULATE, &file, 0)?
         };
         // SAFETY: the mapping is twice as long as `each`.
         let (first, second) = (base.cast(), unsafe { base.cast::<u8>().add(each) });
-        let (outgoing, incoming) = if job.side == Side::Host {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        let half = |base| Half {
-            base,
-            mine: 0,
-            published: 0,
-            theirs: 0,
-        };
-        Ok(End {
-            outgoing: half(outgoing),
-            incoming: half(incoming),
-            capacity,
-            largest: job.len,
-        })
+        let (outgoing, incoming) = if job.side == Side::Host { (first, second) } else { (second, first) };
+        let half = |base| Half { base, mine: 0, published: 0, theirs: 0 };
+        Ok(End { outgoing: half(outgoing), incoming: half(incoming), capacity, largest: job.len })
     }
 }
 
@@ -130,9 +104,7 @@ impl<const BUFFERED: bool> Transport for RawRing<BUFFERED> {
     const RUNTIME: Runtime = Runtime::Blocking;
 
     async fn host(job: &Job) -> Result<Self> {
-        Ok(RawRing {
-            end: Some(End::new(job)?),
-        })
+        Ok(RawRing { end: Some(End::new(job)?) })
     }
 
     async fn accept(&mut self) -> Result<Self::Endpoint> {
@@ -151,10 +123,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     }
 
     async fn feed(&mut self, payload: Payload) -> Result<()> {
-        ensure!(
-            payload.len <= self.largest,
-            "the ring was made for smaller messages"
-        );
+        ensure!(payload.len <= self.largest, "the ring was made for smaller messages");
         let (ring, capacity) = (&mut self.outgoing, self.capacity);
         let record = (HEADER + payload.len) as u64;
         let left = capacity - (ring.mine & (capacity - 1));

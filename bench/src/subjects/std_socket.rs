@@ -67,10 +67,7 @@ impl<R: Half + Read, W: Half + Write> Transport for StdSocket<R, W> {
 
     async fn host(job: &Job) -> Result<Self> {
         let listener = UnixListener::bind(job.place.join("socket"))?;
-        Ok(StdSocket {
-            listener,
-            halves: std::marker::PhantomData,
-        })
+        Ok(StdSocket { listener, halves: std::marker::PhantomData })
     }
 
     async fn accept(&mut self) -> Result<Self::Endpoint> {

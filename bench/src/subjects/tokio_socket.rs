@@ -28,10 +28,7 @@ pub(crate) struct Frames<const BUFFERED: bool> {
 
 impl<const BUFFERED: bool> Frames<BUFFERED> {
     fn new(stream: UnixStream) -> Self {
-        Frames {
-            frames: Framed::new(stream, LengthDelimitedCodec::new()),
-            arena: Arena::default(),
-        }
+        Frames { frames: Framed::new(stream, LengthDelimitedCodec::new()), arena: Arena::default() }
     }
 }
 
@@ -40,9 +37,7 @@ impl<const BUFFERED: bool> Transport for TokioSocket<BUFFERED> {
     const RUNTIME: Runtime = Runtime::Tokio;
 
     async fn host(job: &Job) -> Result<Self> {
-        Ok(TokioSocket {
-            listener: UnixListener::bind(job.place.join("socket"))?,
-        })
+        Ok(TokioSocket { listener: UnixListener::bind(job.place.join("socket"))? })
     }
 
     async fn accept(&mut self) -> Result<Self::Endpoint> {
@@ -50,9 +45,7 @@ impl<const BUFFERED: bool> Transport for TokioSocket<BUFFERED> {
     }
 
     async fn connect(job: &Job) -> Result<Self::Endpoint> {
-        Ok(Frames::new(
-            UnixStream::connect(job.place.join("socket")).await?,
-        ))
+        Ok(Frames::new(UnixStream::connect(job.place.join("socket")).await?))
     }
 
     async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
@@ -65,10 +58,7 @@ impl<const BUFFERED: bool> Transport for TokioSocket<BUFFERED> {
             let mut endpoint = host.accept().await?;
             worker::echo(&mut endpoint).await
         });
-        Self::connect(job)
-            .await?
-            .confirmed(Payload::new(job.len, 0).last())
-            .await
+        Self::connect(job).await?.confirmed(Payload::new(job.len, 0).last()).await
     }
 }
 
@@ -90,11 +80,7 @@ impl<const BUFFERED: bool> Endpoint for Frames<BUFFERED> {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
-        let frame = self
-            .frames
-            .next()
-            .await
-            .context("the other side closed the socket")??;
+        let frame = self.frames.next().await.context("the other side closed the socket")??;
         Payload::check(&frame)
     }
 }

@@ -24,9 +24,7 @@ impl Transport for Zeromq {
     async fn host(job: &Job) -> Result<Self> {
         let (socket, address) = socket(job)?;
         socket.bind(&address)?;
-        Ok(Zeromq {
-            socket: Some(socket),
-        })
+        Ok(Zeromq { socket: Some(socket) })
     }
 
     async fn accept(&mut self) -> Result<zmq::Socket> {
