@@ -30,7 +30,11 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let channel = options.channel(&args.name).connect_timeout(args.timeout).build_peer()?;
     let socket = channel.connect();
     let delivered = tokio::select! {
-        delivered = deliver(&socket, args.messages, args.timeout) => delivered,
+        delivered = async {
+            // Says by itself what is wrong when nobody hosts.
+            channel.join().await?;
+            deliver(&socket, args.messages, args.timeout).await
+        } => delivered,
         never = discard_received(&socket) => match never {},
         () = asked_to_stop() => return Err(Interrupted.into()),
     };

@@ -34,13 +34,15 @@ pub(crate) enum Attendance {
 /// Runs on the background thread for as long as `connection` is on `link`.
 pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
     while let Some(attendance) = look(&connection, &link) {
-        if attendance == Attendance::Watching && watch(&connection, &link).await.is_err() {
-            // No descriptor to watch with: look again after a while instead.
-            tokio::time::sleep(GRACE * 10).await;
-            continue;
+        if attendance == Attendance::Watching {
+            if watch(&connection, &link).await.is_err() {
+                // The link cannot be watched (no memory, say): look again after a while instead.
+                tokio::time::sleep(GRACE * 10).await;
+            }
+        } else {
+            connection.attention.notified().await;
+            tokio::time::sleep(GRACE).await;
         }
-        connection.attention.notified().await;
-        tokio::time::sleep(GRACE).await;
     }
 }
 
@@ -53,7 +55,7 @@ fn look(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> {
 async fn watch(connection: &Connection, link: &Arc<Link>) -> std::io::Result<()> {
     let fd = link::watch(Arc::clone(link))?;
     loop {
-        let write_blocked = connection.with(|inner| inner.is_write_blocked());
+        let write_blocked = connection.with(|inner| inner.watch_writes());
         tokio::select! {
             readable = fd.readable() => {
                 let mut readable = readable?;

@@ -45,7 +45,7 @@ use crate::event::{Events, Role};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId, SocketId};
 use crate::socket;
-use crate::waiters::Place;
+use crate::waiters::Seat;
 
 /// [`open_channel::Channel`](crate::Channel) for threads.
 #[derive(Debug, Clone)]
@@ -135,10 +135,7 @@ impl Channel {
     /// # Errors
     /// As there.
     pub fn close(&self) -> Result<(), Error> {
-        let (channel, (done, wait)) = (self.channel.clone(), std::sync::mpsc::channel());
-        // Its timers need a runtime: the background's.
-        crate::driver::handle()?.spawn(async move { done.send(channel.close().await) });
-        wait.recv().unwrap_or(Err(Error::Closed))
+        block_on(self.channel.close())
     }
 }
 
@@ -166,7 +163,7 @@ impl Socket {
     pub fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         let mut message = message.into();
         let connection = self.connection();
-        wait(connection, None, |cx, place| connection.poll_send(cx, place, Eyes::Thread, &mut message))
+        wait(connection, None, |cx, seat| connection.poll_send(cx, seat, Eyes::Own, &mut message))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -199,7 +196,7 @@ impl Socket {
 
     fn receive(&self, deadline: Option<Instant>) -> Option<Result<Option<Message>, Error>> {
         let connection = self.connection();
-        wait(connection, deadline, |cx, place| connection.poll_recv(cx, place, Eyes::Thread))
+        wait(connection, deadline, |cx, seat| connection.poll_recv(cx, seat, Eyes::Own))
     }
 
     /// As [`open_channel::Socket::try_recv`](crate::Socket::try_recv).
@@ -217,7 +214,7 @@ impl Socket {
     pub fn flush(&self) -> Result<(), Error> {
         let connection = self.connection();
         let end = connection.request_ack();
-        wait(connection, None, |cx, place| connection.poll_acknowledged(cx, place, Eyes::Thread, end))
+        wait(connection, None, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Own, end))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -274,14 +271,14 @@ impl Socket {
 fn wait<T>(
     connection: &Connection,
     deadline: Option<Instant>,
-    mut poll: impl FnMut(&mut Context<'_>, &mut Place) -> Poll<T>,
+    mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> Option<T> {
     BELL.with(|bell| {
         let waker = bell.waker();
         let mut cx = Context::from_waker(&waker);
-        let mut place = Place::default();
+        let mut seat = Seat::default();
         let value = loop {
-            if let Poll::Ready(value) = poll(&mut cx, &mut place) {
+            if let Poll::Ready(value) = poll(&mut cx, &mut seat) {
                 break Some(value);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -289,7 +286,7 @@ fn wait<T>(
             }
             bell.sleep(connection, deadline);
         };
-        connection.leave(&mut place);
+        connection.leave(&mut seat);
         value
     })
 }

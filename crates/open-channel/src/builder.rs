@@ -44,21 +44,21 @@ impl Builder {
     /// How long to look for a host (and, where this process may, try to become it) before the channel is closed
     /// with [`Error::Timeout`]; counts anew after every loss of a host.
     ///
-    /// Default: [`DEFAULT_CONNECT_TIMEOUT`](settings::DEFAULT_CONNECT_TIMEOUT).
+    /// Default: [`DEFAULT_CONNECT_TIMEOUT`](crate::DEFAULT_CONNECT_TIMEOUT).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
     }
 
     /// How long a host may be silent before another takes over; at least 100 ms. All processes of a channel
-    /// should agree on it. Default: [`DEFAULT_HOST_TIMEOUT`](settings::DEFAULT_HOST_TIMEOUT).
+    /// should agree on it. Default: [`DEFAULT_HOST_TIMEOUT`](crate::DEFAULT_HOST_TIMEOUT).
     pub fn host_timeout(mut self, timeout: Duration) -> Self {
         self.settings.host_timeout = timeout;
         self
     }
 
     /// How long a host keeps the session of a peer whose connection broke and whose process may still live.
-    /// Default: [`DEFAULT_RESUME_TIMEOUT`](settings::DEFAULT_RESUME_TIMEOUT).
+    /// Default: [`DEFAULT_RESUME_TIMEOUT`](crate::DEFAULT_RESUME_TIMEOUT).
     pub fn resume_timeout(mut self, timeout: Duration) -> Self {
         self.settings.resume_timeout = timeout;
         self
@@ -66,28 +66,28 @@ impl Builder {
 
     /// Limit in bytes of what each socket holds of messages sent and not acknowledged; a message counts its length
     /// plus [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD). One message always fits.
-    /// Default: [`DEFAULT_OUTBOX_BYTES`](settings::DEFAULT_OUTBOX_BYTES).
+    /// Default: [`DEFAULT_OUTBOX_BYTES`](crate::DEFAULT_OUTBOX_BYTES).
     pub fn outbox_bytes(mut self, bytes: usize) -> Self {
         self.settings.limits.outbox = bytes;
         self
     }
 
     /// Limit in bytes of what each socket holds of messages received and not handled, counted alike.
-    /// Default: [`DEFAULT_RECEIVE_WINDOW`](settings::DEFAULT_RECEIVE_WINDOW).
+    /// Default: [`DEFAULT_RECEIVE_WINDOW`](crate::DEFAULT_RECEIVE_WINDOW).
     pub fn receive_window(mut self, bytes: usize) -> Self {
         self.settings.limits.window = bytes;
         self
     }
 
     /// Longest message in bytes, sent or received; a message longer than the other side takes ends the socket.
-    /// Default: [`DEFAULT_MAX_MESSAGE`](settings::DEFAULT_MAX_MESSAGE).
+    /// Default: [`DEFAULT_MAX_MESSAGE`](crate::DEFAULT_MAX_MESSAGE).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.settings.limits.max_message = bytes;
         self
     }
 
     /// Sockets that this process serves at most as the host.
-    /// Default: [`DEFAULT_MAX_CONNECTIONS`](settings::DEFAULT_MAX_CONNECTIONS).
+    /// Default: [`DEFAULT_MAX_CONNECTIONS`](crate::DEFAULT_MAX_CONNECTIONS).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections;
         self

@@ -17,7 +17,7 @@ use crate::event::{Event, Events, Role};
 use crate::host::Host;
 use crate::rendezvous::{ChannelDir, Identity, default_root};
 use crate::settings::Settings;
-use crate::socket::Socket;
+use crate::socket::{Socket, close_within};
 use crate::{driver, membership, peer};
 
 /// How far a channel is.
@@ -68,7 +68,7 @@ pub(crate) struct Keep {
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        self.shared.begin_closing();
+        self.shared.begin_closing(Closing::Orderly);
     }
 }
 
@@ -135,7 +135,7 @@ impl Channel {
             connect_timeout: Mutex::new(settings.connect_timeout),
             settings,
             place: watch::Sender::new(Place::Initiated),
-            closing: watch::Sender::new(false),
+            closing: watch::Sender::new(Closing::No),
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
         });
@@ -224,21 +224,30 @@ impl Channel {
     /// Of the sockets that could not be flushed, the first one's error.
     ///
     /// # Cancel safety
-    /// Not cancel safe in part: whatever was begun goes on in the background.
+    /// When dropped before it is done, closing goes on in the background.
     pub async fn close(&self) -> Result<(), Error> {
-        let shared = &self.keep.shared;
-        let patience = shared.settings.host_timeout;
-        let mut result = Ok(());
-        for connection in shared.connections() {
-            let closed = crate::socket::close_within(&connection, patience).await;
-            result = result.and(closed);
-        }
-        shared.begin_closing();
-        let mut place = shared.place.subscribe();
-        // The sender lives as long as `shared`.
-        let _ = place.wait_for(|place| matches!(place, Place::Closed(_))).await;
-        result
+        let shared = Arc::clone(&self.keep.shared);
+        let background = shared.background.clone();
+        background.spawn(async move { shared.close().await }).await.unwrap_or(Err(Error::Closed))
     }
+}
+
+impl Channel {
+    pub(crate) fn abandon(&self) {
+        let shared = &self.keep.shared;
+        shared.begin_closing(Closing::Abruptly);
+        shared.connections().iter().for_each(|connection| connection.fail(Error::Closed));
+    }
+}
+
+/// Whether and how the channel is being closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    No,
+    /// Handlers finish, and hosting is handed over.
+    Orderly,
+    /// As if the process had been killed.
+    Abruptly,
 }
 
 /// Where this process stands.
@@ -273,7 +282,7 @@ impl Place {
         }
     }
 
-    fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         match self {
             Self::Hosting(host) => host.generation(),
             Self::Guest { generation, .. } => *generation,
@@ -309,7 +318,7 @@ pub(crate) struct Shared {
     connect_timeout: Mutex<Duration>,
     pub(crate) background: Handle,
     pub(crate) place: watch::Sender<Place>,
-    closing: watch::Sender<bool>,
+    closing: watch::Sender<Closing>,
     events: broadcast::Sender<Event>,
     connections: Mutex<Vec<Weak<Connection>>>,
 }
@@ -340,7 +349,7 @@ impl Shared {
     fn start(self: &Arc<Self>) {
         let starts = self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
-            if idle && !*self.closing.borrow() {
+            if idle && *self.closing.borrow() == Closing::No {
                 *place = Place::Searching;
                 return true;
             }
@@ -351,8 +360,28 @@ impl Shared {
         }
     }
 
-    fn begin_closing(&self) {
-        self.closing.send_replace(true);
+    async fn close(&self) -> Result<(), Error> {
+        let patience = self.settings.host_timeout;
+        let mut result = Ok(());
+        for connection in self.connections() {
+            let closed = close_within(&connection, patience).await;
+            result = result.and(closed);
+        }
+        self.begin_closing(Closing::Orderly);
+        let mut place = self.place.subscribe();
+        // The sender lives as long as `self`.
+        let _ = place.wait_for(|place| matches!(place, Place::Closed(_))).await;
+        result
+    }
+
+    fn begin_closing(&self, how: Closing) {
+        self.closing.send_if_modified(|closing| {
+            let begins = *closing == Closing::No;
+            if begins {
+                *closing = how;
+            }
+            begins
+        });
         // A channel that takes no part has nobody who would close it.
         self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
@@ -363,9 +392,10 @@ impl Shared {
         });
     }
 
-    pub(crate) async fn closing(&self) {
+    pub(crate) async fn closing(&self) -> Closing {
         // The sender lives as long as `self`.
-        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+        let begun = |closing: &Closing| *closing != Closing::No;
+        self.closing.subscribe().wait_for(begun).await.map_or(Closing::Abruptly, |closing| *closing)
     }
 
     pub(crate) fn set_place(&self, place: Place) {

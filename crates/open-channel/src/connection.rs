@@ -24,7 +24,7 @@ use crate::election::Fence;
 use crate::error::{Error, SendError};
 use crate::link::{self, Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
-use crate::waiters::{Interest, Place, Waiters};
+use crate::waiters::{Interest, Seat, Waiters};
 
 /// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
 /// anyway and small messages are written together.
@@ -64,7 +64,11 @@ pub(crate) struct Inner {
     waiters: Arc<Waiters>,
     partial: Vec<u8>,
     out: TransmitBuffer,
+    /// Links that the session has had.
+    links: u64,
     write_blocked: bool,
+    /// The watching attendant knows of it.
+    writes_watched: bool,
     /// A message was sent since the last wait: the acknowledgements can travel with the next one.
     replied: bool,
     attendance: Attendance,
@@ -72,6 +76,7 @@ pub(crate) struct Inner {
     /// Messages that the application holds.
     held: usize,
     ended: bool,
+    /// Whatever the handler does to its socket now, the peer goes on with the next host.
     handing_over: bool,
     failed: Option<Error>,
     woken: Vec<Waker>,
@@ -88,8 +93,10 @@ struct Reactor {
 pub(crate) enum Eyes {
     /// Through the tokio runtime that polls it, if it is one.
     Task,
-    /// By itself: a thread in poll(2).
-    Thread,
+    /// By itself, level-triggered: a thread in poll(2), another event loop.
+    Own,
+    /// Not at all: it is only woken.
+    None,
 }
 
 /// Life.
@@ -103,7 +110,9 @@ impl Connection {
             waiters: Arc::default(),
             partial: Vec::new(),
             out: TransmitBuffer::default(),
+            links: 0,
             write_blocked: false,
+            writes_watched: false,
             replied: false,
             attendance: Attendance::Dormant,
             fence,
@@ -216,9 +225,11 @@ impl Connection {
     /// Ends it for both sides; what was not acknowledged is given up.
     pub(crate) fn reset(&self, code: ResetCode, reason: &str) {
         self.with(|inner| {
-            inner.session.reset(code, reason);
-            inner.write();
-            inner.wake_all();
+            if !inner.handing_over {
+                inner.session.reset(code, reason);
+                inner.write();
+                inner.wake_all();
+            }
         });
         self.changed.notify_one();
     }
@@ -234,9 +245,9 @@ impl Connection {
     }
 
     /// Accepts a message even when the outbox is full, for callers that have waited for some room.
-    pub(crate) fn send_over(&self, payload: Bytes) -> Result<(), Error> {
+    pub(crate) fn send_over(&self, payload: Bytes) -> Result<MessageId, Error> {
         self.with(|inner| match inner.send_over(payload) {
-            Ok(_) => Ok(()),
+            Ok(seq) => Ok(MessageId { socket: self.id, seq }),
             Err(refused) => Err(inner.send_error(refused).error),
         })
     }
@@ -244,11 +255,11 @@ impl Connection {
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         payload: &mut Bytes,
     ) -> Poll<Result<MessageId, SendError>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
             Ok(seq) => Some(Ok(MessageId { socket: self.id, seq })),
             Err(Refused::Full(back)) if inner.over().is_none() => {
                 *payload = back;
@@ -262,11 +273,11 @@ impl Connection {
     pub(crate) fn poll_room(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         len: usize,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| match inner.over() {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.over() {
             Some(error) => Some(Err(error)),
             None if inner.session.has_room(len) => Some(Ok(())),
             None => {
@@ -288,21 +299,21 @@ impl Connection {
     pub(crate) fn poll_recv(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.poll(cx, place, eyes, Interest::Recv, |inner| inner.recv(self))
+        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv(self))
     }
 
     /// Everything before sequence number `end` is acknowledged.
     pub(crate) fn poll_acknowledged(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         end: u64,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, eyes, Interest::Acks, |inner| {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             if inner.session.first_unacknowledged() >= end {
                 return Some(Ok(()));
             }
@@ -311,12 +322,8 @@ impl Connection {
     }
 
     /// Everything sent so far is on the link, so that the other side gets it before a reset.
-    pub(crate) fn poll_transmitted(
-        &self,
-        cx: &mut Context<'_>,
-        place: &mut Place,
-    ) -> Poll<Result<(), Error>> {
-        self.poll(cx, place, Eyes::Task, Interest::Acks, |inner| {
+    pub(crate) fn poll_transmitted(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, Eyes::Task, Interest::Acks, |inner| {
             inner.write();
             let first = inner.session.first_unacknowledged();
             if first + inner.session.messages_in_flight() as u64 == inner.session.next_seq()
@@ -340,6 +347,9 @@ impl Connection {
         self.with(|inner| {
             if let Some(error) = inner.over() {
                 return Err(error);
+            }
+            if inner.handing_over {
+                return Err(Error::HandedOver);
             }
             inner.session.finish();
             inner.write();
@@ -369,14 +379,14 @@ impl Connection {
     }
 
     /// The waiting call is over.
-    pub(crate) fn leave(&self, place: &mut Place) {
-        self.with(|inner| inner.waiters.leave(place));
+    pub(crate) fn leave(&self, seat: &mut Seat) {
+        self.with(|inner| inner.waiters.leave(seat));
     }
 
     fn poll<T>(
         &self,
         cx: &mut Context<'_>,
-        place: &mut Place,
+        seat: &mut Seat,
         eyes: Eyes,
         interest: Interest,
         mut ready: impl FnMut(&mut Inner) -> Option<T>,
@@ -384,13 +394,13 @@ impl Connection {
         self.with(|inner| {
             loop {
                 if let Some(value) = ready(inner) {
-                    inner.waiters.leave(place);
+                    inner.waiters.leave(seat);
                     return Poll::Ready(value);
                 }
                 inner.write_before_waiting(interest);
                 let watching = inner.open_eyes(eyes);
                 // Registered before looking, so that nothing that happens in between is missed.
-                inner.waiters.enter(place, interest, watching, cx.waker());
+                inner.waiters.enter(seat, interest, watching, cx.waker());
                 if !inner.look(eyes) {
                     return Poll::Pending;
                 }
@@ -411,6 +421,10 @@ impl Connection {
 
     pub(crate) fn link(&self) -> Option<Arc<Link>> {
         self.lock().link.clone()
+    }
+
+    pub(crate) fn links(&self) -> u64 {
+        self.lock().links
     }
 
     pub(crate) fn link_kind(&self) -> Option<LinkKind> {
@@ -437,6 +451,11 @@ impl Connection {
     pub(crate) fn is_over(&self) -> bool {
         let inner = self.lock();
         inner.failed.is_some() || inner.session.closed().is_some() && inner.link.is_none()
+    }
+
+    /// Its peer goes on with the next host.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.lock().handing_over
     }
 
     /// Nothing that could be lost needs a new link: no message waits, and the application has ended its direction.
@@ -537,6 +556,7 @@ impl Inner {
 impl Inner {
     fn take_link(&mut self, link: Link) {
         self.link = Some(Arc::new(link));
+        self.links += 1;
         self.attendance = Attendance::Armed;
         self.write_blocked = false;
         self.write();
@@ -678,8 +698,10 @@ impl Inner {
     /// Makes sure that a waiting call sees the link by itself, if it can.
     fn open_eyes(&mut self, eyes: Eyes) -> bool {
         let Some(link) = &self.link else { return false };
-        if eyes == Eyes::Thread {
-            return true;
+        match eyes {
+            Eyes::Own => return true,
+            Eyes::None => return false,
+            Eyes::Task => {}
         }
         let Ok(runtime) = Handle::try_current() else { return false };
         if self.reactor.as_ref().is_some_and(|reactor| reactor.runtime == runtime.id()) {
@@ -694,7 +716,7 @@ impl Inner {
 
     /// Looks at the link; `true` when something happened.
     fn look(&mut self, eyes: Eyes) -> bool {
-        if eyes == Eyes::Thread {
+        if eyes == Eyes::Own {
             return self.read() != Read::Nothing;
         }
         let Some(reactor) = self.reactor.take() else { return false };
@@ -733,7 +755,7 @@ impl Inner {
         }
         let waiting = self.session.ack_pending() || self.session.is_sendable() || !self.out.is_empty();
         let needed = match self.attendance {
-            Attendance::Watching => waiting && !self.write_blocked,
+            Attendance::Watching => waiting && !(self.write_blocked && self.writes_watched),
             _ => waiting || !self.waiters.are_watching(),
         };
         if needed {
@@ -748,6 +770,12 @@ impl Inner {
         let at_ease = !self.write_blocked && self.waiters.are_watching();
         self.attendance = if at_ease { Attendance::Dormant } else { Attendance::Watching };
         self.attendance
+    }
+
+    /// The attendant is about to watch; whether for room to write, too.
+    pub(crate) fn watch_writes(&mut self) -> bool {
+        self.writes_watched = self.write_blocked;
+        self.writes_watched
     }
 
     pub(crate) fn is_write_blocked(&self) -> bool {

@@ -340,9 +340,9 @@ impl Fence {
     fn look(&self) -> bool {
         // A directory that cannot be read (out of descriptors, say) is no sign of a successor; the next look is
         // one message away.
-        let fenced = current(&self.dir)
+        let replaced = current(&self.dir)
             .is_ok_and(|latest| latest.is_some_and(|latest| latest.generation > self.generation));
-        if fenced {
+        if replaced || self.dir.is_deleted() {
             self.lost.store(true, Ordering::Release);
         }
         !self.lost.load(Ordering::Acquire)

@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::channel::Shared;
+use crate::channel::{Closing, Shared};
 use crate::connection::Connection;
 use crate::election::{Fence, Tenure};
 use crate::error::Error;
@@ -93,13 +93,17 @@ impl Host {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = shared.closing() => {
-                    self.hand_over(tenure, shared.settings.host_timeout).await;
+                closing = shared.closing() => {
+                    if closing == Closing::Orderly {
+                        self.hand_over(tenure, shared.settings.host_timeout).await;
+                    } else {
+                        self.step_down(Error::Closed);
+                    }
                     return End::Closing;
                 }
                 _ = beat.tick() => {
                     if !self.fence.beat() {
-                        self.step_down();
+                        self.step_down(Error::Fenced);
                         return End::Fenced;
                     }
                     // What cannot be restored now is tried again at the next beat.
@@ -282,9 +286,11 @@ impl Host {
         tracing::info!(generation = self.generation, "handed over");
     }
 
-    fn step_down(&self) {
+    fn step_down(&self, why: Error) {
         self.fence.give_up();
-        self.sessions().drain().for_each(|(_, connection)| connection.fail(Error::Fenced));
+        self.sessions().drain().for_each(|(_, connection)| connection.fail(why.clone()));
+        // Lifelines end too.
+        self.phase.send_replace(Phase::Released);
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Connection>>> {

@@ -1,5 +1,60 @@
-//! A self-hosting inter-process channel: processes that know a name meet on it, the first to arrive hosts it
-//! inside itself, and when the host goes away, however it goes, another takes over and no accepted message is lost.
+//! A self-hosting inter-process channel.
+//!
+//! Processes that know a channel's name meet on it. There is no broker to install, no server to start, no port to
+//! choose: the first process to arrive *hosts* the channel inside itself, the others are *peers*. When the host
+//! goes away, however it goes, another process takes over, and every message that had not been handled is
+//! delivered to the new host.
+//!
+//! ```text
+//!   process A            process B              process C
+//!   ┌──────────────┐     ┌──────────────┐       ┌──────────────┐
+//!   │ hosts "jobs" │◀────│ socket       │       │ socket       │
+//!   │  listener    │◀────┼──────────────┼───────│              │
+//!   └──────────────┘     └──────────────┘       └──────────────┘
+//!        ✝ kill -9           becomes the host ◀──── moves over, sends again what A had not handled
+//! ```
+//!
+//! Every process runs the same code:
+//!
+//! ```
+//! use open_channel::Channel;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), open_channel::Error> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let builder = Channel::builder("jobs").runtime_dir(dir.path().join("d"));
+//! # if false { let
+//! channel = Channel::new("jobs", |socket| async move {
+//!     // Runs in whichever process hosts, once for each socket that connects.
+//!     while let Ok(Some(message)) = socket.recv().await {
+//!         println!("handling {:?}", message);
+//!         // Dropping the message acknowledges it: the sender may forget it.
+//!     }
+//! })?;
+//! # ; }
+//! # let channel = builder.build(|socket| async move { while let Ok(Some(_)) = socket.recv().await {} })?;
+//! let socket = channel.connect(); // returns at once; what is sent before there is a connection waits
+//! socket.send("work").await?;
+//! socket.flush().await?; // handled, by whoever hosts
+//! channel.close().await?; // hands over, if it was us
+//! # Ok(()) }
+//! ```
+//!
+//! # What is promised
+//!
+//! On one socket, from peer to host:
+//! 1. Messages arrive in order, each whole: one `send` is one `recv`.
+//! 2. What `send` accepted is delivered while the sending process lives and some process can host.
+//! 3. Nothing is delivered twice by one host. After a change of host, what was not acknowledged is delivered again,
+//!    [marked](Message::redelivered) and with the same [id](Message::id).
+//! 4. Acknowledged means handled: the [`Message`] was dropped, and not by a panic.
+//! 5. Every queue is bounded.
+//!
+//! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
+//!
+//! # Where to look
+//!
+//! [`Channel`] is the meeting place, [`Socket`] the connection, [`Message`] what arrives. [`blocking`] has the
+//! same for threads. Decisions of the library (elected, lost, resumed, fenced) are [`tracing`] events.
 #![forbid(unsafe_code)]
 
 #[cfg(not(unix))]
@@ -12,6 +67,8 @@ mod channel;
 mod connection;
 mod driver;
 mod election;
+#[doc(hidden)]
+pub mod embed;
 mod error;
 mod event;
 mod greeting;
@@ -38,3 +95,7 @@ pub use rendezvous::{MAX_NAME, Scope};
 pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
 pub use stream::ByteStream;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

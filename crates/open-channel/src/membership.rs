@@ -37,12 +37,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut search = Search { shared: &shared, last_generation: 0, presumed_dead: None, attempts: 0 };
+    let mut search = Search {
+        shared: &shared,
+        last_generation: 0,
+        presumed_dead: None,
+        attempts: 0,
+        cause: String::new(),
+    };
     loop {
         shared.set_place(Place::Searching);
         let found = tokio::select! {
             found = search.find() => found,
-            () = shared.closing() => return shared.ended(None),
+            _ = shared.closing() => return shared.ended(None),
         };
         match found {
             Ok(Found::Tenure(tenure)) => {
@@ -56,7 +62,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 search.last_generation = lifeline.generation;
                 tokio::select! {
                     loss = guest(&shared, lifeline, path) => search.lost(loss),
-                    () = shared.closing() => return shared.ended(None),
+                    _ = shared.closing() => return shared.ended(None),
                 }
             }
             Err(error) => return shared.ended(Some(error)),
@@ -116,6 +122,8 @@ struct Search<'a> {
     /// A generation whose host is dead or stuck although its lock is held.
     presumed_dead: Option<u64>,
     attempts: u32,
+    /// What stood in the way last, for people.
+    cause: String,
 }
 
 impl Search<'_> {
@@ -128,7 +136,7 @@ impl Search<'_> {
     async fn find(&mut self) -> Result<Found, Error> {
         let started = Instant::now();
         self.attempts = 0;
-        let mut cause = String::from("no process hosts it");
+        self.cause = "no process hosts it".into();
         loop {
             let timeout = self.shared.connect_timeout();
             let deadline = started + timeout;
@@ -136,7 +144,7 @@ impl Search<'_> {
                 Ok(Ok(Step::Found(found))) => return Ok(found),
                 Ok(Ok(Step::Again)) => {}
                 Ok(Ok(Step::Wait(why))) => {
-                    cause = why;
+                    self.cause = why;
                     self.pause().await;
                 }
                 Ok(Err(error)) => return Err(error),
@@ -144,7 +152,7 @@ impl Search<'_> {
             }
             if Instant::now() >= deadline {
                 let name = self.shared.name().to_owned();
-                return Err(Error::Timeout { name, after: timeout, cause });
+                return Err(Error::Timeout { name, after: timeout, cause: self.cause.clone() });
             }
         }
     }
@@ -162,10 +170,17 @@ impl Search<'_> {
     }
 
     async fn step(&mut self) -> Result<Step, Error> {
-        let dir = self.shared.open_dir()?;
-        let reading = |error| Error::io(format!("reading {}", dir.path().display()), error);
-        let Some(published) = election::current(&dir).map_err(reading)? else {
-            return Ok(self.stand(&dir, self.last_generation + 1));
+        let dir = match self.shared.open_dir() {
+            Ok(dir) => dir,
+            // Descriptors or memory may be free again soon.
+            Err(error @ Error::Io { .. }) => return Ok(Step::Wait(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let unreadable = |error| Step::Wait(format!("reading {}: {error}", dir.path().display()));
+        let published = match election::current(&dir) {
+            Ok(Some(published)) => published,
+            Ok(None) => return Ok(self.stand(&dir, self.last_generation + 1)),
+            Err(error) => return Ok(unreadable(error)),
         };
         let next = published.generation.max(self.last_generation) + 1;
         if self.presumed_dead == Some(published.generation) {
@@ -177,10 +192,11 @@ impl Search<'_> {
             Ok(stream) => self.join(stream, published, path).await,
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                    if published.is_locked(&dir).map_err(reading)? {
-                        return Ok(Step::Wait("its host lives and cannot be reached".into()));
-                    }
-                    Ok(self.stand(&dir, next))
+                    Ok(match published.is_locked(&dir) {
+                        Ok(true) => Step::Wait("its host lives and cannot be reached".into()),
+                        Ok(false) => self.stand(&dir, next),
+                        Err(error) => unreadable(error),
+                    })
                 }
                 io::ErrorKind::PermissionDenied => {
                     Err(Error::PermissionDenied(format!("connecting to {}: {error}", path.display())))
@@ -218,6 +234,7 @@ impl Search<'_> {
             )));
         }
         let host_timeout = self.shared.settings.host_timeout;
+        self.cause = "its host does not answer".into();
         match Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await {
             Ok(lifeline) if lifeline.generation < self.last_generation => {
                 Ok(Step::Wait("its host is an older one that was replaced".into()))

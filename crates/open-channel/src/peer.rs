@@ -11,6 +11,7 @@ use crate::greeting::{Unwelcome, greet};
 use crate::host::Host;
 use crate::link::{LinkKind, unix};
 use open_channel_proto::{Attachment, ResetCode};
+use tokio::sync::watch;
 
 /// Pause after a host could not be reached that the membership still believes in.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
@@ -29,16 +30,20 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
             target = target(&shared, &mut places) => target,
             () = connection.changed.notified() => continue,
         };
-        let connected = match &target {
+        let connected = match target {
             Target::Own(host) => host.connect_local(&connection).map_err(|error| match error {
                 Error::Refused(_) => Unwelcome::Gone,
                 other => Unwelcome::Refused(other),
             }),
-            Target::Other(path) => connect(&shared, &connection, path).await,
-            Target::None(error) => return connection.fail(error.clone()),
+            Target::Other(path) => tokio::select! {
+                connected = connect(&shared, &connection, &path) => connected,
+                // A host that does not answer may be replaced meanwhile.
+                _ = places.changed() => continue,
+            },
+            Target::None(error) => return connection.fail(error),
         };
         match connected {
-            Ok(()) => while_connected(&connection).await,
+            Ok(()) => while_connected(&connection, &mut places).await,
             Err(Unwelcome::Refused(error)) => return connection.fail(error),
             Err(Unwelcome::Gone) => tokio::select! {
                 _ = places.changed() => {}
@@ -48,7 +53,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
     }
 }
 
-async fn target(shared: &Shared, places: &mut tokio::sync::watch::Receiver<Place>) -> Target {
+async fn target(shared: &Shared, places: &mut watch::Receiver<Place>) -> Target {
     let settled = |place: &Place| !matches!(place, Place::Initiated | Place::Searching);
     // The sender lives as long as `shared`.
     let Ok(place) = places.wait_for(settled).await else { return Target::None(Error::Closed) };
@@ -87,9 +92,15 @@ async fn connect(shared: &Shared, connection: &Arc<Connection>, path: &Path) -> 
     Ok(())
 }
 
-async fn while_connected(connection: &Connection) {
+async fn while_connected(connection: &Connection, places: &mut watch::Receiver<Place>) {
     while connection.is_connected() {
-        connection.changed.notified().await;
+        tokio::select! {
+            () = connection.changed.notified() => {}
+            // It may have been welcomed by a host that was just replaced.
+            _ = places.changed() => if places.borrow().generation() > connection.generation() {
+                connection.abandon_link();
+            }
+        }
     }
     if !connection.is_over() && connection.needs_no_link() {
         connection.reset(ResetCode::Closed, "closed");

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use open_channel_proto::ChannelKey;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -97,6 +98,11 @@ impl ChannelDir {
         self.fd.as_fd()
     }
 
+    /// Whether somebody removed it: others meet in a new one of the same path then.
+    pub(crate) fn is_deleted(&self) -> bool {
+        rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -143,16 +149,17 @@ fn open_checked(path: &Path, privacy: Privacy) -> Result<OwnedFd, Error> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
         let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
-        Error::directory(
-            path,
-            match errno {
-                _ if is_link => {
-                    "it is a symbolic link, which is never followed: replace it with a directory".into()
-                }
-                rustix::io::Errno::NOTDIR => "it is not a directory: remove it".into(),
-                other => format!("{}", io::Error::from(other)),
-            },
-        )
+        let problem = match errno {
+            _ if is_link => {
+                "it is a symbolic link, which is never followed: replace it with a directory".into()
+            }
+            Errno::NOTDIR => "it is not a directory: remove it".into(),
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
+                return Error::io(format!("opening {}", path.display()), errno);
+            }
+            other => io::Error::from(other).to_string(),
+        };
+        Error::directory(path, problem)
     })?;
     let stat = rustix::fs::fstat(&fd).map_err(|errno| Error::io("fstat", errno))?;
     let uid = rustix::process::geteuid().as_raw();

@@ -16,7 +16,7 @@ use crate::error::{Error, SendError, TryRecvError};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
 use crate::stream::ByteStream;
-use crate::waiters::Place;
+use crate::waiters::Seat;
 
 /// One reliable two-way connection between a peer and the host; ordered messages.
 ///
@@ -33,8 +33,8 @@ use crate::waiters::Place;
 pub struct Socket {
     owner: Arc<Owner>,
     /// Where the `Stream` and the `Sink` wait.
-    recv_place: Place,
-    send_place: Place,
+    recv_seat: Seat,
+    send_seat: Seat,
     flush_to: Option<u64>,
 }
 
@@ -51,7 +51,7 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         let connection = Arc::clone(&self.connection);
-        if connection.is_over() {
+        if connection.is_over() || connection.is_handing_over() {
             return;
         }
         if std::thread::panicking() {
@@ -61,7 +61,7 @@ impl Drop for Owner {
         self.background.spawn(async move {
             let _ = match &keep {
                 Some(_) => acknowledged(&connection, connection.request_ack()).await,
-                None => poll_parked(&connection, |cx, place| connection.poll_transmitted(cx, place)).await,
+                None => poll_parked(&connection, |cx, seat| connection.poll_transmitted(cx, seat)).await,
             };
             end(&connection);
             drop(keep);
@@ -76,28 +76,28 @@ pub(crate) fn end(connection: &Connection) {
     connection.reset(ResetCode::Closed, "closed");
 }
 
-/// Waits with a place that is given back however the wait ends.
+/// Waits with a seat that is given back however the wait ends.
 async fn poll_parked<T>(
     connection: &Connection,
-    mut poll: impl FnMut(&mut Context<'_>, &mut Place) -> Poll<T>,
+    mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> T {
-    let mut parked = Parked { connection, place: Place::default() };
-    poll_fn(|cx| poll(cx, &mut parked.place)).await
+    let mut parked = Parked { connection, seat: Seat::default() };
+    poll_fn(|cx| poll(cx, &mut parked.seat)).await
 }
 
 struct Parked<'a> {
     connection: &'a Connection,
-    place: Place,
+    seat: Seat,
 }
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        self.connection.leave(&mut self.place);
+        self.connection.leave(&mut self.seat);
     }
 }
 
 async fn acknowledged(connection: &Connection, end: u64) -> Result<(), Error> {
-    poll_parked(connection, |cx, place| connection.poll_acknowledged(cx, place, Eyes::Task, end)).await
+    poll_parked(connection, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Task, end)).await
 }
 
 pub(crate) async fn close_within(connection: &Connection, patience: Duration) -> Result<(), Error> {
@@ -120,8 +120,8 @@ impl Socket {
     }
 
     fn from_owner(owner: Owner) -> Self {
-        let (recv_place, send_place) = (Place::default(), Place::default());
-        Self { owner: Arc::new(owner), recv_place, send_place, flush_to: None }
+        let (recv_seat, send_seat) = (Seat::default(), Seat::default());
+        Self { owner: Arc::new(owner), recv_seat, send_seat, flush_to: None }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
@@ -140,7 +140,7 @@ impl Socket {
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         let mut message = message.into();
         let connection = self.connection();
-        poll_parked(connection, |cx, place| connection.poll_send(cx, place, Eyes::Task, &mut message)).await
+        poll_parked(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message)).await
     }
 
     /// Accepts a message if the outbox has room.
@@ -161,7 +161,7 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv(&self) -> Result<Option<Message>, Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, place| connection.poll_recv(cx, place, Eyes::Task)).await
+        poll_parked(connection, |cx, seat| connection.poll_recv(cx, seat, Eyes::Task)).await
     }
 
     /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).
@@ -257,7 +257,7 @@ impl Socket {
 
     fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let end = *self.flush_to.get_or_insert_with(|| self.owner.connection.request_ack());
-        let polled = self.owner.connection.poll_acknowledged(cx, &mut self.send_place, Eyes::Task, end);
+        let polled = self.owner.connection.poll_acknowledged(cx, &mut self.send_seat, Eyes::Task, end);
         if polled.is_ready() {
             self.flush_to = None;
         }
@@ -267,8 +267,8 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        for place in [&mut self.recv_place, &mut self.send_place] {
-            self.owner.connection.leave(place);
+        for seat in [&mut self.recv_seat, &mut self.send_seat] {
+            self.owner.connection.leave(seat);
         }
     }
 }
@@ -278,7 +278,7 @@ impl futures_core::Stream for Socket {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let socket = &mut *self;
-        let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_place, Eyes::Task));
+        let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_seat, Eyes::Task));
         Poll::Ready(message.transpose())
     }
 }
@@ -292,7 +292,7 @@ impl futures_sink::Sink<Bytes> for Socket {
         let socket = &mut *self;
         socket.owner.connection.poll_room(
             cx,
-            &mut socket.send_place,
+            &mut socket.send_seat,
             Eyes::Task,
             open_channel_proto::MESSAGE_OVERHEAD,
         )

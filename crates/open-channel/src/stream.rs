@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::connection::Eyes;
 use crate::message::Message;
 use crate::socket::Socket;
-use crate::waiters::Place;
+use crate::waiters::Seat;
 
 /// Longest message that a write becomes.
 const CHUNK: usize = 64 * 1024;
@@ -24,13 +24,13 @@ const CHUNK: usize = 64 * 1024;
 pub struct ByteStream {
     socket: Socket,
     reading: Option<(Message, usize)>,
-    recv_place: Place,
-    send_place: Place,
+    recv_seat: Seat,
+    send_seat: Seat,
 }
 
 impl ByteStream {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, reading: None, recv_place: Place::default(), send_place: Place::default() }
+        Self { socket, reading: None, recv_seat: Seat::default(), send_seat: Seat::default() }
     }
 
     /// The socket behind it.
@@ -41,8 +41,8 @@ impl ByteStream {
 
 impl Drop for ByteStream {
     fn drop(&mut self) {
-        for place in [&mut self.recv_place, &mut self.send_place] {
-            self.socket.connection().leave(place);
+        for seat in [&mut self.recv_seat, &mut self.send_seat] {
+            self.socket.connection().leave(seat);
         }
     }
 }
@@ -65,7 +65,7 @@ impl AsyncRead for ByteStream {
                 }
                 return Poll::Ready(Ok(()));
             }
-            match ready!(this.socket.connection().poll_recv(cx, &mut this.recv_place, Eyes::Task))? {
+            match ready!(this.socket.connection().poll_recv(cx, &mut this.recv_seat, Eyes::Task))? {
                 // An empty message would look like the end.
                 Some(message) if message.is_empty() => {}
                 Some(message) => this.reading = Some((message, 0)),
@@ -83,7 +83,7 @@ impl AsyncWrite for ByteStream {
         if len == 0 {
             return Poll::Ready(Ok(0));
         }
-        ready!(connection.poll_room(cx, &mut this.send_place, Eyes::Task, len))?;
+        ready!(connection.poll_room(cx, &mut this.send_seat, Eyes::Task, len))?;
         connection.send_over(Bytes::copy_from_slice(&buf[..len]))?;
         Poll::Ready(Ok(len))
     }

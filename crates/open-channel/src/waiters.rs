@@ -33,32 +33,32 @@ struct Slots {
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(Mutex<Slots>);
 
-/// One waiting call's place; 0 before it has one.
+/// One waiting call's seat; 0 before it has one.
 #[derive(Debug, Default)]
-pub(crate) struct Place(u64);
+pub struct Seat(u64);
 
 impl Waiters {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn enter(&self, place: &mut Place, interest: Interest, watching: bool, waker: &Waker) {
+    pub(crate) fn enter(&self, seat: &mut Seat, interest: Interest, watching: bool, waker: &Waker) {
         let mut slots = self.lock();
-        if place.0 == 0 {
+        if seat.0 == 0 {
             slots.last_key += 1;
-            place.0 = slots.last_key;
-        } else if let Some(slot) = slots.slots.iter_mut().find(|slot| slot.key == place.0) {
+            seat.0 = slots.last_key;
+        } else if let Some(slot) = slots.slots.iter_mut().find(|slot| slot.key == seat.0) {
             slot.watching = watching;
             slot.waker.clone_from(waker);
             return;
         }
-        slots.slots.push(Slot { key: place.0, interest, watching, waker: waker.clone() });
+        slots.slots.push(Slot { key: seat.0, interest, watching, waker: waker.clone() });
     }
 
-    pub(crate) fn leave(&self, place: &mut Place) {
-        if place.0 != 0 {
-            self.lock().slots.retain(|slot| slot.key != place.0);
-            place.0 = 0;
+    pub(crate) fn leave(&self, seat: &mut Seat) {
+        if seat.0 != 0 {
+            self.lock().slots.retain(|slot| slot.key != seat.0);
+            seat.0 = 0;
         }
     }
 

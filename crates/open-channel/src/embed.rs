@@ -1,0 +1,107 @@
+//! For faces in other languages, whose event loops neither poll futures nor run tokio.
+//!
+//! Not covered by the version's promises.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::channel::Channel;
+use crate::connection::Eyes;
+use crate::error::Error;
+use crate::message::{Message, MessageId};
+use crate::socket::Socket;
+pub use crate::waiters::Seat;
+
+/// Who sees that the link is ready while a caller waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// The caller, which watches [`Face::watch_fd`] for readability and polls again then.
+    Caller,
+    /// The library's background thread.
+    Background,
+}
+
+impl Watch {
+    fn eyes(self) -> Eyes {
+        match self {
+            Self::Caller => Eyes::Own,
+            Self::Background => Eyes::None,
+        }
+    }
+}
+
+/// What an event loop of its own needs of a socket.
+pub trait Face {
+    /// [`Socket::recv`] as a poll function; the waker is called for everything but the watched descriptor, changes
+    /// of the connection included.
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        watch: Watch,
+    ) -> Poll<Result<Option<Message>, Error>>;
+    /// Room for a message of `len` bytes.
+    fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>>;
+    /// Everything before sequence number `end` (see [`request_ack`](Self::request_ack)) is acknowledged.
+    fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>>;
+    /// Asks for prompt acknowledgement of all that was sent, and tells where that ends.
+    fn request_ack(&self) -> u64;
+    /// Accepts a message after [`poll_room`](Self::poll_room) was ready, whatever its size within the limit.
+    ///
+    /// # Errors
+    /// As [`Socket::try_send`], but for [`Error::Full`].
+    fn send_over(&self, message: Bytes) -> Result<MessageId, Error>;
+    /// The waiting call is over.
+    fn leave(&self, seat: &mut Seat);
+    /// A duplicate of the descriptor to watch; another one after every change of the connection.
+    fn watch_fd(&self) -> Option<OwnedFd>;
+    /// How many connections the socket has had.
+    fn links(&self) -> u64;
+}
+
+impl Face for Socket {
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        watch: Watch,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        self.connection().poll_recv(cx, seat, watch.eyes())
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>> {
+        self.connection().poll_room(cx, seat, Eyes::None, len)
+    }
+
+    fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>> {
+        self.connection().poll_acknowledged(cx, seat, Eyes::None, end)
+    }
+
+    fn request_ack(&self) -> u64 {
+        self.connection().request_ack()
+    }
+
+    fn send_over(&self, message: Bytes) -> Result<MessageId, Error> {
+        self.connection().send_over(message)
+    }
+
+    fn leave(&self, seat: &mut Seat) {
+        self.connection().leave(seat);
+    }
+
+    fn watch_fd(&self) -> Option<OwnedFd> {
+        self.connection().link()?.as_fd().try_clone_to_owned().ok()
+    }
+
+    fn links(&self) -> u64 {
+        self.connection().links()
+    }
+}
+
+/// Leaves the channel as if this process had been killed: nothing is acknowledged or said, and another process may
+/// host at once.
+pub fn abandon(channel: &Channel) {
+    channel.abandon();
+}
