@@ -23,9 +23,16 @@ pub(crate) struct Options {
     /// Shorter measurements
     #[arg(long)]
     quick: bool,
-    /// Keep host and peer of the two-process measurements on core 0 and core 1
-    #[arg(long)]
-    pin: bool,
+    /// Keep host and peer of the two-process measurements on these cores; "0,0" shares one
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "HOST,PEER",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0,1"
+    )]
+    pin: Vec<usize>,
     /// Write a report with plots into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
@@ -42,7 +49,8 @@ pub(crate) struct Plan {
     pub(crate) kills: usize,
     /// Length of the silence.
     pub(crate) idle: Duration,
-    pub(crate) pin: bool,
+    /// Cores of host and peer.
+    pub(crate) pin: Option<(usize, usize)>,
     measures: Vec<Measure>,
     subjects: Vec<Subject>,
 }
@@ -63,7 +71,11 @@ impl Plan {
             connects: if quick { 3 } else { 5 },
             kills: if quick { 3 } else { 5 },
             idle: Duration::from_secs(if quick { 2 } else { 5 }),
-            pin: options.pin,
+            pin: match options.pin[..] {
+                [] => None,
+                [both] => Some((both, both)),
+                [host, peer, ..] => Some((host, peer)),
+            },
             measures,
             subjects: all.filter(wanted).collect(),
         }
@@ -71,7 +83,10 @@ impl Plan {
 
     /// One line that says under which conditions the numbers came about.
     pub(crate) fn conditions(&self) -> String {
-        let pinned = if self.pin { "pinned to two cores" } else { "not pinned" };
+        let pinned = match self.pin {
+            None => "not pinned".into(),
+            Some((host, peer)) => format!("host on core {host}, peer on core {peer}"),
+        };
         format!("{} rounds of {} ms, {pinned}", self.rounds, self.millis)
     }
 

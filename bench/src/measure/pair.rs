@@ -1,6 +1,5 @@
 //! Two processes: round trips, and the one-way rate.
 
-use crate::clock;
 use crate::job::{Job, Line, Side, Subject, Task};
 use crate::process::Group;
 use crate::results::{Measure, Metric, Results};
@@ -27,11 +26,11 @@ fn run(plan: &Plan, subject: Subject, task: Task, len: usize) -> Result<(Line, u
     let host = Job {
         len,
         millis: plan.millis,
-        core: plan.pin.then_some(0),
+        core: plan.pin.map(|(host, _)| host),
         ..group.job(subject, Side::Host, task, 1)
     };
     group.start_host(&host)?;
-    let core = plan.pin.then_some(1 % clock::cores());
+    let core = plan.pin.map(|(_, peer)| peer);
     group.start(&Job { side: Side::Peer, core, ..host })?;
     let (mut sent, mut served) = (None, None);
     // The two reports come in either order.
