@@ -1,5 +1,7 @@
 //! Frames: what travels over a link. `docs/PROTOCOL.md` has the same in tables.
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::handshake::{Hello, Reject, Welcome};
@@ -248,7 +250,7 @@ impl Frame {
         let mut body = BytesMut::new();
         let kind = match self {
             Self::Data { seq, flags, total, payload } => {
-                return encode_data(out, *seq, *flags, *total, payload.clone());
+                return encode_data(out, *seq, *flags, *total, payload, 0..payload.len());
             }
             Self::Hello(hello) => {
                 hello.encode(&mut body);
@@ -279,15 +281,22 @@ impl Frame {
     }
 }
 
-pub(crate) fn encode_data(out: &mut TransmitBuffer, seq: u64, flags: DataFlags, total: u64, payload: Bytes) {
+pub(crate) fn encode_data(
+    out: &mut TransmitBuffer,
+    seq: u64,
+    flags: DataFlags,
+    total: u64,
+    message: &Bytes,
+    part: Range<usize>,
+) {
     let many = flags.first && !flags.last;
     let numbers = if many { 16 } else { 8 };
     let mut head = [0; HEADER_LEN + 16];
-    head[..HEADER_LEN].copy_from_slice(&header(numbers + payload.len(), kind::DATA, flags.to_bits()));
+    head[..HEADER_LEN].copy_from_slice(&header(numbers + part.len(), kind::DATA, flags.to_bits()));
     head[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&seq.to_le_bytes());
     head[HEADER_LEN + 8..].copy_from_slice(&total.to_le_bytes());
     out.put(&head[..HEADER_LEN + numbers]);
-    out.put_payload(payload);
+    out.put_payload(message, part);
 }
 
 impl Frame<&[u8]> {

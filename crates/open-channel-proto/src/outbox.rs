@@ -246,7 +246,7 @@ impl Outbox {
                         last: end == payload.len(),
                         redelivered: entry.redelivered,
                     };
-                    encode_data(out, seq, flags, payload.len() as u64, payload.slice(start..end));
+                    encode_data(out, seq, flags, payload.len() as u64, payload, start..end);
                     self.offset = end;
                     flags.last
                 }

@@ -599,6 +599,11 @@ impl Session {
         self.inbox.ack_pending()
     }
 
+    /// Whether the sender needs that acknowledgement now.
+    pub fn ack_urgent(&self) -> bool {
+        self.inbox.ack_urgent()
+    }
+
     /// Whether the other side gives up hosting.
     pub fn is_going_away(&self) -> bool {
         self.going_away

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -19,7 +20,7 @@ pub struct TransmitBuffer {
 
 impl TransmitBuffer {
     /// A session stops filling the buffer when it holds this many bytes.
-    pub const HIGH_WATER: usize = 64 * 1024;
+    pub const HIGH_WATER: usize = 192 * 1024;
 
     /// Bytes not yet written to the link.
     pub fn len(&self) -> usize {
@@ -79,14 +80,14 @@ impl TransmitBuffer {
         self.len += bytes.len();
     }
 
-    pub(crate) fn put_payload(&mut self, payload: Bytes) {
-        if payload.len() < BY_REFERENCE {
-            return self.put(&payload);
+    pub(crate) fn put_payload(&mut self, message: &Bytes, part: Range<usize>) {
+        if part.len() < BY_REFERENCE {
+            return self.put(&message[part]);
         }
-        self.len += payload.len();
+        self.len += part.len();
         if !self.tail.is_empty() {
             self.sealed.push_back(self.tail.split().freeze());
         }
-        self.sealed.push_back(payload);
+        self.sealed.push_back(message.slice(part));
     }
 }

@@ -65,7 +65,7 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> std::io::Result<()>
             }
             writable = fd.writable(), if write_blocked => {
                 let mut writable = writable?;
-                if connection.with(|inner| { inner.write(); inner.is_write_blocked() }) {
+                if connection.with(|inner| { inner.writable(); inner.is_write_blocked() }) {
                     writable.clear_ready();
                 }
             }

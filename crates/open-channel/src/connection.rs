@@ -37,7 +37,7 @@ const WORTH_WRITING: usize = 32 * 1024;
 const READ_BUFFER: usize = 4 * MAX_BODY;
 
 /// Slices per vectored write: the most that one `TransmitBuffer` usefully has.
-const SLICES: usize = 8;
+const SLICES: usize = 16;
 
 thread_local! {
     /// Bytes rest in a connection only while they are part of a frame, so that idle connections hold none.
@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     reactor: Option<Reactor>,
     waiters: Arc<Waiters>,
     partial: Vec<u8>,
+    /// The last read of a caller with eyes of its own took all there was.
+    drained: bool,
     out: TransmitBuffer,
     /// Links that the session has had.
     links: u64,
@@ -109,6 +111,7 @@ impl Connection {
             reactor: None,
             waiters: Arc::default(),
             partial: Vec::new(),
+            drained: false,
             out: TransmitBuffer::default(),
             links: 0,
             write_blocked: false,
@@ -364,11 +367,9 @@ impl Connection {
             inner.session.handled(seq);
             // Somebody waits for the next message: this acknowledgement has nothing to travel with.
             if inner.waiters.are_watching() && !inner.replied {
-                inner.session.transmit_ack(&mut inner.out);
-            }
-            inner.write();
-            if inner.held == 0 {
-                inner.waiters.collect(Interest::Acks, &mut inner.woken);
+                inner.write_all();
+            } else if inner.session.ack_urgent() {
+                inner.write();
             }
         });
     }
@@ -380,7 +381,9 @@ impl Connection {
 
     /// The waiting call is over.
     pub(crate) fn leave(&self, seat: &mut Seat) {
-        self.with(|inner| inner.waiters.leave(seat));
+        if !seat.is_empty() {
+            self.with(|inner| inner.waiters.leave(seat));
+        }
     }
 
     fn poll<T>(
@@ -557,6 +560,7 @@ impl Inner {
     fn take_link(&mut self, link: Link) {
         self.link = Some(Arc::new(link));
         self.links += 1;
+        self.drained = false;
         self.attendance = Attendance::Armed;
         self.write_blocked = false;
         self.write();
@@ -657,42 +661,53 @@ impl Inner {
         Ok(if filled { Read::More } else { Read::Last })
     }
 
-    /// Writes all that the session has, as far as the link takes it.
+    /// Writes all that the session has, as far as the link takes it. Once it has taken no more, somebody
+    /// watches for room and calls [`writable`](Self::writable).
     pub(crate) fn write(&mut self) {
-        let Some(link) = self.link.clone() else { return };
-        loop {
+        if self.write_blocked {
+            return;
+        }
+        let Some(link) = &self.link else { return };
+        let written = loop {
             self.session.transmit(&mut self.out);
             if self.out.is_empty() {
-                self.write_blocked = false;
                 return;
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let used = self.out.slices(&mut slices);
             match link.write(&slices[..used]) {
                 Ok(written) => self.out.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.write_blocked = true;
-                    return;
-                }
-                Err(_) => return self.drain_and_lose(),
+                Err(error) => break error,
             }
+        };
+        if written.kind() == io::ErrorKind::WouldBlock {
+            self.write_blocked = true;
+        } else {
+            self.drain_and_lose();
         }
+    }
+
+    /// There may be room again.
+    pub(crate) fn writable(&mut self) {
+        self.write_blocked = false;
+        self.write();
     }
 
     /// Writes everything, pending acknowledgements included.
     pub(crate) fn write_all(&mut self) {
-        if !self.write_blocked || self.out.is_empty() {
+        if !self.write_blocked {
             self.session.transmit_ack(&mut self.out);
+            self.write();
         }
-        self.write();
     }
 
     fn write_before_waiting(&mut self, interest: Interest) {
         let replied = std::mem::take(&mut self.replied);
-        if interest == Interest::Recv && !replied && !self.write_blocked {
-            self.session.transmit_ack(&mut self.out);
+        if interest == Interest::Recv && !replied {
+            self.write_all();
+        } else {
+            self.write();
         }
-        self.write();
     }
 
     /// Makes sure that a waiting call sees the link by itself, if it can.
@@ -717,7 +732,16 @@ impl Inner {
     /// Looks at the link; `true` when something happened.
     fn look(&mut self, eyes: Eyes) -> bool {
         if eyes == Eyes::Own {
-            return self.read() != Read::Nothing;
+            if self.write_blocked {
+                self.writable();
+            }
+            // After a short read there is no more; new bytes show in the caller's next wait.
+            if std::mem::take(&mut self.drained) {
+                return false;
+            }
+            let read = self.read();
+            self.drained = read == Read::Last;
+            return read != Read::Nothing;
         }
         let Some(reactor) = self.reactor.take() else { return false };
         let waker = Waker::from(Arc::clone(&self.waiters));
@@ -726,7 +750,7 @@ impl Inner {
         if self.write_blocked
             && let Poll::Ready(Ok(mut guard)) = reactor.fd.poll_write_ready(&mut cx)
         {
-            self.write();
+            self.writable();
             if self.write_blocked {
                 guard.clear_ready();
             }

@@ -1,5 +1,6 @@
 //! Who waits for a connection, and for what.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -31,15 +32,32 @@ struct Slots {
 ///
 /// Has a lock of its own, the innermost one, because a runtime may call the waker while the connection is locked.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters(Mutex<Slots>);
+pub(crate) struct Waiters {
+    slots: Mutex<Slots>,
+    /// How many there are and how many of them watch, for a look without the lock; changed under it.
+    waiting: AtomicUsize,
+    watching: AtomicUsize,
+}
 
 /// One waiting call's seat; 0 before it has one.
 #[derive(Debug, Default)]
 pub struct Seat(u64);
 
+impl Seat {
+    /// Whether nobody waits there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
 impl Waiters {
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, slots: &Slots) {
+        self.waiting.store(slots.slots.len(), Ordering::Release);
+        self.watching.store(slots.slots.iter().filter(|slot| slot.watching).count(), Ordering::Release);
     }
 
     pub(crate) fn enter(&self, seat: &mut Seat, interest: Interest, watching: bool, waker: &Waker) {
@@ -50,25 +68,31 @@ impl Waiters {
         } else if let Some(slot) = slots.slots.iter_mut().find(|slot| slot.key == seat.0) {
             slot.watching = watching;
             slot.waker.clone_from(waker);
-            return;
+            return self.count(&slots);
         }
         slots.slots.push(Slot { key: seat.0, interest, watching, waker: waker.clone() });
+        self.count(&slots);
     }
 
     pub(crate) fn leave(&self, seat: &mut Seat) {
         if seat.0 != 0 {
-            self.lock().slots.retain(|slot| slot.key != seat.0);
+            let mut slots = self.lock();
+            slots.slots.retain(|slot| slot.key != seat.0);
+            self.count(&slots);
             seat.0 = 0;
         }
     }
 
     /// Whether somebody watches the link.
     pub(crate) fn are_watching(&self) -> bool {
-        self.lock().slots.iter().any(|slot| slot.watching)
+        self.watching.load(Ordering::Acquire) > 0
     }
 
     /// Adds the wakers of those with this interest to `woken`.
     pub(crate) fn collect(&self, interest: Interest, woken: &mut Vec<Waker>) {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return;
+        }
         woken.extend(
             self.lock().slots.iter().filter(|slot| slot.interest == interest).map(|slot| slot.waker.clone()),
         );
