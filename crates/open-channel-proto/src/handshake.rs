@@ -104,6 +104,8 @@ pub enum RejectCode {
     GoingAway,
     /// The [`Hello`] made no sense.
     Protocol,
+    /// The host lives and has no descriptors left: try again later.
+    Busy,
     /// A code of a newer version.
     Other(u16),
 }
@@ -117,6 +119,7 @@ impl RejectCode {
             Self::TooManyConnections => 4,
             Self::GoingAway => 5,
             Self::Protocol => 6,
+            Self::Busy => 7,
             Self::Other(code) => code,
         }
     }
@@ -129,6 +132,7 @@ impl RejectCode {
             4 => Self::TooManyConnections,
             5 => Self::GoingAway,
             6 => Self::Protocol,
+            7 => Self::Busy,
             other => Self::Other(other),
         }
     }

@@ -400,7 +400,12 @@ impl Connection {
                     inner.waiters.leave(seat);
                     return Poll::Ready(value);
                 }
+                let had_link = inner.link.is_some();
                 inner.write_before_waiting(interest);
+                if had_link && inner.link.is_none() {
+                    // The write found it dead, and what had arrived on it was taken in.
+                    continue;
+                }
                 let watching = inner.open_eyes(eyes);
                 // Registered before looking, so that nothing that happens in between is missed.
                 inner.waiters.enter(seat, interest, watching, cx.waker());

@@ -120,6 +120,14 @@ fn read_link(dir: &ChannelDir, generation: u64) -> io::Result<Option<Token>> {
     }
 }
 
+fn exists(dir: &ChannelDir, name: &str) -> io::Result<bool> {
+    match rustix::fs::statat(dir.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 fn link_name(generation: u64) -> String {
     format!("{generation:0GENERATION_DIGITS$}")
 }
@@ -254,17 +262,17 @@ impl Tenure {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        match rustix::fs::statat(dir.fd(), token.socket(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(None),
-            Err(Errno::NOENT) => unix::listen(&dir.socket_path(&token.socket())?).map(Some),
-            Err(errno) => Err(errno.into()),
+        if exists(dir, &token.socket())? {
+            return Ok(None);
         }
+        unix::listen(&dir.socket_path(&token.socket())?).map(Some)
     }
 
     pub(crate) fn fence(&self, host_timeout: Duration) -> Fence {
         let fence = Fence {
             dir: Arc::clone(&self.candidate.dir),
             generation: self.generation,
+            token: self.candidate.token,
             lease: host_timeout / 2,
             lease_until: AtomicU64::new(0),
             lost: AtomicBool::new(false),
@@ -309,6 +317,7 @@ impl Tenure {
 pub(crate) struct Fence {
     dir: Arc<ChannelDir>,
     generation: u64,
+    token: Token,
     lease: Duration,
     lease_until: AtomicU64,
     lost: AtomicBool,
@@ -338,14 +347,23 @@ impl Fence {
     }
 
     fn look(&self) -> bool {
-        // A directory that cannot be read (out of descriptors, say) is no sign of a successor; the next look is
-        // one message away.
-        let replaced = current(&self.dir)
-            .is_ok_and(|latest| latest.is_some_and(|latest| latest.generation > self.generation));
-        if replaced || self.dir.is_deleted() {
+        // Who cannot tell must not go on.
+        if !self.is_still_host().unwrap_or(false) {
             self.lost.store(true, Ordering::Release);
         }
         !self.lost.load(Ordering::Acquire)
+    }
+
+    /// Needs no descriptor, for a process that has none left, unless the own link has vanished: swept away by a
+    /// successor, or deleted by something else.
+    fn is_still_host(&self) -> io::Result<bool> {
+        if self.dir.is_deleted() || exists(&self.dir, &link_name(self.generation + 1))? {
+            return Ok(false);
+        }
+        if read_link(&self.dir, self.generation)? == Some(self.token) {
+            return Ok(true);
+        }
+        Ok(current(&self.dir)?.is_none_or(|latest| latest.generation <= self.generation))
     }
 
     /// Nothing is handled from here on.

@@ -43,8 +43,10 @@ pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &
 /// Why a host did not welcome us.
 #[derive(Debug)]
 pub(crate) enum Unwelcome {
-    /// It is giving up hosting or its link broke: look again.
+    /// Its link broke: look again.
     Gone,
+    /// It cannot take us now, and says why: try again.
+    Later(String),
     /// It said no; asking again is of no use.
     Refused(Error),
 }
@@ -69,7 +71,7 @@ pub(crate) async fn greet(
 
 fn reject_error(reject: Reject) -> Unwelcome {
     Unwelcome::Refused(match reject.code {
-        RejectCode::GoingAway => return Unwelcome::Gone,
+        RejectCode::GoingAway | RejectCode::Busy => return Unwelcome::Later(reject.reason),
         RejectCode::Version => Error::Version(reject.reason),
         RejectCode::Permission => Error::PermissionDenied(reject.reason),
         _ => Error::Refused(reject.reason),

@@ -28,7 +28,7 @@ use crate::socket::Socket;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause after an accept that failed for want of descriptors or memory, in which others may free some.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 /// How often a hand-over looks whether the handlers are done.
 const SETTLE_POLL: Duration = Duration::from_millis(1);
@@ -89,6 +89,7 @@ impl Host {
     pub(crate) async fn serve(self: &Arc<Self>, mut tenure: Tenure) -> End {
         let Some(shared) = self.shared.upgrade() else { return End::Closing };
         let mut listener = tenure.take_listener().and_then(into_tokio);
+        let mut spare = Spare::new();
         let mut beat = tokio::time::interval(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -116,6 +117,9 @@ impl Host {
                     Ok(stream) => self.greet(&shared, stream),
                     Err(error) => {
                         tracing::warn!(channel = shared.name(), %error, "accepting failed");
+                        if let Some(listener) = &listener {
+                            spare.turn_away(listener).await;
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -295,6 +299,30 @@ impl Host {
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Connection>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A descriptor kept for the day when there are no more: a newcomer who gets no answer would take this host for a
+/// stuck one.
+struct Spare(Option<std::fs::File>);
+
+impl Spare {
+    fn new() -> Self {
+        Self(std::fs::File::open("/dev/null").ok())
+    }
+
+    /// Answers one waiting connection with the spare descriptor.
+    async fn turn_away(&mut self, listener: &UnixListener) {
+        self.0 = None;
+        let reject = Reject::new(
+            RejectCode::Busy,
+            "its host has no file descriptors left: raise its limit (ulimit -n)",
+        );
+        // It may have gone, or another thread may have been quicker to take the descriptor.
+        if let Ok(Ok((stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await {
+            let _ = refuse(stream, reject).await;
+        }
+        *self = Self::new();
     }
 }
 

@@ -249,7 +249,10 @@ impl Search<'_> {
                 self.presumed_dead = Some(published.generation);
                 Ok(Step::Again)
             }
-            Err(NoLifeline::Unwelcome(Unwelcome::Gone)) => Ok(Step::Wait("its host is going away".into())),
+            Err(NoLifeline::Unwelcome(Unwelcome::Gone)) => {
+                Ok(Step::Wait("its host broke the connection".into()))
+            }
+            Err(NoLifeline::Unwelcome(Unwelcome::Later(why))) => Ok(Step::Wait(why)),
             Err(NoLifeline::Unwelcome(Unwelcome::Refused(error))) => Err(error),
         }
     }

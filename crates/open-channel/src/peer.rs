@@ -45,7 +45,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
         match connected {
             Ok(()) => while_connected(&connection, &mut places).await,
             Err(Unwelcome::Refused(error)) => return connection.fail(error),
-            Err(Unwelcome::Gone) => tokio::select! {
+            Err(Unwelcome::Gone | Unwelcome::Later(_)) => tokio::select! {
                 _ = places.changed() => {}
                 () = tokio::time::sleep(RETRY_PAUSE) => {}
             },

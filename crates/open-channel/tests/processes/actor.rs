@@ -1,0 +1,517 @@
+//! The other processes: driven by lines on stdin, answering with lines on stdout, each with the time of the
+//! monotonic clock in front. A message is told of before it is acknowledged.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use open_channel::{Builder, Channel, Error, Event, Message, Socket, TryRecvError};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::sync::{Notify, mpsc};
+
+use crate::lifetime;
+use crate::stage::now;
+
+/// `commands`, or the name of a scene in [`lifetime`].
+pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_ACTOR";
+/// `current` for a runtime of one thread.
+pub(crate) const RUNTIME: &str = "OPEN_CHANNEL_TEST_RUNTIME";
+/// The user to be.
+pub(crate) const USER: &str = "OPEN_CHANNEL_TEST_USER";
+/// Options of a small file system to mount on `OPEN_CHANNEL_TEST_DISK_AT`, seen by this process only.
+pub(crate) const DISK: &str = "OPEN_CHANNEL_TEST_DISK";
+pub(crate) const DISK_AT: &str = "OPEN_CHANNEL_TEST_DISK_AT";
+/// A process whose file systems this one sees.
+pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
+
+/// One message of a flood.
+const FLOOD: usize = 64 * 1024;
+/// A stream asks for acknowledgement of everything after so many messages.
+const FLUSH_EVERY: u64 = 100;
+
+/// Tells the test; one write, so that it is told whole or not at all.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::actor::write_line(format_args!($($words)*)) };
+}
+pub(crate) use say;
+
+pub(crate) fn write_line(words: std::fmt::Arguments<'_>) {
+    let line = format!("{} {}\n", now(), words.to_string().replace('\n', " "));
+    // A test that is over reads no more.
+    if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
+        std::process::exit(4);
+    }
+}
+
+pub(crate) fn main() -> ! {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+    set_the_scene();
+    let task = std::env::var(VARIABLE).unwrap();
+    if task != "commands" {
+        lifetime::perform(&task);
+        std::process::exit(0);
+    }
+    let (sender, commands) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            let _ = sender.send(line);
+        }
+        // The test is over, or wants this.
+        std::process::exit(3);
+    });
+    let runtime = match std::env::var(RUNTIME).as_deref() {
+        Ok("current") => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+    };
+    runtime.unwrap().block_on(Actor::default().obey(commands));
+    std::process::exit(0);
+}
+
+/// While there is one thread only.
+fn set_the_scene() {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, setns, unshare};
+
+    if let Ok(options) = std::env::var(DISK) {
+        let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).unwrap();
+        std::fs::write("/proc/self/uid_map", format!("0 {uid} 1")).unwrap();
+        std::fs::write("/proc/self/setgroups", "deny").unwrap();
+        std::fs::write("/proc/self/gid_map", format!("0 {gid} 1")).unwrap();
+        let at = std::env::var(DISK_AT).unwrap();
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some("small"), at.as_str(), Some("tmpfs"), flags, Some(options.as_str())).unwrap();
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+    }
+    if let Ok(neighbour) = std::env::var(NEIGHBOUR) {
+        // Entering the first one could hide the path of the second.
+        let open = |kind| File::open(format!("/proc/{neighbour}/ns/{kind}")).unwrap();
+        let (user, mounts) = (open("user"), open("mnt"));
+        setns(user, CloneFlags::CLONE_NEWUSER).unwrap();
+        setns(mounts, CloneFlags::CLONE_NEWNS).unwrap();
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+    }
+    if let Ok(user) = std::env::var(USER) {
+        let id: u32 = user.parse().unwrap();
+        nix::unistd::setgroups(&[]).unwrap();
+        nix::unistd::setgid(id.into()).unwrap();
+        nix::unistd::setuid(id.into()).unwrap();
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+    }
+}
+
+/// What the listeners of this process share with its commands.
+#[derive(Default)]
+struct Backstage {
+    /// Messages that a listener took and does not acknowledge.
+    held: Mutex<Vec<Message>>,
+    /// Answers may be given.
+    cue: Notify,
+}
+
+#[derive(Default)]
+struct Actor {
+    channel: Option<Channel>,
+    sockets: HashMap<String, Line>,
+    muted: Arc<Mutex<HashMap<String, Arc<Socket>>>>,
+    backstage: Arc<Backstage>,
+    eaten: Vec<File>,
+}
+
+/// A socket of this process.
+struct Line {
+    socket: Arc<Socket>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Actor {
+    async fn obey(mut self, mut commands: mpsc::UnboundedReceiver<String>) {
+        say!("ready");
+        while let Some(command) = commands.recv().await {
+            let words: Vec<&str> = command.split(' ').collect();
+            match words[..] {
+                ["ping"] => say!("pong"),
+                ["exit"] => std::process::exit(0),
+                ["return"] => return,
+                ["open", ..] => self.open(&words[1..]),
+                ["join"] => self.join(),
+                ["status"] => self.status(),
+                ["shut"] => self.shut(),
+                ["drop-channel"] => drop(self.channel.take()),
+                ["connect", name, ..] => self.connect(name, words.get(2) == Some(&"mute")),
+                ["connect-many", count] => self.connect_many(count.parse().unwrap()),
+                ["send", name, ..] => self.send(name, words[2..].join(" ")),
+                ["numbers", name, count] => self.stream(name, count.parse().unwrap()),
+                ["stream", name] => self.stream(name, u64::MAX),
+                ["stop", name] => self.sockets[name].stop.store(true, Ordering::Relaxed),
+                ["fill", name, size] => self.fill(name, size.parse().unwrap()),
+                ["flush", name] => self.flush(name),
+                ["close", name] => self.close(name),
+                ["drop", name] => drop(self.sockets.remove(name)),
+                ["destroy", name] => self.sockets[name].socket.destroy(),
+                ["take", name] => take(name, &self.sockets[name].socket),
+                ["answer"] => self.backstage.cue.notify_one(),
+                ["release"] => self.release(),
+                ["block", millis] => block(millis.parse().unwrap()),
+                ["fork"] => fork(),
+                ["descriptors", limit] => limit_descriptors(limit),
+                ["eat", spare] => self.eat(spare.parse().unwrap()),
+                ["spit"] => self.eaten.clear(),
+                ["stuff", path] => stuff(path),
+                ["glut", path] => glut(path),
+                _ => panic!("no such command: {command:?}"),
+            }
+        }
+    }
+
+    fn open(&mut self, settings: &[&str]) {
+        let settings: HashMap<&str, &str> = settings.iter().filter_map(|word| word.split_once('=')).collect();
+        let name: Vec<u8> = settings["name"]
+            .as_bytes()
+            .chunks(2)
+            .map(|digits| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap())
+            .collect();
+        let builder = configured(Channel::builder(String::from_utf8(name).unwrap()), &settings);
+        let backstage = Arc::clone(&self.backstage);
+        let built = match settings.get("role") {
+            Some(&"peer") => builder.build_peer(),
+            _ => builder.build(move |socket| listen(socket, Arc::clone(&backstage))),
+        };
+        let channel = match built {
+            Ok(channel) => channel,
+            Err(error) => return say!("error open {error}"),
+        };
+        let mut events = channel.events();
+        let muted = Arc::clone(&self.muted);
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                if let Event::HostLost { .. } | Event::HandedOver { .. } = event {
+                    for (name, socket) in muted.lock().unwrap().iter() {
+                        take(name, socket);
+                    }
+                }
+                tell_event(event);
+            }
+        });
+        self.channel = Some(channel);
+        say!("opened");
+    }
+
+    fn channel(&self) -> &Channel {
+        self.channel.as_ref().unwrap()
+    }
+
+    fn join(&self) {
+        let channel = self.channel().clone();
+        tokio::spawn(async move {
+            match channel.join().await {
+                Ok(role) => say!("joined {role} {}", channel.generation()),
+                Err(error) => say!("error join {error}"),
+            }
+        });
+    }
+
+    fn status(&self) {
+        let channel = self.channel();
+        say!("status {} {} {}", channel.role(), channel.generation(), channel.state());
+    }
+
+    fn shut(&self) {
+        let channel = self.channel().clone();
+        tokio::spawn(async move {
+            match channel.close().await {
+                Ok(()) => say!("shut"),
+                Err(error) => say!("error shut {error}"),
+            }
+        });
+    }
+
+    fn connect(&mut self, name: &str, mute: bool) {
+        let socket = Arc::new(self.channel().connect());
+        say!("socket {name} {}", socket.id());
+        if mute {
+            self.muted.lock().unwrap().insert(name.into(), Arc::clone(&socket));
+        } else {
+            tokio::spawn(hear(name.to_owned(), Arc::clone(&socket)));
+        }
+        self.sockets.insert(name.into(), Line { socket, stop: Arc::default() });
+    }
+
+    /// Sockets of which each gets ten messages through.
+    fn connect_many(&self, count: usize) {
+        let channel = self.channel().clone();
+        tokio::spawn(async move {
+            let sockets: Vec<_> = (0..count).map(|_| channel.connect()).collect();
+            for number in 1..=10 {
+                for socket in &sockets {
+                    if let Err(error) = socket.send(format!("n {number}")).await {
+                        return say!("error many {error}");
+                    }
+                }
+            }
+            for socket in &sockets {
+                if let Err(error) = socket.flush().await {
+                    return say!("error many {error}");
+                }
+            }
+            say!("many {count}");
+            std::future::pending::<()>().await;
+            drop(sockets);
+        });
+    }
+
+    fn send(&self, name: &str, text: String) {
+        let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
+        tokio::spawn(async move {
+            match socket.send(text).await {
+                Ok(id) => say!("sent {name} {}", id.seq),
+                Err(error) => say!("error send {name} {error}"),
+            }
+        });
+    }
+
+    /// Numbered messages until enough or told to stop, flushed now and then and at the end.
+    fn stream(&self, name: &str, count: u64) {
+        let Line { socket, stop } = &self.sockets[name];
+        let (name, socket, stop) = (name.to_owned(), Arc::clone(socket), Arc::clone(stop));
+        stop.store(false, Ordering::Relaxed);
+        tokio::spawn(async move {
+            let mut accepted = 0;
+            while accepted < count && !stop.load(Ordering::Relaxed) {
+                match socket.send(format!("n {}", accepted + 1)).await {
+                    Ok(id) => accepted = id.seq,
+                    Err(error) => return say!("error stream {name} {error}"),
+                }
+                if accepted % FLUSH_EVERY == 0 {
+                    if let Err(error) = socket.flush().await {
+                        return say!("error stream {name} {error}");
+                    }
+                    say!("flushed {name} {accepted}");
+                }
+            }
+            match socket.flush().await {
+                Ok(()) => say!("streamed {name} {accepted}"),
+                Err(error) => say!("error stream {name} {error}"),
+            }
+        });
+    }
+
+    /// Sends without end; tells when the outbox was full for the first time.
+    fn fill(&self, name: &str, size: usize) {
+        let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
+        tokio::spawn(fill(name, socket, size));
+    }
+
+    fn flush(&self, name: &str) {
+        let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
+        tokio::spawn(async move {
+            match socket.flush().await {
+                Ok(()) => say!("flush {name}"),
+                Err(error) => say!("error flush {name} {error}"),
+            }
+        });
+    }
+
+    fn close(&self, name: &str) {
+        let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
+        tokio::spawn(async move {
+            match socket.close().await {
+                Ok(()) => say!("closed {name}"),
+                Err(error) => say!("error close {name} {error}"),
+            }
+        });
+    }
+
+    fn release(&self) {
+        let held = std::mem::take(&mut *self.backstage.held.lock().unwrap());
+        say!("released {}", held.len());
+    }
+
+    /// Takes all descriptors but `spare` of them.
+    fn eat(&mut self, spare: usize) {
+        while let Ok(file) = File::open("/dev/null") {
+            self.eaten.push(file);
+        }
+        self.eaten.truncate(self.eaten.len().saturating_sub(spare));
+        say!("eaten {}", self.eaten.len());
+    }
+}
+
+fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
+    let number = |key: &str| settings.get(key).map(|value| value.parse::<u64>().unwrap());
+    let millis = |key: &str| number(key).map(Duration::from_millis);
+    let size = |key: &str| number(key).map(|value| usize::try_from(value).unwrap());
+    // Ample by default, so that a busy machine is no reason to fail.
+    builder = builder.connect_timeout(millis("connect_timeout").unwrap_or(Duration::from_secs(25)));
+    builder = builder.host_timeout(millis("host_timeout").unwrap_or(Duration::from_secs(20)));
+    if let Some(timeout) = millis("resume_timeout") {
+        builder = builder.resume_timeout(timeout);
+    }
+    if let Some(bytes) = size("outbox") {
+        builder = builder.outbox_bytes(bytes);
+    }
+    if let Some(bytes) = size("window") {
+        builder = builder.receive_window(bytes);
+    }
+    if let Some(connections) = size("max_connections") {
+        builder = builder.max_connections(connections);
+    }
+    if let Some(uid) = number("allow") {
+        builder = builder.allow_uid(u32::try_from(uid).unwrap());
+    }
+    match settings.get("dir") {
+        Some(dir) => builder.runtime_dir(dir),
+        None => builder,
+    }
+}
+
+fn tell_event(event: Event) {
+    match event {
+        Event::Connected { role, generation } => say!("event connected {role} {generation}"),
+        Event::BecameHost { generation } => say!("event became-host {generation}"),
+        Event::HostLost { generation } => say!("event host-lost {generation}"),
+        Event::HandedOver { generation } => say!("event handed-over {generation}"),
+        Event::Fenced { generation } => say!("event fenced {generation}"),
+        Event::Closed { error: None } => say!("event closed"),
+        Event::Closed { error: Some(error) } => say!("event closed {error}"),
+        other => say!("event unknown {other:?}"),
+    }
+}
+
+/// The first words of a message; the rest is ballast.
+fn text(message: &[u8]) -> String {
+    String::from_utf8_lossy(&message[..message.len().min(60)]).into_owned()
+}
+
+/// What runs for each socket when this process hosts. A message's first word says what to do with it.
+async fn listen(socket: Socket, backstage: Arc<Backstage>) {
+    let id = socket.id();
+    say!("accepted {id}");
+    let socket = Arc::new(socket);
+    loop {
+        let message = match socket.recv().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return say!("ended {id}"),
+            Err(error) => return say!("failed {id} {error}"),
+        };
+        let text = text(&message);
+        let (generation, seq, redelivered) = (socket.generation(), message.id().seq, message.redelivered());
+        assert_eq!(message.id().socket, id);
+        say!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
+        let mut words = text.split(' ');
+        match words.next() {
+            Some("panic") => panic!("asked to"),
+            Some("hold") => backstage.held.lock().unwrap().push(message),
+            // Never comes back for another one.
+            Some("stall") => std::future::pending().await,
+            Some("ask") => {
+                backstage.cue.notified().await;
+                for answer in 1..=words.next().unwrap().parse::<u64>().unwrap() {
+                    if let Err(error) = socket.send(format!("answer {answer}")).await {
+                        say!("error answer {id} {error}");
+                    }
+                }
+                say!("answered {id}");
+            }
+            Some("flood") => drop(tokio::spawn(fill("flood".into(), Arc::clone(&socket), FLOOD))),
+            _ => {}
+        }
+    }
+}
+
+async fn fill(name: String, socket: Arc<Socket>, size: usize) {
+    let payload = bytes::Bytes::from(vec![b'x'; size]);
+    let mut told = false;
+    loop {
+        let sent = match socket.try_send(payload.clone()) {
+            Err(refused) if matches!(refused.error, Error::Full) => {
+                if !told {
+                    told = true;
+                    say!("full {name}");
+                }
+                socket.send(payload.clone()).await
+            }
+            sent => sent,
+        };
+        if let Err(error) = sent {
+            return say!("error fill {name} {error}");
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What comes back on a socket of this process.
+async fn hear(name: String, socket: Arc<Socket>) {
+    loop {
+        match socket.recv().await {
+            Ok(Some(message)) => say!("reply {name} {} {}", message.id().seq, text(&message)),
+            Ok(None) => return say!("end {name}"),
+            Err(error) => return say!("error recv {name} {error}"),
+        }
+    }
+}
+
+/// Everything that is there already.
+fn take(name: &str, socket: &Socket) {
+    loop {
+        match socket.try_recv() {
+            Ok(Some(message)) => say!("reply {name} {} {}", message.id().seq, text(&message)),
+            Ok(None) => return say!("end {name}"),
+            Err(TryRecvError::Empty) => return say!("taken {name}"),
+            Err(TryRecvError::Failed(error)) => return say!("error recv {name} {error}"),
+        }
+    }
+}
+
+/// Computes on the runtime's own thread, which has time for nothing else.
+fn block(millis: u64) {
+    say!("blocking");
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(millis) {
+        std::hint::spin_loop();
+    }
+    say!("unblocked");
+}
+
+fn fork() {
+    // SAFETY: the child does nothing but wait for signals, which needs neither locks nor memory.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Parent { child } => say!("forked {child}"),
+        nix::unistd::ForkResult::Child => loop {
+            nix::unistd::pause();
+        },
+    }
+}
+
+fn limit_descriptors(limit: &str) {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = match limit {
+        "max" => maximum,
+        // Numbers beyond the highest one in use.
+        spare => {
+            let used = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {
+                entry.unwrap().file_name().to_str()?.parse::<u64>().ok()
+            });
+            Some(used.max().unwrap() + 1 + spare.parse::<u64>().unwrap())
+        }
+    };
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    say!("descriptors {current:?}");
+}
+
+/// Takes every inode.
+fn stuff(path: &str) {
+    let files = (0..100_000).take_while(|n| File::create(format!("{path}/stuffing-{n}")).is_ok()).count();
+    say!("stuffed {files}");
+}
+
+/// Takes every block.
+fn glut(path: &str) {
+    let mut file = File::create(format!("{path}/glut")).unwrap();
+    let blocks = (0..100_000).take_while(|_| file.write_all(&[0; 4096]).is_ok()).count();
+    say!("glutted {blocks}");
+}

@@ -1,0 +1,371 @@
+//! No peer, handler or frame hurts anybody else.
+
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use crate::failover::{connected, traffic_flows};
+use crate::ledger::Ledger;
+use crate::raw::{self, DATA, Hello, MAGIC, REJECT, RESET, WHOLE, frame};
+use crate::stage::{Actor, Stage};
+
+/// What a process may grow by beyond its queues: allocator, stacks, buffers, an unoptimised build.
+const SLACK: u64 = 24 << 20;
+const MIB: u64 = 1 << 20;
+
+/// A host, and a peer that gets numbered messages through all the time.
+fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
+    let host = stage.joined("host", settings);
+    let peer = stage.joined("bystander", &format!("{settings} role=peer outbox=16384"));
+    peer.tell("connect s");
+    peer.tell("stream s");
+    traffic_flows([&peer]);
+    (host, peer)
+}
+
+/// The bystander has noticed nothing.
+fn check_unharmed(host: &Actor, bystander: &Actor) {
+    traffic_flows([bystander]);
+    bystander.tell("stop s");
+    let accepted = bystander.wait("streamed s").number(2);
+    let ledger = Ledger::of([host]);
+    let socket = bystander.wait("socket s").word(2).to_owned();
+    ledger.check_complete(&socket, accepted);
+    assert_eq!(ledger.of_socket(&socket).len() as u64, accepted);
+    assert_eq!(bystander.count("event host-lost") + bystander.count("error"), 0);
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+}
+
+pub(crate) fn a_panicking_listener_takes_down_its_connection_only(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "");
+    for round in 0..5 {
+        let victim = stage.joined(format!("victim {round}"), "role=peer");
+        let socket = victim.ask("connect s", "socket s").word(2).to_owned();
+        victim.ask("send s fine", "sent s");
+        victim.ask("flush s", "flush s");
+        victim.ask("send s panic", "sent s");
+        victim.tell("flush s");
+        let error = victim.find(0, "the end of its socket", |line| line.is("error flush s"));
+        assert!(error.text.contains("ended the socket"), "{error:?}");
+        let of_socket = |line: &&crate::stage::Line| line.is("handled") && line.word(2) == socket;
+        assert_eq!(host.lines().iter().filter(of_socket).count(), 2, "given again to the same host");
+        // The process itself goes on with another socket.
+        victim.ask("connect again", "socket again");
+        victim.ask("send again fine", "sent again");
+        victim.ask("flush again", "flush again");
+        assert_eq!(victim.count("event host-lost"), 0);
+    }
+    check_unharmed(&host, &bystander);
+}
+
+pub(crate) fn raw_nonsense_hurts_nobody(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "");
+    let (_, path) = stage.published();
+    let before = host.memory("VmHWM");
+    let hello = Hello::default().encode();
+    let mut mangled_magic = hello.clone();
+    mangled_magic[8] = b'O';
+    let mut endless = vec![0xff, 0xff, 0xff, 0xff];
+    endless.extend(&hello[4..]);
+    let mut reserved = hello.clone();
+    reserved[6] = 1;
+    let impossible =
+        |first, recv_next, handled| Hello { first, recv_next, handled, ..Hello::default() }.encode();
+    let closed_at_once: Vec<(&str, Vec<u8>)> = vec![
+        ("zeros", vec![0; 4096]),
+        ("all ones", vec![0xff; 4096]),
+        ("an HTTP request", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
+        ("text", b"{\"hello\":\"world\"}\n".repeat(200)),
+        ("a length of 4 GiB", endless),
+        ("reserved bits", reserved),
+        ("another magic", mangled_magic),
+        ("data before a hello", raw::data(1, b"n 1")),
+        ("a hello that numbers from 0", impossible(0, 1, 0)),
+        ("a hello beyond all numbers", impossible(u64::MAX, 1, 0)),
+        ("a hello that handled the future", impossible(1, 1, 5)),
+        ("a hello from the future", Hello { generation: 99, ..Hello::default() }.encode()),
+        ("a hello cut short by its own length", frame(raw::HELLO, 0, &hello[8..60])),
+    ];
+    for (what, bytes) in &closed_at_once {
+        let mut stream = raw::connect(&path);
+        // It may have closed before everything was written.
+        let _ = stream.write_all(bytes);
+        let answer = raw::read_to_the_end(&mut stream);
+        assert!(answer.is_empty() || answer[4] == REJECT, "{what} was answered with {answer:?}");
+    }
+    // Half a frame and the end; half a frame and no end; nothing at all; by the hundred.
+    let mut lingering = Vec::new();
+    for n in 0..100 {
+        let mut stream = raw::connect(&path);
+        match n % 4 {
+            0 => stream.write_all(&hello[..3]).unwrap(),
+            1 => stream.write_all(&hello[..40]).unwrap(),
+            2 => {}
+            _ => {
+                stream.write_all(&hello[..hello.len() - 1]).unwrap();
+                drop(stream);
+                continue;
+            }
+        }
+        lingering.push(stream);
+    }
+    traffic_flows([&bystander]);
+    // Those who never introduce themselves are not kept for ever.
+    for mut stream in lingering {
+        raw::read_to_the_end(&mut stream);
+    }
+    check_unharmed(&host, &bystander);
+    let grown = host.memory("VmHWM") - before;
+    assert!(grown < SLACK, "the host grew by {} KiB", grown / 1024);
+}
+
+pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "window=65536");
+    let (_, path) = stage.published();
+    let before = host.memory("VmHWM");
+    let first_of_endless = {
+        let mut body = 1_u64.to_le_bytes().to_vec();
+        body.extend(u64::MAX.to_le_bytes());
+        body.extend([b'x'; 1000]);
+        frame(DATA, 1, &body)
+    };
+    let mut four_gib = vec![0xff, 0xff, 0xff, 0xff, DATA, WHOLE, 0, 0];
+    four_gib.extend([0; 4096]);
+    let faults: Vec<(&str, Vec<u8>)> = vec![
+        ("zeros", vec![0; 4096]),
+        ("a length of 4 GiB", four_gib),
+        ("a message without end", first_of_endless),
+        ("a gap", raw::data(2, b"n 2")),
+        ("an acknowledgement of what was never sent", frame(6, 0, &77_u64.to_le_bytes())),
+        ("a second hello", Hello::default().encode()),
+        ("a ping", frame(10, 0, &1_u64.to_le_bytes())),
+        ("a welcome", frame(raw::WELCOME, 0, &[0; 67])),
+        ("an unknown kind", frame(99, 0, b"")),
+        ("unknown flags", frame(DATA, 0x80, &[0; 64])),
+    ];
+    for (n, (what, bytes)) in faults.iter().enumerate() {
+        let hello = Hello { socket: 1000 + n as u128, ..Hello::default() };
+        let mut stream = raw::greet(&path, &hello);
+        let _ = stream.write_all(bytes);
+        let answer = raw::read_to_the_end(&mut stream);
+        if let Some(kind) = answer.get(4) {
+            assert_eq!(*kind, RESET, "{what} was answered with {answer:?}");
+        }
+    }
+    // More than the window it was given, with a handler that does not get on.
+    let mut stream = raw::greet(&path, &Hello { socket: 2000, ..Hello::default() });
+    let mut excess = raw::data(1, b"stall");
+    for seq in 2..=200 {
+        excess.extend(raw::data(seq, &[b'x'; 1024]));
+    }
+    let _ = stream.write_all(&excess);
+    raw::read_to_the_end(&mut stream);
+    // Goes away in the middle of a message.
+    let mut stream = raw::greet(&path, &Hello { socket: 2001, ..Hello::default() });
+    let half = raw::data(1, &[b'x'; 1000]);
+    stream.write_all(&half[..500]).unwrap();
+    drop(stream);
+    // Valid messages of a stranger are as good as any.
+    let mut stream = raw::greet(&path, &Hello { socket: 2002, ..Hello::default() });
+    stream.write_all(&raw::data(1, b"fine stranger")).unwrap();
+    host.find(0, "the stranger's message", |line| line.is("handled") && line.text.ends_with("fine stranger"));
+    check_unharmed(&host, &bystander);
+    let grown = host.memory("VmHWM") - before;
+    assert!(grown < SLACK, "the host grew by {} KiB", grown / 1024);
+}
+
+pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "");
+    let (_, path) = stage.published();
+    for versions in [(2, 2), (7, 9), (0, 0), (u16::MAX, u16::MAX)] {
+        let mut stream = raw::connect(&path);
+        stream.write_all(&Hello { versions, ..Hello::default() }.encode()).unwrap();
+        let (kind, body) = raw::read_frame(&mut stream).expect("a reject");
+        assert_eq!((kind, &body[..8]), (REJECT, &MAGIC[..]));
+        assert_eq!(body[8..12], [1, 0, 1, 0], "its own range");
+        assert_eq!(body[12..14], [1, 0], "the code of versions");
+        assert!(!body[14..].is_empty(), "no words for people");
+    }
+    // A range that overlaps is fine.
+    drop(raw::greet(&path, &Hello { versions: (1, 9), ..Hello::default() }));
+    check_unharmed(&host, &bystander);
+}
+
+/// Takes the place of a killed host, as a program would that speaks another version.
+fn impostor(stage: &Stage) -> UnixListener {
+    let host = stage.joined("host", "");
+    let (generation, _) = stage.published();
+    host.kill();
+    let dir = stage.channel_dir();
+    let token = "00000000deadbeef";
+    let listener = UnixListener::bind(dir.join(format!("{token}.sock"))).unwrap();
+    symlink(token, dir.join(format!("{:020}", generation + 1))).unwrap();
+    listener
+}
+
+fn answer_everybody(listener: UnixListener, answer: impl Fn(UnixStream) + Send + 'static) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            answer(stream);
+        }
+    });
+}
+
+pub(crate) fn a_host_of_another_version_gives_a_clear_error(stage: &mut Stage) {
+    let listener = impostor(stage);
+    answer_everybody(listener, |mut stream| {
+        raw::read_frame(&mut stream);
+        let mut body = MAGIC.to_vec();
+        body.extend([7, 0, 9, 0, 1, 0]);
+        body.extend(b"this host speaks 7 to 9");
+        let _ = stream.write_all(&frame(REJECT, 0, &body));
+    });
+    for settings in ["role=peer", ""] {
+        let peer = stage.actor("peer");
+        peer.open(settings);
+        peer.ask("connect s", "socket s");
+        peer.tell("send s lost?");
+        let error = peer.wait("error recv s");
+        assert!(error.text.contains("no common protocol version: this host speaks 7 to 9"), "{error:?}");
+        let error = peer.ask("join", "error join");
+        assert!(error.text.contains("version"), "{error:?}");
+    }
+}
+
+pub(crate) fn a_peer_that_never_reads_costs_bounded_memory(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "");
+    let mute = stage.joined("mute", "role=peer window=1048576");
+    let (before_host, before_mute) = (host.memory("VmHWM"), mute.memory("VmHWM"));
+    mute.ask("connect s mute", "socket s");
+    mute.ask("send s flood", "sent s");
+    host.wait("full flood");
+    traffic_flows([&bystander]);
+    // Its own direction is not held up by what it does not read.
+    for _ in 0..200 {
+        mute.ask("send s fine", "sent s");
+    }
+    mute.ask("flush s", "flush s");
+    let (grown_host, grown_mute) =
+        (host.memory("VmHWM") - before_host, mute.memory("VmHWM") - before_mute);
+    assert!(grown_host < 2 * 4 * MIB + SLACK, "the host grew by {} KiB", grown_host / 1024);
+    assert!(grown_mute < 2 * MIB + SLACK, "the peer grew by {} KiB", grown_mute / 1024);
+    // It reads at last, and everything is there, in order.
+    mute.tell("take s");
+    mute.wait("taken s");
+    assert!(mute.count("reply s") > 0);
+    check_unharmed(&host, &bystander);
+}
+
+pub(crate) fn a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "");
+    let (_, path) = stage.published();
+    let before = host.memory("VmHWM");
+    let streams: Vec<_> = (0..4)
+        .map(|n| {
+            let hello = Hello { window: u64::MAX, socket: 3000 + n, ..Hello::default() };
+            let mut stream = raw::greet(&path, &hello);
+            stream.write_all(&raw::data(1, b"flood")).unwrap();
+            stream
+        })
+        .collect();
+    host.until("four full outboxes", |lines| {
+        (lines.iter().filter(|line| line.is("full flood")).count() == 4).then_some(())
+    });
+    traffic_flows([&bystander]);
+    let grown = host.memory("VmHWM") - before;
+    assert!(grown < 4 * 2 * 4 * MIB + SLACK, "the host grew by {} KiB", grown / 1024);
+    drop(streams);
+    check_unharmed(&host, &bystander);
+}
+
+pub(crate) fn a_listener_that_never_reads_makes_its_sender_wait(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "window=1048576");
+    let sender = stage.joined("sender", "role=peer outbox=1048576");
+    let (before_host, before_sender) = (host.memory("VmHWM"), sender.memory("VmHWM"));
+    sender.ask("connect s", "socket s");
+    sender.ask("send s stall", "sent s");
+    sender.tell("fill s 65536");
+    sender.wait("full s");
+    traffic_flows([&bystander]);
+    let (grown_host, grown_sender) =
+        (host.memory("VmHWM") - before_host, sender.memory("VmHWM") - before_sender);
+    assert!(grown_host < 2 * MIB + SLACK, "the host grew by {} KiB", grown_host / 1024);
+    assert!(grown_sender < 2 * MIB + SLACK, "the sender grew by {} KiB", grown_sender / 1024);
+    // Closing does not wait for a handler that will never come back.
+    sender.ask("destroy s", "error fill s");
+    check_unharmed(&host, &bystander);
+}
+
+pub(crate) fn five_hundred_connections_are_all_served(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    host.ask("descriptors max", "descriptors");
+    let peers: Vec<_> = (0..5).map(|n| stage.joined(format!("peer {n}"), "role=peer")).collect();
+    peers.iter().for_each(|peer| peer.tell("connect-many 100"));
+    peers.iter().for_each(|peer| drop(peer.wait("many")));
+    assert_eq!(host.count("accepted"), 500);
+    let ledger = Ledger::of([&host]);
+    ledger.check_order_and_marks();
+    assert_eq!((ledger.total(), ledger.redelivered()), (5000, 0));
+    // And when they all go at once, the host is as good as new.
+    peers.iter().for_each(Actor::kill);
+    host.until("500 ended sockets", |lines| {
+        (lines.iter().filter(|line| line.is("failed") || line.is("ended")).count() == 500).then_some(())
+    });
+    let peer = stage.joined("peer", "role=peer");
+    peer.ask("connect s", "socket s");
+    peer.ask("numbers s 10", "streamed s");
+}
+
+pub(crate) fn a_host_out_of_descriptors_waits_without_spinning(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "");
+    bystander.tell("stop s");
+    bystander.wait("streamed s");
+    host.ask("descriptors 4", "descriptors");
+    host.ask("eat 0", "eaten");
+    let newcomer = stage.actor("newcomer");
+    newcomer.open("role=peer connect_timeout=3000");
+    let before = host.cpu();
+    newcomer.tell("join");
+    // Connecting meets no error and no answer: the timeout is what there is.
+    let error = newcomer.wait("error join");
+    assert!(error.text.contains("was not reached within 3s"), "{error:?}");
+    let used = host.cpu() - before;
+    assert!(used < Duration::from_millis(600), "the starved host used {used:?} in 3 s");
+    // Those it has are served on.
+    bystander.ask("send s fine", "sent s");
+    bystander.ask("flush s", "flush s");
+    host.tell("spit");
+    host.ask("descriptors max", "descriptors");
+    newcomer.ask("join", "joined");
+    newcomer.ask("connect s", "socket s");
+    newcomer.ask("numbers s 10", "streamed s");
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+    assert_eq!(bystander.count("event host-lost"), 0);
+}
+
+pub(crate) fn a_host_out_of_descriptors_is_never_one_of_two(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "host_timeout=1000");
+    host.ask("descriptors 4", "descriptors");
+    host.ask("eat 0", "eaten");
+    let newcomer = stage.actor("newcomer");
+    newcomer.open("host_timeout=1000 connect_timeout=4000");
+    newcomer.tell("join");
+    let outcome = newcomer.find(0, "an outcome", |line| line.is("joined") || line.is("error join"));
+    if outcome.is("error join") {
+        assert_eq!(bystander.count("event host-lost"), 0);
+        return check_unharmed(&host, &bystander);
+    }
+    assert_eq!(outcome.text, "joined host 2");
+    // It took over, which is only right if the starved one stops handling.
+    connected(&bystander, 2);
+    host.wait("event fenced 1");
+    traffic_flows([&bystander]);
+    bystander.tell("stop s");
+    let accepted = bystander.wait("streamed s").number(2);
+    let ledger = Ledger::of([&host, &newcomer]);
+    ledger.check_order_and_marks();
+    ledger.check_complete(bystander.wait("socket s").word(2), accepted);
+    let late = ledger.after(1, newcomer.wait("event became-host 2").at);
+    assert!(late.len() <= 2, "two hosts at a time: {} messages, {:?} …", late.len(), late.first());
+}

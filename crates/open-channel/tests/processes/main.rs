@@ -1,0 +1,121 @@
+//! Tests with several real processes, killed for real. One executable: started with `OPEN_CHANNEL_TEST_ACTOR`
+//! set it is one of those processes, otherwise it runs the tests.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use libtest_mimic::{Arguments, Trial};
+
+mod actor;
+mod failover;
+mod fencing;
+mod handover;
+mod herd;
+mod isolation;
+mod ledger;
+mod lifetime;
+mod raw;
+mod rendezvous;
+mod resume;
+mod stage;
+
+/// Makes a test of each function: its module and its name, under a watchdog.
+macro_rules! sentences {
+    ($($module:ident { $($test:ident),* $(,)? })*) => {
+        vec![$($(sentence(concat!(stringify!($module), "::", stringify!($test)), $module::$test)),*),*]
+    };
+}
+
+fn sentence(name: &'static str, test: fn(&mut stage::Stage)) -> Trial {
+    Trial::test(name, move || {
+        stage::run(name, test);
+        Ok(())
+    })
+}
+
+fn main() {
+    if std::env::var_os(actor::VARIABLE).is_some() {
+        actor::main();
+    }
+    let mut arguments = Arguments::from_args();
+    // Each test is many processes already.
+    arguments.test_threads.get_or_insert(1);
+    let root = rustix::process::geteuid().is_root();
+    let namespaces = stage::may_unshare();
+    let mut tests = sentences! {
+        herd {
+            thirty_two_processes_starting_at_once_find_one_host,
+            a_herd_that_sends_before_anybody_hosts_loses_nothing,
+        }
+        failover {
+            a_host_killed_again_and_again_under_traffic_loses_nothing,
+            replies_that_reached_the_peer_come_before_the_loss_of_the_host,
+            what_was_acknowledged_is_never_delivered_again,
+            what_was_taken_and_not_acknowledged_is_delivered_again_marked,
+            peers_that_never_host_wait_for_the_next_host,
+        }
+        fencing {
+            a_stopped_host_is_replaced_and_handles_nothing_more,
+            a_host_stopped_in_the_middle_of_traffic_loses_nothing,
+            a_short_stop_changes_nothing,
+            a_stopped_peer_changes_nothing,
+            a_host_whose_application_is_busy_is_not_fenced,
+        }
+        handover {
+            an_orderly_close_under_traffic_loses_and_repeats_nothing,
+            hosting_goes_round_by_orderly_closes,
+            a_handler_that_does_not_finish_cannot_hold_up_the_hand_over,
+        }
+        isolation {
+            a_panicking_listener_takes_down_its_connection_only,
+            raw_nonsense_hurts_nobody,
+            nonsense_after_a_good_handshake_hurts_nobody,
+            a_peer_of_another_version_is_told_so,
+            a_host_of_another_version_gives_a_clear_error,
+            a_peer_that_never_reads_costs_bounded_memory,
+            a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory,
+            a_listener_that_never_reads_makes_its_sender_wait,
+            five_hundred_connections_are_all_served,
+            a_host_out_of_descriptors_waits_without_spinning,
+            a_host_out_of_descriptors_is_never_one_of_two,
+        }
+        rendezvous {
+            what_a_killed_host_left_behind_is_cleared_away,
+            a_deleted_socket_file_is_restored,
+            deleted_links_and_directories_are_survived,
+            a_missing_directory_is_made_private,
+            a_directory_of_somebody_else_is_refused,
+            a_symbolic_link_is_refused,
+            a_directory_open_to_others_is_refused,
+            a_read_only_directory_is_a_clear_error,
+            every_name_is_a_channel_of_its_own,
+            a_path_too_long_for_a_socket_works,
+            a_fork_that_outlives_the_host_does_not_hold_the_channel,
+        }
+        resume {
+            broken_connections_resume_exactly_once,
+        }
+        lifetime {
+            every_order_of_dropping_is_fine,
+            a_process_that_exits_while_connected_is_missed_at_once,
+            the_last_handle_dropped_hands_over,
+        }
+    };
+    tests.extend(
+        sentences! { rendezvous {
+            another_user_gets_a_clear_error,
+            an_allowed_user_joins,
+        } }
+        .into_iter()
+        .map(|test| test.with_ignored_flag(!root)),
+    );
+    tests.extend(
+        sentences! { rendezvous {
+            with_no_inode_left_the_host_is_reachable_and_hosting_fails_clearly,
+            with_no_block_left_another_takes_over,
+        } }
+        .into_iter()
+        .map(|test| test.with_ignored_flag(!namespaces)),
+    );
+    libtest_mimic::run(&arguments, tests).exit();
+}

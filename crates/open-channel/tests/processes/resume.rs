@@ -1,0 +1,78 @@
+//! Connections that break while both processes live.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::net::{Shutdown, SocketAddrAny, SocketAddrUnix};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use crate::failover::traffic_flows;
+use crate::ledger::Ledger;
+use crate::stage::{Actor, Stage};
+
+/// The process's descriptors that are connected to the socket at `path`, by number.
+fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
+    let pidfd = pidfd_open(actor.pid, PidfdFlags::empty()).unwrap();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(actor.proc("fd")).unwrap().map_while(Result::ok) {
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // Descriptors come and go while we look.
+        let Ok(fd) = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()) else { continue };
+        if peer_path(&fd).is_some_and(|peer| peer == path) {
+            found.push((number, fd));
+        }
+    }
+    found
+}
+
+fn peer_path(fd: &OwnedFd) -> Option<std::path::PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    let address: SocketAddrAny = rustix::net::getpeername(fd).ok()??;
+    let address = SocketAddrUnix::try_from(address).ok()?;
+    Some(Path::new(std::ffi::OsStr::from_bytes(address.path_bytes()?)).to_owned())
+}
+
+pub(crate) fn broken_connections_resume_exactly_once(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    let (_, path) = stage.published();
+    let peers: Vec<_> = (0..4).map(|n| stage.joined(format!("peer {n}"), "outbox=16384 window=8192")).collect();
+    // Before there is a socket, the only connection is the lifeline.
+    let lifelines: Vec<_> = peers
+        .iter()
+        .map(|peer| {
+            let found = connections(peer, &path);
+            assert_eq!(found.len(), 1, "{found:?}");
+            found[0].0
+        })
+        .collect();
+    for peer in &peers {
+        peer.tell("connect s");
+        peer.tell("stream s");
+    }
+    traffic_flows(&peers);
+    let mut broken = 0;
+    for round in 0..30 {
+        for (peer, lifeline) in peers.iter().zip(&lifelines) {
+            for (number, fd) in connections(peer, &path) {
+                let how = [Shutdown::Both, Shutdown::Read, Shutdown::Write][round % 3];
+                if number != *lifeline && rustix::net::shutdown(&fd, how).is_ok() {
+                    broken += 1;
+                }
+            }
+        }
+        traffic_flows(&peers);
+    }
+    assert!(broken >= 30 * peers.len(), "only {broken} connections were broken");
+    peers.iter().for_each(|peer| peer.tell("stop s"));
+    let accepted: Vec<_> = peers.iter().map(|peer| peer.wait("streamed s").number(2)).collect();
+    let ledger = Ledger::of(peers.iter().chain([&host]));
+    ledger.check_order_and_marks();
+    assert_eq!(ledger.redelivered(), 0, "the host never changed");
+    assert_eq!(ledger.repeated(), 0);
+    for (peer, accepted) in peers.iter().zip(accepted) {
+        ledger.check_complete(peer.wait("socket s").word(2), accepted);
+        assert_eq!(peer.count("event host-lost") + peer.count("error"), 0, "{}", peer.label);
+        assert_eq!(peer.ask("status", "status").text, "status peer 1 connected");
+    }
+    assert_eq!(host.count("accepted"), peers.len(), "a resumed socket is not a new one");
+}
