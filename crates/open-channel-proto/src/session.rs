@@ -364,7 +364,9 @@ impl Session {
     /// # Errors
     /// [`Refused`], with the message in it.
     pub fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
-        if self.closed.is_none() && !self.outbox.is_finished() && !self.outbox.has_room(payload.len()) {
+        let may_go =
+            self.closed.is_none() && !self.outbox.is_finished() && payload.len() <= self.max_message();
+        if may_go && !self.outbox.has_room(payload.len()) {
             self.ack_request = true;
             return Err(Refused::Full(payload));
         }

@@ -40,7 +40,7 @@ pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
                 tokio::time::sleep(GRACE * 10).await;
             }
         } else {
-            connection.attention.notified().await;
+            connection.called().await;
             tokio::time::sleep(GRACE).await;
         }
     }
@@ -69,7 +69,7 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> std::io::Result<()>
                     writable.clear_ready();
                 }
             }
-            () = connection.attention.notified() => tokio::time::sleep(GRACE).await,
+            () = connection.called() => tokio::time::sleep(GRACE).await,
         }
         if look(connection, link) != Some(Attendance::Watching) {
             return Ok(());

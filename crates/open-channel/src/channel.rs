@@ -1,7 +1,6 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role};
 use crate::host::Host;
-use crate::rendezvous::{ChannelDir, Identity, default_root};
+use crate::rendezvous::{ChannelDir, Endpoint, Identity, default_root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
 use crate::{driver, membership, peer};
@@ -152,6 +151,9 @@ impl Channel {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
+        if *shared.closing.borrow() != Closing::No {
+            connection.fail(Error::Closed);
+        }
         shared.enlist(&connection);
         shared.start();
         shared.background.spawn(peer::supervise(Arc::clone(shared), Arc::clone(&connection)));
@@ -259,7 +261,7 @@ pub(crate) enum Place {
     Guest {
         generation: u64,
         /// The host's socket.
-        path: PathBuf,
+        endpoint: Endpoint,
     },
     Closed(Option<Error>),
 }

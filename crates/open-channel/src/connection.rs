@@ -47,8 +47,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Connection {
     inner: Mutex<Inner>,
-    /// Calls the attendant.
-    pub(crate) attention: Notify,
+    /// Shared with `inner`, for those who come without the lock.
+    waiters: Arc<Waiters>,
     /// The link was lost or the session is over: calls the owner on the background thread.
     pub(crate) changed: Notify,
     background: Handle,
@@ -105,11 +105,12 @@ pub(crate) enum Eyes {
 impl Connection {
     pub(crate) fn new(session: Session, fence: Option<Arc<Fence>>, background: Handle) -> Arc<Self> {
         let id = session.id();
+        let waiters = Arc::new(Waiters::default());
         let inner = Inner {
             session,
             link: None,
             reactor: None,
-            waiters: Arc::default(),
+            waiters: Arc::clone(&waiters),
             partial: Vec::new(),
             drained: false,
             out: TransmitBuffer::default(),
@@ -125,12 +126,16 @@ impl Connection {
             failed: None,
             woken: Vec::new(),
         };
-        let (attention, changed) = (Notify::new(), Notify::new());
-        Arc::new(Self { inner: Mutex::new(inner), attention, changed, background, id })
+        Arc::new(Self { inner: Mutex::new(inner), waiters, changed: Notify::new(), background, id })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when the attendant is called.
+    pub(crate) async fn called(&self) {
+        self.waiters.attendant_called().await;
     }
 
     /// Runs `act` on the locked connection, then sees to those that have to know.
@@ -144,7 +149,7 @@ impl Connection {
         let woken = std::mem::take(&mut inner.woken);
         drop(inner);
         if attend || lost {
-            self.attention.notify_one();
+            self.waiters.call_attendant();
         }
         if lost {
             self.changed.notify_one();
@@ -317,7 +322,7 @@ impl Connection {
         end: u64,
     ) -> Poll<Result<(), Error>> {
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
-            if inner.session.first_unacknowledged() >= end {
+            if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
                 return Some(Ok(()));
             }
             inner.over().map(Err)
@@ -533,11 +538,12 @@ impl Inner {
     }
 
     fn recv(&mut self, connection: &Arc<Connection>) -> Option<Result<Option<Message>, Error>> {
+        if self.handing_over && !self.ended {
+            return Some(Err(Error::HandedOver));
+        }
         if self.fence.as_ref().is_some_and(|fence| !fence.holds()) {
             self.failed.get_or_insert(Error::Fenced);
             self.lose_link();
-        } else if self.handing_over && !self.ended {
-            return Some(Err(Error::HandedOver));
         } else {
             match self.session.recv() {
                 Some(Incoming::Message { seq, payload, redelivered }) => {
@@ -727,7 +733,9 @@ impl Inner {
         if self.reactor.as_ref().is_some_and(|reactor| reactor.runtime == runtime.id()) {
             return true;
         }
+        // Those who wait on the other runtime are the attendant's from here on.
         self.reactor = None;
+        self.waiters.stop_watching();
         if let Ok(fd) = link::watch(Arc::clone(link)) {
             self.reactor = Some(Reactor { fd, runtime: runtime.id() });
         }
@@ -748,6 +756,7 @@ impl Inner {
             self.drained = read == Read::Last;
             return read != Read::Nothing;
         }
+        self.waiters.answer();
         let Some(reactor) = self.reactor.take() else { return false };
         let waker = Waker::from(Arc::clone(&self.waiters));
         let mut cx = Context::from_waker(&waker);
@@ -796,7 +805,7 @@ impl Inner {
     /// The attendant's look: everything goes out; what to do next.
     pub(crate) fn attended(&mut self) -> Attendance {
         self.write_all();
-        let at_ease = !self.write_blocked && self.waiters.are_watching();
+        let at_ease = self.waiters.are_answering() && !self.write_blocked;
         self.attendance = if at_ease { Attendance::Dormant } else { Attendance::Watching };
         self.attendance
     }

@@ -14,7 +14,6 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,7 +22,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::link::unix;
-use crate::rendezvous::ChannelDir;
+use crate::rendezvous::{ChannelDir, Endpoint, Privacy};
 
 /// Digits of a generation's file name: all of a `u64`, so that names sort like numbers.
 const GENERATION_DIGITS: usize = 20;
@@ -73,8 +72,8 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn socket_path(&self, dir: &ChannelDir) -> io::Result<PathBuf> {
-        dir.socket_path(&self.token.socket())
+    pub(crate) fn endpoint(&self, dir: &Arc<ChannelDir>) -> io::Result<Endpoint> {
+        dir.endpoint(&self.token.socket())
     }
 
     /// Whether the process that published this still holds its lock.
@@ -110,6 +109,19 @@ pub(crate) fn current(dir: &ChannelDir) -> io::Result<Option<Published>> {
         }
     }
     Ok(latest.map(|(generation, token)| Published { generation, token }))
+}
+
+/// Whether some process holds a lock here: one that is about to publish itself, or a host whose link something
+/// deleted, which it will put back.
+pub(crate) fn is_inhabited(dir: &ChannelDir) -> io::Result<bool> {
+    for entry in entries(dir)? {
+        if let Entry::Token(token) = entry
+            && is_locked(dir, &token.lock())?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn read_link(dir: &ChannelDir, generation: u64) -> io::Result<Option<Token>> {
@@ -177,21 +189,36 @@ pub(crate) struct Candidate {
     token: Token,
     /// Held until the files are removed; the kernel frees it with the process.
     _lock: File,
+    endpoint: Endpoint,
     listener: Option<UnixListener>,
 }
 
 impl Candidate {
     pub(crate) fn prepare(dir: &Arc<ChannelDir>) -> io::Result<Self> {
         let token = Token::random()?;
+        let endpoint = dir.endpoint(&token.socket())?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock =
-            File::from(rustix::fs::openat(dir.fd(), token.new_lock(), flags, Mode::RUSR | Mode::WUSR)?);
+        // Others who may join must be able to try the lock.
+        let mode = match dir.privacy() {
+            Privacy::Private => Mode::RUSR | Mode::WUSR,
+            Privacy::Shared => Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH,
+        };
+        let lock = File::from(rustix::fs::openat(dir.fd(), token.new_lock(), flags, mode)?);
         lock.try_lock()?;
         // It gets its name when it is locked, or a host's sweep would take it for a dead one's.
         rustix::fs::renameat(dir.fd(), token.new_lock(), dir.fd(), token.lock())?;
-        let mut candidate = Self { dir: Arc::clone(dir), token, _lock: lock, listener: None };
-        candidate.listener = Some(unix::listen(&dir.socket_path(&token.socket())?)?);
+        let mut candidate = Self { dir: Arc::clone(dir), token, _lock: lock, endpoint, listener: None };
+        candidate.listener = Some(candidate.listen()?);
         Ok(candidate)
+    }
+
+    fn listen(&self) -> io::Result<UnixListener> {
+        let listener = unix::listen(self.endpoint.path())?;
+        if self.dir.privacy() == Privacy::Shared {
+            let everybody = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+            rustix::fs::chmodat(self.dir.fd(), self.token.socket(), everybody, AtFlags::empty())?;
+        }
+        Ok(listener)
     }
 
     /// Tries to become the host of `generation`; `None` when somebody else is.
@@ -242,9 +269,9 @@ impl Tenure {
         self.candidate.listener.take()
     }
 
-    /// Where others connect; empty if the path is of no use, in which case there is no listener either.
-    pub(crate) fn socket_path(&self) -> PathBuf {
-        self.candidate.dir.socket_path(&self.candidate.token.socket()).unwrap_or_default()
+    /// Where others connect.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.candidate.endpoint.clone()
     }
 
     /// Whether a higher generation exists.
@@ -265,7 +292,7 @@ impl Tenure {
         if exists(dir, &token.socket())? {
             return Ok(None);
         }
-        unix::listen(&dir.socket_path(&token.socket())?).map(Some)
+        self.candidate.listen().map(Some)
     }
 
     pub(crate) fn fence(&self, host_timeout: Duration) -> Fence {
@@ -360,8 +387,8 @@ impl Fence {
         if self.dir.is_deleted() || exists(&self.dir, &link_name(self.generation + 1))? {
             return Ok(false);
         }
-        if read_link(&self.dir, self.generation)? == Some(self.token) {
-            return Ok(true);
+        if let Some(token) = read_link(&self.dir, self.generation)? {
+            return Ok(token == self.token);
         }
         Ok(current(&self.dir)?.is_none_or(|latest| latest.generation <= self.generation))
     }

@@ -69,7 +69,7 @@ pub(crate) async fn greet(
     }
 }
 
-fn reject_error(reject: Reject) -> Unwelcome {
+pub(crate) fn reject_error(reject: Reject) -> Unwelcome {
     Unwelcome::Refused(match reject.code {
         RejectCode::GoingAway | RejectCode::Busy => return Unwelcome::Later(reject.reason),
         RejectCode::Version => Error::Version(reject.reason),

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -20,8 +19,9 @@ use crate::channel::{Closing, Shared};
 use crate::connection::Connection;
 use crate::election::{Fence, Tenure};
 use crate::error::Error;
-use crate::greeting::{read_frame, write_frame};
+use crate::greeting::{Unwelcome, read_frame, reject_error, write_frame};
 use crate::link::{PeerInfo, local, unix};
+use crate::rendezvous::Endpoint;
 use crate::socket::Socket;
 
 /// A connection that has not introduced itself after this long is closed.
@@ -55,7 +55,7 @@ enum Phase {
 pub(crate) struct Host {
     shared: Weak<Shared>,
     generation: u64,
-    path: PathBuf,
+    endpoint: Endpoint,
     fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
     /// Sockets and lifelines that have not ended, greeted or not.
@@ -68,7 +68,7 @@ impl Host {
         Self {
             shared: Arc::downgrade(shared),
             generation: tenure.generation(),
-            path: tenure.socket_path(),
+            endpoint: tenure.endpoint(),
             fence: Arc::new(tenure.fence(shared.settings.host_timeout)),
             sessions: Mutex::default(),
             links: AtomicUsize::new(0),
@@ -80,9 +80,9 @@ impl Host {
         self.generation
     }
 
-    /// The listening socket's path.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Where others connect.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Hosts until the channel is closed or another process has taken over.
@@ -233,17 +233,16 @@ impl Host {
     }
 
     /// Connects a socket of this same process.
-    pub(crate) fn connect_local(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<(), Error> {
-        let Some(shared) = self.shared.upgrade() else { return Err(Error::Closed) };
-        let (near, far) = local::pair().map_err(|error| Error::io("making a socket pair", error))?;
+    pub(crate) fn connect_local(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<(), Unwelcome> {
+        let Some(shared) = self.shared.upgrade() else { return Err(Unwelcome::Gone) };
+        let (near, far) = local::pair().map_err(|error| Unwelcome::Later(error.to_string()))?;
         let hello = connection.hello(shared.key());
-        let refused = |reject: Reject| Error::Refused(reject.reason);
-        let version = hello.negotiate(&shared.key()).map_err(refused)?;
+        let version = hello.negotiate(&shared.key()).map_err(reject_error)?;
         let Admission { connection: accepted, welcome, socket } =
-            self.admit(&shared, &hello, version, far.peer()).map_err(refused)?;
+            self.admit(&shared, &hello, version, far.peer()).map_err(reject_error)?;
         accepted.begin(far);
         accepted.changed.notify_one();
-        connection.attach(near, &welcome)?;
+        connection.attach(near, &welcome).map_err(Unwelcome::Refused)?;
         if let Some(socket) = socket {
             shared.listen(socket);
         }

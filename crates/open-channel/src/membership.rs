@@ -13,7 +13,6 @@
 //! ```
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ use crate::greeting::Unwelcome;
 use crate::host::{self, Host};
 use crate::lifeline::{Lifeline, Loss, NoLifeline};
 use crate::link::unix;
-use crate::rendezvous::ChannelDir;
+use crate::rendezvous::{ChannelDir, Endpoint};
 
 /// Attempts that are only microseconds apart: another process is about to publish itself, or to be gone.
 const QUICK_ATTEMPTS: u32 = 20;
@@ -42,6 +41,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         last_generation: 0,
         presumed_dead: None,
         attempts: 0,
+        inhabited_since: None,
         cause: String::new(),
     };
     loop {
@@ -58,10 +58,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     host::End::Fenced => {}
                 }
             }
-            Ok(Found::Guest(lifeline, path)) => {
+            Ok(Found::Guest(lifeline, endpoint)) => {
                 search.last_generation = lifeline.generation;
                 tokio::select! {
-                    loss = guest(&shared, lifeline, path) => search.lost(loss),
+                    loss = guest(&shared, lifeline, endpoint) => search.lost(loss),
                     _ = shared.closing() => return shared.ended(None),
                 }
             }
@@ -86,9 +86,9 @@ async fn host(shared: &Arc<Shared>, tenure: Tenure) -> host::End {
     end
 }
 
-async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, path: PathBuf) -> Loss {
+async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, endpoint: Endpoint) -> Loss {
     let generation = lifeline.generation;
-    shared.set_place(Place::Guest { generation, path });
+    shared.set_place(Place::Guest { generation, endpoint });
     shared.announce(Event::Connected { role: Role::Peer, generation });
     let loss = lifeline.watch(shared.settings.host_timeout).await;
     tracing::info!(channel = shared.name(), generation, ?loss, "lost the host");
@@ -104,7 +104,7 @@ async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, path: PathBuf) -> L
 
 enum Found {
     Tenure(Tenure),
-    Guest(Lifeline, PathBuf),
+    Guest(Lifeline, Endpoint),
 }
 
 /// One step of a search.
@@ -122,6 +122,8 @@ struct Search<'a> {
     /// A generation whose host is dead or stuck although its lock is held.
     presumed_dead: Option<u64>,
     attempts: u32,
+    /// Since when a living process has been seen here without a link.
+    inhabited_since: Option<Instant>,
     /// What stood in the way last, for people.
     cause: String,
 }
@@ -179,17 +181,18 @@ impl Search<'_> {
         let unreadable = |error| Step::Wait(format!("reading {}: {error}", dir.path().display()));
         let published = match election::current(&dir) {
             Ok(Some(published)) => published,
-            Ok(None) => return Ok(self.stand(&dir, self.last_generation + 1)),
+            Ok(None) => return Ok(self.found(&dir)),
             Err(error) => return Ok(unreadable(error)),
         };
         let next = published.generation.max(self.last_generation) + 1;
         if self.presumed_dead == Some(published.generation) {
             return Ok(self.stand(&dir, next));
         }
-        let path =
-            published.socket_path(&dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
-        match unix::connect(&path).await {
-            Ok(stream) => self.join(stream, published, path).await,
+        let endpoint =
+            published.endpoint(&dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+        self.inhabited_since = None;
+        match unix::connect(endpoint.path()).await {
+            Ok(stream) => self.join(stream, published, endpoint).await,
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                     Ok(match published.is_locked(&dir) {
@@ -198,13 +201,25 @@ impl Search<'_> {
                         Err(error) => unreadable(error),
                     })
                 }
-                io::ErrorKind::PermissionDenied => {
-                    Err(Error::PermissionDenied(format!("connecting to {}: {error}", path.display())))
-                }
+                io::ErrorKind::PermissionDenied => Err(Error::PermissionDenied(format!(
+                    "connecting to {}: {error}",
+                    endpoint.path().display()
+                ))),
                 // A full backlog, descriptors that ran out: not a dead host.
-                _ => Ok(Step::Wait(format!("connecting to {}: {error}", path.display()))),
+                _ => Ok(Step::Wait(format!("connecting to {}: {error}", endpoint.path().display()))),
             },
         }
+    }
+
+    /// The first generation, or the next one after all links were deleted.
+    fn found(&mut self, dir: &Arc<ChannelDir>) -> Step {
+        let since = *self.inhabited_since.get_or_insert_with(Instant::now);
+        if election::is_inhabited(dir).unwrap_or(false) && since.elapsed() < self.shared.settings.host_timeout
+        {
+            return Step::Wait("its host is about to publish itself".into());
+        }
+        self.inhabited_since = None;
+        self.stand(dir, self.last_generation + 1)
     }
 
     /// Tries to become the host of `generation`.
@@ -224,7 +239,7 @@ impl Search<'_> {
         &mut self,
         stream: tokio::net::UnixStream,
         published: Published,
-        path: PathBuf,
+        endpoint: Endpoint,
     ) -> Result<Step, Error> {
         let peer = unix::peer(&stream).map_err(|error| Error::io("reading the host's credentials", error))?;
         if !self.shared.settings.allows(peer.uid) {
@@ -239,7 +254,7 @@ impl Search<'_> {
             Ok(lifeline) if lifeline.generation < self.last_generation => {
                 Ok(Step::Wait("its host is an older one that was replaced".into()))
             }
-            Ok(lifeline) => Ok(Step::Found(Found::Guest(lifeline, path))),
+            Ok(lifeline) => Ok(Step::Found(Found::Guest(lifeline, endpoint))),
             Err(NoLifeline::Silent) => {
                 tracing::warn!(
                     channel = self.shared.name(),

@@ -1,6 +1,5 @@
 //! The peer's side of a socket: on the background thread, connects it to each host in turn.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::error::Error;
 use crate::greeting::{Unwelcome, greet};
 use crate::host::Host;
 use crate::link::{LinkKind, unix};
+use crate::rendezvous::Endpoint;
 use open_channel_proto::{Attachment, ResetCode};
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 enum Target {
     Own(Arc<Host>),
-    Other(std::path::PathBuf),
+    Other(Endpoint),
     None(Error),
 }
 
@@ -31,12 +31,9 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
             () = connection.changed.notified() => continue,
         };
         let connected = match target {
-            Target::Own(host) => host.connect_local(&connection).map_err(|error| match error {
-                Error::Refused(_) => Unwelcome::Gone,
-                other => Unwelcome::Refused(other),
-            }),
-            Target::Other(path) => tokio::select! {
-                connected = connect(&shared, &connection, &path) => connected,
+            Target::Own(host) => host.connect_local(&connection),
+            Target::Other(endpoint) => tokio::select! {
+                connected = connect(&shared, &connection, &endpoint) => connected,
                 // A host that does not answer may be replaced meanwhile.
                 _ = places.changed() => continue,
             },
@@ -59,18 +56,22 @@ async fn target(shared: &Shared, places: &mut watch::Receiver<Place>) -> Target 
     let Ok(place) = places.wait_for(settled).await else { return Target::None(Error::Closed) };
     match &*place {
         Place::Hosting(host) if shared.settings.link == Some(LinkKind::Unix) => {
-            Target::Other(host.path().to_owned())
+            Target::Other(host.endpoint().clone())
         }
         Place::Hosting(host) => Target::Own(Arc::clone(host)),
-        Place::Guest { path, .. } => Target::Other(path.clone()),
+        Place::Guest { endpoint, .. } => Target::Other(endpoint.clone()),
         Place::Closed(error) => Target::None(error.clone().unwrap_or(Error::Closed)),
         Place::Initiated | Place::Searching => Target::None(Error::Closed),
     }
 }
 
-async fn connect(shared: &Shared, connection: &Arc<Connection>, path: &Path) -> Result<(), Unwelcome> {
+async fn connect(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    endpoint: &Endpoint,
+) -> Result<(), Unwelcome> {
     let greeting = async {
-        let mut stream = unix::connect(path).await.map_err(|_| Unwelcome::Gone)?;
+        let mut stream = unix::connect(endpoint.path()).await.map_err(|_| Unwelcome::Gone)?;
         let peer = unix::peer(&stream).map_err(|_| Unwelcome::Gone)?;
         if !shared.settings.allows(peer.uid) {
             let problem = format!("the host belongs to user {}, who is not allowed", peer.uid);

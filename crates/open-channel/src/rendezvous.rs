@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use open_channel_proto::ChannelKey;
 use rustix::fs::{Mode, OFlags};
@@ -79,19 +80,37 @@ pub(crate) enum Privacy {
     Shared,
 }
 
+/// A socket's path, with the directory that it may lead through.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    path: PathBuf,
+    _dir: Arc<ChannelDir>,
+}
+
+impl Endpoint {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// A channel's own directory, held open: what is checked is what is used, whatever happens to the path.
 #[derive(Debug)]
 pub(crate) struct ChannelDir {
     fd: OwnedFd,
     path: PathBuf,
+    privacy: Privacy,
 }
 
 impl ChannelDir {
     pub(crate) fn open(root: &Path, identity: &Identity, privacy: Privacy) -> Result<Self, Error> {
-        open_checked(root, privacy)?;
+        let root_fd = open_checked(root, privacy)?;
         let path = root.join(&identity.directory);
         let fd = open_checked(&path, privacy)?;
-        Ok(Self { fd, path })
+        if privacy == Privacy::Shared {
+            share_like(&fd, &root_fd)
+                .map_err(|errno| Error::io(format!("sharing {}", path.display()), errno))?;
+        }
+        Ok(Self { fd, path, privacy })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -107,8 +126,16 @@ impl ChannelDir {
         &self.path
     }
 
+    pub(crate) fn privacy(&self) -> Privacy {
+        self.privacy
+    }
+
     /// A path to `file` that fits a socket address: the plain one, else one through the open directory.
-    pub(crate) fn socket_path(&self, file: &str) -> io::Result<PathBuf> {
+    pub(crate) fn endpoint(self: &Arc<Self>, file: &str) -> io::Result<Endpoint> {
+        Ok(Endpoint { path: self.socket_path(file)?, _dir: Arc::clone(self) })
+    }
+
+    fn socket_path(&self, file: &str) -> io::Result<PathBuf> {
         let plain = self.path.join(file);
         if plain.as_os_str().len() <= MAX_SOCKET_PATH {
             return Ok(plain);
@@ -175,6 +202,16 @@ fn open_checked(path: &Path, privacy: Privacy) -> Result<OwnedFd, Error> {
         }
     }
     Ok(fd)
+}
+
+/// Who was let into the root is let into the channel; only its owner can, and needs to, see to that.
+fn share_like(fd: &OwnedFd, root: &OwnedFd) -> Result<(), Errno> {
+    let (own, root) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(root)?);
+    let mode = Mode::from_raw_mode(root.st_mode & 0o1777);
+    if own.st_uid == rustix::process::geteuid().as_raw() && own.st_mode & 0o1777 != mode.as_raw_mode() {
+        rustix::fs::fchmod(fd, mode)?;
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> Result<(), Error> {

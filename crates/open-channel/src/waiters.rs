@@ -1,8 +1,10 @@
 //! Who waits for a connection, and for what.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
+
+use tokio::sync::Notify;
 
 /// What a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,11 @@ pub(crate) struct Waiters {
     /// How many there are and how many of them watch, for a look without the lock; changed under it.
     waiting: AtomicUsize,
     watching: AtomicUsize,
+    /// The link has called for those who watch, and none of them has come yet.
+    rung: AtomicBool,
+    /// The attendant will look whether somebody comes.
+    attendant_called: AtomicBool,
+    attention: Notify,
 }
 
 /// One waiting call's seat; 0 before it has one.
@@ -83,6 +90,34 @@ impl Waiters {
         }
     }
 
+    /// Calls the attendant, which looks after a moment of grace.
+    pub(crate) fn call_attendant(&self) {
+        self.attention.notify_one();
+    }
+
+    pub(crate) async fn attendant_called(&self) {
+        self.attention.notified().await;
+    }
+
+    /// One of those who watch has come to look at the link.
+    pub(crate) fn answer(&self) {
+        self.rung.store(false, Ordering::SeqCst);
+    }
+
+    /// For the attendant's look: whether those who watch come when the link calls. A call that was polled once and
+    /// then left alone, or whose runtime is busy, does not.
+    pub(crate) fn are_answering(&self) -> bool {
+        self.attendant_called.store(false, Ordering::SeqCst);
+        !self.rung.load(Ordering::SeqCst) && self.are_watching()
+    }
+
+    /// What the present waiters watched is watched no more.
+    pub(crate) fn stop_watching(&self) {
+        let mut slots = self.lock();
+        slots.slots.iter_mut().for_each(|slot| slot.watching = false);
+        self.count(&slots);
+    }
+
     /// Whether somebody watches the link.
     pub(crate) fn are_watching(&self) -> bool {
         self.watching.load(Ordering::Acquire) > 0
@@ -109,6 +144,11 @@ impl Wake for Waiters {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::SeqCst);
+        // At most once in a grace, so that a busy link does not call with every message.
+        if !self.attendant_called.swap(true, Ordering::SeqCst) {
+            self.call_attendant();
+        }
         let watching: Vec<Waker> =
             self.lock().slots.iter().filter(|slot| slot.watching).map(|slot| slot.waker.clone()).collect();
         watching.iter().for_each(Waker::wake_by_ref);

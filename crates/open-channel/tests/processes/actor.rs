@@ -493,9 +493,9 @@ fn limit_descriptors(limit: &str) {
         "max" => maximum,
         // Numbers beyond the highest one in use.
         spare => {
-            let used = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {
-                entry.unwrap().file_name().to_str()?.parse::<u64>().ok()
-            });
+            let used = std::fs::read_dir("/proc/self/fd")
+                .unwrap()
+                .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u64>().ok());
             Some(used.max().unwrap() + 1 + spare.parse::<u64>().unwrap())
         }
     };

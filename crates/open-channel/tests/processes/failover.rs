@@ -137,7 +137,10 @@ pub(crate) fn what_was_taken_and_not_acknowledged_is_delivered_again_marked(stag
     successor.find(0, "the third message", |line| line.is("handled") && line.word(6) == "behind");
     let handled: Vec<_> =
         successor.lines().into_iter().filter(|line| line.is("handled")).map(|line| line.text).collect();
-    assert_eq!(handled, [format!("handled 2 {socket} 2 true 4 hold"), format!("handled 2 {socket} 3 true 6 behind")]);
+    assert_eq!(
+        handled,
+        [format!("handled 2 {socket} 2 true 4 hold"), format!("handled 2 {socket} 3 true 6 behind")]
+    );
     successor.ask("release", "released");
     peer.ask("flush s", "flush s");
 }

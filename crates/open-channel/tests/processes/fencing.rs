@@ -18,7 +18,8 @@ fn all_accepted(actors: &[Actor]) -> Vec<u64> {
 
 pub(crate) fn a_stopped_host_is_replaced_and_handles_nothing_more(stage: &mut Stage) {
     for round in 0..5 {
-        let settings = format!("{HOST_TIMEOUT} dir={}", stage.path().join(format!("round-{round}")).display());
+        let settings =
+            format!("{HOST_TIMEOUT} dir={}", stage.path().join(format!("round-{round}")).display());
         let host = stage.joined("host", &settings);
         let successor = stage.joined("successor", &settings);
         let peer = stage.joined("peer", &format!("{settings} role=peer"));

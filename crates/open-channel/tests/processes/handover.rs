@@ -24,7 +24,11 @@ pub(crate) fn an_orderly_close_under_traffic_loses_and_repeats_nothing(stage: &m
     for (peer, accepted) in peers.iter().zip(accepted) {
         let socket = peer.wait("socket s").word(2).to_owned();
         ledger.check_complete(&socket, accepted);
-        assert_eq!(ledger.of_socket(&socket).len() as u64, accepted, "repeated, though every handler finished");
+        assert_eq!(
+            ledger.of_socket(&socket).len() as u64,
+            accepted,
+            "repeated, though every handler finished"
+        );
         assert_eq!(peer.count("event handed-over"), 1, "{}", peer.label);
         assert_eq!(peer.count("event host-lost") + peer.count("error"), 0, "{}", peer.label);
     }

@@ -31,8 +31,16 @@ pub(crate) fn thirty_two_processes_starting_at_once_find_one_host(stage: &mut St
         assert_eq!(generations, BTreeSet::from([1]));
         // Still so after everybody has looked.
         let states: Vec<_> = actors.iter().map(|actor| actor.ask("status", "status").text).collect();
-        assert_eq!(states.iter().filter(|state| *state == "status host 1 connected").count(), 1, "{states:?}");
-        assert_eq!(states.iter().filter(|state| *state == "status peer 1 connected").count(), HERD - 1, "{states:?}");
+        assert_eq!(
+            states.iter().filter(|state| *state == "status host 1 connected").count(),
+            1,
+            "{states:?}"
+        );
+        assert_eq!(
+            states.iter().filter(|state| *state == "status peer 1 connected").count(),
+            HERD - 1,
+            "{states:?}"
+        );
     }
 }
 

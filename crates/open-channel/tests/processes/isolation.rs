@@ -246,8 +246,7 @@ pub(crate) fn a_peer_that_never_reads_costs_bounded_memory(stage: &mut Stage) {
         mute.ask("send s fine", "sent s");
     }
     mute.ask("flush s", "flush s");
-    let (grown_host, grown_mute) =
-        (host.memory("VmHWM") - before_host, mute.memory("VmHWM") - before_mute);
+    let (grown_host, grown_mute) = (host.memory("VmHWM") - before_host, mute.memory("VmHWM") - before_mute);
     assert!(grown_host < 2 * 4 * MIB + SLACK, "the host grew by {} KiB", grown_host / 1024);
     assert!(grown_mute < 2 * MIB + SLACK, "the peer grew by {} KiB", grown_mute / 1024);
     // It reads at last, and everything is there, in order.

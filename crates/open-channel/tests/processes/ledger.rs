@@ -84,7 +84,10 @@ impl Ledger {
             for delivery in deliveries {
                 assert_eq!(delivery.seq, delivery.number, "the id of a message of {socket}: {delivery:?}");
                 if let Some(last) = last.filter(|last| last.generation == delivery.generation) {
-                    assert_eq!(last.host, delivery.host, "two hosts of one generation: {last:?}, {delivery:?}");
+                    assert_eq!(
+                        last.host, delivery.host,
+                        "two hosts of one generation: {last:?}, {delivery:?}"
+                    );
                     assert_eq!(last.number + 1, delivery.number, "order on {socket}: {last:?}, {delivery:?}");
                 } else if let Some(last) = last {
                     // A new host begins at or before what the last one handled, never beyond.
@@ -95,7 +98,10 @@ impl Ledger {
                 }
                 if let Some(generation) = seen.insert(delivery.number, delivery.generation) {
                     assert!(delivery.redelivered, "repeated without the mark on {socket}: {delivery:?}");
-                    assert!(generation < delivery.generation, "repeated by one host on {socket}: {delivery:?}");
+                    assert!(
+                        generation < delivery.generation,
+                        "repeated by one host on {socket}: {delivery:?}"
+                    );
                 }
                 last = Some(delivery);
             }
@@ -129,8 +135,10 @@ impl Ledger {
             if let Some((at, through)) =
                 flushed.iter().find(|(at, through)| *at < delivery.at && delivery.number <= *through)
             {
-                panic!("{socket}: {delivery:?} came {} µs after the flush of everything through {through}",
-                    (delivery.at - at) / 1000);
+                panic!(
+                    "{socket}: {delivery:?} came {} µs after the flush of everything through {through}",
+                    (delivery.at - at) / 1000
+                );
             }
         }
     }

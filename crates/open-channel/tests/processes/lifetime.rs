@@ -43,7 +43,8 @@ pub(crate) fn every_order_of_dropping_is_fine(stage: &mut Stage) {
         for runtime in ["current", "multi"] {
             let dir = stage.path().join(format!("{scene}, {runtime}"));
             let dir = dir.to_str().unwrap().to_owned();
-            let environment = [(actor::VARIABLE, *scene), (actor::RUNTIME, runtime), ("OPEN_CHANNEL_DIR", &dir)];
+            let environment =
+                [(actor::VARIABLE, *scene), (actor::RUNTIME, runtime), ("OPEN_CHANNEL_DIR", &dir)];
             let actor = stage.actor_with(format!("{scene}, {runtime}"), &environment);
             let done = actor.wait("done").at;
             let status = actor.exit_status();

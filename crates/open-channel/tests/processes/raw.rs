@@ -43,7 +43,15 @@ pub(crate) struct Hello {
 
 impl Default for Hello {
     fn default() -> Self {
-        Self { versions: (1, 1), first: 1, recv_next: 1, handled: 0, generation: 0, window: 1 << 20, socket: 7 }
+        Self {
+            versions: (1, 1),
+            first: 1,
+            recv_next: 1,
+            handled: 0,
+            generation: 0,
+            window: 1 << 20,
+            socket: 7,
+        }
     }
 }
 

@@ -204,7 +204,10 @@ pub(crate) fn a_read_only_directory_is_a_clear_error(stage: &mut Stage) {
     let second = stage.actor_with("second", &environment);
     second.open("connect_timeout=1000");
     let error = second.ask("join", "error join");
-    assert!(error.text.contains("was not reached within 1s") && error.text.contains("Permission denied"), "{error:?}");
+    assert!(
+        error.text.contains("was not reached within 1s") && error.text.contains("Permission denied"),
+        "{error:?}"
+    );
     set_mode(&stage.channel_dir(), 0o700);
     assert_eq!(second.ask("join", "joined").word(1), "host");
 }
@@ -212,8 +215,26 @@ pub(crate) fn a_read_only_directory_is_a_clear_error(stage: &mut Stage) {
 pub(crate) fn every_name_is_a_channel_of_its_own(stage: &mut Stage) {
     let (long, longer) = ("x".repeat(255), format!("{}y", "x".repeat(254)));
     let names = [
-        "a", "A", "/", "..", ".", "../../etc/passwd", "a/b", "a\\b", "🦀", "🦀🦀", " ", "\n", "a\0b", "-rf", "~", "%2e",
-        "é", "e\u{301}", &long, &longer,
+        "a",
+        "A",
+        "/",
+        "..",
+        ".",
+        "../../etc/passwd",
+        "a/b",
+        "a\\b",
+        "🦀",
+        "🦀🦀",
+        " ",
+        "\n",
+        "a\0b",
+        "-rf",
+        "~",
+        "%2e",
+        "é",
+        "e\u{301}",
+        &long,
+        &longer,
     ];
     let mut hosts = Vec::new();
     for name in names {

@@ -35,7 +35,8 @@ fn peer_path(fd: &OwnedFd) -> Option<std::path::PathBuf> {
 pub(crate) fn broken_connections_resume_exactly_once(stage: &mut Stage) {
     let host = stage.joined("host", "");
     let (_, path) = stage.published();
-    let peers: Vec<_> = (0..4).map(|n| stage.joined(format!("peer {n}"), "outbox=16384 window=8192")).collect();
+    let peers: Vec<_> =
+        (0..4).map(|n| stage.joined(format!("peer {n}"), "outbox=16384 window=8192")).collect();
     // Before there is a socket, the only connection is the lifeline.
     let lifelines: Vec<_> = peers
         .iter()

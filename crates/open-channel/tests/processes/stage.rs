@@ -156,7 +156,8 @@ impl Stage {
 
     /// The only channel's directory.
     pub(crate) fn channel_dir(&self) -> PathBuf {
-        let dirs: Vec<_> = std::fs::read_dir(self.runtime_dir()).unwrap().map(|e| e.unwrap().path()).collect();
+        let dirs: Vec<_> =
+            std::fs::read_dir(self.runtime_dir()).unwrap().map(|e| e.unwrap().path()).collect();
         assert_eq!(dirs.len(), 1, "{dirs:?}");
         dirs[0].clone()
     }

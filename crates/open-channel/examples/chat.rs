@@ -1,0 +1,65 @@
+//! A chat without a server: every line goes to everybody, whoever hosts and however often that changes.
+//!
+//! In several terminals, then type; kill the one that hosts with `kill -9` and type on in the others:
+//!
+//! ```text
+//! $ cargo run --example chat -- ann          $ cargo run --example chat -- bob
+//! * this process hosts (generation 1)        * joined (generation 1)
+//! hi there
+//! ann: hi there                              ann: hi there
+//! ```
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use open_channel::{Channel, Event, SendHalf, Socket, SocketId};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+type Members = Arc<Mutex<HashMap<SocketId, SendHalf>>>;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let name = std::env::args().nth(1).unwrap_or_else(|| std::process::id().to_string());
+    let members = Members::default();
+    let channel = Channel::new("example-chat", move |socket| relay(socket, Arc::clone(&members)))?;
+    let mut events = channel.events();
+    let socket = channel.connect();
+    let mut input = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        tokio::select! {
+            line = input.next_line() => match line? {
+                Some(line) => drop(socket.send(format!("{name}: {line}")).await?),
+                None => break,
+            },
+            line = socket.recv() => match line? {
+                Some(line) => println!("{}", String::from_utf8_lossy(&line)),
+                None => break,
+            },
+            Some(event) = events.recv() => match event {
+                Event::BecameHost { generation } => println!("* this process hosts (generation {generation})"),
+                Event::Connected { role: open_channel::Role::Peer, generation } => {
+                    println!("* joined (generation {generation})");
+                }
+                Event::HostLost { .. } => println!("* the host is gone"),
+                _ => {}
+            },
+        }
+    }
+    Ok(channel.close().await?)
+}
+
+/// Runs in the process that hosts, once for each member.
+async fn relay(socket: Socket, members: Members) {
+    let (sender, receiver) = socket.split();
+    let id = sender.id();
+    lock(&members).insert(id, sender);
+    while let Ok(Some(line)) = receiver.recv().await {
+        // Who does not read until its outbox is full has to leave: nobody waits for the slowest.
+        lock(&members).retain(|_, member| member.try_send(line.bytes().clone()).is_ok());
+    }
+    lock(&members).remove(&id);
+}
+
+fn lock(members: &Members) -> std::sync::MutexGuard<'_, HashMap<SocketId, SendHalf>> {
+    members.lock().unwrap_or_else(PoisonError::into_inner)
+}

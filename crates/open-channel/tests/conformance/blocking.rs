@@ -1,0 +1,258 @@
+//! The blocking face keeps the same promises.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use open_channel::blocking::{Channel, Socket};
+use open_channel::{Error, ResetCode, Role, State, TryRecvError};
+
+use crate::world::{Kind, World, pattern};
+
+on_every_link!(blocking:
+    messages_go_there_and_back,
+    two_threads_share_a_socket,
+    recv_timeout_gives_up_and_loses_nothing,
+    flush_waits_while_a_message_is_held,
+    a_full_outbox_makes_send_wait_and_try_send_say_full,
+    close_waits_until_everything_is_handled,
+    destroy_and_finish_end_the_socket,
+    each_listener_has_its_thread,
+    a_panicking_listener_takes_down_its_connection_only,
+    a_channel_that_nobody_hosts_times_out,
+    a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread,
+    channels_join_close_and_tell,
+);
+
+fn serve(world: &World, listener: impl Fn(Socket) + Send + Sync + 'static) -> (Channel, Channel) {
+    let host = Channel::build(world.builder(), listener).expect("a channel");
+    if world.kind != Kind::Peer {
+        return (host.clone(), host);
+    }
+    host.join().expect("hosting");
+    let peer = world.builder().build_peer().expect("a peer's channel").into();
+    (host, peer)
+}
+
+fn echo(socket: Socket) {
+    while let Ok(Some(message)) = socket.recv() {
+        let _ = socket.send(message.into_bytes());
+    }
+}
+
+/// Both ends of a socket; the listener's thread has ended.
+fn pair(world: &World, outbox: usize) -> (Socket, Socket, (Channel, Channel)) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let builder = || world.builder().outbox_bytes(outbox).receive_window(outbox);
+    let listener = move |socket| tell.lock().expect("no panic").send(socket).expect("the test waits");
+    let host = Channel::build(builder(), listener).expect("a channel");
+    let peer = if world.kind == Kind::Peer {
+        host.join().expect("hosting");
+        builder().build_peer().expect("a peer's channel").into()
+    } else {
+        host.clone()
+    };
+    let near = peer.connect();
+    let far = told.recv().expect("accepted");
+    (near, far, (host, peer))
+}
+
+fn messages_go_there_and_back(world: World) {
+    let (_host, channel) = serve(&world, echo);
+    let socket = channel.connect();
+    for (seed, len) in [0, 1, 1000, 65_537, 5 << 20].into_iter().enumerate() {
+        socket.send(pattern(len, seed)).expect("accepted");
+        let message = socket.recv().expect("a message").expect("not the end");
+        assert!(message[..] == pattern(len, seed)[..]);
+    }
+    socket.flush().expect("handled");
+    assert_eq!(socket.link(), Some(world.link()));
+    assert_eq!(socket.peer().expect("connected").pid, Some(std::process::id()));
+    socket.close().expect("closed");
+}
+
+fn two_threads_share_a_socket(world: World) {
+    const MESSAGES: usize = 3000;
+    let (_host, channel) = serve(&world, echo);
+    let socket = channel.connect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..MESSAGES {
+                socket.send(pattern(3000, number)).expect("accepted");
+            }
+            socket.flush().expect("handled");
+            socket.finish().expect("open");
+        });
+        scope.spawn(|| {
+            for number in 0..MESSAGES {
+                let message = socket.recv().expect("a message").expect("not the end");
+                assert!(message[..] == pattern(3000, number)[..], "message {number}");
+            }
+            assert!(socket.recv().expect("the end").is_none());
+        });
+    });
+}
+
+fn recv_timeout_gives_up_and_loses_nothing(world: World) {
+    let (near, far, _channels) = pair(&world, 1 << 20);
+    assert!(matches!(near.recv_timeout(Duration::from_millis(5)), Err(TryRecvError::Empty)));
+    assert!(matches!(near.try_recv(), Err(TryRecvError::Empty)));
+    assert!(matches!(near.recv_timeout(Duration::ZERO), Err(TryRecvError::Empty)));
+    far.send("late").expect("accepted");
+    let message = near.recv_timeout(Duration::from_secs(30)).expect("a message").expect("not the end");
+    assert_eq!(&message[..], b"late");
+    drop(message);
+    for number in 0..200 {
+        far.send(format!("{number}")).expect("accepted");
+        let message = loop {
+            match near.recv_timeout(Duration::from_micros(50)) {
+                Ok(message) => break message.expect("not the end"),
+                Err(TryRecvError::Empty) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        assert_eq!(&message[..], format!("{number}").as_bytes());
+    }
+    assert!(near.recv_timeout(Duration::from_millis(1)).is_err());
+    drop(far);
+    assert!(near.recv_timeout(Duration::from_secs(30)).expect("the end").is_none());
+}
+
+fn flush_waits_while_a_message_is_held(world: World) {
+    let (near, far, _channels) = pair(&world, 1 << 20);
+    near.send("held").expect("accepted");
+    let held = far.recv().expect("a message").expect("not the end");
+    let flushed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| {
+            near.flush().expect("handled");
+            flushed.fetch_add(1, Ordering::SeqCst)
+        });
+        // Whatever was on its way has arrived after this.
+        for _ in 0..20 {
+            far.send("settle").expect("accepted");
+            drop(near.recv());
+        }
+        far.flush().expect("handled");
+        assert_eq!(flushed.load(Ordering::SeqCst), 0, "acknowledged while it is held");
+        drop(held);
+        flushing.join().expect("no panic");
+    });
+}
+
+fn a_full_outbox_makes_send_wait_and_try_send_say_full(world: World) {
+    let (near, far, _channels) = pair(&world, 50_000);
+    let mut accepted = 0;
+    let refused = loop {
+        match near.try_send(pattern(1000, accepted)) {
+            Ok(_) => accepted += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused.error, Error::Full));
+    assert_eq!(refused.message, pattern(1000, accepted));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            near.send("late").expect("accepted");
+            near.close().expect("handled");
+        });
+        for number in 0..accepted {
+            let message = far.recv().expect("a message").expect("not the end");
+            assert!(message[..] == pattern(1000, number)[..]);
+        }
+        assert_eq!(&far.recv().expect("a message").expect("not the end")[..], b"late");
+        assert!(far.recv().expect("the end").is_none());
+    });
+}
+
+fn close_waits_until_everything_is_handled(world: World) {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let (_host, channel) = serve(&world, {
+        let handled = handled.clone();
+        move |socket| {
+            while let Ok(Some(message)) = socket.recv() {
+                handled.fetch_add(1, Ordering::SeqCst);
+                drop(message);
+            }
+        }
+    });
+    for turn in 1..=10 {
+        let socket = channel.connect();
+        for number in 0..100 {
+            socket.send(pattern(1000, number)).expect("accepted");
+        }
+        socket.close().expect("handled");
+        assert_eq!(handled.load(Ordering::SeqCst), turn * 100);
+    }
+}
+
+fn destroy_and_finish_end_the_socket(world: World) {
+    let (near, far, channels) = pair(&world, 1 << 20);
+    near.finish().expect("open");
+    assert!(far.recv().expect("the end").is_none());
+    assert!(matches!(near.send("late").expect_err("finished").error, Error::Finished));
+    far.destroy();
+    assert!(matches!(near.recv(), Err(Error::Reset { code: ResetCode::Destroyed, .. })));
+    assert!(matches!(far.send("late").expect_err("destroyed").error, Error::Closed));
+    drop(channels);
+}
+
+fn each_listener_has_its_thread(world: World) {
+    let (_host, channel) = serve(&world, echo);
+    let sockets: Vec<_> = (0..32).map(|_| channel.connect()).collect();
+    for (number, socket) in sockets.iter().enumerate() {
+        socket.send(format!("{number}")).expect("accepted");
+    }
+    for (number, socket) in sockets.iter().enumerate().rev() {
+        let message = socket.recv().expect("a message").expect("not the end");
+        assert_eq!(&message[..], format!("{number}").as_bytes());
+    }
+}
+
+fn a_panicking_listener_takes_down_its_connection_only(world: World) {
+    let (_host, channel) = serve(&world, |socket| {
+        while let Ok(Some(message)) = socket.recv() {
+            assert!(&message[..] != b"die", "as the test wants it");
+        }
+    });
+    let (victim, bystander) = (channel.connect(), channel.connect());
+    victim.send("die").expect("accepted");
+    assert!(matches!(victim.flush(), Err(Error::Reset { code: ResetCode::ListenerFailed, .. })));
+    bystander.send("live").expect("accepted");
+    bystander.flush().expect("handled");
+}
+
+fn a_channel_that_nobody_hosts_times_out(world: World) {
+    let builder = world.builder().connect_timeout(Duration::from_millis(50)).outbox_bytes(10);
+    let peer = Channel::from(builder.build_peer().expect("a channel"));
+    let mut events = peer.events();
+    let socket = peer.connect();
+    socket.send("queued").expect("accepted");
+    assert!(matches!(socket.send("waits").expect_err("nobody hosts").error, Error::Timeout { .. }));
+    assert!(matches!(socket.recv(), Err(Error::Timeout { .. })));
+    assert!(matches!(socket.flush(), Err(Error::Timeout { .. })));
+    assert!(matches!(socket.close(), Err(Error::Timeout { .. })));
+    assert_eq!(peer.state(), State::Closed);
+    assert!(matches!(events.blocking_recv(), Some(open_channel::Event::Closed { error: Some(_) })));
+}
+
+fn a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread(world: World) {
+    let (near, _far, _channels) = pair(&world, 1 << 20);
+    std::thread::scope(|scope| {
+        let receiving = scope.spawn(|| near.recv());
+        near.destroy();
+        assert!(matches!(receiving.join().expect("no panic"), Err(Error::Closed)));
+    });
+}
+
+fn channels_join_close_and_tell(world: World) {
+    let (host, channel) = serve(&world, echo);
+    let role = channel.join().expect("joined");
+    assert_eq!(role, if world.kind == Kind::Peer { Role::Peer } else { Role::Host });
+    assert_eq!((channel.name(), channel.generation()), ("conformance", 1));
+    assert!(channel.connected());
+    channel.close().expect("closed");
+    assert_eq!((channel.state(), channel.role()), (State::Closed, Role::None));
+    host.close().expect("closed");
+}

@@ -1,0 +1,43 @@
+//! Who is on the other side, and many of them.
+
+use crate::world::{World, next};
+
+on_every_link!(the_kernel_tells_who_is_on_the_other_side, five_hundred_sockets_in_one_process);
+
+async fn the_kernel_tells_who_is_on_the_other_side(world: World) {
+    let pair = world.pair().await;
+    for socket in [&pair.near, &pair.far] {
+        let peer = socket.peer().expect("connected");
+        assert_eq!(peer.pid, Some(std::process::id()));
+        assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(socket.link(), Some(world.link()));
+        assert_eq!(socket.generation(), 1);
+    }
+    let stranger = world.builder().build_peer().expect("a channel").connect();
+    stranger.destroy();
+    assert_eq!((stranger.peer(), stranger.generation()), (None, 0));
+}
+
+async fn five_hundred_sockets_in_one_process(world: World) {
+    const SOCKETS: usize = 500;
+    let (_host, channel) = world
+        .serve(|socket| async move {
+            while let Ok(Some(message)) = socket.recv().await {
+                let _ = socket.send(message.into_bytes()).await;
+            }
+        })
+        .await;
+    let sockets: Vec<_> = (0..SOCKETS).map(|_| channel.connect()).collect();
+    for round in 0..3 {
+        for (number, socket) in sockets.iter().enumerate() {
+            socket.send(format!("{number} {round}")).await.expect("accepted");
+        }
+        for (number, socket) in sockets.iter().enumerate() {
+            assert_eq!(next(socket).await, format!("{number} {round}"));
+        }
+    }
+    futures::future::join_all(sockets.iter().map(|socket| socket.close()))
+        .await
+        .into_iter()
+        .for_each(|closed| closed.expect("everything was handled"));
+}
