@@ -151,7 +151,7 @@ impl Channel {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
-        if *shared.closing.borrow() != Closing::No {
+        if shared.is_closing() {
             connection.fail(Error::Closed);
         }
         shared.enlist(&connection);
@@ -351,7 +351,7 @@ impl Shared {
     fn start(self: &Arc<Self>) {
         let starts = self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
-            if idle && *self.closing.borrow() == Closing::No {
+            if idle && !self.is_closing() {
                 *place = Place::Searching;
                 return true;
             }
@@ -394,6 +394,10 @@ impl Shared {
         });
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow() != Closing::No
+    }
+
     pub(crate) async fn closing(&self) -> Closing {
         // The sender lives as long as `self`.
         let begun = |closing: &Closing| *closing != Closing::No;
@@ -415,6 +419,19 @@ impl Shared {
     pub(crate) fn announce(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.events.send(event);
+    }
+
+    /// Hands over when the runtime of the listeners has ended: this process can host no longer.
+    pub(crate) fn retire_without_runtime(&self) -> bool {
+        let Some(Listener::Task { runtime, .. }) = &self.listener else { return false };
+        // A runtime that has ended, or is about to, cancels a task at once.
+        let probe = runtime.spawn(std::future::pending::<()>());
+        let gone = probe.is_finished();
+        probe.abort();
+        if gone {
+            self.begin_closing(Closing::Orderly);
+        }
+        gone
     }
 
     pub(crate) fn listen(&self, socket: Socket) {

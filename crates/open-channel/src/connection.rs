@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, Closed, Features, Frame, Hello, Incoming, MAX_BODY, Refused, ResetCode, Session,
-    SocketId, TransmitBuffer, Welcome, decode,
+    Attachment, ChannelKey, Closed, Features, Frame, HEADER_LEN, Hello, Incoming, MAX_BODY, Refused,
+    ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -33,8 +33,8 @@ const WRITE_AT_ONCE: usize = 32;
 /// Unwritten bytes that are worth a system call of their own.
 const WORTH_WRITING: usize = 32 * 1024;
 
-/// Holds at least one partial frame and what the kernel has of the next ones.
-const READ_BUFFER: usize = 4 * MAX_BODY;
+/// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches before they are copied.
+const READ_BUFFER: usize = HEADER_LEN + MAX_BODY;
 
 /// Slices per vectored write: the most that one `TransmitBuffer` usefully has.
 const SLICES: usize = 16;
@@ -233,7 +233,10 @@ impl Connection {
     /// Ends it for both sides; what was not acknowledged is given up.
     pub(crate) fn reset(&self, code: ResetCode, reason: &str) {
         self.with(|inner| {
-            if !inner.handing_over {
+            if inner.session.closed().is_some() {
+                // Whatever the other side said before, this side has closed it now.
+                inner.failed.get_or_insert(Error::Closed);
+            } else if !inner.handing_over {
                 inner.session.reset(code, reason);
                 inner.write();
                 inner.wake_all();

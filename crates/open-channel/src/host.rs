@@ -170,6 +170,9 @@ impl Host {
             Ok(version) => version,
             Err(reject) => return refuse(stream, reject).await,
         };
+        if let Err(reject) = self.is_open(shared, &hello) {
+            return refuse(stream, reject).await;
+        }
         if full {
             return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full(shared))).await;
         }
@@ -191,6 +194,15 @@ impl Host {
         }
     }
 
+    /// Whether this host may take anybody on.
+    fn is_open(&self, shared: &Shared, hello: &Hello) -> Result<(), Reject> {
+        let leaving = shared.is_closing() || *self.phase.borrow() != Phase::Open;
+        if leaving || !self.fence.holds() || hello.generation > self.generation {
+            return Err(Reject::new(RejectCode::GoingAway, "its host is handing over"));
+        }
+        Ok(())
+    }
+
     fn full(&self, shared: &Shared) -> String {
         format!("the host has its {} connections; raise max_connections", shared.settings.max_connections)
     }
@@ -203,9 +215,6 @@ impl Host {
         version: u16,
         peer: PeerInfo,
     ) -> Result<Admission, Reject> {
-        if *self.phase.borrow() != Phase::Open || !self.fence.holds() || hello.generation > self.generation {
-            return Err(Reject::new(RejectCode::GoingAway, "hosting is being handed over"));
-        }
         let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
         let mut sessions = self.sessions();
         if let Some(connection) = sessions.get(&hello.socket).filter(|_| hello.generation == self.generation)
@@ -228,7 +237,7 @@ impl Host {
             shared.settings.resume_timeout,
             peer.pid,
         ));
-        let socket = Some(Socket::accepted(Arc::clone(&connection), shared.background.clone(), peer));
+        let socket = Some(Socket::accepted(Arc::clone(&connection), shared, peer));
         Ok(Admission { connection, welcome, socket })
     }
 
@@ -238,6 +247,7 @@ impl Host {
         let (near, far) = local::pair().map_err(|error| Unwelcome::Later(error.to_string()))?;
         let hello = connection.hello(shared.key());
         let version = hello.negotiate(&shared.key()).map_err(reject_error)?;
+        self.is_open(&shared, &hello).map_err(reject_error)?;
         let Admission { connection: accepted, welcome, socket } =
             self.admit(&shared, &hello, version, far.peer()).map_err(reject_error)?;
         accepted.begin(far);

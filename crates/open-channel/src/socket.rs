@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use open_channel_proto::{ResetCode, SocketId};
 use tokio::runtime::Handle;
 
-use crate::channel::Keep;
+use crate::channel::{Keep, Shared};
 use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
 use crate::link::{LinkKind, PeerInfo};
@@ -44,6 +44,8 @@ struct Owner {
     connection: Arc<Connection>,
     /// On the peer's end: the channel goes on while the socket does.
     keep: Option<Arc<Keep>>,
+    /// On the host's end: the channel whose listener it was made for.
+    host: Option<Weak<Shared>>,
     background: Handle,
     peer: Option<PeerInfo>,
 }
@@ -53,6 +55,10 @@ impl Drop for Owner {
         let connection = Arc::clone(&self.connection);
         if connection.is_over() || connection.is_handing_over() {
             return;
+        }
+        if self.host.as_ref().and_then(Weak::upgrade).is_some_and(|shared| shared.retire_without_runtime()) {
+            // Nobody closed this socket: its handler's runtime ended, usually with the program.
+            return connection.fail(Error::HandedOver);
         }
         if std::thread::panicking() {
             return connection.reset(ResetCode::ListenerFailed, "its handler panicked");
@@ -112,11 +118,12 @@ pub(crate) async fn close_within(connection: &Connection, patience: Duration) ->
 impl Socket {
     pub(crate) fn connecting(connection: Arc<Connection>, keep: Arc<Keep>) -> Self {
         let background = keep.shared.background.clone();
-        Self::from_owner(Owner { connection, keep: Some(keep), background, peer: None })
+        Self::from_owner(Owner { connection, keep: Some(keep), host: None, background, peer: None })
     }
 
-    pub(crate) fn accepted(connection: Arc<Connection>, background: Handle, peer: PeerInfo) -> Self {
-        Self::from_owner(Owner { connection, keep: None, background, peer: Some(peer) })
+    pub(crate) fn accepted(connection: Arc<Connection>, shared: &Arc<Shared>, peer: PeerInfo) -> Self {
+        let (host, background) = (Some(Arc::downgrade(shared)), shared.background.clone());
+        Self::from_owner(Owner { connection, keep: None, host, background, peer: Some(peer) })
     }
 
     fn from_owner(owner: Owner) -> Self {

@@ -145,8 +145,11 @@ impl Actor {
                 ["connect", name, ..] => self.connect(name, words.get(2) == Some(&"mute")),
                 ["connect-many", count] => self.connect_many(count.parse().unwrap()),
                 ["send", name, ..] => self.send(name, words[2..].join(" ")),
-                ["numbers", name, count] => self.stream(name, count.parse().unwrap()),
-                ["stream", name] => self.stream(name, u64::MAX),
+                ["numbers", name, count] => self.stream(name, count.parse().unwrap(), 0),
+                ["stream", name] => self.stream(name, u64::MAX, 0),
+                ["bulk", name, count, size] => {
+                    self.stream(name, count.parse().unwrap(), size.parse().unwrap());
+                }
                 ["stop", name] => self.sockets[name].stop.store(true, Ordering::Relaxed),
                 ["fill", name, size] => self.fill(name, size.parse().unwrap()),
                 ["flush", name] => self.flush(name),
@@ -274,15 +277,15 @@ impl Actor {
         });
     }
 
-    /// Numbered messages until enough or told to stop, flushed now and then and at the end.
-    fn stream(&self, name: &str, count: u64) {
+    /// Numbered messages, with ballast if need be, until enough or told to stop, flushed now and then and at the end.
+    fn stream(&self, name: &str, count: u64, size: usize) {
         let Line { socket, stop } = &self.sockets[name];
         let (name, socket, stop) = (name.to_owned(), Arc::clone(socket), Arc::clone(stop));
         stop.store(false, Ordering::Relaxed);
         tokio::spawn(async move {
             let mut accepted = 0;
             while accepted < count && !stop.load(Ordering::Relaxed) {
-                match socket.send(format!("n {}", accepted + 1)).await {
+                match socket.send(numbered(accepted + 1, size)).await {
                     Ok(id) => accepted = id.seq,
                     Err(error) => return say!("error stream {name} {error}"),
                 }
@@ -382,9 +385,35 @@ fn tell_event(event: Event) {
     }
 }
 
-/// The first words of a message; the rest is ballast.
+/// A message of at least `size` bytes: its words, a zero, and ballast that can be checked.
+fn numbered(number: u64, size: usize) -> Vec<u8> {
+    let mut message = format!("n {number}").into_bytes();
+    if message.len() < size {
+        message.push(0);
+        message.extend((message.len()..size).map(|at| ballast(number, at)));
+    }
+    message
+}
+
+fn ballast(number: u64, at: usize) -> u8 {
+    let mixed = (number ^ at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed.to_be_bytes()[0]
+}
+
+/// The words of a message, up to the ballast.
 fn text(message: &[u8]) -> String {
-    String::from_utf8_lossy(&message[..message.len().min(60)]).into_owned()
+    let head = &message[..message.len().min(60)];
+    let words = head.split(|&byte| byte == 0).next().unwrap();
+    String::from_utf8_lossy(words).into_owned()
+}
+
+/// Every byte is where it belongs.
+fn check(text: &str, message: &[u8]) {
+    if let Some(number) = text.strip_prefix("n ").and_then(|number| number.parse::<u64>().ok())
+        && message != numbered(number, message.len())
+    {
+        say!("corrupt {text}, {} bytes", message.len());
+    }
 }
 
 /// What runs for each socket when this process hosts. A message's first word says what to do with it.
@@ -399,6 +428,7 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
             Err(error) => return say!("failed {id} {error}"),
         };
         let text = text(&message);
+        check(&text, &message);
         let (generation, seq, redelivered) = (socket.generation(), message.id().seq, message.redelivered());
         assert_eq!(message.id().socket, id);
         say!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());

@@ -76,6 +76,28 @@ pub(crate) fn a_host_killed_again_and_again_under_traffic_loses_nothing(stage: &
     assert!(ledger.redelivered() > 0, "{KILLS} deaths and never a message on its way");
 }
 
+pub(crate) fn large_messages_survive_the_hosts_that_die_in_the_middle_of_them(stage: &mut Stage) {
+    let mut hosts = vec![stage.joined("host 1", "window=1000000")];
+    let sender = stage.joined("sender", "role=peer outbox=4000000");
+    let socket = sender.ask("connect s", "socket s").word(2).to_owned();
+    // Messages of many frames, some longer than the window.
+    sender.tell("bulk s 120 700001");
+    for generation in 1..=6 {
+        hosts.push(stage.joined(format!("host {}", generation + 1), "window=1000000"));
+        let host = &hosts[hosts.len() - 2];
+        host.find(0, "ten messages", |line| line.is("handled") && line.number(7) >= generation * 10);
+        host.kill();
+        assert_eq!(connected(&sender, generation + 1), "peer");
+    }
+    assert_eq!(sender.wait("streamed s").number(2), 120);
+    let ledger = Ledger::of(&hosts);
+    ledger.check_order_and_marks();
+    ledger.check_complete(&socket, 120);
+    for host in &hosts {
+        assert!(!host.lines().iter().any(|line| line.is("corrupt")), "{}", host.label);
+    }
+}
+
 pub(crate) fn replies_that_reached_the_peer_come_before_the_loss_of_the_host(stage: &mut Stage) {
     for round in 1..=10_u64 {
         let host = stage.joined(format!("host {round}"), "");
@@ -115,6 +137,7 @@ pub(crate) fn what_was_acknowledged_is_never_delivered_again(stage: &mut Stage) 
     peer.ask("flush s", "flush s");
     let handled: Vec<_> = hosts
         .iter()
+        .inspect(|host| host.catch_up())
         .flat_map(|host| host.lines().into_iter().filter(|line| line.is("handled")))
         .map(|line| (line.number(1), line.number(3), line.word(4).to_owned()))
         .collect();

@@ -39,7 +39,7 @@ fn check_unharmed(host: &Actor, bystander: &Actor) {
 
 pub(crate) fn a_panicking_listener_takes_down_its_connection_only(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "");
-    for round in 0..5 {
+    for round in 0..30 {
         let victim = stage.joined(format!("victim {round}"), "role=peer");
         let socket = victim.ask("connect s", "socket s").word(2).to_owned();
         victim.ask("send s fine", "sent s");
@@ -48,6 +48,7 @@ pub(crate) fn a_panicking_listener_takes_down_its_connection_only(stage: &mut St
         victim.tell("flush s");
         let error = victim.find(0, "the end of its socket", |line| line.is("error flush s"));
         assert!(error.text.contains("ended the socket"), "{error:?}");
+        host.catch_up();
         let of_socket = |line: &&crate::stage::Line| line.is("handled") && line.word(2) == socket;
         assert_eq!(host.lines().iter().filter(of_socket).count(), 2, "given again to the same host");
         // The process itself goes on with another socket.

@@ -14,21 +14,21 @@ const PROMPT: Duration = Duration::from_secs(5);
 
 /// What a process of its own performs, from start to orderly exit.
 const SCENES: &[(&str, fn())] = &[
-    ("dropped inside the runtime", dropped_inside),
-    ("dropped outside, the runtime alive", dropped_outside),
-    ("dropped after the runtime", dropped_after),
-    ("dropped on a plain thread", dropped_on_a_thread),
+    ("everything is dropped inside the runtime", dropped_inside),
+    ("everything is dropped outside of a living runtime", dropped_outside),
+    ("everything is dropped after the runtime", dropped_after),
+    ("everything is dropped on a plain thread", dropped_on_a_thread),
     ("sockets outlive their channel", sockets_outlive_their_channel),
     ("messages outlive everything", messages_outlive_everything),
     ("a socket moves to another runtime", moves_to_another_runtime),
-    ("polled by a runtime that is gone", polled_by_a_runtime_that_is_gone),
+    ("a socket survives the runtimes that poll it", polled_by_a_runtime_that_is_gone),
     ("a runtime that runs in slices", a_runtime_in_slices),
-    ("the listeners' runtime goes first", the_listeners_runtime_goes_first),
-    ("dropped in a panic", dropped_in_a_panic),
-    ("closed twice and used afterwards", closed_twice),
-    ("futures dropped half-way", futures_dropped_half_way),
-    ("never connected", never_connected),
-    ("no runtime at all", no_runtime),
+    ("the runtime of the listeners goes first", the_listeners_runtime_goes_first),
+    ("everything is dropped in a panic", dropped_in_a_panic),
+    ("what is closed twice and used afterwards says so", closed_twice),
+    ("futures are dropped half-way", futures_dropped_half_way),
+    ("a channel was never connected", never_connected),
+    ("there is no runtime at all", no_runtime),
     ("the main function returns while connected", returns_while_connected),
 ];
 
@@ -38,20 +38,27 @@ pub(crate) fn perform(scene: &str) {
     say!("done");
 }
 
-pub(crate) fn every_order_of_dropping_is_fine(stage: &mut Stage) {
-    for (scene, _) in SCENES {
-        for runtime in ["current", "multi"] {
-            let dir = stage.path().join(format!("{scene}, {runtime}"));
-            let dir = dir.to_str().unwrap().to_owned();
-            let environment =
-                [(actor::VARIABLE, *scene), (actor::RUNTIME, runtime), ("OPEN_CHANNEL_DIR", &dir)];
-            let actor = stage.actor_with(format!("{scene}, {runtime}"), &environment);
-            let done = actor.wait("done").at;
-            let status = actor.exit_status();
-            assert!(status.success(), "{scene}, {runtime}: {status}");
-            let took = Duration::from_nanos(now() - done);
-            assert!(took < PROMPT, "{scene}, {runtime}: {took:?} to exit");
-        }
+/// A test of each scene.
+pub(crate) fn scenes() -> impl Iterator<Item = (String, impl FnOnce(&mut Stage) + Send)> {
+    SCENES.iter().map(|(scene, _)| {
+        (format!("lifetime::{}", scene.replace([' ', '-'], "_")), |stage: &mut Stage| play(stage, scene))
+    })
+}
+
+fn play(stage: &Stage, scene: &str) {
+    for runtime in ["current", "multi"] {
+        let dir = stage.path().join(runtime);
+        let environment = [
+            (actor::VARIABLE, scene),
+            (actor::RUNTIME, runtime),
+            ("OPEN_CHANNEL_DIR", dir.to_str().unwrap()),
+        ];
+        let actor = stage.actor_with(runtime, &environment);
+        let done = actor.wait("done").at;
+        let status = actor.exit_status();
+        assert!(status.success(), "{runtime}: {status}");
+        let took = Duration::from_nanos(now() - done);
+        assert!(took < PROMPT, "{runtime}: {took:?} to exit");
     }
 }
 
@@ -288,8 +295,9 @@ fn the_listeners_runtime_goes_first() {
     let runtime = runtime();
     // The handlers are gone with their runtime, and so are their sockets.
     runtime.block_on(async {
-        for socket in [&own, &other] {
+        for (socket, whose) in [(&own, "own"), (&other, "other")] {
             while let Ok(Some(_)) = socket.recv().await {}
+            say!("{whose} socket ended");
         }
         // A new socket finds a host and no handler; what matters is that it is not left hanging.
         let socket = peer.connect();

@@ -26,9 +26,10 @@ macro_rules! sentences {
     };
 }
 
-fn sentence(name: &'static str, test: fn(&mut stage::Stage)) -> Trial {
-    Trial::test(name, move || {
-        stage::run(name, test);
+fn sentence(name: impl Into<String>, test: impl FnOnce(&mut stage::Stage) + Send + 'static) -> Trial {
+    let name = name.into();
+    Trial::test(name.clone(), move || {
+        stage::run(&name, test);
         Ok(())
     })
 }
@@ -49,6 +50,7 @@ fn main() {
         }
         failover {
             a_host_killed_again_and_again_under_traffic_loses_nothing,
+            large_messages_survive_the_hosts_that_die_in_the_middle_of_them,
             replies_that_reached_the_peer_come_before_the_loss_of_the_host,
             what_was_acknowledged_is_never_delivered_again,
             what_was_taken_and_not_acknowledged_is_delivered_again_marked,
@@ -82,7 +84,9 @@ fn main() {
         rendezvous {
             what_a_killed_host_left_behind_is_cleared_away,
             a_deleted_socket_file_is_restored,
-            deleted_links_and_directories_are_survived,
+            a_deleted_generation_never_leaves_two_hosts,
+            a_channel_directory_deleted_under_a_live_host_is_survived,
+            a_runtime_directory_deleted_under_a_live_host_is_survived,
             a_missing_directory_is_made_private,
             a_directory_of_somebody_else_is_refused,
             a_symbolic_link_is_refused,
@@ -96,7 +100,6 @@ fn main() {
             broken_connections_resume_exactly_once,
         }
         lifetime {
-            every_order_of_dropping_is_fine,
             a_process_that_exits_while_connected_is_missed_at_once,
             the_last_handle_dropped_hands_over,
         }
@@ -117,5 +120,6 @@ fn main() {
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
     );
+    tests.extend(lifetime::scenes().map(|(name, scene)| sentence(name, scene)));
     libtest_mimic::run(&arguments, tests).exit();
 }

@@ -22,11 +22,13 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 const TAIL: usize = 12;
 
 /// Runs `test` under a watchdog.
-pub(crate) fn run(name: &'static str, test: fn(&mut Stage)) {
+pub(crate) fn run(name: &str, test: impl FnOnce(&mut Stage)) {
     let mut stage = Stage::new();
     let cast = Arc::clone(&stage.cast);
     let (done, watched) = mpsc::channel::<()>();
+    let watched_name = name.to_owned();
     let watchdog = std::thread::spawn(move || {
+        let name = watched_name;
         if watched.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
             eprintln!("{name} hangs after {WATCHDOG:?}:\n{}", cast.tails());
             cast.kill_all();
