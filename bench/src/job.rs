@@ -1,0 +1,145 @@
+//! What one child process is told to do, and the lines in which it answers.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// A way to carry messages from one process to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Subject {
+    /// tokio UnixStream, length-delimited frames, flushed per message
+    Tokio,
+    /// tokio UnixStream, length-delimited frames, fed and flushed when the buffer is full
+    TokioBuffered,
+    /// std UnixStream, 4-byte lengths, one writev per message
+    Std,
+    /// std UnixStream, 4-byte lengths, BufWriter and BufReader
+    StdBuffered,
+    /// libzmq DEALER sockets over ipc://
+    #[cfg(feature = "peers")]
+    Zeromq,
+    /// servo's ipc-channel, its bytes channel
+    #[cfg(feature = "peers")]
+    IpcChannel,
+    /// iceoryx2 publish-subscribe, the receiver polls
+    #[cfg(feature = "peers")]
+    Iceoryx2Poll,
+    /// iceoryx2 publish-subscribe, the receiver waits for an event per message
+    #[cfg(feature = "peers")]
+    Iceoryx2Event,
+    /// a bare spinning ring in shared memory, each message published at once: the limit, not a contender
+    RawRing,
+    /// the same, published once per 4 KiB
+    RawRingBuffered,
+    /// open-channel, async face on tokio
+    OpenChannel,
+    /// open-channel, blocking face
+    OpenChannelBlocking,
+}
+
+impl Subject {
+    /// Whether it differs from another subject only in what it does with many messages at once.
+    pub(crate) fn buffered(self) -> bool {
+        matches!(self, Subject::TokioBuffered | Subject::StdBuffered | Subject::RawRingBuffered)
+    }
+
+    pub(crate) fn is_open_channel(self) -> bool {
+        matches!(self, Subject::OpenChannel | Subject::OpenChannelBlocking)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_possible_value() {
+            Some(value) => f.pad(value.get_name()),
+            None => fmt::Debug::fmt(self, f),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Side {
+    Host,
+    Peer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Send one, wait for the answer.
+    RoundTrip,
+    /// Send as fast as the subject takes them.
+    OneWay,
+    /// From nothing to the first acknowledged message, in a process that finds a host.
+    Connect,
+    /// The same in the process that has to become the host.
+    ConnectFirst,
+    /// Everyone sends to one host.
+    FanIn,
+    /// Connect, send one message each, then stay silent.
+    Hold,
+    /// Send numbered messages for ever; the host is killed.
+    Failover,
+}
+
+/// One child's orders; travels as JSON in its arguments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) subject: Subject,
+    pub(crate) side: Side,
+    pub(crate) task: Task,
+    /// A fresh private directory that all processes of one measurement share.
+    pub(crate) place: PathBuf,
+    /// A name that no other measurement uses.
+    pub(crate) name: String,
+    pub(crate) len: usize,
+    pub(crate) millis: u64,
+    /// Connections that the host is to expect.
+    pub(crate) connections: usize,
+    /// Which of the peers this is.
+    pub(crate) index: u16,
+    pub(crate) core: Option<usize>,
+}
+
+/// One line from a child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Line {
+    /// The host can be connected to.
+    Ready,
+    /// Every expected connection has delivered its first message.
+    Settled,
+    RoundTrip {
+        p50: f64,
+        p99: f64,
+        p999: f64,
+        messages: u64,
+        cpu_nanos: u64,
+    },
+    OneWay {
+        messages: u64,
+        nanos: u64,
+        cpu_nanos: u64,
+    },
+    /// The receiving side's processor time for the measured phase.
+    Served {
+        messages: u64,
+        cpu_nanos: u64,
+    },
+    Connected {
+        nanos: u64,
+    },
+    FanIn {
+        messages: u64,
+        end_nanos: u64,
+    },
+    /// The first acknowledgement in a generation, and whether this process hosts it.
+    Acked {
+        at_nanos: u64,
+        generation: u64,
+        hosting: bool,
+    },
+    Failed {
+        why: String,
+    },
+}

@@ -1,0 +1,120 @@
+//! What the machine itself can do: nothing that carries messages can be faster.
+
+use super::pair::size;
+use crate::clock;
+use crate::results::{Measure, Metric, Results};
+use crate::run::Plan;
+use anyhow::{Result, anyhow};
+use rustix::thread::futex::{self, Flags};
+use std::hint::{black_box, spin_loop};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const BLOCKS: [usize; 2] = [1 << 20, 64 << 20];
+/// Round trips between two looks at the clock.
+const BATCH: u32 = 64;
+
+/// Tells the partner that the turn changes, and waits until it has changed again.
+struct Handing {
+    wake: fn(&AtomicU32),
+    /// Returns the new value once it is no longer the given one.
+    wait: fn(&AtomicU32, u32) -> u32,
+}
+
+const SPINNING: Handing = Handing {
+    wake: |_| {},
+    wait: |turn, old| loop {
+        match turn.load(Ordering::Acquire) {
+            value if value != old => return value,
+            _ => spin_loop(),
+        }
+    },
+};
+
+const SLEEPING: Handing = Handing {
+    wake: |turn| {
+        // It fails for a bad address only, and this is a reference.
+        let _ = futex::wake(turn, Flags::empty(), 1);
+    },
+    wait: |turn, old| loop {
+        match turn.load(Ordering::Acquire) {
+            value if value != old => return value,
+            // An error means that the value had changed, or a signal: look again.
+            _ => drop(futex::wait(turn, Flags::empty(), old, None)),
+        }
+    },
+};
+
+pub(crate) fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
+    let spun = ping_pong(plan.millis, &SPINNING)?;
+    add(results, "cache line, there and back", Metric::Nanos, spun);
+    let slept = ping_pong(plan.millis, &SLEEPING)?;
+    add(results, "futex wake, there and back", Metric::Nanos, slept);
+    for len in BLOCKS {
+        let row = format!("memcpy of {}", size(len));
+        add(results, &row, Metric::BytesPerSecond, copy(plan.millis, len));
+    }
+    Ok(())
+}
+
+fn add(results: &mut Results, row: &str, metric: Metric, value: f64) {
+    let case = if metric == Metric::Nanos { "two cores" } else { "one core" };
+    results.add(Measure::Limits, case, metric, row, value);
+}
+
+/// Two threads on two cores count one word up in turn; nanoseconds for a round.
+fn ping_pong(millis: u64, handing: &'static Handing) -> Result<f64> {
+    const STOP: u32 = u32::MAX;
+    let turn = AtomicU32::new(0);
+    let answer = || -> Result<()> {
+        clock::pin(1 % clock::cores())?;
+        let mut written = 0;
+        loop {
+            match (handing.wait)(&turn, written) {
+                STOP => return Ok(()),
+                value => written = value + 1,
+            }
+            turn.store(written, Ordering::Release);
+            (handing.wake)(&turn);
+        }
+    };
+    let ask = || -> Result<f64> {
+        clock::pin(0)?;
+        let (start, mut rounds, mut value) = (clock::now(), 0_u32, 0);
+        loop {
+            for _ in 0..BATCH {
+                turn.store(value + 1, Ordering::Release);
+                (handing.wake)(&turn);
+                value = (handing.wait)(&turn, value + 1);
+            }
+            rounds += BATCH;
+            let elapsed = clock::now() - start;
+            if elapsed >= millis * 1_000_000 {
+                turn.store(STOP, Ordering::Release);
+                (handing.wake)(&turn);
+                return Ok(elapsed as f64 / f64::from(rounds));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let answering = scope.spawn(answer);
+        let asked = scope.spawn(ask).join().map_err(|_| anyhow!("a thread panicked"))?;
+        answering.join().map_err(|_| anyhow!("a thread panicked"))??;
+        asked
+    })
+}
+
+/// Bytes copied in a second.
+fn copy(millis: u64, len: usize) -> f64 {
+    // Not zeros: those would be pages that the kernel has yet to hand out.
+    let (from, mut to) = (vec![1_u8; len], vec![2_u8; len]);
+    let (start, mut copies) = (clock::now(), 0_u64);
+    loop {
+        to.copy_from_slice(black_box(&from));
+        black_box(&mut to);
+        copies += 1;
+        let elapsed = clock::now() - start;
+        if elapsed >= millis * 1_000_000 {
+            return copies as f64 * len as f64 * 1e9 / elapsed as f64;
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! One file for each question.
+
+pub(crate) mod connect;
+pub(crate) mod failover;
+pub(crate) mod fan_in;
+pub(crate) mod idle;
+pub(crate) mod limits;
+pub(crate) mod pair;

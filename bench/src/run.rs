@@ -1,0 +1,147 @@
+//! The order of the measurements: by rounds, all subjects in each, so that whatever else the
+//! machine does meets all of them alike.
+
+use crate::job::Subject;
+use crate::measure::{connect, failover, fan_in, idle, limits, pair};
+use crate::results::{Measure, Results};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Measure only these (comma-separated)
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Measure>,
+    /// Measure only these subjects (comma-separated); the plain tokio socket is always among them
+    #[arg(long, value_delimiter = ',', value_enum)]
+    subjects: Vec<Subject>,
+    /// How often everything is measured; medians are reported [default: 7, or 3 with --quick]
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Shorter measurements
+    #[arg(long)]
+    quick: bool,
+    /// Keep host and peer of the two-process measurements on these cores; "0,0" shares one
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "HOST,PEER",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0,1"
+    )]
+    pin: Vec<usize>,
+    /// Write a report with plots into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// How much of everything.
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    /// Length of a measured phase.
+    pub(crate) millis: u64,
+    /// Fresh processes in each round.
+    pub(crate) connects: usize,
+    /// Killed hosts in each round.
+    pub(crate) kills: usize,
+    /// Length of the silence.
+    pub(crate) idle: Duration,
+    /// Cores of host and peer.
+    pub(crate) pin: Option<(usize, usize)>,
+    measures: Vec<Measure>,
+    subjects: Vec<Subject>,
+}
+
+impl Plan {
+    pub(crate) fn new(options: &Options) -> Plan {
+        let quick = options.quick;
+        let baselines = [Subject::Tokio, Subject::TokioBuffered];
+        let wanted = |subject: &Subject| {
+            options.subjects.is_empty() || options.subjects.contains(subject) || baselines.contains(subject)
+        };
+        let all = Subject::value_variants().iter().copied();
+        let measures =
+            if options.only.is_empty() { Measure::value_variants().to_vec() } else { options.only.clone() };
+        Plan {
+            rounds: options.rounds.unwrap_or(if quick { 3 } else { 7 }).max(1),
+            millis: if quick { 100 } else { 400 },
+            connects: if quick { 3 } else { 5 },
+            kills: if quick { 3 } else { 5 },
+            idle: Duration::from_secs(if quick { 2 } else { 5 }),
+            pin: match options.pin[..] {
+                [] => None,
+                [both] => Some((both, both)),
+                [host, peer, ..] => Some((host, peer)),
+            },
+            measures,
+            subjects: all.filter(wanted).collect(),
+        }
+    }
+
+    /// One line that says under which conditions the numbers came about.
+    pub(crate) fn conditions(&self) -> String {
+        let pinned = match self.pin {
+            None => "not pinned".into(),
+            Some((host, peer)) => format!("host on core {host}, peer on core {peer}"),
+        };
+        format!("{} rounds of {} ms, {pinned}", self.rounds, self.millis)
+    }
+
+    pub(crate) fn run(&self) -> Results {
+        let mut results = Results::default();
+        for round in 0..self.rounds {
+            for &measure in &self.measures {
+                // Some answers hardly vary, and take long: the first rounds are enough.
+                let rare = matches!(measure, Measure::Memory | Measure::Idle | Measure::Limits);
+                if rare && round >= 2 {
+                    continue;
+                }
+                eprintln!("round {}/{}: {}", round + 1, self.rounds, measure.title());
+                self.ask(measure, round, &mut results);
+            }
+        }
+        results
+    }
+
+    fn ask(&self, measure: Measure, round: usize, results: &mut Results) {
+        if measure == Measure::Limits {
+            note(limits::measure(self, results), "limits", results);
+            return;
+        }
+        let ask = match measure {
+            Measure::Rtt => pair::round_trip,
+            Measure::OneWay => pair::one_way,
+            Measure::FanIn => fan_in::measure,
+            Measure::Connect => connect::measure,
+            Measure::Failover => failover::measure,
+            Measure::Memory => idle::memory,
+            Measure::Idle | Measure::Limits => idle::processor,
+        };
+        // Another one begins each round: none is always the first after a pause.
+        for at in 0..self.subjects.len() {
+            let subject = self.subjects[(at + round) % self.subjects.len()];
+            note(ask(self, subject, results), &format!("{subject}, {}", measure.title()), results);
+        }
+    }
+
+    pub(crate) fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+
+    /// The order of rows.
+    pub(crate) fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+}
+
+/// A subject that fails is reported, and does not end the run of the others.
+fn note(outcome: Result<()>, what: &str, results: &mut Results) {
+    if let Err(error) = outcome {
+        let failure = format!("{what}: {error:#}");
+        eprintln!("  {failure}");
+        results.fail(failure);
+    }
+}

@@ -1,0 +1,86 @@
+//! The shape that every subject is brought into, so that one set of loops measures them all.
+//!
+//! The methods are `async` for the sake of the async subjects. A blocking subject blocks inside of
+//! them, never returns pending, and is driven by one poll: no executor, no cost.
+
+use crate::job::Job;
+use crate::measure::fan_in::{self, Tally};
+use crate::payload::Payload;
+use anyhow::{Result, ensure};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// One end of a two-way connection.
+pub(crate) trait Endpoint {
+    /// Writes the message and sends it on its way at once.
+    async fn send(&mut self, payload: Payload) -> Result<()>;
+
+    /// Writes the message; it may wait in a buffer until that is full or `flush`ed.
+    async fn feed(&mut self, payload: Payload) -> Result<()> {
+        self.send(payload).await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The next message, read and checked to the last byte.
+    async fn recv(&mut self) -> Result<Payload>;
+
+    /// Sends, and waits until the other side's application has had the message.
+    /// Without acknowledgements of its own a subject needs an answer for that.
+    async fn confirmed(&mut self, payload: Payload) -> Result<()> {
+        self.send(payload).await?;
+        let answer = self.recv().await?;
+        ensure!(answer == payload, "sent {payload:?}, got {answer:?} back");
+        Ok(())
+    }
+}
+
+/// How the subject's futures are run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runtime {
+    /// A tokio runtime on the main thread.
+    Tokio,
+    /// They never wait: see `ready`.
+    Blocking,
+}
+
+/// A subject: how to host a place and how to reach it.
+pub(crate) trait Transport: Sized {
+    type Endpoint: Endpoint;
+    const RUNTIME: Runtime;
+
+    async fn host(job: &Job) -> Result<Self>;
+    async fn accept(&mut self) -> Result<Self::Endpoint>;
+    async fn connect(job: &Job) -> Result<Self::Endpoint>;
+
+    /// `count` connections from this process.
+    async fn connect_many(job: &Job, count: usize) -> Result<Vec<Self::Endpoint>> {
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            all.push(Self::connect(job).await?);
+        }
+        Ok(all)
+    }
+
+    /// Receives from all connections until the process ends. A subject whose one endpoint hears
+    /// every peer keeps this; others use a task or a thread for each connection.
+    async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
+        fan_in::receive_at_one(self, tally).await
+    }
+
+    /// Hosts, connects to itself and has one message confirmed.
+    async fn connect_first(_job: &Job) -> Result<()> {
+        anyhow::bail!("this subject has no host that connects to itself")
+    }
+}
+
+/// The result of a future that blocks instead of waiting.
+pub(crate) fn ready<F: Future>(future: F) -> Result<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => anyhow::bail!("a blocking subject returned before it was done"),
+    }
+}

@@ -1,0 +1,224 @@
+//! A child process: the loops that host and peer run, the same for every subject.
+
+use crate::job::{Job, Line, Side, Task};
+use crate::measure::fan_in::Tally;
+use crate::payload::Payload;
+use crate::stats::percentile;
+use crate::transport::{Endpoint, Runtime, Transport, ready};
+use crate::{clock, control, subjects};
+use anyhow::{Result, ensure};
+use std::sync::Arc;
+
+/// The clock is looked at once per this many bytes or messages, so that it costs nothing.
+const BYTES_PER_LOOK: usize = 64 * 1024;
+
+pub(crate) fn say(line: &Line) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    // A controller that is gone wants no answer; the watcher of standard input ends this process.
+    let _ = serde_json::to_writer(&mut out, line).map(|()| out.write_all(b"\n"));
+    let _ = out.flush();
+}
+
+/// The child's main function.
+pub(crate) fn main(job: &str) -> Result<()> {
+    let job: Job = serde_json::from_str(job)?;
+    if let Some(core) = job.core {
+        clock::pin(core)?;
+    }
+    control::watch();
+    subjects::work(&job).inspect_err(|error| say(&Line::Failed { why: format!("{error:#}") }))
+}
+
+pub(crate) fn tokio_runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+pub(crate) fn run<T: Transport + 'static>(job: &Job) -> Result<()> {
+    match (T::RUNTIME, job.task) {
+        (Runtime::Blocking, _) => ready(work::<T>(job))?,
+        // Two ends that talk: no set of local tasks between them and the runtime.
+        (Runtime::Tokio, Task::RoundTrip | Task::OneWay) => tokio_runtime()?.block_on(work::<T>(job)),
+        (Runtime::Tokio, _) => tokio::task::LocalSet::new().block_on(&tokio_runtime()?, work::<T>(job)),
+    }
+}
+
+async fn work<T: Transport>(job: &Job) -> Result<()> {
+    match (job.task, job.side) {
+        (Task::RoundTrip | Task::OneWay, Side::Host) => serve::<T>(job).await?,
+        (Task::RoundTrip, Side::Peer) => ask::<T>(job).await?,
+        (Task::OneWay, Side::Peer) => pour::<T>(job).await?,
+        (Task::Connect, Side::Host) => {
+            let mut host = T::host(job).await?;
+            say(&Line::Ready);
+            echo(&mut host.accept().await?).await?;
+        }
+        (Task::Connect, Side::Peer) => {
+            let start = clock::now();
+            let mut endpoint = T::connect(job).await?;
+            endpoint.confirmed(Payload::new(job.len, 0).last()).await?;
+            say(&Line::Connected { nanos: clock::now() - start });
+        }
+        (Task::ConnectFirst, _) => {
+            let start = clock::now();
+            T::connect_first(job).await?;
+            say(&Line::Connected { nanos: clock::now() - start });
+        }
+        (Task::FanIn | Task::Hold, Side::Host) => {
+            let host = T::host(job).await?;
+            say(&Line::Ready);
+            host.receive_all(Arc::new(Tally::new(job.connections))).await?;
+        }
+        (Task::FanIn, Side::Peer) => return join_in::<T>(job).await,
+        (Task::Hold, Side::Peer) => {
+            let mut endpoints = T::connect_many(job, job.connections).await?;
+            for (from, endpoint) in (job.index..).zip(&mut endpoints) {
+                endpoint.send(Payload::new(job.len, 0).from(from)).await?;
+            }
+            return hold::<T>(endpoints).await;
+        }
+        (Task::Failover, _) => anyhow::bail!("failover is not measured with these loops"),
+    }
+    // The last message may still be on its way out: the controller says when to go.
+    hold::<T>(()).await
+}
+
+async fn hold<T: Transport>(_kept: impl Sized) -> Result<()> {
+    match T::RUNTIME {
+        Runtime::Tokio => std::future::pending().await,
+        Runtime::Blocking => loop {
+            std::thread::park();
+        },
+    }
+}
+
+/// Host of the two-process measurements. Three phases, each ended by a message that says so: one
+/// message to get acquainted (some subjects drop what is sent before), one to warm up, one that counts.
+async fn serve<T: Transport>(job: &Job) -> Result<()> {
+    let mut host = T::host(job).await?;
+    say(&Line::Ready);
+    let mut endpoint = host.accept().await?;
+    let mut served = None;
+    for _phase in 0..3 {
+        let cpu = clock::cpu();
+        let messages = match job.task {
+            Task::RoundTrip => echo(&mut endpoint).await?,
+            _ => sink(&mut endpoint).await?,
+        };
+        served = Some(Line::Served { messages, cpu_nanos: clock::cpu() - cpu });
+    }
+    served.iter().for_each(say);
+    // Not dropped before the controller says so: what was sent last may still lie in a buffer.
+    hold::<T>((host, endpoint)).await
+}
+
+/// Answers every message with its like until the last one.
+pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
+    for number in 0.. {
+        let payload = endpoint.recv().await?;
+        ensure!(payload.number == number, "message {} came when {number} was due", payload.number);
+        endpoint.send(payload).await?;
+        if payload.last {
+            return Ok(number + 1);
+        }
+    }
+    Ok(0)
+}
+
+/// Receives in order and answers only the last message.
+async fn sink<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
+    for number in 0.. {
+        let payload = endpoint.recv().await?;
+        ensure!(payload.number == number, "message {} came when {number} was due", payload.number);
+        if payload.last {
+            endpoint.send(payload).await?;
+            return Ok(number + 1);
+        }
+    }
+    Ok(0)
+}
+
+async fn ask<T: Transport>(job: &Job) -> Result<()> {
+    let mut endpoint = T::connect(job).await?;
+    round_trips(&mut endpoint, job.len, 0).await?;
+    round_trips(&mut endpoint, job.len, job.millis / 4).await?;
+    let cpu = clock::cpu();
+    let mut nanos = round_trips(&mut endpoint, job.len, job.millis).await?;
+    let cpu_nanos = clock::cpu() - cpu;
+    nanos.sort_unstable();
+    say(&Line::RoundTrip {
+        p50: percentile(&nanos, 0.5),
+        p99: percentile(&nanos, 0.99),
+        p999: percentile(&nanos, 0.999),
+        messages: nanos.len() as u64,
+        cpu_nanos,
+    });
+    hold::<T>(endpoint).await
+}
+
+async fn round_trips<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Result<Vec<u32>> {
+    let mut nanos = Vec::with_capacity(1 << 20);
+    let mut before = clock::now();
+    let deadline = before + millis * 1_000_000;
+    for number in 0.. {
+        let mut payload = Payload::new(len, number);
+        if before >= deadline {
+            payload = payload.last();
+        }
+        endpoint.send(payload).await?;
+        let answer = endpoint.recv().await?;
+        ensure!(answer == payload, "sent {payload:?}, got {answer:?} back");
+        let after = clock::now();
+        nanos.push(u32::try_from(after - before).unwrap_or(u32::MAX));
+        before = after;
+        if payload.last {
+            break;
+        }
+    }
+    Ok(nanos)
+}
+
+async fn pour<T: Transport>(job: &Job) -> Result<()> {
+    let mut endpoint = T::connect(job).await?;
+    one_way(&mut endpoint, job.len, 0).await?;
+    one_way(&mut endpoint, job.len, job.millis / 4).await?;
+    let cpu = clock::cpu();
+    let (messages, nanos) = one_way(&mut endpoint, job.len, job.millis).await?;
+    say(&Line::OneWay { messages, nanos, cpu_nanos: clock::cpu() - cpu });
+    hold::<T>(endpoint).await
+}
+
+/// From the first message sent until the receiver has answered that it read the last.
+async fn one_way<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Result<(u64, u64)> {
+    let start = clock::now();
+    let messages = feed_until(endpoint, Payload::new(len, 0), start + millis * 1_000_000).await?;
+    let answer = endpoint.recv().await?;
+    ensure!(answer.last && answer.number + 1 == messages, "{messages} sent, answered {answer:?}");
+    Ok((messages, clock::now() - start))
+}
+
+/// Messages from `first` on until the deadline; the last one says so. The count includes it.
+async fn feed_until<E: Endpoint>(endpoint: &mut E, first: Payload, deadline: u64) -> Result<u64> {
+    let look = (BYTES_PER_LOOK / first.len).max(1) as u64;
+    for number in first.number.. {
+        let payload = Payload { number, ..first };
+        if number % look == 0 && clock::now() >= deadline {
+            endpoint.feed(payload.last()).await?;
+            endpoint.flush().await?;
+            return Ok(number + 1);
+        }
+        endpoint.feed(payload).await?;
+    }
+    Ok(0)
+}
+
+/// One of many peers: says that it is there, waits for "go", then sends.
+async fn join_in<T: Transport>(job: &Job) -> Result<()> {
+    let mut endpoint = T::connect(job).await?;
+    let first = Payload::new(job.len, 0).from(job.index);
+    endpoint.send(first).await?;
+    control::go().await?;
+    let deadline = clock::now() + job.millis * 1_000_000;
+    feed_until(&mut endpoint, Payload { number: 1, ..first }, deadline).await?;
+    hold::<T>(endpoint).await
+}
