@@ -33,7 +33,7 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// Pings per timeout: a host is given up after this many unanswered ones.
-    pub const PINGS_PER_TIMEOUT: u32 = 6;
+    pub const PINGS_PER_TIMEOUT: u32 = 3;
 
     /// A heartbeat that gives a host up after `timeout` of silence.
     pub fn new(timeout: Duration) -> Self {

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connection::{Connection, Read};
+use crate::connection::{Connection, Inner, Read};
 use crate::link::{self, Link};
 
 /// How long acknowledgements and small messages may wait for company, and a link for a caller.
@@ -33,16 +33,20 @@ pub(crate) enum Attendance {
 
 /// Runs on the background thread for as long as `connection` is on `link`.
 pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
-    while let Some(attendance) = look(&connection, &link) {
-        if attendance == Attendance::Watching {
-            if watch(&connection, &link).await.is_err() {
-                // The link cannot be watched (no memory, say): look again after a while instead.
-                tokio::time::sleep(GRACE * 10).await;
+    let mut attendance = look(&connection, &link);
+    while let Some(present) = attendance {
+        attendance = match present {
+            Attendance::Watching => watch(&connection, &link).await,
+            Attendance::Armed => {
+                tokio::time::sleep(GRACE).await;
+                look(&connection, &link)
             }
-        } else {
-            connection.called().await;
-            tokio::time::sleep(GRACE).await;
-        }
+            Attendance::Dormant => {
+                connection.called().await;
+                tokio::time::sleep(GRACE).await;
+                look(&connection, &link)
+            }
+        };
     }
 }
 
@@ -51,28 +55,34 @@ fn look(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> {
     connection.with(|inner| inner.is_on(link).then(|| inner.attended()))
 }
 
-/// Drives the link until a caller does.
-async fn watch(connection: &Connection, link: &Arc<Link>) -> std::io::Result<()> {
-    let fd = link::watch(Arc::clone(link))?;
+/// Drives the link until callers do.
+async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> {
+    let Ok(fd) = link::watch(Arc::clone(link)) else {
+        // The link cannot be watched (no memory, say): look again after a while instead.
+        tokio::time::sleep(GRACE * 10).await;
+        connection.with(Inner::read_all);
+        return look(connection, link);
+    };
     loop {
         let write_blocked = connection.with(|inner| inner.watch_writes());
         tokio::select! {
             readable = fd.readable() => {
-                let mut readable = readable?;
+                let Ok(mut readable) = readable else { return None };
                 if connection.with(|inner| inner.is_on(link).then(|| inner.read())) != Some(Read::More) {
                     readable.clear_ready();
                 }
             }
             writable = fd.writable(), if write_blocked => {
-                let mut writable = writable?;
+                let Ok(mut writable) = writable else { return None };
                 if connection.with(|inner| { inner.writable(); inner.is_write_blocked() }) {
                     writable.clear_ready();
                 }
             }
             () = connection.called() => tokio::time::sleep(GRACE).await,
         }
-        if look(connection, link) != Some(Attendance::Watching) {
-            return Ok(());
+        match look(connection, link) {
+            Some(Attendance::Watching) => {}
+            other => return other,
         }
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Inner {
     /// A message was sent since the last wait: the acknowledgements can travel with the next one.
     replied: bool,
     attendance: Attendance,
+    /// Calls that may wait, since the attendant's last look.
+    calls: u64,
     fence: Option<Arc<Fence>>,
     /// Messages that the application holds.
     held: usize,
@@ -119,6 +121,7 @@ impl Connection {
             writes_watched: false,
             replied: false,
             attendance: Attendance::Dormant,
+            calls: 0,
             fence,
             held: 0,
             ended: false,
@@ -403,6 +406,7 @@ impl Connection {
         mut ready: impl FnMut(&mut Inner) -> Option<T>,
     ) -> Poll<T> {
         self.with(|inner| {
+            inner.calls += 1;
             loop {
                 if let Some(value) = ready(inner) {
                     inner.waiters.leave(seat);
@@ -809,7 +813,13 @@ impl Inner {
     pub(crate) fn attended(&mut self) -> Attendance {
         self.write_all();
         let at_ease = self.waiters.are_answering() && !self.write_blocked;
-        self.attendance = if at_ease { Attendance::Dormant } else { Attendance::Watching };
+        // Callers that come and go look at the link themselves when they have to wait.
+        let busy = std::mem::take(&mut self.calls) > 0 && !self.write_blocked;
+        self.attendance = match (at_ease, busy) {
+            (true, _) => Attendance::Dormant,
+            (false, true) => Attendance::Armed,
+            (false, false) => Attendance::Watching,
+        };
         self.attendance
     }
 
