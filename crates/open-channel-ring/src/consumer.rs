@@ -1,0 +1,110 @@
+//! The reading end of a ring: claims records, copies them out, and releases them when they are
+//! handled.
+use crate::error::{Misbehaviour, RingError};
+use crate::layout::{Position, RingPlace};
+use crate::shim::{AcqRel, Relaxed, Release};
+use crate::spsc::{FENCED, Record, Region, Wake, Words};
+use crate::wake;
+
+/// Reads records. Reading one takes two steps, and a third when it was handled:
+/// claim (a compare-and-swap that a fence makes fail), copy out, release.
+pub struct Consumer<R, W> {
+    words: Words<R>,
+    /// Wakes the producer.
+    producer: W,
+    /// Up to where records are claimed and handed out.
+    read: u64,
+    /// What was released; everything from here on the producer still keeps.
+    released: u64,
+    /// Once something went wrong it stays wrong.
+    failed: Option<RingError>,
+}
+
+impl<R: Region, W: Wake> Consumer<R, W> {
+    pub(crate) fn new(region: R, place: RingPlace, producer: W) -> Self {
+        let words = Words::new(region, place);
+        Consumer { words, producer, read: 0, released: 0, failed: None }
+    }
+
+    /// Claims the next record; `None` while there is none. The record can be copied out as long as
+    /// it is borrowed; the producer keeps it until [`release`](Self::release) passes its end.
+    ///
+    /// # Errors
+    /// [`RingError::Fenced`], [`RingError::Misbehaved`]; each then stays.
+    #[inline]
+    pub fn claim(&mut self) -> Result<Option<Record<'_>>, RingError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let head = match self.words.next_record(self.read) {
+            Ok(Some(head)) if head.end - self.released <= self.words.place.usable() => head,
+            Ok(None) if !self.is_fenced() => return Ok(None),
+            Ok(None) => return Err(self.fail(RingError::Fenced)),
+            Ok(Some(_)) => return Err(self.fail(Misbehaviour::Overrun.into())),
+            Err(misbehaviour) => return Err(self.fail(misbehaviour.into())),
+        };
+        match self.words.claimed().compare_exchange(self.read, head.end, AcqRel, Relaxed) {
+            Ok(_) => {}
+            Err(found) if found == self.read | FENCED => return Err(self.fail(RingError::Fenced)),
+            Err(_) => return Err(self.fail(Misbehaviour::Claimed.into())),
+        }
+        self.read = head.end;
+        Ok(Some(self.words.record(head)))
+    }
+
+    /// Behind the last record that was handed out.
+    pub fn position(&self) -> Position {
+        Position(self.read)
+    }
+
+    /// Says that everything before `upto` is handled: the producer forgets it. Going back is ignored.
+    /// Still possible after a fence, for what was claimed before.
+    ///
+    /// # Errors
+    /// [`RingError::ReleasedAhead`] when `upto` lies beyond the last record handed out.
+    #[inline]
+    pub fn release(&mut self, upto: Position) -> Result<(), RingError> {
+        let Position(upto) = upto;
+        if upto > self.read {
+            return Err(RingError::ReleasedAhead);
+        }
+        if upto > self.released {
+            self.released = upto;
+            // Release: what we read from there is read before the producer writes over it.
+            self.words.released().store(upto, Release);
+            if wake::must_wake(self.words.space_wait(), |wanted| upto >= wanted) {
+                self.producer.wake();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the producer has fenced this ring. Costs one read of our own cache line.
+    #[inline]
+    pub fn is_fenced(&self) -> bool {
+        self.words.claimed().load(Relaxed) & FENCED != 0
+    }
+
+    /// Whether [`claim`](Self::claim) has something to say: a record, a fence or an error.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.words.at(self.read).load(Relaxed) != 0 || self.failed.is_some() || self.is_fenced()
+    }
+
+    /// Announces that this side is about to sleep until there is a record. To be followed by
+    /// [`is_ready`](Self::is_ready), and only when that says no by sleeping.
+    pub fn prepare_park(&self) {
+        wake::announce(self.words.data_wait(), 1);
+    }
+
+    /// Takes [`prepare_park`](Self::prepare_park) back.
+    pub fn cancel_park(&self) {
+        wake::retract(self.words.data_wait());
+    }
+
+    #[cold]
+    fn fail(&mut self, error: RingError) -> RingError {
+        self.failed = Some(error);
+        error
+    }
+}

@@ -1,0 +1,236 @@
+//! Where everything lies in the shared memory, and how a record's header is read and written.
+//!
+//! Pure arithmetic: no atomics, no system calls. All sizes and masks are computed here from the
+//! agreed [`Layout`], never from the shared memory.
+use crate::error::{AttachError, Misbehaviour};
+
+/// The smallest ring, in bytes: one page.
+pub const MIN_CAPACITY: usize = 4096;
+/// The largest ring, in bytes. It bounds what a peer can make a host map.
+pub const MAX_CAPACITY: usize = 64 << 20;
+
+/// First word of the mapping: "ochring" and a zero byte.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ochring\0");
+/// Goes up with every change of the layout or of the protocol.
+pub(crate) const VERSION: u64 = 1;
+
+/// What two processors may fetch together: x86 prefetches lines of 64 bytes in pairs, and Apple's
+/// and some other ARM cores have lines of 128.
+pub(crate) const LINE_WORDS: usize = if cfg!(loom) { 2 } else { 16 };
+/// The first page holds the header and the control lines, so that the rings start on a page.
+const HEADER_BYTES: usize = if cfg!(loom) { 9 * LINE_WORDS * 8 } else { 4096 };
+
+/// Words of the header line.
+pub(crate) const HEADER_MAGIC: usize = 0;
+pub(crate) const HEADER_VERSION: usize = 1;
+pub(crate) const HEADER_UP: usize = 2;
+pub(crate) const HEADER_DOWN: usize = 3;
+
+/// Control lines of one ring, in lines from its first. Each is written by one side in normal work.
+pub(crate) const CLAIMED: usize = 0;
+pub(crate) const RELEASED: usize = LINE_WORDS;
+pub(crate) const DATA_WAIT: usize = 2 * LINE_WORDS;
+pub(crate) const SPACE_WAIT: usize = 3 * LINE_WORDS;
+const CONTROL_WORDS: usize = 4 * LINE_WORDS;
+
+/// The sizes of the two rings, agreed on before anything is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    up: usize,
+    down: usize,
+}
+
+impl Layout {
+    /// Two rings of `up` bytes (from the side that offers) and `down` bytes (towards it).
+    ///
+    /// # Errors
+    /// [`AttachError::Capacity`] unless both are powers of two from [`MIN_CAPACITY`] to
+    /// [`MAX_CAPACITY`].
+    pub fn new(up: usize, down: usize) -> Result<Layout, AttachError> {
+        for capacity in [up, down] {
+            if !capacity.is_power_of_two() || !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
+                return Err(AttachError::Capacity(capacity));
+            }
+        }
+        Ok(Layout { up, down })
+    }
+
+    /// Bytes of the ring that the offering side writes.
+    pub fn up(&self) -> usize {
+        self.up
+    }
+
+    /// Bytes of the ring that the offering side reads.
+    pub fn down(&self) -> usize {
+        self.down
+    }
+
+    /// Bytes of the whole mapping.
+    pub fn total_bytes(&self) -> usize {
+        HEADER_BYTES + self.up + self.down
+    }
+
+    pub(crate) fn up_ring(&self) -> RingPlace {
+        RingPlace { control: LINE_WORDS, data: HEADER_BYTES / 8, capacity: self.up as u64 }
+    }
+
+    pub(crate) fn down_ring(&self) -> RingPlace {
+        RingPlace {
+            control: LINE_WORDS + CONTROL_WORDS,
+            data: (HEADER_BYTES + self.up) / 8,
+            capacity: self.down as u64,
+        }
+    }
+
+    /// A layout below the minimum, so that loom and the tests meet the end of the ring often.
+    #[cfg(test)]
+    pub(crate) fn tiny(capacity: usize) -> Layout {
+        assert!(capacity.is_power_of_two() && capacity >= 32);
+        Layout { up: capacity, down: capacity }
+    }
+}
+
+/// Where one ring lies, in words, and how large it is, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RingPlace {
+    pub(crate) control: usize,
+    pub(crate) data: usize,
+    pub(crate) capacity: u64,
+}
+
+impl RingPlace {
+    /// The longest payload. Half the ring, so that a record finds room in an empty ring wherever
+    /// the last one ended: the padding before it is then shorter than itself.
+    pub(crate) fn max_payload(&self) -> usize {
+        (self.capacity / 2 - RECORD_HEADER) as usize
+    }
+
+    /// Index of the word at `position`.
+    pub(crate) fn word(&self, position: u64) -> usize {
+        self.data + (self.offset(position) / 8) as usize
+    }
+
+    /// Bytes from the start of the ring to `position`.
+    pub(crate) fn offset(&self, position: u64) -> u64 {
+        position & (self.capacity - 1)
+    }
+
+    /// How many bytes may be unreleased at once: all but the word that marks the end.
+    pub(crate) fn usable(&self) -> u64 {
+        self.capacity - 8
+    }
+}
+
+/// A place in the endless sequence of bytes that passes through one ring; comparable only with
+/// positions of the same ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub(crate) u64);
+
+impl Position {
+    /// Bytes since the ring was made.
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+/// Bytes of a record's header.
+pub(crate) const RECORD_HEADER: u64 = 8;
+
+/// Header and payload, rounded up so that the next header is aligned.
+pub(crate) fn record_bytes(payload: usize) -> u64 {
+    RECORD_HEADER + (payload as u64).next_multiple_of(8)
+}
+
+/// Set in every published header: a word of zero means "nothing here yet".
+const PUBLISHED: u64 = 1 << 63;
+/// The rest of the ring is empty; the record is at its start.
+const PADDING: u64 = 1 << 62;
+const STAMP_SHIFT: u32 = 48;
+const STAMP_MASK: u64 = 0x3fff;
+
+/// One header, decoded: `u32` length, `u8` kind, `u8` flags, and 16 bits of which two say what it is
+/// and 14 repeat the position, so that a stray write is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Header {
+    Record { len: u32, kind: u8, flags: u8 },
+    Padding { len: u32 },
+}
+
+impl Header {
+    pub(crate) fn encode(self, position: u64) -> u64 {
+        let stamp = ((position >> 3) & STAMP_MASK) << STAMP_SHIFT;
+        PUBLISHED
+            | stamp
+            | match self {
+                Header::Record { len, kind, flags } => {
+                    u64::from(len) | u64::from(kind) << 32 | u64::from(flags) << 40
+                }
+                Header::Padding { len } => PADDING | u64::from(len),
+            }
+    }
+
+    /// Reads a word that was found at `position`. `None`: nothing was published there yet.
+    pub(crate) fn decode(word: u64, position: u64) -> Result<Option<Header>, Misbehaviour> {
+        if word == 0 {
+            return Ok(None);
+        }
+        let stamp = (word >> STAMP_SHIFT) & STAMP_MASK;
+        if word & PUBLISHED == 0 || stamp != (position >> 3) & STAMP_MASK {
+            return Err(Misbehaviour::Stamp);
+        }
+        let len = word as u32;
+        if word & PADDING != 0 {
+            return Ok(Some(Header::Padding { len }));
+        }
+        Ok(Some(Header::Record { len, kind: (word >> 32) as u8, flags: (word >> 40) as u8 }))
+    }
+}
+
+/// A record whose place and length were found to be within the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Where its header is (behind any padding).
+    pub(crate) start: u64,
+    /// Where the next one is.
+    pub(crate) end: u64,
+    pub(crate) len: usize,
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+}
+
+impl RingPlace {
+    /// The record that comes next at `position`, its length and place checked. `load` reads one
+    /// word; each is read once, so that what was checked is what is used.
+    pub(crate) fn next_record(
+        &self,
+        position: u64,
+        load: impl Fn(usize) -> u64,
+    ) -> Result<Option<Head>, Misbehaviour> {
+        let mut start = position;
+        let mut header = Header::decode(load(self.word(start)), start)?;
+        if let Some(Header::Padding { len }) = header {
+            let rest = self.capacity - self.offset(start);
+            if u64::from(len) + RECORD_HEADER != rest {
+                return Err(Misbehaviour::Padding);
+            }
+            start += rest;
+            // The record was written before the padding was published.
+            header = Header::decode(load(self.word(start)), start)?;
+            if !matches!(header, Some(Header::Record { .. })) {
+                return Err(Misbehaviour::Padding);
+            }
+        }
+        let Some(Header::Record { len, kind, flags }) = header else {
+            return Ok(None);
+        };
+        let len = len as usize;
+        if len > self.max_payload() {
+            return Err(Misbehaviour::TooLong);
+        }
+        let bytes = record_bytes(len);
+        if self.offset(start) + bytes > self.capacity {
+            return Err(Misbehaviour::PastEnd);
+        }
+        Ok(Some(Head { start, end: start + bytes, len, kind, flags }))
+    }
+}

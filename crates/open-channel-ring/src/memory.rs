@@ -1,0 +1,131 @@
+//! Shared memory without a name: making it, checking what was offered, mapping it.
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::error::AttachError;
+use crate::layout::{self, Layout};
+use crate::shim::{AtomicU64, Relaxed};
+use crate::spsc::Region;
+
+/// Without these the other side could cut the memory short, and touching it would be a SIGBUS.
+const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+/// `statfs` of a memfd; a memfd of huge pages, which can fail when touched, says another.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// A new memfd of the size `layout` asks for: sealed, its pages there already (so that lack of memory
+/// shows here, where the socket link is still at hand, and not as a signal later), its header written.
+pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let name = c"open-channel";
+    let fd = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        // Kernels before 6.3 do not know the flag.
+        Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
+        result => result?,
+    };
+    let bytes = layout.total_bytes();
+    rustix::fs::ftruncate(&fd, bytes as u64)?;
+    rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, bytes as u64)?;
+    rustix::fs::fcntl_add_seals(&fd, SEALS)?;
+    let mapped = Mapped::new(&fd, bytes)?;
+    let words = mapped.words();
+    words[layout::HEADER_VERSION].store(layout::VERSION, Relaxed);
+    words[layout::HEADER_UP].store(layout.up() as u64, Relaxed);
+    words[layout::HEADER_DOWN].store(layout.down() as u64, Relaxed);
+    words[layout::HEADER_MAGIC].store(layout::MAGIC, Relaxed);
+    Ok((fd, mapped))
+}
+
+/// Maps memory that another process offers, if it is safe to touch and of the agreed layout.
+pub(crate) fn attach(fd: &OwnedFd, layout: Layout) -> Result<Mapped, AttachError> {
+    // Anything but a memfd (or a file on tmpfs, which cannot be sealed) fails here.
+    let seals = rustix::fs::fcntl_get_seals(fd).map_err(|_| AttachError::NotMemory)?;
+    if rustix::fs::fstatfs(fd)?.f_type as u64 != TMPFS_MAGIC {
+        return Err(AttachError::NotMemory);
+    }
+    if !seals.contains(SEALS) {
+        return Err(AttachError::NotSealed);
+    }
+    // After the seals: from here on the size cannot change.
+    let (expected, got) = (layout.total_bytes() as u64, rustix::fs::fstat(fd)?.st_size as u64);
+    if got != expected {
+        return Err(AttachError::Size { expected, got });
+    }
+    let mapped = Mapped::new(fd, layout.total_bytes())?;
+    check_header(mapped.words(), layout)?;
+    Ok(mapped)
+}
+
+/// The header only confirms what was agreed; nothing is taken from it.
+pub(crate) fn check_header(words: &[AtomicU64], layout: Layout) -> Result<(), AttachError> {
+    let agreed = [
+        (layout::HEADER_MAGIC, layout::MAGIC),
+        (layout::HEADER_VERSION, layout::VERSION),
+        (layout::HEADER_UP, layout.up() as u64),
+        (layout::HEADER_DOWN, layout.down() as u64),
+    ];
+    match agreed.iter().all(|(word, value)| words[*word].load(Relaxed) == *value) {
+        true => Ok(()),
+        false => Err(AttachError::Header),
+    }
+}
+
+/// A shared mapping, unmapped when the last handle goes.
+#[derive(Clone)]
+pub struct Mapped {
+    words: NonNull<AtomicU64>,
+    len: usize,
+    mapping: Arc<Mapping>,
+}
+
+struct Mapping {
+    start: NonNull<AtomicU64>,
+    bytes: usize,
+}
+
+// SAFETY: the handle owns no thread-bound state; the memory is only ever used as atomics.
+unsafe impl Send for Mapped {}
+// SAFETY: as above: `&[AtomicU64]` may be used from any thread.
+unsafe impl Sync for Mapped {}
+// SAFETY: a mapping may be unmapped from any thread.
+unsafe impl Send for Mapping {}
+// SAFETY: nothing can be done with a shared `Mapping`.
+unsafe impl Sync for Mapping {}
+
+impl Mapped {
+    fn new(fd: impl AsFd, bytes: usize) -> io::Result<Mapped> {
+        // SAFETY: a fresh mapping at an address the kernel chooses aliases no Rust memory. The file
+        // is at least `bytes` long and sealed against shrinking, so its pages stay accessible.
+        let start = unsafe {
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0)?
+        };
+        let start = NonNull::new(start.cast::<AtomicU64>()).ok_or(io::ErrorKind::Other)?;
+        let mapping = Arc::new(Mapping { start, bytes });
+        Ok(Mapped { words: start, len: bytes / 8, mapping })
+    }
+}
+
+impl Region for Mapped {
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        debug_assert_eq!(self.words, self.mapping.start);
+        // SAFETY: the mapping is page-aligned, `len` words long, readable and writable, initialised
+        // (zero pages), and lives as long as `self.mapping`, which `&self` borrows. Every bit pattern
+        // is a valid `u64`, and an `AtomicU64` may change behind a shared reference, which is all
+        // that other processes can make it do.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `Mapped::new` with this start and length, and no handle is left.
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+        debug_assert!(unmapped.is_ok());
+    }
+}

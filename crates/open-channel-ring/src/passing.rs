@@ -1,0 +1,88 @@
+//! Passing descriptors over a Unix socket, together with the bytes that announce them.
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+use crate::error::AttachError;
+
+/// An offer has this many descriptors: the memory, the bell of the side that offers, the bell of the
+/// side that accepts.
+pub const OFFERED: usize = 3;
+
+/// Sends `bytes` with the descriptors attached to the first of them. Returns how many bytes were
+/// taken; if that is none, neither were the descriptors.
+///
+/// # Errors
+/// The socket's, `WouldBlock` included. Never raises SIGPIPE.
+pub fn send_with_descriptors(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>; OFFERED],
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OFFERED))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let fits = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    debug_assert!(fits);
+    retry(|| sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL))
+}
+
+/// What [`receive_with_descriptors`] found.
+#[derive(Debug)]
+pub struct Received {
+    /// Bytes written to the buffer; zero at the end of the stream.
+    pub bytes: usize,
+    /// The descriptors that came with them, close-on-exec; at most a few, however many were sent.
+    pub descriptors: Vec<OwnedFd>,
+    /// Some descriptors did not fit and were closed by the kernel.
+    pub truncated: bool,
+}
+
+impl Received {
+    /// The descriptors of an offer, if they are exactly those; otherwise all are closed.
+    ///
+    /// # Errors
+    /// [`AttachError::Descriptors`].
+    pub fn offered(self) -> Result<[OwnedFd; OFFERED], AttachError> {
+        let got = self.descriptors.len() + usize::from(self.truncated);
+        match <[OwnedFd; OFFERED]>::try_from(self.descriptors) {
+            Ok(descriptors) if !self.truncated => Ok(descriptors),
+            _ => Err(AttachError::Descriptors { expected: OFFERED, got }),
+        }
+    }
+}
+
+/// Receives bytes, and the descriptors attached to them if there are any. A peer that attaches
+/// descriptors to bytes where none belong is to be sent away: dropping the result closes them.
+///
+/// # Errors
+/// The socket's, `WouldBlock` included.
+pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OFFERED))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let message = retry(|| {
+        let mut buffers = [IoSliceMut::new(buffer)];
+        recvmsg(&socket, &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    let truncated = message.flags.contains(ReturnFlags::CTRUNC);
+    Ok(Received { bytes: message.bytes, descriptors, truncated })
+}
+
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}

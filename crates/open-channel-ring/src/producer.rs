@@ -1,0 +1,293 @@
+//! The writing end of a ring, which is also the store of what was sent and not yet handled.
+use crate::error::{Misbehaviour, RingError};
+use crate::layout::{Head, Header, Position, RECORD_HEADER, RingPlace, record_bytes};
+use crate::shim::{AcqRel, Acquire, AtomicU64, Relaxed, Release, copy_in};
+use crate::spsc::{FENCED, Record, Region, Wake, Words};
+use crate::wake;
+
+/// Writes records and keeps them until the consumer releases them.
+pub struct Producer<R, W> {
+    words: Words<R>,
+    /// Wakes the consumer.
+    consumer: W,
+    /// Where the next record goes. Only here: the consumer finds records by their headers.
+    tail: u64,
+    /// The last `released` that was read and found in range.
+    released: u64,
+    /// Set by `fence`: what may have been claimed, or that this cannot be known.
+    fenced: Option<Result<u64, Misbehaviour>>,
+}
+
+impl<R: Region, W: Wake> Producer<R, W> {
+    pub(crate) fn new(region: R, place: RingPlace, consumer: W) -> Self {
+        let words = Words::new(region, place);
+        Producer { words, consumer, tail: 0, released: 0, fenced: None }
+    }
+
+    /// The longest payload of one record, in bytes: a little less than half the ring.
+    pub fn max_payload(&self) -> usize {
+        self.words.place.max_payload()
+    }
+
+    /// Behind the last record that was committed: released when all of them are.
+    pub fn tail(&self) -> Position {
+        Position(self.tail)
+    }
+
+    /// Room for a record of up to `len` bytes, to be filled in place. Dropping the slot instead of
+    /// committing it takes nothing.
+    ///
+    /// # Errors
+    /// [`RingError::Full`] says what to wait for; also `TooLarge`, `Fenced` and `Misbehaved`.
+    #[inline]
+    pub fn reserve(&mut self, len: usize) -> Result<WriteSlot<'_, R, W>, RingError> {
+        if self.fenced.is_some() {
+            return Err(RingError::Fenced);
+        }
+        if len > self.max_payload() {
+            return Err(RingError::TooLarge { len, max: self.max_payload() });
+        }
+        let place = self.words.place;
+        let bytes = record_bytes(len);
+        let rest = place.capacity - place.offset(self.tail);
+        let start = if bytes <= rest { self.tail } else { self.tail + rest };
+        // The consumer's line is read only when the last look at it does not suffice.
+        if start + bytes - self.released > place.usable() {
+            self.released()?;
+            if start + bytes - self.released > place.usable() {
+                return Err(RingError::Full { wanted: Position(start + bytes - place.usable()) });
+            }
+        }
+        Ok(WriteSlot { producer: self, start, room: len, written: 0, partial: 0 })
+    }
+
+    /// Reserves, copies `payload` in, commits.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    #[inline]
+    pub fn push(&mut self, kind: u8, flags: u8, payload: &[u8]) -> Result<Position, RingError> {
+        let mut slot = self.reserve(payload.len())?;
+        slot.append(payload);
+        Ok(slot.commit(kind, flags))
+    }
+
+    /// How far the consumer has released. Reads the shared index and checks it.
+    ///
+    /// # Errors
+    /// [`RingError::Misbehaved`] when it went back, or beyond what was written.
+    #[inline]
+    pub fn released(&mut self) -> Result<Position, RingError> {
+        // Acquire: the consumer has read what it releases, before we write over it.
+        let released = self.words.released().load(Acquire);
+        if released < self.released || released > self.tail || !released.is_multiple_of(8) {
+            return Err(Misbehaviour::Released.into());
+        }
+        self.released = released;
+        Ok(Position(released))
+    }
+
+    /// From when this returns the consumer can claim nothing more, and a consumer that is asleep
+    /// finds out. Returns up to where records may have been claimed. Calling it again returns the same.
+    ///
+    /// # Errors
+    /// [`RingError::Misbehaved`] when the consumer left nonsense in the index. The ring is fenced all
+    /// the same, and [`unreleased`](Self::unreleased) takes every record for claimed.
+    pub fn fence(&mut self) -> Result<Position, RingError> {
+        let claimed = match self.fenced {
+            Some(claimed) => claimed,
+            None => {
+                let claimed = self.words.claimed().fetch_or(FENCED, AcqRel) & !FENCED;
+                let claimed = match self.released() {
+                    Ok(Position(released)) if (released..=self.tail).contains(&claimed) => Ok(claimed),
+                    _ => Err(Misbehaviour::Claimed),
+                };
+                self.fenced = Some(claimed);
+                self.consumer.wake();
+                claimed
+            }
+        };
+        Ok(Position(claimed?))
+    }
+
+    /// Every record that is not released, oldest first; of each it is known whether the consumer may
+    /// have claimed it (exactly after [`fence`](Self::fence), as of now before).
+    ///
+    /// The iterator ends after its first error: the consumer, which could write to this memory, has
+    /// broken a header.
+    pub fn unreleased(&mut self) -> Unreleased<'_, R> {
+        // A bad index releases nothing: better delivered twice than lost.
+        let _ = self.released();
+        let claimed = match self.fenced {
+            Some(claimed) => claimed.unwrap_or(self.tail),
+            None => self.words.claimed().load(Relaxed),
+        };
+        Unreleased { words: &self.words, next: self.released, tail: self.tail, claimed }
+    }
+
+    /// Announces that this side is about to sleep until everything before `wanted` is released. To be
+    /// followed by [`is_released`](Self::is_released), and only when that says no by sleeping.
+    pub fn prepare_park(&self, wanted: Position) {
+        wake::announce(self.words.space_wait(), wanted.0.max(1));
+    }
+
+    /// Takes [`prepare_park`](Self::prepare_park) back.
+    pub fn cancel_park(&self) {
+        wake::retract(self.words.space_wait());
+    }
+
+    /// Whether everything before `wanted` is released.
+    ///
+    /// # Errors
+    /// As [`released`](Self::released).
+    pub fn is_released(&mut self, wanted: Position) -> Result<bool, RingError> {
+        Ok(self.released >= wanted.0 || self.released()? >= wanted)
+    }
+
+    #[inline]
+    fn publish(&mut self, start: u64, len: usize, kind: u8, flags: u8) {
+        let place = self.words.place;
+        let end = start + record_bytes(len);
+        // First of all "nothing here yet" behind the record: whoever sees the record sees this.
+        self.words.at(end).store(0, Relaxed);
+        let header = Header::Record { len: len as u32, kind, flags }.encode(start);
+        if start == self.tail {
+            self.words.at(start).store(header, Release);
+        } else {
+            // The record lies behind padding. The padding's header is what publishes both.
+            self.words.at(start).store(header, Relaxed);
+            let rest = place.capacity - place.offset(self.tail);
+            let padding = Header::Padding { len: (rest - RECORD_HEADER) as u32 };
+            self.words.at(self.tail).store(padding.encode(self.tail), Release);
+        }
+        self.tail = end;
+        if wake::must_wake(self.words.data_wait(), |_| true) {
+            self.consumer.wake();
+        }
+    }
+}
+
+/// Room for one record, reserved by [`Producer::reserve`]. It can be written and not read: see
+/// [`Record`] for why no reference into shared memory is handed out.
+pub struct WriteSlot<'a, R, W> {
+    producer: &'a mut Producer<R, W>,
+    start: u64,
+    room: usize,
+    written: usize,
+    /// The last bytes written that do not make a whole word yet.
+    partial: u64,
+}
+
+impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
+    /// Bytes that still fit.
+    pub fn remaining(&self) -> usize {
+        self.room - self.written
+    }
+
+    /// Copies `bytes` behind what was written so far.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    #[inline]
+    pub fn append(&mut self, mut bytes: &[u8]) {
+        assert!(bytes.len() <= self.remaining(), "more bytes than were reserved");
+        let held = self.written % 8;
+        if held != 0 {
+            let taken = bytes.len().min(8 - held);
+            self.partial |= load_partial(&bytes[..taken]) << (held * 8);
+            self.written += taken;
+            bytes = &bytes[taken..];
+            if !self.written.is_multiple_of(8) {
+                return;
+            }
+            let last = self.written - 8;
+            self.word(last).store(self.partial.to_le(), Relaxed);
+            self.partial = 0;
+        }
+        let whole = bytes.len() & !7;
+        if whole != 0 {
+            let words = self.producer.words.from(self.start + RECORD_HEADER + self.written as u64);
+            copy_in(&bytes[..whole], words);
+        }
+        self.partial = load_partial(&bytes[whole..]);
+        self.written += bytes.len();
+    }
+
+    /// Publishes what was written, even if less than was reserved, and wakes the consumer if it
+    /// sleeps. Returns where the record ends: released up to there means this one is handled.
+    #[inline]
+    pub fn commit(self, kind: u8, flags: u8) -> Position {
+        let held = self.written % 8;
+        if held != 0 {
+            self.word(self.written - held).store(self.partial.to_le(), Relaxed);
+        }
+        self.producer.publish(self.start, self.written, kind, flags);
+        Position(self.producer.tail)
+    }
+
+    fn word(&self, payload_offset: usize) -> &AtomicU64 {
+        self.producer.words.at(self.start + RECORD_HEADER + payload_offset as u64)
+    }
+}
+
+impl<R: Region, W: Wake> std::io::Write for WriteSlot<'_, R, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = bytes.len().min(self.remaining());
+        self.append(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Up to seven bytes as the low bytes of a word.
+#[inline]
+fn load_partial(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// What [`Producer::unreleased`] returns.
+pub struct Unreleased<'a, R> {
+    words: &'a Words<R>,
+    next: u64,
+    tail: u64,
+    claimed: u64,
+}
+
+/// A record that still lies in its producer's ring.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored<'a> {
+    /// The record.
+    pub record: Record<'a>,
+    /// Whether the consumer may have seen it.
+    pub maybe_claimed: bool,
+}
+
+impl<'a, R: Region> Iterator for Unreleased<'a, R> {
+    type Item = Result<Stored<'a>, RingError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.tail {
+            return None;
+        }
+        let found = match self.words.next_record(self.next) {
+            Ok(Some(head @ Head { end, .. })) if end <= self.tail => Ok(head),
+            // We wrote a record here and it ended at or before the tail.
+            Ok(_) => Err(Misbehaviour::Stamp),
+            Err(misbehaviour) => Err(misbehaviour),
+        };
+        Some(match found {
+            Ok(head) => {
+                self.next = head.end;
+                let maybe_claimed = head.end <= self.claimed;
+                Ok(Stored { record: self.words.record(head), maybe_claimed })
+            }
+            Err(misbehaviour) => {
+                self.next = self.tail;
+                Err(misbehaviour.into())
+            }
+        })
+    }
+}

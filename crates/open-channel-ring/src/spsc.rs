@@ -1,0 +1,186 @@
+//! One ring as both ends see it: its control words, and a record in it.
+//!
+//! The rules that make it work are in the [crate documentation](crate); the two ends are
+//! [`producer`](crate::producer) and [`consumer`](crate::consumer).
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::error::Misbehaviour;
+use crate::layout::{self, Head, Layout, Position, RingPlace};
+use crate::shim::{Acquire, AtomicU64, copy_out};
+
+/// Memory that both sides see, as words. Cloning gives another handle on the same words.
+pub trait Region: Clone {
+    /// All of it; always the same words.
+    fn words(&self) -> &[AtomicU64];
+}
+
+/// Memory of this process only: for loom, Miri, the in-process tests and the fuzz targets.
+#[derive(Clone)]
+pub struct Heap(Arc<[AtomicU64]>);
+
+impl Heap {
+    /// Zeroed, of the size that `layout` asks for.
+    pub fn new(layout: Layout) -> Heap {
+        Heap((0..layout.total_bytes() / 8).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Region for Heap {
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        &self.0
+    }
+}
+
+/// Says that something happened, to a side that may be asleep. Called only when it is.
+pub trait Wake {
+    /// Wakes the other side. Must not block and cannot fail: a side that is gone needs no waking.
+    fn wake(&self);
+}
+
+/// The fence: set in the `claimed` word by the producer, never cleared. Positions are multiples of
+/// eight, so the bit is free.
+pub(crate) const FENCED: u64 = 1;
+
+/// The words of one ring.
+#[derive(Clone)]
+pub(crate) struct Words<R> {
+    region: R,
+    pub(crate) place: RingPlace,
+}
+
+impl<R: Region> Words<R> {
+    pub(crate) fn new(region: R, place: RingPlace) -> Self {
+        // Every later index is below this one, so a wrong layout shows here and not in the middle.
+        let end = place.data + (place.capacity / 8) as usize;
+        assert!(end <= region.words().len(), "the layout is larger than the region");
+        Words { region, place }
+    }
+
+    #[inline]
+    fn control(&self, line: usize) -> &AtomicU64 {
+        &self.region.words()[self.place.control + line]
+    }
+
+    #[inline]
+    pub(crate) fn claimed(&self) -> &AtomicU64 {
+        self.control(layout::CLAIMED)
+    }
+
+    #[inline]
+    pub(crate) fn released(&self) -> &AtomicU64 {
+        self.control(layout::RELEASED)
+    }
+
+    #[inline]
+    pub(crate) fn data_wait(&self) -> &AtomicU64 {
+        self.control(layout::DATA_WAIT)
+    }
+
+    #[inline]
+    pub(crate) fn space_wait(&self) -> &AtomicU64 {
+        self.control(layout::SPACE_WAIT)
+    }
+
+    /// The word at `position`.
+    #[inline]
+    pub(crate) fn at(&self, position: u64) -> &AtomicU64 {
+        &self.region.words()[self.place.word(position)]
+    }
+
+    /// The words from `position` on, up to the end of the ring.
+    #[inline]
+    pub(crate) fn from(&self, position: u64) -> &[AtomicU64] {
+        let end = self.place.data + (self.place.capacity / 8) as usize;
+        &self.region.words()[self.place.word(position)..end]
+    }
+
+    /// The record at `position`, checked; `None` while there is none.
+    #[inline]
+    pub(crate) fn next_record(&self, position: u64) -> Result<Option<Head>, Misbehaviour> {
+        let words = self.region.words();
+        // Acquire: the payload was written before its header was published.
+        self.place.next_record(position, |word| words[word].load(Acquire))
+    }
+
+    #[inline]
+    pub(crate) fn record(&self, head: Head) -> Record<'_> {
+        let payload = if head.len == 0 { &[] } else { self.from(head.start + layout::RECORD_HEADER) };
+        Record { payload, head }
+    }
+}
+
+/// A record that lies in shared memory. Its payload can be copied out and not borrowed: the other
+/// process could change it under a `&[u8]`, which no check can make sound.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    payload: &'a [AtomicU64],
+    head: Head,
+}
+
+impl Record<'_> {
+    /// Length of the payload in bytes.
+    pub fn len(&self) -> usize {
+        self.head.len
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.head.len == 0
+    }
+
+    /// What the producer gave to `commit`.
+    pub fn kind(&self) -> u8 {
+        self.head.kind
+    }
+
+    /// What the producer gave to `commit`.
+    pub fn flags(&self) -> u8 {
+        self.head.flags
+    }
+
+    /// Where the record ends: releasing up to here releases it and all before it.
+    pub fn end(&self) -> Position {
+        Position(self.head.end)
+    }
+
+    /// Copies the payload to the end of `buffer`.
+    #[inline]
+    pub fn append_to(&self, buffer: &mut BytesMut) {
+        buffer.reserve(self.head.len);
+        copy_out(self.payload, &mut buffer.spare_capacity_mut()[..self.head.len]);
+        // SAFETY: `copy_out` has initialised these `len` bytes, which `reserve` made room for.
+        unsafe { buffer.set_len(buffer.len() + self.head.len) };
+    }
+
+    /// Copies the payload into a vector of its own.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut vec = Vec::with_capacity(self.head.len);
+        copy_out(self.payload, &mut vec.spare_capacity_mut()[..self.head.len]);
+        // SAFETY: `copy_out` has initialised these `len` bytes, which `with_capacity` made room for.
+        unsafe { vec.set_len(self.head.len) };
+        vec
+    }
+
+    /// Copies the payload over the start of `out`.
+    ///
+    /// # Panics
+    /// If `out` is shorter than [`len`](Self::len).
+    #[inline]
+    pub fn copy_to_slice(&self, out: &mut [u8]) {
+        let out = &mut out[..self.head.len];
+        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and `copy_out` only ever writes
+        // initialised bytes through this reference.
+        let out = unsafe { &mut *(std::ptr::from_mut(out) as *mut [MaybeUninit<u8>]) };
+        copy_out(self.payload, out);
+    }
+}
+
+impl std::fmt::Debug for Record<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.head.fmt(f)
+    }
+}

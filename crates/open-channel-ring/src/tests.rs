@@ -1,0 +1,287 @@
+//! The ring by itself, in one process. Two processes: `tests/ring.rs`; every interleaving: loom.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Quiet;
+
+impl Wake for Quiet {
+    fn wake(&self) {}
+}
+
+type Pair = (Producer<Heap, Quiet>, Consumer<Heap, Quiet>, Heap);
+
+fn ring(capacity: usize) -> Pair {
+    let layout = Layout::tiny(capacity);
+    let region = Heap::new(layout);
+    let place = layout.up_ring();
+    let producer = Producer::new(region.clone(), place, Quiet);
+    let consumer = Consumer::new(region.clone(), place, Quiet);
+    (producer, consumer, region)
+}
+
+/// A small generator with a seed, so that a failure can be run again.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+#[test]
+fn a_slot_can_be_filled_in_pieces_and_committed_short() {
+    let (mut producer, mut consumer, _) = ring(1024);
+    let text: Vec<u8> = (0..100).collect();
+    for pieces in 1..30 {
+        let mut slot = producer.reserve(200).unwrap();
+        for piece in text.chunks(pieces) {
+            slot.append(piece);
+            slot.append(&[]);
+        }
+        assert_eq!(slot.remaining(), 100);
+        let end = slot.commit(7, 9);
+        if let Ok(mut slot) = producer.reserve(300) {
+            slot.append(&[0xFF; 300]);
+        }
+        let record = consumer.claim().unwrap().unwrap();
+        assert_eq!((record.kind(), record.flags(), record.to_vec()), (7, 9, text.clone()));
+        assert_eq!(record.end(), end);
+        assert!(consumer.claim().unwrap().is_none(), "an abandoned slot is not a record");
+        consumer.release(end).unwrap();
+    }
+}
+
+#[test]
+fn the_longest_record_fits_wherever_the_last_one_ended() {
+    for start in 0..64 {
+        let (mut producer, mut consumer, _) = ring(512);
+        for _ in 0..start {
+            let end = producer.push(0, 0, &[]).unwrap();
+            consumer.claim().unwrap().unwrap();
+            consumer.release(end).unwrap();
+        }
+        let longest = vec![5; producer.max_payload()];
+        producer.push(1, 0, &longest).unwrap();
+        assert_eq!(consumer.claim().unwrap().unwrap().to_vec(), longest);
+        let max = producer.max_payload();
+        assert_eq!(producer.reserve(max + 1).err(), Some(RingError::TooLarge { len: max + 1, max }));
+    }
+}
+
+#[test]
+fn full_says_what_to_wait_for_and_that_is_enough() {
+    let (mut producer, mut consumer, _) = ring(256);
+    let mut ends = Vec::new();
+    let wanted = loop {
+        match producer.push(0, 0, &[1; 20]) {
+            Ok(end) => ends.push(end),
+            Err(RingError::Full { wanted }) => break wanted,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    for end in ends {
+        assert_eq!(producer.is_released(wanted).unwrap(), producer.push(0, 0, &[1; 20]).is_ok());
+        if producer.is_released(wanted).unwrap() {
+            return;
+        }
+        consumer.claim().unwrap().unwrap();
+        consumer.release(end).unwrap();
+    }
+    panic!("never enough");
+}
+
+/// A queue of vectors does the same; thousands of steps, and the unreleased records at each of them.
+#[test]
+fn the_ring_behaves_like_a_queue_that_forgets_nothing_unreleased() {
+    for seed in 1..=if cfg!(miri) { 3 } else { 300 } {
+        let mut random = Random(seed);
+        let (mut producer, mut consumer, _) = ring(256 << (seed % 3));
+        let mut written: Vec<(u8, Vec<u8>, Position)> = Vec::new();
+        let (mut read, mut released) = (0, 0);
+        for _ in 0..if cfg!(miri) { 100 } else { 500 } {
+            match random.below(8) {
+                0..4 => {
+                    let len = random.below(producer.max_payload() as u64 / 2) as usize;
+                    let bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+                    let kind = random.next() as u8;
+                    match producer.push(kind, 0, &bytes) {
+                        Ok(end) => written.push((kind, bytes, end)),
+                        Err(RingError::Full { .. }) => assert!(released < written.len()),
+                        Err(error) => panic!("seed {seed}: {error}"),
+                    }
+                }
+                4..6 => match consumer.claim().unwrap() {
+                    Some(record) => {
+                        let (kind, bytes, end) = &written[read];
+                        assert_eq!((record.kind(), &record.to_vec(), record.end()), (*kind, bytes, *end));
+                        read += 1;
+                    }
+                    None => assert_eq!(read, written.len()),
+                },
+                6 if released < read => {
+                    released += 1 + random.below((read - released) as u64) as usize;
+                    consumer.release(written[released - 1].2).unwrap();
+                }
+                _ => {
+                    let stored: Vec<_> = producer.unreleased().map(Result::unwrap).collect();
+                    assert_eq!(stored.len(), written.len() - released, "seed {seed}");
+                    for (index, (stored, expected)) in stored.iter().zip(&written[released..]).enumerate() {
+                        assert_eq!(stored.record.to_vec(), expected.1);
+                        assert_eq!(stored.maybe_claimed, released + index < read);
+                    }
+                }
+            }
+        }
+        if seed % 2 == 0 {
+            producer.fence().unwrap();
+            assert_eq!(consumer.claim().err(), Some(RingError::Fenced));
+            consumer.release(consumer.position()).unwrap();
+            assert_eq!(producer.unreleased().count(), written.len() - read);
+        }
+    }
+}
+
+#[test]
+fn releasing_ahead_is_refused() {
+    let (mut producer, mut consumer, _) = ring(256);
+    let end = producer.push(0, 0, &[]).unwrap();
+    assert_eq!(consumer.release(end), Err(RingError::ReleasedAhead));
+    consumer.claim().unwrap().unwrap();
+    consumer.release(end).unwrap();
+    consumer.release(Position::default()).unwrap();
+    assert_eq!(producer.released().unwrap(), end);
+}
+
+/// One side goes on by the rules while anything at all is written into the shared words: errors and
+/// nonsense are allowed, panics and endless loops are not.
+#[test]
+fn no_word_in_shared_memory_can_hurt() {
+    for seed in 1..=if cfg!(miri) { 20 } else { 20_000 } {
+        let mut random = Random(seed);
+        let (mut producer, mut consumer, region) = ring(256);
+        for _ in 0..40 {
+            match random.below(10) {
+                0..3 => {
+                    let len = random.below(130) as usize;
+                    let _ = producer.push(random.next() as u8, 0, &vec![1; len]);
+                }
+                3..5 => {
+                    if let Ok(Some(record)) = consumer.claim() {
+                        assert_eq!(record.to_vec().len(), record.len());
+                    }
+                }
+                5 => {
+                    let _ = consumer.release(consumer.position());
+                }
+                6 => {
+                    assert!(producer.unreleased().count() <= 40);
+                    let _ = producer.released();
+                }
+                7 if random.below(4) == 0 => {
+                    let _ = producer.fence();
+                }
+                _ => {
+                    let words = region.words();
+                    let word = &words[random.below(words.len() as u64) as usize % 600];
+                    let old = word.load(shim::Relaxed);
+                    // Values near the valid ones reach further than noise.
+                    let new = match random.below(6) {
+                        0 => random.next(),
+                        1 => old ^ (1 << random.below(64)),
+                        2 => old.wrapping_add(8),
+                        3 => old.wrapping_sub(16),
+                        4 => words[random.below(512) as usize].load(shim::Relaxed),
+                        _ => 0,
+                    };
+                    word.store(new, shim::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn offered_memory_must_be_what_was_agreed() {
+    let layout = Layout::new(4096, 8192).unwrap();
+    let pass = |offer: &Offer| offer.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
+    let (mut link, good) = offer(layout).unwrap();
+    let mut other = accept(layout, pass(&good)).unwrap();
+    link.producer.push(1, 2, b"up").unwrap();
+    other.producer.push(3, 4, b"down").unwrap();
+    assert_eq!(other.consumer.claim().unwrap().unwrap().to_vec(), b"up");
+    assert_eq!(link.consumer.claim().unwrap().unwrap().to_vec(), b"down");
+
+    let swapped = Layout::new(8192, 4096).unwrap();
+    assert!(matches!(accept(swapped, pass(&good)), Err(AttachError::Header)));
+    let smaller = Layout::new(4096, 4096).unwrap();
+    assert!(matches!(accept(smaller, pass(&good)), Err(AttachError::Size { .. })));
+
+    let unsealed = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+    rustix::fs::ftruncate(&unsealed, layout.total_bytes() as u64).unwrap();
+    let with_memory = |memory: OwnedFd| {
+        let [_, one, two] = pass(&good);
+        [memory, one, two]
+    };
+    assert!(matches!(accept(layout, with_memory(unsealed)), Err(AttachError::NotSealed)));
+    // A file of a file system, a pipe, an eventfd.
+    let program = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let strays = [
+        program.into(),
+        std::io::pipe().unwrap().0.into(),
+        Bell::new().unwrap().as_fd().try_clone_to_owned().unwrap(),
+    ];
+    for stray in strays {
+        assert!(matches!(accept(layout, with_memory(stray)), Err(AttachError::NotMemory)));
+    }
+    let [memory, one, _] = pass(&good);
+    let pipe = OwnedFd::from(std::io::pipe().unwrap().1);
+    assert!(matches!(accept(layout, [memory, one, pipe]), Err(AttachError::NotABell)));
+    assert!(matches!(Layout::new(5000, 4096), Err(AttachError::Capacity(5000))));
+    assert!(matches!(Layout::new(4096, MAX_CAPACITY * 2), Err(AttachError::Capacity(_))));
+}
+
+#[test]
+fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
+    use rustix::net::*;
+    use std::mem::MaybeUninit;
+    let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (_, offer) = offer(Layout::new(4096, 4096).unwrap()).unwrap();
+    assert_eq!(send_with_descriptors(&one, b"hello", &offer.descriptors()).unwrap(), 5);
+    let mut buffer = [0; 16];
+    let received = receive_with_descriptors(&two, &mut buffer).unwrap();
+    assert_eq!(&buffer[..received.bytes], b"hello");
+    for fd in received.offered().unwrap() {
+        assert!(rustix::io::fcntl_getfd(&fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+    }
+    for count in [0usize, 1, 2, 4, 5, 20] {
+        // Ends of pipes: their other ends tell whether the receiver has closed them.
+        let (mut watched, mut sent) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (reader, writer) = std::io::pipe().unwrap();
+            watched.push(reader);
+            sent.push(OwnedFd::from(writer));
+        }
+        let borrowed: Vec<_> = sent.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); 256];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if count > 0 {
+            assert!(ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)));
+        }
+        sendmsg(&one, &[io::IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
+        let received = receive_with_descriptors(&two, &mut buffer).unwrap();
+        assert!(matches!(received.offered(), Err(AttachError::Descriptors { expected: 3, .. })));
+        drop(sent);
+        for mut reader in watched {
+            assert_eq!(io::Read::read(&mut reader, &mut [0]).unwrap(), 0, "a stray descriptor was kept");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Both ends of a ring work by the rules while the input writes what it likes into the shared words.
+//! Errors and nonsense are allowed; panics, reads out of bounds and endless loops are not.
+//!
+//! `cargo +nightly fuzz run ring`, on Linux.
+#![no_main]
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use libfuzzer_sys::fuzz_target;
+use open_channel_ring::*;
+
+#[derive(Clone)]
+struct Quiet;
+
+impl Wake for Quiet {
+    fn wake(&self) {}
+}
+
+fuzz_target!(|input: &[u8]| {
+    let layout = Layout::new(MIN_CAPACITY, MIN_CAPACITY).unwrap();
+    let memory = Heap::new(layout);
+    let mut one = RingLink::offering(memory.clone(), layout, Quiet, Quiet);
+    let mut two = RingLink::accepting(memory.clone(), layout, Quiet, Quiet);
+    let words = memory.words();
+    // Twelve bytes a step: what to do, where, and with what.
+    for step in input.chunks_exact(12) {
+        let place = usize::from(u16::from_le_bytes([step[1], step[2]]));
+        let value = u64::from_le_bytes(step[4..].try_into().unwrap());
+        let from = if step[3] & 1 == 0 { &mut one } else { &mut two };
+        match step[0] % 10 {
+            0 | 1 => {
+                let _ = from.producer.push(step[4], step[5], &vec![step[6]; place % 2100]);
+            }
+            2 | 3 => {
+                if let Ok(Some(record)) = from.consumer.claim() {
+                    assert_eq!(record.to_vec().len(), record.len());
+                }
+            }
+            4 => {
+                let _ = from.consumer.release(from.consumer.position());
+            }
+            5 => {
+                // A record of this ring takes at least eight bytes.
+                assert!(from.producer.unreleased().count() <= MIN_CAPACITY / 8);
+            }
+            6 => {
+                let _ = from.producer.released();
+                let _ = from.consumer.is_ready();
+                from.consumer.prepare_park();
+            }
+            7 if step[3] & 0xF0 == 0 => {
+                let _ = from.producer.fence();
+            }
+            8 => words[place % words.len()].store(value, Relaxed),
+            // Near a valid value, or in the control lines, reaches further than noise.
+            _ => {
+                let word = &words[place % if step[3] & 2 == 0 { 160 } else { words.len() }];
+                word.store(word.load(Relaxed) ^ (1 << (value % 64)), Relaxed);
+            }
+        }
+    }
+});
