@@ -1,0 +1,457 @@
+//! The session and its link, behind the connection's lock.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use open_channel_proto::{
+    Closed, HEADER_LEN, Incoming, MAX_BODY, Refused, ResetCode, Session, TransmitBuffer, decode,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+
+use super::{Connection, Eyes};
+use crate::attendant::Attendance;
+use crate::election::Fence;
+use crate::error::{Error, SendError};
+use crate::link::{self, Link};
+use crate::message::Message;
+use crate::waiters::{Interest, Waiters};
+
+/// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
+/// anyway and small messages are written together.
+const WRITE_AT_ONCE: usize = 32;
+
+/// Unwritten bytes that are worth a system call of their own.
+const WORTH_WRITING: usize = 32 * 1024;
+
+/// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches before they are copied.
+const READ_BUFFER: usize = HEADER_LEN + MAX_BODY;
+
+/// Slices per vectored write: the most that one `TransmitBuffer` usefully has.
+const SLICES: usize = 16;
+
+thread_local! {
+    /// Bytes rest in a connection only while they are part of a frame, so that idle connections hold none.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(super) session: Session,
+    pub(super) link: Option<Arc<Link>>,
+    /// The link as the calling application's runtime sees it.
+    reactor: Option<Reactor>,
+    pub(super) waiters: Arc<Waiters>,
+    pub(super) partial: Vec<u8>,
+    /// The last read of a caller with eyes of its own took all there was.
+    pub(super) drained: bool,
+    pub(super) out: TransmitBuffer,
+    /// Links that the session has had.
+    pub(super) links: u64,
+    pub(super) write_blocked: bool,
+    /// The watching attendant knows of it.
+    pub(super) writes_watched: bool,
+    /// A message was sent since the last wait: the acknowledgements can travel with the next one.
+    pub(super) replied: bool,
+    pub(super) attendance: Attendance,
+    /// Calls that may wait, since the attendant's last look.
+    pub(super) calls: u64,
+    pub(super) fence: Option<Arc<Fence>>,
+    /// Messages that the application holds.
+    pub(super) held: usize,
+    pub(super) ended: bool,
+    /// Whatever the handler does to its socket now, the peer goes on with the next host.
+    pub(super) handing_over: bool,
+    pub(super) failed: Option<Error>,
+    pub(super) woken: Vec<Waker>,
+}
+
+#[derive(Debug)]
+struct Reactor {
+    fd: AsyncFd<Arc<Link>>,
+    runtime: tokio::runtime::Id,
+}
+
+/// The session behind the lock.
+impl Inner {
+    pub(super) fn new(session: Session, waiters: Arc<Waiters>, fence: Option<Arc<Fence>>) -> Self {
+        Self {
+            session,
+            link: None,
+            reactor: None,
+            waiters,
+            partial: Vec::new(),
+            drained: false,
+            out: TransmitBuffer::default(),
+            links: 0,
+            write_blocked: false,
+            writes_watched: false,
+            replied: false,
+            attendance: Attendance::Dormant,
+            calls: 0,
+            fence,
+            held: 0,
+            ended: false,
+            handing_over: false,
+            failed: None,
+            woken: Vec::new(),
+        }
+    }
+
+    pub(super) fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        if self.failed.is_some() {
+            return Err(Refused::Closed(payload));
+        }
+        let seq = self.session.send(payload)?;
+        self.sent();
+        Ok(seq)
+    }
+
+    pub(super) fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        if self.failed.is_some() {
+            return Err(Refused::Closed(payload));
+        }
+        let seq = self.session.send_over(payload)?;
+        self.sent();
+        Ok(seq)
+    }
+
+    /// Writes now or leaves it to be written together with what follows.
+    pub(super) fn sent(&mut self) {
+        let unwritten = self.session.outbox_bytes().saturating_sub(self.session.bytes_in_flight());
+        if self.session.messages_in_flight() < WRITE_AT_ONCE || unwritten >= WORTH_WRITING {
+            self.write();
+            self.replied = true;
+        }
+    }
+
+    pub(super) fn send_error(&self, refused: Refused) -> SendError {
+        match refused {
+            Refused::Full(message) => SendError { error: self.over().unwrap_or(Error::Full), message },
+            Refused::TooLarge(message) => {
+                let error = Error::TooLarge { len: message.len(), max: self.session.max_message() };
+                SendError { error, message }
+            }
+            Refused::Closed(message) => SendError { error: self.over().unwrap_or(Error::Finished), message },
+        }
+    }
+
+    /// Why nothing can be sent or acknowledged any more.
+    pub(super) fn over(&self) -> Option<Error> {
+        if let Some(error) = &self.failed {
+            return Some(error.clone());
+        }
+        match self.session.closed()? {
+            Closed::Finished | Closed::Locally => Some(Error::Closed),
+            Closed::Remotely { code, reason } => Some(Error::Reset { code: *code, reason: reason.clone() }),
+        }
+    }
+
+    pub(super) fn recv(&mut self, connection: &Arc<Connection>) -> Option<Result<Option<Message>, Error>> {
+        if self.handing_over && !self.ended {
+            return Some(Err(Error::HandedOver));
+        }
+        if self.fence.as_ref().is_some_and(|fence| !fence.holds()) {
+            self.failed.get_or_insert(Error::Fenced);
+            self.lose_link();
+        } else {
+            match self.session.recv() {
+                Some(Incoming::Message { seq, payload, redelivered }) => {
+                    self.held += 1;
+                    return Some(Ok(Some(Message::new(Arc::clone(connection), seq, payload, redelivered))));
+                }
+                Some(Incoming::End { seq }) => {
+                    self.ended = true;
+                    self.session.handled(seq);
+                    self.write();
+                }
+                None => {}
+            }
+        }
+        if self.ended { Some(Ok(None)) } else { self.over().map(Err) }
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        self.waiters.collect_all(&mut self.woken);
+    }
+}
+
+/// The link behind the lock.
+impl Inner {
+    pub(super) fn take_link(&mut self, link: Link) {
+        self.link = Some(Arc::new(link));
+        self.links += 1;
+        self.drained = false;
+        self.attendance = Attendance::Armed;
+        self.write_blocked = false;
+        self.write();
+        self.wake_all();
+    }
+
+    pub(crate) fn is_on(&self, link: &Arc<Link>) -> bool {
+        self.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link))
+    }
+
+    /// A session that is over needs its link only for its last words.
+    pub(super) fn drop_finished_link(&mut self) {
+        if self.session.closed().is_some() && self.out.is_empty() && self.link.is_some() {
+            self.lose_link();
+        }
+    }
+
+    pub(crate) fn lose_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.shutdown();
+            self.session.detach();
+            self.reactor = None;
+            self.partial = Vec::new();
+            self.out.clear();
+            self.write_blocked = false;
+            self.wake_all();
+        }
+    }
+
+    /// What the other side managed to send before it went is not lost.
+    pub(super) fn drain_and_lose(&mut self) {
+        self.read_all();
+        self.lose_link();
+    }
+
+    pub(crate) fn read_all(&mut self) {
+        while self.read() == Read::More {}
+    }
+
+    /// Reads once and feeds the session.
+    pub(crate) fn read(&mut self) -> Read {
+        let Some(link) = self.link.clone() else { return Read::Nothing };
+        let before = self.session.first_unacknowledged();
+        let result = BUFFER.with_borrow_mut(|buffer| self.read_into(&link, buffer));
+        if self.session.first_unacknowledged() > before {
+            self.waiters.collect(Interest::Acks, &mut self.woken);
+        }
+        if self.session.is_readable() {
+            self.waiters.collect(Interest::Recv, &mut self.woken);
+        }
+        match result {
+            Ok(_) if self.session.closed().is_some() => {
+                self.wake_all();
+                Read::Last
+            }
+            Ok(_) if self.session.is_going_away() => {
+                self.lose_link();
+                Read::Last
+            }
+            Ok(read) => read,
+            Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(Trouble::Io(_)) => {
+                self.lose_link();
+                Read::Last
+            }
+            Err(Trouble::Protocol(problem)) => {
+                tracing::warn!(socket = %self.session.id(), %problem, "the other side broke the protocol");
+                self.session.reset(ResetCode::Protocol, &*problem);
+                self.failed.get_or_insert(Error::Protocol(problem));
+                self.write();
+                self.lose_link();
+                Read::Last
+            }
+        }
+    }
+
+    fn read_into(&mut self, link: &Link, buffer: &mut [u8]) -> Result<Read, Trouble> {
+        let held = self.partial.len();
+        buffer[..held].copy_from_slice(&self.partial);
+        let read = link.read(&mut buffer[held..]).map_err(Trouble::Io)?;
+        if read == 0 {
+            return Err(Trouble::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let filled = held + read == buffer.len();
+        let mut rest = &buffer[..held + read];
+        while let Some((frame, len)) =
+            decode(rest, MAX_BODY).map_err(|error| Trouble::Protocol(error.to_string()))?
+        {
+            self.session.handle(frame).map_err(|error| Trouble::Protocol(error.to_string()))?;
+            rest = &rest[len..];
+        }
+        self.partial.clear();
+        if rest.is_empty() {
+            self.partial = Vec::new();
+        } else {
+            self.partial.extend_from_slice(rest);
+        }
+        Ok(if filled { Read::More } else { Read::Last })
+    }
+
+    /// Writes all that the session has, as far as the link takes it. Once it has taken no more, somebody
+    /// watches for room and calls [`writable`](Self::writable).
+    pub(crate) fn write(&mut self) {
+        if self.write_blocked {
+            return;
+        }
+        let Some(link) = &self.link else { return };
+        let written = loop {
+            self.session.transmit(&mut self.out);
+            if self.out.is_empty() {
+                return;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let used = self.out.slices(&mut slices);
+            match link.write(&slices[..used]) {
+                Ok(written) => self.out.advance(written),
+                Err(error) => break error,
+            }
+        };
+        if written.kind() == io::ErrorKind::WouldBlock {
+            self.write_blocked = true;
+        } else {
+            self.drain_and_lose();
+        }
+    }
+
+    /// There may be room again.
+    pub(crate) fn writable(&mut self) {
+        self.write_blocked = false;
+        self.write();
+    }
+
+    /// Writes everything, pending acknowledgements included.
+    pub(crate) fn write_all(&mut self) {
+        if !self.write_blocked {
+            self.session.transmit_ack(&mut self.out);
+            self.write();
+        }
+    }
+
+    pub(super) fn write_before_waiting(&mut self, interest: Interest) {
+        let replied = std::mem::take(&mut self.replied);
+        if interest == Interest::Recv && !replied {
+            self.write_all();
+        } else {
+            self.write();
+        }
+    }
+
+    /// Makes sure that a waiting call sees the link by itself, if it can.
+    pub(super) fn open_eyes(&mut self, eyes: Eyes) -> bool {
+        let Some(link) = &self.link else { return false };
+        match eyes {
+            Eyes::Own => return true,
+            Eyes::None => return false,
+            Eyes::Task => {}
+        }
+        let Ok(runtime) = Handle::try_current() else { return false };
+        if self.reactor.as_ref().is_some_and(|reactor| reactor.runtime == runtime.id()) {
+            return true;
+        }
+        // Those who wait on the other runtime are the attendant's from here on.
+        self.reactor = None;
+        self.waiters.stop_watching();
+        if let Ok(fd) = link::watch(Arc::clone(link)) {
+            self.reactor = Some(Reactor { fd, runtime: runtime.id() });
+        }
+        self.reactor.is_some()
+    }
+
+    /// Looks at the link; `true` when something happened.
+    pub(super) fn look(&mut self, eyes: Eyes) -> bool {
+        if eyes == Eyes::Own {
+            if self.write_blocked {
+                self.writable();
+            }
+            // After a short read there is no more; new bytes show in the caller's next wait.
+            if std::mem::take(&mut self.drained) {
+                return false;
+            }
+            let read = self.read();
+            self.drained = read == Read::Last;
+            return read != Read::Nothing;
+        }
+        self.waiters.answer();
+        let Some(reactor) = self.reactor.take() else { return false };
+        let waker = Waker::from(Arc::clone(&self.waiters));
+        let mut cx = Context::from_waker(&waker);
+        let mut progress = false;
+        if self.write_blocked
+            && let Poll::Ready(Ok(mut guard)) = reactor.fd.poll_write_ready(&mut cx)
+        {
+            self.writable();
+            if self.write_blocked {
+                guard.clear_ready();
+            }
+            progress = true;
+        }
+        match reactor.fd.poll_read_ready(&mut cx) {
+            Poll::Ready(Ok(mut guard)) => {
+                if self.read() != Read::More {
+                    guard.clear_ready();
+                }
+                progress = true;
+            }
+            // The runtime that it was registered with is gone: the next round takes the present one.
+            Poll::Ready(Err(_)) => return true,
+            Poll::Pending => {}
+        }
+        if self.is_on(reactor.fd.get_ref()) {
+            self.reactor = Some(reactor);
+        }
+        progress
+    }
+
+    pub(super) fn needs_attendant(&mut self) -> bool {
+        if self.link.is_none() || self.attendance == Attendance::Armed {
+            return false;
+        }
+        let waiting = self.session.ack_pending() || self.session.is_sendable() || !self.out.is_empty();
+        let needed = match self.attendance {
+            Attendance::Watching => waiting && !(self.write_blocked && self.writes_watched),
+            _ => waiting || !self.waiters.are_watching(),
+        };
+        if needed {
+            self.attendance = Attendance::Armed;
+        }
+        needed
+    }
+
+    /// The attendant's look: everything goes out; what to do next.
+    pub(crate) fn attended(&mut self) -> Attendance {
+        self.write_all();
+        let at_ease = self.waiters.are_answering() && !self.write_blocked;
+        // Callers that come and go look at the link themselves when they have to wait.
+        let busy = std::mem::take(&mut self.calls) > 0 && !self.write_blocked;
+        self.attendance = match (at_ease, busy) {
+            (true, _) => Attendance::Dormant,
+            (false, true) => Attendance::Armed,
+            (false, false) => Attendance::Watching,
+        };
+        self.attendance
+    }
+
+    /// The attendant is about to watch; whether for room to write, too.
+    pub(crate) fn watch_writes(&mut self) -> bool {
+        self.writes_watched = self.write_blocked;
+        self.writes_watched
+    }
+
+    pub(crate) fn is_write_blocked(&self) -> bool {
+        self.write_blocked
+    }
+}
+
+/// How a read went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// There may be more.
+    More,
+    /// That was all for now.
+    Last,
+    /// There was nothing.
+    Nothing,
+}
+
+enum Trouble {
+    Io(io::Error),
+    Protocol(String),
+}

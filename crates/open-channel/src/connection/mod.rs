@@ -1,0 +1,419 @@
+//! One session on one link at a time, driven by whoever calls.
+//!
+//! `send`, `recv` and `flush` run the session and the link right in the caller, behind one short lock; no task is
+//! crossed. While a caller waits it watches the link itself, on its own runtime or thread. Only when nobody
+//! watches does the connection's [attendant](crate::attendant) on the background thread step in, after a moment
+//! of grace, so that acknowledgements and heartbeats never depend on what the application does.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use open_channel_proto::{
+    Attachment, ChannelKey, Features, Frame, Hello, Refused, ResetCode, Session, SocketId, Welcome,
+};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::attendant;
+use crate::election::Fence;
+use crate::error::{Error, SendError};
+use crate::link::{Link, LinkKind, PeerInfo};
+use crate::message::{Message, MessageId};
+use crate::waiters::{Interest, Seat, Waiters};
+
+mod inner;
+
+pub(crate) use inner::{Inner, Read};
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    inner: Mutex<Inner>,
+    /// Shared with `inner`, for those who come without the lock.
+    waiters: Arc<Waiters>,
+    /// The link was lost or the session is over: calls the owner on the background thread.
+    pub(crate) changed: Notify,
+    background: Handle,
+    id: SocketId,
+}
+
+/// How a waiting call learns that the link is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Eyes {
+    /// Through the tokio runtime that polls it, if it is one.
+    Task,
+    /// By itself, level-triggered: a thread in poll(2), another event loop.
+    Own,
+    /// Not at all: it is only woken.
+    None,
+}
+
+/// Life.
+impl Connection {
+    pub(crate) fn new(session: Session, fence: Option<Arc<Fence>>, background: Handle) -> Arc<Self> {
+        let id = session.id();
+        let waiters = Arc::new(Waiters::default());
+        let inner = Inner::new(session, Arc::clone(&waiters), fence);
+        Arc::new(Self { inner: Mutex::new(inner), waiters, changed: Notify::new(), background, id })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when the attendant is called.
+    pub(crate) async fn called(&self) {
+        self.waiters.attendant_called().await;
+    }
+
+    /// Runs `act` on the locked connection, then sees to those that have to know.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.lock();
+        let had_link = inner.link.is_some();
+        let result = act(&mut inner);
+        inner.drop_finished_link();
+        let lost = had_link && inner.link.is_none();
+        let attend = inner.needs_attendant();
+        let woken = std::mem::take(&mut inner.woken);
+        drop(inner);
+        if attend || lost {
+            self.waiters.call_attendant();
+        }
+        if lost {
+            self.changed.notify_one();
+        }
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    pub(crate) fn hello(&self, channel: ChannelKey) -> Hello {
+        self.lock().session.hello(channel, Features::default())
+    }
+
+    /// The peer's side goes on with a link that the host has welcomed.
+    pub(crate) fn attach(self: &Arc<Self>, link: Link, welcome: &Welcome) -> Result<Attachment, Error> {
+        let attached = self.with(|inner| {
+            let attachment =
+                inner.session.attach(welcome).map_err(|error| Error::Protocol(error.to_string()))?;
+            inner.take_link(link);
+            Ok(attachment)
+        });
+        self.attend();
+        attached
+    }
+
+    /// The host's side of a new session goes on with its link.
+    pub(crate) fn begin(self: &Arc<Self>, link: Link) {
+        self.with(|inner| inner.take_link(link));
+        self.attend();
+    }
+
+    /// The host's side goes on with a new link of its peer; returns what to answer before anything is sent.
+    pub(crate) fn resume(self: &Arc<Self>, hello: &Hello, version: u16) -> Result<Welcome, Error> {
+        self.with(|inner| {
+            inner.lose_link();
+            inner.session.resume(hello, version).map_err(|error| Error::Protocol(error.to_string()))
+        })
+    }
+
+    fn attend(self: &Arc<Self>) {
+        if let Some(link) = self.lock().link.clone() {
+            self.background.spawn(attendant::attend(Arc::clone(self), link));
+        }
+    }
+
+    /// The link leads nowhere any more: takes what has arrived, then lets go of it.
+    pub(crate) fn abandon_link(&self) {
+        self.with(Inner::drain_and_lose);
+    }
+
+    /// Ends it for this side with `error`.
+    pub(crate) fn fail(&self, error: Error) {
+        self.with(|inner| {
+            inner.failed.get_or_insert(error);
+            inner.lose_link();
+            inner.wake_all();
+        });
+    }
+
+    /// The application gets no more messages, while it may go on answering those it has.
+    pub(crate) fn stop_delivery(&self) {
+        self.with(|inner| {
+            inner.handing_over = true;
+            inner.wake_all();
+        });
+    }
+
+    /// The last word of a host that hands over.
+    pub(crate) fn say_go_away(&self) {
+        self.with(|inner| {
+            inner.write_all();
+            if inner.out.is_empty() {
+                Frame::GoAway.encode(&mut inner.out);
+                inner.write();
+            }
+            inner.failed.get_or_insert(Error::HandedOver);
+            inner.lose_link();
+            inner.wake_all();
+        });
+    }
+
+    /// Ends it for both sides; what was not acknowledged is given up.
+    pub(crate) fn reset(&self, code: ResetCode, reason: &str) {
+        self.with(|inner| {
+            if inner.session.closed().is_some() {
+                // Whatever the other side said before, this side has closed it now.
+                inner.failed.get_or_insert(Error::Closed);
+            } else if !inner.handing_over {
+                inner.session.reset(code, reason);
+                inner.write();
+                inner.wake_all();
+            }
+        });
+        self.changed.notify_one();
+    }
+}
+
+/// The application's calls.
+impl Connection {
+    pub(crate) fn try_send(&self, payload: Bytes) -> Result<MessageId, SendError> {
+        self.with(|inner| match inner.send(payload) {
+            Ok(seq) => Ok(MessageId { socket: self.id, seq }),
+            Err(refused) => Err(inner.send_error(refused)),
+        })
+    }
+
+    /// Accepts a message even when the outbox is full, for callers that have waited for some room.
+    pub(crate) fn send_over(&self, payload: Bytes) -> Result<MessageId, Error> {
+        self.with(|inner| match inner.send_over(payload) {
+            Ok(seq) => Ok(MessageId { socket: self.id, seq }),
+            Err(refused) => Err(inner.send_error(refused).error),
+        })
+    }
+
+    pub(crate) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        payload: &mut Bytes,
+    ) -> Poll<Result<MessageId, SendError>> {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
+            Ok(seq) => Some(Ok(MessageId { socket: self.id, seq })),
+            Err(Refused::Full(back)) if inner.over().is_none() => {
+                *payload = back;
+                None
+            }
+            Err(refused) => Some(Err(inner.send_error(refused))),
+        })
+    }
+
+    /// Room for a message of `len` bytes.
+    pub(crate) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        len: usize,
+    ) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.over() {
+            Some(error) => Some(Err(error)),
+            None if inner.session.has_room(len) => Some(Ok(())),
+            None => {
+                inner.session.request_ack();
+                None
+            }
+        })
+    }
+
+    pub(crate) fn try_recv(self: &Arc<Self>) -> Option<Result<Option<Message>, Error>> {
+        self.with(|inner| {
+            if !inner.session.is_readable() {
+                inner.read_all();
+            }
+            inner.recv(self)
+        })
+    }
+
+    pub(crate) fn poll_recv(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv(self))
+    }
+
+    /// Everything before sequence number `end` is acknowledged.
+    pub(crate) fn poll_acknowledged(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        end: u64,
+    ) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| {
+            if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
+                return Some(Ok(()));
+            }
+            inner.over().map(Err)
+        })
+    }
+
+    /// Everything sent so far is on the link, so that the other side gets it before a reset.
+    pub(crate) fn poll_transmitted(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, Eyes::Task, Interest::Acks, |inner| {
+            inner.write();
+            let first = inner.session.first_unacknowledged();
+            if first + inner.session.messages_in_flight() as u64 == inner.session.next_seq()
+                && inner.out.is_empty()
+            {
+                return Some(Ok(()));
+            }
+            inner.over().map(Err)
+        })
+    }
+
+    /// Asks for prompt acknowledgement of all that was sent, and tells where that ends.
+    pub(crate) fn request_ack(&self) -> u64 {
+        self.with(|inner| {
+            inner.session.request_ack();
+            inner.session.next_seq()
+        })
+    }
+
+    pub(crate) fn finish(&self) -> Result<(), Error> {
+        self.with(|inner| {
+            if let Some(error) = inner.over() {
+                return Err(error);
+            }
+            if inner.handing_over {
+                return Err(Error::HandedOver);
+            }
+            inner.session.finish();
+            inner.write();
+            Ok(())
+        })
+    }
+
+    /// The application has handled message `seq`.
+    pub(crate) fn handled(&self, seq: u64) {
+        self.with(|inner| {
+            inner.held -= 1;
+            inner.session.handled(seq);
+            // Somebody waits for the next message: this acknowledgement has nothing to travel with.
+            if inner.waiters.are_watching() && !inner.replied {
+                inner.write_all();
+            } else if inner.session.ack_urgent() {
+                inner.write();
+            }
+        });
+    }
+
+    /// A message was dropped while its handler panicked: it stays unhandled.
+    pub(crate) fn not_handled(&self) {
+        self.with(|inner| inner.held -= 1);
+    }
+
+    /// The waiting call is over.
+    pub(crate) fn leave(&self, seat: &mut Seat) {
+        if !seat.is_empty() {
+            self.with(|inner| inner.waiters.leave(seat));
+        }
+    }
+
+    fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        interest: Interest,
+        mut ready: impl FnMut(&mut Inner) -> Option<T>,
+    ) -> Poll<T> {
+        self.with(|inner| {
+            inner.calls += 1;
+            loop {
+                if let Some(value) = ready(inner) {
+                    inner.waiters.leave(seat);
+                    return Poll::Ready(value);
+                }
+                let had_link = inner.link.is_some();
+                inner.write_before_waiting(interest);
+                if had_link && inner.link.is_none() {
+                    // The write found it dead, and what had arrived on it was taken in.
+                    continue;
+                }
+                let watching = inner.open_eyes(eyes);
+                // Registered before looking, so that nothing that happens in between is missed.
+                inner.waiters.enter(seat, interest, watching, cx.waker());
+                if !inner.look(eyes) {
+                    return Poll::Pending;
+                }
+            }
+        })
+    }
+}
+
+/// Questions.
+impl Connection {
+    pub(crate) fn id(&self) -> SocketId {
+        self.id
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.lock().link.is_some()
+    }
+
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.lock().link.clone()
+    }
+
+    pub(crate) fn links(&self) -> u64 {
+        self.lock().links
+    }
+
+    pub(crate) fn link_kind(&self) -> Option<LinkKind> {
+        self.lock().link.as_ref().map(|link| link.kind())
+    }
+
+    pub(crate) fn peer(&self) -> Option<PeerInfo> {
+        self.lock().link.as_ref().map(|link| link.peer())
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.lock().session.generation()
+    }
+
+    pub(crate) fn max_message(&self) -> usize {
+        self.lock().session.max_message()
+    }
+
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.lock().write_blocked
+    }
+
+    /// Nothing more will happen on it.
+    pub(crate) fn is_over(&self) -> bool {
+        let inner = self.lock();
+        inner.failed.is_some() || inner.session.closed().is_some() && inner.link.is_none()
+    }
+
+    /// Its peer goes on with the next host.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.lock().handing_over
+    }
+
+    /// Nothing that could be lost needs a new link: no message waits, and the application has ended its direction.
+    pub(crate) fn needs_no_link(&self) -> bool {
+        let inner = self.lock();
+        inner.session.is_finished() && inner.session.holds_no_message()
+    }
+
+    /// Every message that the application took is handled and all its replies are acknowledged.
+    pub(crate) fn is_settled(&self) -> bool {
+        let inner = self.lock();
+        inner.failed.is_some()
+            || inner.session.closed().is_some()
+            || inner.held == 0 && inner.session.is_flushed()
+    }
+}
