@@ -16,9 +16,9 @@ pub const DEFAULT_HOST_TIMEOUT: Duration = Duration::from_millis(3000);
 /// Default of [`Builder::resume_timeout`](crate::Builder::resume_timeout).
 pub const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Default of [`Builder::outbox_bytes`](crate::Builder::outbox_bytes).
-pub const DEFAULT_OUTBOX_BYTES: usize = 4 << 20;
+pub const DEFAULT_OUTBOX_BYTES: usize = 1 << 20;
 /// Default of [`Builder::receive_window`](crate::Builder::receive_window).
-pub const DEFAULT_RECEIVE_WINDOW: usize = 4 << 20;
+pub const DEFAULT_RECEIVE_WINDOW: usize = 1 << 20;
 /// Default of [`Builder::max_message`](crate::Builder::max_message).
 pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
 /// Default of [`Builder::max_connections`](crate::Builder::max_connections).

@@ -93,7 +93,7 @@ async fn a_cancelled_read_loses_no_byte(world: World) {
 
 async fn a_stream_that_is_dropped_still_delivers_what_was_written(world: World) {
     let Pair { near, far, hosted: _hosted } = world.pair().await;
-    let data = pattern(1 << 20, 5);
+    let data = pattern(1 << 19, 5);
     let mut near = near.into_stream();
     near.write_all(&data).await.expect("written");
     drop(near);
