@@ -153,7 +153,7 @@ impl World {
             hosts: Vec::new(),
             links: Vec::new(),
             current: None,
-            max_message: if big { 3 * MAX_CHUNK + 10 } else { random.pick(&[40, 300, 2000]) },
+            max_message: if big { 6 * MAX_CHUNK + 10 } else { random.pick(&[40, 300, 2000]) },
             big,
             written: 0,
             tally: Tally::default(),
@@ -204,7 +204,9 @@ impl World {
             0 => 0,
             1 => max,
             2 => max + 1,
-            3 if self.big => self.random.pick(&[MAX_CHUNK - 1, MAX_CHUNK, MAX_CHUNK + 1, 2 * MAX_CHUNK]),
+            3 if self.big => {
+                self.random.pick(&[MAX_CHUNK - 1, MAX_CHUNK, MAX_CHUNK + 1, 2 * MAX_CHUNK, 5 * MAX_CHUNK])
+            }
             4..6 => self.random.below(max + 1),
             _ => self.random.below(max.min(150) + 1),
         }
