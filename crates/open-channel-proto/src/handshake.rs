@@ -29,6 +29,26 @@ pub enum Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features(pub u64);
 
+impl Features {
+    /// In a hello: the descriptors of a ring in shared memory come with it. In a welcome: the host has taken it, and
+    /// messages travel there.
+    pub const RING: Self = Self(1);
+
+    /// Whether all of `other` is among these.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Bytes of the two rings that come with a [`Hello`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RingSizes {
+    /// From the peer to the host.
+    pub up: u64,
+    /// From the host to the peer.
+    pub down: u64,
+}
+
 /// The peer introduces itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
@@ -63,6 +83,8 @@ pub struct Hello {
     pub ended: bool,
     /// What the peer can do beyond the version.
     pub features: Features,
+    /// Sizes of the rings that the peer offers; zero without [`Features::RING`].
+    pub ring: RingSizes,
 }
 
 /// The host accepts.
@@ -195,6 +217,7 @@ impl Hello {
             max_message: 0,
             ended: false,
             features: Features::default(),
+            ring: RingSizes::default(),
         }
     }
 
@@ -252,6 +275,8 @@ impl Hello {
             self.outbox,
             self.max_message,
             self.features.0,
+            self.ring.up,
+            self.ring.down,
         ] {
             out.put_u64_le(number);
         }
@@ -285,6 +310,7 @@ impl Hello {
             outbox: body.u64(WHAT)?,
             max_message: body.u64(WHAT)?,
             features: Features(body.u64(WHAT)?),
+            ring: RingSizes { up: body.u64(WHAT)?, down: body.u64(WHAT)? },
         })
     }
 }
@@ -363,8 +389,14 @@ mod tests {
 
     #[test]
     fn the_handshake_survives_the_wire() {
-        let hello =
-            Hello { socket: SocketId(u128::MAX - 3), generation: 9, window: 77, ..Hello::lifeline([3; 16]) };
+        let hello = Hello {
+            socket: SocketId(u128::MAX - 3),
+            generation: 9,
+            window: 77,
+            features: Features::RING,
+            ring: RingSizes { up: 4096, down: 8192 },
+            ..Hello::lifeline([3; 16])
+        };
         let welcome = Welcome { resumed: true, recv_next: 12, ..Welcome::lifeline(1, 4) };
         let reject = Reject::new(RejectCode::TooManyConnections, "full");
         for frame in [Frame::Hello(hello), Frame::Welcome(welcome), Frame::Reject(reject)] {

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use crate::frame::DataFlags;
+use crate::part::{Arrival, PartKind};
 use crate::session::{Incoming, Limits, ProtocolError, message_cost};
 
 /// The part of the window after which an acknowledgement no longer waits for company.
@@ -24,12 +25,16 @@ const MAX_RESERVE: usize = 1 << 20;
 struct Slot {
     cost: usize,
     handled: bool,
+    /// Where it ends in the link's store, which keeps it until it is handled; 0 if it came in frames.
+    end: u64,
 }
 
 #[derive(Debug)]
 struct Partial {
     bytes: BytesMut,
     total: usize,
+    /// Where its last part so far ends in the link's store.
+    end: u64,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,14 @@ pub(crate) struct Inbox {
     sender_limit: usize,
     limits: Limits,
     finished: bool,
+    /// Everything before it in the link's store is handled.
+    releasable: u64,
+}
+
+impl Partial {
+    fn new(total: usize) -> Self {
+        Self { bytes: BytesMut::with_capacity(total.min(MAX_RESERVE)), total, end: 0 }
+    }
 }
 
 impl Inbox {
@@ -67,6 +80,7 @@ impl Inbox {
             sender_limit: limits.window,
             limits,
             finished: false,
+            releasable: 0,
         }
     }
 
@@ -123,26 +137,89 @@ impl Inbox {
             }
             let total = self.check_size(total)?;
             if flags.last {
-                return self.complete(Bytes::copy_from_slice(payload), flags.redelivered);
+                return self.complete(Bytes::copy_from_slice(payload), flags.redelivered, 0);
             }
-            self.partial = Some(Partial { bytes: BytesMut::with_capacity(total.min(MAX_RESERVE)), total });
+            self.partial = Some(Partial::new(total));
         }
+        self.add(payload.len(), 0, |bytes| bytes.extend_from_slice(payload))?;
+        if flags.last { self.conclude(flags.redelivered) } else { Ok(()) }
+    }
+
+    /// Takes a part out of the link's store. `fill` appends its bytes, once they are found to be welcome.
+    pub(crate) fn part(
+        &mut self,
+        part: Arrival,
+        fill: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), ProtocolError> {
+        if self.finished {
+            return Err(ProtocolError::Unexpected("a part after the end"));
+        }
+        if self.partial.is_some() != matches!(part.kind, PartKind::Middle | PartKind::Last) {
+            return Err(ProtocolError::Unexpected("a part that does not follow the one before"));
+        }
+        match part.kind {
+            PartKind::End => self.ends(part.end),
+            PartKind::Whole => {
+                self.check_size(part.len as u64)?;
+                let mut bytes = BytesMut::with_capacity(part.len);
+                fill(&mut bytes);
+                return self.complete(bytes.freeze(), part.redelivered, part.end);
+            }
+            PartKind::First => {
+                self.partial = Some(Partial::new(self.check_size(part.total)?));
+                self.add(part.len, part.end, fill)?;
+            }
+            PartKind::Middle => self.add(part.len, part.end, fill)?,
+            PartKind::Last => {
+                self.add(part.len, part.end, fill)?;
+                return self.conclude(part.redelivered);
+            }
+        }
+        self.release_partial();
+        Ok(())
+    }
+
+    fn add(&mut self, len: usize, end: u64, fill: impl FnOnce(&mut BytesMut)) -> Result<(), ProtocolError> {
         let Some(partial) = &mut self.partial else {
             return Err(ProtocolError::Unexpected("a part of a message that never began"));
         };
-        if payload.is_empty() || partial.bytes.len() + payload.len() > partial.total {
+        if len == 0 || partial.bytes.len() + len > partial.total {
             return Err(ProtocolError::Unexpected("parts that do not add up to their message"));
         }
-        partial.bytes.extend_from_slice(payload);
-        if !flags.last {
-            return Ok(());
-        }
+        fill(&mut partial.bytes);
+        partial.end = end;
+        Ok(())
+    }
+
+    fn conclude(&mut self, redelivered: bool) -> Result<(), ProtocolError> {
         match self.partial.take() {
             Some(whole) if whole.bytes.len() == whole.total => {
-                self.complete(whole.bytes.freeze(), flags.redelivered)
+                self.complete(whole.bytes.freeze(), redelivered, whole.end)
             }
             _ => Err(ProtocolError::Unexpected("parts that do not add up to their message")),
         }
+    }
+
+    /// The parts of an unfinished message are copied already, so that one longer than the store can pass through it;
+    /// they can go once nothing before them is kept.
+    fn release_partial(&mut self) {
+        if self.slots.is_empty()
+            && let Some(partial) = &self.partial
+        {
+            self.releasable = self.releasable.max(partial.end);
+        }
+    }
+
+    /// Everything before this position in the link's store is handled.
+    pub(crate) fn releasable(&self) -> u64 {
+        self.releasable
+    }
+
+    /// The link's store is no more: what it held is acknowledged by the handshake or by frames.
+    pub(crate) fn forget_store(&mut self) {
+        self.releasable = 0;
+        self.partial = None;
+        self.slots.iter_mut().for_each(|slot| slot.end = 0);
     }
 
     pub(crate) fn fin(&mut self, seq: u64) -> Result<(), ProtocolError> {
@@ -153,11 +230,15 @@ impl Inbox {
         if self.partial.is_some() {
             return Err(ProtocolError::Unexpected("an end inside a message"));
         }
+        self.ends(0);
+        Ok(())
+    }
+
+    fn ends(&mut self, end: u64) {
+        self.slots.push_back(Slot { cost: 0, handled: false, end });
+        self.ready.push_back(Incoming::End { seq: self.next });
         self.next += 1;
         self.finished = true;
-        self.slots.push_back(Slot { cost: 0, handled: false });
-        self.ready.push_back(Incoming::End { seq });
-        Ok(())
     }
 
     fn expect(&self, seq: u64) -> Result<(), ProtocolError> {
@@ -184,12 +265,12 @@ impl Inbox {
         Ok(total)
     }
 
-    fn complete(&mut self, payload: Bytes, redelivered: bool) -> Result<(), ProtocolError> {
+    fn complete(&mut self, payload: Bytes, redelivered: bool, end: u64) -> Result<(), ProtocolError> {
         let cost = message_cost(payload.len());
         let seq = self.next;
         self.next += 1;
         self.unhandled_cost += cost;
-        self.slots.push_back(Slot { cost, handled: false });
+        self.slots.push_back(Slot { cost, handled: false, end });
         self.ready.push_back(Incoming::Message { seq, payload, redelivered });
         Ok(())
     }
@@ -216,8 +297,16 @@ impl Inbox {
             let Some(front) = self.slots.pop_front() else { break };
             self.handled_through += 1;
             self.unhandled_cost -= front.cost;
-            self.unacked_cost += front.cost;
+            if front.end == 0 {
+                self.unacked_cost += front.cost;
+            } else {
+                // Releasing it acknowledges it and all before it.
+                self.releasable = front.end;
+                self.acked = self.handled_through;
+                self.unacked_cost = 0;
+            }
         }
+        self.release_partial();
     }
 
     /// The sender waits for an acknowledgement of what it has sent.

@@ -25,6 +25,7 @@ mod handshake;
 mod heartbeat;
 mod inbox;
 mod outbox;
+mod part;
 mod session;
 mod transmit;
 
@@ -33,9 +34,11 @@ pub use frame::{
     decode,
 };
 pub use handshake::{
-    ChannelKey, Features, Hello, MAGIC, Purpose, Reject, RejectCode, VERSION_MAX, VERSION_MIN, Welcome,
+    ChannelKey, Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSizes, VERSION_MAX, VERSION_MIN,
+    Welcome,
 };
 pub use heartbeat::{Beat, Heartbeat};
+pub use part::{Arrival, Kept, Part, PartKind};
 pub use session::{
     Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, ProtocolError, Refused, Session, SocketId,
 };

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::frame::{DataFlags, Frame, MAX_CHUNK, encode_data};
+use crate::part::{Kept, Part, PartKind};
 use crate::session::{ProtocolError, message_cost};
 use crate::transmit::TransmitBuffer;
 
@@ -19,6 +20,10 @@ use crate::transmit::TransmitBuffer;
 enum Content {
     Message(Bytes),
     Fin,
+    /// A message that lies in the link's store, and nowhere else.
+    Stored {
+        len: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -27,12 +32,19 @@ struct Entry {
     /// Some host may have seen it.
     transmitted: bool,
     redelivered: bool,
+    /// Where it ends in the link's store; 0 if it is not there.
+    end: u64,
 }
 
 impl Entry {
+    fn new(content: Content) -> Self {
+        Self { content, transmitted: false, redelivered: false, end: 0 }
+    }
+
     fn cost(&self) -> usize {
         match &self.content {
             Content::Message(payload) => message_cost(payload.len()),
+            Content::Stored { len } => message_cost(*len),
             Content::Fin => 0,
         }
     }
@@ -57,6 +69,8 @@ pub(crate) struct Outbox {
     carried: Option<Carried>,
     limit: usize,
     finished: bool,
+    /// Bytes of the link's own store, while it has one.
+    store: Option<usize>,
 }
 
 impl Outbox {
@@ -71,6 +85,7 @@ impl Outbox {
             carried: None,
             limit,
             finished: false,
+            store: None,
         }
     }
 
@@ -112,11 +127,11 @@ impl Outbox {
     /// A message is accepted within the limit, and always when nothing else is held: no size that is allowed at
     /// all can wait for ever.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.cost == 0 || self.cost + message_cost(len) <= self.limit
+        self.cost == 0 || self.cost + message_cost(len) <= self.limit.min(self.store.unwrap_or(usize::MAX))
     }
 
     pub(crate) fn push(&mut self, payload: Bytes) -> u64 {
-        let entry = Entry { content: Content::Message(payload), transmitted: false, redelivered: false };
+        let entry = Entry::new(Content::Message(payload));
         self.cost += entry.cost();
         self.entries.push_back(entry);
         self.next() - 1
@@ -130,7 +145,7 @@ impl Outbox {
     }
 
     fn push_end(&mut self) {
-        self.entries.push_back(Entry { content: Content::Fin, transmitted: false, redelivered: false });
+        self.entries.push_back(Entry::new(Content::Fin));
     }
 
     /// The other side has handled everything through `through`.
@@ -235,6 +250,8 @@ impl Outbox {
             entry.transmitted = true;
             let (start, total) = (self.offset, entry.cost());
             let whole = match &entry.content {
+                // Nothing is stored on a link that takes frames.
+                Content::Stored { .. } => return,
                 Content::Fin => {
                     Frame::Fin { seq }.encode(out);
                     true
@@ -257,6 +274,121 @@ impl Outbox {
                 self.in_flight += total;
             }
         }
+    }
+
+    /// The link keeps what it carries, up to `capacity` bytes: messages go there in parts.
+    pub(crate) fn use_store(&mut self, capacity: usize) {
+        self.store = Some(capacity);
+    }
+
+    pub(crate) fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Where the store must be released up to so that everything before `next` is acknowledged; 0 if that is not in
+    /// the store.
+    pub(crate) fn stored_end(&self, next: u64) -> u64 {
+        let last = next.checked_sub(self.base + 1).and_then(|index| self.entries.get(index as usize));
+        last.map_or(0, |entry| entry.end)
+    }
+
+    /// What goes into the store next, at most `max` bytes of it.
+    pub(crate) fn next_part(&self, window: usize, max: usize) -> Option<Part<'_>> {
+        let entry = self.entries.get(self.cursor).filter(|entry| self.fits(entry, window))?;
+        let redelivered = entry.redelivered;
+        match &entry.content {
+            Content::Stored { .. } => None,
+            Content::Fin => Some(Part { kind: PartKind::End, redelivered, total: 0, payload: &[] }),
+            Content::Message(payload) => {
+                let end = payload.len().min(self.offset + max);
+                let kind = match (self.offset == 0, end == payload.len()) {
+                    (true, true) => PartKind::Whole,
+                    (true, false) => PartKind::First,
+                    (false, false) => PartKind::Middle,
+                    (false, true) => PartKind::Last,
+                };
+                let (total, payload) = (payload.len(), &payload[self.offset..end]);
+                Some(Part { kind, redelivered, total, payload })
+            }
+        }
+    }
+
+    /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`.
+    pub(crate) fn part_stored(&mut self, len: usize, end: u64) {
+        let Some(entry) = self.entries.get_mut(self.cursor) else { return };
+        entry.transmitted = true;
+        let whole = match &entry.content {
+            // In one part: the store is its only place from here on.
+            Content::Message(payload) if payload.len() == len => {
+                entry.content = Content::Stored { len };
+                true
+            }
+            Content::Message(payload) => {
+                self.offset += len;
+                self.offset == payload.len()
+            }
+            Content::Fin | Content::Stored { .. } => true,
+        };
+        if whole {
+            entry.end = end;
+            self.in_flight += entry.cost();
+            self.offset = 0;
+            self.cursor += 1;
+        }
+    }
+
+    /// Whether nothing waits for the store, so that a message may be written there first.
+    pub(crate) fn may_store(&self, len: usize, window: usize) -> bool {
+        self.cursor == self.entries.len()
+            && !self.finished
+            && (self.in_flight == 0 || self.in_flight.saturating_add(message_cost(len)) <= window)
+    }
+
+    /// A message that was written to the store before it was accepted here.
+    pub(crate) fn push_stored(&mut self, len: usize, end: u64) -> u64 {
+        let mut entry = Entry::new(Content::Stored { len });
+        (entry.transmitted, entry.end) = (true, end);
+        self.cost += entry.cost();
+        self.in_flight += entry.cost();
+        self.entries.push_back(entry);
+        self.cursor += 1;
+        self.next() - 1
+    }
+
+    /// The other side has released the store up to `upto`: what ends there is acknowledged, with all before it.
+    pub(crate) fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
+        let stored = self.entries.range(..self.cursor).enumerate().skip_while(|(_, entry)| entry.end == 0);
+        let last = stored.take_while(|(_, entry)| entry.end <= upto).last().map(|(index, _)| index as u64);
+        last.map_or(Ok(()), |index| self.acknowledge(self.base + index))
+    }
+
+    /// The store is given up: takes back what lay in it. `kept` tells of each record that completed something,
+    /// oldest first.
+    pub(crate) fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
+        self.store = None;
+        let mut kept = kept.into_iter();
+        for entry in self.entries.range_mut(..self.cursor).filter(|entry| entry.end != 0) {
+            let Some(found) = kept.find(|kept| kept.end >= entry.end).filter(|kept| kept.end == entry.end)
+            else {
+                return Err(ProtocolError::Unexpected("a record of the store that was destroyed"));
+            };
+            entry.end = 0;
+            // What no host has claimed is as good as never sent, on this link.
+            entry.transmitted = found.claimed || entry.redelivered;
+            if let Content::Stored { len } = entry.content {
+                if found.payload.len() != len {
+                    return Err(ProtocolError::Unexpected("a record of the store that was changed"));
+                }
+                entry.content = Content::Message(found.payload);
+            }
+        }
+        // A message that is half-way into the store has been seen by nobody.
+        if let Some(entry) = self.entries.get_mut(self.cursor)
+            && self.offset > 0
+        {
+            entry.transmitted = entry.redelivered;
+        }
+        Ok(())
     }
 
     /// The window invariant: `in_flight` is what is transmitted and unacknowledged, no more and no less.

@@ -13,12 +13,13 @@
 //!                  └─────────┘
 //! ```
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::frame::{Frame, ResetCode};
-use crate::handshake::{ChannelKey, Features, Hello, Purpose, VERSION_MAX, VERSION_MIN, Welcome};
+use crate::handshake::{ChannelKey, Features, Hello, Purpose, RingSizes, VERSION_MAX, VERSION_MIN, Welcome};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
+use crate::part::{Arrival, Kept, Part};
 use crate::transmit::TransmitBuffer;
 
 /// Bytes that a message costs in windows and outboxes on top of its payload, so that limits bound the memory of
@@ -228,6 +229,7 @@ impl Session {
             max_message: self.limits.max_message as u64,
             ended: self.inbox.is_finished(),
             features,
+            ring: RingSizes::default(),
         }
     }
 
@@ -467,11 +469,12 @@ impl Session {
             self.reset_due = false;
             return Frame::Reset { code, reason }.encode(out);
         }
-        let sendable = self.outbox.is_sendable(link.window);
+        let in_frames = !self.outbox.has_store();
+        let sendable = in_frames && self.outbox.is_sendable(link.window);
         if self.inbox.ack_urgent() || sendable && self.inbox.ack_pending() {
             Frame::Ack { through: self.inbox.take_ack() }.encode(out);
         }
-        if self.closed.is_some() {
+        if self.closed.is_some() || !in_frames {
             return;
         }
         self.outbox.transmit(link.window, out);
@@ -506,6 +509,83 @@ impl Session {
     pub fn assert_credit_is_conserved(&self) {
         self.outbox.assert_credit_is_conserved();
         self.inbox.assert_credit_is_conserved();
+    }
+}
+
+/// The side of a link that keeps what it carries, until the other side releases it: messages go there in parts,
+/// and frames carry the rest.
+impl Session {
+    /// The link that was just attached has a store of `capacity` bytes in this side's direction.
+    pub fn use_store(&mut self, capacity: usize) {
+        self.outbox.use_store(capacity);
+    }
+
+    /// What goes into the store next, at most `max` bytes of it.
+    pub fn next_part(&self, max: usize) -> Option<Part<'_>> {
+        let link = self.link.filter(|_| self.closed.is_none())?;
+        self.outbox.next_part(link.window, max)
+    }
+
+    /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`, which grows.
+    pub fn part_stored(&mut self, len: usize, end: u64) {
+        self.outbox.part_stored(len, end);
+    }
+
+    /// Whether a message of `len` bytes may be written to the store before it is sent.
+    pub fn may_store(&self, len: usize) -> bool {
+        self.closed.is_none()
+            && len <= self.max_message()
+            && self.outbox.has_store()
+            && self.link.is_some_and(|link| self.outbox.may_store(len, link.window))
+    }
+
+    /// Accepts a message that lies in the store already, after [`may_store`](Self::may_store).
+    pub fn message_stored(&mut self, len: usize, end: u64) -> u64 {
+        self.outbox.push_stored(len, end)
+    }
+
+    /// The other side has released the store up to `upto`.
+    ///
+    /// # Errors
+    /// When it cannot have.
+    pub fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
+        self.outbox.released(upto)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Where the store must be released up to so that everything before sequence number `next` is acknowledged; 0 if
+    /// that is not in the store (yet).
+    pub fn stored_end(&self, next: u64) -> u64 {
+        self.outbox.stored_end(next)
+    }
+
+    /// Takes a part that arrived through the store; `fill` appends its bytes.
+    ///
+    /// # Errors
+    /// When the other side broke the protocol; `fill` was not called then.
+    pub fn receive_part(
+        &mut self,
+        part: Arrival,
+        fill: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), ProtocolError> {
+        if self.closed.is_some() { Ok(()) } else { self.inbox.part(part, fill) }
+    }
+
+    /// Everything before this position of the other side's store is handled; 0 if nothing is.
+    pub fn releasable(&self) -> u64 {
+        self.inbox.releasable()
+    }
+
+    /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept` tells of each
+    /// part in it that [completes](crate::PartKind::completes) something, oldest first. To be followed by
+    /// [`detach`](Self::detach).
+    ///
+    /// # Errors
+    /// When the other side has destroyed what it was given; messages are lost then.
+    pub fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
+        self.inbox.forget_store();
+        self.outbox.reclaim(kept)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::{Misbehaviour, RingError};
 use crate::layout::{Position, RingPlace};
 use crate::shim::{AcqRel, Relaxed, Release};
-use crate::spsc::{FENCED, Record, Region, Wake, Words};
+use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;
 
 /// Reads records. Reading one takes two steps, and a third when it was handled:
@@ -89,6 +89,11 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.words.at(self.read).load(Relaxed) != 0 || self.failed.is_some() || self.is_fenced()
+    }
+
+    /// Looks for [`is_ready`](Self::is_ready) without the consumer; for spinning.
+    pub fn watch(&self) -> Watch<R> {
+        Watch::data(self.words.clone(), self.read)
     }
 
     /// Announces that this side is about to sleep until there is a record. To be followed by

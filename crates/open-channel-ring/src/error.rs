@@ -14,6 +14,8 @@ pub enum RingError {
         /// What to hand to `Producer::prepare_park`.
         wanted: Position,
     },
+    /// A reservation is being filled; there is room again when it is committed or abandoned.
+    Reserved,
     /// No record of this ring can be so long; the caller is to cut the message into chunks.
     TooLarge {
         /// The payload asked for, in bytes.
@@ -86,6 +88,7 @@ impl fmt::Display for RingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RingError::Full { .. } => f.write_str("the ring is full"),
+            RingError::Reserved => f.write_str("the ring is reserved"),
             RingError::TooLarge { len, max } => {
                 write!(f, "a record of {len} bytes does not fit a ring whose records end at {max} bytes")
             }

@@ -120,9 +120,9 @@ pub use error::{AttachError, Misbehaviour, RingError};
 pub use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, Position};
 pub use memory::Mapped;
 pub use passing::{OFFERED, Received, receive_with_descriptors, send_with_descriptors};
-pub use producer::{Producer, Stored, Unreleased, WriteSlot};
+pub use producer::{Producer, Reservation, Stored, Unreleased, WriteSlot};
 pub use spin::Spin;
-pub use spsc::{Heap, Record, Region, Wake};
+pub use spsc::{Heap, Record, Region, Wake, Watch};
 
 /// One side's ends of the two rings.
 pub struct RingLink<R = Mapped, W = Bell> {

@@ -2,7 +2,7 @@
 use crate::error::{Misbehaviour, RingError};
 use crate::layout::{Head, Header, Position, RECORD_HEADER, RingPlace, record_bytes};
 use crate::shim::{AcqRel, Acquire, AtomicU64, Relaxed, Release, copy_in};
-use crate::spsc::{FENCED, Record, Region, Wake, Words};
+use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;
 
 /// Writes records and keeps them until the consumer releases them.
@@ -16,12 +16,14 @@ pub struct Producer<R, W> {
     released: u64,
     /// Set by `fence`: what may have been claimed, or that this cannot be known.
     fenced: Option<Result<u64, Misbehaviour>>,
+    /// A [`Reservation`] is being filled where the next record would go.
+    reserved: bool,
 }
 
 impl<R: Region, W: Wake> Producer<R, W> {
     pub(crate) fn new(region: R, place: RingPlace, consumer: W) -> Self {
         let words = Words::new(region, place);
-        Producer { words, consumer, tail: 0, released: 0, fenced: None }
+        Producer { words, consumer, tail: 0, released: 0, fenced: None, reserved: false }
     }
 
     /// The longest payload of one record, in bytes: a little less than half the ring.
@@ -38,11 +40,48 @@ impl<R: Region, W: Wake> Producer<R, W> {
     /// committing it takes nothing.
     ///
     /// # Errors
-    /// [`RingError::Full`] says what to wait for; also `TooLarge`, `Fenced` and `Misbehaved`.
+    /// [`RingError::Full`] says what to wait for; also `Reserved`, `TooLarge`, `Fenced` and `Misbehaved`.
     #[inline]
     pub fn reserve(&mut self, len: usize) -> Result<WriteSlot<'_, R, W>, RingError> {
+        let fill = self.make_room(len)?;
+        Ok(WriteSlot { producer: self, fill })
+    }
+
+    /// [`reserve`](Self::reserve) for a writer that comes and goes: the reservation borrows nothing, and until
+    /// it is [committed](Self::commit) or [abandoned](Self::abandon) the ring takes no other record.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    pub fn reserve_apart(&mut self, len: usize) -> Result<Reservation<R>, RingError> {
+        let fill = self.make_room(len)?;
+        self.reserved = true;
+        Ok(Reservation { words: self.words.clone(), fill })
+    }
+
+    /// Publishes what was written to a reservation *of this ring* and returns where the record ends.
+    ///
+    /// # Panics
+    /// If this ring has no reservation.
+    pub fn commit(&mut self, mut reservation: Reservation<R>, kind: u8, flags: u8) -> Position {
+        assert!(self.reserved, "the reservation belongs to another ring");
+        self.reserved = false;
+        reservation.fill.finish(&self.words);
+        self.publish(reservation.fill.start, reservation.fill.written, kind, flags);
+        Position(self.tail)
+    }
+
+    /// Takes a reservation of this ring back: nothing was written.
+    pub fn abandon(&mut self) {
+        self.reserved = false;
+    }
+
+    #[inline]
+    fn make_room(&mut self, len: usize) -> Result<Fill, RingError> {
         if self.fenced.is_some() {
             return Err(RingError::Fenced);
+        }
+        if self.reserved {
+            return Err(RingError::Reserved);
         }
         if len > self.max_payload() {
             return Err(RingError::TooLarge { len, max: self.max_payload() });
@@ -58,7 +97,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
                 return Err(RingError::Full { wanted: Position(start + bytes - place.usable()) });
             }
         }
-        Ok(WriteSlot { producer: self, start, room: len, written: 0, partial: 0 })
+        Ok(Fill { start, room: len, written: 0, partial: 0 })
     }
 
     /// Reserves, copies `payload` in, commits.
@@ -136,6 +175,16 @@ impl<R: Region, W: Wake> Producer<R, W> {
         wake::retract(self.words.space_wait());
     }
 
+    /// Looks for [`is_released`](Self::is_released) without the producer; for spinning.
+    pub fn watch(&self, wanted: Position) -> Watch<R> {
+        Watch::released(self.words.clone(), wanted)
+    }
+
+    /// Bytes of the ring.
+    pub fn capacity(&self) -> usize {
+        self.words.place.capacity as usize
+    }
+
     /// Whether everything before `wanted` is released.
     ///
     /// # Errors
@@ -167,10 +216,9 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 }
 
-/// Room for one record, reserved by [`Producer::reserve`]. It can be written and not read: see
-/// [`Record`] for why no reference into shared memory is handed out.
-pub struct WriteSlot<'a, R, W> {
-    producer: &'a mut Producer<R, W>,
+/// How far a record under way has been written.
+#[derive(Debug)]
+struct Fill {
     start: u64,
     room: usize,
     written: usize,
@@ -178,18 +226,17 @@ pub struct WriteSlot<'a, R, W> {
     partial: u64,
 }
 
-impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
-    /// Bytes that still fit.
-    pub fn remaining(&self) -> usize {
+impl Fill {
+    fn remaining(&self) -> usize {
         self.room - self.written
     }
 
-    /// Copies `bytes` behind what was written so far.
-    ///
-    /// # Panics
-    /// If they do not fit.
+    fn word<'a, R: Region>(&self, words: &'a Words<R>, payload_offset: usize) -> &'a AtomicU64 {
+        words.at(self.start + RECORD_HEADER + payload_offset as u64)
+    }
+
     #[inline]
-    pub fn append(&mut self, mut bytes: &[u8]) {
+    fn append<R: Region>(&mut self, words: &Words<R>, mut bytes: &[u8]) {
         assert!(bytes.len() <= self.remaining(), "more bytes than were reserved");
         let held = self.written % 8;
         if held != 0 {
@@ -200,33 +247,90 @@ impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
             if !self.written.is_multiple_of(8) {
                 return;
             }
-            let last = self.written - 8;
-            self.word(last).store(self.partial.to_le(), Relaxed);
+            self.word(words, self.written - 8).store(self.partial.to_le(), Relaxed);
             self.partial = 0;
         }
         let whole = bytes.len() & !7;
         if whole != 0 {
-            let words = self.producer.words.from(self.start + RECORD_HEADER + self.written as u64);
-            copy_in(&bytes[..whole], words);
+            copy_in(&bytes[..whole], words.from(self.start + RECORD_HEADER + self.written as u64));
         }
         self.partial = load_partial(&bytes[whole..]);
         self.written += bytes.len();
     }
 
+    /// Writes the bytes that do not make a whole word.
+    #[inline]
+    fn finish<R: Region>(&mut self, words: &Words<R>) {
+        let held = self.written % 8;
+        if held != 0 {
+            self.word(words, self.written - held).store(self.partial.to_le(), Relaxed);
+        }
+    }
+}
+
+/// Room for one record, reserved by [`Producer::reserve`]. It can be written and not read: see
+/// [`Record`] for why no reference into shared memory is handed out.
+pub struct WriteSlot<'a, R, W> {
+    producer: &'a mut Producer<R, W>,
+    fill: Fill,
+}
+
+impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
+    /// Bytes that still fit.
+    pub fn remaining(&self) -> usize {
+        self.fill.remaining()
+    }
+
+    /// Copies `bytes` behind what was written so far.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.fill.append(&self.producer.words, bytes);
+    }
+
     /// Publishes what was written, even if less than was reserved, and wakes the consumer if it
     /// sleeps. Returns where the record ends: released up to there means this one is handled.
     #[inline]
-    pub fn commit(self, kind: u8, flags: u8) -> Position {
-        let held = self.written % 8;
-        if held != 0 {
-            self.word(self.written - held).store(self.partial.to_le(), Relaxed);
-        }
-        self.producer.publish(self.start, self.written, kind, flags);
+    pub fn commit(mut self, kind: u8, flags: u8) -> Position {
+        self.fill.finish(&self.producer.words);
+        self.producer.publish(self.fill.start, self.fill.written, kind, flags);
         Position(self.producer.tail)
     }
+}
 
-    fn word(&self, payload_offset: usize) -> &AtomicU64 {
-        self.producer.words.at(self.start + RECORD_HEADER + payload_offset as u64)
+/// A [`WriteSlot`] that stands apart from its producer; from [`Producer::reserve_apart`].
+pub struct Reservation<R> {
+    words: Words<R>,
+    fill: Fill,
+}
+
+impl<R: Region> Reservation<R> {
+    /// Bytes that still fit.
+    pub fn remaining(&self) -> usize {
+        self.fill.remaining()
+    }
+
+    /// Copies `bytes` behind what was written so far.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.fill.append(&self.words, bytes);
+    }
+
+    /// Reads back what was written, for the case that its ring is of no use any more.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        self.fill.finish(&self.words);
+        let (start, len) = (self.fill.start, self.fill.written);
+        self.words.record(Head { start, end: start + record_bytes(len), len, kind: 0, flags: 0 }).to_vec()
+    }
+}
+
+impl<R> std::fmt::Debug for Reservation<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.fill.fmt(f)
     }
 }
 

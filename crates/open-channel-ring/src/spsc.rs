@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use crate::error::Misbehaviour;
 use crate::layout::{self, Head, Layout, Position, RingPlace};
-use crate::shim::{Acquire, AtomicU64, copy_out};
+use crate::shim::{Acquire, AtomicU64, Relaxed, copy_out};
 
 /// Memory that both sides see, as words. Cloning gives another handle on the same words.
 pub trait Region: Clone {
@@ -110,6 +110,41 @@ impl<R: Region> Words<R> {
     pub(crate) fn record(&self, head: Head) -> Record<'_> {
         let payload = if head.len == 0 { &[] } else { self.from(head.start + layout::RECORD_HEADER) };
         Record { payload, head }
+    }
+}
+
+/// What a side that spins looks at: one word, over and over, without the lock that guards its end of the ring.
+/// It only ever advises: a stale answer costs a look in vain, or a sleep that ends at once.
+pub struct Watch<R> {
+    words: Words<R>,
+    what: Watched,
+}
+
+enum Watched {
+    /// A record at this position, or the fence.
+    Data(u64),
+    /// The release of everything before this position.
+    Released(u64),
+}
+
+impl<R: Region> Watch<R> {
+    pub(crate) fn data(words: Words<R>, position: u64) -> Self {
+        Watch { words, what: Watched::Data(position) }
+    }
+
+    pub(crate) fn released(words: Words<R>, wanted: Position) -> Self {
+        Watch { words, what: Watched::Released(wanted.0) }
+    }
+
+    /// Whether it is worth to look at the ring again.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        match self.what {
+            Watched::Data(position) => {
+                self.words.at(position).load(Relaxed) != 0 || self.words.claimed().load(Relaxed) & FENCED != 0
+            }
+            Watched::Released(wanted) => self.words.released().load(Relaxed) >= wanted,
+        }
     }
 }
 
