@@ -69,8 +69,8 @@ pub(crate) struct Outbox {
     carried: Option<Carried>,
     limit: usize,
     finished: bool,
-    /// Bytes of the link's own store, while it has one.
-    store: Option<usize>,
+    /// The link has a store of its own.
+    store: bool,
 }
 
 impl Outbox {
@@ -85,7 +85,7 @@ impl Outbox {
             carried: None,
             limit,
             finished: false,
-            store: None,
+            store: false,
         }
     }
 
@@ -127,7 +127,7 @@ impl Outbox {
     /// A message is accepted within the limit, and always when nothing else is held: no size that is allowed at
     /// all can wait for ever.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.cost == 0 || self.cost + message_cost(len) <= self.limit.min(self.store.unwrap_or(usize::MAX))
+        self.cost == 0 || self.cost + message_cost(len) <= self.limit
     }
 
     pub(crate) fn push(&mut self, payload: Bytes) -> u64 {
@@ -276,13 +276,13 @@ impl Outbox {
         }
     }
 
-    /// The link keeps what it carries, up to `capacity` bytes: messages go there in parts.
-    pub(crate) fn use_store(&mut self, capacity: usize) {
-        self.store = Some(capacity);
+    /// The link keeps what it carries: messages go there in parts.
+    pub(crate) fn use_store(&mut self) {
+        self.store = true;
     }
 
     pub(crate) fn has_store(&self) -> bool {
-        self.store.is_some()
+        self.store
     }
 
     /// Where the store must be released up to so that everything before `next` is acknowledged; 0 if that is not in
@@ -365,7 +365,7 @@ impl Outbox {
     /// The store is given up: takes back what lay in it. `kept` tells of each record that completed something,
     /// oldest first.
     pub(crate) fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
-        self.store = None;
+        self.store = false;
         let mut kept = kept.into_iter();
         for entry in self.entries.range_mut(..self.cursor).filter(|entry| entry.end != 0) {
             let Some(found) = kept.find(|kept| kept.end >= entry.end).filter(|kept| kept.end == entry.end)

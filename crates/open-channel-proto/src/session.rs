@@ -515,9 +515,9 @@ impl Session {
 /// The side of a link that keeps what it carries, until the other side releases it: messages go there in parts,
 /// and frames carry the rest.
 impl Session {
-    /// The link that was just attached has a store of `capacity` bytes in this side's direction.
-    pub fn use_store(&mut self, capacity: usize) {
-        self.outbox.use_store(capacity);
+    /// The link that was just attached keeps what it carries.
+    pub fn use_store(&mut self) {
+        self.outbox.use_store();
     }
 
     /// What goes into the store next, at most `max` bytes of it.

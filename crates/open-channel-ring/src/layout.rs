@@ -127,6 +127,11 @@ impl RingPlace {
 pub struct Position(pub(crate) u64);
 
 impl Position {
+    /// The place that many bytes after the ring's first.
+    pub fn new(bytes: u64) -> Self {
+        Position(bytes)
+    }
+
     /// Bytes since the ring was made.
     pub fn bytes(self) -> u64 {
         self.0

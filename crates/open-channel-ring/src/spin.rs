@@ -1,4 +1,6 @@
 //! Looking again for a little while before going to sleep, if that tends to pay.
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest spin: about what going to sleep and being woken costs both sides together.
@@ -8,12 +10,16 @@ const SHORTEST: Duration = Duration::from_micros(1);
 /// Looks between two readings of the clock, which costs as much as several looks.
 const LOOKS: u32 = 32;
 
+/// Threads of this process that spin. One core is always left to those who could make the wait end.
+static SPINNING: AtomicUsize = AtomicUsize::new(0);
+
 /// Decides how long one waiter spins. It learns from how the last waits ended; with a single core it
 /// never spins, because nothing can happen meanwhile.
 #[derive(Debug, Clone)]
 pub struct Spin {
     budget: Duration,
-    several_cores: bool,
+    /// How many threads of this process may spin at once.
+    seats: usize,
 }
 
 impl Default for Spin {
@@ -23,13 +29,14 @@ impl Default for Spin {
 }
 
 impl Spin {
-    /// For this thread's set of cores (affinity and cgroup quota counted in) as it is now.
+    /// For the set of cores (affinity and cgroup quota counted in) that this process had at its first spin.
     pub fn new() -> Spin {
-        Spin::with_cores(std::thread::available_parallelism().map_or(1, usize::from))
+        static CORES: OnceLock<usize> = OnceLock::new();
+        Spin::with_cores(*CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from)))
     }
 
     fn with_cores(cores: usize) -> Spin {
-        Spin { budget: LONGEST, several_cores: cores > 1 }
+        Spin { budget: LONGEST, seats: cores - 1 }
     }
 
     /// Calls `ready` until it says yes or the time is up. Answers what it said last.
@@ -38,9 +45,15 @@ impl Spin {
         if ready() {
             return true;
         }
-        if !self.several_cores {
-            return false;
+        let seated = self.seats > 0 && SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats;
+        let answer = seated && self.spin(&mut ready);
+        if self.seats > 0 {
+            SPINNING.fetch_sub(1, Ordering::Relaxed);
         }
+        answer
+    }
+
+    fn spin(&mut self, ready: &mut impl FnMut() -> bool) -> bool {
         // The first round needs no clock: an answer that is on its way is here before it ends.
         let mut started = None;
         loop {

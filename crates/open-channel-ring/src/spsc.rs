@@ -182,13 +182,27 @@ impl Record<'_> {
         Position(self.head.end)
     }
 
-    /// Copies the payload to the end of `buffer`.
+    /// The payload's word that begins at byte `8 * index`, as a little-endian number; bytes beyond the payload are
+    /// whatever lies there.
+    ///
+    /// # Panics
+    /// If the word is beyond the ring.
+    pub fn word(&self, index: usize) -> u64 {
+        u64::from_le(self.payload[index].load(Relaxed))
+    }
+
+    /// Copies the payload without its first `skip` bytes, a multiple of eight, to the end of `buffer`.
+    ///
+    /// # Panics
+    /// If the payload is shorter than `skip`.
     #[inline]
-    pub fn append_to(&self, buffer: &mut BytesMut) {
-        buffer.reserve(self.head.len);
-        copy_out(self.payload, &mut buffer.spare_capacity_mut()[..self.head.len]);
+    pub fn append_to(&self, buffer: &mut BytesMut, skip: usize) {
+        debug_assert!(skip.is_multiple_of(8));
+        let len = self.head.len - skip;
+        buffer.reserve(len);
+        copy_out(&self.payload[skip / 8..], &mut buffer.spare_capacity_mut()[..len]);
         // SAFETY: `copy_out` has initialised these `len` bytes, which `reserve` made room for.
-        unsafe { buffer.set_len(buffer.len() + self.head.len) };
+        unsafe { buffer.set_len(buffer.len() + len) };
     }
 
     /// Copies the payload into a vector of its own.

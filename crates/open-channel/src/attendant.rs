@@ -15,8 +15,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::unix::AsyncFd;
+
 use crate::connection::{Connection, Inner, Read};
-use crate::link::{self, Link};
+use crate::link::{self, Link, LinkKind, Stream};
 
 /// How long acknowledgements and small messages may wait for company, and a link for a caller.
 const GRACE: Duration = Duration::from_millis(1);
@@ -33,6 +35,9 @@ pub(crate) enum Attendance {
 
 /// Runs on the background thread for as long as `connection` is on `link`.
 pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
+    if link.kind() == LinkKind::Ring {
+        return attend_ring(&connection, &link).await;
+    }
     let mut attendance = look(&connection, &link);
     while let Some(present) = attendance {
         attendance = match present {
@@ -84,5 +89,72 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> 
             Some(Attendance::Watching) => {}
             other => return other,
         }
+    }
+}
+
+/// Beside a ring only the stream has to be watched at all times: for the end of the other process, and for frames.
+/// The bell is watched while something waits for room or for acknowledgements that no caller watches for.
+async fn attend_ring(connection: &Connection, link: &Arc<Link>) {
+    let mut bell = None;
+    let mut stream = None;
+    while let Some(attendance) = look(connection, link) {
+        if stream.is_none() {
+            stream = link::watch(Stream(Arc::clone(link))).ok();
+        }
+        if attendance != Attendance::Watching {
+            bell = None;
+        } else if bell.is_none() {
+            bell = link::watch(Arc::clone(link)).ok();
+        }
+        let write_blocked = connection.with(|inner| {
+            if bell.is_some() && inner.is_on(link) {
+                inner.attend_ring();
+            }
+            inner.watch_writes()
+        });
+        let (Some(stream), true) = (&stream, bell.is_some() == (attendance == Attendance::Watching)) else {
+            // Neither can be watched without memory or descriptors: look again after a while instead.
+            tokio::time::sleep(GRACE * 10).await;
+            connection.with(|inner| {
+                if inner.is_on(link) {
+                    inner.read_both()
+                }
+            });
+            continue;
+        };
+        tokio::select! {
+            readable = stream.readable() => {
+                let Ok(mut readable) = readable else { return };
+                if connection.with(|inner| inner.is_on(link).then(|| inner.read_stream())) != Some(Read::More) {
+                    readable.clear_ready();
+                }
+            }
+            writable = stream.writable(), if write_blocked => {
+                let Ok(mut writable) = writable else { return };
+                if connection.with(|inner| { inner.writable(); inner.is_write_blocked() }) {
+                    writable.clear_ready();
+                }
+            }
+            rung = rung(bell.as_ref()) => if !rung { return },
+            () = connection.called() => {
+                if !connection.with(|inner| inner.is_waited_for_blindly()) {
+                    tokio::time::sleep(GRACE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Resolves when the bell rings; `false` when it cannot any more.
+async fn rung(bell: Option<&AsyncFd<Arc<Link>>>) -> bool {
+    match bell {
+        None => std::future::pending().await,
+        Some(bell) => match bell.readable().await {
+            Ok(mut rung) => {
+                rung.clear_ready();
+                true
+            }
+            Err(_) => false,
+        },
     }
 }

@@ -163,7 +163,7 @@ impl Socket {
     pub fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         let mut message = message.into();
         let connection = self.connection();
-        wait(connection, None, |cx, seat| connection.poll_send(cx, seat, Eyes::Own, &mut message))
+        wait(connection, None, |cx, seat| connection.poll_send(cx, seat, Eyes::Thread, &mut message))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -196,7 +196,7 @@ impl Socket {
 
     fn receive(&self, deadline: Option<Instant>) -> Option<Result<Option<Message>, Error>> {
         let connection = self.connection();
-        wait(connection, deadline, |cx, seat| connection.poll_recv(cx, seat, Eyes::Own))
+        wait(connection, deadline, |cx, seat| connection.poll_recv(cx, seat, Eyes::Thread))
     }
 
     /// As [`open_channel::Socket::try_recv`](crate::Socket::try_recv).
@@ -214,7 +214,7 @@ impl Socket {
     pub fn flush(&self) -> Result<(), Error> {
         let connection = self.connection();
         let end = connection.request_ack();
-        wait(connection, None, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Own, end))
+        wait(connection, None, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Thread, end))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -368,7 +368,7 @@ impl Bell {
         let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let link = connection.link();
         let interest =
-            if connection.has_unwritten() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            if connection.waits_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
         fds.extend(bell.map(|(bell, _)| PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN)));
         fds.extend(link.iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), interest)));

@@ -100,7 +100,19 @@ impl Builder {
         self
     }
 
-    /// Forces how sockets connect; [`LinkKind::Unix`] keeps the host's own sockets from the in-process link.
+    /// Bytes of each of the two rings in shared memory that a socket offers to its host (Linux only), one for each
+    /// direction; rounded up to a power of two from 4 KiB to 16 MiB. A ring also holds what was received and not
+    /// handled, so that the smaller of it and the window is the limit; a message longer than it passes through in
+    /// parts.
+    /// Default: [`DEFAULT_RING_BYTES`](crate::DEFAULT_RING_BYTES).
+    pub fn ring_bytes(mut self, bytes: usize) -> Self {
+        self.settings.ring_bytes = bytes;
+        self
+    }
+
+    /// Forces how sockets connect. [`LinkKind::Unix`] keeps them from shared memory, [`LinkKind::Ring`] refuses a host
+    /// that cannot share memory; both keep the host's own sockets from the in-process link.
+    /// By default the fastest that both sides can do is used; [`Socket::link`](crate::Socket::link) tells which one.
     pub fn link(mut self, kind: LinkKind) -> Self {
         self.settings.link = Some(kind);
         self

@@ -26,7 +26,7 @@ pub enum Watch {
 impl Watch {
     fn eyes(self) -> Eyes {
         match self {
-            Self::Caller => Eyes::Own,
+            Self::Caller => Eyes::Loop,
             Self::Background => Eyes::None,
         }
     }

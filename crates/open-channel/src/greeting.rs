@@ -1,18 +1,39 @@
 //! The first frames on a link, on the background runtime, before a session takes it over.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use open_channel_proto::{
     Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome, decode,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use open_channel_ring::{Offer, receive_with_descriptors, send_with_descriptors};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::net::UnixStream;
 
 use crate::error::Error;
 
 /// Reads exactly one small frame, and not a byte of the next. Not cancel safe.
 pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
+    read_frame_after(stream, &[]).await
+}
+
+/// [`read_frame`], with the descriptors that came with its first byte.
+pub(crate) async fn read_first_frame(stream: &mut UnixStream) -> io::Result<(Frame, Vec<OwnedFd>)> {
+    let mut header = [0; HEADER_LEN];
+    let received =
+        stream.async_io(Interest::READABLE, || receive_with_descriptors(&*stream, &mut header)).await?;
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let frame = read_frame_after(stream, &header[..received.bytes]).await?;
+    Ok((frame, if received.truncated { Vec::new() } else { received.descriptors }))
+}
+
+/// The rest of a frame whose first bytes, at most its header, were read already.
+async fn read_frame_after(stream: &mut (impl AsyncRead + Unpin), read: &[u8]) -> io::Result<Frame> {
     let mut bytes = vec![0; HEADER_LEN];
-    stream.read_exact(&mut bytes).await?;
+    bytes[..read.len()].copy_from_slice(read);
+    stream.read_exact(&mut bytes[read.len()..]).await?;
     let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
     // A longer one is refused by `decode`, from its header alone.
     if len <= HANDSHAKE_MAX_BODY {
@@ -29,6 +50,26 @@ pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
 pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
     let mut out = TransmitBuffer::default();
     frame.encode(&mut out);
+    write_out(stream, out).await
+}
+
+/// [`write_frame`], with descriptors attached to its first byte.
+async fn write_first_frame(stream: &mut UnixStream, frame: &Frame, offer: Option<&Offer>) -> io::Result<()> {
+    let mut out = TransmitBuffer::default();
+    frame.encode(&mut out);
+    if let Some(offer) = offer {
+        let written = {
+            let mut slices = [io::IoSlice::new(&[])];
+            out.slices(&mut slices);
+            let send = || send_with_descriptors(&*stream, &slices[0], &offer.descriptors());
+            stream.async_io(Interest::WRITABLE, send).await?
+        };
+        out.advance(written);
+    }
+    write_out(stream, out).await
+}
+
+async fn write_out(stream: &mut (impl AsyncWrite + Unpin), mut out: TransmitBuffer) -> io::Result<()> {
     while !out.is_empty() {
         let written = {
             let mut slices = [io::IoSlice::new(&[])];
@@ -51,13 +92,14 @@ pub(crate) enum Unwelcome {
     Refused(Error),
 }
 
-/// The peer's part of the handshake.
+/// The peer's part of the handshake; the hello may come with an offer of rings.
 pub(crate) async fn greet(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    stream: &mut UnixStream,
     hello: Hello,
+    offer: Option<&Offer>,
 ) -> Result<Welcome, Unwelcome> {
     // A host that refuses us may close before it has read our hello: what it said comes first.
-    let written = write_frame(stream, &Frame::Hello(hello)).await;
+    let written = write_first_frame(stream, &Frame::Hello(hello), offer).await;
     match read_frame(stream).await {
         Ok(Frame::Welcome(welcome)) if written.is_ok() => Ok(welcome),
         Ok(Frame::Reject(reject)) => Err(reject_error(reject)),

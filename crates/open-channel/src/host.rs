@@ -3,24 +3,26 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use open_channel_proto::{
-    Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, Welcome,
+    Features, Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, Welcome,
 };
+use open_channel_ring::RingLink;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::channel::{Closing, Shared};
-use crate::connection::Connection;
+use crate::connection::{Connection, Ring};
 use crate::election::{Fence, Tenure};
 use crate::error::Error;
-use crate::greeting::{Unwelcome, read_frame, reject_error, write_frame};
-use crate::link::{PeerInfo, local, unix};
+use crate::greeting::{Unwelcome, read_first_frame, read_frame, reject_error, write_frame};
+use crate::link::{PeerInfo, local, ring, unix};
 use crate::rendezvous::Endpoint;
 use crate::socket::Socket;
 
@@ -158,8 +160,8 @@ impl Host {
             let reason = format!("user {} may not join this channel", peer.uid);
             return refuse(stream, Reject::new(RejectCode::Permission, reason)).await;
         }
-        let hello = match read_frame(&mut stream).await {
-            Ok(Frame::Hello(hello)) => hello,
+        let (hello, descriptors) = match read_first_frame(&mut stream).await {
+            Ok((Frame::Hello(hello), descriptors)) => (hello, descriptors),
             Ok(_) => return refuse(stream, Reject::new(RejectCode::Protocol, "a hello comes first")).await,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return refuse(stream, Reject::new(RejectCode::Protocol, error.to_string())).await;
@@ -182,9 +184,17 @@ impl Host {
         }
         match self.admit(shared, &hello, version, peer) {
             Err(reject) => refuse(stream, reject).await,
-            Ok(Admission { connection, welcome, socket }) => {
+            Ok(Admission { connection, mut welcome, socket }) => {
+                let ring = take_offer(shared, &hello, descriptors, peer);
+                if ring.is_some() {
+                    welcome.features = Features::RING;
+                }
                 write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
-                connection.begin(unix::into_link(stream, peer)?);
+                let mut link = unix::into_link(stream, peer)?;
+                if let Some(ring) = &ring {
+                    link = link.beside_ring(ring.bell.clone());
+                }
+                connection.begin(link, ring.map(Ring::new));
                 connection.changed.notify_one();
                 if let Some(socket) = socket {
                     shared.listen(socket);
@@ -250,9 +260,9 @@ impl Host {
         self.is_open(&shared, &hello).map_err(reject_error)?;
         let Admission { connection: accepted, welcome, socket } =
             self.admit(&shared, &hello, version, far.peer()).map_err(reject_error)?;
-        accepted.begin(far);
+        accepted.begin(far, None);
         accepted.changed.notify_one();
-        connection.attach(near, &welcome).map_err(Unwelcome::Refused)?;
+        connection.attach(near, None, &welcome).map_err(Unwelcome::Refused)?;
         if let Some(socket) = socket {
             shared.listen(socket);
         }
@@ -340,6 +350,18 @@ struct Admission {
     welcome: Welcome,
     /// For the listener, unless it has it already.
     socket: Option<Socket>,
+}
+
+/// Maps the rings that a peer offers, if it does and may.
+fn take_offer(shared: &Shared, hello: &Hello, descriptors: Vec<OwnedFd>, peer: PeerInfo) -> Option<RingLink> {
+    if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer.uid) {
+        return None;
+    }
+    ring::accept(hello.ring, descriptors)
+        .inspect_err(|error| {
+            tracing::debug!(channel = shared.name(), %error, "a ring was declined: the socket carries on alone");
+        })
+        .ok()
 }
 
 fn into_tokio(listener: StdListener) -> Option<UnixListener> {

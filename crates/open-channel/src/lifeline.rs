@@ -47,7 +47,7 @@ impl Lifeline {
     ) -> Result<Self, NoLifeline> {
         let welcome = tokio::select! {
             biased;
-            answer = greet(&mut stream, Hello::lifeline(channel)) => answer.map_err(NoLifeline::Unwelcome)?,
+            answer = greet(&mut stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Unwelcome)?,
             // A forked child may keep the dead host's listener open.
             () = unix::process_exit(pid) => return Err(NoLifeline::Silent),
             () = tokio::time::sleep(host_timeout) => return Err(NoLifeline::Silent),

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::{Place, Shared};
-use crate::connection::Connection;
+use crate::connection::{Connection, Ring};
 use crate::error::Error;
 use crate::greeting::{Unwelcome, greet};
 use crate::host::Host;
-use crate::link::{LinkKind, unix};
+use crate::link::{LinkKind, PeerInfo, ring, unix};
 use crate::rendezvous::Endpoint;
-use open_channel_proto::{Attachment, ResetCode};
+use open_channel_proto::{Attachment, Features, Hello, ResetCode};
+use open_channel_ring::{Offer, RingLink};
 use tokio::sync::watch;
 
 /// Pause after a host could not be reached that the membership still believes in.
@@ -55,7 +56,7 @@ async fn target(shared: &Shared, places: &mut watch::Receiver<Place>) -> Target 
     // The sender lives as long as `shared`.
     let Ok(place) = places.wait_for(settled).await else { return Target::None(Error::Closed) };
     match &*place {
-        Place::Hosting(host) if shared.settings.link == Some(LinkKind::Unix) => {
+        Place::Hosting(host) if shared.settings.link.is_some_and(|link| link != LinkKind::Local) => {
             Target::Other(host.endpoint().clone())
         }
         Place::Hosting(host) => Target::Own(Arc::clone(host)),
@@ -77,20 +78,49 @@ async fn connect(
             let problem = format!("the host belongs to user {}, who is not allowed", peer.uid);
             return Err(Unwelcome::Refused(Error::PermissionDenied(problem)));
         }
-        let welcome = greet(&mut stream, connection.hello(shared.key())).await?;
-        Ok((unix::into_link(stream, peer).map_err(|_| Unwelcome::Gone)?, welcome))
+        let (hello, offered) = offer(shared, connection.hello(shared.key()), peer);
+        let (ring, offer) = offered.unzip();
+        let welcome = greet(&mut stream, hello, offer.as_ref()).await?;
+        let ring = ring.filter(|_| welcome.features.contains(Features::RING));
+        if ring.is_none() && shared.settings.link == Some(LinkKind::Ring) {
+            let problem = "no memory can be shared with it, and the link is forced to do that";
+            return Err(Unwelcome::Refused(Error::Refused(problem.into())));
+        }
+        let mut link = unix::into_link(stream, peer).map_err(|_| Unwelcome::Gone)?;
+        if let Some(ring) = &ring {
+            link = link.beside_ring(ring.bell.clone());
+        }
+        Ok((link, ring.map(Ring::new), welcome))
     };
     // A silent host is the membership's to find out about.
     let greeted = tokio::time::timeout(shared.settings.host_timeout, greeting).await;
-    let (link, welcome) = greeted.unwrap_or(Err(Unwelcome::Gone))?;
+    let (link, ring, welcome) = greeted.unwrap_or(Err(Unwelcome::Gone))?;
     let generation = welcome.generation;
-    let attachment = connection.attach(link, &welcome).map_err(Unwelcome::Refused)?;
+    let attachment = connection.attach(link, ring, &welcome).map_err(Unwelcome::Refused)?;
     let socket = connection.id();
     match attachment {
         Attachment::Resumed => tracing::info!(channel = shared.name(), %socket, generation, "resumed"),
         Attachment::Fresh => tracing::debug!(channel = shared.name(), %socket, generation, "attached"),
     }
     Ok(())
+}
+
+/// Adds rings in shared memory to a hello, if that is wanted and works.
+fn offer(shared: &Shared, mut hello: Hello, peer: PeerInfo) -> (Hello, Option<(RingLink, Offer)>) {
+    if !shared.settings.shares_memory_with(peer.uid) {
+        return (hello, None);
+    }
+    match ring::offer(shared.settings.ring_bytes) {
+        Ok((link, offer, sizes)) => {
+            hello.features = Features::RING;
+            hello.ring = sizes;
+            (hello, Some((link, offer)))
+        }
+        Err(error) => {
+            tracing::debug!(channel = shared.name(), %error, "no memory to share: the socket carries on alone");
+            (hello, None)
+        }
+    }
 }
 
 async fn while_connected(connection: &Connection, places: &mut watch::Receiver<Place>) {

@@ -21,6 +21,8 @@ pub const DEFAULT_OUTBOX_BYTES: usize = 1 << 20;
 pub const DEFAULT_RECEIVE_WINDOW: usize = 1 << 20;
 /// Default of [`Builder::max_message`](crate::Builder::max_message).
 pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
+/// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes): what is under way stays in the near caches.
+pub const DEFAULT_RING_BYTES: usize = 256 << 10;
 /// Default of [`Builder::max_connections`](crate::Builder::max_connections).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 
@@ -38,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) max_connections: usize,
     pub(crate) allowed_uids: Vec<u32>,
     pub(crate) link: Option<LinkKind>,
+    pub(crate) ring_bytes: usize,
 }
 
 impl Default for Settings {
@@ -56,6 +59,7 @@ impl Default for Settings {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             allowed_uids: Vec::new(),
             link: None,
+            ring_bytes: DEFAULT_RING_BYTES,
         }
     }
 }
@@ -80,6 +84,12 @@ impl Settings {
 
     pub(crate) fn privacy(&self) -> Privacy {
         if self.allowed_uids.is_empty() { Privacy::Private } else { Privacy::Shared }
+    }
+
+    /// Whether to share memory with a process of this user: with one's own processes, which could do worse things
+    /// than to write into it.
+    pub(crate) fn shares_memory_with(&self, uid: u32) -> bool {
+        self.link.is_none_or(|link| link == LinkKind::Ring) && uid == rustix::process::geteuid().as_raw()
     }
 
     /// Whether a process of this user may be on the other side.

@@ -123,6 +123,11 @@ impl Waiters {
         self.watching.load(Ordering::Acquire) > 0
     }
 
+    /// Whether somebody waits who does not watch the link.
+    pub(crate) fn are_blind(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > self.watching.load(Ordering::Acquire)
+    }
+
     /// Adds the wakers of those with this interest to `woken`.
     pub(crate) fn collect(&self, interest: Interest, woken: &mut Vec<Waker>) {
         if self.waiting.load(Ordering::Acquire) == 0 {

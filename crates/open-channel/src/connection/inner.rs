@@ -7,11 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Closed, HEADER_LEN, Incoming, MAX_BODY, Refused, ResetCode, Session, TransmitBuffer, decode,
+    Closed, Frame, HEADER_LEN, Incoming, MAX_BODY, Refused, ResetCode, Session, TransmitBuffer, decode,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
+use super::ring::Ring;
 use super::{Connection, Eyes};
 use crate::attendant::Attendance;
 use crate::election::Fence;
@@ -42,6 +43,8 @@ thread_local! {
 pub(crate) struct Inner {
     pub(super) session: Session,
     pub(super) link: Option<Arc<Link>>,
+    /// Where messages travel, if not on the link itself.
+    pub(super) ring: Option<Box<Ring>>,
     /// The link as the calling application's runtime sees it.
     reactor: Option<Reactor>,
     pub(super) waiters: Arc<Waiters>,
@@ -81,6 +84,7 @@ impl Inner {
         Self {
             session,
             link: None,
+            ring: None,
             reactor: None,
             waiters,
             partial: Vec::new(),
@@ -105,6 +109,9 @@ impl Inner {
         if self.failed.is_some() {
             return Err(Refused::Closed(payload));
         }
+        if self.ring.is_some() && !self.session.has_room(payload.len()) {
+            self.take_releases();
+        }
         let seq = self.session.send(payload)?;
         self.sent();
         Ok(seq)
@@ -121,6 +128,12 @@ impl Inner {
 
     /// Writes now or leaves it to be written together with what follows.
     pub(super) fn sent(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            if ring.is_worth_trying() {
+                self.store();
+            }
+            return;
+        }
         let unwritten = self.session.outbox_bytes().saturating_sub(self.session.bytes_in_flight());
         if self.session.messages_in_flight() < WRITE_AT_ONCE || unwritten >= WORTH_WRITING {
             self.write();
@@ -158,6 +171,7 @@ impl Inner {
             self.failed.get_or_insert(Error::Fenced);
             self.lose_link();
         } else {
+            self.claim();
             match self.session.recv() {
                 Some(Incoming::Message { seq, payload, redelivered }) => {
                     self.held += 1;
@@ -166,6 +180,7 @@ impl Inner {
                 Some(Incoming::End { seq }) => {
                     self.ended = true;
                     self.session.handled(seq);
+                    self.release();
                     self.write();
                 }
                 None => {}
@@ -181,8 +196,12 @@ impl Inner {
 
 /// The link behind the lock.
 impl Inner {
-    pub(super) fn take_link(&mut self, link: Link) {
+    pub(super) fn take_link(&mut self, link: Link, ring: Option<Ring>) {
         self.link = Some(Arc::new(link));
+        if ring.is_some() {
+            self.session.use_store();
+        }
+        self.ring = ring.map(Box::new);
         self.links += 1;
         self.drained = false;
         self.attendance = Attendance::Armed;
@@ -204,6 +223,7 @@ impl Inner {
 
     pub(crate) fn lose_link(&mut self) {
         if let Some(link) = self.link.take() {
+            self.give_ring_up();
             link.shutdown();
             self.session.detach();
             self.reactor = None;
@@ -216,7 +236,8 @@ impl Inner {
 
     /// What the other side managed to send before it went is not lost.
     pub(super) fn drain_and_lose(&mut self) {
-        self.read_all();
+        while self.read_stream() == Read::More {}
+        self.drain_ring();
         self.lose_link();
     }
 
@@ -224,8 +245,13 @@ impl Inner {
         while self.read() == Read::More {}
     }
 
-    /// Reads once and feeds the session.
+    /// Looks once at what brings messages, and feeds the session.
     pub(crate) fn read(&mut self) -> Read {
+        if self.ring.is_some() { self.read_ring() } else { self.read_stream() }
+    }
+
+    /// Reads the stream once and feeds the session.
+    pub(crate) fn read_stream(&mut self) -> Read {
         let Some(link) = self.link.clone() else { return Read::Nothing };
         let before = self.session.first_unacknowledged();
         let result = BUFFER.with_borrow_mut(|buffer| self.read_into(&link, buffer));
@@ -246,19 +272,29 @@ impl Inner {
             }
             Ok(read) => read,
             Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
-            Err(Trouble::Io(_)) => {
-                self.lose_link();
+            Err(trouble) => {
+                // What the other side managed to send before it went is not lost.
+                self.drain_ring();
+                self.survive::<()>(Err(trouble));
                 Read::Last
             }
+        }
+    }
+
+    /// Takes what worked; what did not costs the link, and the session if the other side is to blame.
+    pub(super) fn survive<T>(&mut self, result: Result<T, Trouble>) -> Option<T> {
+        match result {
+            Ok(value) => return Some(value),
+            Err(Trouble::Io(_)) => {}
             Err(Trouble::Protocol(problem)) => {
                 tracing::warn!(socket = %self.session.id(), %problem, "the other side broke the protocol");
                 self.session.reset(ResetCode::Protocol, &*problem);
                 self.failed.get_or_insert(Error::Protocol(problem));
                 self.write();
-                self.lose_link();
-                Read::Last
             }
         }
+        self.lose_link();
+        None
     }
 
     fn read_into(&mut self, link: &Link, buffer: &mut [u8]) -> Result<Read, Trouble> {
@@ -273,6 +309,10 @@ impl Inner {
         while let Some((frame, len)) =
             decode(rest, MAX_BODY).map_err(|error| Trouble::Protocol(error.to_string()))?
         {
+            if matches!(frame, Frame::Reset { .. } | Frame::GoAway) {
+                // It was sent behind what lies in the ring.
+                self.drain_ring();
+            }
             self.session.handle(frame).map_err(|error| Trouble::Protocol(error.to_string()))?;
             rest = &rest[len..];
         }
@@ -288,6 +328,7 @@ impl Inner {
     /// Writes all that the session has, as far as the link takes it. Once it has taken no more, somebody
     /// watches for room and calls [`writable`](Self::writable).
     pub(crate) fn write(&mut self) {
+        self.store();
         if self.write_blocked {
             return;
         }
@@ -338,7 +379,7 @@ impl Inner {
     pub(super) fn open_eyes(&mut self, eyes: Eyes) -> bool {
         let Some(link) = &self.link else { return false };
         match eyes {
-            Eyes::Own => return true,
+            Eyes::Thread | Eyes::Loop => return true,
             Eyes::None => return false,
             Eyes::Task => {}
         }
@@ -357,7 +398,10 @@ impl Inner {
 
     /// Looks at the link; `true` when something happened.
     pub(super) fn look(&mut self, eyes: Eyes) -> bool {
-        if eyes == Eyes::Own {
+        if self.ring.is_some() {
+            return self.look_at_ring(eyes);
+        }
+        if matches!(eyes, Eyes::Thread | Eyes::Loop) {
             if self.write_blocked {
                 self.writable();
             }
@@ -400,11 +444,37 @@ impl Inner {
         progress
     }
 
+    /// Whether the bell beside a ring called those whose runtime watches it.
+    pub(super) fn hear_bell(&mut self) -> bool {
+        self.waiters.answer();
+        let Some(reactor) = self.reactor.take() else { return false };
+        let waker = Waker::from(Arc::clone(&self.waiters));
+        match reactor.fd.poll_read_ready(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Ok(mut guard)) => guard.clear_ready(),
+            // The runtime that it was registered with is gone: the next round takes the present one.
+            Poll::Ready(Err(_)) => return true,
+            Poll::Pending => {
+                self.reactor = Some(reactor);
+                return false;
+            }
+        }
+        self.reactor = Some(reactor);
+        true
+    }
+
     pub(super) fn needs_attendant(&mut self) -> bool {
+        if self.ring.is_some() {
+            let idle = self.attendance == Attendance::Dormant;
+            let needed = idle && (self.needs_ring_watched() || self.has_unwritten());
+            if needed {
+                self.attendance = Attendance::Armed;
+            }
+            return needed;
+        }
         if self.link.is_none() || self.attendance == Attendance::Armed {
             return false;
         }
-        let waiting = self.session.ack_pending() || self.session.is_sendable() || !self.out.is_empty();
+        let waiting = self.has_unwritten() || self.session.is_sendable();
         let needed = match self.attendance {
             Attendance::Watching => waiting && !(self.write_blocked && self.writes_watched),
             _ => waiting || !self.waiters.are_watching(),
@@ -415,9 +485,18 @@ impl Inner {
         needed
     }
 
+    fn has_unwritten(&self) -> bool {
+        self.session.ack_pending() || !self.out.is_empty()
+    }
+
     /// The attendant's look: everything goes out; what to do next.
     pub(crate) fn attended(&mut self) -> Attendance {
         self.write_all();
+        if self.ring.is_some() {
+            let watch = self.needs_ring_watched();
+            self.attendance = if watch { Attendance::Watching } else { Attendance::Dormant };
+            return self.attendance;
+        }
         let at_ease = self.waiters.are_answering() && !self.write_blocked;
         // Callers that come and go look at the link themselves when they have to wait.
         let busy = std::mem::take(&mut self.calls) > 0 && !self.write_blocked;
@@ -451,7 +530,7 @@ pub(crate) enum Read {
     Nothing,
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Io(io::Error),
     Protocol(String),
 }

@@ -23,8 +23,10 @@ use crate::message::{Message, MessageId};
 use crate::waiters::{Interest, Seat, Waiters};
 
 mod inner;
+mod ring;
 
 pub(crate) use inner::{Inner, Read};
+pub(crate) use ring::Ring;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -42,10 +44,25 @@ pub(crate) struct Connection {
 pub(crate) enum Eyes {
     /// Through the tokio runtime that polls it, if it is one.
     Task,
-    /// By itself, level-triggered: a thread in poll(2), another event loop.
-    Own,
+    /// By itself, level-triggered: a thread in poll(2), which may also look at a ring for a while before.
+    Thread,
+    /// By itself, level-triggered: an event loop, which has other things to do.
+    Loop,
     /// Not at all: it is only woken.
     None,
+}
+
+impl Eyes {
+    fn may_spin(self) -> bool {
+        matches!(self, Self::Task | Self::Thread)
+    }
+}
+
+/// How a poll goes on.
+enum Step<T> {
+    Ready(T),
+    Pending,
+    Spin(ring::Spinning),
 }
 
 /// Life.
@@ -91,11 +108,16 @@ impl Connection {
     }
 
     /// The peer's side goes on with a link that the host has welcomed.
-    pub(crate) fn attach(self: &Arc<Self>, link: Link, welcome: &Welcome) -> Result<Attachment, Error> {
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        link: Link,
+        ring: Option<Ring>,
+        welcome: &Welcome,
+    ) -> Result<Attachment, Error> {
         let attached = self.with(|inner| {
             let attachment =
                 inner.session.attach(welcome).map_err(|error| Error::Protocol(error.to_string()))?;
-            inner.take_link(link);
+            inner.take_link(link, ring);
             Ok(attachment)
         });
         self.attend();
@@ -103,8 +125,8 @@ impl Connection {
     }
 
     /// The host's side of a new session goes on with its link.
-    pub(crate) fn begin(self: &Arc<Self>, link: Link) {
-        self.with(|inner| inner.take_link(link));
+    pub(crate) fn begin(self: &Arc<Self>, link: Link, ring: Option<Ring>) {
+        self.with(|inner| inner.take_link(link, ring));
         self.attend();
     }
 
@@ -202,6 +224,7 @@ impl Connection {
             Ok(seq) => Some(Ok(MessageId { socket: self.id, seq })),
             Err(Refused::Full(back)) if inner.over().is_none() => {
                 *payload = back;
+                inner.await_room();
                 None
             }
             Err(refused) => Some(Err(inner.send_error(refused))),
@@ -219,8 +242,10 @@ impl Connection {
         self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.over() {
             Some(error) => Some(Err(error)),
             None if inner.session.has_room(len) => Some(Ok(())),
+            None if inner.take_releases() && inner.session.has_room(len) => Some(Ok(())),
             None => {
                 inner.session.request_ack();
+                inner.await_room();
                 None
             }
         })
@@ -253,9 +278,11 @@ impl Connection {
         end: u64,
     ) -> Poll<Result<(), Error>> {
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
+            inner.take_releases();
             if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
                 return Some(Ok(()));
             }
+            inner.await_acknowledgement(end);
             inner.over().map(Err)
         })
     }
@@ -270,6 +297,7 @@ impl Connection {
             {
                 return Some(Ok(()));
             }
+            inner.await_room();
             inner.over().map(Err)
         })
     }
@@ -301,6 +329,7 @@ impl Connection {
         self.with(|inner| {
             inner.held -= 1;
             inner.session.handled(seq);
+            inner.release();
             // Somebody waits for the next message: this acknowledgement has nothing to travel with.
             if inner.waiters.are_watching() && !inner.replied {
                 inner.write_all();
@@ -330,27 +359,58 @@ impl Connection {
         interest: Interest,
         mut ready: impl FnMut(&mut Inner) -> Option<T>,
     ) -> Poll<T> {
-        self.with(|inner| {
-            inner.calls += 1;
-            loop {
-                if let Some(value) = ready(inner) {
-                    inner.waiters.leave(seat);
-                    return Poll::Ready(value);
+        let mut spun = None;
+        loop {
+            let step = self.with(|inner| {
+                inner.calls += 1;
+                inner.unpark();
+                let may_spin = spun.is_none();
+                if let Some(spin) = spun.take() {
+                    inner.spun(spin);
                 }
-                let had_link = inner.link.is_some();
-                inner.write_before_waiting(interest);
-                if had_link && inner.link.is_none() {
-                    // The write found it dead, and what had arrived on it was taken in.
-                    continue;
-                }
-                let watching = inner.open_eyes(eyes);
-                // Registered before looking, so that nothing that happens in between is missed.
-                inner.waiters.enter(seat, interest, watching, cx.waker());
-                if !inner.look(eyes) {
-                    return Poll::Pending;
-                }
+                inner.step(cx, seat, eyes, interest, may_spin, &mut ready)
+            });
+            match step {
+                Step::Ready(value) => return Poll::Ready(value),
+                Step::Pending => return Poll::Pending,
+                Step::Spin(spinning) => spun = Some(spinning.run()),
             }
-        })
+        }
+    }
+}
+
+impl Inner {
+    /// As far as a waiting call gets with the lock.
+    fn step<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        interest: Interest,
+        may_spin: bool,
+        ready: &mut impl FnMut(&mut Self) -> Option<T>,
+    ) -> Step<T> {
+        loop {
+            if let Some(value) = ready(self) {
+                self.waiters.leave(seat);
+                return Step::Ready(value);
+            }
+            let had_link = self.link.is_some();
+            self.write_before_waiting(interest);
+            if had_link && self.link.is_none() {
+                // The write found it dead, and what had arrived on it was taken in.
+                continue;
+            }
+            if may_spin && let Some(spinning) = self.spinning(eyes, interest) {
+                return Step::Spin(spinning);
+            }
+            let watching = self.open_eyes(eyes);
+            // Registered before looking, so that nothing that happens in between is missed.
+            self.waiters.enter(seat, interest, watching, cx.waker());
+            if !self.look(eyes) {
+                return Step::Pending;
+            }
+        }
     }
 }
 
@@ -388,8 +448,10 @@ impl Connection {
         self.lock().session.max_message()
     }
 
-    pub(crate) fn has_unwritten(&self) -> bool {
-        self.lock().write_blocked
+    /// Whether the descriptor of the link is to be watched for room to write, too.
+    pub(crate) fn waits_to_write(&self) -> bool {
+        let inner = self.lock();
+        inner.write_blocked && inner.ring.is_none()
     }
 
     /// Nothing more will happen on it.
@@ -411,6 +473,7 @@ impl Connection {
 
     /// Every message that the application took is handled and all its replies are acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
+        self.with(|inner| inner.take_releases());
         let inner = self.lock();
         inner.failed.is_some()
             || inner.session.closed().is_some()

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use open_channel_ring::Bell;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use tokio::io::unix::AsyncFd;
 
 pub(crate) mod local;
+pub(crate) mod ring;
 pub(crate) mod unix;
 
 /// How two processes are connected.
@@ -19,6 +21,8 @@ pub enum LinkKind {
     Local,
     /// A Unix domain socket.
     Unix,
+    /// Two rings in shared memory, beside a Unix domain socket.
+    Ring,
 }
 
 impl fmt::Display for LinkKind {
@@ -26,6 +30,7 @@ impl fmt::Display for LinkKind {
         f.write_str(match self {
             Self::Local => "in-process",
             Self::Unix => "unix socket",
+            Self::Ring => "shared memory",
         })
     }
 }
@@ -40,16 +45,32 @@ pub struct PeerInfo {
 }
 
 /// A connected, non-blocking, two-way stream of bytes.
+///
+/// As a descriptor it is what those watch who wait for messages: the stream itself or, beside a ring, the bell that
+/// the other side rings.
 #[derive(Debug)]
 pub(crate) struct Link {
     fd: OwnedFd,
+    bell: Option<Bell>,
     kind: LinkKind,
     peer: PeerInfo,
 }
 
 impl Link {
     pub(crate) fn new(fd: OwnedFd, kind: LinkKind, peer: PeerInfo) -> Self {
-        Self { fd, kind, peer }
+        Self { fd, bell: None, kind, peer }
+    }
+
+    /// The stream beside a ring in shared memory whose waiters are woken by `bell`.
+    pub(crate) fn beside_ring(self, bell: Bell) -> Self {
+        Self { bell: Some(bell), kind: LinkKind::Ring, ..self }
+    }
+
+    /// Makes the bell silent, for those who watch it level-triggered; to be followed by a look at the ring.
+    pub(crate) fn silence(&self) {
+        if let Some(bell) = &self.bell {
+            bell.silence();
+        }
     }
 
     pub(crate) fn kind(&self) -> LinkKind {
@@ -103,12 +124,22 @@ pub(crate) fn watch<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.bell.as_ref().map_or_else(|| self.fd.as_fd(), AsFd::as_fd)
     }
 }
 
 impl AsRawFd for Link {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.as_fd().as_raw_fd()
+    }
+}
+
+/// The stream of a link, for who watches it beside a ring.
+#[derive(Debug)]
+pub(crate) struct Stream(pub(crate) std::sync::Arc<Link>);
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.fd.as_raw_fd()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use open_channel::blocking::{Channel, Socket};
 use open_channel::{Error, ResetCode, Role, State, TryRecvError};
 
-use crate::world::{Kind, World, pattern};
+use crate::world::{World, pattern};
 
 on_every_link!(blocking:
     messages_go_there_and_back,
@@ -26,7 +26,7 @@ on_every_link!(blocking:
 
 fn serve(world: &World, listener: impl Fn(Socket) + Send + Sync + 'static) -> (Channel, Channel) {
     let host = Channel::build(world.builder(), listener).expect("a channel");
-    if world.kind != Kind::Peer {
+    if !world.joins_as_peer() {
         return (host.clone(), host);
     }
     host.join().expect("hosting");
@@ -47,7 +47,7 @@ fn pair(world: &World, outbox: usize) -> (Socket, Socket, (Channel, Channel)) {
     let builder = || world.builder().outbox_bytes(outbox).receive_window(outbox);
     let listener = move |socket| tell.lock().expect("no panic").send(socket).expect("the test waits");
     let host = Channel::build(builder(), listener).expect("a channel");
-    let peer = if world.kind == Kind::Peer {
+    let peer = if world.joins_as_peer() {
         host.join().expect("hosting");
         builder().build_peer().expect("a peer's channel").into()
     } else {
@@ -249,7 +249,7 @@ fn a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread(world: Wor
 fn channels_join_close_and_tell(world: World) {
     let (host, channel) = serve(&world, echo);
     let role = channel.join().expect("joined");
-    assert_eq!(role, if world.kind == Kind::Peer { Role::Peer } else { Role::Host });
+    assert_eq!(role, if world.joins_as_peer() { Role::Peer } else { Role::Host });
     assert_eq!((channel.name(), channel.generation()), ("conformance", 1));
     assert!(channel.connected());
     channel.close().expect("closed");

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use open_channel::{Error, MESSAGE_OVERHEAD, Socket};
 
-use crate::world::{Kind, World, next, pattern, poll_once};
+use crate::world::{World, next, pattern, poll_once};
 
 on_every_link!(
     a_full_outbox_makes_send_wait_and_try_send_say_full,
@@ -154,7 +154,7 @@ async fn a_message_that_is_too_large_comes_back_even_when_the_outbox_is_full(wor
 }
 
 async fn the_limit_of_the_other_side_counts_once_it_is_known(world: World) {
-    if world.kind != Kind::Peer {
+    if !world.joins_as_peer() {
         return;
     }
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();

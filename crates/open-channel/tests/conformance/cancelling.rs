@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use open_channel::{Event, Role};
 
-use crate::world::{Kind, World, next, pattern, poll_and_drop};
+use crate::world::{World, next, pattern, poll_and_drop};
 
 on_every_link!(
     a_cancelled_recv_loses_no_message,
@@ -94,7 +94,7 @@ async fn a_cancelled_close_goes_on_when_the_socket_is_dropped(world: World) {
 
 async fn a_cancelled_join_goes_on(world: World) {
     let (host, channel) = world.serve(|_| async {}).await;
-    if world.kind == Kind::Peer {
+    if world.joins_as_peer() {
         assert_eq!(host.role(), Role::Host);
     }
     let mut joined = poll_and_drop(channel.join()).await;
@@ -107,7 +107,7 @@ async fn a_cancelled_join_goes_on(world: World) {
 
 async fn a_cancelled_wait_for_an_event_loses_none(world: World) {
     let (_host, channel) = world.serve(|_| async {}).await;
-    if world.kind != Kind::Peer {
+    if !world.joins_as_peer() {
         let mut events = channel.events();
         assert!(poll_and_drop(events.recv()).await.is_pending());
         channel.join().await.expect("joined");

@@ -212,7 +212,7 @@ async fn a_channel_may_be_dropped_before_its_sockets(world: World) {
         .await;
     let socket = channel.connect();
     drop(channel);
-    if world.kind != crate::world::Kind::Peer {
+    if !world.joins_as_peer() {
         drop(host);
     }
     for number in 0..100 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use open_channel::{Builder, Channel, Error, Event, MAX_NAME, Role, State};
 
-use crate::world::{Kind, World, next};
+use crate::world::{World, next};
 
 on_every_link!(
     a_channel_that_nobody_hosts_times_out_and_connects_later,
@@ -107,7 +107,7 @@ async fn states_roles_and_events_follow_each_other(world: World) {
 }
 
 async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
-    if world.kind != Kind::Peer {
+    if !world.joins_as_peer() {
         return;
     }
     let listener = |who: &'static str| {

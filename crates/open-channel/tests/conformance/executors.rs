@@ -6,7 +6,7 @@ use futures::executor::block_on;
 use open_channel::{Channel, Error, Socket};
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
-use crate::world::{Kind, World, next};
+use crate::world::{World, next};
 
 on_every_link!(blocking:
     a_channel_with_a_listener_needs_a_runtime_and_says_so,
@@ -51,7 +51,7 @@ fn a_peer_needs_no_runtime(world: World) {
     let (_host, channel) = echo(&world, &runtime);
     block_on(async {
         let role = channel.join().await.expect("joined");
-        assert_eq!(role == open_channel::Role::Peer, world.kind == Kind::Peer);
+        assert_eq!(role == open_channel::Role::Peer, world.joins_as_peer());
         let socket = channel.connect();
         there_and_back(&socket, 200).await;
         let large = vec![7; 5 << 20];

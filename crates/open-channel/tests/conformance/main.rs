@@ -9,6 +9,7 @@ macro_rules! on_every_link {
         on_every_link!(@kind local Local $run: $($test),+);
         on_every_link!(@kind unix Unix $run: $($test),+);
         on_every_link!(@kind peer Peer $run: $($test),+);
+        on_every_link!(@kind ring Ring $run: $($test),+);
     };
     (@kind $module:ident $kind:ident $run:ident: $($test:ident),+) => {
         mod $module {

@@ -1,6 +1,6 @@
 //! Messages arrive in the order sent, each whole.
 
-use crate::world::{Kind, World, next, pattern};
+use crate::world::{World, next, pattern};
 
 on_every_link!(
     messages_arrive_whole_whatever_their_size,
@@ -64,7 +64,7 @@ async fn messages_sent_before_the_connection_exists_arrive_in_order(world: World
         }
         socket
     };
-    let (socket, _host, _peer) = if world.kind == Kind::Peer {
+    let (socket, _host, _peer) = if world.joins_as_peer() {
         // There is no host yet.
         let peer = world.builder().build_peer().expect("a peer's channel");
         let socket = queue(&peer);

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Unix,
     /// Sockets of another channel object, which joins as a peer over the Unix socket.
     Peer,
+    /// The same, over rings in shared memory.
+    Ring,
 }
 
 /// A directory in which nothing else happens.
@@ -43,11 +45,21 @@ impl World {
         match self.kind {
             Kind::Local => builder,
             Kind::Unix | Kind::Peer => builder.link(LinkKind::Unix),
+            Kind::Ring => builder.link(LinkKind::Ring),
         }
     }
 
+    /// Whether the test's sockets come from another channel object than the host's.
+    pub(crate) fn joins_as_peer(&self) -> bool {
+        matches!(self.kind, Kind::Peer | Kind::Ring)
+    }
+
     pub(crate) fn link(&self) -> LinkKind {
-        if self.kind == Kind::Local { LinkKind::Local } else { LinkKind::Unix }
+        match self.kind {
+            Kind::Local => LinkKind::Local,
+            Kind::Unix | Kind::Peer => LinkKind::Unix,
+            Kind::Ring => LinkKind::Ring,
+        }
     }
 
     /// A hosted channel whose listener hands its sockets to the test.
@@ -84,7 +96,7 @@ impl World {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let host = tune(self.builder()).build(listener).expect("a channel");
-        if self.kind != Kind::Peer {
+        if !self.joins_as_peer() {
             return (host.clone(), host);
         }
         host.join().await.expect("hosting");

@@ -1,0 +1,381 @@
+//! The session on a ring: messages go through shared memory in parts, and the release of a part is its
+//! acknowledgement. The stream beside the ring carries the other frames.
+//!
+//! ```text
+//!   send ─▶ outbox ─ store ─▶ ring, up ════▶ claim ─▶ inbox ─▶ recv
+//!                                  ▲                    │
+//!             take_releases ◀── released ◀── release ◀── Message dropped
+//! ```
+
+use std::time::Instant;
+
+use open_channel_proto::{Arrival, Kept, Part, PartKind, ProtocolError};
+use open_channel_ring::{
+    Bell, Consumer, Mapped, Position, Producer, Record, RingError, RingLink, Spin, Stored, Watch,
+};
+
+use super::inner::{Inner, Read, Trouble};
+use crate::connection::Eyes;
+use crate::error::Error;
+use crate::waiters::Interest;
+
+/// A record's flag: the message may have been handled by an earlier host.
+const REDELIVERED: u8 = 1;
+
+/// Bytes before the payload of a first part: the length of the whole message.
+const TOTAL: usize = 8;
+
+/// Parts of a ring's size, so that one side copies out while the other copies in, and little is left unused
+/// where a part does not fit before the end of the ring.
+const PARTS: usize = 8;
+
+/// Messages sent on a full ring between two looks whether it has room: each look takes a cache line from the reader.
+const SENT_PER_LOOK: u32 = 16;
+
+/// The part of a full ring that is free again before its writer is woken.
+const WORTH_WAKING: u64 = 4;
+
+/// One side's ends of the rings, as its connection uses them.
+pub(crate) struct Ring {
+    producer: Producer<Mapped, Bell>,
+    consumer: Consumer<Mapped, Bell>,
+    /// Longest payload of a part.
+    part: usize,
+    /// What the other side has released, as far as the session knows.
+    released: u64,
+    /// The nearest release that somebody waits for; 0 when nobody does.
+    awaited: u64,
+    /// The release that makes room for what the session has next.
+    blocked: Option<u64>,
+    /// Messages sent since it was found full.
+    sent_while_blocked: u32,
+    spin: Spin,
+    parked: Option<Instant>,
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").field("released", &self.released).field("awaited", &self.awaited).finish()
+    }
+}
+
+impl Ring {
+    pub(crate) fn new(link: RingLink) -> Self {
+        let RingLink { producer, consumer, bell: _ } = link;
+        let part = producer.capacity() / PARTS - TOTAL;
+        Self {
+            producer,
+            consumer,
+            part,
+            released: 0,
+            awaited: 0,
+            blocked: None,
+            sent_while_blocked: 0,
+            spin: Spin::new(),
+            parked: None,
+        }
+    }
+
+    /// Another message was sent: whether to look for room.
+    pub(super) fn is_worth_trying(&mut self) -> bool {
+        self.sent_while_blocked = self.sent_while_blocked.wrapping_add(1);
+        self.blocked.is_none() || self.sent_while_blocked.is_multiple_of(SENT_PER_LOOK)
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.producer.capacity()
+    }
+
+    fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
+        let (kind, flags) = (part.kind.to_bits(), u8::from(part.redelivered) * REDELIVERED);
+        if part.kind != PartKind::First {
+            return self.producer.push(kind, flags, part.payload);
+        }
+        let mut slot = self.producer.reserve(TOTAL + part.payload.len())?;
+        slot.append(&(part.total as u64).to_le_bytes());
+        slot.append(part.payload);
+        Ok(slot.commit(kind, flags))
+    }
+
+    /// Somebody waits until the other side has released up to `position`.
+    fn wait_for(&mut self, position: u64) {
+        if position > self.released && (self.awaited == 0 || position < self.awaited) {
+            self.awaited = position;
+        }
+    }
+
+    /// Asks the other side to ring for what is waited for; to be followed by a look.
+    fn announce(&mut self) {
+        if let Some(position) = self.blocked {
+            self.wait_for(position);
+        }
+        self.consumer.prepare_park();
+        if self.awaited != 0 {
+            self.producer.prepare_park(Position::new(self.awaited));
+        }
+    }
+}
+
+/// What a caller looks at while it spins, without the connection's lock.
+pub(super) struct Spinning {
+    watch: Watch<Mapped>,
+    spin: Spin,
+}
+
+impl Spinning {
+    pub(super) fn run(mut self) -> Spin {
+        let watch = self.watch;
+        self.spin.until(|| watch.is_due());
+        self.spin
+    }
+}
+
+/// Reads a record's kind, and for a first part the length before its payload.
+fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
+    let kind =
+        PartKind::from_bits(record.kind()).ok_or(ProtocolError::Unexpected("a record of no known kind"))?;
+    let (mut total, mut len) = (0, record.len());
+    if kind == PartKind::First {
+        len = len.checked_sub(TOTAL).ok_or(ProtocolError::Unexpected("a first part without a length"))?;
+        total = record.word(0);
+    }
+    let redelivered = record.flags() & REDELIVERED != 0;
+    Ok(Arrival { kind, redelivered, total, len, end: record.end().bytes() })
+}
+
+/// A record that lay in our own memory when its reader was given up.
+fn kept(stored: Stored<'_>) -> Option<Kept> {
+    let Stored { record, maybe_claimed } = stored;
+    let completes = PartKind::from_bits(record.kind()).is_some_and(PartKind::completes);
+    completes.then(|| Kept {
+        end: record.end().bytes(),
+        claimed: maybe_claimed,
+        // Of a longer message the outbox has the bytes itself.
+        payload: record.to_vec().into(),
+    })
+}
+
+impl Inner {
+    /// Moves what the session has into the ring, as far as there is room.
+    pub(super) fn store(&mut self) {
+        let stored = self.store_parts();
+        self.survive(stored);
+    }
+
+    fn store_parts(&mut self) -> Result<(), Trouble> {
+        let Self { ring: Some(ring), session, .. } = self else { return Ok(()) };
+        ring.blocked = None;
+        while let Some(part) = session.next_part(ring.part) {
+            let len = part.payload.len();
+            match ring.push(part) {
+                Ok(end) => session.part_stored(len, end.bytes()),
+                Err(RingError::Full { wanted }) => {
+                    ring.blocked = Some(wanted.bytes());
+                    break;
+                }
+                // Whoever fills the reservation comes by again.
+                Err(RingError::Reserved) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what the other side has released.
+    pub(super) fn take_releases(&mut self) -> bool {
+        let taken = self.try_take_releases();
+        self.survive(taken).unwrap_or(true)
+    }
+
+    fn try_take_releases(&mut self) -> Result<bool, Trouble> {
+        let Self { ring: Some(ring), session, waiters, woken, .. } = self else { return Ok(false) };
+        let released = ring.producer.released()?.bytes();
+        if released == ring.released {
+            return Ok(false);
+        }
+        ring.released = released;
+        session.released(released)?;
+        if released >= ring.awaited {
+            ring.awaited = 0;
+            waiters.collect(Interest::Acks, woken);
+        }
+        if session.is_sendable() {
+            self.store_parts()?;
+        }
+        Ok(true)
+    }
+
+    /// Takes the next message out of the ring, unless one is there already.
+    pub(super) fn claim(&mut self) {
+        if !self.session.is_readable() {
+            let claimed = self.claim_message();
+            self.survive(claimed);
+        }
+    }
+
+    fn claim_message(&mut self) -> Result<bool, Trouble> {
+        let Self { ring: Some(ring), session, .. } = self else { return Ok(false) };
+        while let Some(record) = ring.consumer.claim()? {
+            let arrival = arrival(&record)?;
+            let skip = record.len() - arrival.len;
+            session.receive_part(arrival, |bytes| record.append_to(bytes, skip))?;
+            if arrival.kind.completes() {
+                return Ok(true);
+            }
+            ring.consumer.release(Position::new(session.releasable()))?;
+        }
+        Ok(false)
+    }
+
+    /// Tells the other side what is handled.
+    pub(super) fn release(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            let released = ring.consumer.release(Position::new(self.session.releasable()));
+            self.survive(released.map_err(Trouble::from));
+        }
+    }
+
+    /// Looks at the ring in both directions; whoever waits for what is found is woken.
+    pub(super) fn read_ring(&mut self) -> Read {
+        let mut progress = self.take_releases();
+        if self.ring.as_ref().is_some_and(|ring| ring.consumer.is_ready()) {
+            self.waiters.collect(Interest::Recv, &mut self.woken);
+            progress = true;
+        }
+        if progress { Read::Last } else { Read::Nothing }
+    }
+
+    /// Takes everything that the other side has put into the ring.
+    pub(super) fn drain_ring(&mut self) {
+        self.take_releases();
+        // The session is told of a broken ring by who gives it up.
+        while self.claim_message().unwrap_or(false) {}
+        if self.session.is_readable() {
+            self.waiters.collect(Interest::Recv, &mut self.woken);
+        }
+    }
+
+    /// The link is lost: nobody gets anything more out of the ring, and what was not handled goes back into the
+    /// outbox. Unless the session is over: then what is in the ring has been sent, like bytes in a socket.
+    pub(super) fn give_ring_up(&mut self) {
+        let Some(mut ring) = self.ring.take() else { return };
+        if self.failed.is_some() || self.session.closed().is_some() {
+            return;
+        }
+        // Nonsense in the shared indices releases and claims nothing: better delivered twice than lost.
+        if let Ok(released) = ring.producer.released() {
+            let _ = self.session.released(released.bytes());
+        }
+        let _ = ring.producer.fence();
+        let stored = ring.producer.unreleased().map_while(Result::ok).filter_map(kept);
+        if let Err(problem) = self.session.reclaim(stored) {
+            tracing::error!(socket = %self.session.id(), %problem, "messages are lost");
+            self.failed.get_or_insert(Error::Protocol(problem.to_string()));
+        }
+    }
+
+    /// Notes that somebody waits for the acknowledgement of everything before `next`.
+    pub(super) fn await_acknowledgement(&mut self, next: u64) {
+        if let Some(ring) = &mut self.ring {
+            let end = self.session.stored_end(next);
+            ring.wait_for(if end == 0 { ring.blocked.unwrap_or(0) } else { end });
+        }
+    }
+
+    /// Notes that somebody waits for room.
+    pub(super) fn await_room(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            let worth = ring.released + ring.capacity() as u64 / WORTH_WAKING;
+            ring.wait_for(worth.min(ring.producer.tail().bytes()));
+        }
+    }
+
+    /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
+    pub(super) fn spinning(&self, eyes: Eyes, interest: Interest) -> Option<Spinning> {
+        let ring = self.ring.as_ref().filter(|_| eyes.may_spin())?;
+        let watch = match interest {
+            Interest::Recv => ring.consumer.watch(),
+            Interest::Acks if ring.awaited != 0 => ring.producer.watch(Position::new(ring.awaited)),
+            Interest::Acks => return None,
+        };
+        Some(Spinning { watch, spin: ring.spin.clone() })
+    }
+
+    pub(super) fn spun(&mut self, spin: Spin) {
+        if let Some(ring) = &mut self.ring {
+            ring.spin = spin;
+        }
+    }
+
+    /// A call that went to sleep is back.
+    pub(super) fn unpark(&mut self) {
+        if let Some(ring) = &mut self.ring
+            && let Some(parked) = ring.parked.take()
+        {
+            ring.spin.slept(parked.elapsed());
+        }
+    }
+
+    /// Looks at the ring before a call goes to sleep; `true` when something happened.
+    pub(super) fn look_at_ring(&mut self, eyes: Eyes) -> bool {
+        let Some(link) = self.link.clone() else { return false };
+        if eyes == Eyes::Task && self.hear_bell() {
+            return true;
+        }
+        if let Some(ring) = &mut self.ring {
+            ring.announce();
+            if matches!(eyes, Eyes::Thread | Eyes::Loop) {
+                // Others may have been meant by what this silences: the look below finds that too, and wakes them.
+                link.silence();
+            }
+            ring.parked.get_or_insert_with(Instant::now);
+        }
+        self.read_ring() != Read::Nothing
+    }
+
+    /// Whether the background thread has to watch the ring, because callers may not.
+    pub(super) fn needs_ring_watched(&mut self) -> bool {
+        // Once this direction has ended, nobody may be left who waits for it to be acknowledged.
+        let ending = self.session.is_finished() && !self.session.is_flushed();
+        let Some(ring) = &mut self.ring else { return false };
+        if ending {
+            ring.wait_for(ring.producer.tail().bytes());
+        }
+        ending || ring.blocked.is_some() || self.waiters.are_blind()
+    }
+
+    /// The background thread watches the bell now; takes in what there was already.
+    pub(crate) fn attend_ring(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.announce();
+        }
+        self.read_ring();
+    }
+
+    /// Looks at the ring and at the stream beside it.
+    pub(crate) fn read_both(&mut self) {
+        self.read_ring();
+        self.read_stream();
+    }
+
+    /// Whether a call waits that does not watch the bell itself, so that the background thread should not dally.
+    pub(crate) fn is_waited_for_blindly(&self) -> bool {
+        self.ring.is_some() && self.waiters.are_blind()
+    }
+}
+
+impl From<RingError> for Trouble {
+    fn from(error: RingError) -> Self {
+        match error {
+            // The other side has moved on.
+            RingError::Fenced => Self::Io(std::io::ErrorKind::ConnectionAborted.into()),
+            error => Self::Protocol(error.to_string()),
+        }
+    }
+}
+
+impl From<ProtocolError> for Trouble {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
