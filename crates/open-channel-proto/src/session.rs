@@ -578,8 +578,9 @@ impl Session {
     }
 
     /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept` tells of each
-    /// part in it that [completes](crate::PartKind::completes) something, oldest first. To be followed by
-    /// [`detach`](Self::detach).
+    /// part in it that [completes](crate::PartKind::completes) something, oldest first. The other side may have gone
+    /// on releasing: [`released`](Self::released) is to be told once more between gathering `kept` and this. To be
+    /// followed by [`detach`](Self::detach).
     ///
     /// # Errors
     /// When the other side has destroyed what it was given; messages are lost then.
