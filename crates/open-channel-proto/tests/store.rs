@@ -694,6 +694,27 @@ fn an_early_reply_whose_welcome_got_lost_comes_back_and_goes_out_again() {
     assert_eq!(pass_all(&mut host, &mut peer), [message(1, b"early reply", false)]);
 }
 
+/// The overtaken hello makes the host start over; what the peer has seen before must not be forgotten by the store
+/// that comes next, or the host would refuse the peer for ever.
+#[test]
+fn what_was_seen_before_an_overtaken_hello_is_still_known_after_a_store_that_nobody_read() {
+    let mut peer = peer();
+    let overtaken = hello(&peer);
+    let mut host = meet(&mut peer, 1);
+    host.send(b"one");
+    host.put();
+    claim_all(&mut host, &mut peer);
+    host.give_up().unwrap();
+    assert!(!host.session.resume(&overtaken, 1).unwrap().resumed);
+    host.use_store(CAPACITY);
+    host.put();
+    host.give_up().unwrap();
+    peer.give_up().unwrap();
+    resume(&mut peer, &mut host);
+    host.send(b"two");
+    assert_eq!(pass_all(&mut host, &mut peer), [message(1, b"one", false), message(2, b"two", false)]);
+}
+
 #[test]
 fn a_record_that_was_destroyed_or_changed_is_an_error() {
     let reclaim = |change: fn(&mut Vec<Kept>)| {
