@@ -346,6 +346,7 @@ impl Session {
     }
 
     fn link_up(&mut self, window: u64, remote_outbox: u64, remote_max_message: u64) {
+        debug_assert!(!self.outbox.has_store(), "what the last link's store held was not reclaimed");
         self.inbox.attach(remote_outbox);
         self.going_away = false;
         self.reset_due = self.reset.is_some();

@@ -453,9 +453,8 @@ fn an_end_in_the_store_comes_back_too_and_every_host_is_told() {
     peer.session.finish();
     peer.put();
     peer.give_up().unwrap();
-    resume_on_frames(&mut peer, &mut first);
-    first.use_store(CAPACITY);
-    peer.use_store(CAPACITY);
+    first.give_up().unwrap();
+    resume(&mut peer, &mut first);
     assert_eq!(pass_all(&mut peer, &mut first), [Incoming::End { seq: 1 }]);
     peer.give_up().unwrap();
     let mut second = meet(&mut peer, 2);
