@@ -34,11 +34,13 @@ struct Entry {
     redelivered: bool,
     /// Where it ends in the link's store; 0 if it is not there.
     end: u64,
+    /// Some host may have seen it before it went to the store.
+    transmitted_before: bool,
 }
 
 impl Entry {
     fn new(content: Content) -> Self {
-        Self { content, transmitted: false, redelivered: false, end: 0 }
+        Self { content, transmitted: false, redelivered: false, end: 0, transmitted_before: false }
     }
 
     fn cost(&self) -> usize {
@@ -316,6 +318,9 @@ impl Outbox {
     /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`.
     pub(crate) fn part_stored(&mut self, len: usize, end: u64) {
         let Some(entry) = self.entries.get_mut(self.cursor) else { return };
+        if self.offset == 0 {
+            entry.transmitted_before = entry.transmitted;
+        }
         entry.transmitted = true;
         let whole = match &entry.content {
             // In one part: the store is its only place from here on.
@@ -374,7 +379,7 @@ impl Outbox {
             };
             entry.end = 0;
             // What no host has claimed is as good as never sent, on this link.
-            entry.transmitted = found.claimed || entry.redelivered;
+            entry.transmitted = found.claimed || entry.transmitted_before;
             if let Content::Stored { len } = entry.content {
                 if found.payload.len() != len {
                     return Err(ProtocolError::Unexpected("a record of the store that was changed"));
@@ -386,7 +391,7 @@ impl Outbox {
         if let Some(entry) = self.entries.get_mut(self.cursor)
             && self.offset > 0
         {
-            entry.transmitted = entry.redelivered;
+            entry.transmitted = entry.transmitted_before;
         }
         Ok(())
     }

@@ -346,6 +346,7 @@ impl Session {
     }
 
     fn link_up(&mut self, window: u64, remote_outbox: u64, remote_max_message: u64) {
+        debug_assert!(!self.outbox.has_store(), "what the last link's store held was not reclaimed");
         self.inbox.attach(remote_outbox);
         self.going_away = false;
         self.reset_due = self.reset.is_some();
@@ -578,8 +579,9 @@ impl Session {
     }
 
     /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept` tells of each
-    /// part in it that [completes](crate::PartKind::completes) something, oldest first. To be followed by
-    /// [`detach`](Self::detach).
+    /// part in it that [completes](crate::PartKind::completes) something, oldest first. The other side may have gone
+    /// on releasing: [`released`](Self::released) is to be told once more between gathering `kept` and this. To be
+    /// followed by [`detach`](Self::detach).
     ///
     /// # Errors
     /// When the other side has destroyed what it was given; messages are lost then.

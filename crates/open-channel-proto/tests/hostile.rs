@@ -13,8 +13,9 @@ use std::panic::{self, AssertUnwindSafe};
 use bytes::Bytes;
 use cap::Cap;
 use open_channel_proto::{
-    ChannelKey, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
-    MAX_BODY, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
+    Arrival, ChannelKey, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Kept,
+    Limits, MAX_BODY, PartKind, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer,
+    Welcome, decode,
 };
 use random::Random;
 
@@ -34,6 +35,11 @@ struct Attack {
     is_host: bool,
     input: Vec<u8>,
     out: TransmitBuffer,
+    /// What lies in the store of the link, if it has one: where each record ends, whether it completes something, and
+    /// how long it is.
+    store: Option<Vec<(u64, bool, usize)>>,
+    /// Where the last record of the other side's store ended.
+    arrived: u64,
 }
 
 impl Attack {
@@ -49,13 +55,24 @@ impl Attack {
             let (_, welcome) = Session::accept(&hello, 1, 3, LIMITS).unwrap();
             session.attach(&welcome).unwrap();
         }
-        Self { random, session, is_host, input: Vec::new(), out: TransmitBuffer::default() }
+        let mut attack = Self {
+            random,
+            session,
+            is_host,
+            input: Vec::new(),
+            out: TransmitBuffer::default(),
+            store: None,
+            arrived: 0,
+        };
+        attack.choose_link();
+        attack
     }
 
     fn run(mut self) {
         let before = MEMORY.allocated();
         for _ in 0..5 + self.random.below(60) {
             match self.random.below(10) {
+                0..3 if self.store.is_some() => self.memory(),
                 0..6 => self.bytes(),
                 6 => self.handshake(),
                 _ => self.application(),
@@ -199,8 +216,65 @@ impl Attack {
         }
     }
 
+    fn choose_link(&mut self) {
+        if self.session.is_attached() && self.random.chance(50) {
+            self.session.use_store(4096);
+            self.store = Some(Vec::new());
+        }
+    }
+
+    /// The other side does to the shared memory what the ring's own checks let pass.
+    fn memory(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        let mut tail = store.last().map_or(0, |last| last.0);
+        while let Some(part) = self.session.next_part(1000) {
+            let (len, completes) = (part.payload.len(), part.kind.completes());
+            tail += 8 + len.next_multiple_of(8) as u64;
+            self.session.part_stored(len, tail);
+            store.push((tail, completes, len));
+        }
+        for _ in 0..self.random.below(4) {
+            let Some(kind) = PartKind::from_bits(1 + self.random.below(5) as u8) else { continue };
+            let len: usize = self.random.pick(&[0, 1, 100, 2000, 16 * 1024]);
+            let near = self.random.pick(&[len as u64, 2 * len as u64, LIMITS.max_message as u64]);
+            let total = self.number(near);
+            self.arrived += 8 + len.next_multiple_of(8) as u64;
+            let part = Arrival { kind, redelivered: self.random.chance(50), total, len, end: self.arrived };
+            let taken = self.session.receive_part(part, |bytes| bytes.resize(bytes.len() + len, 3));
+            if taken.is_err() && self.random.chance(30) {
+                self.session.reset(ResetCode::Protocol, "enough");
+            }
+            assert!(self.session.releasable() <= self.arrived);
+        }
+        let near = self.random.below(tail as usize + 1) as u64;
+        let upto = self.number(near).min(tail);
+        let _ = self.session.released(upto);
+        self.session.assert_credit_is_conserved();
+    }
+
+    /// Records are gone, or are not what they were.
+    fn give_up_store(&mut self) {
+        self.arrived = 0;
+        let Some(store) = self.store.take() else { return };
+        let mut kept = Vec::new();
+        for (end, completes, len) in store {
+            if completes && !self.random.chance(3) {
+                let len =
+                    if self.random.chance(3) { self.number(len as u64).min(5000) as usize } else { len };
+                let claimed = self.random.chance(50);
+                let end = if self.random.chance(5) { self.number(end) } else { end };
+                kept.push(Kept { end, claimed, payload: vec![4; len].into() });
+            }
+        }
+        if self.session.reclaim(kept).is_err() && self.random.chance(70) {
+            self.session.reset(ResetCode::Protocol, "enough");
+        }
+        self.session.assert_credit_is_conserved();
+    }
+
     /// A new link, with a handshake that nobody honest would make.
     fn handshake(&mut self) {
+        self.give_up_store();
         self.session.detach();
         self.out.clear();
         self.input.clear();
@@ -224,6 +298,7 @@ impl Attack {
             }
             _ => {}
         }
+        self.choose_link();
     }
 
     /// Meanwhile an application does what applications do.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{
-    ChannelKey, Closed, Features, HEADER_LEN, Limits, MAX_BODY, MAX_CHUNK, MESSAGE_OVERHEAD, Session,
+    ChannelKey, Closed, Features, HEADER_LEN, Kept, Limits, MAX_BODY, MAX_CHUNK, MESSAGE_OVERHEAD, Session,
     TransmitBuffer,
 };
 
@@ -42,6 +42,22 @@ pub struct Entry {
     pub sent_to: Option<u64>,
     /// The same, when only its first part may have been.
     pub begun_to: Option<u64>,
+    /// Where it ends in the store of the link, while it lies there.
+    pub stored_at: Option<u64>,
+    /// What `sent_to` and `begun_to` were before that.
+    before: (Option<u64>, Option<u64>),
+}
+
+impl Entry {
+    /// Its first part goes into a store.
+    pub fn is_being_stored(&mut self) {
+        self.before = (self.sent_to, self.begun_to);
+    }
+
+    /// It came back, and no application can have seen it there.
+    fn was_not_seen(&mut self) {
+        (self.sent_to, self.begun_to) = self.before;
+    }
 }
 
 /// Everything that one session accepted.
@@ -61,9 +77,15 @@ impl Ledger {
     }
 
     pub fn push(&mut self, content: Content) {
-        let entry =
-            Entry { content, handled: false, delivered_by: Vec::new(), sent_to: None, begun_to: None };
-        self.entries.push(entry);
+        self.entries.push(Entry {
+            content,
+            handled: false,
+            delivered_by: Vec::new(),
+            sent_to: None,
+            begun_to: None,
+            stored_at: None,
+            before: (None, None),
+        });
     }
 
     fn cost(&self, from: u64, to: u64) -> usize {
@@ -104,6 +126,12 @@ pub struct Endpoint {
     pub out: TransmitBuffer,
     pub buf: BytesMut,
     pub link: Option<usize>,
+    /// The link keeps what it carries.
+    pub has_store: bool,
+    /// The last link did.
+    pub left_a_store: bool,
+    /// The message of which the store has some parts and not the last.
+    pub half_stored: Option<u64>,
     pub sent: Ledger,
     /// All below are known to be acknowledged.
     pub acknowledged: u64,
@@ -130,6 +158,9 @@ impl Endpoint {
             out: TransmitBuffer::default(),
             buf: BytesMut::new(),
             link: None,
+            has_store: false,
+            left_a_store: false,
+            half_stored: None,
             sent: Ledger { first, entries: Vec::new() },
             acknowledged: first,
             remote_window: 0,
@@ -145,6 +176,7 @@ impl Endpoint {
     }
 
     pub fn unlink(&mut self) -> Option<usize> {
+        assert!(!self.has_store, "a link is dropped together with what its store holds");
         self.session.detach();
         self.out.clear();
         self.buf.clear();
@@ -170,9 +202,12 @@ impl Endpoint {
     /// Puts what the session wants to say into the buffer and remembers what that was.
     pub fn transmit(&mut self) {
         self.session.transmit(&mut self.out);
-        if !self.session.is_attached() {
-            return;
+        if self.session.is_attached() {
+            self.remember_what_was_sent();
         }
+    }
+
+    pub fn remember_what_was_sent(&mut self) {
         let generation = self.session.generation();
         let begun = self.session.first_unacknowledged() + self.session.messages_in_flight() as u64;
         for seq in self.session.first_unacknowledged()..begun {
@@ -180,7 +215,23 @@ impl Endpoint {
             entry.sent_to.get_or_insert(generation);
         }
         if let Some(entry) = self.sent.entry(begun).filter(|entry| entry.content.is_chunked()) {
-            entry.begun_to.get_or_insert(generation);
+            // In a store nobody takes the half of a message for the whole.
+            if !self.has_store {
+                entry.begun_to.get_or_insert(generation);
+            }
+        }
+    }
+
+    /// The store is given up: what no host has claimed was never sent, on this link.
+    pub fn remember_what_was_kept(&mut self, kept: &[Kept]) {
+        for entry in &mut self.sent.entries {
+            let Some(end) = entry.stored_at.take() else { continue };
+            if kept.iter().any(|kept| kept.end == end && !kept.claimed) {
+                entry.was_not_seen();
+            }
+        }
+        if let Some(entry) = self.half_stored.take().and_then(|seq| self.sent.entry(seq)) {
+            entry.was_not_seen();
         }
     }
 
@@ -228,6 +279,8 @@ impl Endpoint {
         assert!(unhandled <= self.limits.window || messages == 1, "received more than the window");
         let readable = self.slots.iter().any(|slot| !slot.delivered);
         assert_eq!(session.is_readable(), readable && !self.is_discarded(), "is_readable");
+
+        assert!(self.has_store || session.releasable() == 0, "something to release, and no store");
 
         let most = TransmitBuffer::HIGH_WATER + 2 * (MAX_BODY + HEADER_LEN);
         assert!(self.out.len() <= most, "the transmit buffer holds {} bytes", self.out.len());

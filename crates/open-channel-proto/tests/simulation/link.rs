@@ -2,6 +2,8 @@
 
 use bytes::BytesMut;
 
+use crate::store::Store;
+
 /// One direction of a link.
 #[derive(Default)]
 pub struct Pipe {
@@ -57,11 +59,19 @@ pub struct Link {
     pub host: usize,
     pub up: Pipe,
     pub down: Pipe,
+    /// Both sides' memory, which outlives the pipes: offered with the hello, used when the welcome says so.
+    pub rings: Option<Rings>,
+}
+
+/// The two stores of a link.
+pub struct Rings {
+    pub up: Store,
+    pub down: Store,
 }
 
 impl Link {
     pub fn new(socket: usize, host: usize) -> Self {
-        Self { socket, host, up: Pipe::default(), down: Pipe::default() }
+        Self { socket, host, up: Pipe::default(), down: Pipe::default(), rings: None }
     }
 
     /// Ends in order: what was written arrives.

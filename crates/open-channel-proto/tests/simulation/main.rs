@@ -11,6 +11,8 @@
 mod endpoint;
 mod link;
 mod random;
+mod ring;
+mod store;
 mod world;
 
 use std::cell::{Cell, RefCell};

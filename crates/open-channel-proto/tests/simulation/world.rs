@@ -10,7 +10,7 @@ use open_channel_proto::{
 };
 
 use crate::endpoint::{CHANNEL, Content, Endpoint, Habits, Slot};
-use crate::link::Link;
+use crate::link::{Link, Rings};
 use crate::random::Random;
 
 /// Rounds of service without faults after which everything must be over.
@@ -38,10 +38,25 @@ pub struct Tally {
     pub finished: u64,
     pub finished_before: u64,
     pub reset: u64,
+    pub stores: u64,
+    pub stored: u64,
+    pub stored_first: u64,
+    pub stored_in_parts: u64,
+    pub larger_than_store: u64,
+    pub acks_beside_a_store: u64,
+    pub claims_refused: u64,
+    pub drained: u64,
+    pub kept_claimed: u64,
+    pub kept_unseen: u64,
+    pub half_stored: u64,
+    pub released_meanwhile: u64,
+    pub claimed_unseen: u64,
+    pub from_store_to_store: u64,
+    pub from_store_to_frames: u64,
 }
 
 impl Tally {
-    fn counters(&mut self) -> [(&'static str, &mut u64); 19] {
+    fn counters(&mut self) -> [(&'static str, &mut u64); 34] {
         [
             ("delivered", &mut self.delivered),
             ("redelivered", &mut self.redelivered),
@@ -62,6 +77,21 @@ impl Tally {
             ("finished", &mut self.finished),
             ("finished_before", &mut self.finished_before),
             ("reset", &mut self.reset),
+            ("stores", &mut self.stores),
+            ("stored", &mut self.stored),
+            ("stored_first", &mut self.stored_first),
+            ("stored_in_parts", &mut self.stored_in_parts),
+            ("larger_than_store", &mut self.larger_than_store),
+            ("acks_beside_a_store", &mut self.acks_beside_a_store),
+            ("claims_refused", &mut self.claims_refused),
+            ("drained", &mut self.drained),
+            ("kept_claimed", &mut self.kept_claimed),
+            ("kept_unseen", &mut self.kept_unseen),
+            ("half_stored", &mut self.half_stored),
+            ("released_meanwhile", &mut self.released_meanwhile),
+            ("claimed_unseen", &mut self.claimed_unseen),
+            ("from_store_to_store", &mut self.from_store_to_store),
+            ("from_store_to_frames", &mut self.from_store_to_frames),
         ]
     }
 
@@ -80,15 +110,15 @@ impl Tally {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub enum Side {
     /// Socket number.
     Peer(usize),
     /// Host number, socket number.
     Host(usize, usize),
 }
 
-struct Socket {
-    end: Endpoint,
+pub struct Socket {
+    pub end: Endpoint,
     peer: usize,
     /// The latest link, to tell overtaken hellos.
     latest: Option<usize>,
@@ -107,29 +137,32 @@ enum Life {
     Dead,
 }
 
-struct Host {
+pub struct Host {
     generation: u64,
     life: Life,
     limits: Limits,
     /// Links that have not said hello yet.
     greeting: Vec<(usize, BytesMut)>,
-    sockets: BTreeMap<usize, Endpoint>,
+    pub sockets: BTreeMap<usize, Endpoint>,
 }
 
 pub struct World {
-    random: Random,
+    pub random: Random,
     trace: bool,
     now: u64,
-    calm: bool,
-    sockets: Vec<Socket>,
-    hosts: Vec<Host>,
-    links: Vec<Link>,
+    pub calm: bool,
+    pub sockets: Vec<Socket>,
+    pub hosts: Vec<Host>,
+    pub links: Vec<Link>,
     /// The host that the rendezvous names.
     current: Option<usize>,
     max_message: usize,
     big: bool,
+    /// How many in a hundred links are offered with a store, and how many of those are taken.
+    offers: usize,
+    takes: usize,
     written: u64,
-    tally: Tally,
+    pub tally: Tally,
 }
 
 macro_rules! note {
@@ -155,6 +188,8 @@ impl World {
             current: None,
             max_message: if big { 6 * MAX_CHUNK + 10 } else { random.pick(&[40, 300, 2000]) },
             big,
+            offers: random.pick(&[0, 50, 90]),
+            takes: random.pick(&[60, 100]),
             written: 0,
             tally: Tally::default(),
             random,
@@ -242,6 +277,10 @@ impl World {
 
     /// The end of the world: nothing accepted is lost.
     fn audit(&mut self) {
+        for Rings { up, down } in self.links.iter().filter_map(|link| link.rings.as_ref()) {
+            up.check();
+            down.check();
+        }
         for number in 0..self.sockets.len() {
             self.deliver(Side::Peer(number));
             let end = &self.sockets[number].end;
@@ -309,7 +348,7 @@ impl World {
         }
     }
 
-    fn is_awake(&self, host: usize) -> bool {
+    pub fn is_awake(&self, host: usize) -> bool {
         !matches!(self.hosts[host].life, Life::Asleep | Life::Dead)
     }
 
@@ -382,6 +421,11 @@ impl World {
 
     /// A host's state is lost, and so is what is under way to it; what it said may still arrive.
     fn die(&mut self, host: usize) {
+        if self.hosts[host].life != Life::Asleep {
+            for socket in self.hosts[host].sockets.keys().copied().collect::<Vec<_>>() {
+                self.die_while_claiming(Side::Host(host, socket));
+            }
+        }
         self.hosts[host].life = Life::Dead;
         self.hosts[host].greeting.clear();
         if self.current == Some(host) {
@@ -537,14 +581,14 @@ impl World {
 
 /// Links and handshakes.
 impl World {
-    fn end(&mut self, side: Side) -> &mut Endpoint {
+    pub fn end(&mut self, side: Side) -> &mut Endpoint {
         match side {
             Side::Peer(socket) => &mut self.sockets[socket].end,
             Side::Host(host, socket) => self.hosts[host].sockets.get_mut(&socket).expect("a socket it knows"),
         }
     }
 
-    fn other(&self, side: Side, link: usize) -> Side {
+    pub fn other(&self, side: Side, link: usize) -> Side {
         match side {
             Side::Peer(socket) => Side::Host(self.links[link].host, socket),
             Side::Host(_, socket) => Side::Peer(socket),
@@ -579,10 +623,16 @@ impl World {
         );
         self.links.push(Link::new(socket, host));
         self.hosts[host].greeting.push((link, BytesMut::new()));
+        let offer = self.random.chance(self.offers);
+        let rings = offer.then(|| Rings::new(&mut self.random, self.max_message));
         let socket = &mut self.sockets[socket];
         socket.latest = Some(link);
         socket.end.link = Some(link);
-        Frame::Hello(socket.end.session.hello(CHANNEL, Features::default())).encode(&mut socket.end.out);
+        let features = if offer { Features::RING } else { Features::default() };
+        let mut hello = socket.end.session.hello(CHANNEL, features);
+        hello.ring = rings.as_ref().map(Rings::sizes).unwrap_or_default();
+        self.links[link].rings = rings;
+        Frame::Hello(hello).encode(&mut socket.end.out);
     }
 
     fn newest(&self) -> u64 {
@@ -634,6 +684,10 @@ impl World {
         assert_eq!(hello.socket, self.sockets[socket].end.session.id());
         if self.hosts[host].life == Life::Leaving {
             return self.refuse(link, RejectCode::GoingAway, "handing over");
+        }
+        if self.hosts[host].sockets.get(&socket).is_some_and(|end| end.has_store) {
+            // Before anything is said of where to go on, what the old link holds has to come back.
+            self.lose(Side::Host(host, socket));
         }
         let Host { generation, limits, .. } = self.hosts[host];
         if let Some(end) = self.hosts[host].sockets.get_mut(&socket) {
@@ -692,7 +746,7 @@ impl World {
         host: usize,
         socket: usize,
         link: usize,
-        welcome: Welcome,
+        mut welcome: Welcome,
         hello: &Hello,
         rest: BytesMut,
     ) {
@@ -703,7 +757,11 @@ impl World {
         end.remote_window = window;
         end.buf = rest;
         end.link = Some(link);
-        Frame::Welcome(welcome).encode(&mut end.out);
+        if hello.features.contains(Features::RING) && self.random.chance(self.takes) {
+            welcome.features = Features::RING;
+            self.use_store(side);
+        }
+        Frame::Welcome(welcome).encode(&mut self.end(side).out);
         self.check(side);
     }
 
@@ -740,6 +798,16 @@ impl World {
                     }
                 }
                 self.acknowledged(Side::Peer(socket));
+                let end = &mut self.sockets[socket].end;
+                let resumed_from_one = u64::from(end.left_a_store && attachment == Attachment::Resumed);
+                end.left_a_store = false;
+                if welcome.features.contains(Features::RING) {
+                    self.tally.from_store_to_store += resumed_from_one;
+                    self.use_store(Side::Peer(socket));
+                } else {
+                    self.tally.from_store_to_frames += resumed_from_one;
+                    self.links[link].rings = None;
+                }
             }
             Err(error) => {
                 note!(self, "socket {socket} does not want host {host}: {error}");
@@ -752,7 +820,8 @@ impl World {
     }
 
     /// A side drops its link or has seen its end.
-    fn lose(&mut self, side: Side) {
+    pub fn lose(&mut self, side: Side) {
+        self.give_up_store(side);
         if let Some(link) = self.end(side).unlink() {
             note!(self, "{side:?} is without link {link}");
             self.links[link].hang_up();
@@ -763,6 +832,9 @@ impl World {
 /// Bytes in and out.
 impl World {
     fn write(&mut self, side: Side, most: usize) {
+        self.look(side);
+        let parts = self.parts(most);
+        self.put(side, parts);
         let end = self.end(side);
         let Some(link) = end.link else { return };
         let mut most = most;
@@ -794,7 +866,8 @@ impl World {
         let random = &mut self.random;
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let said = end.session.messages_in_flight();
-        if !end.session.is_attached() || end.is_closed() || said == 0 || end.out.len() > 1000 {
+        if !end.session.is_attached() || end.has_store || end.is_closed() || said == 0 || end.out.len() > 1000
+        {
             return;
         }
         let seq = end.session.first_unacknowledged() + random.below(said) as u64;
@@ -817,7 +890,14 @@ impl World {
         }
     }
 
+    /// How many parts correspond to so many bytes: a few, or all.
+    fn parts(&mut self, bytes: usize) -> usize {
+        if bytes == usize::MAX { usize::MAX } else { self.random.below(4) }
+    }
+
     fn read(&mut self, side: Side, most: usize) {
+        let parts = self.parts(most);
+        self.claim(side, parts);
         let Some(link) = self.end(side).link else { return };
         let now = self.now;
         let pipe = match side {
@@ -862,7 +942,16 @@ impl World {
         if let Frame::Data { flags, .. } = &frame {
             self.tally.in_parts += u64::from(flags.first && !flags.last);
         }
+        if self.end(side).has_store {
+            let in_the_store = matches!(frame, Frame::Data { .. } | Frame::Fin { .. } | Frame::AckRequest);
+            assert!(!in_the_store, "{frame:?} beside a store");
+            self.tally.acks_beside_a_store += u64::from(matches!(frame, Frame::Ack { .. }));
+        }
         let reset = matches!(frame, Frame::Reset { .. });
+        if reset || frame == Frame::GoAway {
+            // It was said after everything that is in the store.
+            self.drain(side);
+        }
         let open = !self.end(side).is_closed();
         if let Err(error) = self.end(side).session.handle(frame) {
             panic!("{side:?} takes its honest other side for a liar: {error}");
@@ -877,7 +966,7 @@ impl World {
     }
 
     /// What the session counts as received goes into the model, with the content that the sender's ledger has.
-    fn arrived(&mut self, side: Side, link: usize) {
+    pub fn arrived(&mut self, side: Side, link: usize) {
         let other = self.other(side, link);
         let host = self.links[link].host;
         let generation = self.hosts[host].generation;
@@ -907,7 +996,7 @@ impl World {
     }
 
     /// Acknowledged means handled.
-    fn acknowledged(&mut self, side: Side) {
+    pub fn acknowledged(&mut self, side: Side) {
         let end = self.end(side);
         let through = end.session.first_unacknowledged();
         for seq in end.acknowledged..through {
@@ -931,6 +1020,12 @@ impl World {
                 payload(written, length)
             }
         };
+        if self.random.chance(30) && self.store_first(side, &payload) {
+            let seq = self.end(side).sent.next() - 1;
+            note!(self, "{side:?} stores and sends {seq}");
+            return;
+        }
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let had_room = end.session.has_room(payload.len());
         match end.session.send(payload.clone()) {
             Ok(seq) => {
@@ -994,7 +1089,7 @@ impl World {
         }
     }
 
-    fn handle_one(&mut self, side: Side) {
+    pub fn handle_one(&mut self, side: Side) {
         let unhandled = self.end(side).unhandled();
         if unhandled.is_empty() {
             return;
@@ -1019,6 +1114,9 @@ impl World {
             entry.handled = true;
         }
         self.end(side).session.handled(seq);
+        if self.calm || self.random.chance(80) {
+            self.release(side);
+        }
         if is_message && self.random.chance(replies) && !self.end(side).session.is_finished() {
             let length = self.length();
             self.end(side).plan.push_back(length);
@@ -1047,12 +1145,12 @@ impl World {
         }
     }
 
-    fn check(&mut self, side: Side) {
+    pub fn check(&mut self, side: Side) {
         self.end(side).check();
     }
 }
 
-fn end_of<'a>(sockets: &'a mut [Socket], hosts: &'a mut [Host], side: Side) -> &'a mut Endpoint {
+pub fn end_of<'a>(sockets: &'a mut [Socket], hosts: &'a mut [Host], side: Side) -> &'a mut Endpoint {
     match side {
         Side::Peer(socket) => &mut sockets[socket].end,
         Side::Host(host, socket) => hosts[host].sockets.get_mut(&socket).expect("a socket it knows"),

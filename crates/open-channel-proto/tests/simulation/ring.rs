@@ -1,0 +1,212 @@
+//! How a session is driven on a link with a store, as the real library does it.
+
+use bytes::Bytes;
+use open_channel_proto::{Part, PartKind, RingSizes};
+
+use crate::endpoint::Content;
+use crate::link::{Link, Rings};
+use crate::random::Random;
+use crate::store::{Fenced, Store};
+use crate::world::{Side, World, end_of};
+
+impl Rings {
+    /// Small ones, through which the longest message has to go in pieces, and large ones.
+    pub fn new(random: &mut Random, max_message: usize) -> Self {
+        let mut store = || Store::new((max_message / 8).next_power_of_two().max(64) << random.below(6));
+        Self { up: store(), down: store() }
+    }
+
+    pub fn sizes(&self) -> RingSizes {
+        RingSizes { up: self.up.capacity() as u64, down: self.down.capacity() as u64 }
+    }
+}
+
+impl Link {
+    /// The store that this side fills.
+    fn own_store(&mut self, side: Side) -> &mut Store {
+        let Rings { up, down } = self.rings.as_mut().expect("a link with a store");
+        if matches!(side, Side::Peer(_)) { up } else { down }
+    }
+
+    /// The store that this side empties.
+    fn others_store(&mut self, side: Side) -> &mut Store {
+        let Rings { up, down } = self.rings.as_mut().expect("a link with a store");
+        if matches!(side, Side::Peer(_)) { down } else { up }
+    }
+}
+
+/// Sending.
+impl World {
+    fn store_link(&mut self, side: Side) -> Option<usize> {
+        let end = self.end(side);
+        end.link.filter(|_| end.has_store)
+    }
+
+    /// The link that was just attached has a store.
+    pub fn use_store(&mut self, side: Side) {
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let store = self.links[end.link.expect("just attached")].own_store(side);
+        end.session.use_store(store.capacity());
+        end.has_store = true;
+        self.tally.stores += 1;
+    }
+
+    /// Puts as many parts into the store as may and will go there.
+    pub fn put(&mut self, side: Side, most: usize) {
+        let Some(link) = self.store_link(side) else { return };
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let store = self.links[link].own_store(side);
+        for _ in 0..most {
+            let Some(part) = end.session.next_part(store.longest()) else { break };
+            let (kind, len) = (part.kind, part.payload.len());
+            self.tally.larger_than_store +=
+                u64::from(kind == PartKind::First && part.total > store.capacity());
+            let Some(at) = store.push(&part) else { break };
+            let seq = end.session.first_unacknowledged() + end.session.messages_in_flight() as u64;
+            end.session.part_stored(len, at);
+            end.half_stored = Some(seq).filter(|_| !kind.completes());
+            let entry = end.sent.entry(seq).expect("it was accepted");
+            if !matches!(kind, PartKind::Middle | PartKind::Last) {
+                entry.is_being_stored();
+            }
+            if kind.completes() {
+                entry.stored_at = Some(at);
+                self.tally.stored += 1;
+            }
+            end.remember_what_was_sent();
+        }
+    }
+
+    /// Writes a message to the store before it is accepted, if it may and will go there.
+    pub fn store_first(&mut self, side: Side, payload: &Bytes) -> bool {
+        let Some(link) = self.store_link(side) else { return false };
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let store = self.links[link].own_store(side);
+        let len = payload.len();
+        if !end.session.has_room(len) || !end.session.may_store(len) || len > store.longest() {
+            return false;
+        }
+        assert!(end.session.next_part(1).is_none(), "something has to go first");
+        let part = Part { kind: PartKind::Whole, redelivered: false, total: len, payload };
+        let Some(at) = store.push(&part) else { return false };
+        let seq = end.session.message_stored(len, at);
+        assert_eq!(seq, end.sent.next(), "the number of a stored message");
+        end.sent.push(Content::Message(payload.clone()));
+        end.sent.entry(seq).expect("just pushed").stored_at = Some(at);
+        end.remember_what_was_sent();
+        self.tally.stored_first += 1;
+        true
+    }
+
+    /// Takes in what the other side has released.
+    pub fn look(&mut self, side: Side) {
+        let Some(link) = self.store_link(side) else { return };
+        let upto = self.links[link].own_store(side).released();
+        if let Err(error) = self.end(side).session.released(upto) {
+            panic!("{side:?} takes an honest release for a lie: {error}");
+        }
+        self.acknowledged(side);
+    }
+}
+
+/// Receiving.
+impl World {
+    /// Claims so many records; a fence is the end of the link.
+    pub fn claim(&mut self, side: Side, most: usize) {
+        self.release(side);
+        for _ in 0..most {
+            match self.claim_one(side) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(Fenced) => {
+                    self.tally.claims_refused += 1;
+                    return self.lose(side);
+                }
+            }
+        }
+    }
+
+    /// Claims everything that is left.
+    pub fn drain(&mut self, side: Side) {
+        while self.claim_one(side) == Ok(true) {
+            self.tally.drained += 1;
+        }
+    }
+
+    fn claim_one(&mut self, side: Side) -> Result<bool, Fenced> {
+        let Some(link) = self.store_link(side) else { return Ok(false) };
+        let Some((arrival, payload)) = self.links[link].others_store(side).claim()? else { return Ok(false) };
+        let seen = self.end(side).session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload));
+        if let Err(error) = seen {
+            panic!("{side:?} takes its honest other side for a liar: {error}");
+        }
+        self.tally.stored_in_parts += u64::from(arrival.kind == PartKind::Last);
+        self.arrived(side, link);
+        self.release(side);
+        self.check(side);
+        Ok(true)
+    }
+
+    /// Tells the other side what is handled.
+    pub fn release(&mut self, side: Side) {
+        let Some(link) = self.store_link(side) else { return };
+        let upto = self.end(side).session.releasable();
+        self.links[link].others_store(side).release(upto);
+    }
+}
+
+/// The end of a store.
+impl World {
+    /// Takes back what is not released, before the link is dropped.
+    pub fn give_up_store(&mut self, side: Side) {
+        let Some(link) = self.store_link(side) else { return };
+        self.look(side);
+        // What a dead host had put there is delivered before the change of host. A host may leave what it has not
+        // seen to the peer, which is alive and will send it again.
+        if matches!(side, Side::Peer(_)) || self.random.chance(50) {
+            self.drain(side);
+        }
+        self.links[link].own_store(side).fence();
+        self.meanwhile(side, link);
+        let kept = self.links[link].own_store(side).unreleased();
+        self.meanwhile(side, link);
+        self.look(side);
+        for kept in &kept {
+            let counter =
+                if kept.claimed { &mut self.tally.kept_claimed } else { &mut self.tally.kept_unseen };
+            *counter += 1;
+        }
+        let end = self.end(side);
+        let half_stored = u64::from(end.half_stored.is_some());
+        end.remember_what_was_kept(&kept);
+        if let Err(error) = end.session.reclaim(kept) {
+            panic!("{side:?} cannot take back what it had stored: {error}");
+        }
+        (end.has_store, end.left_a_store) = (false, true);
+        self.tally.half_stored += half_stored;
+    }
+
+    /// The other side goes on: it may still release what it has claimed.
+    fn meanwhile(&mut self, side: Side, link: usize) {
+        let other = self.other(side, link);
+        let runs = match other {
+            Side::Peer(_) => true,
+            Side::Host(host, socket) => self.is_awake(host) && self.hosts[host].sockets.contains_key(&socket),
+        };
+        if !self.calm && runs && self.store_link(other) == Some(link) && self.random.chance(30) {
+            let before = self.links[link].own_store(side).released();
+            self.handle_one(other);
+            let after = self.links[link].own_store(side).released();
+            self.tally.released_meanwhile += u64::from(after > before);
+        }
+    }
+
+    /// A host dies between claiming something and seeing it.
+    pub fn die_while_claiming(&mut self, side: Side) {
+        let Some(link) = self.store_link(side) else { return };
+        for _ in 0..self.random.below(3) {
+            let claimed = self.links[link].others_store(side).claim();
+            self.tally.claimed_unseen += u64::from(matches!(claimed, Ok(Some(_))));
+        }
+    }
+}
