@@ -126,6 +126,10 @@ impl Outbox {
         self.cursor
     }
 
+    pub(crate) fn has_untransmitted(&self) -> bool {
+        self.cursor < self.entries.len()
+    }
+
     /// A message is accepted within the limit, and always when nothing else is held: no size that is allowed at
     /// all can wait for ever.
     pub(crate) fn has_room(&self, len: usize) -> bool {

@@ -643,6 +643,11 @@ impl Session {
         self.outbox.in_flight_messages()
     }
 
+    /// Whether something has not gone on the link yet, or not as a whole.
+    pub fn has_untransmitted(&self) -> bool {
+        self.outbox.has_untransmitted()
+    }
+
     /// Bytes received and not handled.
     pub fn unhandled_bytes(&self) -> usize {
         self.inbox.unhandled_cost()

@@ -218,7 +218,7 @@ impl Attack {
 
     fn choose_link(&mut self) {
         if self.session.is_attached() && self.random.chance(50) {
-            self.session.use_store(4096);
+            self.session.use_store();
             self.store = Some(Vec::new());
         }
     }

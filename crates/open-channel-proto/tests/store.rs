@@ -30,7 +30,7 @@ impl Side {
 
     fn use_store(&mut self, capacity: usize) {
         self.own = Some(Store::new(capacity));
-        self.session.use_store(capacity);
+        self.session.use_store();
     }
 
     /// Whatever the outbox says of it.
@@ -591,18 +591,6 @@ fn a_message_beyond_the_window_goes_alone() {
 }
 
 #[test]
-fn the_outbox_takes_no_more_than_the_store() {
-    let mut peer = peer();
-    let _host = meet(&mut peer, 1);
-    let length = CAPACITY / 2 - MESSAGE_OVERHEAD;
-    peer.send(&long(length));
-    peer.send(&long(length));
-    assert!(matches!(peer.session.send(Bytes::new()), Err(Refused::Full(_))));
-    peer.give_up().unwrap();
-    assert!(peer.session.send(Bytes::new()).is_ok(), "without it the outbox has its own limit again");
-}
-
-#[test]
 fn a_message_may_be_written_to_the_store_before_it_is_sent() {
     let mut peer = peer();
     assert!(!peer.session.may_store(3), "there is no link");
@@ -777,7 +765,7 @@ fn releases_are_taken_in_once_more_after_the_store_was_looked_through() {
 /// What the host's side answers to the last of these arrivals, and whether it asked for bytes.
 fn hostile(limits: Limits, arrivals: &[(PartKind, u64, usize)]) -> (Result<(), ProtocolError>, bool) {
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
-    host.use_store(CAPACITY);
+    host.use_store();
     let (last, before) = arrivals.split_last().unwrap();
     let mut end = 0;
     let mut receive = |&(kind, total, len): &(PartKind, u64, usize)| {

@@ -5,19 +5,22 @@ use std::time::{Duration, Instant};
 
 /// The longest spin: about what going to sleep and being woken costs both sides together.
 const LONGEST: Duration = Duration::from_micros(50);
-/// What even a spin that never pays gets, so that a change of habit is noticed cheaply.
+/// What even a spin that never pays gets.
 const SHORTEST: Duration = Duration::from_micros(1);
+/// Among this many waits one gets the longest spin whatever happened before, so that a change of habit is noticed.
+const PROBE_EVERY: u32 = 64;
 /// Looks between two readings of the clock, which costs as much as several looks.
 const LOOKS: u32 = 32;
 
 /// Threads of this process that spin. One core is always left to those who could make the wait end.
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Decides how long one waiter spins. It learns from how the last waits ended; with a single core it
-/// never spins, because nothing can happen meanwhile.
+/// Decides how long one waiter spins. It learns from how the last waits ended: where the other side needs long, or can't
+/// run while this one spins, spinning soon costs next to nothing. On a machine of a single core it never spins.
 #[derive(Debug, Clone)]
 pub struct Spin {
     budget: Duration,
+    waits: u32,
     /// How many threads of this process may spin at once.
     seats: usize,
 }
@@ -29,14 +32,15 @@ impl Default for Spin {
 }
 
 impl Spin {
-    /// For the set of cores (affinity and cgroup quota counted in) that this process had at its first spin.
+    /// For the cores that the machine had at this process's first spin. All of them count, not only those that this
+    /// thread may use: the other side may use the others.
     pub fn new() -> Spin {
         static CORES: OnceLock<usize> = OnceLock::new();
-        Spin::with_cores(*CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from)))
+        Spin::with_cores(*CORES.get_or_init(online_cores))
     }
 
     fn with_cores(cores: usize) -> Spin {
-        Spin { budget: LONGEST, seats: cores - 1 }
+        Spin { budget: LONGEST, waits: 0, seats: cores.saturating_sub(1) }
     }
 
     /// Calls `ready` until it says yes or the time is up. Answers what it said last.
@@ -54,27 +58,35 @@ impl Spin {
     }
 
     fn spin(&mut self, ready: &mut impl FnMut() -> bool) -> bool {
+        self.waits = self.waits.wrapping_add(1);
+        let budget = if self.waits.is_multiple_of(PROBE_EVERY) { LONGEST } else { self.budget };
         // The first round needs no clock: an answer that is on its way is here before it ends.
         let mut started = None;
         loop {
             for _ in 0..LOOKS {
                 std::hint::spin_loop();
                 if ready() {
-                    self.budget = (self.budget * 2).min(LONGEST);
+                    self.budget = LONGEST;
                     return true;
                 }
             }
             let started = *started.get_or_insert_with(Instant::now);
-            if started.elapsed() >= self.budget {
+            if started.elapsed() >= budget {
+                self.budget = (self.budget / 2).max(SHORTEST);
                 return false;
             }
         }
     }
+}
 
-    /// To be told after a sleep how long it took: a short one would have been better spun through.
-    pub fn slept(&mut self, time: Duration) {
-        self.budget = if time <= LONGEST { LONGEST } else { (self.budget / 2).max(SHORTEST) };
-    }
+/// Cores of the machine, as ranges of numbers: `0-3,8`. One, if that cannot be read.
+fn online_cores() -> usize {
+    let ranges = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some((last.parse::<usize>().ok()?).checked_sub(first.parse().ok()?)? + 1)
+    };
+    ranges.trim().split(',').filter_map(count).sum::<usize>().max(1)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -82,26 +94,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_core_looks_once_and_several_learn() {
+    fn one_core_looks_once() {
         let mut looks = 0;
         assert!(!Spin::with_cores(1).until(|| {
             looks += 1;
             false
         }));
         assert_eq!(looks, 1);
+    }
 
+    #[test]
+    fn a_spin_that_never_pays_becomes_short_and_one_that_pays_long() {
         let mut spin = Spin::with_cores(2);
         for _ in 0..10 {
             assert!(!spin.until(|| false));
-            spin.slept(Duration::from_millis(10));
         }
         assert_eq!(spin.budget, SHORTEST);
-        spin.slept(Duration::from_micros(20));
-        assert_eq!(spin.budget, LONGEST);
         let mut looks = 0;
         assert!(spin.until(|| {
             looks += 1;
-            looks == 100
+            looks == 20
         }));
+        assert_eq!(spin.budget, LONGEST);
     }
 }

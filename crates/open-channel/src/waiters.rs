@@ -51,6 +51,10 @@ pub(crate) struct Waiters {
 pub struct Seat(u64);
 
 impl Seat {
+    pub(crate) fn key(&self) -> u64 {
+        self.0
+    }
+
     /// Whether nobody waits there.
     pub(crate) fn is_empty(&self) -> bool {
         self.0 == 0
@@ -128,14 +132,14 @@ impl Waiters {
         self.waiting.load(Ordering::Acquire) > self.watching.load(Ordering::Acquire)
     }
 
-    /// Adds the wakers of those with this interest to `woken`.
-    pub(crate) fn collect(&self, interest: Interest, woken: &mut Vec<Waker>) {
+    /// Adds the wakers of those with this interest to `woken`, but for the one in seat `polling`, who is here.
+    pub(crate) fn collect(&self, interest: Interest, polling: u64, woken: &mut Vec<Waker>) {
         if self.waiting.load(Ordering::Acquire) == 0 {
             return;
         }
-        woken.extend(
-            self.lock().slots.iter().filter(|slot| slot.interest == interest).map(|slot| slot.waker.clone()),
-        );
+        let slots = self.lock();
+        let wanted = slots.slots.iter().filter(|slot| slot.interest == interest && slot.key != polling);
+        woken.extend(wanted.map(|slot| slot.waker.clone()));
     }
 
     pub(crate) fn collect_all(&self, woken: &mut Vec<Waker>) {

@@ -45,8 +45,7 @@ impl World {
     /// The link that was just attached has a store.
     pub fn use_store(&mut self, side: Side) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
-        let store = self.links[end.link.expect("just attached")].own_store(side);
-        end.session.use_store(store.capacity());
+        end.session.use_store();
         end.has_store = true;
         self.tally.stores += 1;
     }

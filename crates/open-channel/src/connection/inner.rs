@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     /// The link as the calling application's runtime sees it.
     reactor: Option<Reactor>,
     pub(super) waiters: Arc<Waiters>,
+    /// The seat of the call that is looking at the link: it needs no waking.
+    pub(super) polling: u64,
     pub(super) partial: Vec<u8>,
     /// The last read of a caller with eyes of its own took all there was.
     pub(super) drained: bool,
@@ -87,6 +89,7 @@ impl Inner {
             ring: None,
             reactor: None,
             waiters,
+            polling: 0,
             partial: Vec::new(),
             drained: false,
             out: TransmitBuffer::default(),
@@ -256,10 +259,10 @@ impl Inner {
         let before = self.session.first_unacknowledged();
         let result = BUFFER.with_borrow_mut(|buffer| self.read_into(&link, buffer));
         if self.session.first_unacknowledged() > before {
-            self.waiters.collect(Interest::Acks, &mut self.woken);
+            self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
         }
         if self.session.is_readable() {
-            self.waiters.collect(Interest::Recv, &mut self.woken);
+            self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);
         }
         match result {
             Ok(_) if self.session.closed().is_some() => {
@@ -397,9 +400,9 @@ impl Inner {
     }
 
     /// Looks at the link; `true` when something happened.
-    pub(super) fn look(&mut self, eyes: Eyes) -> bool {
+    pub(super) fn look(&mut self, eyes: Eyes, interest: Interest) -> bool {
         if self.ring.is_some() {
-            return self.look_at_ring(eyes);
+            return self.look_at_ring(eyes, interest);
         }
         if matches!(eyes, Eyes::Thread | Eyes::Loop) {
             if self.write_blocked {

@@ -363,7 +363,6 @@ impl Connection {
         loop {
             let step = self.with(|inner| {
                 inner.calls += 1;
-                inner.unpark();
                 let may_spin = spun.is_none();
                 if let Some(spin) = spun.take() {
                     inner.spun(spin);
@@ -407,7 +406,10 @@ impl Inner {
             let watching = self.open_eyes(eyes);
             // Registered before looking, so that nothing that happens in between is missed.
             self.waiters.enter(seat, interest, watching, cx.waker());
-            if !self.look(eyes) {
+            self.polling = seat.key();
+            let progress = self.look(eyes, interest);
+            self.polling = 0;
+            if !progress {
                 return Step::Pending;
             }
         }

@@ -7,8 +7,6 @@
 //!             take_releases ◀── released ◀── release ◀── Message dropped
 //! ```
 
-use std::time::Instant;
-
 use open_channel_proto::{Arrival, Kept, Part, PartKind, ProtocolError};
 use open_channel_ring::{
     Bell, Consumer, Mapped, Position, Producer, Record, RingError, RingLink, Spin, Stored, Watch,
@@ -32,9 +30,6 @@ const PARTS: usize = 8;
 /// Messages sent on a full ring between two looks whether it has room: each look takes a cache line from the reader.
 const SENT_PER_LOOK: u32 = 16;
 
-/// The part of a full ring that is free again before its writer is woken.
-const WORTH_WAKING: u64 = 4;
-
 /// One side's ends of the rings, as its connection uses them.
 pub(crate) struct Ring {
     producer: Producer<Mapped, Bell>,
@@ -45,12 +40,13 @@ pub(crate) struct Ring {
     released: u64,
     /// The nearest release that somebody waits for; 0 when nobody does.
     awaited: u64,
-    /// The release that makes room for what the session has next.
-    blocked: Option<u64>,
+    /// There was no room for what the session has next.
+    full: bool,
     /// Messages sent since it was found full.
-    sent_while_blocked: u32,
+    sent_while_full: u32,
+    /// Those who wait for a message know of the one that comes next.
+    told: bool,
     spin: Spin,
-    parked: Option<Instant>,
 }
 
 impl std::fmt::Debug for Ring {
@@ -69,21 +65,17 @@ impl Ring {
             part,
             released: 0,
             awaited: 0,
-            blocked: None,
-            sent_while_blocked: 0,
+            full: false,
+            sent_while_full: 0,
+            told: false,
             spin: Spin::new(),
-            parked: None,
         }
     }
 
     /// Another message was sent: whether to look for room.
     pub(super) fn is_worth_trying(&mut self) -> bool {
-        self.sent_while_blocked = self.sent_while_blocked.wrapping_add(1);
-        self.blocked.is_none() || self.sent_while_blocked.is_multiple_of(SENT_PER_LOOK)
-    }
-
-    pub(super) fn capacity(&self) -> usize {
-        self.producer.capacity()
+        self.sent_while_full = self.sent_while_full.wrapping_add(1);
+        !self.full || self.sent_while_full.is_multiple_of(SENT_PER_LOOK)
     }
 
     fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
@@ -104,15 +96,10 @@ impl Ring {
         }
     }
 
-    /// Asks the other side to ring for what is waited for; to be followed by a look.
-    fn announce(&mut self) {
-        if let Some(position) = self.blocked {
-            self.wait_for(position);
-        }
-        self.consumer.prepare_park();
-        if self.awaited != 0 {
-            self.producer.prepare_park(Position::new(self.awaited));
-        }
+    /// Somebody waits for room: halfway through what is not released is early enough to go on, and seldom enough.
+    fn wait_for_room(&mut self) {
+        let tail = self.producer.tail().bytes();
+        self.wait_for(self.released + (tail - self.released).div_ceil(2));
     }
 }
 
@@ -164,13 +151,13 @@ impl Inner {
 
     fn store_parts(&mut self) -> Result<(), Trouble> {
         let Self { ring: Some(ring), session, .. } = self else { return Ok(()) };
-        ring.blocked = None;
+        ring.full = false;
         while let Some(part) = session.next_part(ring.part) {
             let len = part.payload.len();
             match ring.push(part) {
                 Ok(end) => session.part_stored(len, end.bytes()),
-                Err(RingError::Full { wanted }) => {
-                    ring.blocked = Some(wanted.bytes());
+                Err(RingError::Full { .. }) => {
+                    ring.full = true;
                     break;
                 }
                 // Whoever fills the reservation comes by again.
@@ -188,7 +175,7 @@ impl Inner {
     }
 
     fn try_take_releases(&mut self) -> Result<bool, Trouble> {
-        let Self { ring: Some(ring), session, waiters, woken, .. } = self else { return Ok(false) };
+        let Self { ring: Some(ring), session, waiters, woken, polling, .. } = self else { return Ok(false) };
         let released = ring.producer.released()?.bytes();
         if released == ring.released {
             return Ok(false);
@@ -197,7 +184,7 @@ impl Inner {
         session.released(released)?;
         if released >= ring.awaited {
             ring.awaited = 0;
-            waiters.collect(Interest::Acks, woken);
+            waiters.collect(Interest::Acks, *polling, woken);
         }
         if session.is_sendable() {
             self.store_parts()?;
@@ -215,6 +202,7 @@ impl Inner {
 
     fn claim_message(&mut self) -> Result<bool, Trouble> {
         let Self { ring: Some(ring), session, .. } = self else { return Ok(false) };
+        ring.told = false;
         while let Some(record) = ring.consumer.claim()? {
             let arrival = arrival(&record)?;
             let skip = record.len() - arrival.len;
@@ -235,14 +223,21 @@ impl Inner {
         }
     }
 
-    /// Looks at the ring in both directions; whoever waits for what is found is woken.
-    pub(super) fn read_ring(&mut self) -> Read {
-        let mut progress = self.take_releases();
-        if self.ring.as_ref().is_some_and(|ring| ring.consumer.is_ready()) {
-            self.waiters.collect(Interest::Recv, &mut self.woken);
-            progress = true;
+    /// Looks at the ring in both directions; whoever waits for what is found is woken. `true` when it is what somebody
+    /// with this interest waits for.
+    fn look_both_ways(&mut self, interest: Interest) -> bool {
+        let released = self.take_releases();
+        let Some(ring) = &mut self.ring else { return true };
+        let ready = ring.consumer.is_ready();
+        if ready && !ring.told {
+            ring.told = true;
+            self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);
         }
-        if progress { Read::Last } else { Read::Nothing }
+        if interest == Interest::Recv { ready } else { released }
+    }
+
+    pub(super) fn read_ring(&mut self) -> Read {
+        if self.look_both_ways(Interest::Recv) { Read::Last } else { Read::Nothing }
     }
 
     /// Takes everything that the other side has put into the ring.
@@ -251,7 +246,7 @@ impl Inner {
         // The session is told of a broken ring by who gives it up.
         while self.claim_message().unwrap_or(false) {}
         if self.session.is_readable() {
-            self.waiters.collect(Interest::Recv, &mut self.woken);
+            self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);
         }
     }
 
@@ -263,11 +258,12 @@ impl Inner {
             return;
         }
         // Nonsense in the shared indices releases and claims nothing: better delivered twice than lost.
+        let _ = ring.producer.fence();
+        let stored: Vec<Kept> = ring.producer.unreleased().map_while(Result::ok).filter_map(kept).collect();
+        // After the records were gathered: the reader may release until it notices the fence.
         if let Ok(released) = ring.producer.released() {
             let _ = self.session.released(released.bytes());
         }
-        let _ = ring.producer.fence();
-        let stored = ring.producer.unreleased().map_while(Result::ok).filter_map(kept);
         if let Err(problem) = self.session.reclaim(stored) {
             tracing::error!(socket = %self.session.id(), %problem, "messages are lost");
             self.failed.get_or_insert(Error::Protocol(problem.to_string()));
@@ -277,17 +273,39 @@ impl Inner {
     /// Notes that somebody waits for the acknowledgement of everything before `next`.
     pub(super) fn await_acknowledgement(&mut self, next: u64) {
         if let Some(ring) = &mut self.ring {
-            let end = self.session.stored_end(next);
-            ring.wait_for(if end == 0 { ring.blocked.unwrap_or(0) } else { end });
+            match self.session.stored_end(next) {
+                0 => ring.wait_for_room(),
+                end => ring.wait_for(end),
+            }
         }
     }
 
     /// Notes that somebody waits for room.
     pub(super) fn await_room(&mut self) {
         if let Some(ring) = &mut self.ring {
-            let worth = ring.released + ring.capacity() as u64 / WORTH_WAKING;
-            ring.wait_for(worth.min(ring.producer.tail().bytes()));
+            ring.wait_for_room();
         }
+    }
+
+    /// Asks the other side to ring for what is waited for; to be followed by a look.
+    fn announce(&mut self) {
+        let ending = self.is_ending();
+        let Some(ring) = &mut self.ring else { return };
+        if ending {
+            ring.wait_for(ring.producer.tail().bytes());
+        }
+        if self.session.has_untransmitted() {
+            ring.wait_for_room();
+        }
+        ring.consumer.prepare_park();
+        if ring.awaited != 0 {
+            ring.producer.prepare_park(Position::new(ring.awaited));
+        }
+    }
+
+    /// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
+    fn is_ending(&self) -> bool {
+        self.session.is_finished() && !self.session.is_flushed()
     }
 
     /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
@@ -307,48 +325,28 @@ impl Inner {
         }
     }
 
-    /// A call that went to sleep is back.
-    pub(super) fn unpark(&mut self) {
-        if let Some(ring) = &mut self.ring
-            && let Some(parked) = ring.parked.take()
-        {
-            ring.spin.slept(parked.elapsed());
-        }
-    }
-
     /// Looks at the ring before a call goes to sleep; `true` when something happened.
-    pub(super) fn look_at_ring(&mut self, eyes: Eyes) -> bool {
+    pub(super) fn look_at_ring(&mut self, eyes: Eyes, interest: Interest) -> bool {
         let Some(link) = self.link.clone() else { return false };
         if eyes == Eyes::Task && self.hear_bell() {
             return true;
         }
-        if let Some(ring) = &mut self.ring {
-            ring.announce();
-            if matches!(eyes, Eyes::Thread | Eyes::Loop) {
-                // Others may have been meant by what this silences: the look below finds that too, and wakes them.
-                link.silence();
-            }
-            ring.parked.get_or_insert_with(Instant::now);
+        self.announce();
+        if matches!(eyes, Eyes::Thread | Eyes::Loop) {
+            // Others may have been meant by what this silences: the look below finds that too, and wakes them.
+            link.silence();
         }
-        self.read_ring() != Read::Nothing
+        self.look_both_ways(interest)
     }
 
     /// Whether the background thread has to watch the ring, because callers may not.
-    pub(super) fn needs_ring_watched(&mut self) -> bool {
-        // Once this direction has ended, nobody may be left who waits for it to be acknowledged.
-        let ending = self.session.is_finished() && !self.session.is_flushed();
-        let Some(ring) = &mut self.ring else { return false };
-        if ending {
-            ring.wait_for(ring.producer.tail().bytes());
-        }
-        ending || ring.blocked.is_some() || self.waiters.are_blind()
+    pub(super) fn needs_ring_watched(&self) -> bool {
+        self.session.has_untransmitted() || self.is_ending() || self.waiters.are_blind()
     }
 
     /// The background thread watches the bell now; takes in what there was already.
     pub(crate) fn attend_ring(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            ring.announce();
-        }
+        self.announce();
         self.read_ring();
     }
 
