@@ -30,10 +30,10 @@ pub(crate) fn draw(
     };
     match measure {
         // Bars: one plot for each column that compares subjects.
-        Measure::Rtt | Measure::Connect | Measure::Memory => {
-            let main = [Metric::P50, Metric::Nanos, Metric::HostPss];
+        Measure::Rtt | Measure::Asleep | Measure::Syscalls | Measure::Connect | Measure::Memory => {
+            let main = [Metric::P50, Metric::CallsPerTrip, Metric::Nanos, Metric::HostPss];
             for column in columns.iter().filter(|column| main.contains(&column.metric)) {
-                let path = file(&column.case.replace(' ', "-"));
+                let path = file(&column.case.replace(' ', "-").replace(',', ""));
                 bars(&path, measure, column, &medians(plan, measure, column, results))?;
             }
         }
@@ -108,7 +108,7 @@ fn bytes(case: &str) -> f64 {
 
 fn colour(row: &str, index: usize) -> RGBColor {
     if row.starts_with("open-channel") {
-        return if row.ends_with("blocking") { RGBColor(240, 160, 60) } else { OURS };
+        return if row.contains("blocking") { RGBColor(240, 160, 60) } else { OURS };
     }
     let (r, g, b) = Palette99::pick(index + 2).to_rgba().rgb();
     RGBColor(r, g, b)
