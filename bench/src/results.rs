@@ -126,7 +126,7 @@ impl Metric {
             Metric::HostPss | Metric::HostRss | Metric::PeerPss => {
                 format!("{:.1} KiB", value / 1024.0)
             }
-            Metric::CallsPerTrip => format!("{value:.3}"),
+            Metric::CallsPerTrip => format!("{value:.4}"),
             Metric::CpuShare => format!("{:.3} %", value * 100.0),
             _ => duration(value),
         }
@@ -187,8 +187,8 @@ pub(crate) struct Results {
     samples: Vec<Sample>,
     /// What went wrong.
     failures: Vec<String>,
-    /// What this machine does not let us measure, and why.
-    gaps: Vec<String>,
+    /// What keeps the numbers from telling all that they should.
+    caveats: Vec<String>,
     /// What carried the messages of the subjects that have a choice.
     links: BTreeMap<Subject, BTreeSet<String>>,
 }
@@ -213,14 +213,14 @@ impl Results {
         &self.failures
     }
 
-    pub(crate) fn gap(&mut self, gap: String) {
-        if !self.gaps.contains(&gap) {
-            self.gaps.push(gap);
+    pub(crate) fn caveat(&mut self, caveat: String) {
+        if !self.caveats.contains(&caveat) {
+            self.caveats.push(caveat);
         }
     }
 
-    pub(crate) fn gaps(&self) -> &[String] {
-        &self.gaps
+    pub(crate) fn caveats(&self) -> &[String] {
+        &self.caveats
     }
 
     pub(crate) fn note_link(&mut self, subject: Subject, link: String) {

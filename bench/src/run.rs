@@ -3,11 +3,15 @@
 
 use crate::job::Subject;
 use crate::measure::{connect, failover, fan_in, idle, limits, pair, syscalls};
+use crate::procfs;
 use crate::results::{Measure, Results};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// A load average that leaves each process of a pair a core to itself, most of the time.
+const QUIET: f64 = 0.5;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -73,7 +77,7 @@ impl Plan {
             rounds: options.rounds.unwrap_or(if quick { 3 } else { 7 }).max(1),
             millis: if quick { 100 } else { 400 },
             warm_up: 100,
-            trips: if quick { 20_000 } else { 100_000 },
+            trips: if quick { 50_000 } else { 100_000 },
             connects: if quick { 3 } else { 5 },
             kills: if quick { 3 } else { 5 },
             idle: Duration::from_secs(if quick { 2 } else { 5 }),
@@ -98,6 +102,13 @@ impl Plan {
 
     pub(crate) fn run(&self) -> Results {
         let mut results = Results::default();
+        let load = procfs::load().unwrap_or_default();
+        if load > QUIET {
+            let busy = "Something else kept this machine busy when the run began (load average";
+            results.caveat(format!(
+                "{busy} {load:.1}): its numbers are worth little, those of spinning subjects least."
+            ));
+        }
         for round in 0..self.rounds {
             for &measure in &self.measures {
                 // Some answers hardly vary, and take long: the first rounds are enough.
@@ -121,7 +132,7 @@ impl Plan {
         if measure == Measure::Syscalls
             && let Some(obstacle) = syscalls::obstacle()
         {
-            results.gap(obstacle);
+            results.caveat(obstacle);
             return;
         }
         let ask = match measure {

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if !args.no_default_features {
         require_compiler()?;
     }
-    let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench");
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("bench");
     let mut command = Command::new("cargo");
     // Built where `bench/` is, because it is a workspace of its own; run where the caller is, because paths
     // in the arguments are meant from there.

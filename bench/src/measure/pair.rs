@@ -95,8 +95,8 @@ pub(crate) fn asleep(plan: &Plan, subject: Subject, results: &mut Results) -> Re
         add_round_trip(Measure::Asleep, case, subject, &reports, results);
         Ok(())
     };
-    ask("after a pause,", Task::PacedRoundTrip, plan.pin)?;
-    ask("one core,", Task::RoundTrip, Some((0, 0)))
+    ask("paced", Task::PacedRoundTrip, plan.pin)?;
+    ask("one core", Task::RoundTrip, Some((0, 0)))
 }
 
 fn add_round_trip(

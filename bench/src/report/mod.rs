@@ -23,8 +23,8 @@ pub(crate) fn print(plan: &Plan, results: &Results) {
         table.add_rows(section.rows);
         println!("\n{}\n{table}", section.title);
     }
-    for gap in results.gaps() {
-        println!("{gap}");
+    for caveat in results.caveats() {
+        println!("{caveat}");
     }
     for failure in results.failures() {
         println!("FAILED {failure}");
@@ -41,8 +41,8 @@ pub(crate) fn write(plan: &Plan, results: &Results, directory: &Path) -> Result<
     if !links.is_empty() {
         writeln!(text, "\nLinks in use: {}.", links.join("; "))?;
     }
-    for gap in results.gaps() {
-        writeln!(text, "\n{gap}")?;
+    for caveat in results.caveats() {
+        writeln!(text, "\n{caveat}")?;
     }
     for section in tables::sections(plan, results) {
         writeln!(text, "\n## {}\n", section.title)?;

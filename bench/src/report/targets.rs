@@ -76,7 +76,7 @@ fn targets() -> Vec<Target> {
         }
         all.push(rtt(Metric::P50, Rows(SPINNING), AtMost(0.5)));
         all.push(rtt(Metric::P50, Rows(&RAW[..1]), AtMost(2.5)));
-        for case in ["after a pause,", "one core,"] {
+        for case in ["paced", "one core"] {
             all.push(of(face, Measure::Asleep, case, Metric::P50, Rows(BLOCKING), AtMost(1.0)));
         }
         let one_way =
@@ -138,7 +138,7 @@ impl Target {
 
     fn describe(&self) -> String {
         let what = self.measure.noun();
-        let case = self.case.trim_end_matches(',');
+        let case = self.case;
         let metric = self.metric.title();
         let amount = |bound: f64| match self.against {
             Unit => self.metric.format(bound),
