@@ -187,6 +187,8 @@ pub(crate) struct Results {
     samples: Vec<Sample>,
     /// What went wrong.
     failures: Vec<String>,
+    /// Something else had the processors, too.
+    pub(crate) doubtful: bool,
     /// What keeps the numbers from telling all that they should.
     caveats: Vec<String>,
     /// What carried the messages of the subjects that have a choice.

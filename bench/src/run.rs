@@ -104,9 +104,10 @@ impl Plan {
         let mut results = Results::default();
         let load = procfs::load().unwrap_or_default();
         if load > QUIET {
-            let busy = "Something else kept this machine busy when the run began (load average";
+            results.doubtful = true;
             results.caveat(format!(
-                "{busy} {load:.1}): its numbers are worth little, those of spinning subjects least."
+                "Something else kept this machine busy when the run began (load average {load:.1}): nothing here is \
+                 certain, least of all what is said of spinning subjects."
             ));
         }
         for round in 0..self.rounds {

@@ -131,7 +131,12 @@ impl Target {
                 measured = format!("{measured} : {} ({whose})", self.metric.format(*theirs));
                 ratio = format!("{value:.2}×");
             }
-            reached = if self.wanted.is_met_by(value) { "yes" } else { "no" };
+            reached = match (self.wanted.is_met_by(value), results.doubtful) {
+                (true, false) => "yes",
+                (false, false) => "no",
+                (true, true) => "yes?",
+                (false, true) => "no?",
+            };
         }
         vec![self.row.into(), self.describe(), measured, ratio, reached.into()]
     }
