@@ -33,10 +33,14 @@ pub(crate) enum Subject {
     RawRing,
     /// the same, published once per 4 KiB
     RawRingBuffered,
-    /// open-channel, async face on tokio
+    /// open-channel, async face on tokio, on the link that it picks by itself
     OpenChannel,
-    /// open-channel, blocking face
+    /// open-channel, blocking face, on the link that it picks by itself
     OpenChannelBlocking,
+    /// open-channel, async face, made to use the Unix socket
+    OpenChannelUnix,
+    /// open-channel, blocking face, made to use the Unix socket
+    OpenChannelBlockingUnix,
 }
 
 impl Subject {
@@ -46,7 +50,11 @@ impl Subject {
     }
 
     pub(crate) fn is_open_channel(self) -> bool {
-        matches!(self, Subject::OpenChannel | Subject::OpenChannelBlocking)
+        matches!(self, Subject::OpenChannel | Subject::OpenChannelBlocking) || self.forces_unix()
+    }
+
+    pub(crate) fn forces_unix(self) -> bool {
+        matches!(self, Subject::OpenChannelUnix | Subject::OpenChannelBlockingUnix)
     }
 }
 
@@ -69,6 +77,10 @@ pub(crate) enum Side {
 pub(crate) enum Task {
     /// Send one, wait for the answer.
     RoundTrip,
+    /// The same with a pause before each, longer than anyone would spin.
+    PacedRoundTrip,
+    /// A given number of round trips, from the word "go" on.
+    CountedRoundTrips,
     /// Send as fast as the subject takes them.
     OneWay,
     /// From nothing to the first acknowledged message, in a process that finds a host.
@@ -83,6 +95,13 @@ pub(crate) enum Task {
     Failover,
 }
 
+impl Task {
+    /// Two processes and one connection between them, nothing else.
+    pub(crate) fn is_of_a_pair(self) -> bool {
+        matches!(self, Task::RoundTrip | Task::PacedRoundTrip | Task::CountedRoundTrips | Task::OneWay)
+    }
+}
+
 /// One child's orders; travels as JSON in its arguments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
@@ -95,6 +114,8 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) len: usize,
     pub(crate) millis: u64,
+    /// Round trips, where they are counted and not timed.
+    pub(crate) trips: u64,
     /// Connections that the host is to expect.
     pub(crate) connections: usize,
     /// Which of the peers this is.
@@ -115,6 +136,10 @@ pub(crate) enum Line {
         p999: f64,
         messages: u64,
         cpu_nanos: u64,
+    },
+    /// What carries the messages, where the subject has a choice.
+    Link {
+        name: String,
     },
     OneWay {
         messages: u64,

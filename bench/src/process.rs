@@ -55,6 +55,7 @@ impl Group {
             name: self.name.clone(),
             len: 64,
             millis: 0,
+            trips: 0,
             connections,
             index: 0,
             core: None,

@@ -39,6 +39,12 @@ pub(crate) fn activity(pid: u32) -> Result<Activity> {
     Ok(activity)
 }
 
+/// Processes that ran or wanted to, on average over the last minute.
+pub(crate) fn load() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split_whitespace().next().context("loadavg is empty")?.parse()?)
+}
+
 /// The number after a key at the start of a line.
 fn number(text: &str, key: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key));

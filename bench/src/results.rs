@@ -1,8 +1,10 @@
 //! Every number that was measured, and the medians and ratios made from them.
 
+use crate::job::Subject;
 use crate::stats::median;
 use clap::ValueEnum;
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A question.
@@ -14,10 +16,14 @@ pub(crate) enum Measure {
     Limits,
     /// round trip
     Rtt,
+    /// round trip when a side has to be woken
+    Asleep,
     /// one-way rate
     OneWay,
     /// one host, 1 to 64 peers
     FanIn,
+    /// system calls of a busy pair
+    Syscalls,
     /// connect() to the first acknowledgement
     Connect,
     /// SIGKILL of the host to the first acknowledgement by the next
@@ -33,12 +39,30 @@ impl Measure {
         match self {
             Measure::Limits => "Limits of this machine",
             Measure::Rtt => "Round trip",
+            Measure::Asleep => "Round trip of 64 B when somebody has to be woken",
             Measure::OneWay => "One way, payload written and read",
             Measure::FanIn => "Fan-in to one host, 64 B",
+            Measure::Syscalls => "System calls of a busy pair, per round trip of 64 B",
             Measure::Connect => "From connect() to the first acknowledgement",
             Measure::Failover => "From SIGKILL of the host to the first acknowledgement by the next",
             Measure::Memory => "Memory for each idle connection",
             Measure::Idle => "An idle host with 8 peers",
+        }
+    }
+
+    /// The title in a few words.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Measure::Limits => "limits",
+            Measure::Rtt => "round trip",
+            Measure::Asleep => "woken round trip",
+            Measure::OneWay => "one way",
+            Measure::FanIn => "fan-in",
+            Measure::Syscalls => "busy pair",
+            Measure::Connect => "connect",
+            Measure::Failover => "failover",
+            Measure::Memory => "memory",
+            Measure::Idle => "idle",
         }
     }
 
@@ -60,6 +84,7 @@ pub(crate) enum Metric {
     P99,
     P999,
     CpuPerMillion,
+    CallsPerTrip,
     MessagesPerSecond,
     BytesPerSecond,
     FirstAck,
@@ -80,6 +105,7 @@ impl Metric {
             Metric::P99 => "p99",
             Metric::P999 => "p99.9",
             Metric::CpuPerMillion => "CPU/1M",
+            Metric::CallsPerTrip => "system calls",
             Metric::MessagesPerSecond => "messages/s",
             Metric::BytesPerSecond => "bytes/s",
             Metric::FirstAck => "first",
@@ -100,6 +126,7 @@ impl Metric {
             Metric::HostPss | Metric::HostRss | Metric::PeerPss => {
                 format!("{:.1} KiB", value / 1024.0)
             }
+            Metric::CallsPerTrip => format!("{value:.4}"),
             Metric::CpuShare => format!("{:.3} %", value * 100.0),
             _ => duration(value),
         }
@@ -109,7 +136,12 @@ impl Metric {
     fn has_ratio(self) -> bool {
         !matches!(
             self,
-            Metric::P99 | Metric::P999 | Metric::HostRss | Metric::CpuShare | Metric::WakeupsPerSecond
+            Metric::P99
+                | Metric::P999
+                | Metric::CallsPerTrip
+                | Metric::HostRss
+                | Metric::CpuShare
+                | Metric::WakeupsPerSecond
         )
     }
 }
@@ -153,8 +185,14 @@ pub(crate) struct Column {
 #[derive(Default, Serialize)]
 pub(crate) struct Results {
     samples: Vec<Sample>,
-    /// What could not be measured, and why.
+    /// What went wrong.
     failures: Vec<String>,
+    /// Something else had the processors, too.
+    pub(crate) doubtful: bool,
+    /// What keeps the numbers from telling all that they should.
+    caveats: Vec<String>,
+    /// What carried the messages of the subjects that have a choice.
+    links: BTreeMap<Subject, BTreeSet<String>>,
 }
 
 impl Results {
@@ -175,6 +213,27 @@ impl Results {
 
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
+    }
+
+    pub(crate) fn caveat(&mut self, caveat: String) {
+        if !self.caveats.contains(&caveat) {
+            self.caveats.push(caveat);
+        }
+    }
+
+    pub(crate) fn caveats(&self) -> &[String] {
+        &self.caveats
+    }
+
+    pub(crate) fn note_link(&mut self, subject: Subject, link: String) {
+        self.links.entry(subject).or_default().insert(link);
+    }
+
+    pub(crate) fn links(&self) -> impl Iterator<Item = String> {
+        self.links.iter().map(|(subject, links)| {
+            let links: Vec<_> = links.iter().map(String::as_str).collect();
+            format!("{subject}: {}", links.join(" and "))
+        })
     }
 
     pub(crate) fn columns(&self, measure: Measure) -> Vec<Column> {

@@ -2,12 +2,16 @@
 //! machine does meets all of them alike.
 
 use crate::job::Subject;
-use crate::measure::{connect, failover, fan_in, idle, limits, pair};
+use crate::measure::{connect, failover, fan_in, idle, limits, pair, syscalls};
+use crate::procfs;
 use crate::results::{Measure, Results};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// A load average that leaves each process of a pair a core to itself, most of the time.
+const QUIET: f64 = 0.5;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -43,6 +47,10 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Length of a measured phase.
     pub(crate) millis: u64,
+    /// Length of a warm-up that precedes something counted.
+    pub(crate) warm_up: u64,
+    /// Round trips whose system calls are counted.
+    pub(crate) trips: u64,
     /// Fresh processes in each round.
     pub(crate) connects: usize,
     /// Killed hosts in each round.
@@ -68,6 +76,8 @@ impl Plan {
         Plan {
             rounds: options.rounds.unwrap_or(if quick { 3 } else { 7 }).max(1),
             millis: if quick { 100 } else { 400 },
+            warm_up: 100,
+            trips: if quick { 50_000 } else { 100_000 },
             connects: if quick { 3 } else { 5 },
             kills: if quick { 3 } else { 5 },
             idle: Duration::from_secs(if quick { 2 } else { 5 }),
@@ -92,10 +102,19 @@ impl Plan {
 
     pub(crate) fn run(&self) -> Results {
         let mut results = Results::default();
+        let load = procfs::load().unwrap_or_default();
+        if load > QUIET {
+            results.doubtful = true;
+            results.caveat(format!(
+                "Something else kept this machine busy when the run began (load average {load:.1}): nothing here is \
+                 certain, least of all what is said of spinning subjects."
+            ));
+        }
         for round in 0..self.rounds {
             for &measure in &self.measures {
                 // Some answers hardly vary, and take long: the first rounds are enough.
-                let rare = matches!(measure, Measure::Memory | Measure::Idle | Measure::Limits);
+                let rare =
+                    matches!(measure, Measure::Memory | Measure::Idle | Measure::Syscalls | Measure::Limits);
                 if rare && round >= 2 {
                     continue;
                 }
@@ -111,10 +130,18 @@ impl Plan {
             note(limits::measure(self, results), "limits", results);
             return;
         }
+        if measure == Measure::Syscalls
+            && let Some(obstacle) = syscalls::obstacle()
+        {
+            results.caveat(obstacle);
+            return;
+        }
         let ask = match measure {
             Measure::Rtt => pair::round_trip,
+            Measure::Asleep => pair::asleep,
             Measure::OneWay => pair::one_way,
             Measure::FanIn => fan_in::measure,
+            Measure::Syscalls => syscalls::measure,
             Measure::Connect => connect::measure,
             Measure::Failover => failover::measure,
             Measure::Memory => idle::memory,

@@ -25,6 +25,11 @@ pub(crate) trait Endpoint {
         Ok(())
     }
 
+    /// What carries the messages, where the subject has a choice.
+    fn link(&self) -> Option<String> {
+        None
+    }
+
     /// The next message, read and checked to the last byte.
     async fn recv(&mut self) -> Result<Payload>;
 

@@ -8,9 +8,13 @@ use crate::transport::{Endpoint, Runtime, Transport, ready};
 use crate::{clock, control, subjects};
 use anyhow::{Result, ensure};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The clock is looked at once per this many bytes or messages, so that it costs nothing.
 const BYTES_PER_LOOK: usize = 64 * 1024;
+
+/// Before a paced round trip: many times longer than anything spins before it goes to sleep.
+const PAUSE: Duration = Duration::from_millis(2);
 
 pub(crate) fn say(line: &Line) {
     use std::io::Write;
@@ -38,16 +42,16 @@ pub(crate) fn run<T: Transport + 'static>(job: &Job) -> Result<()> {
     match (T::RUNTIME, job.task) {
         (Runtime::Blocking, _) => ready(work::<T>(job))?,
         // Two ends that talk: no set of local tasks between them and the runtime.
-        (Runtime::Tokio, Task::RoundTrip | Task::OneWay) => tokio_runtime()?.block_on(work::<T>(job)),
+        (Runtime::Tokio, task) if task.is_of_a_pair() => tokio_runtime()?.block_on(work::<T>(job)),
         (Runtime::Tokio, _) => tokio::task::LocalSet::new().block_on(&tokio_runtime()?, work::<T>(job)),
     }
 }
 
 async fn work<T: Transport>(job: &Job) -> Result<()> {
     match (job.task, job.side) {
-        (Task::RoundTrip | Task::OneWay, Side::Host) => serve::<T>(job).await?,
-        (Task::RoundTrip, Side::Peer) => ask::<T>(job).await?,
+        (task, Side::Host) if task.is_of_a_pair() => serve::<T>(job).await?,
         (Task::OneWay, Side::Peer) => pour::<T>(job).await?,
+        (task, Side::Peer) if task.is_of_a_pair() => ask::<T>(job).await?,
         (Task::Connect, Side::Host) => {
             let mut host = T::host(job).await?;
             say(&Line::Ready);
@@ -77,7 +81,7 @@ async fn work<T: Transport>(job: &Job) -> Result<()> {
             }
             return hold::<T>(endpoints).await;
         }
-        (Task::Failover, _) => anyhow::bail!("failover is not measured with these loops"),
+        (task, _) => anyhow::bail!("{task:?} is not measured with these loops"),
     }
     // The last message may still be on its way out: the controller says when to go.
     hold::<T>(()).await
@@ -102,8 +106,8 @@ async fn serve<T: Transport>(job: &Job) -> Result<()> {
     for _phase in 0..3 {
         let cpu = clock::cpu();
         let messages = match job.task {
-            Task::RoundTrip => echo(&mut endpoint).await?,
-            _ => sink(&mut endpoint).await?,
+            Task::OneWay => sink(&mut endpoint).await?,
+            _ => echo(&mut endpoint).await?,
         };
         served = Some(Line::Served { messages, cpu_nanos: clock::cpu() - cpu });
     }
@@ -140,10 +144,17 @@ async fn sink<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
 
 async fn ask<T: Transport>(job: &Job) -> Result<()> {
     let mut endpoint = T::connect(job).await?;
-    round_trips(&mut endpoint, job.len, 0).await?;
-    round_trips(&mut endpoint, job.len, job.millis / 4).await?;
+    let pause = if job.task == Task::PacedRoundTrip { PAUSE } else { Duration::ZERO };
+    let phase = |millis, trips| Phase { millis, trips, pause };
+    round_trips::<T>(&mut endpoint, job.len, phase(0, 0)).await?;
+    round_trips::<T>(&mut endpoint, job.len, phase(job.millis / 4, 0)).await?;
+    say_link(&endpoint);
+    if job.task == Task::CountedRoundTrips {
+        say(&Line::Settled);
+        control::go().await?;
+    }
     let cpu = clock::cpu();
-    let mut nanos = round_trips(&mut endpoint, job.len, job.millis).await?;
+    let mut nanos = round_trips::<T>(&mut endpoint, job.len, phase(job.millis, job.trips)).await?;
     let cpu_nanos = clock::cpu() - cpu;
     nanos.sort_unstable();
     say(&Line::RoundTrip {
@@ -156,13 +167,24 @@ async fn ask<T: Transport>(job: &Job) -> Result<()> {
     hold::<T>(endpoint).await
 }
 
-async fn round_trips<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Result<Vec<u32>> {
+/// Round trips until both have passed: so much time, and so many of them.
+struct Phase {
+    millis: u64,
+    trips: u64,
+    pause: Duration,
+}
+
+async fn round_trips<T: Transport>(endpoint: &mut T::Endpoint, len: usize, phase: Phase) -> Result<Vec<u32>> {
     let mut nanos = Vec::with_capacity(1 << 20);
     let mut before = clock::now();
-    let deadline = before + millis * 1_000_000;
+    let deadline = before + phase.millis * 1_000_000;
     for number in 0.. {
+        if !phase.pause.is_zero() {
+            rest::<T>(phase.pause).await;
+            before = clock::now();
+        }
         let mut payload = Payload::new(len, number);
-        if before >= deadline {
+        if before >= deadline && number + 1 >= phase.trips {
             payload = payload.last();
         }
         endpoint.send(payload).await?;
@@ -178,10 +200,24 @@ async fn round_trips<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> 
     Ok(nanos)
 }
 
+async fn rest<T: Transport>(pause: Duration) {
+    match T::RUNTIME {
+        Runtime::Tokio => tokio::time::sleep(pause).await,
+        Runtime::Blocking => std::thread::sleep(pause),
+    }
+}
+
+fn say_link<E: Endpoint>(endpoint: &E) {
+    if let Some(name) = endpoint.link() {
+        say(&Line::Link { name });
+    }
+}
+
 async fn pour<T: Transport>(job: &Job) -> Result<()> {
     let mut endpoint = T::connect(job).await?;
     one_way(&mut endpoint, job.len, 0).await?;
     one_way(&mut endpoint, job.len, job.millis / 4).await?;
+    say_link(&endpoint);
     let cpu = clock::cpu();
     let (messages, nanos) = one_way(&mut endpoint, job.len, job.millis).await?;
     say(&Line::OneWay { messages, nanos, cpu_nanos: clock::cpu() - cpu });

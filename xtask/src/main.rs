@@ -2,6 +2,7 @@
 //!
 //! `test` is the one that a change has to pass. Each further command is a file of its own.
 
+mod bench;
 mod test;
 mod totals;
 
@@ -21,11 +22,14 @@ struct Cli {
 enum Command {
     /// Check everything: format, lints, tests, doc tests, documentation.
     Test(test::Args),
+    /// Measure beside other ways to carry messages, with a report.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

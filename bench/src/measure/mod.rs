@@ -6,3 +6,4 @@ pub(crate) mod fan_in;
 pub(crate) mod idle;
 pub(crate) mod limits;
 pub(crate) mod pair;
+pub(crate) mod syscalls;

@@ -7,8 +7,9 @@ use crate::run::Plan;
 use crate::subjects::answers;
 use anyhow::Result;
 
-pub(crate) const ROUND_TRIPS: [usize; 2] = [64, 1024];
-pub(crate) const ONE_WAY: [usize; 4] = [64, 1024, 64 * 1024, 1024 * 1024];
+pub(crate) const SMALLEST: usize = 64;
+const ROUND_TRIPS: [usize; 2] = [SMALLEST, 1024];
+const ONE_WAY: [usize; 4] = [SMALLEST, 1024, 64 * 1024, 1024 * 1024];
 /// From here on a rate in bytes says more than one in messages.
 const LARGE: usize = 64 * 1024;
 
@@ -20,33 +21,52 @@ pub(crate) fn size(len: usize) -> String {
     }
 }
 
-/// What the sending side reported, and the processor time of the receiving side.
-fn run(plan: &Plan, subject: Subject, task: Task, len: usize) -> Result<(Line, u64)> {
-    let mut group = Group::new()?;
-    let host = Job {
-        len,
-        millis: plan.millis,
-        core: plan.pin.map(|(host, _)| host),
-        ..group.job(subject, Side::Host, task, 1)
-    };
-    group.start_host(&host)?;
-    let core = plan.pin.map(|(_, peer)| peer);
-    group.start(&Job { side: Side::Peer, core, ..host })?;
-    let (mut sent, mut served) = (None, None);
-    // The two reports come in either order.
-    loop {
-        let line = group.wait_for("the measurement", |line| match line {
-            Line::RoundTrip { .. } | Line::OneWay { .. } | Line::Served { .. } => Some(line.clone()),
-            _ => None,
-        })?;
-        match line {
-            Line::Served { cpu_nanos, .. } => served = Some(cpu_nanos),
-            line => sent = Some(line),
-        }
-        if let (Some(sent), Some(served)) = (&sent, served) {
-            return Ok((sent.clone(), served));
+/// Two processes with one connection between them.
+pub(crate) struct Pair {
+    pub(crate) group: Group,
+    pub(crate) host: usize,
+    pub(crate) peer: usize,
+}
+
+impl Pair {
+    /// Starts both, the host on the first of the cores.
+    pub(crate) fn start(job: &Job, group: Group, cores: Option<(usize, usize)>) -> Result<Pair> {
+        let mut group = group;
+        let host = group.start_host(&Job { core: cores.map(|(host, _)| host), ..job.clone() })?;
+        let core = cores.map(|(_, peer)| peer);
+        let peer = group.start(&Job { side: Side::Peer, core, ..job.clone() })?;
+        Ok(Pair { group, host, peer })
+    }
+
+    /// What the sending side reported, and the processor time of the receiving side.
+    pub(crate) fn reports(&self, subject: Subject, results: &mut Results) -> Result<(Line, u64)> {
+        let (mut sent, mut served) = (None, None);
+        // The two reports come in either order.
+        loop {
+            match self.group.wait_for("the measurement", |line| Some(line.clone()))? {
+                Line::Served { cpu_nanos, .. } => served = Some(cpu_nanos),
+                Line::Link { name } => results.note_link(subject, name),
+                line @ (Line::RoundTrip { .. } | Line::OneWay { .. }) => sent = Some(line),
+                _ => {}
+            }
+            if let (Some(sent), Some(served)) = (&sent, served) {
+                return Ok((sent.clone(), served));
+            }
         }
     }
+}
+
+fn run(
+    plan: &Plan,
+    subject: Subject,
+    task: Task,
+    len: usize,
+    cores: Option<(usize, usize)>,
+    results: &mut Results,
+) -> Result<(Line, u64)> {
+    let group = Group::new()?;
+    let job = Job { len, millis: plan.millis, ..group.job(subject, Side::Host, task, 1) };
+    Pair::start(&job, group, cores)?.reports(subject, results)
 }
 
 fn per_million(cpu_nanos: u64, messages: u64) -> f64 {
@@ -58,22 +78,50 @@ pub(crate) fn round_trip(plan: &Plan, subject: Subject, results: &mut Results) -
         return Ok(());
     }
     for len in ROUND_TRIPS {
-        let (line, served) = run(plan, subject, Task::RoundTrip, len)?;
-        if let Line::RoundTrip { p50, p99, p999, messages, cpu_nanos } = line {
-            let cpu = per_million(cpu_nanos + served, messages);
-            let metrics =
-                [(Metric::P50, p50), (Metric::P99, p99), (Metric::P999, p999), (Metric::CpuPerMillion, cpu)];
-            for (metric, value) in metrics {
-                results.add(Measure::Rtt, size(len), metric, subject, value);
-            }
-        }
+        let reports = run(plan, subject, Task::RoundTrip, len, plan.pin, results)?;
+        add_round_trip(Measure::Rtt, &size(len), subject, &reports, results);
     }
     Ok(())
 }
 
+/// Round trips for which somebody has to be woken: because nothing was said for a while, or because there
+/// is but one core and spinning would only keep the other side from it.
+pub(crate) fn asleep(plan: &Plan, subject: Subject, results: &mut Results) -> Result<()> {
+    if !answers(subject, Task::PacedRoundTrip) {
+        return Ok(());
+    }
+    let mut ask = |case: &str, task, cores| -> Result<()> {
+        let reports = run(plan, subject, task, SMALLEST, cores, results)?;
+        add_round_trip(Measure::Asleep, case, subject, &reports, results);
+        Ok(())
+    };
+    ask("paced", Task::PacedRoundTrip, plan.pin)?;
+    ask("one core", Task::RoundTrip, Some((0, 0)))
+}
+
+fn add_round_trip(
+    measure: Measure,
+    case: &str,
+    subject: Subject,
+    (line, served): &(Line, u64),
+    results: &mut Results,
+) {
+    if let Line::RoundTrip { p50, p99, p999, messages, cpu_nanos } = *line {
+        let cpu = per_million(cpu_nanos + served, messages);
+        let metrics =
+            [(Metric::P50, p50), (Metric::P99, p99), (Metric::P999, p999), (Metric::CpuPerMillion, cpu)];
+        for (metric, value) in metrics {
+            // A pause leaves too few round trips for one in a thousand to mean anything.
+            if (measure, metric) != (Measure::Asleep, Metric::P999) {
+                results.add(measure, case, metric, subject, value);
+            }
+        }
+    }
+}
+
 pub(crate) fn one_way(plan: &Plan, subject: Subject, results: &mut Results) -> Result<()> {
     for len in ONE_WAY {
-        let (line, served) = run(plan, subject, Task::OneWay, len)?;
+        let (line, served) = run(plan, subject, Task::OneWay, len, plan.pin, results)?;
         if let Line::OneWay { messages, nanos, cpu_nanos } = line {
             let rate = messages as f64 * 1e9 / nanos as f64;
             let (metric, value) = if len >= LARGE {

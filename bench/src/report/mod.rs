@@ -2,6 +2,7 @@
 
 mod plots;
 mod tables;
+mod targets;
 
 use crate::results::Results;
 use crate::run::Plan;
@@ -13,11 +14,17 @@ use std::path::Path;
 
 pub(crate) fn print(plan: &Plan, results: &Results) {
     println!("{}; {}", machine(), plan.conditions());
+    for link in results.links() {
+        println!("{link}");
+    }
     for section in tables::sections(plan, results) {
         let mut table = comfy_table::Table::new();
         table.load_style(UTF8_BORDERS_ONLY).set_header(section.header);
         table.add_rows(section.rows);
         println!("\n{}\n{table}", section.title);
+    }
+    for caveat in results.caveats() {
+        println!("{caveat}");
     }
     for failure in results.failures() {
         println!("FAILED {failure}");
@@ -30,10 +37,19 @@ pub(crate) fn write(plan: &Plan, results: &Results, directory: &Path) -> Result<
     let mut text = String::from("# Measured\n\n");
     writeln!(text, "{}; {}.\n", machine(), plan.conditions())?;
     text.push_str(INTRODUCTION);
+    let links: Vec<String> = results.links().collect();
+    if !links.is_empty() {
+        writeln!(text, "\nLinks in use: {}.", links.join("; "))?;
+    }
+    for caveat in results.caveats() {
+        writeln!(text, "\n{caveat}")?;
+    }
     for section in tables::sections(plan, results) {
         writeln!(text, "\n## {}\n", section.title)?;
-        for plot in plots::draw(plan, section.measure, results, directory)? {
-            writeln!(text, "![{}]({plot})\n", section.title)?;
+        if let Some(measure) = section.measure {
+            for plot in plots::draw(plan, measure, results, directory)? {
+                writeln!(text, "![{}]({plot})\n", section.title)?;
+            }
         }
         writeln!(text, "| {} |", section.header.join(" | "))?;
         writeln!(text, "|{}", " --- |".repeat(section.header.len()))?;

@@ -11,6 +11,9 @@ const WIDTH: u32 = 900;
 const BAR: u32 = 34;
 const HEIGHT: u32 = 480;
 const OURS: RGBColor = RGBColor(214, 90, 24);
+const OURS_BLOCKING: RGBColor = RGBColor(240, 160, 60);
+/// To the right of the last column, in columns.
+const LEGEND: f64 = 0.75;
 const OTHERS: RGBColor = RGBColor(96, 125, 160);
 
 /// Draws what there is to draw for a measure; returns the file names.
@@ -30,8 +33,8 @@ pub(crate) fn draw(
     };
     match measure {
         // Bars: one plot for each column that compares subjects.
-        Measure::Rtt | Measure::Connect | Measure::Memory => {
-            let main = [Metric::P50, Metric::Nanos, Metric::HostPss];
+        Measure::Rtt | Measure::Asleep | Measure::Syscalls | Measure::Connect | Measure::Memory => {
+            let main = [Metric::P50, Metric::CallsPerTrip, Metric::Nanos, Metric::HostPss];
             for column in columns.iter().filter(|column| main.contains(&column.metric)) {
                 let path = file(&column.case.replace(' ', "-"));
                 bars(&path, measure, column, &medians(plan, measure, column, results))?;
@@ -39,7 +42,13 @@ pub(crate) fn draw(
         }
         Measure::OneWay => {
             let rates = rates(&columns);
-            lines(&file("rates"), measure, "bytes/s", &rates, &series(plan, measure, &rates, results))?;
+            lines(
+                &file("rates"),
+                measure,
+                Metric::BytesPerSecond,
+                &rates,
+                &series(plan, measure, &rates, results),
+            )?;
             let cpu: Vec<_> =
                 columns.into_iter().filter(|c| c.metric == Metric::CpuPerMillion).take(1).collect();
             for column in &cpu {
@@ -48,7 +57,7 @@ pub(crate) fn draw(
         }
         Measure::FanIn => {
             let all = series(plan, measure, &columns, results);
-            lines(&file("rates"), measure, "messages/s", &columns, &all)?;
+            lines(&file("rates"), measure, Metric::MessagesPerSecond, &columns, &all)?;
         }
         Measure::Failover => {
             let of = |metric: Metric| -> Vec<Column> {
@@ -62,7 +71,7 @@ pub(crate) fn draw(
                     Some((metric.title().to_owned(), points))
                 })
                 .collect();
-            lines(&file("times"), measure, "nanoseconds", &of(Metric::FirstAck), &all)?;
+            lines(&file("times"), measure, Metric::Nanos, &of(Metric::FirstAck), &all)?;
         }
         Measure::Limits | Measure::Idle => {}
     }
@@ -106,12 +115,15 @@ fn bytes(case: &str) -> f64 {
     number.parse::<f64>().unwrap_or(f64::NAN) * factor
 }
 
-fn colour(row: &str, index: usize) -> RGBColor {
-    if row.starts_with("open-channel") {
-        return if row.ends_with("blocking") { RGBColor(240, 160, 60) } else { OURS };
-    }
+fn stroke(row: &str, index: usize) -> ShapeStyle {
     let (r, g, b) = Palette99::pick(index + 2).to_rgba().rgb();
-    RGBColor(r, g, b)
+    match row {
+        "open-channel" => OURS.stroke_width(4),
+        "open-channel-blocking" => OURS_BLOCKING.stroke_width(4),
+        "open-channel-unix" => OURS.stroke_width(1),
+        "open-channel-blocking-unix" => OURS_BLOCKING.stroke_width(1),
+        _ => RGBColor(r, g, b).stroke_width(2),
+    }
 }
 
 fn bars(path: &Path, measure: Measure, column: &Column, values: &[(String, f64)]) -> Result<()> {
@@ -136,7 +148,7 @@ fn bars(path: &Path, measure: Measure, column: &Column, values: &[(String, f64)]
     })
 }
 
-fn lines(path: &Path, measure: Measure, unit: &str, columns: &[Column], all: &[Series]) -> Result<()> {
+fn lines(path: &Path, measure: Measure, unit: Metric, columns: &[Column], all: &[Series]) -> Result<()> {
     let values = || all.iter().flat_map(|(_, points)| points).copied();
     let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
     if columns.is_empty() || least > most {
@@ -151,7 +163,7 @@ fn lines(path: &Path, measure: Measure, unit: &str, columns: &[Column], all: &[S
             .margin(12)
             .x_label_area_size(34)
             .y_label_area_size(80)
-            .build_cartesian_2d(-0.2..last as f64 + 0.2, (least * 0.8..most * 1.25).log_scale())?;
+            .build_cartesian_2d(-0.2..last as f64 + LEGEND, (least * 0.8..most * 1.25).log_scale())?;
         let name = |x: &f64| {
             let whole = (x - x.round()).abs() < 0.01;
             let column = whole.then(|| columns.get(x.round().max(0.0) as usize)).flatten();
@@ -162,12 +174,12 @@ fn lines(path: &Path, measure: Measure, unit: &str, columns: &[Column], all: &[S
             .disable_x_mesh()
             .x_labels(columns.len() * 5)
             .x_label_formatter(&name)
-            .y_desc(unit)
-            .y_label_formatter(&|value: &f64| Metric::MessagesPerSecond.format(*value))
+            .y_desc(unit.title())
+            .y_label_formatter(&|value: &f64| unit.format(*value))
             .light_line_style(WHITE)
             .draw()?;
         for (index, (row, points)) in all.iter().enumerate() {
-            let style = colour(row, index).stroke_width(if row.starts_with("open") { 3 } else { 2 });
+            let style = stroke(row, index);
             let points: Vec<_> = points.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
             chart
                 .draw_series(LineSeries::new(points, style).point_size(3))?

@@ -1,17 +1,26 @@
 //! Results as rows of text.
 
+use super::targets;
 use crate::results::{Column, Measure, Results};
 use crate::run::Plan;
 
 pub(crate) struct Section {
-    pub(crate) measure: Measure,
+    /// What is to be drawn for it.
+    pub(crate) measure: Option<Measure>,
     pub(crate) title: &'static str,
     pub(crate) header: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
 pub(crate) fn sections(plan: &Plan, results: &Results) -> Vec<Section> {
-    plan.measures().iter().filter_map(|&measure| section(plan, measure, results)).collect()
+    let measured = plan.measures().iter().filter_map(|&measure| section(plan, measure, results));
+    aims(plan, results).into_iter().chain(measured).collect()
+}
+
+fn aims(plan: &Plan, results: &Results) -> Option<Section> {
+    let rows = targets::judge(plan.measures(), results);
+    let header = targets::HEADER.map(str::to_owned).to_vec();
+    (!rows.is_empty()).then_some(Section { measure: None, title: "Targets", header, rows })
 }
 
 fn section(plan: &Plan, measure: Measure, results: &Results) -> Option<Section> {
@@ -24,7 +33,7 @@ fn section(plan: &Plan, measure: Measure, results: &Results) -> Option<Section> 
         std::iter::once(row.clone()).chain(cells).collect()
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
-    (!rows.is_empty()).then_some(Section { measure, title: measure.title(), header, rows })
+    (!rows.is_empty()).then_some(Section { measure: Some(measure), title: measure.title(), header, rows })
 }
 
 /// Subjects in their declared order, then whatever else was measured.

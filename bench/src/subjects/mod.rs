@@ -1,5 +1,6 @@
 //! The subjects, one file each, and what each of them can be asked.
 
+mod failover;
 #[cfg(feature = "peers")]
 mod iceoryx;
 #[cfg(feature = "peers")]
@@ -19,7 +20,7 @@ use anyhow::Result;
 /// Does the job with the subject that it names.
 pub(crate) fn work(job: &Job) -> Result<()> {
     if job.task == Task::Failover {
-        return open_channel::failover(job);
+        return failover::take_part(job);
     }
     match job.subject {
         Subject::Tokio => worker::run::<tokio_socket::Flushed>(job),
@@ -36,15 +37,17 @@ pub(crate) fn work(job: &Job) -> Result<()> {
         Subject::Iceoryx2Event => worker::run::<iceoryx::Events>(job),
         Subject::RawRing => worker::run::<raw_ring::Published>(job),
         Subject::RawRingBuffered => worker::run::<raw_ring::Buffered>(job),
-        Subject::OpenChannel => worker::run::<open_channel::OpenChannel>(job),
-        Subject::OpenChannelBlocking => worker::run::<open_channel_blocking::OpenChannelBlocking>(job),
+        Subject::OpenChannel | Subject::OpenChannelUnix => worker::run::<open_channel::OpenChannel>(job),
+        Subject::OpenChannelBlocking | Subject::OpenChannelBlockingUnix => {
+            worker::run::<open_channel_blocking::OpenChannelBlocking>(job)
+        }
     }
 }
 
 /// Whether the question makes sense for the subject.
 pub(crate) fn answers(subject: Subject, task: Task) -> bool {
     match task {
-        Task::RoundTrip => !subject.buffered(),
+        Task::RoundTrip | Task::PacedRoundTrip | Task::CountedRoundTrips => !subject.buffered(),
         Task::OneWay => true,
         // Here buffering is no matter, and the bare ring has neither accept nor many ends.
         Task::Connect => !subject.buffered() && subject != Subject::RawRing,
@@ -61,7 +64,7 @@ pub(crate) fn answers(subject: Subject, task: Task) -> bool {
             Subject::IpcChannel => false,
             _ => !subject.buffered(),
         },
-        Task::Failover => subject == Subject::OpenChannel,
+        Task::Failover => matches!(subject, Subject::OpenChannel | Subject::OpenChannelUnix),
     }
 }
 

@@ -1,11 +1,11 @@
 //! open-channel, blocking face.
 
+use super::open_channel::builder;
 use crate::job::Job;
 use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Arena, Payload};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
-use open_channel::Builder;
 use open_channel::blocking::{Channel, Socket};
 use std::sync::{Arc, mpsc};
 
@@ -24,10 +24,6 @@ impl End {
     fn new(channel: Channel, socket: Socket) -> End {
         End { socket, arena: Arena::default(), _channel: channel }
     }
-}
-
-fn builder(job: &Job) -> Builder {
-    open_channel::Channel::builder(&job.name).runtime_dir(&job.place)
 }
 
 impl Transport for OpenChannelBlocking {
@@ -80,6 +76,10 @@ impl Endpoint for End {
     async fn recv(&mut self) -> Result<Payload> {
         let message = self.socket.recv()?.context("the other side finished")?;
         Payload::check(&message)
+    }
+
+    fn link(&self) -> Option<String> {
+        self.socket.link().map(|link| link.to_string())
     }
 
     async fn confirmed(&mut self, payload: Payload) -> Result<()> {
