@@ -2,6 +2,7 @@
 //!
 //! `test` is the one that a change has to pass. Each further command is a file of its own.
 
+mod step;
 mod test;
 mod totals;
 
