@@ -46,7 +46,21 @@ pub(crate) fn write_line(words: std::fmt::Arguments<'_>) {
     }
 }
 
+/// A panic that a test asks for.
+pub(crate) struct AskedTo;
+
+/// A panic that was asked for is no news, and with `RUST_BACKTRACE` set it is a long one.
+fn keep_quiet_about_what_was_asked_for() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload().is::<AskedTo>() {
+            usual(panic);
+        }
+    }));
+}
+
 pub(crate) fn main() -> ! {
+    keep_quiet_about_what_was_asked_for();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     set_the_scene();
     let task = std::env::var(VARIABLE).unwrap();
@@ -434,7 +448,7 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
         say!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
         let mut words = text.split(' ');
         match words.next() {
-            Some("panic") => panic!("asked to"),
+            Some("panic") => std::panic::panic_any(AskedTo),
             Some("hold") => backstage.held.lock().unwrap().push(message),
             // Never comes back for another one.
             Some("stall") => std::future::pending().await,
