@@ -217,8 +217,8 @@ impl Host {
     ) -> Result<Admission, Reject> {
         let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
         let mut sessions = self.sessions();
-        if let Some(connection) = sessions.get(&hello.socket).filter(|_| hello.generation == self.generation)
-        {
+        // Also of a peer that has never seen our welcome: its listener runs already.
+        if let Some(connection) = sessions.get(&hello.socket) {
             let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
             tracing::info!(channel = shared.name(), socket = %hello.socket, "a socket resumed");
             return Ok(Admission { connection: Arc::clone(connection), welcome, socket: None });

@@ -98,6 +98,7 @@ fn main() {
         }
         resume {
             broken_connections_resume_exactly_once,
+            a_welcome_that_got_lost_leaves_no_second_session,
         }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,

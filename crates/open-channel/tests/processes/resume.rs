@@ -1,5 +1,6 @@
 //! Connections that break while both processes live.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -8,7 +9,8 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::failover::traffic_flows;
 use crate::ledger::Ledger;
-use crate::stage::{Actor, Stage};
+use crate::raw::{self, Hello};
+use crate::stage::{Actor, Stage, now};
 
 /// The process's descriptors that are connected to the socket at `path`, by number.
 fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
@@ -76,4 +78,27 @@ pub(crate) fn broken_connections_resume_exactly_once(stage: &mut Stage) {
         assert_eq!(peer.ask("status", "status").text, "status peer 1 connected");
     }
     assert_eq!(host.count("accepted"), peers.len(), "a resumed socket is not a new one");
+}
+
+pub(crate) fn a_welcome_that_got_lost_leaves_no_second_session(stage: &mut Stage) {
+    let host = stage.joined("host", "resume_timeout=300");
+    let (_, path) = stage.published();
+    let hello = |generation, first| Hello { generation, first, socket: 4711, ..Hello::default() };
+    // It is gone before it has taken its welcome, and comes again as one that was never here.
+    drop(raw::greet(&path, &hello(0, 1)));
+    host.wait("accepted");
+    let (mut stream, _) = raw::greet(&path, &hello(0, 1));
+    // Longer than anything of the first attempt is kept.
+    let started = now();
+    let mut seq = 0;
+    while now() - started < 1_000_000_000 {
+        seq += 1;
+        stream.write_all(&raw::data(seq, format!("n {seq}").as_bytes())).unwrap();
+        host.find(0, "the message", |line| line.is("handled") && line.number(7) == seq);
+    }
+    drop(stream);
+    let (_stream, welcome) = raw::greet(&path, &hello(1, seq + 1));
+    assert_eq!(welcome[10], 1, "the session was forgotten");
+    assert_eq!(host.count("accepted"), 1, "two listeners for one socket");
+    assert_eq!(host.count("failed"), 0);
 }
