@@ -185,7 +185,8 @@ impl Search<'_> {
             Err(error) => return Ok(unreadable(error)),
         };
         let next = published.generation.max(self.last_generation) + 1;
-        if self.presumed_dead == Some(published.generation) {
+        // Who cannot take its place can only hope that it comes back.
+        if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
             return Ok(self.stand(&dir, next));
         }
         let endpoint =
@@ -231,7 +232,11 @@ impl Search<'_> {
             Ok(Some(tenure)) => Step::Found(Found::Tenure(tenure)),
             Ok(None) => Step::Again,
             // Also what a sweep looks like that came in between: the next attempt tells.
-            Err(error) => Step::Wait(format!("hosting in {}: {error}", dir.path().display())),
+            Err(error) => {
+                // A stuck host that cannot be replaced may still come back.
+                self.presumed_dead = None;
+                Step::Wait(format!("hosting in {}: {error}", dir.path().display()))
+            }
         }
     }
 
@@ -262,7 +267,8 @@ impl Search<'_> {
                     "the host is stuck"
                 );
                 self.presumed_dead = Some(published.generation);
-                Ok(Step::Again)
+                // A dead one whose forked child still listens is silent at once.
+                Ok(if self.shared.may_host() { Step::Again } else { Step::Wait(self.cause.clone()) })
             }
             Err(NoLifeline::Unwelcome(Unwelcome::Gone)) => {
                 Ok(Step::Wait("its host broke the connection".into()))

@@ -61,6 +61,7 @@ fn main() {
             a_host_stopped_in_the_middle_of_traffic_loses_nothing,
             a_short_stop_changes_nothing,
             a_stopped_peer_changes_nothing,
+            a_stopped_host_that_nobody_can_replace_is_found_again,
             a_host_whose_application_is_busy_is_not_fenced,
         }
         handover {
@@ -92,6 +93,7 @@ fn main() {
             a_symbolic_link_is_refused,
             a_directory_open_to_others_is_refused,
             a_read_only_directory_is_a_clear_error,
+            a_stopped_host_that_cannot_be_replaced_for_want_of_permission_is_found_again,
             every_name_is_a_channel_of_its_own,
             a_path_too_long_for_a_socket_works,
             a_fork_that_outlives_the_host_does_not_hold_the_channel,

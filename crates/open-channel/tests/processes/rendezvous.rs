@@ -222,6 +222,34 @@ pub(crate) fn a_read_only_directory_is_a_clear_error(stage: &mut Stage) {
     assert_eq!(second.ask("join", "joined").word(1), "host");
 }
 
+pub(crate) fn a_stopped_host_that_cannot_be_replaced_for_want_of_permission_is_found_again(
+    stage: &mut Stage,
+) {
+    let dir = stage.runtime_dir();
+    fs::create_dir(&dir).unwrap();
+    set_mode(&dir, 0o700);
+    let nobody = NOBODY.to_string();
+    let mut environment = vec![];
+    if is_root() {
+        std::os::unix::fs::chown(&dir, Some(NOBODY), None).unwrap();
+        environment.push((USER, &*nobody));
+    }
+    let joined = |label: &str| {
+        let actor = stage.actor_with(label, &environment);
+        actor.open("host_timeout=600");
+        actor.ask("join", "joined");
+        actor
+    };
+    let (host, other) = (joined("host"), joined("other"));
+    set_mode(&stage.channel_dir(), 0o500);
+    host.stop();
+    other.wait("event host-lost");
+    host.resume();
+    gets_through(&other);
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+    set_mode(&stage.channel_dir(), 0o700);
+}
+
 pub(crate) fn every_name_is_a_channel_of_its_own(stage: &mut Stage) {
     let (long, longer) = ("x".repeat(255), format!("{}y", "x".repeat(254)));
     let names = [
