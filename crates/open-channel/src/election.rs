@@ -369,8 +369,8 @@ impl Fence {
     }
 
     fn renew(&self) {
-        let until = coarse_now() + u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX / 2);
-        self.lease_until.store(until, Ordering::Relaxed);
+        let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+        self.lease_until.store(coarse_now().saturating_add(lease), Ordering::Relaxed);
     }
 
     fn look(&self) -> bool {

@@ -130,7 +130,8 @@ impl Host {
     fn greet(self: &Arc<Self>, shared: &Arc<Shared>, stream: UnixStream) {
         let (host, shared) = (Arc::clone(self), Arc::clone(shared));
         // Twice, because every process brings a lifeline along.
-        let full = self.links.fetch_add(1, Ordering::Relaxed) >= 2 * shared.settings.max_connections;
+        let most = shared.settings.max_connections.saturating_mul(2);
+        let full = self.links.fetch_add(1, Ordering::Relaxed) >= most;
         tokio::spawn(async move {
             // A peer that introduces itself wrongly or not at all only loses its own connection.
             let greeted = tokio::time::timeout(HANDSHAKE_TIMEOUT, host.welcome(&shared, stream, full)).await;

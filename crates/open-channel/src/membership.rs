@@ -141,8 +141,8 @@ impl Search<'_> {
         self.cause = "no process hosts it".into();
         loop {
             let timeout = self.shared.connect_timeout();
-            let deadline = started + timeout;
-            match tokio::time::timeout_at(deadline, self.step()).await {
+            let left = timeout.saturating_sub(started.elapsed());
+            match tokio::time::timeout(left, self.step()).await {
                 Ok(Ok(Step::Found(found))) => return Ok(found),
                 Ok(Ok(Step::Again)) => {}
                 Ok(Ok(Step::Wait(why))) => {
@@ -152,7 +152,7 @@ impl Search<'_> {
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
             }
-            if Instant::now() >= deadline {
+            if started.elapsed() >= timeout {
                 let name = self.shared.name().to_owned();
                 return Err(Error::Timeout { name, after: timeout, cause: self.cause.clone() });
             }
