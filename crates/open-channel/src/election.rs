@@ -300,7 +300,7 @@ impl Tenure {
             dir: Arc::clone(&self.candidate.dir),
             generation: self.generation,
             token: self.candidate.token,
-            lease: host_timeout / 2,
+            lease: lease(host_timeout),
             lease_until: AtomicU64::new(0),
             lost: AtomicBool::new(false),
         };
@@ -348,6 +348,11 @@ pub(crate) struct Fence {
     lease: Duration,
     lease_until: AtomicU64,
     lost: AtomicBool,
+}
+
+/// How long a host handles messages without a look, at most.
+pub(crate) fn lease(host_timeout: Duration) -> Duration {
+    host_timeout / 2
 }
 
 impl Fence {

@@ -112,14 +112,23 @@ pub(crate) fn a_runtime_directory_deleted_under_a_live_host_is_survived(stage: &
 
 fn deleted(stage: &Stage, dir: impl Fn(&Stage) -> std::path::PathBuf) {
     let settings = "host_timeout=1000";
+    // Not the first generation: those who were there count on from it, and who comes to an empty place does not.
+    let first = stage.joined("first", settings);
     let host = stage.joined("host", settings);
+    first.kill();
+    assert_eq!(connected(&host, 2), "host");
     let peer = stage.joined("peer", settings);
+    let tool = stage.joined("tool", &format!("{settings} role=peer"));
+    gets_through(&peer);
+    gets_through(&tool);
+    let newcomer = stage.actor("newcomer");
+    newcomer.open(settings);
     fs::remove_dir_all(dir(stage)).unwrap();
-    gets_through(&peer);
-    let newcomer = stage.joined("newcomer", settings);
+    newcomer.ask("join", "joined");
     gets_through(&newcomer);
-    agree(&[&host, &peer, &newcomer]);
+    agree(&[&host, &peer, &tool, &newcomer]);
     gets_through(&peer);
+    gets_through(&tool);
     gets_through(&newcomer);
 }
 
