@@ -278,6 +278,10 @@ impl Search<'_> {
         let host_timeout = self.shared.settings.host_timeout;
         self.cause = "its host does not answer".into();
         match Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await {
+            Ok(lifeline) if lifeline.generation != published.generation => {
+                let (claimed, known) = (lifeline.generation, published.generation);
+                Err(Error::Protocol(format!("the host of generation {known} says that it is of {claimed}")))
+            }
             Ok(lifeline) if lifeline.generation < self.last_generation => {
                 Ok(Step::Wait("its host is of an earlier generation than the last one".into()))
             }

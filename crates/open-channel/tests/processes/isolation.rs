@@ -234,6 +234,25 @@ pub(crate) fn a_host_of_another_version_gives_a_clear_error(stage: &mut Stage) {
     }
 }
 
+pub(crate) fn a_host_that_lies_about_its_generation_gives_a_clear_error(stage: &mut Stage) {
+    let listener = impostor(stage);
+    answer_everybody(listener, |mut stream| {
+        raw::read_frame(&mut stream);
+        let mut body = MAGIC.to_vec();
+        body.extend([1, 0, 0]);
+        body.extend(u64::MAX.to_le_bytes());
+        body.extend([0; 48]);
+        let _ = stream.write_all(&frame(raw::WELCOME, 0, &body));
+    });
+    for settings in ["role=peer", ""] {
+        let peer = stage.actor("peer");
+        peer.open(settings);
+        peer.ask("connect s", "socket s");
+        let error = peer.wait("error recv s");
+        assert!(error.text.contains("broke the protocol"), "{error:?}");
+    }
+}
+
 pub(crate) fn a_peer_that_never_reads_costs_bounded_memory(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "");
     let mute = stage.joined("mute", "role=peer window=1048576");
