@@ -86,6 +86,7 @@ fn main() {
         rendezvous {
             what_a_killed_host_left_behind_is_cleared_away,
             a_deleted_socket_file_is_restored,
+            a_deleted_lock_file_is_restored,
             a_deleted_generation_never_leaves_two_hosts,
             a_channel_directory_deleted_under_a_live_host_is_survived,
             a_runtime_directory_deleted_under_a_live_host_is_survived,

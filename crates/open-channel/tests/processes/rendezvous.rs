@@ -90,6 +90,27 @@ pub(crate) fn a_deleted_socket_file_is_restored(stage: &mut Stage) {
     assert_eq!(peer.count("event host-lost"), 0);
 }
 
+pub(crate) fn a_deleted_lock_file_is_restored(stage: &mut Stage) {
+    let host = stage.joined("host", "host_timeout=1000");
+    let (_, socket) = stage.published();
+    let lock = socket.with_extension("lock");
+    for round in 0..3 {
+        fs::remove_file(&lock).unwrap();
+        while !lock.exists() {
+            host.catch_up();
+        }
+        // It is as good as the first one: without its socket file, only the lock tells that the host lives.
+        fs::remove_file(&socket).unwrap();
+        let newcomer = stage.joined(format!("newcomer {round}"), "host_timeout=1000");
+        assert_eq!(connected(&newcomer, 1), "peer");
+        gets_through(&newcomer);
+    }
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+    host.kill();
+    let last = stage.joined("last", "");
+    assert_ne!(last.wait("joined").number(2), 1);
+}
+
 pub(crate) fn a_deleted_generation_never_leaves_two_hosts(stage: &mut Stage) {
     let settings = "host_timeout=1000";
     let host = stage.joined("host", settings);
