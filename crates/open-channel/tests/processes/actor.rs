@@ -27,6 +27,9 @@ pub(crate) const DISK_AT: &str = "OPEN_CHANNEL_TEST_DISK_AT";
 /// A process whose file systems this one sees.
 pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
 
+/// Set for a process that tells what the library logs.
+pub(crate) const LOG: &str = "OPEN_CHANNEL_TEST_LOG";
+
 /// One message of a flood.
 const FLOOD: usize = 64 * 1024;
 /// A stream asks for acknowledgement of everything after so many messages.
@@ -43,6 +46,20 @@ pub(crate) fn write_line(words: std::fmt::Arguments<'_>) {
     // A test that is over reads no more.
     if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
         std::process::exit(4);
+    }
+}
+
+/// Tells an event of the library as `log <event>`.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        say!("log {}", String::from_utf8_lossy(event).trim());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -63,6 +80,15 @@ pub(crate) fn main() -> ! {
     keep_quiet_about_what_was_asked_for();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     set_the_scene();
+    if std::env::var_os(LOG).is_some() {
+        let level = tracing_subscriber::filter::LevelFilter::DEBUG;
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_max_level(level)
+            .with_writer(|| Log)
+            .init();
+    }
     let task = std::env::var(VARIABLE).unwrap();
     if task != "commands" {
         lifetime::perform(&task);

@@ -14,6 +14,7 @@ mod herd;
 mod isolation;
 mod ledger;
 mod lifetime;
+mod log;
 mod raw;
 mod rendezvous;
 mod resume;
@@ -103,6 +104,9 @@ fn main() {
         resume {
             broken_connections_resume_exactly_once,
             a_welcome_that_got_lost_leaves_no_second_session,
+        }
+        log {
+            the_decisions_are_told,
         }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,

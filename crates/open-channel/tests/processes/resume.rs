@@ -13,7 +13,7 @@ use crate::raw::{self, Hello};
 use crate::stage::{Actor, Stage, now};
 
 /// The process's descriptors that are connected to the socket at `path`, by number.
-fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
+pub(crate) fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
     let pidfd = pidfd_open(actor.pid, PidfdFlags::empty()).unwrap();
     let mut found = Vec::new();
     for entry in std::fs::read_dir(actor.proc("fd")).unwrap().map_while(Result::ok) {
