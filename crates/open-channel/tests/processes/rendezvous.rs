@@ -112,15 +112,17 @@ pub(crate) fn a_deleted_lock_file_is_restored(stage: &mut Stage) {
 }
 
 pub(crate) fn a_deleted_generation_never_leaves_two_hosts(stage: &mut Stage) {
-    let settings = "host_timeout=1000";
+    let settings = "host_timeout=3000";
     let host = stage.joined("host", settings);
     let peer = stage.joined("peer", settings);
     fs::remove_file(stage.channel_dir().join(format!("{:020}", 1))).unwrap();
-    // Comes before the link is restored.
+    // Comes before the link is restored, and waits for it: somebody lives here.
     let newcomer = stage.joined("newcomer", settings);
+    assert_eq!(connected(&newcomer, 1), "peer");
     agree(&[&host, &peer, &newcomer]);
     gets_through(&peer);
     gets_through(&newcomer);
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
 }
 
 pub(crate) fn a_channel_directory_deleted_under_a_live_host_is_survived(stage: &mut Stage) {
