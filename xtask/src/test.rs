@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     require_node()?;
     take_steps_along();
 
-    let mut report = Report { totals: Totals::default(), failures: Vec::new() };
+    let mut report = Report { totals: Totals::default(), failures: Vec::new(), interrupted: false };
     for step in STEPS.iter().filter(|step| !step.counted) {
         report.run(step, started + LIMIT);
     }
@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         for step in STEPS.iter().filter(|step| step.counted) {
             report.run(step, deadline);
         }
-        if report.totals.failed > 0 {
+        if report.totals.failed > 0 || report.interrupted {
             break;
         }
     }
@@ -127,6 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Report {
     totals: Totals,
     failures: Vec<String>,
+    interrupted: bool,
 }
 
 impl Report {
@@ -134,23 +135,23 @@ impl Report {
         let mut found = Totals::default();
         let outcome = step.run(deadline, &mut found);
         // A test program that crashed, hung or did not compile reports no failed test of its own.
-        if step.counted && outcome != Outcome::Passed {
+        if step.counted && matches!(outcome, Outcome::Failed | Outcome::TookTooLong) {
             found.failed = found.failed.max(1);
         }
-        if outcome != Outcome::Passed || found.failed > 0 {
-            let how = match outcome {
-                Outcome::TookTooLong => " (took too long)",
-                Outcome::Interrupted => " (interrupted)",
-                Outcome::Passed | Outcome::Failed => "",
-            };
-            self.failures.push(format!("{}{how}", step.name));
+        match outcome {
+            Outcome::Passed if found.failed == 0 => {}
+            Outcome::Passed | Outcome::Failed => self.failures.push(step.name.into()),
+            Outcome::TookTooLong => self.failures.push(format!("{} (took too long)", step.name)),
+            Outcome::Interrupted => self.interrupted = true,
         }
         self.totals += found;
     }
 
     fn close(mut self) -> ExitCode {
         println!();
-        if self.totals.passed + self.totals.failed == 0 {
+        if self.interrupted {
+            self.failures.push("interrupted".into());
+        } else if self.totals.passed + self.totals.failed == 0 {
             self.failures.push("no test ran".into());
         }
         if !self.failures.is_empty() {
