@@ -184,12 +184,13 @@ impl Host {
         match self.admit(shared, &hello, version, peer) {
             Err(reject) => refuse(stream, reject).await,
             Ok(Admission { connection, welcome, socket }) => {
-                write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
-                connection.begin(unix::into_link(stream, peer)?);
-                connection.changed.notify_one();
+                // Before the answer, which may find nobody: the peer comes again, and to this listener.
                 if let Some(socket) = socket {
                     shared.listen(socket);
                 }
+                write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
+                connection.begin(unix::into_link(stream, peer)?);
+                connection.changed.notify_one();
                 Ok(None)
             }
         }
@@ -369,24 +370,18 @@ async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<Uni
 
 /// Keeps a session while its peer may come back.
 async fn keep(host: Weak<Host>, connection: Arc<Connection>, resume_timeout: Duration, pid: Option<u32>) {
-    loop {
-        connection.changed.notified().await;
-        if connection.is_over() {
-            break;
-        }
+    while !connection.is_over() {
         if connection.is_connected() {
+            connection.changed.notified().await;
             continue;
         }
         if connection.needs_no_link() {
             connection.reset(ResetCode::Closed, "closed");
         }
         tokio::select! {
-            () = connection.changed.notified() => connection.changed.notify_one(),
+            () = connection.changed.notified() => {}
             () = unix::process_exit(pid) => connection.fail(Error::PeerGone),
             () = tokio::time::sleep(resume_timeout) => connection.fail(Error::PeerGone),
-        }
-        if connection.is_over() {
-            break;
         }
     }
     if let Some(host) = host.upgrade() {

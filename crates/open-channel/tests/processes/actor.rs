@@ -195,6 +195,7 @@ impl Actor {
                 ["flush", name] => self.flush(name),
                 ["close", name] => self.close(name),
                 ["drop", name] => drop(self.sockets.remove(name)),
+                ["finish", name] => self.finish(name),
                 ["destroy", name] => self.sockets[name].socket.destroy(),
                 ["take", name] => take(name, &self.sockets[name].socket),
                 ["answer"] => self.backstage.cue.notify_one(),
@@ -359,6 +360,13 @@ impl Actor {
         });
     }
 
+    fn finish(&self, name: &str) {
+        match self.sockets[name].socket.finish() {
+            Ok(()) => say!("finished {name}"),
+            Err(error) => say!("error finish {name} {error}"),
+        }
+    }
+
     fn close(&self, name: &str) {
         let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
         tokio::spawn(async move {
@@ -476,6 +484,7 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
         match words.next() {
             Some("panic") => std::panic::panic_any(AskedTo),
             Some("hold") => backstage.held.lock().unwrap().push(message),
+            Some("finish") => socket.finish().unwrap(),
             // Never comes back for another one.
             Some("stall") => std::future::pending().await,
             Some("ask") => {

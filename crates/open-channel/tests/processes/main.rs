@@ -104,6 +104,8 @@ fn main() {
         resume {
             broken_connections_resume_exactly_once,
             a_welcome_that_got_lost_leaves_no_second_session,
+            a_welcome_that_nobody_waits_for_does_not_end_the_socket,
+            half_a_socket_resumes_like_a_whole_one,
         }
         log {
             the_decisions_are_told,
