@@ -179,6 +179,13 @@ impl Actor {
                 ["return"] => return,
                 ["open", ..] => self.open(&words[1..]),
                 ["join"] => self.join(),
+                ["join-at", at] => {
+                    // A timer is late by more than the race that this is for lasts.
+                    while now() < at.parse().unwrap() {
+                        std::hint::spin_loop();
+                    }
+                    self.join();
+                }
                 ["status"] => self.status(),
                 ["shut"] => self.shut(),
                 ["drop-channel"] => drop(self.channel.take()),

@@ -47,6 +47,7 @@ fn main() {
     let mut tests = sentences! {
         herd {
             thirty_two_processes_starting_at_once_find_one_host,
+            two_processes_at_the_very_same_instant_find_one_host,
             a_herd_that_sends_before_anybody_hosts_loses_nothing,
         }
         failover {
