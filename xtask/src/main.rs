@@ -3,6 +3,7 @@
 //! `test` is the one that a change has to pass. Each further command is a file of its own.
 
 mod bench;
+mod step;
 mod test;
 mod totals;
 

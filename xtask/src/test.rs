@@ -1,13 +1,12 @@
 //! `cargo xtask test`: everything a change has to pass, with one closing line.
 
-use std::io::{BufRead, BufReader, Write};
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::step::{Outcome, Step, take_steps_along};
 use crate::totals::Totals;
 
 /// What to run.
@@ -18,17 +17,13 @@ pub(crate) struct Args {
     repeat: NonZeroU32,
 }
 
-/// One thing to run.
-struct Step {
-    name: &'static str,
-    program: &'static str,
-    args: &'static [&'static str],
-    /// Where to run it, below the project's root.
-    folder: &'static str,
-    env: &'static [(&'static str, &'static str)],
-    /// Test programs run in this step: their results are counted, and `--repeat` applies.
-    counted: bool,
-}
+/// All steps together, so that a machine which ends its jobs after an hour still prints the closing line.
+/// Each further run of `--repeat` has as long again.
+const LIMIT: Duration = minutes(50);
+
+const NODE_PACKAGE: &str = "crates/open-channel-node";
+/// The oldest Node.js that the npm package supports.
+const NODE: u32 = 18;
 
 /// In the order of how fast they answer. A package in another language adds its steps here; one whose
 /// test runner does not print `test result:` lines also needs a reader in `totals.rs`.
@@ -40,6 +35,7 @@ const STEPS: &[Step] = &[
         folder: "",
         env: &[],
         counted: false,
+        limit: minutes(5),
     },
     Step {
         name: "clippy",
@@ -48,6 +44,7 @@ const STEPS: &[Step] = &[
         folder: "",
         env: &[],
         counted: false,
+        limit: minutes(20),
     },
     Step {
         name: "documentation",
@@ -56,6 +53,7 @@ const STEPS: &[Step] = &[
         folder: "",
         env: &[("RUSTDOCFLAGS", "-D warnings")],
         counted: false,
+        limit: minutes(20),
     },
     Step {
         name: "tests",
@@ -64,6 +62,7 @@ const STEPS: &[Step] = &[
         folder: "",
         env: &[],
         counted: true,
+        limit: minutes(20),
     },
     Step {
         name: "doc tests",
@@ -72,6 +71,7 @@ const STEPS: &[Step] = &[
         folder: "",
         env: &[],
         counted: true,
+        limit: minutes(20),
     },
     Step {
         name: "npm packages",
@@ -80,6 +80,7 @@ const STEPS: &[Step] = &[
         folder: NODE_PACKAGE,
         env: &[],
         counted: false,
+        limit: minutes(10),
     },
     Step {
         name: "npm package",
@@ -88,98 +89,77 @@ const STEPS: &[Step] = &[
         folder: NODE_PACKAGE,
         env: &[],
         counted: true,
+        limit: minutes(20),
     },
 ];
 
-const NODE_PACKAGE: &str = "crates/open-channel-node";
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
 
 /// Runs every step, even after one failed, so that one run tells all there is to mend.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let started = Instant::now();
     require("rustfmt", &["fmt", "--version"])?;
     require("clippy", &["clippy", "--version"])?;
     require_node()?;
+    take_steps_along();
 
-    let mut totals = Totals::default();
-    let mut failures = Vec::new();
+    let mut report = Report { totals: Totals::default(), failures: Vec::new(), interrupted: false };
     for step in STEPS.iter().filter(|step| !step.counted) {
-        if !step.run(None)? {
-            failures.push(step.name);
-        }
+        report.run(step, started + LIMIT);
     }
-    for round in 1..=args.repeat.get() {
+    for round in 0..args.repeat.get() {
         if args.repeat.get() > 1 {
-            println!("\n== run {round} of {}", args.repeat);
+            println!("\n== run {} of {}", round + 1, args.repeat);
         }
-        let mut passed = true;
+        let deadline = if round == 0 { started + LIMIT } else { Instant::now() + LIMIT };
         for step in STEPS.iter().filter(|step| step.counted) {
-            let mut counted = Totals::default();
-            if !step.run(Some(&mut counted))? {
-                // A test program that crashed or did not compile reports no failed test of its own.
-                counted.failed = counted.failed.max(1);
-            }
-            if counted.failed > 0 {
-                failures.push(step.name);
-                passed = false;
-            }
-            totals += counted;
+            report.run(step, deadline);
         }
-        if !passed {
+        if report.totals.failed > 0 || report.interrupted {
             break;
         }
     }
-
-    println!();
-    if totals.passed + totals.failed == 0 {
-        failures.push("no test ran");
-    }
-    if !failures.is_empty() {
-        println!("failed: {}", failures.join(", "));
-    }
-    println!("{totals}");
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report.close())
 }
 
-impl Step {
-    /// Whether the step succeeded. Its output appears as it comes; `totals` takes the results found in it.
-    fn run(&self, totals: Option<&mut Totals>) -> Result<bool> {
-        println!("\n== {}: {} {}", self.name, self.program, self.args.join(" "));
-        let started = Instant::now();
-        let mut command = Command::new(self.program);
-        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(self.folder));
-        command.args(self.args).envs(self.env.iter().copied()).stdin(Stdio::null());
-        let status = match totals {
-            None => command.status().with_context(|| format!("could not start {}", self.program))?,
-            Some(totals) => {
-                command.stdout(Stdio::piped());
-                let mut child =
-                    command.spawn().with_context(|| format!("could not start {}", self.program))?;
-                let output = child.stdout.take().context("the child has no standard output")?;
-                copy_counting(BufReader::new(output), &mut std::io::stdout().lock(), totals)?;
-                child.wait()?
-            }
-        };
-        println!(
-            "== {}: {} in {:.1?}",
-            self.name,
-            if status.success() { "ok" } else { "FAILED" },
-            started.elapsed()
-        );
-        Ok(status.success())
-    }
+struct Report {
+    totals: Totals,
+    failures: Vec<String>,
+    interrupted: bool,
 }
 
-/// Passes the output on line by line and sums the results in it. Tests may print any bytes.
-fn copy_counting(mut from: impl BufRead, to: &mut impl Write, totals: &mut Totals) -> Result<()> {
-    let mut line = Vec::new();
-    while from.read_until(b'\n', &mut line)? > 0 {
-        to.write_all(&line)?;
-        to.flush()?;
-        if let Some(found) = Totals::from_line(&String::from_utf8_lossy(&line)) {
-            *totals += found;
+impl Report {
+    fn run(&mut self, step: &Step, deadline: Instant) {
+        let mut found = Totals::default();
+        let outcome = step.run(deadline, &mut found);
+        // A test program that crashed, hung or did not compile reports no failed test of its own.
+        if step.counted && matches!(outcome, Outcome::Failed | Outcome::TookTooLong) {
+            found.failed = found.failed.max(1);
         }
-        line.clear();
+        match outcome {
+            Outcome::Passed if found.failed == 0 => {}
+            Outcome::Passed | Outcome::Failed => self.failures.push(step.name.into()),
+            Outcome::TookTooLong => self.failures.push(format!("{} (took too long)", step.name)),
+            Outcome::Interrupted => self.interrupted = true,
+        }
+        self.totals += found;
     }
-    Ok(())
+
+    fn close(mut self) -> ExitCode {
+        println!();
+        if self.interrupted {
+            self.failures.push("interrupted".into());
+        } else if self.totals.passed + self.totals.failed == 0 {
+            self.failures.push("no test ran".into());
+        }
+        if !self.failures.is_empty() {
+            println!("failed: {}", self.failures.join(", "));
+        }
+        println!("{}", self.totals);
+        if self.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }
 
 /// Says which tool is missing and how to get it, rather than letting cargo say "no such command".
@@ -199,30 +179,41 @@ fn require(component: &str, probe: &[&str]) -> Result<()> {
 
 /// The npm package is built and tested with them.
 fn require_node() -> Result<()> {
-    for program in ["node", "npm"] {
-        let found =
-            Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
-        if !found.is_ok_and(|status| status.success()) {
-            bail!("{program} is missing: install Node.js 18 or later with npm");
-        }
+    let version = |program| {
+        let asked = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        let answer = asked.ok().filter(|answer| answer.status.success());
+        let Some(answer) = answer else {
+            bail!("{program} is missing: install Node.js {NODE} or later with npm");
+        };
+        Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned())
+    };
+    let node = version("node")?;
+    if major(&node).is_none_or(|major| major < NODE) {
+        bail!("node is {node}: install Node.js {NODE} or later");
     }
+    version("npm")?;
     Ok(())
+}
+
+/// `v18.20.4` is 18.
+fn major(version: &str) -> Option<u32> {
+    version.trim_start_matches('v').split('.').next()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::copy_counting;
-    use crate::totals::Totals;
+    use super::{LIMIT, STEPS, major, minutes};
 
     #[test]
-    fn output_is_passed_on_unchanged_and_summed_over_programs() {
-        let output: &[u8] = b"running 2 tests\n\xff\xfe\n\
-            test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
-            test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
-            no newline at the end";
-        let (mut copied, mut totals) = (Vec::new(), Totals::default());
-        copy_counting(output, &mut copied, &mut totals).expect("copying");
-        assert_eq!(copied, output);
-        assert_eq!(totals, Totals { passed: 3, failed: 3 });
+    fn the_version_of_node_is_understood() {
+        assert_eq!(major("v18.20.4"), Some(18));
+        assert_eq!(major("v24.0.0-nightly"), Some(24));
+        assert_eq!(major("deno"), None);
+    }
+
+    #[test]
+    fn everything_ends_well_inside_an_hour() {
+        assert!(LIMIT <= minutes(55));
+        assert!(STEPS.iter().all(|step| step.limit < LIMIT));
     }
 }

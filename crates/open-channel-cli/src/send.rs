@@ -31,14 +31,22 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let socket = channel.connect();
     let delivered = tokio::select! {
         delivered = async {
-            // Says by itself what is wrong when nobody hosts.
-            channel.join().await?;
+            channel.join().await.map_err(|error| unreached(error, &args.name))?;
             deliver(&socket, args.messages, args.timeout).await
         } => delivered,
         never = discard_received(&socket) => match never {},
         () = asked_to_stop() => return Err(Interrupted.into()),
     };
     delivered.context("not everything was delivered")
+}
+
+fn unreached(error: open_channel::Error, name: &str) -> anyhow::Error {
+    match error {
+        open_channel::Error::Timeout { .. } => anyhow!(
+            "{error}: start one that does (`open-channel join {name:?}`), or wait longer with --timeout"
+        ),
+        error => error.into(),
+    }
 }
 
 async fn deliver(socket: &Socket, messages: Vec<String>, limit: Duration) -> Result<()> {

@@ -364,10 +364,12 @@ impl Shared {
 
     async fn close(&self) -> Result<(), Error> {
         let patience = self.settings.host_timeout;
+        let close = |connection| self.background.spawn(close_within(connection, patience));
+        // All of them at once: each may take the whole time.
+        let closing: Vec<_> = self.connections().into_iter().map(close).collect();
         let mut result = Ok(());
-        for connection in self.connections() {
-            let closed = close_within(&connection, patience).await;
-            result = result.and(closed);
+        for closed in closing {
+            result = result.and(closed.await.unwrap_or(Err(Error::Closed)));
         }
         self.begin_closing(Closing::Orderly);
         let mut place = self.place.subscribe();

@@ -82,13 +82,17 @@ impl Published {
     }
 }
 
-fn is_locked(dir: &ChannelDir, lock: &str) -> io::Result<bool> {
+fn open_lock(dir: &ChannelDir, lock: &str) -> io::Result<Option<File>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match rustix::fs::openat(dir.fd(), lock, flags, Mode::empty()) {
-        Ok(fd) => File::from(fd),
-        Err(Errno::NOENT) => return Ok(false),
-        Err(errno) => return Err(errno.into()),
-    };
+    match rustix::fs::openat(dir.fd(), lock, flags, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd.into())),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn is_locked(dir: &ChannelDir, lock: &str) -> io::Result<bool> {
+    let Some(file) = open_lock(dir, lock)? else { return Ok(false) };
     // Shared, so that several who look at once do not take each other for the holder.
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
@@ -115,7 +119,7 @@ pub(crate) fn current(dir: &ChannelDir) -> io::Result<Option<Published>> {
 /// deleted, which it will put back.
 pub(crate) fn is_inhabited(dir: &ChannelDir) -> io::Result<bool> {
     for entry in entries(dir)? {
-        if let Entry::Token(token) = entry
+        if let Entry::Lock(token) = entry
             && is_locked(dir, &token.lock())?
         {
             return Ok(true);
@@ -147,16 +151,22 @@ fn link_name(generation: u64) -> String {
 #[derive(Debug, Clone, Copy)]
 enum Entry {
     Generation(u64),
-    /// Something of this token's.
-    Token(Token),
+    Lock(Token),
+    NewLock(Token),
+    Socket(Token),
 }
 
 impl Entry {
     fn parse(name: &[u8]) -> Option<Self> {
-        for suffix in [LOCK, NEW_LOCK, SOCKET] {
-            if let Some(token) = name.strip_suffix(suffix.as_bytes()) {
-                return Token::parse(token).map(Self::Token);
-            }
+        let token = |suffix: &str| name.strip_suffix(suffix.as_bytes()).and_then(Token::parse);
+        if let Some(token) = token(LOCK) {
+            return Some(Self::Lock(token));
+        }
+        if let Some(token) = token(NEW_LOCK) {
+            return Some(Self::NewLock(token));
+        }
+        if let Some(token) = token(SOCKET) {
+            return Some(Self::Socket(token));
         }
         let digits = std::str::from_utf8(name).ok().filter(|name| name.len() == GENERATION_DIGITS)?;
         digits
@@ -169,7 +179,7 @@ impl Entry {
     fn generation(self) -> Option<u64> {
         match self {
             Self::Generation(generation) => Some(generation),
-            Self::Token(_) => None,
+            Self::Lock(_) | Self::NewLock(_) | Self::Socket(_) => None,
         }
     }
 }
@@ -188,7 +198,7 @@ pub(crate) struct Candidate {
     dir: Arc<ChannelDir>,
     token: Token,
     /// Held until the files are removed; the kernel frees it with the process.
-    _lock: File,
+    lock: File,
     endpoint: Endpoint,
     listener: Option<UnixListener>,
 }
@@ -197,17 +207,8 @@ impl Candidate {
     pub(crate) fn prepare(dir: &Arc<ChannelDir>) -> io::Result<Self> {
         let token = Token::random()?;
         let endpoint = dir.endpoint(&token.socket())?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // Others who may join must be able to try the lock.
-        let mode = match dir.privacy() {
-            Privacy::Private => Mode::RUSR | Mode::WUSR,
-            Privacy::Shared => Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH,
-        };
-        let lock = File::from(rustix::fs::openat(dir.fd(), token.new_lock(), flags, mode)?);
-        lock.try_lock()?;
-        // It gets its name when it is locked, or a host's sweep would take it for a dead one's.
-        rustix::fs::renameat(dir.fd(), token.new_lock(), dir.fd(), token.lock())?;
-        let mut candidate = Self { dir: Arc::clone(dir), token, _lock: lock, endpoint, listener: None };
+        let lock = make_lock(dir, token)?;
+        let mut candidate = Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None };
         candidate.listener = Some(candidate.listen()?);
         Ok(candidate)
     }
@@ -239,6 +240,25 @@ impl Candidate {
     }
 }
 
+fn make_lock(dir: &ChannelDir, token: Token) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Others who may join must be able to try the lock.
+    let mode = match dir.privacy() {
+        Privacy::Private => Mode::RUSR | Mode::WUSR,
+        Privacy::Shared => Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH,
+    };
+    let lock = File::from(rustix::fs::openat(dir.fd(), token.new_lock(), flags, mode)?);
+    // It gets its name when it is locked, or a host's sweep would take it for a dead one's.
+    let named = lock
+        .try_lock()
+        .map_err(io::Error::from)
+        .and_then(|()| Ok(rustix::fs::renameat(dir.fd(), token.new_lock(), dir.fd(), token.lock())?));
+    if named.is_err() {
+        remove(dir, &token.new_lock());
+    }
+    named.map(|()| lock)
+}
+
 impl Drop for Candidate {
     fn drop(&mut self) {
         // While the lock is still held, so that nobody takes half-removed files for a live host's.
@@ -250,6 +270,20 @@ impl Drop for Candidate {
 fn remove(dir: &ChannelDir, name: &str) {
     // What cannot be removed is removed by the next host's sweep.
     let _ = rustix::fs::unlinkat(dir.fd(), name, AtFlags::empty());
+}
+
+/// Removes a lock file that nobody holds, and the socket that goes with it. Holds the lock meanwhile: whoever is
+/// stopped in the middle of this must not remove the files of one that has come to life since.
+fn remove_if_free(dir: &ChannelDir, lock: &str, socket: Option<&str>) -> io::Result<()> {
+    let Some(file) = open_lock(dir, lock)? else { return Ok(()) };
+    match file.try_lock() {
+        Ok(()) => {
+            socket.into_iter().chain([lock]).for_each(|name| remove(dir, name));
+            Ok(())
+        }
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// The right to host one generation; ends when dropped.
@@ -279,10 +313,13 @@ impl Tenure {
         Ok(current(&self.candidate.dir)?.is_some_and(|latest| latest.generation > self.generation))
     }
 
-    /// Puts back what something deleted under a live host: its link, and its socket file, for which a new
-    /// listener is returned.
-    pub(crate) fn restore(&self) -> io::Result<Option<UnixListener>> {
-        let Candidate { dir, token, .. } = &self.candidate;
+    /// Puts back what something deleted under a live host: its lock, its link, and its socket file, for which a
+    /// new listener is returned.
+    pub(crate) fn restore(&mut self) -> io::Result<Option<UnixListener>> {
+        let Candidate { dir, token, lock, .. } = &mut self.candidate;
+        if !exists(dir, &token.lock())? {
+            *lock = make_lock(dir, *token)?;
+        }
         if read_link(dir, self.generation)?.is_none() {
             match rustix::fs::symlinkat(token.to_string(), dir.fd(), link_name(self.generation)) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -300,7 +337,7 @@ impl Tenure {
             dir: Arc::clone(&self.candidate.dir),
             generation: self.generation,
             token: self.candidate.token,
-            lease: host_timeout / 2,
+            lease: lease(host_timeout),
             lease_until: AtomicU64::new(0),
             lost: AtomicBool::new(false),
         };
@@ -317,14 +354,11 @@ impl Tenure {
             match entry {
                 Entry::Generation(generation) if generation < self.generation => past.push(generation),
                 Entry::Generation(_) => {}
-                Entry::Token(token) if token == self.candidate.token => {}
-                Entry::Token(token) => {
-                    if !is_locked(dir, &token.lock())? && !is_locked(dir, &token.new_lock())? {
-                        remove(dir, &token.socket());
-                        remove(dir, &token.lock());
-                        remove(dir, &token.new_lock());
-                    }
-                }
+                Entry::NewLock(token) => remove_if_free(dir, &token.new_lock(), None)?,
+                Entry::Lock(token) => remove_if_free(dir, &token.lock(), Some(&token.socket()))?,
+                // Its lock came before it: one that is not there now has been deleted.
+                Entry::Socket(token) if !exists(dir, &token.lock())? => remove(dir, &token.socket()),
+                Entry::Socket(_) => {}
             }
         }
         past.sort_unstable();
@@ -350,6 +384,11 @@ pub(crate) struct Fence {
     lost: AtomicBool,
 }
 
+/// How long a host handles messages without a look, at most.
+pub(crate) fn lease(host_timeout: Duration) -> Duration {
+    host_timeout / 2
+}
+
 impl Fence {
     /// Whether this process may handle a message now.
     pub(crate) fn holds(&self) -> bool {
@@ -369,8 +408,8 @@ impl Fence {
     }
 
     fn renew(&self) {
-        let until = coarse_now() + u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX / 2);
-        self.lease_until.store(until, Ordering::Relaxed);
+        let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+        self.lease_until.store(coarse_now().saturating_add(lease), Ordering::Relaxed);
     }
 
     fn look(&self) -> bool {

@@ -132,7 +132,8 @@ impl Host {
     fn greet(self: &Arc<Self>, shared: &Arc<Shared>, stream: UnixStream) {
         let (host, shared) = (Arc::clone(self), Arc::clone(shared));
         // Twice, because every process brings a lifeline along.
-        let full = self.links.fetch_add(1, Ordering::Relaxed) >= 2 * shared.settings.max_connections;
+        let most = shared.settings.max_connections.saturating_mul(2);
+        let full = self.links.fetch_add(1, Ordering::Relaxed) >= most;
         tokio::spawn(async move {
             // A peer that introduces itself wrongly or not at all only loses its own connection.
             let greeted = tokio::time::timeout(HANDSHAKE_TIMEOUT, host.welcome(&shared, stream, full)).await;
@@ -185,6 +186,10 @@ impl Host {
         match self.admit(shared, &hello, version, peer) {
             Err(reject) => refuse(stream, reject).await,
             Ok(Admission { connection, mut welcome, socket }) => {
+                // Before the answer, which may find nobody: the peer comes again, and to this listener.
+                if let Some(socket) = socket {
+                    shared.listen(socket);
+                }
                 let ring = take_offer(shared, &hello, descriptors, peer);
                 if ring.is_some() {
                     welcome.features = Features::RING;
@@ -196,9 +201,6 @@ impl Host {
                 }
                 connection.begin(link, ring.map(Ring::new));
                 connection.changed.notify_one();
-                if let Some(socket) = socket {
-                    shared.listen(socket);
-                }
                 Ok(None)
             }
         }
@@ -227,8 +229,8 @@ impl Host {
     ) -> Result<Admission, Reject> {
         let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
         let mut sessions = self.sessions();
-        if let Some(connection) = sessions.get(&hello.socket).filter(|_| hello.generation == self.generation)
-        {
+        // Also of a peer that has never seen our welcome: its listener runs already.
+        if let Some(connection) = sessions.get(&hello.socket) {
             let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
             tracing::info!(channel = shared.name(), socket = %hello.socket, "a socket resumed");
             return Ok(Admission { connection: Arc::clone(connection), welcome, socket: None });
@@ -390,24 +392,18 @@ async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<Uni
 
 /// Keeps a session while its peer may come back.
 async fn keep(host: Weak<Host>, connection: Arc<Connection>, resume_timeout: Duration, pid: Option<u32>) {
-    loop {
-        connection.changed.notified().await;
-        if connection.is_over() {
-            break;
-        }
+    while !connection.is_over() {
         if connection.is_connected() {
+            connection.changed.notified().await;
             continue;
         }
         if connection.needs_no_link() {
             connection.reset(ResetCode::Closed, "closed");
         }
         tokio::select! {
-            () = connection.changed.notified() => connection.changed.notify_one(),
+            () = connection.changed.notified() => {}
             () = unix::process_exit(pid) => connection.fail(Error::PeerGone),
             () = tokio::time::sleep(resume_timeout) => connection.fail(Error::PeerGone),
-        }
-        if connection.is_over() {
-            break;
         }
     }
     if let Some(host) = host.upgrade() {

@@ -54,8 +54,9 @@
 //! # Where to look
 //!
 //! [`Channel`] is the meeting place, [`Socket`] the connection, [`Message`] what arrives. [`blocking`] has the
-//! same for threads. Decisions of the library (elected, lost, resumed, fenced) are [`tracing`] events.
+//! same for threads. Decisions of the library (elected, lost, resumed, redelivered, fenced) are [`tracing`] events.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)] // what there is to say is a `tracing` event
 
 #[cfg(not(unix))]
 compile_error!("open-channel needs Unix domain sockets so far; named pipes for Windows are not there yet");

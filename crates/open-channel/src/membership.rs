@@ -51,8 +51,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             _ = shared.closing() => return shared.ended(None),
         };
         match found {
-            Ok(Found::Tenure(tenure)) => {
+            Ok(Found::Tenure(tenure, rival)) => {
                 search.last_generation = tenure.generation();
+                if rival == Rival::Alive {
+                    tokio::select! {
+                        () = tokio::time::sleep(election::lease(shared.settings.host_timeout)) => {}
+                        _ = shared.closing() => return shared.ended(None),
+                    }
+                }
                 match host(&shared, tenure).await {
                     host::End::Closing => return shared.ended(None),
                     host::End::Fenced => {}
@@ -103,8 +109,16 @@ async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, endpoint: Endpoint)
 }
 
 enum Found {
-    Tenure(Tenure),
+    Tenure(Tenure, Rival),
     Guest(Lifeline, Endpoint),
+}
+
+/// The host that a new generation was opened over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rival {
+    Gone,
+    /// It may still handle messages until its lease ends.
+    Alive,
 }
 
 /// One step of a search.
@@ -141,8 +155,8 @@ impl Search<'_> {
         self.cause = "no process hosts it".into();
         loop {
             let timeout = self.shared.connect_timeout();
-            let deadline = started + timeout;
-            match tokio::time::timeout_at(deadline, self.step()).await {
+            let left = timeout.saturating_sub(started.elapsed());
+            match tokio::time::timeout(left, self.step()).await {
                 Ok(Ok(Step::Found(found))) => return Ok(found),
                 Ok(Ok(Step::Again)) => {}
                 Ok(Ok(Step::Wait(why))) => {
@@ -152,7 +166,7 @@ impl Search<'_> {
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
             }
-            if Instant::now() >= deadline {
+            if started.elapsed() >= timeout {
                 let name = self.shared.name().to_owned();
                 return Err(Error::Timeout { name, after: timeout, cause: self.cause.clone() });
             }
@@ -185,8 +199,13 @@ impl Search<'_> {
             Err(error) => return Ok(unreadable(error)),
         };
         let next = published.generation.max(self.last_generation) + 1;
-        if self.presumed_dead == Some(published.generation) {
+        // Who cannot take its place can only hope that it comes back.
+        if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
             return Ok(self.stand(&dir, next));
+        }
+        if published.generation < self.last_generation && self.shared.may_host() {
+            // Somebody emptied the place, and who came then began anew; generations never go back.
+            return Ok(self.stand_against(&dir, next, Rival::Alive));
         }
         let endpoint =
             published.endpoint(&dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
@@ -222,16 +241,24 @@ impl Search<'_> {
         self.stand(dir, self.last_generation + 1)
     }
 
-    /// Tries to become the host of `generation`.
     fn stand(&mut self, dir: &Arc<ChannelDir>, generation: u64) -> Step {
+        self.stand_against(dir, generation, Rival::Gone)
+    }
+
+    /// Tries to become the host of `generation`.
+    fn stand_against(&mut self, dir: &Arc<ChannelDir>, generation: u64, rival: Rival) -> Step {
         if !self.shared.may_host() {
             return Step::Wait("no process hosts it, and this one only joins".into());
         }
         match Candidate::prepare(dir).and_then(|candidate| candidate.publish(generation)) {
-            Ok(Some(tenure)) => Step::Found(Found::Tenure(tenure)),
+            Ok(Some(tenure)) => Step::Found(Found::Tenure(tenure, rival)),
             Ok(None) => Step::Again,
             // Also what a sweep looks like that came in between: the next attempt tells.
-            Err(error) => Step::Wait(format!("hosting in {}: {error}", dir.path().display())),
+            Err(error) => {
+                // A stuck host that cannot be replaced may still come back.
+                self.presumed_dead = None;
+                Step::Wait(format!("hosting in {}: {error}", dir.path().display()))
+            }
         }
     }
 
@@ -251,8 +278,12 @@ impl Search<'_> {
         let host_timeout = self.shared.settings.host_timeout;
         self.cause = "its host does not answer".into();
         match Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await {
+            Ok(lifeline) if lifeline.generation != published.generation => {
+                let (claimed, known) = (lifeline.generation, published.generation);
+                Err(Error::Protocol(format!("the host of generation {known} says that it is of {claimed}")))
+            }
             Ok(lifeline) if lifeline.generation < self.last_generation => {
-                Ok(Step::Wait("its host is an older one that was replaced".into()))
+                Ok(Step::Wait("its host is of an earlier generation than the last one".into()))
             }
             Ok(lifeline) => Ok(Step::Found(Found::Guest(lifeline, endpoint))),
             Err(NoLifeline::Silent) => {
@@ -262,7 +293,8 @@ impl Search<'_> {
                     "the host is stuck"
                 );
                 self.presumed_dead = Some(published.generation);
-                Ok(Step::Again)
+                // A dead one whose forked child still listens is silent at once.
+                Ok(if self.shared.may_host() { Step::Again } else { Step::Wait(self.cause.clone()) })
             }
             Err(NoLifeline::Unwelcome(Unwelcome::Gone)) => {
                 Ok(Step::Wait("its host broke the connection".into()))

@@ -180,7 +180,7 @@ fn open_checked(path: &Path, privacy: Privacy) -> Result<OwnedFd, Error> {
             _ if is_link => {
                 "it is a symbolic link, which is never followed: replace it with a directory".into()
             }
-            Errno::NOTDIR => "it is not a directory: remove it".into(),
+            Errno::NOTDIR => "it is not a directory: choose another path, or remove it".into(),
             Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
                 return Error::io(format!("opening {}", path.display()), errno);
             }
@@ -197,7 +197,11 @@ fn open_checked(path: &Path, privacy: Privacy) -> Result<OwnedFd, Error> {
         }
         if stat.st_mode & 0o077 != 0 {
             let mode = stat.st_mode & 0o777;
-            let problem = format!("its mode {mode:03o} lets other users in: chmod 700 it");
+            // Not "chmod 700 it" alone: it may be /tmp.
+            let problem = format!(
+                "its mode {mode:03o} lets other users in: choose a path that does not exist yet, or chmod 700 it if \
+                 it serves nothing else"
+            );
             return Err(Error::directory(path, problem));
         }
     }

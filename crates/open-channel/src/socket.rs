@@ -106,12 +106,12 @@ async fn acknowledged(connection: &Connection, end: u64) -> Result<(), Error> {
     poll_parked(connection, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Task, end)).await
 }
 
-pub(crate) async fn close_within(connection: &Connection, patience: Duration) -> Result<(), Error> {
+pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration) -> Result<(), Error> {
     if connection.is_over() {
         return Ok(());
     }
-    let flushed = tokio::time::timeout(patience, acknowledged(connection, connection.request_ack())).await;
-    end(connection);
+    let flushed = tokio::time::timeout(patience, acknowledged(&connection, connection.request_ack())).await;
+    end(&connection);
     flushed.unwrap_or(Err(Error::Closed))
 }
 

@@ -6,7 +6,8 @@ use crate::program::Place;
 fn without_a_host_it_fails_within_the_timeout_and_says_why() {
     let place = Place::new();
     let error = place.start(&["send", "nobody", "hello", "--timeout", "0.2"]).fail();
-    assert!(error.contains("\"nobody\""), "{error}");
+    assert!(error.contains("\"nobody\" was not reached within 200ms"), "{error}");
+    assert!(error.contains("open-channel join") && error.contains("--timeout"), "{error}");
 }
 
 #[test]

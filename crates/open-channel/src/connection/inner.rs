@@ -178,6 +178,9 @@ impl Inner {
             match self.session.recv() {
                 Some(Incoming::Message { seq, payload, redelivered }) => {
                     self.held += 1;
+                    if redelivered {
+                        tracing::debug!(socket = %connection.id(), seq, "redelivered: an earlier host may have handled it");
+                    }
                     return Some(Ok(Some(Message::new(Arc::clone(connection), seq, payload, redelivered))));
                 }
                 Some(Incoming::End { seq }) => {

@@ -467,10 +467,10 @@ impl Connection {
         self.lock().handing_over
     }
 
-    /// Nothing that could be lost needs a new link: no message waits, and the application has ended its direction.
+    /// Nothing that could be lost needs a new link: both directions have ended, and no message waits.
     pub(crate) fn needs_no_link(&self) -> bool {
         let inner = self.lock();
-        inner.session.is_finished() && inner.session.holds_no_message()
+        inner.session.is_finished() && inner.session.is_remote_finished() && inner.session.holds_no_message()
     }
 
     /// Every message that the application took is handled and all its replies are acknowledged.

@@ -1,6 +1,7 @@
 //! Ends: in order, at once, by dropping, by returning.
 
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use open_channel::{Error, ResetCode};
 
@@ -19,6 +20,7 @@ on_every_link!(
     what_arrived_before_the_end_is_still_received,
     a_channel_may_be_dropped_before_its_sockets,
     closing_the_channel_flushes_its_sockets,
+    closing_the_channel_waits_for_all_its_sockets_at_once,
     calls_after_the_end_fail_and_do_not_hang,
 );
 
@@ -240,6 +242,23 @@ async fn closing_the_channel_flushes_its_sockets(world: World) {
     closed.expect("everything was handled");
     assert_eq!(channel.state(), open_channel::State::Closed);
     assert!(matches!(channel.connect().recv().await, Err(Error::Closed)));
+}
+
+async fn closing_the_channel_waits_for_all_its_sockets_at_once(world: World) {
+    const SOCKETS: u32 = 20;
+    let patience = Duration::from_millis(400);
+    let mut hosted = world.hosted_with(|builder| builder.host_timeout(patience)).await;
+    let (mut pairs, mut held) = (Vec::new(), Vec::new());
+    for _ in 0..SOCKETS {
+        let (near, far) = hosted.connect().await;
+        near.send("held").await.expect("accepted");
+        held.push(far.recv().await.expect("a message").expect("not the end"));
+        pairs.push((near, far));
+    }
+    let started = Instant::now();
+    assert!(matches!(hosted.channel.close().await, Err(Error::Closed)), "something is held");
+    // Flushing and, where it hosts, handing over take at most the host timeout each.
+    assert!(started.elapsed() < patience * SOCKETS / 2, "one after the other: {:?}", started.elapsed());
 }
 
 async fn calls_after_the_end_fail_and_do_not_hang(world: World) {

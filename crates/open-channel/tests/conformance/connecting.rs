@@ -12,6 +12,7 @@ on_every_link!(
     states_roles_and_events_follow_each_other,
     an_orderly_close_hands_over_to_a_waiting_peer,
     settings_that_cannot_work_are_refused_by_name,
+    settings_without_limits_work,
     names_that_cannot_be_are_refused,
     channels_of_other_names_and_scopes_do_not_meet,
     more_connections_than_allowed_are_refused_clearly,
@@ -164,6 +165,30 @@ async fn settings_that_cannot_work_are_refused_by_name(world: World) {
         socket.send(format!("{number}")).await.expect("accepted");
         assert_eq!(next(&socket).await, format!("{number}"));
     }
+}
+
+async fn settings_without_limits_work(world: World) {
+    let endless = |builder: Builder| {
+        builder
+            .connect_timeout(Duration::MAX)
+            .host_timeout(Duration::MAX)
+            .resume_timeout(Duration::MAX)
+            .outbox_bytes(usize::MAX)
+            .receive_window(usize::MAX)
+            .max_message(usize::MAX)
+            .max_connections(usize::MAX)
+    };
+    let mut hosted = world.hosted_with(endless).await;
+    for number in 0..3 {
+        let (near, far) = hosted.connect().await;
+        for (from, to) in [(&near, &far), (&far, &near)] {
+            from.send(format!("{number}")).await.expect("accepted");
+            assert_eq!(next(to).await, format!("{number}"));
+            from.flush().await.expect("handled");
+        }
+        near.close().await.expect("closed");
+    }
+    hosted.channel.close().await.expect("closed");
 }
 
 async fn names_that_cannot_be_are_refused(_: World) {

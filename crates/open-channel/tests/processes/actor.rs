@@ -27,6 +27,9 @@ pub(crate) const DISK_AT: &str = "OPEN_CHANNEL_TEST_DISK_AT";
 /// A process whose file systems this one sees.
 pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
 
+/// Set for a process that tells what the library logs.
+pub(crate) const LOG: &str = "OPEN_CHANNEL_TEST_LOG";
+
 /// One message of a flood.
 const FLOOD: usize = 64 * 1024;
 /// A stream asks for acknowledgement of everything after so many messages.
@@ -46,9 +49,46 @@ pub(crate) fn write_line(words: std::fmt::Arguments<'_>) {
     }
 }
 
+/// Tells an event of the library as `log <event>`.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        say!("log {}", String::from_utf8_lossy(event).trim());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A panic that a test asks for.
+pub(crate) struct AskedTo;
+
+/// A panic that was asked for is no news, and with `RUST_BACKTRACE` set it is a long one.
+fn keep_quiet_about_what_was_asked_for() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload().is::<AskedTo>() {
+            usual(panic);
+        }
+    }));
+}
+
 pub(crate) fn main() -> ! {
+    keep_quiet_about_what_was_asked_for();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     set_the_scene();
+    if std::env::var_os(LOG).is_some() {
+        let level = tracing_subscriber::filter::LevelFilter::DEBUG;
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_max_level(level)
+            .with_writer(|| Log)
+            .init();
+    }
     let task = std::env::var(VARIABLE).unwrap();
     if task != "commands" {
         lifetime::perform(&task);
@@ -139,6 +179,13 @@ impl Actor {
                 ["return"] => return,
                 ["open", ..] => self.open(&words[1..]),
                 ["join"] => self.join(),
+                ["join-at", at] => {
+                    // A timer is late by more than the race that this is for lasts.
+                    while now() < at.parse().unwrap() {
+                        std::hint::spin_loop();
+                    }
+                    self.join();
+                }
                 ["status"] => self.status(),
                 ["shut"] => self.shut(),
                 ["drop-channel"] => drop(self.channel.take()),
@@ -155,6 +202,7 @@ impl Actor {
                 ["flush", name] => self.flush(name),
                 ["close", name] => self.close(name),
                 ["drop", name] => drop(self.sockets.remove(name)),
+                ["finish", name] => self.finish(name),
                 ["destroy", name] => self.sockets[name].socket.destroy(),
                 ["take", name] => take(name, &self.sockets[name].socket),
                 ["answer"] => self.backstage.cue.notify_one(),
@@ -319,6 +367,13 @@ impl Actor {
         });
     }
 
+    fn finish(&self, name: &str) {
+        match self.sockets[name].socket.finish() {
+            Ok(()) => say!("finished {name}"),
+            Err(error) => say!("error finish {name} {error}"),
+        }
+    }
+
     fn close(&self, name: &str) {
         let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
         tokio::spawn(async move {
@@ -434,8 +489,9 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
         say!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
         let mut words = text.split(' ');
         match words.next() {
-            Some("panic") => panic!("asked to"),
+            Some("panic") => std::panic::panic_any(AskedTo),
             Some("hold") => backstage.held.lock().unwrap().push(message),
+            Some("finish") => socket.finish().unwrap(),
             // Never comes back for another one.
             Some("stall") => std::future::pending().await,
             Some("ask") => {

@@ -146,6 +146,25 @@ pub(crate) fn a_stopped_peer_changes_nothing(stage: &mut Stage) {
     }
 }
 
+pub(crate) fn a_stopped_host_that_nobody_can_replace_is_found_again(stage: &mut Stage) {
+    let host = stage.joined("host", HOST_TIMEOUT);
+    let peer = stage.joined("peer", &format!("{HOST_TIMEOUT} role=peer"));
+    let socket = peer.ask("connect s", "socket s").word(2).to_owned();
+    peer.ask("numbers s 10", "streamed s");
+    host.stop();
+    peer.wait("event host-lost");
+    for number in 11..=20 {
+        peer.ask(&format!("send s n {number}"), "sent s");
+    }
+    host.resume();
+    peer.ask("flush s", "flush s");
+    let ledger = Ledger::of([&host]);
+    ledger.check_order_and_marks();
+    ledger.check_complete(&socket, 20);
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+    assert_eq!(peer.ask("status", "status").text, "status peer 1 connected");
+}
+
 pub(crate) fn a_host_whose_application_is_busy_is_not_fenced(stage: &mut Stage) {
     let host = stage.actor_with("host", &[(actor::RUNTIME, "current")]);
     host.open(PATIENT);

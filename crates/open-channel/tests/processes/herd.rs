@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ledger::Ledger;
-use crate::stage::{Actor, Stage};
+use crate::stage::{Actor, Stage, now};
 
 const HERD: usize = 32;
 const ROUNDS: usize = 4;
@@ -41,6 +41,22 @@ pub(crate) fn thirty_two_processes_starting_at_once_find_one_host(stage: &mut St
             HERD - 1,
             "{states:?}"
         );
+    }
+}
+
+pub(crate) fn two_processes_at_the_very_same_instant_find_one_host(stage: &mut Stage) {
+    let actors = [stage.actor("one"), stage.actor("other")];
+    for round in 0..1000 {
+        let dir = stage.path().join(format!("round-{round}"));
+        let marks: Vec<_> = actors.iter().map(Actor::mark).collect();
+        actors.iter().for_each(|actor| actor.open(&format!("dir={}", dir.display())));
+        let at = now() + 1_000_000;
+        actors.iter().for_each(|actor| actor.tell(&format!("join-at {at}")));
+        let joined: Vec<_> =
+            actors.iter().zip(marks).map(|(actor, mark)| actor.wait_since(mark, "joined").text).collect();
+        let hosts = joined.iter().filter(|line| *line == "joined host 1").count();
+        let peers = joined.iter().filter(|line| *line == "joined peer 1").count();
+        assert_eq!((hosts, peers), (1, 1), "round {round}: {joined:?}");
     }
 }
 

@@ -147,7 +147,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     ];
     for (n, (what, bytes)) in faults.iter().enumerate() {
         let hello = Hello { socket: 1000 + n as u128, ..Hello::default() };
-        let mut stream = raw::greet(&path, &hello);
+        let (mut stream, _) = raw::greet(&path, &hello);
         let _ = stream.write_all(bytes);
         let answer = raw::read_to_the_end(&mut stream);
         if let Some(kind) = answer.get(4) {
@@ -155,7 +155,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
         }
     }
     // More than the window it was given, with a handler that does not get on.
-    let mut stream = raw::greet(&path, &Hello { socket: 2000, ..Hello::default() });
+    let (mut stream, _) = raw::greet(&path, &Hello { socket: 2000, ..Hello::default() });
     let mut excess = raw::data(1, b"stall");
     for seq in 2..=200 {
         excess.extend(raw::data(seq, &[b'x'; 1024]));
@@ -163,12 +163,12 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     let _ = stream.write_all(&excess);
     raw::read_to_the_end(&mut stream);
     // Goes away in the middle of a message.
-    let mut stream = raw::greet(&path, &Hello { socket: 2001, ..Hello::default() });
+    let (mut stream, _) = raw::greet(&path, &Hello { socket: 2001, ..Hello::default() });
     let half = raw::data(1, &[b'x'; 1000]);
     stream.write_all(&half[..500]).unwrap();
     drop(stream);
     // Valid messages of a stranger are as good as any.
-    let mut stream = raw::greet(&path, &Hello { socket: 2002, ..Hello::default() });
+    let (mut stream, _) = raw::greet(&path, &Hello { socket: 2002, ..Hello::default() });
     stream.write_all(&raw::data(1, b"fine stranger")).unwrap();
     host.find(0, "the stranger's message", |line| line.is("handled") && line.text.ends_with("fine stranger"));
     check_unharmed(&host, &bystander);
@@ -234,6 +234,25 @@ pub(crate) fn a_host_of_another_version_gives_a_clear_error(stage: &mut Stage) {
     }
 }
 
+pub(crate) fn a_host_that_lies_about_its_generation_gives_a_clear_error(stage: &mut Stage) {
+    let listener = impostor(stage);
+    answer_everybody(listener, |mut stream| {
+        raw::read_frame(&mut stream);
+        let mut body = MAGIC.to_vec();
+        body.extend([1, 0, 0]);
+        body.extend(u64::MAX.to_le_bytes());
+        body.extend([0; 48]);
+        let _ = stream.write_all(&frame(raw::WELCOME, 0, &body));
+    });
+    for settings in ["role=peer", ""] {
+        let peer = stage.actor("peer");
+        peer.open(settings);
+        peer.ask("connect s", "socket s");
+        let error = peer.wait("error recv s");
+        assert!(error.text.contains("broke the protocol"), "{error:?}");
+    }
+}
+
 pub(crate) fn a_peer_that_never_reads_costs_bounded_memory(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "");
     let mute = stage.joined("mute", "role=peer window=1048576");
@@ -264,7 +283,7 @@ pub(crate) fn a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory(
     let streams: Vec<_> = (0..4)
         .map(|n| {
             let hello = Hello { window: u64::MAX, socket: 3000 + n, ..Hello::default() };
-            let mut stream = raw::greet(&path, &hello);
+            let (mut stream, _) = raw::greet(&path, &hello);
             stream.write_all(&raw::data(1, b"flood")).unwrap();
             stream
         })

@@ -310,10 +310,9 @@ fn the_listeners_runtime_goes_first() {
 fn dropped_in_a_panic() {
     let runtime = runtime();
     let (host, peer, own, other) = runtime.block_on(cast());
-    std::panic::set_hook(Box::new(|_| {}));
     let panicked = std::thread::spawn(move || {
         let _all = (own, other, peer);
-        panic!("on purpose");
+        std::panic::panic_any(actor::AskedTo);
     });
     assert!(panicked.join().is_err());
     runtime.block_on(async {

@@ -14,6 +14,7 @@ mod herd;
 mod isolation;
 mod ledger;
 mod lifetime;
+mod log;
 mod raw;
 mod rendezvous;
 mod resume;
@@ -46,6 +47,7 @@ fn main() {
     let mut tests = sentences! {
         herd {
             thirty_two_processes_starting_at_once_find_one_host,
+            two_processes_at_the_very_same_instant_find_one_host,
             a_herd_that_sends_before_anybody_hosts_loses_nothing,
         }
         failover {
@@ -61,6 +63,7 @@ fn main() {
             a_host_stopped_in_the_middle_of_traffic_loses_nothing,
             a_short_stop_changes_nothing,
             a_stopped_peer_changes_nothing,
+            a_stopped_host_that_nobody_can_replace_is_found_again,
             a_host_whose_application_is_busy_is_not_fenced,
         }
         handover {
@@ -74,6 +77,7 @@ fn main() {
             nonsense_after_a_good_handshake_hurts_nobody,
             a_peer_of_another_version_is_told_so,
             a_host_of_another_version_gives_a_clear_error,
+            a_host_that_lies_about_its_generation_gives_a_clear_error,
             a_peer_that_never_reads_costs_bounded_memory,
             a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory,
             a_listener_that_never_reads_makes_its_sender_wait,
@@ -84,6 +88,7 @@ fn main() {
         rendezvous {
             what_a_killed_host_left_behind_is_cleared_away,
             a_deleted_socket_file_is_restored,
+            a_deleted_lock_file_is_restored,
             a_deleted_generation_never_leaves_two_hosts,
             a_channel_directory_deleted_under_a_live_host_is_survived,
             a_runtime_directory_deleted_under_a_live_host_is_survived,
@@ -92,12 +97,19 @@ fn main() {
             a_symbolic_link_is_refused,
             a_directory_open_to_others_is_refused,
             a_read_only_directory_is_a_clear_error,
+            a_stopped_host_that_cannot_be_replaced_for_want_of_permission_is_found_again,
             every_name_is_a_channel_of_its_own,
             a_path_too_long_for_a_socket_works,
             a_fork_that_outlives_the_host_does_not_hold_the_channel,
         }
         resume {
             broken_connections_resume_exactly_once,
+            a_welcome_that_got_lost_leaves_no_second_session,
+            a_welcome_that_nobody_waits_for_does_not_end_the_socket,
+            half_a_socket_resumes_like_a_whole_one,
+        }
+        log {
+            the_decisions_are_told,
         }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,

@@ -100,13 +100,13 @@ pub(crate) fn read_frame(stream: &mut UnixStream) -> Option<(u8, Vec<u8>)> {
     Some((header[4], body))
 }
 
-/// Shakes hands; the stream carries an attached session then.
-pub(crate) fn greet(path: &Path, hello: &Hello) -> UnixStream {
+/// Shakes hands; the stream carries an attached session then. The welcome's body comes along.
+pub(crate) fn greet(path: &Path, hello: &Hello) -> (UnixStream, Vec<u8>) {
     let mut stream = connect(path);
     stream.write_all(&hello.encode()).unwrap();
     let (kind, body) = read_frame(&mut stream).expect("an answer");
     assert_eq!(kind, WELCOME, "{}", String::from_utf8_lossy(&body));
-    stream
+    (stream, body)
 }
 
 /// Everything that comes until the other side closes; waits no longer than the read timeout.

@@ -90,16 +90,39 @@ pub(crate) fn a_deleted_socket_file_is_restored(stage: &mut Stage) {
     assert_eq!(peer.count("event host-lost"), 0);
 }
 
+pub(crate) fn a_deleted_lock_file_is_restored(stage: &mut Stage) {
+    let host = stage.joined("host", "host_timeout=1000");
+    let (_, socket) = stage.published();
+    let lock = socket.with_extension("lock");
+    for round in 0..3 {
+        fs::remove_file(&lock).unwrap();
+        while !lock.exists() {
+            host.catch_up();
+        }
+        // It is as good as the first one: without its socket file, only the lock tells that the host lives.
+        fs::remove_file(&socket).unwrap();
+        let newcomer = stage.joined(format!("newcomer {round}"), "host_timeout=1000");
+        assert_eq!(connected(&newcomer, 1), "peer");
+        gets_through(&newcomer);
+    }
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+    host.kill();
+    let last = stage.joined("last", "");
+    assert_ne!(last.wait("joined").number(2), 1);
+}
+
 pub(crate) fn a_deleted_generation_never_leaves_two_hosts(stage: &mut Stage) {
-    let settings = "host_timeout=1000";
+    let settings = "host_timeout=3000";
     let host = stage.joined("host", settings);
     let peer = stage.joined("peer", settings);
     fs::remove_file(stage.channel_dir().join(format!("{:020}", 1))).unwrap();
-    // Comes before the link is restored.
+    // Comes before the link is restored, and waits for it: somebody lives here.
     let newcomer = stage.joined("newcomer", settings);
+    assert_eq!(connected(&newcomer, 1), "peer");
     agree(&[&host, &peer, &newcomer]);
     gets_through(&peer);
     gets_through(&newcomer);
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
 }
 
 pub(crate) fn a_channel_directory_deleted_under_a_live_host_is_survived(stage: &mut Stage) {
@@ -112,14 +135,23 @@ pub(crate) fn a_runtime_directory_deleted_under_a_live_host_is_survived(stage: &
 
 fn deleted(stage: &Stage, dir: impl Fn(&Stage) -> std::path::PathBuf) {
     let settings = "host_timeout=1000";
+    // Not the first generation: those who were there count on from it, and who comes to an empty place does not.
+    let first = stage.joined("first", settings);
     let host = stage.joined("host", settings);
+    first.kill();
+    assert_eq!(connected(&host, 2), "host");
     let peer = stage.joined("peer", settings);
+    let tool = stage.joined("tool", &format!("{settings} role=peer"));
+    gets_through(&peer);
+    gets_through(&tool);
+    let newcomer = stage.actor("newcomer");
+    newcomer.open(settings);
     fs::remove_dir_all(dir(stage)).unwrap();
-    gets_through(&peer);
-    let newcomer = stage.joined("newcomer", settings);
+    newcomer.ask("join", "joined");
     gets_through(&newcomer);
-    agree(&[&host, &peer, &newcomer]);
+    agree(&[&host, &peer, &tool, &newcomer]);
     gets_through(&peer);
+    gets_through(&tool);
     gets_through(&newcomer);
 }
 
@@ -220,6 +252,34 @@ pub(crate) fn a_read_only_directory_is_a_clear_error(stage: &mut Stage) {
     );
     set_mode(&stage.channel_dir(), 0o700);
     assert_eq!(second.ask("join", "joined").word(1), "host");
+}
+
+pub(crate) fn a_stopped_host_that_cannot_be_replaced_for_want_of_permission_is_found_again(
+    stage: &mut Stage,
+) {
+    let dir = stage.runtime_dir();
+    fs::create_dir(&dir).unwrap();
+    set_mode(&dir, 0o700);
+    let nobody = NOBODY.to_string();
+    let mut environment = vec![];
+    if is_root() {
+        std::os::unix::fs::chown(&dir, Some(NOBODY), None).unwrap();
+        environment.push((USER, &*nobody));
+    }
+    let joined = |label: &str| {
+        let actor = stage.actor_with(label, &environment);
+        actor.open("host_timeout=600");
+        actor.ask("join", "joined");
+        actor
+    };
+    let (host, other) = (joined("host"), joined("other"));
+    set_mode(&stage.channel_dir(), 0o500);
+    host.stop();
+    other.wait("event host-lost");
+    host.resume();
+    gets_through(&other);
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+    set_mode(&stage.channel_dir(), 0o700);
 }
 
 pub(crate) fn every_name_is_a_channel_of_its_own(stage: &mut Stage) {

@@ -1,5 +1,6 @@
 //! Connections that break while both processes live.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -8,10 +9,11 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::failover::traffic_flows;
 use crate::ledger::Ledger;
-use crate::stage::{Actor, Stage};
+use crate::raw::{self, Hello};
+use crate::stage::{Actor, Stage, now};
 
 /// The process's descriptors that are connected to the socket at `path`, by number.
-fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
+pub(crate) fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
     let pidfd = pidfd_open(actor.pid, PidfdFlags::empty()).unwrap();
     let mut found = Vec::new();
     for entry in std::fs::read_dir(actor.proc("fd")).unwrap().map_while(Result::ok) {
@@ -76,4 +78,82 @@ pub(crate) fn broken_connections_resume_exactly_once(stage: &mut Stage) {
         assert_eq!(peer.ask("status", "status").text, "status peer 1 connected");
     }
     assert_eq!(host.count("accepted"), peers.len(), "a resumed socket is not a new one");
+}
+
+pub(crate) fn a_welcome_that_got_lost_leaves_no_second_session(stage: &mut Stage) {
+    let host = stage.joined("host", "resume_timeout=300");
+    let (_, path) = stage.published();
+    let hello = |generation, first| Hello { generation, first, socket: 4711, ..Hello::default() };
+    // It is gone before it has taken its welcome, and comes again as one that was never here.
+    drop(raw::greet(&path, &hello(0, 1)));
+    host.wait("accepted");
+    let (mut stream, _) = raw::greet(&path, &hello(0, 1));
+    // Longer than anything of the first attempt is kept.
+    let started = now();
+    let mut seq = 0;
+    while now() - started < 1_000_000_000 {
+        seq += 1;
+        stream.write_all(&raw::data(seq, format!("n {seq}").as_bytes())).unwrap();
+        host.find(0, "the message", |line| line.is("handled") && line.number(7) == seq);
+    }
+    drop(stream);
+    let (_stream, welcome) = raw::greet(&path, &hello(1, seq + 1));
+    assert_eq!(welcome[10], 1, "the session was forgotten");
+    assert_eq!(host.count("accepted"), 1, "two listeners for one socket");
+    assert_eq!(host.count("failed"), 0);
+}
+
+pub(crate) fn a_welcome_that_nobody_waits_for_does_not_end_the_socket(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    let (_, path) = stage.published();
+    for round in 1..=20 {
+        let hello = Hello { socket: round, ..Hello::default() }.encode();
+        host.stop();
+        // Gave up before the host came to it; the next attempt is there already.
+        raw::connect(&path).write_all(&hello).unwrap();
+        let mut stream = raw::connect(&path);
+        stream.write_all(&hello).unwrap();
+        host.resume();
+        assert_eq!(raw::read_frame(&mut stream).expect("an answer").0, raw::WELCOME);
+        stream.write_all(&raw::data(1, b"fine")).unwrap();
+        let id = format!("{round:032x}");
+        host.find(0, "the message", |line| line.is("handled") && line.word(2) == id);
+        // Were it to be told that its socket is over, it would be told so first.
+        stream.write_all(&raw::frame(7, 0, b"")).unwrap();
+        assert_eq!(raw::read_frame(&mut stream), Some((6, 1_u64.to_le_bytes().to_vec())));
+    }
+    assert_eq!(host.count("accepted"), 20);
+}
+
+pub(crate) fn half_a_socket_resumes_like_a_whole_one(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    let (_, path) = stage.published();
+    // The host has ended its direction: what the peer still sends is not lost with the connection.
+    let (mut stream, _) = raw::greet(&path, &Hello { socket: 1, ..Hello::default() });
+    stream.write_all(&raw::data(1, b"finish")).unwrap();
+    assert_eq!(raw::read_frame(&mut stream), Some((5, 1_u64.to_le_bytes().to_vec())), "its end");
+    drop(stream);
+    let again = Hello { socket: 1, generation: 1, first: 1, recv_next: 2, ..Hello::default() };
+    let (mut stream, welcome) = raw::greet(&path, &again);
+    assert_eq!(welcome[10], 1, "forgotten");
+    stream.write_all(&raw::data(2, b"still here")).unwrap();
+    host.find(0, "the second message", |line| line.is("handled") && line.text.ends_with("still here"));
+
+    // The peer has ended its direction: it still hears the answer.
+    let peer = stage.joined("peer", "role=peer");
+    let lifeline = connections(&peer, &path)[0].0;
+    peer.ask("connect s", "socket s");
+    peer.ask("send s flood", "sent s");
+    peer.ask("finish s", "finished s");
+    peer.ask("flush s", "flush s");
+    for (number, fd) in connections(&peer, &path) {
+        if number != lifeline {
+            rustix::net::shutdown(fd, Shutdown::Both).unwrap();
+        }
+    }
+    // More than the first connection can have carried.
+    peer.until("hundred more answers", |lines| {
+        (lines.iter().filter(|line| line.is("reply s")).count() > 100).then_some(())
+    });
+    assert_eq!(peer.count("error") + host.count("error"), 0);
 }
