@@ -1,16 +1,14 @@
 // What the channel has beyond the original.
 "use strict";
-const { until, within, next, unique, node, fixture, scratch, Ledger, start } = require("./harness.js");
-const { test } = require("node:test");
+const { test, until, within, next, unique, node, fixture, scratch, Ledger, start } = require("./harness.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 const { Worker } = require("node:worker_threads");
 const { openChannel, Message } = require("..");
 
-const limit = { timeout: 60_000 };
 
-test("role, generation and events tell what this process is", limit, async () => {
+test("role, generation and events tell what this process is", async () => {
   const name = unique();
   const channel = openChannel(name, (socket) => socket.resume());
   assert.equal(channel.role, "none");
@@ -33,7 +31,7 @@ test("role, generation and events tell what this process is", limit, async () =>
   assert.equal(channel.state, "closed");
 });
 
-test("closing the host hands over: nothing lost, no error, the generation grows", limit, async () => {
+test("closing the host hands over: nothing lost, no error, the generation grows", async () => {
   const name = unique();
   const got = [];
   const listener = (who) => (socket) => socket.on("data", (data) => got.push([who, Number(String(data))]));
@@ -62,7 +60,7 @@ test("closing the host hands over: nothing lost, no error, the generation grows"
   await second.close();
 });
 
-test("flush resolves when everything written was handled", limit, async () => {
+test("flush resolves when everything written was handled", async () => {
   let handled = 0;
   const channel = openChannel(unique(), (socket) => socket.on("data", () => handled++));
   const socket = channel.connect();
@@ -74,7 +72,7 @@ test("flush resolves when everything written was handled", limit, async () => {
   await assert.rejects(socket.flush(), { code: "EPIPE" });
 });
 
-test("with manual acknowledgement a message is done when its handler says so", limit, async () => {
+test("with manual acknowledgement a message is done when its handler says so", async () => {
   const messages = [];
   const channel = openChannel({ name: unique(), acknowledge: "manual" }, (socket) => {
     socket.on("message", (message) => messages.push(message));
@@ -104,7 +102,7 @@ test("with manual acknowledgement a message is done when its handler says so", l
   await channel.close();
 });
 
-test("what was not acknowledged comes to the next host, marked, with the same id", limit, async () => {
+test("what was not acknowledged comes to the next host, marked, with the same id", async () => {
   const name = unique();
   const ledger = path.join(scratch, unique());
   fs.writeFileSync(ledger, "");
@@ -131,7 +129,7 @@ test("what was not acknowledged comes to the next host, marked, with the same id
   await channel.close();
 });
 
-test("an uncaught exception in a handler leaves the message to the next host", limit, async () => {
+test("an uncaught exception in a handler leaves the message to the next host", async () => {
   const name = unique();
   const host = node(fixture("crashing.js"), [], { env: { NAME: name }, stdio: ["pipe", "pipe", "ignore"] });
   await host.line("hosting");
@@ -152,7 +150,7 @@ test("an uncaught exception in a handler leaves the message to the next host", l
   await channel.close();
 });
 
-test("a message over the limit is refused with EMSGSIZE, and nothing else is lost", limit, async () => {
+test("a message over the limit is refused with EMSGSIZE, and nothing else is lost", async () => {
   const got = [];
   const channel = openChannel({ name: unique(), maxMessage: 1000 }, (socket) => socket.on("data", (data) => got.push(data.length)));
   const socket = channel.connect();
@@ -165,7 +163,7 @@ test("a message over the limit is refused with EMSGSIZE, and nothing else is los
   socket.destroy();
 });
 
-test("two scripts with one name are apart, unless the scope is the user", limit, async () => {
+test("two scripts with one name are apart, unless the scope is the user", async () => {
   const name = unique();
   const apart = [fixture("scope-a.js"), fixture("scope-b.js")];
   for (const [options, together] of [[{ name }, false], [{ name: unique(), scope: "user" }, true], [{ name: unique(), app: "both" }, true]]) {
@@ -177,18 +175,18 @@ test("two scripts with one name are apart, unless the scope is the user", limit,
   }
 });
 
-test("a bad name or option is refused at once, with a code", limit, () => {
+test("a bad name or option is refused at once, with a code", () => {
   assert.throws(() => openChannel("", () => {}), (error) => /^E/.test(error.code) && error.message.length > 20);
   assert.throws(() => openChannel("x".repeat(256), () => {}), (error) => /^E/.test(error.code));
 });
 
-test("worker threads meet each other and their main thread", limit, async () => {
+test("worker threads meet each other and their main thread", async () => {
   const script = node(fixture("threads.js"));
   assert.deepEqual(await within(script.ended, "its end"), { code: 0, signal: null });
   assert.deepEqual(script.lines.at(-1), "4 threads, 1 host");
 });
 
-test("a terminated worker thread that hosts is replaced, and nothing is lost", limit, async () => {
+test("a terminated worker thread that hosts is replaced, and nothing is lost", async () => {
   const ledger = new Ledger();
   const env = { ...process.env, LEDGER: ledger.file, CHANNEL: unique(), OPTIONS: JSON.stringify({ app: "threads" }) };
   const workers = [0, 1, 2].map(() => new Worker(fixture("member.js"), { env }));

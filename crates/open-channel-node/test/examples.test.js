@@ -1,24 +1,22 @@
 // Every example says what its first lines promise.
 "use strict";
-const { until, within, node, start } = require("./harness.js");
-const { test } = require("node:test");
+const { test, until, within, node, start } = require("./harness.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 
-const limit = { timeout: 60_000 };
 const examples = path.join(__dirname, "..", "examples");
 const promised = (name) => /^\/\/ {5}\$ node .*\n((?:\/\/ {5}.*\n)+)/m.exec(fs.readFileSync(path.join(examples, name), "utf8"))[1].replace(/^\/\/ {5}/gm, "").trim();
 
 for (const name of ["counter.js", "lock.js"]) {
-  test(`${name} prints what it says it prints`, limit, async () => {
+  test(`${name} prints what it says it prints`, async () => {
     const run = node(path.join(examples, name));
     assert.deepEqual(await within(run.ended, "its end", 40_000), { code: 0, signal: null });
     assert.equal(run.lines.join("\n"), promised(name));
   });
 }
 
-test("broadcast.js lets every worker hear every other, also after the relay was killed", limit, async () => {
+test("broadcast.js lets every worker hear every other, also after the relay was killed", async () => {
   const run = (instance) => node(path.join(examples, "broadcast.js"), [], { env: { NODE_APP_INSTANCE: String(instance) } });
   const workers = [];
   for (let i = 0; i < 3; i++) {
@@ -34,7 +32,7 @@ test("broadcast.js lets every worker hear every other, also after the relay was 
   await Promise.all(workers.slice(1).map((worker) => within(worker.ended, "its end")));
 });
 
-test("the examples of the README are in the package's API", limit, () => {
+test("the examples of the README are in the package's API", () => {
   const readme = fs.readFileSync(path.join(__dirname, "..", "README.md"), "utf8");
   for (const name of ["broadcast", "lock", "counter"]) assert.ok(readme.includes(`examples/${name}.js`), name);
 });

@@ -1,13 +1,11 @@
 // What the original fails at, each as a test of ours. All start real processes.
 "use strict";
-const { scratch, until, within, unique, start, fixture } = require("./harness.js");
-const { test } = require("node:test");
+const { test, scratch, until, within, unique, start, fixture } = require("./harness.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 const os = require("node:os");
 
-const limit = { timeout: 60_000 };
 const app = fixture("meet.js");
 const node = process.execPath;
 
@@ -27,33 +25,33 @@ async function together(commands) {
   assert.equal(hosts.length, 1, `${hosts.length} hosts`);
 }
 
-test("processes started together find one host", limit, () => together(Array.from({ length: 6 }, () => ({ args: [app] }))));
+test("processes started together find one host", () => together(Array.from({ length: 6 }, () => ({ args: [app] }))));
 
-test("a relative path from another folder is the same application", limit, () =>
+test("a relative path from another folder is the same application", () =>
   together([{ args: [app] }, { args: ["meet.js"], cwd: path.dirname(app) }, { args: ["./fixtures/meet"], cwd: __dirname }]));
 
-test("a symbolic link to the script is the same application", limit, () => {
+test("a symbolic link to the script is the same application", () => {
   const link = path.join(scratch, "linked.js");
   fs.symlinkSync(app, link);
   return together([{ args: [app] }, { args: [link] }, { args: ["--preserve-symlinks-main", app] }]);
 });
 
-test("options before the script do not matter", limit, () =>
+test("options before the script do not matter", () =>
   together([{ args: [app] }, { args: ["--title", "mine", app] }, { args: ["--require", path.join(__dirname, "fixtures", "nothing.js"), app, "argument"] }]));
 
-test("an ES module as entry is the same application", limit, () => {
+test("an ES module as entry is the same application", () => {
   const entry = fixture("meet.mjs");
   return together([{ args: [entry] }, { args: ["--title", "mine", entry] }, { args: ["./meet.mjs"], cwd: path.dirname(entry) }]);
 });
 
-test("node -e and a script from standard input meet where they stand", limit, () => {
+test("node -e and a script from standard input meet where they stand", () => {
   const code = `require(${JSON.stringify(app)})`;
   return together([{ args: ["-e", code] }, { args: ["-e", code, "argument"] }, { args: ["-"], input: code }]);
 });
 
-test("no ps in the PATH is needed", limit, () => together([{ args: [app], env: { PATH: "/nowhere" } }, { args: [app], env: { PATH: "/nowhere" } }]));
+test("no ps in the PATH is needed", () => together([{ args: [app], env: { PATH: "/nowhere" } }, { args: [app], env: { PATH: "/nowhere" } }]));
 
-test("names that look like paths, long names and emoji are only names", limit, async () => {
+test("names that look like paths, long names and emoji are only names", async () => {
   const before = fs.readdirSync(os.tmpdir()).length;
   for (const name of [`a/../../../x-${process.pid}`, "n".repeat(200), "n".repeat(255), "../up", "🚀".repeat(40), " spaces and\nlines "]) {
     const member = start(node, [app], { env: { NAME: name } });
@@ -65,16 +63,16 @@ test("names that look like paths, long names and emoji are only names", limit, a
   assert.ok(!fs.existsSync(`/x-${process.pid}`));
 });
 
-test("a long TMPDIR does not matter", limit, () => {
+test("a long TMPDIR does not matter", () => {
   const TMPDIR = path.join(scratch, "t".repeat(150));
   fs.mkdirSync(TMPDIR);
   return together([{ args: [app], env: { TMPDIR } }, { args: [app] }]);
 });
 
-test("a first process that opens late, or some that never open, split nothing", limit, () =>
+test("a first process that opens late, or some that never open, split nothing", () =>
   together([{ args: [app], env: { LATE: "300" } }, { args: [app] }, { args: [app], env: { LATE: "100" } }]));
 
-test("a host that dies on a quiet channel is replaced", limit, async () => {
+test("a host that dies on a quiet channel is replaced", async () => {
   const name = unique();
   const members = [];
   for (let i = 0; i < 3; i++) {
@@ -94,7 +92,7 @@ test("a host that dies on a quiet channel is replaced", limit, async () => {
   members.forEach((member) => member.kill("SIGTERM"));
 });
 
-test("in the gap the state is connecting, and connect comes again", limit, async () => {
+test("in the gap the state is connecting, and connect comes again", async () => {
   const name = unique();
   const host = start(node, [app], { env: { NAME: name } });
   await host.line("met");

@@ -1,14 +1,13 @@
 // What is published.
 "use strict";
-const { scratch } = require("./harness.js");
-const { test } = require("node:test");
+const { test, scratch } = require("./harness.js");
 const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
 const fs = require("node:fs");
 const path = require("node:path");
 
 const root = path.join(__dirname, "..");
-const limit = { timeout: 120_000 };
+const limit = { timeout: 90_000 };
 const npm = (args, cwd) => execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const read = (file) => JSON.parse(fs.readFileSync(file, "utf8"));
 
