@@ -3,7 +3,7 @@ import { application } from "./entry.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type OpenOptions, type Role } from "./native.js";
-import { ChannelSocket, type Owner } from "./socket.js";
+import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -86,13 +86,16 @@ export class ProcessChannel extends EventEmitter {
   readonly #accepted = new Set<ChannelSocket>();
   /** Those that have a connection at the moment. */
   readonly #live = new Set<ChannelSocket>();
-  /** What makes a socket look at its connection. */
-  readonly #looks = new Map<ChannelSocket, () => void>();
+  /** Those of `#sockets` follow what happens to the channel. */
+  readonly #followers = new Map<ChannelSocket, Follower>();
   #native: NativeChannel | null;
   #opened = false;
-  #joined = false;
+  /** Takes part without a socket. */
+  #membership: "none" | "joining" | "joined" = "none";
   #referenced = true;
+  /** The generation that ended and has no successor yet. */
   #left: number | null = null;
+  #catchingUp = false;
 
   constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
     super();
@@ -105,10 +108,11 @@ export class ProcessChannel extends EventEmitter {
       manual: options.acknowledge === "manual",
       allowHalfOpen: options.allowHalfOpen ?? false,
       maxMessage: options.maxMessage,
-      opened: (socket, look) => void this.#looks.set(socket, look),
+      opened: (socket, follower) => void this.#followers.set(socket, follower),
+      catchUp: () => this.#catchUp(),
       connectionChanged: (socket, connected) => void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
       closed: (socket) => {
-        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#looks]) sockets.delete(socket);
+        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#followers]) sockets.delete(socket);
       },
     };
     this.#native = this.#open();
@@ -118,6 +122,7 @@ export class ProcessChannel extends EventEmitter {
     const { scope = "app", app, host, acknowledge: _, allowHalfOpen: __, name: ___, ...limits } = this.#options;
     const options: OpenOptions = { ...limits, name: this.#name, host: host ?? this.connectionListener !== null };
     if (scope === "app") options.app = app ?? application();
+    this.#left = null;
     try {
       return new addon.NativeChannel(hub, this.#token, options);
     } catch (error) {
@@ -134,8 +139,9 @@ export class ProcessChannel extends EventEmitter {
   get state(): State {
     if (!this.#opened) return "initiated";
     for (const socket of this.#live) if (this.#sockets.has(socket)) return "connected";
-    if (this.#sockets.size > 0) return "connecting";
-    return this.#joined ? "connected" : "closed";
+    if (this.#sockets.size > 0 || this.#membership === "joining") return "connecting";
+    if (this.#membership === "none") return "closed";
+    return this.#left === null ? "connected" : "connecting";
   }
 
   get connected(): boolean {
@@ -169,29 +175,37 @@ export class ProcessChannel extends EventEmitter {
   async join(): Promise<Role> {
     const native = (this.#native ??= this.#open());
     this.#opened = true;
-    await request((number) => native.join(number), "connect", this.#name);
-    if (!this.#joined && this.#referenced) hold();
-    this.#joined = true;
+    if (this.#membership === "none") this.#membership = "joining";
+    try {
+      await request((number) => native.join(number), "connect", this.#name);
+    } catch (error) {
+      if (this.#membership === "joining") this.#membership = "none";
+      throw error;
+    }
+    if (this.#membership === "joining") {
+      this.#membership = "joined";
+      if (this.#referenced) hold();
+    }
     return native.role;
   }
 
   /** After `join()`, the process stays alive until `close()`; this is the default. */
   ref(): this {
-    if (this.#joined && !this.#referenced) hold();
+    if (this.#membership === "joined" && !this.#referenced) hold();
     this.#referenced = true;
     return this;
   }
 
   /** Taking part alone does not keep the process alive. */
   unref(): this {
-    if (this.#joined && this.#referenced) release();
+    if (this.#membership === "joined" && this.#referenced) release();
     this.#referenced = false;
     return this;
   }
 
   #leave(): void {
-    if (this.#joined && this.#referenced) release();
-    this.#joined = false;
+    if (this.#membership === "joined" && this.#referenced) release();
+    this.#membership = "none";
   }
 
   /**
@@ -215,7 +229,8 @@ export class ProcessChannel extends EventEmitter {
 
   #wake(reasons: number): void {
     if (reasons & Reason.Event) {
-      for (let event; (event = this.#native?.event()); ) this.#tell(event);
+      this.#catchUp();
+      for (const follower of this.#followers.values()) follower.look();
     }
     if (reasons & Reason.Accepted) {
       const native = this.#native;
@@ -240,15 +255,28 @@ export class ProcessChannel extends EventEmitter {
     return true;
   }
 
+  /**
+   * The events so far, in their order. An event is always there before the connection that follows from it, so whoever sees a
+   * new connection asks for this first.
+   */
+  #catchUp(): boolean {
+    if (this.#catchingUp) return false;
+    this.#catchingUp = true;
+    for (let event; (event = this.#native?.event()); ) this.#tell(event);
+    this.#catchingUp = false;
+    return true;
+  }
+
   #tell({ kind, role, generation, failure }: NativeEvent): void {
-    for (const look of this.#looks.values()) look();
     switch (kind) {
       case "hostLost":
       case "handedOver":
+      case "fenced": {
         this.#left ??= generation;
-        return void guard(() => this.emit(kind === "hostLost" ? "hostlost" : "handover", generation));
-      case "fenced":
-        return void guard(() => this.emit("fenced", generation));
+        for (const follower of this.#followers.values()) follower.lost(generation);
+        const name = ({ hostLost: "hostlost", handedOver: "handover", fenced: "fenced" } as const)[kind];
+        return void guard(() => this.emit(name, generation));
+      }
       case "closed":
         if (!failure) return;
         this.#leave();
