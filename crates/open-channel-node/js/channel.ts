@@ -1,51 +1,13 @@
 import { EventEmitter } from "node:events";
-import { application } from "./entry.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
-import { addon, Reason, type NativeChannel, type NativeEvent, type OpenOptions, type Role } from "./native.js";
+import { addon, Reason, type NativeChannel, type NativeEvent, type Role } from "./native.js";
+import { amount, openOptions, type ChannelOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
 export type ConnectionListener = (socket: ChannelSocket) => void;
-
-/** What `openChannel` takes instead of a name. Sizes are bytes, times milliseconds. */
-export interface ChannelOptions {
-  /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
-  name?: string;
-  /**
-   * Who meets on the channel. `"app"`, the default: processes of this user that run the same entry script.
-   * `"user"`: every program of this user, Rust ones included.
-   */
-  scope?: "app" | "user";
-  /** With scope `"app"`: the name of the application, instead of the path of its entry script. */
-  app?: string;
-  /**
-   * When a message is acknowledged, and so never delivered again. `"auto"`, the default: when its `data` listeners have
-   * returned. `"manual"`: when `ack()` of the `Message` is called, which the `message` event brings; there are no `data` events.
-   */
-  acknowledge?: "auto" | "manual";
-  /** This process may host. Default: true when there is a listener. */
-  host?: boolean;
-  /** As of a net.Socket. Default false. */
-  allowHalfOpen?: boolean;
-  /** Where channels live, instead of the user's runtime directory. */
-  runtimeDir?: string;
-  /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
-  connectTimeout?: number;
-  /** A host that is silent for so long is replaced. */
-  hostTimeout?: number;
-  /** How long a host keeps what belongs to a peer that lost its connection. */
-  resumeTimeout?: number;
-  /** What a socket accepts before the other side has acknowledged. */
-  outboxBytes?: number;
-  /** What a socket receives before it is acknowledged. */
-  receiveWindow?: number;
-  /** The longest message. */
-  maxMessage?: number;
-  /** How many connections a host accepts at a time. */
-  maxConnections?: number;
-}
 
 /** What `failover` brings. */
 export interface Failover {
@@ -107,7 +69,6 @@ export class ProcessChannel extends EventEmitter {
       name,
       manual: options.acknowledge === "manual",
       allowHalfOpen: options.allowHalfOpen ?? false,
-      maxMessage: options.maxMessage,
       opened: (socket, follower) => void this.#followers.set(socket, follower),
       catchUp: () => this.#catchUp(),
       connectionChanged: (socket, connected) => void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
@@ -119,11 +80,9 @@ export class ProcessChannel extends EventEmitter {
   }
 
   #open(): NativeChannel {
-    const { scope = "app", app, host, acknowledge: _, allowHalfOpen: __, name: ___, ...limits } = this.#options;
-    const options: OpenOptions = { ...limits, name: this.#name, host: host ?? this.connectionListener !== null };
-    if (scope === "app") options.app = app ?? application();
     this.#left = null;
     try {
+      const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
       return new addon.NativeChannel(hub, this.#token, options);
     } catch (error) {
       forget(this.#token);
@@ -164,9 +123,10 @@ export class ProcessChannel extends EventEmitter {
    * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000.
    */
   connect(timeout: number = this.#options.connectTimeout ?? 5000): ChannelSocket {
+    const within = amount(timeout, "timeout");
     const native = (this.#native ??= this.#open());
     this.#opened = true;
-    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, timeout));
+    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, within));
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
   }
@@ -210,12 +170,12 @@ export class ProcessChannel extends EventEmitter {
 
   /**
    * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
-   * an error anywhere.
+   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts.
    */
   async close(): Promise<void> {
     const native = this.#native;
     if (native === null) return;
-    await Promise.allSettled([...this.#sockets].map((socket) => socket.flush()));
+    await settled([...this.#sockets].map((socket) => socket.flush()), native.hostTimeout);
     this.#native = null;
     this.#opened = true;
     this.#leave();
@@ -293,6 +253,13 @@ export class ProcessChannel extends EventEmitter {
       }
     }
   }
+}
+
+async function settled(promises: Promise<void>[], timeout: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
+  await Promise.race([Promise.allSettled(promises), late]);
+  clearTimeout(timer);
 }
 
 const nothing = new Error("no connection is waiting");

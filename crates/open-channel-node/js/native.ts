@@ -70,6 +70,7 @@ export interface NativeSocket {
   readonly peerPid?: number | null;
   readonly linkKind?: string | null;
   readonly generation: number;
+  readonly maxMessage: number;
   write(message: Uint8Array): Write;
   written(): Write;
   read(handled: number, slab: Uint8Array, meta: Float64Array): number;
@@ -85,6 +86,7 @@ export interface NativeSocket {
 }
 
 export interface NativeChannel {
+  readonly hostTimeout: number;
   readonly role: Role;
   readonly generation: number;
   connect(token: number, timeout: number): NativeSocket;

@@ -31,7 +31,6 @@ export interface Owner {
   readonly name: string;
   readonly manual: boolean;
   readonly allowHalfOpen: boolean;
-  readonly maxMessage: number | undefined;
   opened(socket: ChannelSocket, follower: Follower): void;
   /** Tells what has happened to the channel so far. False if that is under way: then the channel makes its sockets look. */
   catchUp(): boolean;
@@ -58,6 +57,8 @@ export class ChannelSocket extends Socket {
   readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
   #native: NativeSocket | null;
+  /** The longest message that this side, and the other one if there is one, takes. */
+  #maxMessage: number;
   #referenced = true;
 
   // The connection as it was last reported.
@@ -82,6 +83,7 @@ export class ChannelSocket extends Socket {
       throw error;
     }
     this.#id = this.#native.id;
+    this.#maxMessage = this.#native.maxMessage;
     this.#outgoing = new Outgoing(this.#native, owner.name, client);
     this.#incoming = new Incoming(this, this.#native, owner.manual, {
       pulled: (count, connected, links) => this.#pulled(count, connected, links),
@@ -202,6 +204,7 @@ export class ChannelSocket extends Socket {
     while (this.#links < links && this.#native !== null) {
       this.#report(false);
       this.#links++;
+      this.#maxMessage = this.#native.maxMessage;
       this.#report(true);
       if (!this.#client) continue;
       guard(() => this.emit("connect"));
@@ -307,8 +310,9 @@ export class ChannelSocket extends Socket {
   // ---- writing ----
 
   override write(chunk: any, ...rest: any[]): boolean {
-    const limit = this.#owner.maxMessage;
-    if (limit !== undefined && chunk?.length > limit / 3) {
+    const limit = this.#maxMessage;
+    // The longest encoding takes three bytes for a unit of a string.
+    if (chunk?.length > limit / 3) {
       const encoding = typeof rest[0] === "string" ? (rest[0] as BufferEncoding) : undefined;
       const length = typeof chunk === "string" ? Buffer.byteLength(chunk, encoding) : chunk.byteLength;
       // Thrown, because an error of the stream would take what was accepted before along with it.

@@ -40,6 +40,7 @@ pub struct NativeChannel {
     hub: Arc<Inner>,
     arrivals: Arc<Arrivals>,
     news: News,
+    host_timeout: Duration,
 }
 
 /// Connections that the listener has not seen yet.
@@ -105,6 +106,7 @@ impl NativeChannel {
     pub fn new(hub: &Hub, token: u32, options: OpenOptions) -> napi::Result<Self> {
         let signal = Signal::new(hub.inner(), token);
         let arrivals = Arc::new(Arrivals::default());
+        let host_timeout = options.host_timeout();
         let (builder, hosts) = options.builder();
         let _runtime = runtime().enter();
         let channel = if hosts {
@@ -120,7 +122,7 @@ impl NativeChannel {
         .map_err(|error| thrown(&error))?;
 
         let news = News::new(channel.events(), signal.waker(reason::EVENT));
-        Ok(Self { channel, hub: hub.inner(), arrivals, news })
+        Ok(Self { channel, hub: hub.inner(), arrivals, news, host_timeout })
     }
 
     /// A socket of its own at every call.
@@ -161,6 +163,12 @@ impl NativeChannel {
     pub fn close(&self, request: u32) {
         let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
         runtime().spawn(async move { hub.complete(request, channel.close().await) });
+    }
+
+    /// Milliseconds.
+    #[napi(getter)]
+    pub fn host_timeout(&self) -> f64 {
+        self.host_timeout.as_secs_f64() * 1000.0
     }
 
     /// `host`, `peer` or `none`.

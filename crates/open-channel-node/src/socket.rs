@@ -176,6 +176,12 @@ impl NativeSocket {
         self.socket.generation() as f64
     }
 
+    /// The longest message, in bytes, that this side takes, and the other one as far as it is known.
+    #[napi(getter)]
+    pub fn max_message(&self) -> f64 {
+        self.socket.max_message() as f64
+    }
+
     /// Takes one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
     #[napi]
     pub fn write(&mut self, message: &[u8]) -> u32 {

@@ -1,6 +1,6 @@
 // What the channel has beyond the original.
 "use strict";
-const { test, until, within, next, unique, node, fixture, scratch, Ledger, start } = require("./harness.js");
+const { test, until, within, next, unique, node, fixture, scratch, Ledger } = require("./harness.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
@@ -163,6 +163,16 @@ test("a message over the limit is refused with EMSGSIZE, and nothing else is los
   socket.destroy();
 });
 
+test("the default limit is 64 MiB: a message of that size arrives, a longer one is refused", async () => {
+  const limit = 64 * 1024 * 1024;
+  const channel = openChannel(unique(), (socket) => socket.on("data", (data) => socket.write(String(data.length))));
+  const socket = channel.connect();
+  assert.throws(() => socket.write(Buffer.alloc(limit + 1)), { code: "EMSGSIZE" });
+  socket.write(Buffer.alloc(limit));
+  assert.equal(String((await next(socket, "data"))[0]), String(limit));
+  socket.destroy();
+});
+
 test("two scripts with one name are apart, unless the scope is the user", async () => {
   const name = unique();
   const apart = [fixture("scope-a.js"), fixture("scope-b.js")];
@@ -176,8 +186,91 @@ test("two scripts with one name are apart, unless the scope is the user", async 
 });
 
 test("a bad name or option is refused at once, with a code", () => {
-  assert.throws(() => openChannel("", () => {}), (error) => /^E/.test(error.code) && error.message.length > 20);
-  assert.throws(() => openChannel("x".repeat(256), () => {}), (error) => /^E/.test(error.code));
+  const open = (options) => () => openChannel({ name: unique(), ...options }, () => {});
+  assert.throws(open({ name: "" }), { code: "EINVAL" });
+  assert.throws(open({ name: "x".repeat(256) }), { code: "ENAMETOOLONG" });
+  for (const options of [{ name: 5 }, { app: 5 }, { runtimeDir: 5 }, { host: "yes" }, { allowHalfOpen: 1 }, { connectTimeout: "5" }, { maxMessage: null }]) {
+    assert.throws(open(options), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" }, JSON.stringify(options));
+  }
+  const wrong = [{ scope: "all" }, { acknowledge: "later" }, { connectTimeout: -1 }, { connectTimeout: NaN }, { connectTimeout: 0 }];
+  for (const options of [...wrong, { hostTimeout: 10 }, { maxMessage: 0 }, { maxMessage: 2 ** 40 }, { maxConnections: 0 }]) {
+    assert.throws(open(options), (error) => error.code === "EINVAL" && error.message.length > 30, JSON.stringify(options));
+  }
+  assert.throws(() => openChannel(unique()).connect(-1), { code: "EINVAL" });
+  assert.throws(() => openChannel(unique()).connect("5000"), { code: "ERR_INVALID_ARG_TYPE" });
+});
+
+test("a directory that lets others in is EACCES, and the message says what to do", async () => {
+  const runtimeDir = path.join(scratch, unique());
+  fs.mkdirSync(runtimeDir);
+  fs.chmodSync(runtimeDir, 0o777);
+  const channel = openChannel({ name: unique(), runtimeDir }, () => {});
+  const [error] = await next(channel.connect(), "error");
+  assert.equal(error.code, "EACCES");
+  assert.equal(error.errno, -13);
+  assert.match(error.message, /chmod 700/);
+  assert.ok(error.message.includes(runtimeDir));
+  await assert.rejects(channel.join(), { code: "EACCES" });
+  assert.equal(channel.state, "closed");
+  fs.chmodSync(runtimeDir, 0o700);
+  await next(channel.connect(), "connect");
+  await channel.close();
+});
+
+test("a host that has its connections refuses the next with ECONNREFUSED", async () => {
+  const name = unique();
+  const host = openChannel({ name, maxConnections: 1 }, (socket) => socket.resume());
+  const first = host.connect();
+  await next(first, "connect");
+  const [error] = await next(openChannel(name).connect(), "error");
+  assert.equal(error.code, "ECONNREFUSED");
+  assert.match(error.message, /max_connections/);
+  await host.close();
+});
+
+test("the limits of a socket are options", async () => {
+  const name = unique();
+  const options = { name, outboxBytes: 10_000, receiveWindow: 10_000 };
+  const channel = openChannel(options, (socket) => socket.on("data", () => {}).pause());
+  const socket = channel.connect();
+  let written = 0;
+  // What the outbox takes, and one message more that waits for room in it.
+  while (socket.write(Buffer.alloc(1000)) || socket.writableLength === 0) if (++written > 100) assert.fail("no limit");
+  await next(socket, "connect");
+  assert.ok(socket.bytesWritten - socket.writableLength <= 11_000, "what is over the limits waits");
+  socket.destroy();
+  await channel.close();
+});
+
+test("close waits for a reader that does not read, but not for ever", async () => {
+  const channel = openChannel({ name: unique(), hostTimeout: 200 }, (socket) => socket.on("data", () => {}).pause());
+  const socket = channel.connect();
+  socket.write("unread");
+  await next(socket, "connect");
+  await assert.rejects(within(channel.close(), "the end of close"), { code: /^E/ });
+  assert.equal(socket.destroyed, true);
+  assert.equal(channel.state, "closed");
+});
+
+test("joining takes part without a socket, and without running anybody's listener", async () => {
+  const name = unique();
+  let connections = 0;
+  const host = openChannel(name, () => connections++);
+  assert.equal(await host.join(), "host");
+  assert.equal(host.state, "connected");
+  const tool = openChannel(name);
+  const joining = tool.join();
+  assert.equal(tool.state, "connecting");
+  assert.equal(await joining, "peer");
+  assert.deepEqual([tool.role, tool.generation, tool.state], ["peer", host.generation, "connected"]);
+  assert.equal(connections, 0);
+  const lost = next(tool, "handover");
+  await host.close();
+  await lost;
+  assert.equal(tool.state, "connecting");
+  await tool.close();
+  assert.equal(tool.state, "closed");
+  await assert.rejects(openChannel({ name, connectTimeout: 100 }).join(), { code: "ETIMEDOUT" });
 });
 
 test("worker threads meet each other and their main thread", async () => {

@@ -26,6 +26,10 @@ test("the module has the exports of the original", async () => {
   assert.equal(esm.default, openChannel);
   assert.equal(esm.openChannel, openChannel);
   assert.equal(esm.ProcessChannel, ProcessChannel);
+  // The default import of a CommonJS package, as ES modules see the original.
+  assert.equal(esm.default.openChannel, openChannel);
+  assert.equal(esm.default.ProcessChannel, ProcessChannel);
+  assert.equal(esm.default.default, openChannel);
 });
 
 test("openChannel takes a listener, or a name and a listener", () => {
@@ -346,6 +350,19 @@ test("a process ends by itself when its sockets are closed or unref'd, and not b
     const { code } = await within(child.ended, `the end of ${how}`);
     assert.equal(code, 0, how);
     assert.deepEqual(child.lines, ["before", ...(how === "flushed" ? ["handled 100"] : [])], how);
+  }
+});
+
+test("what a peer wrote before process.exit arrives, by flush or by end", async () => {
+  for (const how of ["flush", "end"]) {
+    const name = unique();
+    let got = 0;
+    const channel = openChannel({ name, app: "leaving" }, (socket) => socket.on("data", () => got++));
+    await channel.join();
+    const child = node(fixture("leaving.js"), [how], { env: { NAME: name } });
+    assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
+    assert.equal(got, 1000, how);
+    await channel.close();
   }
 });
 

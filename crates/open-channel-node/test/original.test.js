@@ -46,7 +46,7 @@ test("an ES module as entry is the same application", () => {
 
 test("node -e and a script from standard input meet where they stand", () => {
   const code = `require(${JSON.stringify(app)})`;
-  return together([{ args: ["-e", code] }, { args: ["-e", code, "argument"] }, { args: ["-"], input: code }]);
+  return together([{ args: ["-e", code] }, { args: ["-e", code, "argument"] }, { args: ["-"], input: code }, { args: [], input: code }]);
 });
 
 test("no ps in the PATH is needed", () => together([{ args: [app], env: { PATH: "/nowhere" } }, { args: [app], env: { PATH: "/nowhere" } }]));
@@ -70,7 +70,24 @@ test("a long TMPDIR does not matter", () => {
 });
 
 test("a first process that opens late, or some that never open, split nothing", () =>
-  together([{ args: [app], env: { LATE: "300" } }, { args: [app] }, { args: [app], env: { LATE: "100" } }]));
+  together([{ args: [app], env: { LATE: "300" } }, { args: [app] }, { args: [app], env: { LATE: "never" } }, { args: [app], env: { LATE: "100" } }]));
+
+test("what another user left or owns is in nobody's way", async () => {
+  // A runtime directory of somebody else's, as after `su`; to root, one that was given away.
+  let foreign = "/";
+  if (process.getuid() === 0) {
+    foreign = path.join(scratch, "foreign");
+    fs.mkdirSync(foreign);
+    fs.chownSync(foreign, 12_345, 12_345);
+  }
+  const before = fs.readdirSync(foreign);
+  const own = path.join("/tmp", `open-channel-${process.getuid()}`);
+  const fresh = !fs.existsSync(own);
+  await together([1, 2].map(() => ({ args: [app], env: { OPEN_CHANNEL_DIR: "", XDG_RUNTIME_DIR: foreign } })));
+  assert.deepEqual(fs.readdirSync(foreign), before);
+  assert.equal(fs.statSync(own).mode & 0o777, 0o700, "the user's own, and nobody else's");
+  if (fresh) fs.rmSync(own, { recursive: true });
+});
 
 test("a host that dies on a quiet channel is replaced", async () => {
   const name = unique();
@@ -90,6 +107,18 @@ test("a host that dies on a quiet channel is replaced", async () => {
     assert.equal(members.filter((member) => member.lines.includes("host")).length, 1);
   }
   members.forEach((member) => member.kill("SIGTERM"));
+});
+
+test("a host that dies on a quiet channel is replaced in a cluster, too", async () => {
+  const primary = start(node, [fixture("cluster.js")], { env: { NAME: unique(), SCRIPT: app } });
+  const said = (text) => primary.lines.filter((line) => line.endsWith(` ${text}`)).map((line) => Number(line.split(" ")[0]));
+  await until(() => said("met").length === 4, "four workers");
+  const [host] = said("host");
+  process.kill(host, "SIGKILL");
+  await until(() => said("failover 1").length === 3, "three failovers");
+  assert.equal(said("host").length, 2);
+  primary.kill("SIGTERM");
+  await within(primary.ended, "its end");
 });
 
 // What a peer that becomes the host sees, in this order.

@@ -61,7 +61,7 @@ test("four workers of a cluster: the host is killed, nothing is lost", async (t)
   });
 });
 
-test("a host whose event loop is blocked for three seconds stays the host, and loses nothing", async () => {
+test("a host whose event loop is blocked for more than three seconds stays the host, and loses nothing", async () => {
   const name = unique();
   const host = node(fixture("blocking.js"), [], { env: { NAME: name } });
   await host.line("hosting");
@@ -77,4 +77,28 @@ test("a host whose event loop is blocked for three seconds stays the host, and l
   assert.equal(channel.generation, 1);
   socket.destroy();
   host.kill("SIGKILL");
+});
+
+test("a peer whose event loop is blocked for more than three seconds keeps its connection, and loses nothing", async () => {
+  const { openChannel } = require("..");
+  const name = unique();
+  let got = 0;
+  let connections = 0;
+  const channel = openChannel({ name, app: "blocking" }, (socket) => {
+    connections++;
+    socket.on("data", (data) => {
+      got++;
+      socket.write(data);
+    });
+  });
+  await channel.join();
+  const peer = node(fixture("blocking.js"), [], { env: { NAME: name } });
+  await peer.line("connected");
+  peer.stdin.write("block");
+  await peer.line("all answers");
+  assert.deepEqual([got, connections], [1000, 1]);
+  assert.equal(peer.lines.filter((line) => line === "connected").length, 1);
+  assert.equal(channel.generation, 1);
+  peer.kill("SIGKILL");
+  await channel.close();
 });
