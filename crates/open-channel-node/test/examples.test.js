@@ -1,6 +1,6 @@
 // Every example says what its first lines promise.
 "use strict";
-const { test, until, within, node, start } = require("./harness.js");
+const { test, scratch, within, node } = require("./harness.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
@@ -32,7 +32,26 @@ test("broadcast.js lets every worker hear every other, also after the relay was 
   await Promise.all(workers.slice(1).map((worker) => within(worker.ended, "its end")));
 });
 
-test("the examples of the README are in the package's API", () => {
-  const readme = fs.readFileSync(path.join(__dirname, "..", "README.md"), "utf8");
-  for (const name of ["broadcast", "lock", "counter"]) assert.ok(readme.includes(`examples/${name}.js`), name);
+const readme = fs.readFileSync(path.join(__dirname, "..", "README.md"), "utf8");
+
+test("the README names every example", () => {
+  for (const name of fs.readdirSync(examples)) if (name.endsWith(".js")) assert.ok(readme.includes(`examples/${name}`), name);
 });
+
+const snippets = [...readme.matchAll(/^```js\n([^]*?)^```$/gm)].map((match) => match[1]);
+for (const [index, snippet] of snippets.entries()) {
+  test(`snippet ${index + 1} of the README prints what its comments say`, async () => {
+    // Where `open-channel` is installed.
+    const app = path.join(scratch, "readme");
+    fs.mkdirSync(path.join(app, "node_modules"), { recursive: true });
+    if (index === 0) fs.symlinkSync(path.join(__dirname, ".."), path.join(app, "node_modules", "open-channel"));
+    const script = path.join(app, `snippet-${index}.${/^import /m.test(snippet) ? "mjs" : "js"}`);
+    fs.writeFileSync(script, snippet);
+    const run = node(script);
+    const promises = [...snippet.matchAll(/console\.log\(.*\);? \/\/ (.*)$/gm)].map((match) => match[1]);
+    assert.ok(promises.length > 0, "a snippet shows what it does");
+    for (const promise of promises) await run.line(promise);
+    if (snippet.includes("process.exit()")) assert.deepEqual(await within(run.ended, "its end"), { code: 0, signal: null });
+    assert.deepEqual(run.lines, promises);
+  });
+}
