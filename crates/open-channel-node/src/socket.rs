@@ -112,8 +112,10 @@ impl NativeSocket {
                 if socket.links() != links {
                     continue; // another link than the one that is watched
                 }
-                if let Some((_, link)) = link {
-                    link.arm();
+                match link {
+                    Some((_, watch)) if socket.connected() => watch.arm(),
+                    // A dead link is always readable: until there is another one, the waker tells.
+                    _ => *link = None,
                 }
             }
             return polled;

@@ -79,6 +79,19 @@ test("a host whose event loop is blocked for more than three seconds stays the h
   host.kill("SIGKILL");
 });
 
+test("waiting for the next host takes no processor time", async (t) => {
+  const name = unique();
+  const env = { NAME: name };
+  const host = node(fixture("gap.js"), ["host"], { env });
+  await host.line("hosting");
+  const peer = node(fixture("gap.js"), ["peer"], { env });
+  await Promise.all([host.line("settled"), peer.line("settled")]);
+  host.kill("SIGKILL");
+  const milliseconds = Number((await peer.line(/^used/)).split(" ")[1]);
+  t.diagnostic(`${milliseconds} ms of processor time in half a second`);
+  assert.ok(milliseconds < 150, `${milliseconds} ms`);
+});
+
 test("a peer whose event loop is blocked for more than three seconds keeps its connection, and loses nothing", async () => {
   const { openChannel } = require("..");
   const name = unique();
