@@ -20,14 +20,14 @@ use crate::{
     socket::NativeSocket,
 };
 
-/// Runs what the library asks its user to run; the library has a thread of its own for the rest.
+/// Runs what the library asks its user to run; the library has a thread of its own for the rest. Nothing here waits for
+/// a timer or a descriptor, so that it starts without their drivers.
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("open-channel-js")
-            .enable_all()
             .build()
             .expect("a thread can be started")
     })
