@@ -71,7 +71,7 @@ export interface NativeSocket {
   readonly linkKind?: string | null;
   readonly generation: number;
   readonly maxMessage: number;
-  write(message: Uint8Array): Write;
+  write(bytes: Uint8Array, length: number): Write;
   written(): Write;
   read(handled: number, slab: Uint8Array, meta: Float64Array): number;
   handled(count: number): void;

@@ -2,6 +2,13 @@
 import { channelError } from "./errors.js";
 import { Write, type NativeSocket } from "./native.js";
 
+/**
+ * V8 keeps typed arrays of up to this size in its own heap, and moves them out for good (an allocation, and work for the
+ * garbage collector) when native code asks where they are. Copying them into a place that has moved long ago is cheaper.
+ */
+const SMALL = 64;
+const small = Buffer.allocUnsafeSlow(SMALL);
+
 export type Callback = (error?: Error | null) => void;
 
 export class Outgoing {
@@ -36,7 +43,7 @@ export class Outgoing {
     for (let i = 0; i < messages.length; i++) {
       const message = messages[i]!;
       if (message.length === 0) continue;
-      const result = this.#native === null ? Write.Failed : this.#native.write(message);
+      const result = this.#native === null ? Write.Failed : write(this.#native, message);
       if (result === Write.Failed) return this.#fail(callback);
       this.#bytes += message.length;
       if (result === Write.Full) {
@@ -81,4 +88,10 @@ export class Outgoing {
     // What is written to a side that has just left is lost, and `end` is about to say so.
     callback(this.#client && !failure.left ? channelError(failure, "write", this.#channel) : null);
   }
+}
+
+function write(native: NativeSocket, message: Buffer): Write {
+  if (message.length > SMALL) return native.write(message, message.length);
+  small.set(message);
+  return native.write(small, message.length);
 }

@@ -184,9 +184,10 @@ impl NativeSocket {
         self.socket.max_message() as f64
     }
 
-    /// Takes one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
+    /// Takes the first `length` of `bytes` as one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
     #[napi]
-    pub fn write(&mut self, message: &[u8]) -> u32 {
+    pub fn write(&mut self, bytes: &[u8], length: u32) -> u32 {
+        let message = bytes.get(..length as usize).unwrap_or(bytes);
         match self.socket.try_send(Bytes::copy_from_slice(message)) {
             Ok(_) => WRITTEN,
             Err(SendError { error: Error::Full, message }) => {
