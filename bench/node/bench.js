@@ -1,4 +1,5 @@
-// Measures every contender in one run and prints a table in Markdown: `node bench.js [file] [--quick]`.
+// Measures every contender in one run and prints tables in Markdown:
+// `node bench.js [file] [--quick] [--only round-trip,one-way,connect,failover]`.
 "use strict";
 const { fork } = require("node:child_process");
 const { once } = require("node:events");
@@ -6,9 +7,14 @@ const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
 const { setTimeout: pause } = require("node:timers/promises");
+const { parseArgs } = require("node:util");
 
-const quick = process.argv.includes("--quick");
-const output = process.argv.slice(2).find((argument) => !argument.startsWith("--"));
+const { values: options, positionals: [output] } = parseArgs({
+  options: { quick: { type: "boolean", default: false }, only: { type: "string", default: "round-trip,one-way,connect,failover" } },
+  allowPositionals: true,
+});
+const { quick } = options;
+const wanted = new Set(options.only.split(","));
 const contenders = (process.env.CONTENDERS ?? "open-channel net original node-ipc zeromq").split(" ");
 const SIZES = [64, 1024, 65536];
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "open-channel-bench-"));
@@ -99,10 +105,9 @@ const table = (head, rows) => {
 };
 const ratio = (value, base) => (base ? ` (${(value / base).toFixed(2)}×)` : "");
 
-(async () => {
-  say(`Node ${process.version}, ${os.cpus().length} × ${os.cpus()[0].model}, ${new Date().toISOString().slice(0, 10)}. In brackets: against plain net in this run.\n`);
+const share = quick ? 0.2 : 1;
 
-  const share = quick ? 0.2 : 1;
+async function roundTrips() {
   say("### Round trip, µs: median / 99 %\n");
   const trips = {};
   for (const name of contenders) for (const size of SIZES) [trips[`${name} ${size}`]] = await measure(name, "round-trip", size, Math.round((size > 10_000 ? 5_000 : 20_000) * share));
@@ -110,7 +115,9 @@ const ratio = (value, base) => (base ? ` (${(value / base).toFixed(2)}×)` : "")
     const result = trips[`${name} ${size}`];
     return result ? `${result.p50.toFixed(1)} / ${result.p99.toFixed(1)}${ratio(result.p50, trips[`net ${size}`]?.p50)}` : "no reply";
   })]));
+}
 
+async function oneWay() {
   say("### One way, messages per second: median of three\n");
   const rates = {};
   for (const name of contenders) for (const size of SIZES) [rates[`${name} ${size}`]] = await measure(name, "one-way", size, Math.round((size > 10_000 ? 10_000 : 300_000) * share * (name === "node-ipc" ? 0.1 : 1)));
@@ -118,16 +125,20 @@ const ratio = (value, base) => (base ? ` (${(value / base).toFixed(2)}×)` : "")
     const result = rates[`${name} ${size}`];
     return result ? `${Math.round(result.rate).toLocaleString("en")}${ratio(result.rate, rates[`net ${size}`]?.rate)}` : "did not finish";
   })]));
+}
 
+async function connecting() {
   say("### From connect() to the first reply, in a new process, ms: median / slowest\n");
   const firsts = {};
   for (const name of contenders) firsts[name] = (await measure(name, "connect", 64, 1, quick ? 5 : 15)).map((result) => result.us / 1000);
   table(["", "ms"], contenders.map((name) => [name, firsts[name].length ? `${median(firsts[name]).toFixed(2)} / ${Math.max(...firsts[name]).toFixed(2)}${ratio(median(firsts[name]), median(firsts.net))}` : "no reply"]));
+}
 
+async function failovers() {
   say("### kill -9 of the host, 4 processes writing every millisecond\n");
   const rounds = quick ? 3 : 11;
   const rows = [];
-  for (const name of ["open-channel", "original"]) {
+  for (const name of ["open-channel", "original"].filter((name) => contenders.includes(name))) {
     const results = [];
     for (let i = 0; i < rounds; i++) results.push(await failover(name));
     const back = results.filter((result) => !result.never);
@@ -135,6 +146,15 @@ const ratio = (value, base) => (base ? ` (${(value / base).toFixed(2)}×)` : "")
     rows.push([name, back.length ? `${median(back.map((result) => result.gap)).toFixed(1)} / ${Math.max(...back.map((result) => result.gap)).toFixed(1)}` : "–", `${back.length} of ${rounds}`, sum("sent"), sum("lost"), sum("twice")]);
   }
   table(["", "without service, ms: median / longest", "came back", "sent", "lost", "twice without a mark"], rows);
+}
+
+(async () => {
+  say(`Node ${process.version}, ${os.cpus().length} × ${os.cpus()[0].model}, ${new Date().toISOString().slice(0, 10)}. In brackets: against plain net in this run.\n`);
+
+  if (wanted.has("round-trip")) await roundTrips();
+  if (wanted.has("one-way")) await oneWay();
+  if (wanted.has("connect")) await connecting();
+  if (wanted.has("failover")) await failovers();
 
   if (output) fs.writeFileSync(output, `${lines.join("\n")}\n`);
   fs.rmSync(scratch, { recursive: true, force: true });

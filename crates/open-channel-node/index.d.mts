@@ -1,2 +1,5 @@
+import * as channel from "./dist/index.js";
+
 export * from "./dist/index.js";
-export { openChannel as default } from "./dist/index.js";
+declare const all: typeof channel.openChannel & typeof channel;
+export default all;

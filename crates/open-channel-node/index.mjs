@@ -2,4 +2,5 @@
 import channel from "./dist/index.js";
 
 export const { openChannel, ProcessChannel, ChannelSocket, Message } = channel;
-export default openChannel;
+// The original is CommonJS only, whose default import is all of its exports: `channel.openChannel(…)` goes on working.
+export default Object.assign(openChannel, channel);

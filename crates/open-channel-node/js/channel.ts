@@ -1,51 +1,13 @@
 import { EventEmitter } from "node:events";
-import { application } from "./entry.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
-import { addon, Reason, type NativeChannel, type NativeEvent, type OpenOptions, type Role } from "./native.js";
-import { ChannelSocket, type Owner } from "./socket.js";
+import { addon, Reason, type NativeChannel, type NativeEvent, type Role } from "./native.js";
+import { amount, openOptions, type ChannelOptions } from "./options.js";
+import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
 export type ConnectionListener = (socket: ChannelSocket) => void;
-
-/** What `openChannel` takes instead of a name. Sizes are bytes, times milliseconds. */
-export interface ChannelOptions {
-  /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
-  name?: string;
-  /**
-   * Who meets on the channel. `"app"`, the default: processes of this user that run the same entry script.
-   * `"user"`: every program of this user, Rust ones included.
-   */
-  scope?: "app" | "user";
-  /** With scope `"app"`: the name of the application, instead of the path of its entry script. */
-  app?: string;
-  /**
-   * When a message is acknowledged, and so never delivered again. `"auto"`, the default: when its `data` listeners have
-   * returned. `"manual"`: when `ack()` of the `Message` is called, which the `message` event brings; there are no `data` events.
-   */
-  acknowledge?: "auto" | "manual";
-  /** This process may host. Default: true when there is a listener. */
-  host?: boolean;
-  /** As of a net.Socket. Default false. */
-  allowHalfOpen?: boolean;
-  /** Where channels live, instead of the user's runtime directory. */
-  runtimeDir?: string;
-  /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
-  connectTimeout?: number;
-  /** A host that is silent for so long is replaced. */
-  hostTimeout?: number;
-  /** How long a host keeps what belongs to a peer that lost its connection. */
-  resumeTimeout?: number;
-  /** What a socket accepts before the other side has acknowledged. */
-  outboxBytes?: number;
-  /** What a socket receives before it is acknowledged. */
-  receiveWindow?: number;
-  /** The longest message. */
-  maxMessage?: number;
-  /** How many connections a host accepts at a time. */
-  maxConnections?: number;
-}
 
 /** What `failover` brings. */
 export interface Failover {
@@ -86,13 +48,16 @@ export class ProcessChannel extends EventEmitter {
   readonly #accepted = new Set<ChannelSocket>();
   /** Those that have a connection at the moment. */
   readonly #live = new Set<ChannelSocket>();
-  /** What makes a socket look at its connection. */
-  readonly #looks = new Map<ChannelSocket, () => void>();
+  /** Those of `#sockets` follow what happens to the channel. */
+  readonly #followers = new Map<ChannelSocket, Follower>();
   #native: NativeChannel | null;
   #opened = false;
-  #joined = false;
+  /** Takes part without a socket. */
+  #membership: "none" | "joining" | "joined" = "none";
   #referenced = true;
+  /** The generation that ended and has no successor yet. */
   #left: number | null = null;
+  #catchingUp = false;
 
   constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
     super();
@@ -104,21 +69,20 @@ export class ProcessChannel extends EventEmitter {
       name,
       manual: options.acknowledge === "manual",
       allowHalfOpen: options.allowHalfOpen ?? false,
-      maxMessage: options.maxMessage,
-      opened: (socket, look) => void this.#looks.set(socket, look),
+      opened: (socket, follower) => void this.#followers.set(socket, follower),
+      catchUp: () => this.#catchUp(),
       connectionChanged: (socket, connected) => void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
       closed: (socket) => {
-        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#looks]) sockets.delete(socket);
+        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#followers]) sockets.delete(socket);
       },
     };
     this.#native = this.#open();
   }
 
   #open(): NativeChannel {
-    const { scope = "app", app, host, acknowledge: _, allowHalfOpen: __, name: ___, ...limits } = this.#options;
-    const options: OpenOptions = { ...limits, name: this.#name, host: host ?? this.connectionListener !== null };
-    if (scope === "app") options.app = app ?? application();
+    this.#left = null;
     try {
+      const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
       return new addon.NativeChannel(hub, this.#token, options);
     } catch (error) {
       forget(this.#token);
@@ -134,8 +98,9 @@ export class ProcessChannel extends EventEmitter {
   get state(): State {
     if (!this.#opened) return "initiated";
     for (const socket of this.#live) if (this.#sockets.has(socket)) return "connected";
-    if (this.#sockets.size > 0) return "connecting";
-    return this.#joined ? "connected" : "closed";
+    if (this.#sockets.size > 0 || this.#membership === "joining") return "connecting";
+    if (this.#membership === "none") return "closed";
+    return this.#left === null ? "connected" : "connecting";
   }
 
   get connected(): boolean {
@@ -158,9 +123,10 @@ export class ProcessChannel extends EventEmitter {
    * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000.
    */
   connect(timeout: number = this.#options.connectTimeout ?? 5000): ChannelSocket {
+    const within = amount(timeout, "timeout");
     const native = (this.#native ??= this.#open());
     this.#opened = true;
-    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, timeout));
+    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, within));
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
   }
@@ -169,39 +135,47 @@ export class ProcessChannel extends EventEmitter {
   async join(): Promise<Role> {
     const native = (this.#native ??= this.#open());
     this.#opened = true;
-    await request((number) => native.join(number), "connect", this.#name);
-    if (!this.#joined && this.#referenced) hold();
-    this.#joined = true;
+    if (this.#membership === "none") this.#membership = "joining";
+    try {
+      await request((number) => native.join(number), "connect", this.#name);
+    } catch (error) {
+      if (this.#membership === "joining") this.#membership = "none";
+      throw error;
+    }
+    if (this.#membership === "joining") {
+      this.#membership = "joined";
+      if (this.#referenced) hold();
+    }
     return native.role;
   }
 
   /** After `join()`, the process stays alive until `close()`; this is the default. */
   ref(): this {
-    if (this.#joined && !this.#referenced) hold();
+    if (this.#membership === "joined" && !this.#referenced) hold();
     this.#referenced = true;
     return this;
   }
 
   /** Taking part alone does not keep the process alive. */
   unref(): this {
-    if (this.#joined && this.#referenced) release();
+    if (this.#membership === "joined" && this.#referenced) release();
     this.#referenced = false;
     return this;
   }
 
   #leave(): void {
-    if (this.#joined && this.#referenced) release();
-    this.#joined = false;
+    if (this.#membership === "joined" && this.#referenced) release();
+    this.#membership = "none";
   }
 
   /**
    * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
-   * an error anywhere.
+   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts.
    */
   async close(): Promise<void> {
     const native = this.#native;
     if (native === null) return;
-    await Promise.allSettled([...this.#sockets].map((socket) => socket.flush()));
+    await settled([...this.#sockets].map((socket) => socket.flush()), native.hostTimeout);
     this.#native = null;
     this.#opened = true;
     this.#leave();
@@ -215,7 +189,8 @@ export class ProcessChannel extends EventEmitter {
 
   #wake(reasons: number): void {
     if (reasons & Reason.Event) {
-      for (let event; (event = this.#native?.event()); ) this.#tell(event);
+      this.#catchUp();
+      for (const follower of this.#followers.values()) follower.look();
     }
     if (reasons & Reason.Accepted) {
       const native = this.#native;
@@ -240,15 +215,28 @@ export class ProcessChannel extends EventEmitter {
     return true;
   }
 
+  /**
+   * The events so far, in their order. An event is always there before the connection that follows from it, so whoever sees a
+   * new connection asks for this first.
+   */
+  #catchUp(): boolean {
+    if (this.#catchingUp) return false;
+    this.#catchingUp = true;
+    for (let event; (event = this.#native?.event()); ) this.#tell(event);
+    this.#catchingUp = false;
+    return true;
+  }
+
   #tell({ kind, role, generation, failure }: NativeEvent): void {
-    for (const look of this.#looks.values()) look();
     switch (kind) {
       case "hostLost":
       case "handedOver":
+      case "fenced": {
         this.#left ??= generation;
-        return void guard(() => this.emit(kind === "hostLost" ? "hostlost" : "handover", generation));
-      case "fenced":
-        return void guard(() => this.emit("fenced", generation));
+        for (const follower of this.#followers.values()) follower.lost(generation);
+        const name = ({ hostLost: "hostlost", handedOver: "handover", fenced: "fenced" } as const)[kind];
+        return void guard(() => this.emit(name, generation));
+      }
       case "closed":
         if (!failure) return;
         this.#leave();
@@ -265,6 +253,13 @@ export class ProcessChannel extends EventEmitter {
       }
     }
   }
+}
+
+async function settled(promises: Promise<void>[], timeout: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
+  await Promise.race([Promise.allSettled(promises), late]);
+  clearTimeout(timer);
 }
 
 const nothing = new Error("no connection is waiting");

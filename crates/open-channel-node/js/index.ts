@@ -1,10 +1,12 @@
 import type { Socket } from "node:net";
-import { ProcessChannel, type ChannelOptions, type ConnectionListener } from "./channel.js";
+import { ProcessChannel, type ConnectionListener } from "./channel.js";
+import type { ChannelOptions } from "./options.js";
 
-export { ProcessChannel, type ChannelEvents, type ChannelOptions, type ConnectionListener, type Failover, type State } from "./channel.js";
+export { ProcessChannel, type ChannelEvents, type ConnectionListener, type Failover, type State } from "./channel.js";
 export type { ChannelError } from "./errors.js";
 export { Message } from "./message.js";
 export type { Role } from "./native.js";
+export type { ChannelOptions } from "./options.js";
 export { ChannelSocket } from "./socket.js";
 
 /**

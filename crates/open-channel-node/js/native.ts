@@ -70,7 +70,8 @@ export interface NativeSocket {
   readonly peerPid?: number | null;
   readonly linkKind?: string | null;
   readonly generation: number;
-  write(message: Uint8Array): Write;
+  readonly maxMessage: number;
+  write(bytes: Uint8Array, length: number): Write;
   written(): Write;
   read(handled: number, slab: Uint8Array, meta: Float64Array): number;
   handled(count: number): void;
@@ -85,6 +86,7 @@ export interface NativeSocket {
 }
 
 export interface NativeChannel {
+  readonly hostTimeout: number;
   readonly role: Role;
   readonly generation: number;
   connect(token: number, timeout: number): NativeSocket;

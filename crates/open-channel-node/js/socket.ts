@@ -4,26 +4,24 @@
 import { Socket } from "node:net";
 import { channelError } from "./errors.js";
 import { forget, guard, hold, register, release, request } from "./hub.js";
-import { Message } from "./message.js";
-import { Read, Reason, Write, type Failure, type NativeSocket } from "./native.js";
-
-/** Messages pulled from the addon in one call. */
-const BATCH = 512;
-/** Batches handled before the event loop gets a turn. */
-const TURNS = 2;
-const SLAB = 64 * 1024;
+import { Incoming } from "./incoming.js";
+import type { Message } from "./message.js";
+import { Reason, type Failure, type NativeSocket } from "./native.js";
+import { Outgoing, type Callback } from "./outgoing.js";
 
 /** How long to look again for a connection that nothing has reported. */
 const LOOK_AGAIN = 5;
 
-// What `read` tells: why it stopped, whether there is a connection, how many there were; then for each message its
-// length (−1 − length for a redelivery) and its number.
-const HEAD = 3;
-const meta = new Float64Array(HEAD + 2 * BATCH);
-let slab = Buffer.allocUnsafeSlow(SLAB);
-let slabAt = 0;
-
-type Callback = (error?: Error | null) => void;
+/**
+ * What a channel does to its sockets.
+ * @internal
+ */
+export interface Follower {
+  /** The host of that generation is gone, and the connection to it. */
+  lost(generation: number): void;
+  /** There may be another connection. */
+  look(): void;
+}
 
 /**
  * What a socket needs to know about its channel.
@@ -33,8 +31,9 @@ export interface Owner {
   readonly name: string;
   readonly manual: boolean;
   readonly allowHalfOpen: boolean;
-  readonly maxMessage: number | undefined;
-  opened(socket: ChannelSocket, look: () => void): void;
+  opened(socket: ChannelSocket, follower: Follower): void;
+  /** Tells what has happened to the channel so far. False if that is under way: then the channel makes its sockets look. */
+  catchUp(): boolean;
   connectionChanged(socket: ChannelSocket, connected: boolean): void;
   closed(socket: ChannelSocket): void;
 }
@@ -55,40 +54,20 @@ export class ChannelSocket extends Socket {
   readonly #client: boolean;
   readonly #token: number;
   readonly #id: string;
+  readonly #incoming: Incoming;
+  readonly #outgoing: Outgoing;
   #native: NativeSocket | null;
+  /** The longest message that this side, and the other one if there is one, takes. */
+  #maxMessage: number;
   #referenced = true;
 
+  // The connection as it was last reported.
   #connected = false;
   /** Connections so far. */
   #links = 0;
-  #looking: NodeJS.Timeout | undefined;
-
-  // Incoming: pulled from the addon, not yet delivered.
-  #chunks: Buffer[] = [];
-  #seqs: number[] = [];
-  #next = 0;
-  #current: Message | null = null;
-  /** The stream asked for more since the last delivery. */
-  #demand = false;
-  /** The stream's buffer holds one message. */
-  #buffered = false;
-  /** A `read()` handed one message out; the next `read()` tells that it was dealt with. */
-  #lent = false;
-  /** Handled, and not yet told to the addon. */
-  #handled = 0;
-  /** The addon has nothing, and will wake us when it has. */
-  #drained = false;
-  #ended = false;
-  #pumping = false;
-  #scheduled = false;
-  #bytesIn = 0;
-  /** A `read` saw another connection than the one last reported. */
+  /** It is another one by now. */
   #stale = false;
-
-  // Outgoing: what could not be handed to the addon yet, or is held until the first connection.
-  #stalled: Buffer[] = [];
-  #stalledCallback: Callback | null = null;
-  #bytesOut = 0;
+  #looking: NodeJS.Timeout | undefined;
 
   /** @internal */
   constructor(owner: Owner, client: boolean, open: (token: number) => NativeSocket) {
@@ -104,10 +83,17 @@ export class ChannelSocket extends Socket {
       throw error;
     }
     this.#id = this.#native.id;
+    this.#maxMessage = this.#native.maxMessage;
+    this.#outgoing = new Outgoing(this.#native, owner.name, client);
+    this.#incoming = new Incoming(this, this.#native, owner.manual, {
+      pulled: (count, connected, links) => this.#pulled(count, connected, links),
+      delivered: () => this.#delivered(),
+      broke: (failure) => this.#broke(failure),
+    });
     // The other end of a connection within this process is what keeps it alive, if anything does.
     if (!client && this.peerPid === process.pid) this.#referenced = false;
     else hold();
-    owner.opened(this, () => this.#lookAtConnection());
+    if (client) owner.opened(this, { lost: (generation) => this.#lost(generation), look: () => this.#lookAtConnection() });
     // A client's listeners are attached after this.
     if (client) process.nextTick(() => this.#lookAtConnection());
     else this.#lookAtConnection();
@@ -139,14 +125,12 @@ export class ChannelSocket extends Socket {
 
   /** The message whose `data` event is being emitted: its id, and whether it is a redelivery. */
   get message(): Message | null {
-    const index = this.#next - 1;
-    if (this.#current !== null || !this.#pumping || index < 0) return this.#current;
-    return (this.#current = this.#describe(index));
+    return this.#incoming.message;
   }
 
   /** Resolves when the other side has handled everything written so far. */
   async flush(): Promise<void> {
-    if (this.#stalledCallback !== null || this.writableLength > 0) {
+    if (this.#outgoing.waiting || this.writableLength > 0) {
       // Streams keep order: an empty write, which is no message, ends after all writes before it.
       await new Promise<void>((resolve, reject) => {
         if (this.writableEnded) this.once("finish", resolve).once("error", reject);
@@ -163,13 +147,14 @@ export class ChannelSocket extends Socket {
 
   #wake(reasons: number): void {
     if (reasons & Reason.Readable) {
-      this.#drained = false;
       if (this.#links === 0) this.#lookAtConnection();
-      this.#pump();
-      // Paused, or busy with other things: the background thread reads on, into the window.
-      if (!this.#drained) this.#native?.idle();
+      if (!this.#incoming.arrived()) {
+        // Paused, or busy with other things: the background thread reads on, into the window.
+        this.#native?.idle();
+        this.#lookAtConnection();
+      }
     }
-    if (reasons & Reason.Writable) this.#unstall();
+    if (reasons & Reason.Writable) this.#outgoing.resume();
     if (reasons & Reason.Flushed) this.#native?.flushed();
   }
 
@@ -177,8 +162,8 @@ export class ChannelSocket extends Socket {
   static {
     const getters: [string, (socket: ChannelSocket) => unknown][] = [
       ["pending", (socket) => socket.#native === null || socket.connecting],
-      ["bytesRead", (socket) => socket.#bytesIn],
-      ["bytesWritten", (socket) => socket.#bytesOut + socket.writableLength],
+      ["bytesRead", (socket) => socket.#incoming.bytes],
+      ["bytesWritten", (socket) => socket.#outgoing.bytes + socket.writableLength],
       ["bufferSize", (socket) => socket.writableLength],
     ];
     for (const [name, get] of getters) {
@@ -192,36 +177,80 @@ export class ChannelSocket extends Socket {
   }
 
   // ---- connection ----
+  //
+  // Connections come and go on another thread, perhaps several while JavaScript is busy. Each is reported, after what had
+  // happened to the channel before it: `hostlost` of a gap that is over already still finds the state in the gap.
 
   #lookAtConnection(): void {
     clearTimeout(this.#looking);
-    if (this.#native === null) return;
-    const { connected, links } = this.#native.connection();
-    const again = connected && links !== this.#links;
-    if (connected !== this.#connected || again) {
-      this.#connected = connected;
-      if (connected) this.#links = links;
-      this.connecting = !connected && this.#client;
-      this.#owner.connectionChanged(this, connected);
+    while (this.#native !== null) {
+      const { connected, links } = this.#native.connection();
+      if (connected === this.#connected && links === this.#links) break;
+      if (this.#client && !this.#owner.catchUp()) return;
+      if (links > this.#links) {
+        this.#reportUpTo(links);
+        continue;
+      }
+      // What was told may have been about this connection.
+      const now = this.#native?.connection();
+      if (now?.links === this.#links) this.#report(now.connected);
     }
-    if (!this.#client) return;
-    if (!connected) {
+    if (this.#client && this.#native !== null && !this.#connected) {
       this.#looking = setTimeout(() => this.#lookAtConnection(), LOOK_AGAIN).unref();
-    } else if (again) {
+    }
+  }
+
+  #reportUpTo(links: number): void {
+    while (this.#links < links && this.#native !== null) {
+      this.#report(false);
+      this.#links++;
+      this.#maxMessage = this.#native.maxMessage;
+      this.#report(true);
+      if (!this.#client) continue;
       guard(() => this.emit("connect"));
       guard(() => this.emit("ready"));
-      this.#unstall();
+      this.#outgoing.connected();
     }
+  }
+
+  #report(connected: boolean): void {
+    if (connected === this.#connected) return;
+    this.#connected = connected;
+    this.connecting = !connected && this.#client;
+    this.#owner.connectionChanged(this, connected);
+  }
+
+  #lost(generation: number): void {
+    // A connection to that host which was not reported yet.
+    if (this.#native !== null && this.#native.generation <= generation) this.#reportUpTo(this.#native.connection().links);
+    if (!this.#connected) return;
+    // What the host had still said comes before the news of its end.
+    this.#incoming.deliverAll();
+    if (this.#native !== null) this.#report(false);
+  }
+
+  #pulled(count: number, connected: boolean, links: number): void {
+    if (connected !== this.#connected || links !== this.#links) {
+      // `connect` comes before the first data; later, data of the old connection before the news of its end.
+      if (this.#links === 0) this.#lookAtConnection();
+      else this.#stale = true;
+    }
+    if (count > 0 && this.timeout) this.#active();
+  }
+
+  #delivered(): void {
+    if (!this.#stale) return;
+    this.#stale = false;
+    this.#lookAtConnection();
   }
 
   #broke(failure: Failure): void {
     if (this.#client && !failure.left && !this.writableFinished) {
       this.destroy(channelError(failure, this.#links === 0 ? "connect" : "read", this.#owner.name));
-      return;
+    } else {
+      // The other side left. To a server, a process that is gone has ended too, as on a Unix socket.
+      this.#incoming.end();
     }
-    // The other side left. To a server, a process that is gone has ended too, as on a Unix socket.
-    this.#ended = true;
-    if (this.#next === this.#chunks.length) this.#end();
   }
 
   /** A channel's socket connects by itself. */
@@ -252,35 +281,25 @@ export class ChannelSocket extends Socket {
   // ---- reading ----
 
   override _read(): void {
-    this.#demand = true;
-    if (!this.#drained || this.#next < this.#chunks.length) this.#schedule();
+    this.#incoming.demand();
   }
 
   override read(size?: number): any {
-    if (this.#lent && size !== 0) {
-      this.#lent = false;
-      this.#handled++;
-      this.#schedule();
-    }
+    if (size !== 0) this.#incoming.beforeRead();
     const chunk = super.read(size);
-    if (chunk !== null && this.#buffered && this.readableLength === 0) {
-      this.#buffered = false;
-      if (this.readableFlowing === true) this.#handled++;
-      else this.#lent = true;
-      this.#schedule();
-    }
+    if (chunk !== null) this.#incoming.afterRead();
     return chunk;
   }
 
   override resume(): this {
     super.resume();
-    this.#schedule();
+    this.#incoming.schedule();
     return this;
   }
 
   override on(event: string | symbol, listener: (...args: any[]) => void): this {
     super.on(event as string, listener);
-    if (event === "message") this.#schedule();
+    if (event === "message") this.#incoming.schedule();
     return this;
   }
 
@@ -288,153 +307,12 @@ export class ChannelSocket extends Socket {
     return this.on(event, listener);
   }
 
-  #schedule(): void {
-    if (this.#scheduled || this.#pumping || this.#native === null) return;
-    this.#scheduled = true;
-    process.nextTick(this.#pumpLater);
-  }
-
-  readonly #pumpLater = (): void => {
-    this.#scheduled = false;
-    guard(() => this.#pump());
-  };
-
-  /** One message is in the stream at a time: that keeps them from being glued, and what is not read in the addon. */
-  #wanted(): boolean {
-    if (this.#owner.manual) return this.listenerCount("message") > 0 && !this.isPaused();
-    if (this.readableLength > 0 || this.#lent) return false;
-    if (this.readableFlowing !== null) return this.readableFlowing || this.#demand;
-    return this.#demand || this.listenerCount("message") > 0;
-  }
-
-  #pump(): void {
-    if (this.#pumping || this.#native === null) return;
-    this.#pumping = true;
-    let returned = false;
-    try {
-      let turns = TURNS;
-      for (;;) {
-        while (this.#next < this.#chunks.length) {
-          if (!this.#wanted()) return void (returned = true);
-          this.#deliver();
-          if (this.#native === null) return void (returned = true);
-        }
-        if (this.#ended) {
-          this.#end();
-          break;
-        }
-        if (this.#native === null || this.#drained || !this.#wanted()) break;
-        if (turns-- === 0) {
-          this.#scheduled = true;
-          setImmediate(this.#pumpLater);
-          break;
-        }
-        this.#fill(this.#native);
-      }
-      returned = true;
-    } finally {
-      this.#pumping = false;
-      this.#current = null;
-      if (returned) {
-        this.#tellHandled();
-        if (this.#stale) {
-          this.#stale = false;
-          this.#lookAtConnection();
-        }
-      } else {
-        // A listener threw. If the process survives that, the message counts as handled; if not, it will be
-        // delivered to another host.
-        this.#scheduled = true;
-        setImmediate(() => {
-          this.#handled++;
-          this.#pumpLater();
-        });
-      }
-    }
-  }
-
-  #tellHandled(): void {
-    if (this.#handled > 0 && this.#native !== null) this.#native.handled(this.#handled);
-    this.#handled = 0;
-  }
-
-  /** Pulls a batch; what was handled since the last one rides along. */
-  #fill(native: NativeSocket): void {
-    this.#chunks.length = 0;
-    this.#seqs.length = 0;
-    this.#next = 0;
-    const handled = this.#handled;
-    this.#handled = 0;
-    let count = native.read(handled, slabAt === 0 ? slab : slab.subarray(slabAt), meta);
-    if (count < 0) {
-      slab = Buffer.allocUnsafeSlow(Math.max(SLAB, -count));
-      slabAt = 0;
-      count = native.read(0, slab, meta);
-    }
-    const stale = (meta[1] === 1) !== this.#connected || meta[2] !== this.#links;
-    // Before the first connection, `connect` comes before data; later, what the old host had still said comes before the
-    // news of its end.
-    if (stale && this.#links === 0) this.#lookAtConnection();
-    else if (stale) this.#stale = true;
-    for (let i = 0; i < count; i++) {
-      let length = meta[HEAD + 2 * i]!;
-      let seq = meta[HEAD + 1 + 2 * i]!;
-      if (length < 0) {
-        length = -1 - length;
-        seq = -seq;
-      }
-      this.#chunks.push(slab.subarray(slabAt, (slabAt += length)));
-      this.#seqs.push(seq);
-      this.#bytesIn += length;
-    }
-    if (count > 0 && this.timeout) this.#active();
-    switch (meta[0]) {
-      case Read.Drained:
-        this.#drained = true;
-        break;
-      case Read.Ended:
-        this.#ended = true;
-        break;
-      case Read.Broken:
-        this.#broke(native.failure()!);
-    }
-  }
-
-  #describe(index: number): Message {
-    const seq = Math.abs(this.#seqs[index]!);
-    const acknowledge = this.#owner.manual ? () => this.#native?.acknowledge(seq) : undefined;
-    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#seqs[index]! < 0, acknowledge);
-  }
-
-  #deliver(): void {
-    const index = this.#next++;
-    this.#current = null;
-    if (this.listenerCount("message") > 0) {
-      this.emit("message", (this.#current = this.#describe(index)));
-      if (this.#owner.manual) return;
-      if (this.readableFlowing === null) return void this.#handled++;
-    }
-    if (this.#native === null) return;
-    const chunk = this.#chunks[index]!;
-    this.#demand = false;
-    // An empty message is no event, as an empty write is none on a net.Socket.
-    if (chunk.length > 0) this.push(chunk);
-    if (this.readableLength === 0) this.#handled++;
-    else this.#buffered = true;
-  }
-
-  #end(): void {
-    if (this.readableEnded || this.destroyed) return;
-    this.push(null);
-    // `end` comes even if nobody reads, when there is nothing left to read.
-    super.read(0);
-  }
-
   // ---- writing ----
 
   override write(chunk: any, ...rest: any[]): boolean {
-    const limit = this.#owner.maxMessage;
-    if (limit !== undefined && chunk?.length > limit / 3) {
+    const limit = this.#maxMessage;
+    // The longest encoding takes three bytes for a unit of a string.
+    if (chunk?.length > limit / 3) {
       const encoding = typeof rest[0] === "string" ? (rest[0] as BufferEncoding) : undefined;
       const length = typeof chunk === "string" ? Buffer.byteLength(chunk, encoding) : chunk.byteLength;
       // Thrown, because an error of the stream would take what was accepted before along with it.
@@ -450,55 +328,16 @@ export class ChannelSocket extends Socket {
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: Callback): void {
-    this.#send([typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk], callback);
+    this.#send([bytes(chunk, encoding)], callback);
   }
 
   override _writev(chunks: { chunk: Buffer | string; encoding: BufferEncoding }[], callback: Callback): void {
-    this.#send(
-      chunks.map(({ chunk, encoding }) => (typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk)),
-      callback,
-    );
+    this.#send(chunks.map(({ chunk, encoding }) => bytes(chunk, encoding)), callback);
   }
 
   #send(messages: Buffer[], callback: Callback): void {
-    for (let i = 0; i < messages.length; i++) {
-      const message = messages[i]!;
-      if (message.length === 0) continue;
-      const result = this.#native === null ? Write.Failed : this.#native.write(message);
-      if (result === Write.Failed) return this.#notWritten(callback);
-      this.#bytesOut += message.length;
-      if (result === Write.Full) {
-        this.#stalled = messages.slice(i + 1);
-        this.#stalledCallback = callback;
-        return;
-      }
-    }
     if (this.timeout) this.#active();
-    if (this.#links === 0 && this.#client) {
-      // As on a net.Socket, nothing counts as written before the first connection.
-      this.#stalled = [];
-      this.#stalledCallback = callback;
-      return;
-    }
-    callback();
-  }
-
-  #notWritten(callback: Callback): void {
-    const failure = this.#native?.failure() ?? { code: "EPIPE", message: "the socket was destroyed" };
-    // What is written to a side that has just left is lost, and `end` is about to say so.
-    callback(this.#client && !failure.left ? channelError(failure, "write", this.#owner.name) : null);
-  }
-
-  #unstall(): void {
-    const callback = this.#stalledCallback;
-    if (callback === null || this.#native === null) return;
-    const result = this.#native.written();
-    if (result === Write.Full) return;
-    const messages = this.#stalled;
-    this.#stalledCallback = null;
-    this.#stalled = [];
-    if (result === Write.Failed) this.#notWritten(callback);
-    else this.#send(messages, callback);
+    this.#outgoing.send(messages, callback);
   }
 
   override _final(callback: Callback): void {
@@ -510,7 +349,7 @@ export class ChannelSocket extends Socket {
     if (native === null || !native.finish()) return callback();
     request((number) => native.flush(number), "shutdown", this.#owner.name).then(
       () => callback(),
-      (error) => callback(this.#client && !this.#ended ? error : null),
+      (error) => callback(this.#client && !this.#incoming.ended ? error : null),
     );
   }
 
@@ -536,8 +375,7 @@ export class ChannelSocket extends Socket {
     this.connecting = false;
     this.#connected = false;
     if (native !== null) {
-      // Only what the listeners have dealt with is acknowledged.
-      this.#tellHandled();
+      this.#incoming.stop();
       this.#native = null;
       native.destroy();
       forget(this.#token);
@@ -545,9 +383,7 @@ export class ChannelSocket extends Socket {
       this.#owner.closed(this);
     }
     callback(error);
-    const stalled = this.#stalledCallback;
-    this.#stalledCallback = null;
-    stalled?.(error ?? channelError({ code: "ECANCELED", message: "the socket was destroyed before this was written" }, "write", this.#owner.name));
+    this.#outgoing.stop(error);
     process.nextTick(() => this.emit("close", error !== null && error !== undefined));
   }
 
@@ -555,4 +391,8 @@ export class ChannelSocket extends Socket {
   #active(): void {
     (this as unknown as { _unrefTimer(): void })._unrefTimer();
   }
+}
+
+function bytes(chunk: Buffer | string, encoding: BufferEncoding): Buffer {
+  return typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
 }

@@ -2,12 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use napi_derive::napi;
-use open_channel::{Channel, Event, Role, embed};
+use open_channel::{Channel, Event, Events, Role, Socket, embed};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -17,14 +20,14 @@ use crate::{
     socket::NativeSocket,
 };
 
-/// Runs what the library asks its user to run; the library has a thread of its own for the rest.
+/// Runs what the library asks its user to run; the library has a thread of its own for the rest. Nothing here waits for
+/// a timer or a descriptor, so that it starts without their drivers.
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("open-channel-js")
-            .enable_all()
             .build()
             .expect("a thread can be started")
     })
@@ -35,13 +38,52 @@ pub(crate) fn runtime() -> &'static Runtime {
 pub struct NativeChannel {
     channel: Channel,
     hub: Arc<Inner>,
-    arrivals: Arc<Mutex<Arrivals>>,
+    arrivals: Arc<Arrivals>,
+    news: News,
+    host_timeout: Duration,
 }
 
+/// Connections that the listener has not seen yet.
 #[derive(Default)]
-struct Arrivals {
-    sockets: VecDeque<open_channel::Socket>,
-    events: VecDeque<ChannelEvent>,
+struct Arrivals(Mutex<VecDeque<Socket>>);
+
+impl Arrivals {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Socket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The channel's events. JavaScript takes them from the library itself, with no thread in between: when it sees a
+/// connection, the events that led to it are there.
+struct News {
+    next: Option<Next>,
+    waker: Waker,
+}
+
+type Next = Pin<Box<dyn Future<Output = (Option<Event>, Events)> + Send>>;
+
+impl News {
+    fn new(events: Events, waker: Waker) -> Self {
+        let mut news = Self { next: Some(Self::after(events)), waker };
+        // Nothing has happened yet: this leaves the waker.
+        let none = news.take();
+        debug_assert!(none.is_none(), "a channel does nothing by itself");
+        news
+    }
+
+    fn after(mut events: Events) -> Next {
+        Box::pin(async move { (events.recv().await, events) })
+    }
+
+    /// The next event, if there is one; else the waker is called when there is.
+    fn take(&mut self) -> Option<Event> {
+        let next = self.next.as_mut()?;
+        let Poll::Ready((event, events)) = next.as_mut().poll(&mut Context::from_waker(&self.waker)) else {
+            return None;
+        };
+        self.next = event.is_some().then(|| Self::after(events));
+        event
+    }
 }
 
 /// What `ProcessChannel` emits.
@@ -63,13 +105,14 @@ impl NativeChannel {
     #[napi(constructor)]
     pub fn new(hub: &Hub, token: u32, options: OpenOptions) -> napi::Result<Self> {
         let signal = Signal::new(hub.inner(), token);
-        let arrivals = Arc::new(Mutex::new(Arrivals::default()));
+        let arrivals = Arc::new(Arrivals::default());
+        let host_timeout = options.host_timeout();
         let (builder, hosts) = options.builder();
         let _runtime = runtime().enter();
         let channel = if hosts {
             let (arrivals, signal) = (Arc::clone(&arrivals), Arc::clone(&signal));
             builder.build(move |socket| {
-                with(&arrivals, |arrivals| arrivals.sockets.push_back(socket));
+                arrivals.lock().push_back(socket);
                 signal.raise(reason::ACCEPTED);
                 std::future::ready(())
             })
@@ -78,15 +121,8 @@ impl NativeChannel {
         }
         .map_err(|error| thrown(&error))?;
 
-        let mut events = channel.events();
-        let queue = Arc::clone(&arrivals);
-        runtime().spawn(async move {
-            while let Some(event) = events.recv().await {
-                with(&queue, |arrivals| arrivals.events.extend(describe(event)));
-                signal.raise(reason::EVENT);
-            }
-        });
-        Ok(Self { channel, hub: hub.inner(), arrivals })
+        let news = News::new(channel.events(), signal.waker(reason::EVENT));
+        Ok(Self { channel, hub: hub.inner(), arrivals, news, host_timeout })
     }
 
     /// A socket of its own at every call.
@@ -100,14 +136,19 @@ impl NativeChannel {
     /// The next connection that the listener has not seen yet.
     #[napi]
     pub fn accept(&self, token: u32) -> Option<NativeSocket> {
-        let socket = with(&self.arrivals, |arrivals| arrivals.sockets.pop_front())?;
+        let socket = self.arrivals.lock().pop_front()?;
         Some(self.socket(socket, token))
     }
 
-    /// The next event that was not taken yet.
+    /// The next event that was not taken yet; raises `EVENT` after there was none.
     #[napi]
-    pub fn event(&self) -> Option<ChannelEvent> {
-        with(&self.arrivals, |arrivals| arrivals.events.pop_front())
+    pub fn event(&mut self) -> Option<ChannelEvent> {
+        loop {
+            let described = describe(self.news.take()?);
+            if described.is_some() {
+                return described;
+            }
+        }
     }
 
     /// Takes part without a socket; completes when hosting or connected.
@@ -122,6 +163,12 @@ impl NativeChannel {
     pub fn close(&self, request: u32) {
         let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
         runtime().spawn(async move { hub.complete(request, channel.close().await) });
+    }
+
+    /// Milliseconds.
+    #[napi(getter)]
+    pub fn host_timeout(&self) -> f64 {
+        self.host_timeout.as_secs_f64() * 1000.0
     }
 
     /// `host`, `peer` or `none`.
@@ -149,10 +196,6 @@ impl Drop for NativeChannel {
         // handled must look unhandled to the others.
         embed::abandon(&self.channel);
     }
-}
-
-fn with<T>(arrivals: &Mutex<Arrivals>, f: impl FnOnce(&mut Arrivals) -> T) -> T {
-    f(&mut arrivals.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn role(role: Role) -> String {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use napi_derive::napi;
-use open_channel::{Channel, Scope};
+use open_channel::{Channel, DEFAULT_HOST_TIMEOUT, Scope};
 
 /// Only `name` and `host` are always there; what is missing keeps the library's default.
 #[napi(object)]
@@ -33,9 +33,12 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
+    pub(crate) fn host_timeout(&self) -> Duration {
+        self.host_timeout.map_or(DEFAULT_HOST_TIMEOUT, millis)
+    }
+
     /// The builder, and whether it may host.
     pub(crate) fn builder(self) -> (open_channel::Builder, bool) {
-        let millis = |ms: u32| Duration::from_millis(ms.into());
         let scope = self.app.map_or(Scope::User, Scope::App);
         let mut builder = Channel::builder(self.name).scope(scope);
         if let Some(path) = self.runtime_dir {
@@ -64,4 +67,8 @@ impl OpenOptions {
         }
         (builder, self.host)
     }
+}
+
+fn millis(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
 }

@@ -112,8 +112,10 @@ impl NativeSocket {
                 if socket.links() != links {
                     continue; // another link than the one that is watched
                 }
-                if let Some((_, link)) = link {
-                    link.arm();
+                match link {
+                    Some((_, watch)) if socket.connected() => watch.arm(),
+                    // A dead link is always readable: until there is another one, the waker tells.
+                    _ => *link = None,
                 }
             }
             return polled;
@@ -176,9 +178,16 @@ impl NativeSocket {
         self.socket.generation() as f64
     }
 
-    /// Takes one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
+    /// The longest message, in bytes, that this side takes, and the other one as far as it is known.
+    #[napi(getter)]
+    pub fn max_message(&self) -> f64 {
+        self.socket.max_message() as f64
+    }
+
+    /// Takes the first `length` of `bytes` as one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
     #[napi]
-    pub fn write(&mut self, message: &[u8]) -> u32 {
+    pub fn write(&mut self, bytes: &[u8], length: u32) -> u32 {
+        let message = bytes.get(..length as usize).unwrap_or(bytes);
         match self.socket.try_send(Bytes::copy_from_slice(message)) {
             Ok(_) => WRITTEN,
             Err(SendError { error: Error::Full, message }) => {

@@ -1,14 +1,14 @@
 // Packages from npm that depend on the original, unmodified, on ours (by npm's `overrides`).
 "use strict";
-const { scratch, until, within, start } = require("./harness.js");
-const { test, before } = require("node:test");
+const { test, scratch, until, within, start } = require("./harness.js");
+const { before } = require("node:test");
 const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
 const fs = require("node:fs");
 const path = require("node:path");
 
 const folder = path.join(__dirname, "dependents");
-const limit = { timeout: 120_000 };
+const limit = { timeout: 90_000 };
 const inside = (...names) => path.join(folder, "node_modules", ...names);
 
 before(() => {

@@ -1,7 +1,6 @@
 // What users of the original rely on.
 "use strict";
-const { scratch, until, within, next, unique, node, fixture } = require("./harness.js");
-const { test } = require("node:test");
+const { test, scratch, until, within, next, unique, node, fixture } = require("./harness.js");
 const assert = require("node:assert/strict");
 const net = require("node:net");
 const { PassThrough } = require("node:stream");
@@ -9,7 +8,6 @@ const { pipeline } = require("node:stream/promises");
 const api = require("..");
 const { openChannel, ProcessChannel } = api;
 
-const limit = { timeout: 30_000 };
 
 /** A connected pair on a channel of its own. */
 async function pair(options = {}) {
@@ -21,16 +19,20 @@ async function pair(options = {}) {
   return { channel, client, server };
 }
 
-test("the module has the exports of the original", limit, async () => {
+test("the module has the exports of the original", async () => {
   assert.equal(api.default, openChannel);
   assert.equal(typeof ProcessChannel, "function");
   const esm = await import("open-channel");
   assert.equal(esm.default, openChannel);
   assert.equal(esm.openChannel, openChannel);
   assert.equal(esm.ProcessChannel, ProcessChannel);
+  // The default import of a CommonJS package, as ES modules see the original.
+  assert.equal(esm.default.openChannel, openChannel);
+  assert.equal(esm.default.ProcessChannel, ProcessChannel);
+  assert.equal(esm.default.default, openChannel);
 });
 
-test("openChannel takes a listener, or a name and a listener", limit, () => {
+test("openChannel takes a listener, or a name and a listener", () => {
   const listener = () => {};
   const unnamed = openChannel(listener);
   assert.ok(unnamed instanceof ProcessChannel);
@@ -44,7 +46,7 @@ test("openChannel takes a listener, or a name and a listener", limit, () => {
   assert.throws(() => openChannel(5), { code: "ERR_INVALID_ARG_TYPE" });
 });
 
-test("connect returns a net.Socket at once, and the listener receives one", limit, async () => {
+test("connect returns a net.Socket at once, and the listener receives one", async () => {
   let accepted;
   const channel = openChannel(unique(), (socket) => (accepted = socket));
   const socket = channel.connect();
@@ -69,7 +71,7 @@ test("connect returns a net.Socket at once, and the listener receives one", limi
   assert.equal(socket.readyState, "closed");
 });
 
-test("what is written before the connection arrives, each write as one data event", limit, async () => {
+test("what is written before the connection arrives, each write as one data event", async () => {
   const { promise, resolve } = defer();
   const got = [];
   const channel = openChannel(unique(), (socket) => {
@@ -90,7 +92,7 @@ test("what is written before the connection arrives, each write as one data even
   socket.destroy();
 });
 
-test("end before the connection delivers", limit, async () => {
+test("end before the connection delivers", async () => {
   const got = [];
   const channel = openChannel(unique(), (socket) => socket.on("data", (data) => got.push(String(data))));
   const socket = channel.connect();
@@ -100,7 +102,7 @@ test("end before the connection delivers", limit, async () => {
   await until(() => socket.destroyed);
 });
 
-test("a thousand small writes are a thousand data events, both ways", limit, async () => {
+test("a thousand small writes are a thousand data events, both ways", async () => {
   const { client, server } = await pair();
   for (const [from, to] of [[client, server], [server, client]]) {
     const got = [];
@@ -113,7 +115,7 @@ test("a thousand small writes are a thousand data events, both ways", limit, asy
   client.destroy();
 });
 
-test("messages of every size arrive whole", limit, async () => {
+test("messages of every size arrive whole", async () => {
   const { client, server } = await pair();
   const got = [];
   server.on("data", (data) => got.push(data));
@@ -127,7 +129,7 @@ test("messages of every size arrive whole", limit, async () => {
   client.destroy();
 });
 
-test("boundaries hold when the reader pauses, reads by hand, iterates or decodes", limit, async () => {
+test("boundaries hold when the reader pauses, reads by hand, iterates or decodes", async () => {
   const words = Array.from({ length: 300 }, (_, i) => `w${i}`);
   const write = (socket) => words.forEach((word) => socket.write(word));
 
@@ -174,7 +176,7 @@ test("boundaries hold when the reader pauses, reads by hand, iterates or decodes
   decoded.client.destroy();
 });
 
-test("pipe works in both directions", limit, async () => {
+test("pipe works in both directions", async () => {
   const channel = openChannel(unique(), (socket) => socket.pipe(socket));
   const socket = channel.connect();
   const source = new PassThrough();
@@ -189,7 +191,7 @@ test("pipe works in both directions", limit, async () => {
   assert.equal(received, total);
 });
 
-test("write returns false when there is too much, and drain follows", limit, async () => {
+test("write returns false when there is too much, and drain follows", async () => {
   const { client, server } = await pair();
   server.pause();
   let written = 0;
@@ -221,7 +223,7 @@ test("write returns false when there is too much, and drain follows", limit, asy
   client.destroy();
 });
 
-test("end closes both sides, with the events of a net.Socket in their order", limit, async () => {
+test("end closes both sides, with the events of a net.Socket in their order", async () => {
   const { client, server } = await pair();
   const events = [];
   for (const [who, socket] of [["client", client], ["server", server]]) {
@@ -236,7 +238,7 @@ test("end closes both sides, with the events of a net.Socket in their order", li
   assert.equal(client.readyState, "closed");
 });
 
-test("destroy emits close, and the other side sees an end and a close without an error", limit, async () => {
+test("destroy emits close, and the other side sees an end and a close without an error", async () => {
   const { channel, client, server } = await pair();
   const events = [];
   server.on("end", () => events.push("end")).on("close", (failed) => events.push(`close ${failed}`)).on("error", (error) => events.push(error));
@@ -256,7 +258,7 @@ test("destroy emits close, and the other side sees an end and a close without an
   assert.equal(await within(closed, "close"), true);
 });
 
-test("a process that hosts goes on hosting after destroy", limit, async () => {
+test("a process that hosts goes on hosting after destroy", async () => {
   const name = unique();
   const channel = openChannel(name, (socket) => socket.on("data", (data) => socket.write(data)));
   const first = channel.connect();
@@ -275,7 +277,7 @@ test("a process that hosts goes on hosting after destroy", limit, async () => {
   await channel.close();
 });
 
-test("setTimeout, ref, unref and the rest of a socket's methods answer", limit, async () => {
+test("setTimeout, ref, unref and the rest of a socket's methods answer", async () => {
   const { client, server } = await pair();
   assert.equal(client.ref(), client);
   assert.equal(client.unref(), client);
@@ -296,7 +298,7 @@ test("setTimeout, ref, unref and the rest of a socket's methods answer", limit, 
   await next(client, "close");
 });
 
-test("many channels in one process, and two sockets of one channel, do not cross", limit, async () => {
+test("many channels in one process, and two sockets of one channel, do not cross", async () => {
   const name = unique();
   const echo = (tag) => (socket) => socket.on("data", (data) => socket.write(`${tag}:${data}`));
   const channels = Array.from({ length: 20 }, (_, i) => openChannel(`${name}-${i}`, echo(i)));
@@ -310,7 +312,7 @@ test("many channels in one process, and two sockets of one channel, do not cross
   await Promise.all(channels.map((channel) => channel.close()));
 });
 
-test("two channel objects of one name share one host", limit, async () => {
+test("two channel objects of one name share one host", async () => {
   const name = unique();
   const hosts = [];
   const first = openChannel(name, (socket) => { hosts.push("first"); socket.end("hello"); });
@@ -324,7 +326,7 @@ test("two channel objects of one name share one host", limit, async () => {
   assert.equal(hosts.length, 2);
 });
 
-test("nobody there is ECONNREFUSED or ETIMEDOUT within the timeout, with a message", limit, async () => {
+test("nobody there is ECONNREFUSED or ETIMEDOUT within the timeout, with a message", async () => {
   const channel = openChannel(unique()); // no listener: never hosts
   const begin = Date.now();
   const socket = channel.connect(200);
@@ -336,18 +338,31 @@ test("nobody there is ECONNREFUSED or ETIMEDOUT within the timeout, with a messa
   assert.equal(channel.state, "closed");
 });
 
-test("a listener that throws is an uncaught exception, and hurts nobody else", limit, async () => {
+test("a listener that throws is an uncaught exception, and hurts nobody else", async () => {
   const child = node(fixture("throwing.js"));
   assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
   assert.deepEqual(child.lines, ["uncaught from listener", "uncaught from data", "echo after all"]);
 });
 
-test("a process ends by itself when its sockets are closed or unref'd, and not before", limit, async () => {
+test("a process ends by itself when its sockets are closed or unref'd, and not before", async () => {
   for (const how of ["destroyed", "ended", "unref", "closed", "opened", "flushed"]) {
     const child = node(fixture("ending.js"), [how]);
     const { code } = await within(child.ended, `the end of ${how}`);
     assert.equal(code, 0, how);
     assert.deepEqual(child.lines, ["before", ...(how === "flushed" ? ["handled 100"] : [])], how);
+  }
+});
+
+test("what a peer wrote before process.exit arrives, by flush or by end", async () => {
+  for (const how of ["flush", "end"]) {
+    const name = unique();
+    let got = 0;
+    const channel = openChannel({ name, app: "leaving" }, (socket) => socket.on("data", () => got++));
+    await channel.join();
+    const child = node(fixture("leaving.js"), [how], { env: { NAME: name } });
+    assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
+    assert.equal(got, 1000, how);
+    await channel.close();
   }
 });
 

@@ -1,16 +1,22 @@
 // What the tests share: a private runtime directory, waiting for conditions, and other processes.
+//
+// A test that fails must not keep the run going. Its processes are killed when it ends; and if something in this process
+// stays open after the last test, that is a failure of its own, not an endless wait.
 "use strict";
 const { spawn } = require("node:child_process");
 const { once } = require("node:events");
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
+const { test: nodeTest, beforeEach, afterEach } = require("node:test");
 const { setTimeout: pause } = require("node:timers/promises");
 
-const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "open-channel-test-"));
+// Given, and removed afterwards, by scripts/test.mjs; made here when a file is run by hand.
+const scratch = process.env.TEST_SCRATCH ?? fs.mkdtempSync(path.join(os.tmpdir(), "oc-test-"));
 process.env.OPEN_CHANNEL_DIR = path.join(scratch, "channels");
 process.on("exit", () => {
-  for (const child of children) child.kill("SIGKILL");
+  killChildren();
+  if (process.env.TEST_SCRATCH !== undefined) return;
   try {
     fs.rmSync(scratch, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
   } catch {
@@ -18,7 +24,39 @@ process.on("exit", () => {
   }
 });
 
+/** `test` of node:test, none without a timeout. */
+const test = (name, ...rest) => {
+  const run = rest.pop();
+  return nodeTest(name, { timeout: 60_000, ...rest[0] }, run);
+};
+
+/** How long this process may live on after its last test. */
+const LINGER = 5_000;
+
+let lingering;
+beforeEach(() => clearTimeout(lingering));
+afterEach(() => {
+  killChildren();
+  clearTimeout(lingering);
+  lingering = setTimeout(() => {
+    console.error(`✖ still open after the last test: ${process.getActiveResourcesInfo().join(", ")}`);
+    process.exit(1);
+  }, LINGER).unref();
+});
+
 const children = new Set();
+
+/** Sees to it that a process does not outlive its test. */
+function adopt(child) {
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  return child;
+}
+
+function killChildren() {
+  for (const child of children) child.kill("SIGKILL");
+}
+
 const fixture = (name) => path.join(__dirname, "fixtures", name);
 
 /** Looks again and again until `condition` returns something true, and returns that. */
@@ -55,7 +93,7 @@ function start(command, args, { env = {}, ...options } = {}) {
     ...options,
     env: { ...process.env, ...env },
   });
-  children.add(child);
+  adopt(child);
   child.lines = [];
   child.text = "";
   child.stdout?.setEncoding("utf8").on("data", (text) => {
@@ -65,7 +103,6 @@ function start(command, args, { env = {}, ...options } = {}) {
     child.lines.push(...lines);
   });
   child.ended = once(child, "close").then(([code, signal]) => {
-    children.delete(child);
     if (child.text !== "") child.lines.push(child.text);
     return { code, signal };
   });
@@ -131,4 +168,4 @@ class Ledger {
   }
 }
 
-module.exports = { scratch, fixture, until, within, next, start, node, unique, Ledger, children };
+module.exports = { test, scratch, fixture, until, within, next, start, adopt, node, unique, Ledger };

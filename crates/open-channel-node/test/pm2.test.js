@@ -1,7 +1,6 @@
 // The real PM2, with a home of its own.
 "use strict";
-const { scratch, until, within, unique, start, fixture, Ledger } = require("./harness.js");
-const { test, after } = require("node:test");
+const { test, scratch, until, within, unique, start, fixture, Ledger } = require("./harness.js");
 const assert = require("node:assert/strict");
 const path = require("node:path");
 
@@ -19,10 +18,9 @@ async function pm2(...args) {
 
 const pids = async () => JSON.parse((await pm2("jlist")).split("\n").find((line) => line.startsWith("["))).map((app) => app.pid).filter(Boolean);
 
-after(() => pm2("kill"));
-
 for (const [mode, flags] of [["cluster", ["-i", "4"]], ["fork", ["-i", "4", "-x"]]]) {
-  test(`pm2 in ${mode} mode: reload, scale and kill -9 under numbered traffic lose nothing`, { timeout: 240_000 }, async (t) => {
+  test(`pm2 in ${mode} mode: reload, scale and kill -9 under numbered traffic lose nothing`, { timeout: 120_000 }, async (t) => {
+    t.after(() => pm2("kill"));
     const ledger = new Ledger();
     const app = `app-${mode}`;
     await pm2("start", fixture("member.js"), "--name", app, "--kill-timeout", "10000", ...flags, { LEDGER: ledger.file, CHANNEL: unique(), EVERY: "2" });

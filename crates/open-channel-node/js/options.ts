@@ -1,0 +1,84 @@
+// What `openChannel` takes, checked here: the addon would round, wrap or ignore what is wrong.
+import { application } from "./entry.js";
+import { channelError } from "./errors.js";
+import type { OpenOptions } from "./native.js";
+
+/** What `openChannel` takes instead of a name. Sizes are bytes, times milliseconds. */
+export interface ChannelOptions {
+  /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
+  name?: string;
+  /**
+   * Who meets on the channel. `"app"`, the default: processes of this user that run the same entry script.
+   * `"user"`: every program of this user, Rust ones included.
+   */
+  scope?: "app" | "user";
+  /** With scope `"app"`: the name of the application, instead of the path of its entry script. */
+  app?: string;
+  /**
+   * When a message is acknowledged, and so never delivered again. `"auto"`, the default: when its `data` listeners have
+   * returned. `"manual"`: when `ack()` of the `Message` is called, which the `message` event brings; there are no `data` events.
+   */
+  acknowledge?: "auto" | "manual";
+  /** This process may host. Default: true when there is a listener. */
+  host?: boolean;
+  /** As of a net.Socket. Default false. */
+  allowHalfOpen?: boolean;
+  /** Where channels live, instead of the user's runtime directory. */
+  runtimeDir?: string;
+  /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
+  connectTimeout?: number;
+  /** A host that is silent for so long is replaced. */
+  hostTimeout?: number;
+  /** How long a host keeps what belongs to a peer that lost its connection. */
+  resumeTimeout?: number;
+  /** What a socket accepts before the other side has acknowledged. */
+  outboxBytes?: number;
+  /** What a socket receives before it is acknowledged. */
+  receiveWindow?: number;
+  /** The longest message. */
+  maxMessage?: number;
+  /** How many connections a host accepts at a time. */
+  maxConnections?: number;
+}
+
+const STRINGS = ["app", "runtimeDir"] as const;
+const BOOLEANS = ["host", "allowHalfOpen"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "maxMessage", "maxConnections"] as const;
+const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
+
+/** The addon's numbers have 32 bits. As a time it is 49 days. */
+const MAX = 2 ** 32 - 1;
+
+/** As the addon takes them. */
+export function openOptions(name: string, options: ChannelOptions, hasListener: boolean): OpenOptions {
+  const open: OpenOptions = { name: typed(name, "string", "name"), host: options.host ?? hasListener };
+  for (const key of BOOLEANS) if (options[key] !== undefined) typed(options[key], "boolean", key);
+  for (const [key, choices] of Object.entries(CHOICES)) {
+    const value = options[key as keyof typeof CHOICES];
+    if (value !== undefined && !(choices as readonly string[]).includes(value)) throw invalid(key, `is ${show(value)}; it can be ${choices.map(show).join(" or ")}`);
+  }
+  for (const key of STRINGS) if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
+  for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);
+  if (options.scope === "user") delete open.app;
+  else open.app ??= application();
+  return open;
+}
+
+/** A size or a time. */
+export function amount(value: number, name: string): number {
+  if (typed(value, "number", name) === Infinity) return MAX;
+  if (!(value >= 0 && value <= MAX)) throw invalid(name, `is ${value}; it must be between 0 and ${MAX}`);
+  return Math.ceil(value);
+}
+
+function typed<T>(value: T, type: "string" | "number" | "boolean", name: string): T {
+  if (typeof value === type) return value;
+  const error = new TypeError(`${name} must be a ${type}, not ${show(value)}`);
+  throw Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
+}
+
+function invalid(name: string, problem: string): Error {
+  return channelError({ code: "EINVAL", message: `the option ${name} ${problem}` });
+}
+
+const show = (value: unknown) => (typeof value === "string" ? JSON.stringify(value) : String(value));

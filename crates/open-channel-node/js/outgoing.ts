@@ -1,0 +1,97 @@
+// From the stream into the addon. A write is done when the addon has accepted it and there has been a connection.
+import { channelError } from "./errors.js";
+import { Write, type NativeSocket } from "./native.js";
+
+/**
+ * V8 keeps typed arrays of up to this size in its own heap, and moves them out for good (an allocation, and work for the
+ * garbage collector) when native code asks where they are. Copying them into a place that has moved long ago is cheaper.
+ */
+const SMALL = 64;
+const small = Buffer.allocUnsafeSlow(SMALL);
+
+export type Callback = (error?: Error | null) => void;
+
+export class Outgoing {
+  readonly #channel: string;
+  readonly #client: boolean;
+  #native: NativeSocket | null;
+  /** Nothing counts as written before the first connection, as on a net.Socket. */
+  #open: boolean;
+  /** Not yet handed to the addon, because it is full. */
+  #stalled: Buffer[] = [];
+  /** Of the write that is not done. */
+  #callback: Callback | null = null;
+  #bytes = 0;
+
+  constructor(native: NativeSocket, channel: string, client: boolean) {
+    this.#native = native;
+    this.#channel = channel;
+    this.#client = client;
+    this.#open = !client;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** A write is not done yet. */
+  get waiting(): boolean {
+    return this.#callback !== null;
+  }
+
+  send(messages: Buffer[], callback: Callback): void {
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i]!;
+      if (message.length === 0) continue;
+      const result = this.#native === null ? Write.Failed : write(this.#native, message);
+      if (result === Write.Failed) return this.#fail(callback);
+      this.#bytes += message.length;
+      if (result === Write.Full) {
+        this.#stalled = messages.slice(i + 1);
+        this.#callback = callback;
+        return;
+      }
+    }
+    if (this.#open) callback();
+    else this.#callback = callback;
+  }
+
+  /** There is a connection. */
+  connected(): void {
+    this.#open = true;
+    this.resume();
+  }
+
+  /** There may be room again. */
+  resume(): void {
+    const callback = this.#callback;
+    if (callback === null || this.#native === null) return;
+    const result = this.#native.written();
+    if (result === Write.Full) return;
+    const messages = this.#stalled;
+    this.#callback = null;
+    this.#stalled = [];
+    if (result === Write.Failed) this.#fail(callback);
+    else this.send(messages, callback);
+  }
+
+  stop(error: Error | null): void {
+    this.#native = null;
+    const callback = this.#callback;
+    this.#callback = null;
+    this.#stalled = [];
+    callback?.(error ?? channelError({ code: "ECANCELED", message: "the socket was destroyed before this was written" }, "write", this.#channel));
+  }
+
+  #fail(callback: Callback): void {
+    const failure = this.#native?.failure() ?? { code: "EPIPE", message: "the socket was destroyed" };
+    // What is written to a side that has just left is lost, and `end` is about to say so.
+    callback(this.#client && !failure.left ? channelError(failure, "write", this.#channel) : null);
+  }
+}
+
+function write(native: NativeSocket, message: Buffer): Write {
+  if (message.length > SMALL) return native.write(message, message.length);
+  small.set(message);
+  return native.write(small, message.length);
+}
