@@ -7,7 +7,7 @@ mod ring;
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{
     Arrival, Attachment, ChannelKey, Closed, Features, Frame, Hello, Incoming, Kept, Limits, MAX_BODY,
-    MESSAGE_OVERHEAD, PartKind, ProtocolError, Refused, ResetCode, Session, SocketId, TransmitBuffer, decode,
+    MESSAGE_OVERHEAD, PartKind, ProtocolError, ResetCode, Session, SocketId, TransmitBuffer, decode,
 };
 use ring::{Fenced, Store};
 

@@ -128,9 +128,7 @@ mod linux {
         #[cold]
         fn sleep(&mut self) {
             SLEPT.fetch_add(1, Relaxed);
-            let start = Instant::now();
             self.parker.sleep(None).expect("sleep");
-            self.spin.slept(start.elapsed());
         }
     }
 

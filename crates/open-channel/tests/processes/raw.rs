@@ -76,11 +76,14 @@ impl Hello {
             self.window,
             outbox,
             max_message,
+            // No features, no rings.
+            0,
+            0,
             0,
         ] {
             body.extend(u64::to_le_bytes(number));
         }
-        assert_eq!(body.len(), 118);
+        assert_eq!(body.len(), 134);
         frame(HELLO, 0, &body)
     }
 }
