@@ -87,6 +87,7 @@ fn main() {
         }
         rendezvous {
             what_a_killed_host_left_behind_is_cleared_away,
+            a_generation_taken_by_something_else_is_passed_over,
             a_deleted_socket_file_is_restored,
             a_deleted_lock_file_is_restored,
             a_deleted_generation_never_leaves_two_hosts,
