@@ -108,6 +108,7 @@ fn main() {
             a_welcome_that_got_lost_leaves_no_second_session,
             a_welcome_that_nobody_waits_for_does_not_end_the_socket,
             half_a_socket_resumes_like_a_whole_one,
+            a_session_is_kept_for_the_resume_timeout,
         }
         log {
             the_decisions_are_told,
