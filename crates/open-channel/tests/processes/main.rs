@@ -15,9 +15,11 @@ mod isolation;
 mod ledger;
 mod lifetime;
 mod log;
+mod mixture;
 mod raw;
 mod rendezvous;
 mod resume;
+mod ring;
 mod stage;
 
 /// Makes a test of each function: its module and its name, under a watchdog.
@@ -107,6 +109,10 @@ fn main() {
             a_welcome_that_got_lost_leaves_no_second_session,
             a_welcome_that_nobody_waits_for_does_not_end_the_socket,
             half_a_socket_resumes_like_a_whole_one,
+        }
+        ring {
+            hosts_killed_while_they_read_and_write_lose_and_tear_nothing,
+            peers_killed_while_they_read_and_write_tear_nothing,
         }
         log {
             the_decisions_are_told,
