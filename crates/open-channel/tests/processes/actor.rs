@@ -221,8 +221,6 @@ impl Actor {
                 ["eat", spare] => self.eat(spare.parse().unwrap()),
                 ["spit"] => self.eaten.clear(),
                 ["connect-and-close", times] => self.connect_and_close(times.parse().unwrap()),
-                ["little-memory", spare] => limit_memory(spare.parse().unwrap()),
-                ["small-files", most] => limit_files(most.parse().unwrap()),
                 ["stuff", path] => stuff(path),
                 ["glut", path] => glut(path),
                 _ => panic!("no such command: {command:?}"),
@@ -367,7 +365,11 @@ impl Actor {
         let socket = Arc::new(self.channel().connect());
         say!("socket {name} {}", socket.id());
         let line = Line { socket, stop: Arc::default() };
-        tokio::spawn(mixture::send_and_check(name.to_owned(), Arc::clone(&line.socket), Arc::clone(&line.stop)));
+        tokio::spawn(mixture::send_and_check(
+            name.to_owned(),
+            Arc::clone(&line.socket),
+            Arc::clone(&line.stop),
+        ));
         self.sockets.insert(name.into(), line);
     }
 
@@ -572,10 +574,6 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
                     say!("error answer {id} {error}");
                 }
             }
-            Some("which-link") => match socket.link() {
-                Some(link) => say!("link-of {id} {link}"),
-                None => say!("link-of {id} none"),
-            },
             Some("flood") => drop(tokio::spawn(fill("flood".into(), Arc::clone(&socket), FLOOD))),
             _ => {}
         }
@@ -662,29 +660,14 @@ fn limit_descriptors(limit: &str) {
     say!("descriptors {current:?}");
 }
 
-/// Leaves `spare` bytes of address space.
-fn limit_memory(spare: u64) {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
-    let current = Some(pages * rustix::param::page_size() as u64 + spare);
-    let maximum = getrlimit(Resource::As).maximum;
-    setrlimit(Resource::As, Rlimit { current, maximum }).unwrap();
-    say!("memory {current:?}");
-}
-
-fn limit_files(most: u64) {
-    let maximum = getrlimit(Resource::Fsize).maximum;
-    setrlimit(Resource::Fsize, Rlimit { current: Some(most), maximum }).unwrap();
-    say!("files {most}");
-}
-
 /// System calls that fail, as under a container's filter or with no memory left.
 mod denial {
     use std::collections::BTreeMap;
 
     use rustix::io::Errno;
     use seccompiler::{
-        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule,
     };
 
     /// `what` is `memfd`, `memory` (none for a memfd's pages) or `sharing` (of mappings).

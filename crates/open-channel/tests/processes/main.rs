@@ -115,6 +115,9 @@ fn main() {
         ring {
             hosts_killed_while_they_read_and_write_lose_and_tear_nothing,
             peers_killed_while_they_read_and_write_tear_nothing,
+            a_peer_that_cannot_share_memory_stays_with_the_socket,
+            a_host_that_cannot_share_memory_stays_with_the_socket,
+            a_ring_leaves_nothing_behind,
         }
         log {
             the_decisions_are_told,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::actor::RUNTIME;
+use crate::actor::{DENIED, RUNTIME};
 use crate::failover::{connected, host_of, traffic_flows};
 use crate::ledger::Ledger;
 use crate::stage::{Actor, Stage, opening};
@@ -102,8 +102,11 @@ impl World {
 pub(crate) fn hosts_killed_while_they_read_and_write_lose_and_tear_nothing(stage: &mut Stage) {
     let mut random = 0x2545_f491_4f6c_dd1d;
     // The default; and so small that longer messages pass in many parts.
-    let mut worlds: Vec<_> =
-        [256 << 10, 16 << 10, 4 << 10].iter().enumerate().map(|(n, ring)| World::new(stage, n, *ring)).collect();
+    let mut worlds: Vec<_> = [256 << 10, 16 << 10, 4 << 10]
+        .iter()
+        .enumerate()
+        .map(|(n, ring)| World::new(stage, n, *ring))
+        .collect();
     let each = kills().div_ceil(worlds.len() as u64);
     // While one of them gets over its loss, the next gets one.
     for _ in 0..each {
@@ -150,7 +153,8 @@ pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut St
         // What was acknowledged had been handled.
         let socket = peer.wait("socket s").word(2).to_owned();
         let handled = ledger.of_socket(&socket).len() as u64;
-        let flushed = peer.lines().iter().rev().find(|line| line.is("flushed s")).map_or(0, |line| line.number(2));
+        let flushed =
+            peer.lines().iter().rev().find(|line| line.is("flushed s")).map_or(0, |line| line.number(2));
         assert!(handled >= flushed.max(1), "{}: {handled} of {flushed} handled", peer.label);
         assert_eq!(peer.count("jump"), 0, "{}: answers were skipped", peer.label);
     }
@@ -163,4 +167,65 @@ pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut St
     assert!(!lines.iter().any(|line| line.is("corrupt")), "torn");
     check_content(&dead);
     check_content(&survivors);
+}
+
+/// A process whose kernel denies it something.
+fn denied(stage: &Stage, what: &str, settings: &str) -> Actor {
+    let actor = stage.actor_with(format!("denied {what}"), &[(DENIED, what)]);
+    actor.open(settings);
+    actor.ask("join", "joined");
+    actor
+}
+
+/// Messages flow from this peer, and this carries them.
+fn link_of(peer: &Actor) -> String {
+    peer.tell("connect s");
+    peer.ask("numbers s 100", "streamed s");
+    let line = peer.ask("link s", "link s").text;
+    line.trim_start_matches("link s ").to_owned()
+}
+
+pub(crate) fn a_peer_that_cannot_share_memory_stays_with_the_socket(stage: &mut Stage) {
+    let _host = stage.joined("host", "");
+    assert_eq!(link_of(&stage.joined("able", "role=peer")), "shared memory");
+    // A container's filter, no memory for the pages, none to map.
+    for what in ["memfd", "memory", "sharing"] {
+        assert_eq!(link_of(&denied(stage, what, "role=peer")), "unix socket", "{what}");
+    }
+    assert_eq!(link_of(&stage.joined("unwilling", "role=peer link=unix")), "unix socket");
+}
+
+pub(crate) fn a_host_that_cannot_share_memory_stays_with_the_socket(stage: &mut Stage) {
+    let _host = denied(stage, "sharing", "");
+    assert_eq!(link_of(&stage.joined("able", "role=peer")), "unix socket");
+    let forced = stage.joined("forced", "role=peer link=ring");
+    forced.tell("connect s");
+    forced.tell("numbers s 1");
+    let problem = forced.wait("error").text;
+    assert!(problem.contains("memory"), "{problem}");
+}
+
+pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    let peer = stage.joined("peer", "role=peer");
+    let open = |actor: &Actor| {
+        let fds = format!("/proc/{}/fd", actor.pid.as_raw_nonzero());
+        std::fs::read_dir(fds).unwrap().count()
+    };
+    let mapped = |actor: &Actor| {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", actor.pid.as_raw_nonzero())).unwrap();
+        maps.lines().filter(|line| line.contains("memfd:open-channel")).count()
+    };
+    peer.ask("connect-and-close 1", "closed 1");
+    stage_until(|| mapped(&host) == 0 && mapped(&peer) == 0);
+    let before = (open(&host), open(&peer));
+    peer.ask("connect-and-close 100", "closed 100");
+    stage_until(|| (open(&host), open(&peer)) <= before && mapped(&host) == 0 && mapped(&peer) == 0);
+}
+
+/// Waits for what only the kernel tells; the watchdog ends it.
+fn stage_until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
