@@ -15,9 +15,11 @@ mod isolation;
 mod ledger;
 mod lifetime;
 mod log;
+mod mixture;
 mod raw;
 mod rendezvous;
 mod resume;
+mod ring;
 mod stage;
 
 /// Makes a test of each function: its module and its name, under a watchdog.
@@ -109,6 +111,13 @@ fn main() {
             a_welcome_that_nobody_waits_for_does_not_end_the_socket,
             half_a_socket_resumes_like_a_whole_one,
             a_session_is_kept_for_the_resume_timeout,
+        }
+        ring {
+            hosts_killed_while_they_read_and_write_lose_and_tear_nothing,
+            peers_killed_while_they_read_and_write_tear_nothing,
+            a_peer_that_cannot_share_memory_stays_with_the_socket,
+            a_host_that_cannot_share_memory_stays_with_the_socket,
+            a_ring_leaves_nothing_behind,
         }
         log {
             the_decisions_are_told,
