@@ -239,8 +239,8 @@ export class ProcessChannel extends EventEmitter {
       }
       case "closed":
         if (!failure) return;
-        this.#leave();
-        for (const socket of this.#sockets) socket.destroy(channelError(failure, "connect", this.#name));
+        // Of an attempt that has failed. There may be another one already, with sockets of its own: each knows its fate by itself.
+        if (this.#membership === "joined") this.#leave();
         return void guard(() => this.emit("close", channelError(failure, undefined, this.#name)));
       case "becameHost":
       case "connected": {

@@ -40,6 +40,7 @@ export interface Completion {
 export interface Connection {
   connected: boolean;
   links: number;
+  over: boolean;
 }
 
 export interface NativeEvent {

@@ -195,7 +195,14 @@ export class ChannelSocket extends Socket {
       const now = this.#native?.connection();
       if (now?.links === this.#links) this.#report(now.connected);
     }
-    if (this.#client && this.#native !== null && !this.#connected) {
+    if (!this.#client || this.#connected || this.#native === null) return;
+    const { over } = this.#native.connection();
+    const failure = over ? this.#native.failure() : null;
+    // The end of the other side, unlike a failure, has its place behind what is still to be read.
+    if (failure !== null && !failure.left) {
+      this.#incoming.deliverAll();
+      if (this.#native !== null) this.#broke(failure);
+    } else {
       this.#looking = setTimeout(() => this.#lookAtConnection(), LOOK_AGAIN).unref();
     }
   }

@@ -79,6 +79,8 @@ pub struct Connection {
     pub connected: bool,
     /// Connections it has had, this one included.
     pub links: f64,
+    /// There will be no other; `failure` tells why.
+    pub over: bool,
 }
 
 impl NativeSocket {
@@ -137,6 +139,16 @@ impl NativeSocket {
             }
         }
         self.poll_recv()
+    }
+
+    fn is_over(&mut self) -> bool {
+        let mut seat = Seat::default();
+        let polled = self.socket.poll_room(&mut Context::from_waker(Waker::noop()), &mut seat, 0);
+        self.socket.leave(&mut seat);
+        match polled {
+            Poll::Ready(Err(error)) => self.fail(&error, true),
+            _ => false,
+        }
     }
 
     /// Has Node's event loop watch the link that the socket is on now.
@@ -294,8 +306,10 @@ impl NativeSocket {
 
     /// The connection as of now.
     #[napi]
-    pub fn connection(&self) -> Connection {
-        Connection { connected: self.socket.connected(), links: self.socket.links() as f64 }
+    pub fn connection(&mut self) -> Connection {
+        let connected = self.socket.connected();
+        let over = !connected && self.is_over();
+        Connection { connected, links: self.socket.links() as f64, over }
     }
 
     /// Why the last call failed.

@@ -219,6 +219,22 @@ test("a directory that lets others in is EACCES, and the message says what to do
   await channel.close();
 });
 
+test("the news of a failed attempt does not hurt the next one", async () => {
+  const channel = openChannel({ name: unique(), connectTimeout: 20, host: false }, () => {});
+  const host = openChannel(channel.name, (socket) => socket.resume());
+  for (let round = 0; round < 20; round++) await assert.rejects(channel.join(), { code: "ETIMEDOUT" });
+  const paused = channel.connect();
+  const [error] = await next(paused.pause(), "error");
+  assert.equal(error.code, "ETIMEDOUT", "nobody has to read to be told");
+  await assert.rejects(channel.join(), { code: "ETIMEDOUT" });
+  await host.join();
+  const socket = channel.connect(5000); // at once after the failure
+  await next(socket, "connect");
+  assert.equal(channel.state, "connected");
+  socket.destroy();
+  await host.close();
+});
+
 test("a host that has its connections refuses the next with ECONNREFUSED", async () => {
   const name = unique();
   const host = openChannel({ name, maxConnections: 1 }, (socket) => socket.resume());
