@@ -15,6 +15,9 @@
 //! Messages are pulled by JavaScript, never pushed at it: a paused stream does not call `read`, the
 //! receive window fills, and the other side's outbox fills in turn. A message is acknowledged when
 //! JavaScript says that its listeners have returned, by a count that rides on the next `read`.
+//!
+//! The channel's events are pulled as well, straight from the library's queue: an event is there before the
+//! connection that follows from it, so JavaScript can tell both in their order however late it looks.
 
 use std::sync::OnceLock;
 

@@ -1,12 +1,9 @@
 //! The shared-memory ring of [open-channel](https://docs.rs/open-channel): two rings in one sealed memfd, one
 //! in each direction between two processes of one Linux machine. Elsewhere this crate is empty.
 //!
-//! **Status: not wired in yet.** The library does not use this crate; its links are Unix sockets and
-//! memory of one process. The ring works and is tested by itself: in one process, in every interleaving
-//! that loom finds, between processes that are stopped and killed, and against words that no honest peer
-//! writes. What is missing is the session's part: announcing an offer in the handshake, taking a session from
-//! socket to ring and back, limits on how much a host maps, and an answer to the open point below. Until then
-//! nothing here is published or stable.
+//! It is the link that the library uses between processes of one user. By itself it is tested in one process, in every
+//! interleaving that loom finds, between processes that are stopped and killed, and against words that no honest peer
+//! writes.
 //!
 //! A ring carries records from one producer to one consumer, and *is* the store from which they are
 //! sent again: a record stays where it was written until the consumer says that it was handled. This
@@ -91,11 +88,10 @@
 //! What a misbehaving consumer *can* do is destroy the records that it was sent, since they lie in
 //! memory that it may write; and either side can make the other wake up in vain.
 //!
-//! **Open: a misbehaving side can stop the other.** `O_NONBLOCK` belongs to the eventfd and not to one
-//! process's descriptor of it, so it can be taken off after [`accept`] has seen it; with the counter filled up,
-//! the next [`wake`](Wake::wake) blocks. A crash or a kill cannot bring that about, only intent. For peers that
-//! are not trusted at all the bell has to become something that is written with a flag per call, such as a
-//! socket with `MSG_DONTWAIT`.
+//! **One thing a misbehaving side can do on purpose is to stop the other.** `O_NONBLOCK` belongs to the eventfd and not
+//! to one process's descriptor of it, so it can be taken off after [`accept`] has seen it; with the counter filled up,
+//! the next [`wake`](Wake::wake) blocks. A crash or a kill cannot bring that about, only intent. So the library
+//! shares memory only with processes of the same user, who could stop or kill it anyway.
 #![cfg_attr(not(target_os = "linux"), allow(rustdoc::broken_intra_doc_links))] // there is nothing to link to
 #![cfg(target_os = "linux")]
 

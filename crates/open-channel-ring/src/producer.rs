@@ -320,6 +320,16 @@ impl<R: Region> Reservation<R> {
         self.fill.append(&self.words, bytes);
     }
 
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.fill.written
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.fill.written == 0
+    }
+
     /// Reads back what was written, for the case that its ring is of no use any more.
     pub fn into_vec(mut self) -> Vec<u8> {
         self.fill.finish(&self.words);

@@ -125,11 +125,9 @@ impl Side {
     }
 
     fn sleep(&mut self) {
-        let start = Instant::now();
         if self.parker.sleep(None).unwrap() == Woken::Gone {
             (self.gone)();
         }
-        self.spin.slept(start.elapsed());
     }
 }
 

@@ -44,6 +44,7 @@ use crate::error::{Error, SendError, TryRecvError};
 use crate::event::{Events, Role};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId, SocketId};
+use crate::reservation::Reservation;
 use crate::socket;
 use crate::waiters::Seat;
 
@@ -165,6 +166,17 @@ impl Socket {
         let connection = self.connection();
         wait(connection, None, |cx, seat| connection.poll_send(cx, seat, Eyes::Thread, &mut message))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
+    }
+
+    /// As [`open_channel::Socket::reserve`](crate::Socket::reserve): blocks while the outbox is full.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reserve(&self, len: usize) -> Result<Reservation, Error> {
+        let connection = self.connection();
+        wait(connection, None, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Thread, len))
+            .unwrap_or_else(|| unreachable!("waits without a limit"))
+            .map(|room| Reservation::new(connection, room))
     }
 
     /// As [`open_channel::Socket::try_send`](crate::Socket::try_send).

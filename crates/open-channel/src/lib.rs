@@ -58,8 +58,10 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)] // what there is to say is a `tracing` event
 
-#[cfg(not(unix))]
-compile_error!("open-channel needs Unix domain sockets so far; named pipes for Windows are not there yet");
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "open-channel needs Linux so far: its ring has no stand-in yet for other systems, nor has it named pipes"
+);
 
 mod attendant;
 pub mod blocking;
@@ -80,6 +82,7 @@ mod membership;
 mod message;
 mod peer;
 mod rendezvous;
+mod reservation;
 mod settings;
 mod socket;
 mod stream;
@@ -93,6 +96,7 @@ pub use link::{LinkKind, PeerInfo};
 pub use message::{Message, MessageId, SocketId};
 pub use open_channel_proto::{MESSAGE_OVERHEAD, ResetCode};
 pub use rendezvous::{MAX_NAME, Scope};
+pub use reservation::Reservation;
 pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
 pub use stream::ByteStream;

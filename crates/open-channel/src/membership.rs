@@ -39,6 +39,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut search = Search {
         shared: &shared,
         last_generation: 0,
+        passed_over: 0,
         presumed_dead: None,
         attempts: 0,
         inhabited_since: None,
@@ -133,6 +134,8 @@ enum Step {
 struct Search<'a> {
     shared: &'a Arc<Shared>,
     last_generation: u64,
+    /// Up to here, generations are taken by something that is no host's link.
+    passed_over: u64,
     /// A generation whose host is dead or stuck although its lock is held.
     presumed_dead: Option<u64>,
     attempts: u32,
@@ -198,7 +201,7 @@ impl Search<'_> {
             Ok(None) => return Ok(self.found(&dir)),
             Err(error) => return Ok(unreadable(error)),
         };
-        let next = published.generation.max(self.last_generation) + 1;
+        let next = published.generation.max(self.last_generation).max(self.passed_over) + 1;
         // Who cannot take its place can only hope that it comes back.
         if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
             return Ok(self.stand(&dir, next));
@@ -238,7 +241,7 @@ impl Search<'_> {
             return Step::Wait("its host is about to publish itself".into());
         }
         self.inhabited_since = None;
-        self.stand(dir, self.last_generation + 1)
+        self.stand(dir, self.last_generation.max(self.passed_over) + 1)
     }
 
     fn stand(&mut self, dir: &Arc<ChannelDir>, generation: u64) -> Step {
@@ -252,7 +255,15 @@ impl Search<'_> {
         }
         match Candidate::prepare(dir).and_then(|candidate| candidate.publish(generation)) {
             Ok(Some(tenure)) => Step::Found(Found::Tenure(tenure, rival)),
-            Ok(None) => Step::Again,
+            Ok(None) => {
+                // Whoever won it is to be seen; what is no link of a host is passed over.
+                let winner =
+                    |published: Option<Published>| published.is_some_and(|it| it.generation >= generation);
+                if election::current(dir).is_ok_and(|published| !winner(published)) {
+                    self.passed_over = generation;
+                }
+                Step::Again
+            }
             // Also what a sweep looks like that came in between: the next attempt tells.
             Err(error) => {
                 // A stuck host that cannot be replaced may still come back.

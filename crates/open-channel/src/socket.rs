@@ -15,6 +15,7 @@ use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
+use crate::reservation::Reservation;
 use crate::stream::ByteStream;
 use crate::waiters::Seat;
 
@@ -157,6 +158,36 @@ impl Socket {
     /// [`send`](Self::send).
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         self.connection().try_send(message.into())
+    }
+
+    /// Room for a message of up to `len` bytes, waiting while the outbox is full. What is written to it travels from
+    /// where it is written: on a ring, nothing copies it on this side.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), with nothing to hand back.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropped before it is ready, nothing is reserved.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Write;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let channel = open_channel::Channel::builder("reserve").runtime_dir(dir.path().join("d"))
+    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { assert_eq!(&message[..], b"3 + 4 = 7"); } })?;
+    /// let socket = channel.connect();
+    /// let mut message = socket.reserve(64).await?;
+    /// write!(message, "3 + 4 = {}", 3 + 4)?;
+    /// message.commit()?;
+    /// # socket.flush().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn reserve(&self, len: usize) -> Result<Reservation, Error> {
+        let connection = self.connection();
+        let room =
+            poll_parked(connection, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Task, len)).await?;
+        Ok(Reservation::new(connection, room))
     }
 
     /// The next message; `None` when the other side has ended its direction in an orderly way.

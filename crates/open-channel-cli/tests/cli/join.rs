@@ -2,6 +2,17 @@
 
 use crate::program::{Place, Program};
 
+/// The first one, when it is there: what is said before reaches nobody.
+pub(crate) fn open_room(place: &Place, args: &[&str]) -> Program {
+    let mut first = place.start(&[&["join", "room"], args].concat());
+    place.start(&["send", "room", KNOCK, "--timeout", "30"]).succeed();
+    first.wait_for_line(KNOCK);
+    first
+}
+
+/// What the first one prints first.
+const KNOCK: &str = "knock, knock";
+
 /// Joins and waits until someone who is already there has heard of it.
 fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
     let mut joined = place.start(&["join", "room", "--stay"]);
@@ -13,7 +24,7 @@ fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program 
 #[test]
 fn everyone_hears_all_others_and_not_themselves() {
     let place = Place::new();
-    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut anna = open_room(&place, &["--stay"]);
     let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
     let mut cleo = join_and_greet(&place, "I am Cleo", &mut anna);
     anna.type_line("hello from the host");
@@ -30,7 +41,7 @@ fn everyone_hears_all_others_and_not_themselves() {
 #[test]
 fn the_end_of_input_is_the_end_when_all_is_delivered() {
     let place = Place::new();
-    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut anna = open_room(&place, &["--stay"]);
     let mut ben = place.start(&["join", "room"]);
     for number in 0..1000 {
         ben.type_line(&number.to_string());
@@ -38,13 +49,13 @@ fn the_end_of_input_is_the_end_when_all_is_delivered() {
     ben.end_of_input();
     ben.succeed();
     anna.wait_for_line("999");
-    assert_eq!(anna.printed(), (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(anna.printed()[1..], (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_host_that_leaves_hands_over_and_the_others_go_on() {
     let place = Place::new();
-    let mut anna = place.start(&["join", "room"]);
+    let mut anna = open_room(&place, &[]);
     let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
     let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
     anna.type_line("good bye");
@@ -58,7 +69,7 @@ fn a_host_that_leaves_hands_over_and_the_others_go_on() {
 #[test]
 fn a_host_that_is_killed_is_replaced_and_no_line_is_missing() {
     let place = Place::new();
-    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut anna = open_room(&place, &["--stay"]);
     let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
     let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
     for number in 0..2000 {
@@ -84,7 +95,7 @@ fn an_interrupt_is_an_orderly_leave() {
     use rustix::process::{Pid, Signal, kill_process};
 
     let place = Place::new();
-    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut anna = open_room(&place, &["--stay"]);
     let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
     let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
     kill_process(Pid::from_raw(anna.pid() as i32).expect("a process id"), Signal::INT).expect("interrupting");

@@ -3,12 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use crate::join::open_room;
 use crate::program::{Place, Program};
 
 #[test]
 fn join_ends_well_when_nobody_reads_its_output() {
     let place = Place::new();
-    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut anna = open_room(&place, &["--stay"]);
     let mut child = place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
     drop(child.stdout.take());
     let mut ben = Program::watch(child);
@@ -22,7 +23,7 @@ fn join_ends_well_when_nobody_reads_its_output() {
 #[test]
 fn a_member_whose_output_nobody_reads_does_not_hold_up_the_others() {
     let place = Place::new();
-    let mut anna = place.start(&["join", "room", "--stay"]);
+    let mut anna = open_room(&place, &["--stay"]);
     let mut child = place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
     let _unread = child.stdout.take();
     let mut ben = Program::watch(child);

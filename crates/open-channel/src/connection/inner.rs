@@ -129,6 +129,19 @@ impl Inner {
         Ok(seq)
     }
 
+    /// Whether the outbox has room for a message of `len` bytes; `None`: not yet.
+    pub(super) fn room(&mut self, len: usize) -> Option<Result<(), Error>> {
+        if let Some(error) = self.over() {
+            return Some(Err(error));
+        }
+        if self.session.has_room(len) || self.take_releases() && self.session.has_room(len) {
+            return Some(Ok(()));
+        }
+        self.session.request_ack();
+        self.await_room();
+        None
+    }
+
     /// Writes now or leaves it to be written together with what follows.
     pub(super) fn sent(&mut self) {
         if let Some(ring) = &mut self.ring {

@@ -26,7 +26,7 @@ mod inner;
 mod ring;
 
 pub(crate) use inner::{Inner, Read};
-pub(crate) use ring::Ring;
+pub(crate) use ring::{Ring, Room};
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -213,6 +213,34 @@ impl Connection {
         })
     }
 
+    /// Room for a message of at most `len` bytes, once the outbox has it.
+    pub(crate) fn poll_reserve(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        len: usize,
+    ) -> Poll<Result<Room, Error>> {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| {
+            let max = inner.session.max_message();
+            if len > max {
+                return Some(Err(inner.over().unwrap_or(Error::TooLarge { len, max })));
+            }
+            inner.room(len).map(|room| room.map(|()| inner.reserve(len)))
+        })
+    }
+
+    pub(crate) fn commit(&self, room: Room) -> Result<MessageId, SendError> {
+        self.with(|inner| match inner.commit(room) {
+            Ok(seq) => Ok(MessageId { socket: self.id, seq }),
+            Err(refused) => Err(inner.send_error(refused)),
+        })
+    }
+
+    pub(crate) fn abandon_reservation(&self, link: u64) {
+        self.with(|inner| inner.abandon_reservation(link));
+    }
+
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
@@ -239,16 +267,7 @@ impl Connection {
         eyes: Eyes,
         len: usize,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.over() {
-            Some(error) => Some(Err(error)),
-            None if inner.session.has_room(len) => Some(Ok(())),
-            None if inner.take_releases() && inner.session.has_room(len) => Some(Ok(())),
-            None => {
-                inner.session.request_ack();
-                inner.await_room();
-                None
-            }
-        })
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.room(len))
     }
 
     pub(crate) fn try_recv(self: &Arc<Self>) -> Option<Result<Option<Message>, Error>> {

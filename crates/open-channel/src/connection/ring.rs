@@ -7,9 +7,10 @@
 //!             take_releases ◀── released ◀── release ◀── Message dropped
 //! ```
 
-use open_channel_proto::{Arrival, Kept, Part, PartKind, ProtocolError};
+use bytes::{Bytes, BytesMut};
+use open_channel_proto::{Arrival, Kept, Part, PartKind, ProtocolError, Refused};
 use open_channel_ring::{
-    Bell, Consumer, Mapped, Position, Producer, Record, RingError, RingLink, Spin, Stored, Watch,
+    Bell, Consumer, Mapped, Position, Producer, Record, Reservation, RingError, RingLink, Spin, Stored, Watch,
 };
 
 use super::inner::{Inner, Read, Trouble};
@@ -103,6 +104,15 @@ impl Ring {
     }
 }
 
+/// Where a reserved message is written.
+#[derive(Debug)]
+pub(crate) enum Room {
+    /// In the ring of the connection's link of that number.
+    Ring { slot: Reservation<Mapped>, link: u64 },
+    /// Nowhere in particular, for at most `len` bytes.
+    Buffer { bytes: BytesMut, len: usize },
+}
+
 /// What a caller looks at while it spins, without the connection's lock.
 pub(super) struct Spinning {
     watch: Watch<Mapped>,
@@ -166,6 +176,45 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way.
+    pub(super) fn reserve(&mut self, len: usize) -> Room {
+        let link = self.links;
+        if let Some(ring) = &mut self.ring
+            && self.session.may_store(len)
+            && let Ok(slot) = ring.producer.reserve_apart(len)
+        {
+            return Room::Ring { slot, link };
+        }
+        Room::Buffer { bytes: BytesMut::with_capacity(len), len }
+    }
+
+    /// Sends what was written to a reservation.
+    pub(super) fn commit(&mut self, room: Room) -> Result<u64, Refused> {
+        match (room, &mut self.ring) {
+            (Room::Ring { slot, link }, Some(ring)) if link == self.links => {
+                let len = slot.len();
+                if self.session.may_store(len) {
+                    let end = ring.producer.commit(slot, PartKind::Whole.to_bits(), 0);
+                    return Ok(self.session.message_stored(len, end.bytes()));
+                }
+                // Others were sent meanwhile: they come first.
+                let message = Bytes::from(Room::Ring { slot, link });
+                self.abandon_reservation(link);
+                self.send_over(message)
+            }
+            (room, _) => self.send_over(room.into()),
+        }
+    }
+
+    pub(super) fn abandon_reservation(&mut self, link: u64) {
+        if let Some(ring) = &mut self.ring
+            && link == self.links
+        {
+            ring.producer.abandon();
+            self.store();
+        }
     }
 
     /// Takes in what the other side has released.

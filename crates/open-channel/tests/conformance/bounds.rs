@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use open_channel::{Error, MESSAGE_OVERHEAD, Socket};
+use open_channel::{Error, MESSAGE_OVERHEAD, Socket, TryRecvError};
 
 use crate::world::{World, next, pattern, poll_once};
 
@@ -17,6 +17,7 @@ on_every_link!(
     the_limit_of_the_other_side_counts_once_it_is_known,
     messages_flow_while_a_recv_is_waiting_and_not_polled,
     held_messages_hold_the_sender_back_and_nothing_else,
+    a_receiver_holds_no_more_than_its_window,
 );
 
 const SMALL: usize = 64 * 1024;
@@ -212,4 +213,28 @@ async fn held_messages_hold_the_sender_back_and_nothing_else(world: World) {
     drop(held);
     pair.near.send("on").await.expect("accepted");
     assert_eq!(next(&pair.far).await, "on");
+}
+
+async fn a_receiver_holds_no_more_than_its_window(world: World) {
+    let pair = world.pair_with(|builder| builder.outbox_bytes(4 * SMALL).receive_window(SMALL)).await;
+    for (from, to) in [(&pair.near, &pair.far), (&pair.far, &pair.near)] {
+        let accepted = fill(from, 1000);
+        let within = SMALL / (1000 + MESSAGE_OVERHEAD);
+        assert!(accepted > 2 * within);
+        let mut held = Vec::new();
+        while held.len() < within {
+            held.push(to.recv().await.expect("a message").expect("not the end"));
+        }
+        // Whatever is on its way has arrived when these have been there and back.
+        for _ in 0..20 {
+            to.send("turn").await.expect("accepted");
+            assert_eq!(next(from).await, "turn");
+        }
+        to.flush().await.expect("handled");
+        assert!(matches!(to.try_recv(), Err(TryRecvError::Empty)), "more than the window");
+        drop(held);
+        for number in within..accepted {
+            assert!(next(to).await == pattern(1000, number));
+        }
+    }
 }

@@ -21,6 +21,7 @@ on_every_link!(
     a_channel_may_be_dropped_before_its_sockets,
     closing_the_channel_flushes_its_sockets,
     closing_the_channel_waits_for_all_its_sockets_at_once,
+    a_channel_may_be_closed_while_it_connects,
     calls_after_the_end_fail_and_do_not_hang,
 );
 
@@ -259,6 +260,24 @@ async fn closing_the_channel_waits_for_all_its_sockets_at_once(world: World) {
     assert!(matches!(hosted.channel.close().await, Err(Error::Closed)), "something is held");
     // Flushing and, where it hosts, handing over take at most the host timeout each.
     assert!(started.elapsed() < patience * SOCKETS / 2, "one after the other: {:?}", started.elapsed());
+}
+
+async fn a_channel_may_be_closed_while_it_connects(world: World) {
+    let patience = Duration::from_millis(200);
+    let peer = world.builder().host_timeout(patience).connect_timeout(Duration::from_secs(1000));
+    let peer = peer.build_peer().expect("a channel");
+    let (waiting, socket) = (peer.connect(), peer.connect());
+    socket.send("into the blue").await.expect("queued");
+    let (closed, received) = tokio::join!(peer.close(), waiting.recv());
+    assert!(matches!(closed, Err(Error::Closed)), "a message was left: {closed:?}");
+    assert!(matches!(received, Err(Error::Closed)), "{received:?}");
+    assert_eq!(peer.state(), open_channel::State::Closed);
+    assert!(matches!(socket.try_send("late").expect_err("closed").error, Error::Closed));
+    assert!(matches!(peer.join().await, Err(Error::Closed)));
+    // With nothing to lose there is nothing to wait for.
+    let peer = world.builder().connect_timeout(Duration::from_secs(1000)).build_peer().expect("a channel");
+    let _socket = peer.connect();
+    peer.close().await.expect("closed");
 }
 
 async fn calls_after_the_end_fail_and_do_not_hang(world: World) {

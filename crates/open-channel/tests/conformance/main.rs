@@ -35,4 +35,5 @@ mod executors;
 mod halves;
 mod identity;
 mod order;
+mod reserving;
 mod world;

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use open_channel::{Builder, Channel, Error, Event, Message, Socket, TryRecvError};
+use open_channel::{Builder, Channel, Error, Event, LinkKind, Message, Socket, TryRecvError};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
-use crate::lifetime;
 use crate::stage::now;
+use crate::{lifetime, mixture};
 
 /// `commands`, or the name of a scene in [`lifetime`].
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_ACTOR";
@@ -26,6 +26,9 @@ pub(crate) const DISK: &str = "OPEN_CHANNEL_TEST_DISK";
 pub(crate) const DISK_AT: &str = "OPEN_CHANNEL_TEST_DISK_AT";
 /// A process whose file systems this one sees.
 pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
+
+/// What the kernel denies this process, see [`denial`].
+pub(crate) const DENIED: &str = "OPEN_CHANNEL_TEST_DENIED";
 
 /// Set for a process that tells what the library logs.
 pub(crate) const LOG: &str = "OPEN_CHANNEL_TEST_LOG";
@@ -142,6 +145,9 @@ fn set_the_scene() {
         nix::unistd::setuid(id.into()).unwrap();
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     }
+    if let Ok(denied) = std::env::var(DENIED) {
+        denial::enforce(&denied);
+    }
 }
 
 /// What the listeners of this process share with its commands.
@@ -197,6 +203,8 @@ impl Actor {
                 ["bulk", name, count, size] => {
                     self.stream(name, count.parse().unwrap(), size.parse().unwrap());
                 }
+                ["mix", name] => self.mix(name),
+                ["link", name] => self.link(name),
                 ["stop", name] => self.sockets[name].stop.store(true, Ordering::Relaxed),
                 ["fill", name, size] => self.fill(name, size.parse().unwrap()),
                 ["flush", name] => self.flush(name),
@@ -212,6 +220,7 @@ impl Actor {
                 ["descriptors", limit] => limit_descriptors(limit),
                 ["eat", spare] => self.eat(spare.parse().unwrap()),
                 ["spit"] => self.eaten.clear(),
+                ["connect-and-close", times] => self.connect_and_close(times.parse().unwrap()),
                 ["stuff", path] => stuff(path),
                 ["glut", path] => glut(path),
                 _ => panic!("no such command: {command:?}"),
@@ -351,6 +360,43 @@ impl Actor {
         });
     }
 
+    /// A new socket with messages of all sizes in both directions.
+    fn mix(&mut self, name: &str) {
+        let socket = Arc::new(self.channel().connect());
+        say!("socket {name} {}", socket.id());
+        let line = Line { socket, stop: Arc::default() };
+        tokio::spawn(mixture::send_and_check(
+            name.to_owned(),
+            Arc::clone(&line.socket),
+            Arc::clone(&line.stop),
+        ));
+        self.sockets.insert(name.into(), line);
+    }
+
+    fn link(&self, name: &str) {
+        match self.sockets[name].socket.link() {
+            Some(link) => say!("link {name} {link}"),
+            None => say!("link {name} none"),
+        }
+    }
+
+    /// One socket after the other that gets a message and an answer through, and is closed.
+    fn connect_and_close(&self, times: usize) {
+        let channel = self.channel().clone();
+        tokio::spawn(async move {
+            for _ in 0..times {
+                let socket = channel.connect();
+                let sent = socket.send(mixture::message(1)).await.map(drop);
+                let answered = socket.recv().await.map(drop);
+                if let (Ok(()), Ok(()), Ok(())) = (sent, answered, socket.close().await) {
+                    continue;
+                }
+                say!("error close");
+            }
+            say!("closed {times}");
+        });
+    }
+
     /// Sends without end; tells when the outbox was full for the first time.
     fn fill(&self, name: &str, size: usize) {
         let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
@@ -415,6 +461,17 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     if let Some(bytes) = size("window") {
         builder = builder.receive_window(bytes);
     }
+    if let Some(bytes) = size("ring") {
+        builder = builder.ring_bytes(bytes);
+    }
+    builder = match settings.get("link") {
+        Some(&"unix") => builder.link(LinkKind::Unix),
+        Some(&"ring") => builder.link(LinkKind::Ring),
+        other => {
+            assert_eq!(other, None);
+            builder
+        }
+    };
     if let Some(connections) = size("max_connections") {
         builder = builder.max_connections(connections);
     }
@@ -456,7 +513,7 @@ fn ballast(number: u64, at: usize) -> u8 {
 }
 
 /// The words of a message, up to the ballast.
-fn text(message: &[u8]) -> String {
+pub(crate) fn text(message: &[u8]) -> String {
     let head = &message[..message.len().min(60)];
     let words = head.split(|&byte| byte == 0).next().unwrap();
     String::from_utf8_lossy(words).into_owned()
@@ -482,8 +539,16 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
             Ok(None) => return say!("ended {id}"),
             Err(error) => return say!("failed {id} {error}"),
         };
-        let text = text(&message);
-        check(&text, &message);
+        let mut text = text(&message);
+        let mixed = text.is_empty() || text.starts_with("n ") && text.split(' ').count() == 3;
+        if mixed {
+            text = mixture::words(message.id().seq);
+            if !mixture::is_whole(message.id().seq, &message) {
+                say!("corrupt {text}, {} bytes", message.len());
+            }
+        } else {
+            check(&text, &message);
+        }
         let (generation, seq, redelivered) = (socket.generation(), message.id().seq, message.redelivered());
         assert_eq!(message.id().socket, id);
         say!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
@@ -502,6 +567,12 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
                     }
                 }
                 say!("answered {id}");
+            }
+            Some("n") if mixed => {
+                // Of the same bytes, and on the way before the acknowledgement.
+                if let Err(error) = socket.send(mixture::message(message.id().seq)).await {
+                    say!("error answer {id} {error}");
+                }
             }
             Some("flood") => drop(tokio::spawn(fill("flood".into(), Arc::clone(&socket), FLOOD))),
             _ => {}
@@ -587,6 +658,38 @@ fn limit_descriptors(limit: &str) {
     };
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
     say!("descriptors {current:?}");
+}
+
+/// System calls that fail, as under a container's filter or with no memory left.
+mod denial {
+    use std::collections::BTreeMap;
+
+    use rustix::io::Errno;
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule,
+    };
+
+    /// `what` is `memfd`, `memory` (none for a memfd's pages) or `sharing` (of mappings).
+    pub(super) fn enforce(what: &str) {
+        use SeccompCmpOp::MaskedEq;
+        const MAP_SHARED: u64 = 1;
+        let sharing = || SeccompCondition::new(3, SeccompCmpArgLen::Dword, MaskedEq(MAP_SHARED), MAP_SHARED);
+        let (call, rules, errno) = match what {
+            "memfd" => (libc::SYS_memfd_create, vec![], Errno::PERM),
+            "memory" => (libc::SYS_fallocate, vec![], Errno::NOMEM),
+            "sharing" => {
+                let rule = SeccompRule::new(vec![sharing().unwrap()]).unwrap();
+                (libc::SYS_mmap, vec![rule], Errno::NOMEM)
+            }
+            other => panic!("{other}"),
+        };
+        let rules = BTreeMap::from([(call, rules)]);
+        let error = SeccompAction::Errno(errno.raw_os_error().unsigned_abs());
+        let arch = std::env::consts::ARCH.try_into().unwrap();
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, error, arch).unwrap();
+        seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+    }
 }
 
 /// Takes every inode.

@@ -15,9 +15,11 @@ mod isolation;
 mod ledger;
 mod lifetime;
 mod log;
+mod mixture;
 mod raw;
 mod rendezvous;
 mod resume;
+mod ring;
 mod stage;
 
 /// Makes a test of each function: its module and its name, under a watchdog.
@@ -87,6 +89,7 @@ fn main() {
         }
         rendezvous {
             what_a_killed_host_left_behind_is_cleared_away,
+            a_generation_taken_by_something_else_is_passed_over,
             a_deleted_socket_file_is_restored,
             a_deleted_lock_file_is_restored,
             a_deleted_generation_never_leaves_two_hosts,
@@ -107,6 +110,14 @@ fn main() {
             a_welcome_that_got_lost_leaves_no_second_session,
             a_welcome_that_nobody_waits_for_does_not_end_the_socket,
             half_a_socket_resumes_like_a_whole_one,
+            a_session_is_kept_for_the_resume_timeout,
+        }
+        ring {
+            hosts_killed_while_they_read_and_write_lose_and_tear_nothing,
+            peers_killed_while_they_read_and_write_tear_nothing,
+            a_peer_that_cannot_share_memory_stays_with_the_socket,
+            a_host_that_cannot_share_memory_stays_with_the_socket,
+            a_ring_leaves_nothing_behind,
         }
         log {
             the_decisions_are_told,

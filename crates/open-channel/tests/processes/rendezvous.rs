@@ -74,6 +74,19 @@ pub(crate) fn what_a_killed_host_left_behind_is_cleared_away(stage: &mut Stage) 
     assert_eq!(names, expected);
 }
 
+pub(crate) fn a_generation_taken_by_something_else_is_passed_over(stage: &mut Stage) {
+    stage.joined("first", "").kill();
+    let at = |generation: u64| stage.channel_dir().join(format!("{generation:020}"));
+    symlink("not a token", at(2)).unwrap();
+    fs::create_dir(at(3)).unwrap();
+    fs::write(at(4), "").unwrap();
+    let host = stage.joined("host", "");
+    assert_eq!(connected(&host, 5), "host");
+    gets_through(&stage.joined("peer", ""));
+    host.kill();
+    gets_through(&stage.joined("last", ""));
+}
+
 pub(crate) fn a_deleted_socket_file_is_restored(stage: &mut Stage) {
     let host = stage.joined("host", "host_timeout=1000");
     let peer = stage.joined("peer", "role=peer host_timeout=1000");

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::net::{Shutdown, SocketAddrAny, SocketAddrUnix};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -156,4 +157,16 @@ pub(crate) fn half_a_socket_resumes_like_a_whole_one(stage: &mut Stage) {
         (lines.iter().filter(|line| line.is("reply s")).count() > 100).then_some(())
     });
     assert_eq!(peer.count("error") + host.count("error"), 0);
+}
+
+pub(crate) fn a_session_is_kept_for_the_resume_timeout(stage: &mut Stage) {
+    let host = stage.joined("host", "resume_timeout=500");
+    let (_, path) = stage.published();
+    let (stream, _) = raw::greet(&path, &Hello { socket: 1, ..Hello::default() });
+    host.wait("accepted");
+    let left = now();
+    drop(stream);
+    let kept = Duration::from_nanos(host.wait("failed").at - left);
+    // Unless told otherwise it is ten seconds.
+    assert!((Duration::from_millis(500)..Duration::from_secs(8)).contains(&kept), "{kept:?}");
 }

@@ -252,7 +252,7 @@ impl Actor {
 
     /// Opens the channel `test`, with the process as a candidate unless `role=peer`.
     pub(crate) fn open(&self, settings: &str) {
-        self.ask(&format!("open name={} {settings}", hex("test")), "opened");
+        self.ask(&opening(settings), "opened");
     }
 
     /// How much has been said.
@@ -384,6 +384,11 @@ impl Drop for Actor {
     fn drop(&mut self) {
         self.kill_only();
     }
+}
+
+/// The command that opens the channel `test`.
+pub(crate) fn opening(settings: &str) -> String {
+    format!("open name={} {settings}", hex("test"))
 }
 
 /// A name as a command carries it.

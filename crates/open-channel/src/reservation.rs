@@ -1,0 +1,99 @@
+//! Messages that are written where they travel.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::connection::{Connection, Room};
+use crate::error::SendError;
+use crate::message::MessageId;
+
+/// Room for one message, from [`Socket::reserve`](crate::Socket::reserve), to be written and then
+/// [committed](Self::commit). Dropped instead, it sends nothing.
+///
+/// On a ring the room is in the shared memory itself, where the message is written in place; there it can be written and
+/// not read, because the other process could change it meanwhile. On other links, and for messages that the ring
+/// has no room for right now, it is a buffer like any other.
+///
+/// While a reservation is open, other messages of the same socket may be sent and wait for it; the order is that of
+/// sending and committing.
+#[derive(Debug)]
+#[must_use = "a reservation sends nothing until it is committed"]
+pub struct Reservation {
+    connection: Arc<Connection>,
+    /// Taken when it is committed.
+    room: Option<Room>,
+}
+
+impl Reservation {
+    pub(crate) fn new(connection: &Arc<Connection>, room: Room) -> Self {
+        Self { connection: Arc::clone(connection), room: Some(room) }
+    }
+
+    /// Bytes that still fit.
+    pub fn remaining(&self) -> usize {
+        match &self.room {
+            Some(Room::Ring { slot, .. }) => slot.remaining(),
+            Some(Room::Buffer { bytes, len }) => len - bytes.len(),
+            None => 0,
+        }
+    }
+
+    /// Whether the message is written in place, into memory that the other side reads.
+    pub fn is_in_place(&self) -> bool {
+        matches!(self.room, Some(Room::Ring { .. }))
+    }
+
+    /// Writes `bytes` behind what was written so far.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn append(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.remaining(), "more bytes than were reserved");
+        match &mut self.room {
+            Some(Room::Ring { slot, .. }) => slot.append(bytes),
+            Some(Room::Buffer { bytes: buffer, .. }) => buffer.extend_from_slice(bytes),
+            None => {}
+        }
+    }
+
+    /// Sends what was written, even if less than was reserved. Does not wait.
+    ///
+    /// # Errors
+    /// As [`Socket::send`](crate::Socket::send), with the message in the error.
+    pub fn commit(mut self) -> Result<MessageId, SendError> {
+        let room = self.room.take().unwrap_or(Room::Buffer { bytes: BytesMut::new(), len: 0 });
+        self.connection.commit(room)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(Room::Ring { link, .. }) = self.room.take() {
+            self.connection.abandon_reservation(link);
+        }
+    }
+}
+
+/// Takes as much as fits, like a slice.
+impl io::Write for Reservation {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.remaining());
+        self.append(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl From<Room> for Bytes {
+    fn from(room: Room) -> Self {
+        match room {
+            Room::Ring { slot, .. } => slot.into_vec().into(),
+            Room::Buffer { bytes, .. } => bytes.freeze(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Numbered messages of all sizes, whose every byte is known: from nothing at all to several times what fits into
+//! one part of a ring.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use open_channel::Socket;
+
+use crate::actor::{say, text};
+
+/// Longer than the longest message.
+const PATTERN: usize = 1 << 19;
+/// The longest ballast, in bytes.
+const LONGEST: u64 = 300_000;
+/// A mix asks for acknowledgement of everything after so many messages.
+const FLUSH_EVERY: u64 = 50;
+
+/// Message `number` of a direction; every sixteenth or so is empty.
+pub(crate) fn message(number: u64) -> Vec<u8> {
+    let Some(size) = ballast_of(number) else { return Vec::new() };
+    let mut message = format!("n {number} {size}\0").into_bytes();
+    message.extend_from_slice(ballast(number, size));
+    message
+}
+
+/// The words of a message that may be empty, of which only the sequence number is known.
+pub(crate) fn words(seq: u64) -> String {
+    match ballast_of(seq) {
+        Some(size) => format!("n {seq} {size}"),
+        None => format!("n {seq} empty"),
+    }
+}
+
+/// Whether these are all the bytes of message `number`, and no others.
+pub(crate) fn is_whole(number: u64, message: &[u8]) -> bool {
+    message == self::message(number)
+}
+
+/// Length of the ballast; `None` for a message without a byte.
+fn ballast_of(number: u64) -> Option<usize> {
+    let random = mix(number);
+    let most = match random % 16 {
+        0 => return None,
+        1..=9 => 200,
+        10..=12 => 4_000,
+        13 | 14 => 40_000,
+        _ => LONGEST,
+    };
+    Some(usize::try_from((random >> 16) % most).unwrap())
+}
+
+/// A piece of the pattern that begins elsewhere for each number, so that no other message's bytes would do.
+fn ballast(number: u64, size: usize) -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let pattern = BYTES.get_or_init(|| (0..PATTERN as u64 / 8).flat_map(|n| mix(n).to_le_bytes()).collect());
+    let start = usize::try_from(mix(!number)).unwrap() % (PATTERN - usize::try_from(LONGEST).unwrap());
+    &pattern[start..start + size]
+}
+
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Sends the mixture until told to stop, and checks what comes back: for each message that a host handled, the same one.
+pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<AtomicBool>) {
+    tokio::spawn(check_answers(name.clone(), Arc::clone(&socket)));
+    let mut accepted = 0;
+    while !stop.load(Ordering::Relaxed) {
+        match socket.send(message(accepted + 1)).await {
+            Ok(id) => accepted = id.seq,
+            Err(error) => return say!("error mix {name} {error}"),
+        }
+        if accepted % FLUSH_EVERY == 0 {
+            if let Err(error) = socket.flush().await {
+                return say!("error mix {name} {error}");
+            }
+            say!("flushed {name} {accepted}");
+        }
+    }
+    match socket.flush().await {
+        Ok(()) => say!("streamed {name} {accepted}"),
+        Err(error) => say!("error mix {name} {error}"),
+    }
+}
+
+/// Answers follow each other in order. Only a change of host may skip some, or begin again further back.
+async fn check_answers(name: String, socket: Arc<Socket>) {
+    let mut heard = 0;
+    // The message that was answered last, if that is known.
+    let mut last = Some(0);
+    loop {
+        let answer = match socket.recv().await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return say!("end {name}"),
+            Err(error) => return say!("error recv {name} {error}"),
+        };
+        heard += 1;
+        if answer.id().seq != heard {
+            say!("disorder {name}: answer {} came as number {heard}", answer.id().seq);
+        }
+        let due = last.map(|last| last + 1);
+        let number = if answer.is_empty() {
+            // It does not say which one it is: the next, if that is empty.
+            due.filter(|&due| is_whole(due, &answer))
+        } else {
+            text(&answer).split(' ').nth(1).and_then(|number| number.parse().ok())
+        };
+        if !answer.is_empty() && !number.is_some_and(|number| is_whole(number, &answer)) {
+            say!("corrupt answer {number:?}, {} bytes", answer.len());
+        }
+        if due.is_some() && number != due {
+            say!("jump {name} from {last:?} to {number:?}");
+        }
+        last = number;
+        if heard == 1 {
+            say!("mixing {name}");
+        }
+    }
+}

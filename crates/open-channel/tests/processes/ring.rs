@@ -1,0 +1,231 @@
+//! What rings in shared memory add to the other tests, which run over them too: kills in the middle of reads and
+//! writes, by the thousand.
+//!
+//! `OPEN_CHANNEL_KILLS` is how many processes each of the two tests kills; 500 by default.
+
+use std::time::Duration;
+
+use crate::actor::{DENIED, RUNTIME};
+use crate::failover::{connected, host_of, traffic_flows};
+use crate::ledger::Ledger;
+use crate::stage::{Actor, Stage, opening};
+
+const KILLS: u64 = 500;
+/// The longest time that a process is at work before it is killed.
+const LONGEST_LIFE: u64 = 3_000;
+
+fn kills() -> u64 {
+    std::env::var("OPEN_CHANNEL_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
+}
+
+/// Sleeps for a random number of microseconds.
+fn a_moment(random: &mut u64) {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    std::thread::sleep(Duration::from_micros(*random % LONGEST_LIFE));
+}
+
+/// A process of one thread, which does not say when it has joined.
+fn joining(stage: &Stage, label: String, settings: &str) -> Actor {
+    let actor = stage.actor_with(label, &[(RUNTIME, "current")]);
+    actor.tell(&opening(settings));
+    actor.tell("join");
+    actor
+}
+
+/// Nothing that these received was torn, nor out of order.
+fn check_content(actors: &[Actor]) {
+    for actor in actors {
+        for line in actor.lines() {
+            let bad = line.is("corrupt") || line.is("disorder") || line.is("error");
+            assert!(!bad, "{}: {}", actor.label, line.text);
+        }
+    }
+}
+
+/// One channel with a sender that lives and hosts that do not.
+struct World {
+    settings: String,
+    sender: Actor,
+    living: Vec<Actor>,
+    dead: Vec<Actor>,
+}
+
+impl World {
+    fn new(stage: &Stage, n: usize, ring: usize) -> Self {
+        let dir = stage.path().join(format!("world-{n}"));
+        let settings = format!("dir={} ring={ring}", dir.display());
+        let living = (0..3).map(|n| joining(stage, format!("host {n}"), &settings)).collect();
+        let sender = stage.actor(format!("sender {n}"));
+        sender.open(&format!("{settings} role=peer"));
+        sender.tell("mix s");
+        Self { settings, sender, living, dead: Vec::new() }
+    }
+
+    /// Kills the present host when it is at work, and sees to the one after the next.
+    fn kill_host(&mut self, stage: &Stage, random: &mut u64) {
+        let generation = self.dead.len() as u64 + 1;
+        let host = self.living.swap_remove(host_of(&self.living, generation));
+        host.wait("handled");
+        a_moment(random);
+        host.kill();
+        self.dead.push(host);
+        self.living.push(joining(stage, format!("host of {} or later", generation + 2), &self.settings));
+    }
+
+    fn check(self) {
+        let Self { sender, living, mut dead, .. } = self;
+        traffic_flows([&sender]);
+        assert_eq!(sender.ask("link s", "link s").text, "link s shared memory");
+        sender.tell("stop s");
+        let accepted = sender.wait("streamed s").number(2);
+        let socket = sender.wait("socket s").word(2).to_owned();
+        connected(&sender, dead.len() as u64 + 1);
+        let jumps = sender.count("jump");
+        assert!(jumps <= dead.len(), "{jumps} gaps in the answers of {} hosts", dead.len());
+        let ledger = Ledger::of(living.iter().chain(&dead));
+        ledger.check_order_and_marks();
+        ledger.check_complete(&socket, accepted);
+        ledger.check_acknowledged_for_good(&sender, "s", &socket);
+        println!(
+            "{} hosts killed, {accepted} messages, {} delivered again, {jumps} gaps in the answers",
+            dead.len(),
+            ledger.repeated()
+        );
+        dead.push(sender);
+        check_content(&dead);
+        check_content(&living);
+    }
+}
+
+pub(crate) fn hosts_killed_while_they_read_and_write_lose_and_tear_nothing(stage: &mut Stage) {
+    let mut random = 0x2545_f491_4f6c_dd1d;
+    // The default; and so small that longer messages pass in many parts.
+    let mut worlds: Vec<_> = [256 << 10, 16 << 10, 4 << 10]
+        .iter()
+        .enumerate()
+        .map(|(n, ring)| World::new(stage, n, *ring))
+        .collect();
+    let each = kills().div_ceil(worlds.len() as u64);
+    // While one of them gets over its loss, the next gets one.
+    for _ in 0..each {
+        worlds.iter_mut().for_each(|world| world.kill_host(stage, &mut random));
+    }
+    worlds.into_iter().for_each(World::check);
+}
+
+pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut Stage) {
+    const AT_ONCE: usize = 4;
+    let mut random = 0x9e37_79b9_7f4a_7c15;
+    let host = stage.joined("host", "");
+    let bystander = stage.joined("bystander", "role=peer");
+    bystander.tell("connect s");
+    let peer = |n: u64| {
+        let ring = [256 << 10, 16 << 10, 4 << 10][usize::try_from(n % 3).unwrap()];
+        let peer = joining(stage, format!("peer {n}"), &format!("role=peer ring={ring}"));
+        peer.tell("mix s");
+        peer
+    };
+    let mut living: std::collections::VecDeque<_> = (0..AT_ONCE as u64).map(peer).collect();
+    let mut dead = Vec::new();
+    for n in 0..kills() {
+        let victim = living.pop_front().unwrap();
+        victim.wait("mixing s");
+        a_moment(&mut random);
+        victim.kill();
+        dead.push(victim);
+        living.push_back(peer(n + AT_ONCE as u64));
+    }
+    let survivors: Vec<_> = living.into_iter().collect();
+    traffic_flows(&survivors);
+    survivors.iter().for_each(|peer| peer.tell("stop s"));
+    let accepted: Vec<_> = survivors.iter().map(|peer| peer.wait("streamed s").number(2)).collect();
+    bystander.ask("numbers s 10", "streamed s");
+
+    let ledger = Ledger::of([&host]);
+    ledger.check_order_and_marks();
+    assert_eq!(ledger.redelivered(), 0, "the host never changed");
+    for (peer, accepted) in survivors.iter().zip(accepted) {
+        ledger.check_complete(peer.wait("socket s").word(2), accepted);
+    }
+    for peer in &dead {
+        // What was acknowledged had been handled.
+        let socket = peer.wait("socket s").word(2).to_owned();
+        let handled = ledger.of_socket(&socket).len() as u64;
+        let flushed =
+            peer.lines().iter().rev().find(|line| line.is("flushed s")).map_or(0, |line| line.number(2));
+        assert!(handled >= flushed.max(1), "{}: {handled} of {flushed} handled", peer.label);
+        assert_eq!(peer.count("jump"), 0, "{}: answers were skipped", peer.label);
+    }
+    println!("{} peers killed, {} messages", dead.len(), ledger.total());
+    host.until("the ends of their sockets", |lines| {
+        let ended = lines.iter().filter(|line| line.is("failed") || line.is("ended")).count();
+        (ended == dead.len()).then_some(())
+    });
+    let lines = host.lines();
+    assert!(!lines.iter().any(|line| line.is("corrupt")), "torn");
+    check_content(&dead);
+    check_content(&survivors);
+}
+
+/// A process whose kernel denies it something.
+fn denied(stage: &Stage, what: &str, settings: &str) -> Actor {
+    let actor = stage.actor_with(format!("denied {what}"), &[(DENIED, what)]);
+    actor.open(settings);
+    actor.ask("join", "joined");
+    actor
+}
+
+/// Messages flow from this peer, and this carries them.
+fn link_of(peer: &Actor) -> String {
+    peer.tell("connect s");
+    peer.ask("numbers s 100", "streamed s");
+    let line = peer.ask("link s", "link s").text;
+    line.trim_start_matches("link s ").to_owned()
+}
+
+pub(crate) fn a_peer_that_cannot_share_memory_stays_with_the_socket(stage: &mut Stage) {
+    let _host = stage.joined("host", "");
+    assert_eq!(link_of(&stage.joined("able", "role=peer")), "shared memory");
+    // A container's filter, no memory for the pages, none to map.
+    for what in ["memfd", "memory", "sharing"] {
+        assert_eq!(link_of(&denied(stage, what, "role=peer")), "unix socket", "{what}");
+    }
+    assert_eq!(link_of(&stage.joined("unwilling", "role=peer link=unix")), "unix socket");
+}
+
+pub(crate) fn a_host_that_cannot_share_memory_stays_with_the_socket(stage: &mut Stage) {
+    let _host = denied(stage, "sharing", "");
+    assert_eq!(link_of(&stage.joined("able", "role=peer")), "unix socket");
+    let forced = stage.joined("forced", "role=peer link=ring");
+    forced.tell("connect s");
+    forced.tell("numbers s 1");
+    let problem = forced.wait("error").text;
+    assert!(problem.contains("memory"), "{problem}");
+}
+
+pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    let peer = stage.joined("peer", "role=peer");
+    let open = |actor: &Actor| {
+        let fds = format!("/proc/{}/fd", actor.pid.as_raw_nonzero());
+        std::fs::read_dir(fds).unwrap().count()
+    };
+    let mapped = |actor: &Actor| {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", actor.pid.as_raw_nonzero())).unwrap();
+        maps.lines().filter(|line| line.contains("memfd:open-channel")).count()
+    };
+    peer.ask("connect-and-close 1", "closed 1");
+    stage_until(|| mapped(&host) == 0 && mapped(&peer) == 0);
+    let before = (open(&host), open(&peer));
+    peer.ask("connect-and-close 100", "closed 100");
+    stage_until(|| (open(&host), open(&peer)) <= before && mapped(&host) == 0 && mapped(&peer) == 0);
+}
+
+/// Waits for what only the kernel tells; the watchdog ends it.
+fn stage_until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
