@@ -17,6 +17,10 @@
 //! A message is acknowledged when the receiving application has *handled* it. Acknowledgements are cumulative
 //! and also open the window: a sender keeps at most `window` bytes transmitted and unacknowledged.
 //!
+//! A link may *keep what it carries* until the other side releases it, as a ring in shared memory does. Messages then go
+//! there in parts ([`Session::next_part`], [`Session::receive_part`]), a release is the acknowledgement
+//! ([`Session::released`]), and when such a link is lost, the session takes back what lay in it ([`Session::reclaim`]).
+//!
 //! The wire format is described in `docs/PROTOCOL.md`.
 #![forbid(unsafe_code)]
 

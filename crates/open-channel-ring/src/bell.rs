@@ -41,8 +41,8 @@ impl Bell {
         Ok(Bell(Arc::new(fd)))
     }
 
-    /// Resets the bell, for a waiter that polls level-triggered. It must be the only waiter of its
-    /// process, and must look at what it waits for after this.
+    /// Resets the bell, for a waiter that polls level-triggered. What rang may have been meant for other waiters of its
+    /// process: it must look after this at everything that the bell can ring for, and wake those whom it concerns.
     pub fn silence(&self) {
         // Silent already is fine.
         let _ = rustix::io::read(&*self.0, &mut [0; 8]);

@@ -65,15 +65,15 @@ impl Builder {
     }
 
     /// Limit in bytes of what each socket holds of messages sent and not acknowledged; a message counts its length
-    /// plus [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD). One message always fits.
+    /// plus [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD), also while it lies in shared memory. One message always fits.
     /// Default: [`DEFAULT_OUTBOX_BYTES`](crate::DEFAULT_OUTBOX_BYTES).
     pub fn outbox_bytes(mut self, bytes: usize) -> Self {
         self.settings.limits.outbox = bytes;
         self
     }
 
-    /// Limit in bytes of what each socket holds of messages received and not handled, counted alike.
-    /// Default: [`DEFAULT_RECEIVE_WINDOW`](crate::DEFAULT_RECEIVE_WINDOW).
+    /// Limit in bytes of what each socket holds of messages received and not handled, counted alike. Over shared memory
+    /// the [ring](Self::ring_bytes) is a limit, too. Default: [`DEFAULT_RECEIVE_WINDOW`](crate::DEFAULT_RECEIVE_WINDOW).
     pub fn receive_window(mut self, bytes: usize) -> Self {
         self.settings.limits.window = bytes;
         self
@@ -100,19 +100,27 @@ impl Builder {
         self
     }
 
-    /// Bytes of each of the two rings in shared memory that a socket offers to its host (Linux only), one for each
-    /// direction; rounded up to a power of two from 4 KiB to 16 MiB. A ring also holds what was received and not
-    /// handled, so that the smaller of it and the window is the limit; a message longer than it passes through in
-    /// parts.
+    /// Bytes of each of the two rings in shared memory that a socket offers to its host, one for each direction; rounded
+    /// up to a power of two from 4 KiB to 16 MiB. The peer's setting counts; a host takes what it is offered.
+    ///
+    /// What was received and not handled stays in its ring, so that the smaller of ring and window is the limit. A message
+    /// longer than the ring passes through in parts, once those before it are handled. The memory of both rings is
+    /// taken from the machine when the socket connects.
     /// Default: [`DEFAULT_RING_BYTES`](crate::DEFAULT_RING_BYTES).
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
         self.settings.ring_bytes = bytes;
         self
     }
 
-    /// Forces how sockets connect. [`LinkKind::Unix`] keeps them from shared memory, [`LinkKind::Ring`] refuses a host
-    /// that cannot share memory; both keep the host's own sockets from the in-process link.
-    /// By default the fastest that both sides can do is used; [`Socket::link`](crate::Socket::link) tells which one.
+    /// Forces how sockets connect. By default the fastest that both sides can do is used, and memory is shared only with
+    /// processes of the same user; [`Socket::link`](crate::Socket::link) tells what came of it.
+    ///
+    /// - [`LinkKind::Unix`]: no shared memory, with anybody, as a peer or as the host.
+    /// - [`LinkKind::Ring`]: a socket whose host shares no memory fails with [`Error::Refused`]. As the host, this process
+    ///   still serves peers that come without.
+    /// - [`LinkKind::Local`]: in-process for the host's own sockets, a Unix socket for all others.
+    ///
+    /// The first two keep the host's own sockets from the in-process link.
     pub fn link(mut self, kind: LinkKind) -> Self {
         self.settings.link = Some(kind);
         self

@@ -54,7 +54,8 @@
 //! # Where to look
 //!
 //! [`Channel`] is the meeting place, [`Socket`] the connection, [`Message`] what arrives. [`blocking`] has the
-//! same for threads. Decisions of the library (elected, lost, resumed, redelivered, fenced) are [`tracing`] events.
+//! same for threads. Between processes of one user messages travel through shared memory; [`Socket::link`] tells what
+//! carries a socket, [`Builder::link`] forces it. Decisions of the library (elected, lost, resumed, redelivered, fenced) are [`tracing`] events.
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)] // what there is to say is a `tracing` event
 

@@ -283,7 +283,7 @@ impl Socket {
         self.connection().generation()
     }
 
-    /// What carries the socket right now.
+    /// What carries the socket right now; `None` while there is no connection. The next host may be reached otherwise.
     pub fn link(&self) -> Option<LinkKind> {
         self.connection().link_kind()
     }

@@ -13,15 +13,16 @@ pub(crate) mod local;
 pub(crate) mod ring;
 pub(crate) mod unix;
 
-/// How two processes are connected.
+/// What carries the messages of a socket; the promises are the same on all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkKind {
     /// Inside the host's own process.
     Local,
-    /// A Unix domain socket.
+    /// A Unix domain socket: with another user's process, and wherever there can be no ring.
     Unix,
-    /// Two rings in shared memory, beside a Unix domain socket.
+    /// Two rings in shared memory, beside a Unix domain socket that tells when the other process is gone: with other
+    /// processes of the same user, wherever the kernel gives the memory.
     Ring,
 }
 
