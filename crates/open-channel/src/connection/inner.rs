@@ -307,6 +307,8 @@ impl Inner {
             Err(Trouble::Io(_)) => {}
             Err(Trouble::Protocol(problem)) => {
                 tracing::warn!(socket = %self.session.id(), %problem, "the other side broke the protocol");
+                // Another look at it, when the write below fails, would find the same again, and so on.
+                self.ring = None;
                 self.session.reset(ResetCode::Protocol, &*problem);
                 self.failed.get_or_insert(Error::Protocol(problem));
                 self.write();

@@ -11,11 +11,11 @@ use crate::raw::{self, DATA, Hello, MAGIC, REJECT, RESET, WHOLE, frame};
 use crate::stage::{Actor, Stage};
 
 /// What a process may grow by beyond its queues: allocator, stacks, buffers, an unoptimised build.
-const SLACK: u64 = 24 << 20;
+pub(crate) const SLACK: u64 = 24 << 20;
 const MIB: u64 = 1 << 20;
 
 /// A host, and a peer that gets numbered messages through all the time.
-fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
+pub(crate) fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
     let host = stage.joined("host", settings);
     let peer = stage.joined("bystander", &format!("{settings} role=peer outbox=16384"));
     peer.tell("connect s");
@@ -25,7 +25,7 @@ fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
 }
 
 /// The bystander has noticed nothing.
-fn check_unharmed(host: &Actor, bystander: &Actor) {
+pub(crate) fn check_unharmed(host: &Actor, bystander: &Actor) {
     traffic_flows([bystander]);
     bystander.tell("stop s");
     let accepted = bystander.wait("streamed s").number(2);
@@ -194,7 +194,7 @@ pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
 }
 
 /// Takes the place of a killed host, as a program would that speaks another version.
-fn impostor(stage: &Stage) -> UnixListener {
+pub(crate) fn impostor(stage: &Stage) -> UnixListener {
     let host = stage.joined("host", "");
     let (generation, _) = stage.published();
     host.kill();
@@ -205,7 +205,7 @@ fn impostor(stage: &Stage) -> UnixListener {
     listener
 }
 
-fn answer_everybody(listener: UnixListener, answer: impl Fn(UnixStream) + Send + 'static) {
+pub(crate) fn answer_everybody(listener: UnixListener, answer: impl Fn(UnixStream) + Send + 'static) {
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             answer(stream);

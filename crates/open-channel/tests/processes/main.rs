@@ -11,6 +11,7 @@ mod failover;
 mod fencing;
 mod handover;
 mod herd;
+mod hostile;
 mod isolation;
 mod ledger;
 mod lifetime;
@@ -118,6 +119,15 @@ fn main() {
             a_peer_that_cannot_share_memory_stays_with_the_socket,
             a_host_that_cannot_share_memory_stays_with_the_socket,
             a_ring_leaves_nothing_behind,
+        }
+        hostile {
+            a_bad_offer_is_declined_and_the_socket_carries_on,
+            a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection,
+            a_peer_that_breaks_the_rules_and_is_gone_hurts_nobody,
+            a_peer_that_scribbles_in_the_shared_memory_hurts_nobody,
+            a_peer_that_rings_without_end_holds_nobody_up,
+            a_peer_that_never_empties_its_ring_costs_bounded_memory,
+            a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error,
         }
         log {
             the_decisions_are_told,

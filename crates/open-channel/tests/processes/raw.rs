@@ -1,10 +1,13 @@
 //! Bytes on a host's socket, by docs/PROTOCOL.md and against it.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sha2::{Digest, Sha256};
 
 pub(crate) const HELLO: u8 = 1;
@@ -39,6 +42,8 @@ pub(crate) struct Hello {
     pub(crate) generation: u64,
     pub(crate) window: u64,
     pub(crate) socket: u128,
+    /// Bytes of the rings that are offered, up and down.
+    pub(crate) rings: Option<(u64, u64)>,
 }
 
 impl Default for Hello {
@@ -51,6 +56,7 @@ impl Default for Hello {
             generation: 0,
             window: 1 << 20,
             socket: 7,
+            rings: None,
         }
     }
 }
@@ -67,6 +73,7 @@ impl Hello {
         let max_message = 1 << 20;
         let outbox = 1 << 20;
         let unhandled = 0;
+        let (up, down) = self.rings.unwrap_or_default();
         for number in [
             self.generation,
             self.first,
@@ -76,10 +83,9 @@ impl Hello {
             self.window,
             outbox,
             max_message,
-            // No features, no rings.
-            0,
-            0,
-            0,
+            u64::from(self.rings.is_some()),
+            up,
+            down,
         ] {
             body.extend(u64::to_le_bytes(number));
         }
@@ -107,6 +113,24 @@ pub(crate) fn read_frame(stream: &mut UnixStream) -> Option<(u8, Vec<u8>)> {
 pub(crate) fn greet(path: &Path, hello: &Hello) -> (UnixStream, Vec<u8>) {
     let mut stream = connect(path);
     stream.write_all(&hello.encode()).unwrap();
+    let (kind, body) = read_frame(&mut stream).expect("an answer");
+    assert_eq!(kind, WELCOME, "{}", String::from_utf8_lossy(&body));
+    (stream, body)
+}
+
+/// [`greet`] with descriptors, as many as there are, attached to the first byte.
+pub(crate) fn greet_with(
+    path: &Path,
+    hello: &Hello,
+    descriptors: &[BorrowedFd<'_>],
+) -> (UnixStream, Vec<u8>) {
+    let mut stream = connect(path);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(32))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    assert!(descriptors.is_empty() || ancillary.push(SendAncillaryMessage::ScmRights(descriptors)));
+    let bytes = hello.encode();
+    let sent = sendmsg(&stream, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::empty()).unwrap();
+    assert_eq!(sent, bytes.len());
     let (kind, body) = read_frame(&mut stream).expect("an answer");
     assert_eq!(kind, WELCOME, "{}", String::from_utf8_lossy(&body));
     (stream, body)

@@ -224,7 +224,7 @@ pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
 }
 
 /// Waits for what only the kernel tells; the watchdog ends it.
-fn stage_until(mut condition: impl FnMut() -> bool) {
+pub(crate) fn stage_until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         std::thread::sleep(Duration::from_millis(1));
     }
