@@ -220,6 +220,8 @@ impl Actor {
                 ["descriptors", limit] => limit_descriptors(limit),
                 ["eat", spare] => self.eat(spare.parse().unwrap()),
                 ["spit"] => self.eaten.clear(),
+                ["little-memory", spare] => limit(Resource::As, mapped() + spare.parse::<u64>().unwrap()),
+                ["small-files", most] => limit(Resource::Fsize, most.parse().unwrap()),
                 ["connect-and-close", times] => self.connect_and_close(times.parse().unwrap()),
                 ["stuff", path] => stuff(path),
                 ["glut", path] => glut(path),
@@ -574,6 +576,10 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
                     say!("error answer {id} {error}");
                 }
             }
+            Some("which-link") => match socket.link() {
+                Some(link) => say!("link-of {id} {link}"),
+                None => say!("link-of {id} none"),
+            },
             Some("flood") => drop(tokio::spawn(fill("flood".into(), Arc::clone(&socket), FLOOD))),
             _ => {}
         }
@@ -658,6 +664,19 @@ fn limit_descriptors(limit: &str) {
     };
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
     say!("descriptors {current:?}");
+}
+
+/// Bytes of address space in use.
+fn mapped() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+fn limit(resource: Resource, most: u64) {
+    let maximum = getrlimit(resource).maximum;
+    setrlimit(resource, Rlimit { current: Some(most), maximum }).unwrap();
+    say!("limited {most}");
 }
 
 /// System calls that fail, as under a container's filter or with no memory left.

@@ -118,6 +118,11 @@ fn main() {
             peers_killed_while_they_read_and_write_tear_nothing,
             a_peer_that_cannot_share_memory_stays_with_the_socket,
             a_host_that_cannot_share_memory_stays_with_the_socket,
+            without_address_space_the_socket_carries_on,
+            a_limit_to_the_size_of_files_is_respected,
+            with_few_descriptors_left_the_socket_carries_on,
+            both_sides_say_which_link_they_use,
+            a_stopped_host_takes_nothing_more_from_its_ring,
             a_ring_leaves_nothing_behind,
         }
         hostile {

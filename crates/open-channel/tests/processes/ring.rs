@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::actor::{DENIED, RUNTIME};
 use crate::failover::{connected, host_of, traffic_flows};
 use crate::ledger::Ledger;
-use crate::stage::{Actor, Stage, opening};
+use crate::stage::{Actor, Stage, now, opening};
 
 const KILLS: u64 = 500;
 /// The longest time that a process is at work before it is killed.
@@ -205,6 +205,114 @@ pub(crate) fn a_host_that_cannot_share_memory_stays_with_the_socket(stage: &mut 
     assert!(problem.contains("memory"), "{problem}");
 }
 
+/// Rings of this size need twice as much address space.
+const LARGE: &str = "ring=16777216";
+const LITTLE: &str = "little-memory 16777216";
+
+pub(crate) fn without_address_space_the_socket_carries_on(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    let peer = stage.joined("peer", &format!("role=peer {LARGE}"));
+    assert_eq!(link_of(&peer), "shared memory");
+    peer.ask(LITTLE, "limited");
+    assert_eq!(link_of(&peer), "unix socket");
+    host.ask(LITTLE, "limited");
+    assert_eq!(link_of(&stage.joined("able", &format!("role=peer {LARGE}"))), "unix socket");
+    // Smaller ones still fit.
+    assert_eq!(link_of(&stage.joined("modest", "role=peer")), "shared memory");
+}
+
+/// To the kernel a piece of memory is a file, and one beyond the limit is a deadly signal.
+pub(crate) fn a_limit_to_the_size_of_files_is_respected(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    host.ask("small-files 100000", "limited");
+    let peer = stage.joined("peer", "role=peer");
+    // What others made may be used.
+    assert_eq!(link_of(&peer), "shared memory");
+    peer.ask("small-files 100000", "limited");
+    assert_eq!(link_of(&peer), "unix socket");
+}
+
+pub(crate) fn with_few_descriptors_left_the_socket_carries_on(stage: &mut Stage) {
+    for spare in 1..=6 {
+        let settings = format!("dir={}", stage.path().join(format!("spare-{spare}")).display());
+        let host = stage.joined(format!("host {spare}"), &settings);
+        let peer = stage.joined(format!("peer {spare}"), &format!("role=peer {settings}"));
+        peer.ask("descriptors 1", "descriptors");
+        peer.ask(&format!("eat {spare}"), "eaten");
+        assert_eq!(link_of(&peer), "unix socket", "a peer with {spare} left");
+        let able = stage.joined(format!("able {spare}"), &format!("role=peer {settings}"));
+        host.ask("descriptors 1", "descriptors");
+        host.ask(&format!("eat {spare}"), "eaten");
+        assert_eq!(link_of(&able), "unix socket", "a host with {spare} left");
+    }
+}
+
+pub(crate) fn both_sides_say_which_link_they_use(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    for (settings, link) in
+        [("", "shared memory"), ("link=unix", "unix socket"), ("link=ring", "shared memory")]
+    {
+        let peer = stage.joined(format!("peer {settings}"), &format!("role=peer {settings}"));
+        assert_eq!(link_of(&peer), link);
+        peer.ask("send s which-link", "sent s");
+        let socket = peer.wait("socket s").word(2).to_owned();
+        let line = host.find(0, "the link", |line| line.is(&format!("link-of {socket}")));
+        assert!(line.text.ends_with(link), "{line:?}");
+    }
+    // A host that shares no memory is a reason to say so, if that is what is asked for.
+    let dir = format!("dir={}", stage.path().join("unwilling").display());
+    let _unwilling = stage.joined("unwilling", &format!("{dir} link=unix"));
+    assert_eq!(link_of(&stage.joined("peer", &format!("{dir} role=peer"))), "unix socket");
+    let forced = stage.joined("forced", &format!("{dir} role=peer link=ring"));
+    forced.ask("connect s", "socket s");
+    let error = forced.wait("error recv s");
+    assert!(error.text.contains("no memory can be shared with it"), "{error:?}");
+    // A host's own sockets use a ring too if that is forced.
+    let dir = format!("dir={}", stage.path().join("alone").display());
+    assert_eq!(link_of(&stage.joined("alone", &format!("{dir} link=ring"))), "shared memory");
+}
+
+/// The old host's claims end with the change, and what it had claimed is told to the new one by the mark.
+pub(crate) fn a_stopped_host_takes_nothing_more_from_its_ring(stage: &mut Stage) {
+    for round in 0..5 {
+        let dir = stage.path().join(format!("round-{round}"));
+        let settings = format!("host_timeout=600 dir={}", dir.display());
+        let host = stage.joined("host", &settings);
+        let successor = stage.joined("successor", &settings);
+        let peer = stage.joined("peer", &format!("{settings} role=peer"));
+        let socket = peer.ask("connect s", "socket s").word(2).to_owned();
+        peer.ask("send s n 1", "sent s");
+        peer.ask("flush s", "flush s");
+        assert_eq!(peer.ask("link s", "link s").text, "link s shared memory");
+        // Claimed, and not acknowledged for as long as its handler lives.
+        peer.ask("send s hold", "sent s");
+        host.find(0, "the held message", |line| line.is("handled") && line.word(6) == "hold");
+        host.stop();
+        for number in 3..=100 {
+            peer.ask(&format!("send s n {number}"), "sent s");
+        }
+        assert_eq!(connected(&successor, 2), "host");
+        assert_eq!(connected(&peer, 2), "peer");
+        successor.find(0, "the last message", |line| line.is("handled") && line.word(3) == "100");
+        assert_eq!(peer.ask("link s", "link s").text, "link s shared memory");
+        let woken = now();
+        host.resume();
+        host.wait("event fenced");
+        host.wait(&format!("failed {socket}"));
+        host.catch_up();
+        let late: Vec<_> =
+            host.lines().into_iter().filter(|line| line.is("handled") && line.at > woken).collect();
+        assert!(late.is_empty(), "handled by a fenced host: {late:?}");
+        let handled = successor.lines().into_iter().filter(|line| line.is("handled"));
+        let handled: Vec<_> = handled.map(|line| (line.number(3), line.word(4) == "true")).collect();
+        // What lay in the ring unclaimed has been seen by nobody.
+        let claimed =
+            host.lines().iter().filter(|line| line.is("handled")).map(|line| line.number(3)).max().unwrap();
+        let expected: Vec<_> = (2..=100).map(|seq| (seq, seq <= claimed)).collect();
+        assert_eq!(handled, expected, "the old host claimed up to {claimed}");
+    }
+}
+
 pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
     let host = stage.joined("host", "");
     let peer = stage.joined("peer", "role=peer");
@@ -219,8 +327,11 @@ pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
     peer.ask("connect-and-close 1", "closed 1");
     stage_until(|| mapped(&host) == 0 && mapped(&peer) == 0);
     let before = (open(&host), open(&peer));
+    let shared = || std::fs::read_dir("/dev/shm").unwrap().count();
+    let named = shared();
     peer.ask("connect-and-close 100", "closed 100");
     stage_until(|| (open(&host), open(&peer)) <= before && mapped(&host) == 0 && mapped(&peer) == 0);
+    stage_until(|| shared() <= named);
 }
 
 /// Waits for what only the kernel tells; the watchdog ends it.
