@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
+use rustix::process::{Resource, getrlimit};
 
 use crate::error::AttachError;
 use crate::layout::{self, Layout};
@@ -20,6 +21,11 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// A new memfd of the size `layout` asks for: sealed, its pages there already (so that lack of memory
 /// shows here, where the socket link is still at hand, and not as a signal later), its header written.
 pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
+    let bytes = layout.total_bytes();
+    // To the kernel this is a file, and one beyond the limit is a deadly signal.
+    if getrlimit(Resource::Fsize).current.is_some_and(|most| most < bytes as u64) {
+        return Err(rustix::io::Errno::FBIG.into());
+    }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let name = c"open-channel";
     let fd = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
@@ -27,7 +33,6 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
         Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
         result => result?,
     };
-    let bytes = layout.total_bytes();
     rustix::fs::ftruncate(&fd, bytes as u64)?;
     rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, bytes as u64)?;
     rustix::fs::fcntl_add_seals(&fd, SEALS)?;
