@@ -102,7 +102,8 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         wake::announce(self.words.data_wait(), 1);
     }
 
-    /// Takes [`prepare_park`](Self::prepare_park) back.
+    /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is: it would take back what
+    /// the others have announced.
     pub fn cancel_park(&self) {
         wake::retract(self.words.data_wait());
     }

@@ -164,3 +164,130 @@ fn loom_a_fence_is_exact() {
         assert!(got.is_sorted());
     });
 }
+
+/// What is written apart is published by the commit alone, and what is abandoned never was.
+#[test]
+fn loom_a_reservation_apart_arrives_whole_and_in_its_turn() {
+    model(|| {
+        let (mut producer, mut consumer) = ring(64);
+        let writer = thread::spawn(move || {
+            let mut slot = producer.0.reserve_apart(9).unwrap();
+            assert_eq!(producer.0.push(9, 0, &[9]).err(), Some(RingError::Reserved));
+            slot.append(&[1; 5]);
+            slot.append(&[1; 4]);
+            producer.0.commit(slot, 1, 0);
+            if let Ok(mut slot) = producer.0.reserve_apart(9) {
+                slot.append(&[7; 9]);
+                assert_eq!(slot.into_vec(), [7; 9]);
+                producer.0.abandon();
+            }
+            // Shorter than what was there before.
+            push(&mut producer, 2, &[2; 3]);
+        });
+        for (kind, len) in [(1, 9), (2, 3)] {
+            let (got, bytes, end) = pull(&mut consumer).unwrap();
+            assert_eq!((got, bytes), (kind, vec![kind; len]));
+            consumer.0.release(end).unwrap();
+        }
+        writer.join().unwrap();
+    });
+}
+
+/// A side that spins on a watch finds what it was waiting for when it looks.
+#[test]
+fn loom_what_a_watch_says_is_there() {
+    model(|| {
+        let (mut producer, mut consumer) = ring(32);
+        let writer = thread::spawn(move || {
+            let end = producer.0.push(1, 0, &[1; 8]).unwrap();
+            let Err(RingError::Full { wanted }) = producer.0.push(2, 0, &[2; 8]) else { return };
+            assert!(wanted <= end);
+            let watch = producer.0.watch(wanted);
+            while !watch.is_due() {
+                thread::yield_now();
+            }
+            producer.0.push(2, 0, &[2; 8]).unwrap();
+            producer.0.fence().unwrap();
+        });
+        for kind in 1.. {
+            let watch = consumer.0.watch();
+            while !watch.is_due() {
+                thread::yield_now();
+            }
+            match consumer.0.claim() {
+                Ok(record) => {
+                    let record = record.unwrap();
+                    assert_eq!((record.kind(), record.to_vec()), (kind, vec![kind; 8]));
+                    let end = record.end();
+                    consumer.0.release(end).unwrap();
+                }
+                Err(error) => {
+                    assert_eq!(error, RingError::Fenced);
+                    break;
+                }
+            }
+            if kind == 2 {
+                break;
+            }
+        }
+        writer.join().unwrap();
+    });
+}
+
+/// One bell with two sleepers, each of which hears every ring: an eventfd that two epoll instances watch.
+#[derive(Clone)]
+struct SharedBell(Arc<(Mutex<[bool; 2]>, Condvar)>);
+
+impl SharedBell {
+    fn sleep(&self, sleeper: usize) {
+        let mut rung = self.0.0.lock().unwrap();
+        while !rung[sleeper] {
+            rung = self.0.1.wait(rung).unwrap();
+        }
+        rung[sleeper] = false;
+    }
+}
+
+impl Wake for SharedBell {
+    fn wake(&self) {
+        *self.0.0.lock().unwrap() = [true; 2];
+        self.0.1.notify_all();
+    }
+}
+
+/// Two calls of one socket wait for messages at once, behind one lock: each gets one, and neither sleeps for ever. They
+/// do not take the announcement back, which would be the other's too.
+#[test]
+fn loom_two_sleepers_share_a_bell() {
+    model(|| {
+        let layout = Layout::tiny(64);
+        let region = Heap::new(layout);
+        let bell = SharedBell(Arc::new((Mutex::new([false; 2]), Condvar::new())));
+        let place = layout.up_ring();
+        let mut producer = Producer::new(region.clone(), place, bell.clone());
+        let consumer = Arc::new(Mutex::new(Consumer::new(region, place, LoomBell::new())));
+        let take = move |consumer: &Mutex<Consumer<Heap, LoomBell>>, bell: &SharedBell, sleeper| loop {
+            let mut locked = consumer.lock().unwrap();
+            if let Some(record) = locked.claim().unwrap() {
+                return record.kind();
+            }
+            locked.prepare_park();
+            let ready = locked.is_ready();
+            drop(locked);
+            if !ready {
+                bell.sleep(sleeper);
+            }
+        };
+        let other = {
+            let (consumer, bell) = (Arc::clone(&consumer), bell.clone());
+            thread::spawn(move || take(&consumer, &bell, 1))
+        };
+        let writer = thread::spawn(move || {
+            producer.push(1, 0, &[]).unwrap();
+            producer.push(2, 0, &[]).unwrap();
+        });
+        let kinds = [take(&consumer, &bell, 0), other.join().unwrap()];
+        assert_eq!(kinds.iter().sum::<u8>(), 3);
+        writer.join().unwrap();
+    });
+}

@@ -170,7 +170,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
         wake::announce(self.words.space_wait(), wanted.0.max(1));
     }
 
-    /// Takes [`prepare_park`](Self::prepare_park) back.
+    /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is.
     pub fn cancel_park(&self) {
         wake::retract(self.words.space_wait());
     }
