@@ -132,9 +132,10 @@ impl Ledger {
             .map(|line| (line.at, line.number(2)))
             .collect();
         for delivery in self.of_socket(socket) {
-            if let Some((at, through)) =
-                flushed.iter().find(|(at, through)| *at < delivery.at && delivery.number <= *through)
-            {
+            // Both grow: the last flush before it covers the most.
+            let before = flushed.partition_point(|(at, _)| *at < delivery.at);
+            let covering = flushed[..before].last().filter(|(_, through)| delivery.number <= *through);
+            if let Some((at, through)) = covering {
                 panic!(
                     "{socket}: {delivery:?} came {} µs after the flush of everything through {through}",
                     (delivery.at - at) / 1000

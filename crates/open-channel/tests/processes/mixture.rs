@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use open_channel::Socket;
 
@@ -15,6 +16,7 @@ const PATTERN: usize = 1 << 19;
 const LONGEST: u64 = 300_000;
 /// A mix asks for acknowledgement of everything after so many messages.
 const FLUSH_EVERY: u64 = 50;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Message `number` of a direction; every sixteenth or so is empty.
 pub(crate) fn message(number: u64) -> Vec<u8> {
@@ -79,6 +81,8 @@ pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<
                 return say!("error mix {name} {error}");
             }
             say!("flushed {name} {accepted}");
+            // Others start processes meanwhile, and all of this is looked through in the end.
+            tokio::time::sleep(PAUSE).await;
         }
     }
     match socket.flush().await {
