@@ -81,7 +81,12 @@ async fn connect(
         let (hello, offered) = offer(shared, connection.hello(shared.key()), peer);
         let (ring, offer) = offered.unzip();
         let welcome = greet(&mut stream, hello, offer.as_ref()).await?;
-        let ring = ring.filter(|_| welcome.features.contains(Features::RING));
+        let taken = welcome.features.contains(Features::RING);
+        if taken && ring.is_none() {
+            let problem = "the host took rings that nobody offered";
+            return Err(Unwelcome::Refused(Error::Protocol(problem.into())));
+        }
+        let ring = ring.filter(|_| taken);
         if ring.is_none() && shared.settings.link == Some(LinkKind::Ring) {
             let problem = "no memory can be shared with it, and the link is forced to do that";
             return Err(Unwelcome::Refused(Error::Refused(problem.into())));

@@ -454,13 +454,7 @@ pub(crate) fn a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error(stage
         std::io::Read::read_exact(&mut stream, &mut rest).unwrap();
         let lifeline = rest[12] == 1;
         let sizes = |at: usize| u64::from_le_bytes(*rest[at..].first_chunk().unwrap()) as usize;
-        let mut body = MAGIC.to_vec();
-        body.extend([1, 0, 0]);
-        body.extend(generation.to_le_bytes());
-        for number in [1, 0, 1 << 20, 1 << 20, 1 << 20, u64::from(!lifeline)] {
-            body.extend(u64::to_le_bytes(number));
-        }
-        stream.write_all(&frame(raw::WELCOME, 0, &body)).unwrap();
+        stream.write_all(&welcome(generation, !lifeline)).unwrap();
         if !lifeline {
             let fds = received.offered().unwrap();
             let [memory, peers_bell, _] = [&fds[0], &fds[1], &fds[2]].map(|fd| fd.try_clone().unwrap());
@@ -480,4 +474,31 @@ pub(crate) fn a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error(stage
         assert!(error.text.contains("broke the protocol"), "{error:?}");
         assert!(error.text.contains("out of place"), "{error:?}");
     }
+}
+
+pub(crate) fn a_host_that_takes_rings_which_nobody_offered_gives_a_clear_error(stage: &mut Stage) {
+    let listener = impostor(stage);
+    let (generation, _) = stage.published();
+    answer_everybody(listener, move |mut stream| {
+        let (_, hello) = raw::read_frame(&mut stream).unwrap();
+        let lifeline = hello[12] == 1;
+        stream.write_all(&welcome(generation, !lifeline)).unwrap();
+        std::mem::forget(stream);
+    });
+    let peer = stage.actor("peer");
+    peer.open("role=peer link=unix");
+    peer.ask("connect s", "socket s");
+    let error = peer.wait("error recv s");
+    assert!(error.text.contains("broke the protocol") && error.text.contains("offered"), "{error:?}");
+}
+
+/// The answer of an impostor to a socket that was never here; with `ring`, it has taken the rings.
+fn welcome(generation: u64, ring: bool) -> Vec<u8> {
+    let mut body = MAGIC.to_vec();
+    body.extend([1, 0, 0]);
+    body.extend(generation.to_le_bytes());
+    for number in [1, 0, 1 << 20, 1 << 20, 1 << 20, u64::from(ring)] {
+        body.extend(u64::to_le_bytes(number));
+    }
+    frame(raw::WELCOME, 0, &body)
 }

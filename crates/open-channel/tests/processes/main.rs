@@ -133,6 +133,7 @@ fn main() {
             a_peer_that_rings_without_end_holds_nobody_up,
             a_peer_that_never_empties_its_ring_costs_bounded_memory,
             a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error,
+            a_host_that_takes_rings_which_nobody_offered_gives_a_clear_error,
         }
         log {
             the_decisions_are_told,
