@@ -60,7 +60,7 @@ impl Side {
                 slot.append(&(part.total as u64).to_le_bytes());
             }
             slot.append(part.payload);
-            let end = slot.commit(part.kind.to_bits(), part.redelivered.into());
+            let end = slot.commit(part.kind.to_bits(), u8::from(part.redelivered) | u8::from(part.packed) << 1);
             self.session.part_stored(len, end.bytes());
         }
         Ok(())
@@ -97,8 +97,8 @@ impl Side {
                 len = len.checked_sub(TOTAL).ok_or(Broken)?;
                 total = record.word(0);
             }
-            let redelivered = record.flags() & 1 != 0;
-            let arrival = Arrival { kind, redelivered, total, len, end: record.end().bytes() };
+            let (redelivered, packed) = (record.flags() & 1 != 0, record.flags() & 2 != 0);
+            let arrival = Arrival { kind, redelivered, packed, total, len, end: record.end().bytes() };
             let skip = record.len() - len;
             self.session.receive_part(arrival, |bytes| record.append_to(bytes, skip))?;
             if !kind.completes() {

@@ -47,18 +47,28 @@ pub struct DataFlags {
     pub last: bool,
     /// An earlier host may have handled the message already.
     pub redelivered: bool,
+    /// These are several messages in one [`Pack`](crate::Pack); counts where the message begins.
+    pub packed: bool,
 }
 
 impl DataFlags {
     fn to_bits(self) -> u8 {
-        u8::from(self.first) | u8::from(self.last) << 1 | u8::from(self.redelivered) << 2
+        u8::from(self.first)
+            | u8::from(self.last) << 1
+            | u8::from(self.redelivered) << 2
+            | u8::from(self.packed) << 3
     }
 
     fn from_bits(bits: u8) -> Result<Self, FrameError> {
-        if bits & !0b111 != 0 {
+        if bits & !0b1111 != 0 {
             return Err(FrameError::UnknownFlags(bits));
         }
-        Ok(Self { first: bits & 1 != 0, last: bits & 2 != 0, redelivered: bits & 4 != 0 })
+        Ok(Self {
+            first: bits & 1 != 0,
+            last: bits & 2 != 0,
+            redelivered: bits & 4 != 0,
+            packed: bits & 8 != 0,
+        })
     }
 }
 
@@ -111,7 +121,7 @@ pub enum Frame<P = Bytes> {
     Reject(Reject),
     /// A message or a part of one.
     Data {
-        /// Number of the message in its direction, from 1.
+        /// Number of the message in its direction, from 1; of several in a pack, of the first.
         seq: u64,
         /// Which part of the message this is, and whether it was sent before.
         flags: DataFlags,
@@ -390,8 +400,8 @@ mod tests {
     }
 
     fn samples() -> Vec<Frame> {
-        let whole = DataFlags { first: true, last: true, redelivered: true };
-        let part = DataFlags { first: true, last: false, redelivered: false };
+        let whole = DataFlags { first: true, last: true, redelivered: true, packed: true };
+        let part = DataFlags { first: true, last: false, redelivered: false, packed: false };
         vec![
             Frame::Data { seq: 7, flags: whole, total: 3, payload: Bytes::from_static(b"abc") },
             Frame::Data { seq: 7, flags: part, total: 1 << 20, payload: Bytes::from(vec![5; MAX_CHUNK]) },

@@ -8,12 +8,14 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::frame::DataFlags;
+use crate::pack::{MAX_PACK_COST, Pack, Packer};
 use crate::part::{Arrival, PartKind};
-use crate::session::{Incoming, Limits, ProtocolError, message_cost};
+use crate::session::{Incoming, Limits, ProtocolError, Received, message_cost};
 
 /// The part of the window after which an acknowledgement no longer waits for company.
 const ACK_EVERY: usize = 4;
@@ -21,18 +23,41 @@ const ACK_EVERY: usize = 4;
 /// Memory set aside for a message on the word of its sender alone; beyond it, memory grows with what arrives.
 const MAX_RESERVE: usize = 1 << 20;
 
+/// What was received in one piece and is not handled as a whole: a message, a pack, or the end.
 #[derive(Debug)]
 struct Slot {
+    first: u64,
+    count: u32,
+    unhandled: u32,
     cost: usize,
-    handled: bool,
     /// Where it ends in the link's store, which keeps it until it is handled; 0 if it came in frames.
     end: u64,
+}
+
+impl Slot {
+    fn next(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+
+    /// Those of its messages that are among `seqs` are handled.
+    fn handle(&mut self, seqs: &Range<u64>) {
+        let handled = self.next().min(seqs.end).saturating_sub(self.first.max(seqs.start));
+        self.unhandled = self.unhandled.saturating_sub(u32::try_from(handled).unwrap_or(u32::MAX));
+    }
+}
+
+/// What the application has not taken yet.
+#[derive(Debug)]
+enum Ready {
+    Messages(Received),
+    End(u64),
 }
 
 #[derive(Debug)]
 struct Partial {
     bytes: BytesMut,
     total: usize,
+    packed: bool,
     /// Where its last part so far ends in the link's store.
     end: u64,
 }
@@ -42,7 +67,7 @@ pub(crate) struct Inbox {
     first: u64,
     next: u64,
     partial: Option<Partial>,
-    ready: VecDeque<Incoming>,
+    ready: VecDeque<Ready>,
     slots: VecDeque<Slot>,
     handled_through: u64,
     acked: u64,
@@ -59,8 +84,8 @@ pub(crate) struct Inbox {
 }
 
 impl Partial {
-    fn new(total: usize) -> Self {
-        Self { bytes: BytesMut::with_capacity(total.min(MAX_RESERVE)), total, end: 0 }
+    fn new(total: usize, packed: bool) -> Self {
+        Self { bytes: BytesMut::with_capacity(total.min(MAX_RESERVE)), total, packed, end: 0 }
     }
 }
 
@@ -135,11 +160,12 @@ impl Inbox {
             if self.partial.is_some() {
                 return Err(ProtocolError::Unexpected("a message that begins inside another"));
             }
-            let total = self.check_size(total)?;
+            let total = self.check_size(total, flags.packed)?;
             if flags.last {
-                return self.complete(Bytes::copy_from_slice(payload), flags.redelivered, 0);
+                let payload = Bytes::copy_from_slice(payload);
+                return self.complete(payload, flags.packed, flags.redelivered, 0);
             }
-            self.partial = Some(Partial::new(total));
+            self.partial = Some(Partial::new(total, flags.packed));
         }
         self.add(payload.len(), 0, |bytes| bytes.extend_from_slice(payload))?;
         if flags.last { self.conclude(flags.redelivered) } else { Ok(()) }
@@ -160,13 +186,13 @@ impl Inbox {
         match part.kind {
             PartKind::End => self.ends(part.end),
             PartKind::Whole => {
-                self.check_size(part.len as u64)?;
+                self.check_size(part.len as u64, part.packed)?;
                 let mut bytes = BytesMut::with_capacity(part.len);
                 fill(&mut bytes);
-                return self.complete(bytes.freeze(), part.redelivered, part.end);
+                return self.complete(bytes.freeze(), part.packed, part.redelivered, part.end);
             }
             PartKind::First => {
-                self.partial = Some(Partial::new(self.check_size(part.total)?));
+                self.partial = Some(Partial::new(self.check_size(part.total, part.packed)?, part.packed));
                 self.add(part.len, part.end, fill)?;
             }
             PartKind::Middle => self.add(part.len, part.end, fill)?,
@@ -194,7 +220,7 @@ impl Inbox {
     fn conclude(&mut self, redelivered: bool) -> Result<(), ProtocolError> {
         match self.partial.take() {
             Some(whole) if whole.bytes.len() == whole.total => {
-                self.complete(whole.bytes.freeze(), redelivered, whole.end)
+                self.complete(whole.bytes.freeze(), whole.packed, redelivered, whole.end)
             }
             _ => Err(ProtocolError::Unexpected("parts that do not add up to their message")),
         }
@@ -235,9 +261,8 @@ impl Inbox {
     }
 
     fn ends(&mut self, end: u64) {
-        self.slots.push_back(Slot { cost: 0, handled: false, end });
-        self.ready.push_back(Incoming::End { seq: self.next });
-        self.next += 1;
+        self.ready.push_back(Ready::End(self.next));
+        self.arrived(1, 0, end);
         self.finished = true;
     }
 
@@ -252,31 +277,93 @@ impl Inbox {
     }
 
     /// Length and window are checked before any memory is set aside.
-    fn check_size(&self, total: u64) -> Result<usize, ProtocolError> {
-        let max = self.limits.max_message;
+    fn check_size(&self, total: u64, packed: bool) -> Result<usize, ProtocolError> {
+        let max = if packed { MAX_PACK_COST } else { self.limits.max_message };
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         if total > max {
             return Err(ProtocolError::MessageTooLarge { len: total, max });
         }
-        let held = self.unhandled_cost;
-        if held > 0 && held.saturating_add(message_cost(total)) > self.limits.window {
-            return Err(ProtocolError::WindowExceeded { window: self.limits.window });
-        }
+        self.check_window(message_cost(total))?;
         Ok(total)
     }
 
-    fn complete(&mut self, payload: Bytes, redelivered: bool, end: u64) -> Result<(), ProtocolError> {
-        let cost = message_cost(payload.len());
-        let seq = self.next;
-        self.next += 1;
-        self.unhandled_cost += cost;
-        self.slots.push_back(Slot { cost, handled: false, end });
-        self.ready.push_back(Incoming::Message { seq, payload, redelivered });
+    fn check_window(&self, cost: usize) -> Result<(), ProtocolError> {
+        let held = self.unhandled_cost;
+        if held > 0 && held.saturating_add(cost) > self.limits.window {
+            return Err(ProtocolError::WindowExceeded { window: self.limits.window });
+        }
         Ok(())
     }
 
+    fn complete(
+        &mut self,
+        payload: Bytes,
+        packed: bool,
+        redelivered: bool,
+        end: u64,
+    ) -> Result<(), ProtocolError> {
+        let pack = if packed { Pack::several(payload, self.limits.max_message)? } else { Pack::one(payload) };
+        let (count, cost) = (pack.count(), pack.cost());
+        self.check_window(cost)?;
+        self.ready.push_back(Ready::Messages(Received { first: self.next, pack, redelivered }));
+        self.arrived(count, cost, end);
+        Ok(())
+    }
+
+    fn arrived(&mut self, count: u32, cost: usize, end: u64) {
+        self.slots.push_back(Slot { first: self.next, count, unhandled: count, cost, end });
+        self.next += u64::from(count);
+        self.unhandled_cost += cost;
+    }
+
     pub(crate) fn take(&mut self) -> Option<Incoming> {
-        self.ready.pop_front()
+        match self.ready.front_mut()? {
+            Ready::End(seq) => {
+                let seq = *seq;
+                self.ready.pop_front();
+                Some(Incoming::End { seq })
+            }
+            Ready::Messages(received) => {
+                let Received { first: seq, redelivered, .. } = *received;
+                let (payload, last) = received.pack.pop_front();
+                received.first += 1;
+                if last {
+                    self.ready.pop_front();
+                }
+                Some(Incoming::Message { seq, payload, redelivered })
+            }
+        }
+    }
+
+    /// As many messages as are here and make one pack; none when the end comes next.
+    pub(crate) fn take_many(&mut self) -> Option<Received> {
+        if !matches!(self.ready.front(), Some(Ready::Messages(_))) {
+            return None;
+        }
+        let Some(Ready::Messages(first)) = self.ready.pop_front() else { return None };
+        let mut cost = first.pack.cost();
+        if !self.joins(&first, cost) {
+            return Some(first);
+        }
+        let mut packer = Packer::default();
+        first.pack.iter().for_each(|message| packer.push(message));
+        while self.joins(&first, cost)
+            && let Some(Ready::Messages(next)) = self.ready.pop_front()
+        {
+            cost += next.pack.cost();
+            next.pack.iter().for_each(|message| packer.push(message));
+        }
+        packer.pop().map(|pack| Received { pack, ..first })
+    }
+
+    /// Whether what comes next makes one pack with `first` and what was joined to it already.
+    fn joins(&self, first: &Received, cost: usize) -> bool {
+        self.ready.front().is_some_and(|next| match next {
+            Ready::Messages(next) => {
+                next.redelivered == first.redelivered && cost + next.pack.cost() <= MAX_PACK_COST
+            }
+            Ready::End(_) => false,
+        })
     }
 
     pub(crate) fn has_ready(&self) -> bool {
@@ -289,13 +376,19 @@ impl Inbox {
         self.partial = None;
     }
 
-    pub(crate) fn handled(&mut self, seq: u64) {
-        let Some(index) = seq.checked_sub(self.handled_through + 1) else { return };
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
-        slot.handled = true;
-        while self.slots.front().is_some_and(|slot| slot.handled) {
+    /// The application has handled the messages (or the end) of these numbers, in any order, each once.
+    pub(crate) fn handled(&mut self, seqs: Range<u64>) {
+        let before = match self.slots.front() {
+            Some(front) if seqs.start < front.next() => 0,
+            _ => self.slots.partition_point(|slot| slot.next() <= seqs.start),
+        };
+        self.slots
+            .range_mut(before..)
+            .take_while(|slot| slot.first < seqs.end)
+            .for_each(|slot| slot.handle(&seqs));
+        while self.slots.front().is_some_and(|slot| slot.unhandled == 0) {
             let Some(front) = self.slots.pop_front() else { break };
-            self.handled_through += 1;
+            self.handled_through = front.next() - 1;
             self.unhandled_cost -= front.cost;
             if front.end == 0 {
                 self.unacked_cost += front.cost;
@@ -336,6 +429,7 @@ impl Inbox {
     /// The window invariant, seen from the receiver.
     pub(crate) fn assert_credit_is_conserved(&self) {
         assert_eq!(self.unhandled_cost, self.slots.iter().map(|slot| slot.cost).sum::<usize>());
-        assert_eq!(self.next, self.handled_through + 1 + self.slots.len() as u64);
+        let received: u64 = self.slots.iter().map(|slot| u64::from(slot.count)).sum();
+        assert_eq!(self.next, self.handled_through + 1 + received);
     }
 }

@@ -29,6 +29,7 @@ mod handshake;
 mod heartbeat;
 mod inbox;
 mod outbox;
+mod pack;
 mod part;
 mod session;
 mod transmit;
@@ -42,8 +43,10 @@ pub use handshake::{
     Welcome,
 };
 pub use heartbeat::{Beat, Heartbeat};
+pub use pack::{MAX_PACK_COST, Messages, Next, Pack, Packer};
 pub use part::{Arrival, Kept, Part, PartKind};
 pub use session::{
-    Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, ProtocolError, Refused, Session, SocketId,
+    Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, ProtocolError, Received, Refused, Session,
+    SocketId,
 };
 pub use transmit::TransmitBuffer;

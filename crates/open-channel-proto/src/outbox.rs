@@ -12,15 +12,17 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::frame::{DataFlags, Frame, MAX_CHUNK, encode_data};
+use crate::pack::{Pack, pack_cost};
 use crate::part::{Kept, Part, PartKind};
-use crate::session::{ProtocolError, message_cost};
+use crate::session::ProtocolError;
 use crate::transmit::TransmitBuffer;
 
 #[derive(Debug)]
 enum Content {
+    /// A message, or a pack of several.
     Message(Bytes),
     Fin,
-    /// A message that lies in the link's store, and nowhere else.
+    /// Messages that lie in the link's store, and nowhere else.
     Stored {
         len: usize,
     },
@@ -28,6 +30,8 @@ enum Content {
 
 #[derive(Debug)]
 struct Entry {
+    first: u64,
+    count: u32,
     content: Content,
     /// Some host may have seen it.
     transmitted: bool,
@@ -39,14 +43,30 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(content: Content) -> Self {
-        Self { content, transmitted: false, redelivered: false, end: 0, transmitted_before: false }
+    fn new(first: u64, count: u32, content: Content) -> Self {
+        Self {
+            first,
+            count,
+            content,
+            transmitted: false,
+            redelivered: false,
+            end: 0,
+            transmitted_before: false,
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+
+    fn is_packed(&self) -> bool {
+        self.count > 1
     }
 
     fn cost(&self) -> usize {
         match &self.content {
-            Content::Message(payload) => message_cost(payload.len()),
-            Content::Stored { len } => message_cost(*len),
+            Content::Message(payload) => pack_cost(payload.len(), self.count),
+            Content::Stored { len } => pack_cost(*len, self.count),
             Content::Fin => 0,
         }
     }
@@ -62,7 +82,7 @@ struct Carried {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
-    base: u64,
+    next: u64,
     cursor: usize,
     /// Bytes of the entry at the cursor that are on the link already.
     offset: usize,
@@ -79,7 +99,7 @@ impl Outbox {
     pub(crate) fn new(first: u64, limit: usize) -> Self {
         Self {
             entries: VecDeque::new(),
-            base: first,
+            next: first,
             cursor: 0,
             offset: 0,
             cost: 0,
@@ -93,11 +113,15 @@ impl Outbox {
 
     /// Lowest sequence number not acknowledged.
     pub(crate) fn base(&self) -> u64 {
-        self.base
+        self.first_at(0)
     }
 
     pub(crate) fn next(&self) -> u64 {
-        self.base + self.entries.len() as u64
+        self.next
+    }
+
+    fn first_at(&self, index: usize) -> u64 {
+        self.entries.get(index).map_or(self.next, |entry| entry.first)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -123,24 +147,30 @@ impl Outbox {
 
     /// Messages on the link and unacknowledged.
     pub(crate) fn in_flight_messages(&self) -> usize {
-        self.cursor
+        (self.first_at(self.cursor) - self.base()) as usize
     }
 
     pub(crate) fn has_untransmitted(&self) -> bool {
         self.cursor < self.entries.len()
     }
 
-    /// A message is accepted within the limit, and always when nothing else is held: no size that is allowed at
+    /// What is accepted fits the limit, but for what comes when nothing else is held: no size that is allowed at
     /// all can wait for ever.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.cost == 0 || self.cost + message_cost(len) <= self.limit
+    pub(crate) fn has_room(&self, cost: usize) -> bool {
+        self.cost == 0 || self.cost.saturating_add(cost) <= self.limit
     }
 
-    pub(crate) fn push(&mut self, payload: Bytes) -> u64 {
-        let entry = Entry::new(Content::Message(payload));
-        self.cost += entry.cost();
-        self.entries.push_back(entry);
-        self.next() - 1
+    /// Returns the number of the first message.
+    pub(crate) fn push(&mut self, pack: Pack) -> u64 {
+        self.cost += pack.cost();
+        self.append(pack.count(), Content::Message(pack.into_bytes()))
+    }
+
+    fn append(&mut self, count: u32, content: Content) -> u64 {
+        let first = self.next;
+        self.entries.push_back(Entry::new(first, count, content));
+        self.next += u64::from(count);
+        first
     }
 
     pub(crate) fn finish(&mut self) {
@@ -151,34 +181,37 @@ impl Outbox {
     }
 
     fn push_end(&mut self) {
-        self.entries.push_back(Entry::new(Content::Fin));
+        self.append(1, Content::Fin);
     }
 
     /// The other side has handled everything through `through`.
     pub(crate) fn acknowledge(&mut self, through: u64) -> Result<(), ProtocolError> {
-        if through >= self.base + self.cursor as u64 {
+        if through >= self.first_at(self.cursor) {
             return Err(ProtocolError::AckBeyondSent { through });
         }
         if let Some(carried) = self.carried.take_if(|carried| through >= carried.through) {
             self.in_flight -= carried.cost;
         }
-        while self.base <= through {
+        while self.entries.front().is_some_and(|entry| entry.next() <= through + 1) {
             let Some(entry) = self.entries.pop_front() else { break };
-            self.base += 1;
             self.cursor -= 1;
             self.cost -= entry.cost();
             self.in_flight -= entry.cost();
+        }
+        if self.base() <= through {
+            return Err(ProtocolError::Unexpected("an acknowledgement in the middle of a pack"));
         }
         Ok(())
     }
 
     /// Goes on at `next` on a new link to the same host.
     pub(crate) fn rewind(&mut self, next: u64) -> Result<(), ProtocolError> {
-        let sent = self.entries.iter().take_while(|entry| entry.transmitted).count() as u64;
-        if next < self.base || next > self.base + sent {
+        let sent = self.entries.iter().take_while(|entry| entry.transmitted).count();
+        let cursor = self.entries.partition_point(|entry| entry.first < next);
+        if cursor > sent || self.first_at(cursor) != next {
             return Err(ProtocolError::Handshake("the other side expects a message that was never sent"));
         }
-        self.cursor = (next - self.base) as usize;
+        self.cursor = cursor;
         self.offset = 0;
         let transmitted: usize = self.entries.range(..self.cursor).map(Entry::cost).sum();
         self.in_flight = transmitted + self.carried.map_or(0, |carried| carried.cost);
@@ -192,13 +225,13 @@ impl Outbox {
 
     /// Where a new host begins. The end is sent to every host: one that is not told would wait for it for ever.
     pub(crate) fn restart_at(&self) -> u64 {
-        self.base - u64::from(self.has_ended())
+        self.base() - u64::from(self.has_ended())
     }
 
     /// Starts over with a host that knows nothing of this session.
     pub(crate) fn restart(&mut self) {
         if self.has_ended() {
-            self.base -= 1;
+            self.next -= 1;
             self.push_end();
         }
         self.cursor = 0;
@@ -213,13 +246,15 @@ impl Outbox {
     /// Starts over at `first` with a peer that never attached, so that nothing has a number for it yet.
     pub(crate) fn renumber(&mut self, first: u64) {
         // With the same numbers, a link that this hello did not know of may have carried something.
-        let renumbered = self.base != first;
-        self.base = first;
+        let renumbered = self.base() != first;
+        self.next = first;
         self.cursor = 0;
         self.offset = 0;
         self.in_flight = 0;
         self.carried = None;
         for entry in &mut self.entries {
+            entry.first = self.next;
+            self.next = entry.next();
             entry.transmitted &= !renumbered;
         }
     }
@@ -227,6 +262,7 @@ impl Outbox {
     /// The other side has heard the end of this direction from an earlier host and takes no more.
     pub(crate) fn conclude(&mut self) {
         self.finished = true;
+        self.next = self.base();
         self.entries.clear();
         self.cost = 0;
     }
@@ -251,9 +287,9 @@ impl Outbox {
     /// Puts what the window allows on the link.
     pub(crate) fn transmit(&mut self, window: usize, out: &mut TransmitBuffer) {
         while !out.is_full() && self.is_sendable(window) {
-            let seq = self.base + self.cursor as u64;
             let entry = &mut self.entries[self.cursor];
             entry.transmitted = true;
+            let (seq, packed) = (entry.first, entry.is_packed());
             let (start, total) = (self.offset, entry.cost());
             let whole = match &entry.content {
                 // Nothing is stored on a link that takes frames.
@@ -268,6 +304,7 @@ impl Outbox {
                         first: start == 0,
                         last: end == payload.len(),
                         redelivered: entry.redelivered,
+                        packed,
                     };
                     encode_data(out, seq, flags, payload.len() as u64, payload, start..end);
                     self.offset = end;
@@ -294,17 +331,17 @@ impl Outbox {
     /// Where the store must be released up to so that everything before `next` is acknowledged; 0 if that is not in
     /// the store.
     pub(crate) fn stored_end(&self, next: u64) -> u64 {
-        let last = next.checked_sub(self.base + 1).and_then(|index| self.entries.get(index as usize));
+        let last = self.entries.get(self.entries.partition_point(|entry| entry.next() < next));
         last.map_or(0, |entry| entry.end)
     }
 
     /// What goes into the store next, at most `max` bytes of it.
     pub(crate) fn next_part(&self, window: usize, max: usize) -> Option<Part<'_>> {
         let entry = self.entries.get(self.cursor).filter(|entry| self.fits(entry, window))?;
-        let redelivered = entry.redelivered;
+        let (redelivered, packed) = (entry.redelivered, entry.is_packed());
         match &entry.content {
             Content::Stored { .. } => None,
-            Content::Fin => Some(Part { kind: PartKind::End, redelivered, total: 0, payload: &[] }),
+            Content::Fin => Some(Part { kind: PartKind::End, redelivered, packed, total: 0, payload: &[] }),
             Content::Message(payload) => {
                 let end = payload.len().min(self.offset + max);
                 let kind = match (self.offset == 0, end == payload.len()) {
@@ -314,7 +351,7 @@ impl Outbox {
                     (false, true) => PartKind::Last,
                 };
                 let (total, payload) = (payload.len(), &payload[self.offset..end]);
-                Some(Part { kind, redelivered, total, payload })
+                Some(Part { kind, redelivered, packed, total, payload })
             }
         }
     }
@@ -346,29 +383,30 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing waits for the store, so that a message may be written there first.
-    pub(crate) fn may_store(&self, len: usize, window: usize) -> bool {
+    /// Whether nothing waits for the store, so that something may be written there first.
+    pub(crate) fn may_store(&self, cost: usize, window: usize) -> bool {
         self.cursor == self.entries.len()
             && !self.finished
-            && (self.in_flight == 0 || self.in_flight.saturating_add(message_cost(len)) <= window)
+            && (self.in_flight == 0 || self.in_flight.saturating_add(cost) <= window)
     }
 
-    /// A message that was written to the store before it was accepted here.
-    pub(crate) fn push_stored(&mut self, len: usize, end: u64) -> u64 {
-        let mut entry = Entry::new(Content::Stored { len });
-        (entry.transmitted, entry.end) = (true, end);
-        self.cost += entry.cost();
-        self.in_flight += entry.cost();
-        self.entries.push_back(entry);
+    /// Messages that were written to the store before they were accepted here.
+    pub(crate) fn push_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
+        let first = self.append(count, Content::Stored { len });
+        if let Some(entry) = self.entries.back_mut() {
+            (entry.transmitted, entry.end) = (true, end);
+            self.cost += entry.cost();
+            self.in_flight += entry.cost();
+        }
         self.cursor += 1;
-        self.next() - 1
+        first
     }
 
     /// The other side has released the store up to `upto`: what ends there is acknowledged, with all before it.
     pub(crate) fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
-        let stored = self.entries.range(..self.cursor).enumerate().skip_while(|(_, entry)| entry.end == 0);
-        let last = stored.take_while(|(_, entry)| entry.end <= upto).last().map(|(index, _)| index as u64);
-        last.map_or(Ok(()), |index| self.acknowledge(self.base + index))
+        let stored = self.entries.range(..self.cursor).skip_while(|entry| entry.end == 0);
+        let last = stored.take_while(|entry| entry.end <= upto).last().map(|entry| entry.next() - 1);
+        last.map_or(Ok(()), |through| self.acknowledge(through))
     }
 
     /// The store is given up: takes back what lay in it. `kept` tells of each record that completed something,

@@ -55,7 +55,9 @@ pub struct Part<'a> {
     pub kind: PartKind,
     /// An earlier host may have handled the message already.
     pub redelivered: bool,
-    /// Length of the whole message in bytes.
+    /// It is several messages in one [`Pack`](crate::Pack).
+    pub packed: bool,
+    /// Length of the whole message or pack in bytes.
     pub total: usize,
     /// The part's bytes.
     pub payload: &'a [u8],
@@ -68,7 +70,9 @@ pub struct Arrival {
     pub kind: PartKind,
     /// An earlier host may have handled the message already.
     pub redelivered: bool,
-    /// Length of the whole message in bytes, as a first part announces it.
+    /// It is of several messages in one [`Pack`](crate::Pack); counts with a whole and with a first part.
+    pub packed: bool,
+    /// Length of the whole message or pack in bytes, as a first part announces it.
     pub total: u64,
     /// Length of this part in bytes.
     pub len: usize,

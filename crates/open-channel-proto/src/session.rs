@@ -19,6 +19,7 @@ use crate::frame::{Frame, ResetCode};
 use crate::handshake::{ChannelKey, Features, Hello, Purpose, RingSizes, VERSION_MAX, VERSION_MIN, Welcome};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
+use crate::pack::Pack;
 use crate::part::{Arrival, Kept, Part};
 use crate::transmit::TransmitBuffer;
 
@@ -76,6 +77,17 @@ pub enum Incoming {
     },
 }
 
+/// What [`Session::recv_many`] yields: messages in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Number of the first; the others follow.
+    pub first: u64,
+    /// The messages; say [`Session::handled`] of each when it is.
+    pub pack: Pack,
+    /// Whether an earlier host may have handled them.
+    pub redelivered: bool,
+}
+
 /// The other side broke the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -131,13 +143,13 @@ impl std::error::Error for ProtocolError {}
 
 /// Why [`Session::send`] did not accept a message; the message comes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
+pub enum Refused<M = Bytes> {
     /// The outbox is full: wait for acknowledgements.
-    Full(Bytes),
+    Full(M),
     /// Longer than [`Session::max_message`].
-    TooLarge(Bytes),
+    TooLarge(M),
     /// This direction is finished or the session closed.
-    Closed(Bytes),
+    Closed(M),
 }
 
 /// Why a session is over.
@@ -367,13 +379,35 @@ impl Session {
     /// # Errors
     /// [`Refused`], with the message in it.
     pub fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
-        let may_go =
-            self.closed.is_none() && !self.outbox.is_finished() && payload.len() <= self.max_message();
-        if may_go && !self.outbox.has_room(payload.len()) {
+        self.may_accept(payload.len(), message_cost(payload.len()), payload)
+            .map(|payload| self.outbox.push(Pack::one(payload)))
+    }
+
+    /// Accepts several messages and returns the first one's sequence number.
+    ///
+    /// # Errors
+    /// [`Refused`], with the messages in it.
+    pub fn send_pack(&mut self, pack: Pack) -> Result<u64, Refused<Pack>> {
+        self.may_accept(pack.longest(), pack.cost(), pack).map(|pack| self.outbox.push(pack))
+    }
+
+    fn may_accept<M>(&mut self, longest: usize, cost: usize, message: M) -> Result<M, Refused<M>> {
+        let message = self.may_accept_over(longest, message)?;
+        if !self.outbox.has_room(cost) {
             self.ack_request = true;
-            return Err(Refused::Full(payload));
+            return Err(Refused::Full(message));
         }
-        self.send_over(payload)
+        Ok(message)
+    }
+
+    fn may_accept_over<M>(&self, longest: usize, message: M) -> Result<M, Refused<M>> {
+        if self.closed.is_some() || self.outbox.is_finished() {
+            return Err(Refused::Closed(message));
+        }
+        if longest > self.max_message() {
+            return Err(Refused::TooLarge(message));
+        }
+        Ok(message)
     }
 
     /// [`send`](Self::send) beyond the outbox's limit, for one message of a caller who has seen some room.
@@ -381,13 +415,7 @@ impl Session {
     /// # Errors
     /// [`Refused`], but never [`Refused::Full`].
     pub fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
-        if self.closed.is_some() || self.outbox.is_finished() {
-            return Err(Refused::Closed(payload));
-        }
-        if payload.len() > self.max_message() {
-            return Err(Refused::TooLarge(payload));
-        }
-        Ok(self.outbox.push(payload))
+        self.may_accept_over(payload.len(), payload).map(|payload| self.outbox.push(Pack::one(payload)))
     }
 
     /// Ends this side's direction after what was sent so far.
@@ -402,9 +430,19 @@ impl Session {
         self.inbox.take()
     }
 
-    /// The application has handled message (or end) `seq`; in any order.
+    /// As many messages as are here and fit one [`Pack`], or one that is longer; none when the end comes next.
+    pub fn recv_many(&mut self) -> Option<Received> {
+        self.inbox.take_many()
+    }
+
+    /// The application has handled message (or end) `seq`; in any order, each once.
     pub fn handled(&mut self, seq: u64) {
-        self.inbox.handled(seq);
+        self.handled_all(seq..seq.saturating_add(1));
+    }
+
+    /// [`handled`](Self::handled) for several messages in a row.
+    pub fn handled_all(&mut self, seqs: std::ops::Range<u64>) {
+        self.inbox.handled(seqs);
         self.settle();
     }
 
@@ -534,15 +572,27 @@ impl Session {
 
     /// Whether a message of `len` bytes may be written to the store before it is sent.
     pub fn may_store(&self, len: usize) -> bool {
+        self.may_store_pack(len, message_cost(len))
+    }
+
+    /// Whether messages that cost so much together, the longest of `longest` bytes, may be written to the store before
+    /// they are sent.
+    pub fn may_store_pack(&self, longest: usize, cost: usize) -> bool {
         self.closed.is_none()
-            && len <= self.max_message()
+            && longest <= self.max_message()
             && self.outbox.has_store()
-            && self.link.is_some_and(|link| self.outbox.may_store(len, link.window))
+            && self.link.is_some_and(|link| self.outbox.may_store(cost, link.window))
     }
 
     /// Accepts a message that lies in the store already, after [`may_store`](Self::may_store).
     pub fn message_stored(&mut self, len: usize, end: u64) -> u64 {
-        self.outbox.push_stored(len, end)
+        self.pack_stored(len, 1, end)
+    }
+
+    /// Accepts `count` messages that lie in the store already, in one [`Pack`] of `len` bytes, after
+    /// [`may_store_pack`](Self::may_store_pack); returns the first one's sequence number.
+    pub fn pack_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
+        self.outbox.push_stored(len, count, end)
     }
 
     /// The other side has released the store up to `upto`.
@@ -660,7 +710,12 @@ impl Session {
 
     /// Whether a message of `len` bytes would be accepted now.
     pub fn has_room(&self, len: usize) -> bool {
-        self.outbox.has_room(len)
+        self.has_room_for(message_cost(len))
+    }
+
+    /// Whether messages that cost so much together would be accepted now.
+    pub fn has_room_for(&self, cost: usize) -> bool {
+        self.outbox.has_room(cost)
     }
 
     /// Whether something may go on the link now.

@@ -108,9 +108,13 @@ impl Attack {
                     2 => 60 * 1024,
                     _ => self.random.below(100),
                 };
-                let bits = self.random.below(8);
-                let flags =
-                    DataFlags { first: bits & 3 != 1, last: bits & 3 != 2, redelivered: bits & 4 != 0 };
+                let bits = self.random.below(16);
+                let flags = DataFlags {
+                    first: bits & 3 != 1,
+                    last: bits & 3 != 2,
+                    redelivered: bits & 4 != 0,
+                    packed: bits & 8 != 0,
+                };
                 let near = self.random.pick(&[len as u64, LIMITS.max_message as u64, 2 * len as u64]);
                 let (seq, total) = (self.number(next), self.number(near));
                 Frame::Data { seq, flags, total, payload: vec![1; len].into() }
@@ -239,7 +243,14 @@ impl Attack {
             let near = self.random.pick(&[len as u64, 2 * len as u64, LIMITS.max_message as u64]);
             let total = self.number(near);
             self.arrived += 8 + len.next_multiple_of(8) as u64;
-            let part = Arrival { kind, redelivered: self.random.chance(50), total, len, end: self.arrived };
+            let part = Arrival {
+                kind,
+                redelivered: self.random.chance(50),
+                packed: self.random.chance(20),
+                total,
+                len,
+                end: self.arrived,
+            };
             let taken = self.session.receive_part(part, |bytes| bytes.resize(bytes.len() + len, 3));
             if taken.is_err() && self.random.chance(30) {
                 self.session.reset(ResetCode::Protocol, "enough");

@@ -600,6 +600,7 @@ fn a_message_may_be_written_to_the_store_before_it_is_sent() {
         let part = open_channel_proto::Part {
             kind: PartKind::Whole,
             redelivered: false,
+            packed: false,
             total: payload.len(),
             payload,
         };
@@ -771,7 +772,7 @@ fn hostile(limits: Limits, arrivals: &[(PartKind, u64, usize)]) -> (Result<(), P
     let mut receive = |&(kind, total, len): &(PartKind, u64, usize)| {
         end += 8;
         let mut asked = false;
-        let part = Arrival { kind, redelivered: false, total, len, end };
+        let part = Arrival { kind, redelivered: false, packed: false, total, len, end };
         let result = host.receive_part(part, |bytes: &mut BytesMut| {
             asked = true;
             bytes.resize(bytes.len() + len, 0);

@@ -86,7 +86,7 @@ impl World {
             return false;
         }
         assert!(end.session.next_part(1).is_none(), "something has to go first");
-        let part = Part { kind: PartKind::Whole, redelivered: false, total: len, payload };
+        let part = Part { kind: PartKind::Whole, redelivered: false, packed: false, total: len, payload };
         let Some(at) = store.push(&part) else { return false };
         let seq = end.session.message_stored(len, at);
         assert_eq!(seq, end.sent.next(), "the number of a stored message");

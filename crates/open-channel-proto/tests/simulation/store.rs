@@ -113,7 +113,10 @@ impl Store {
         self.seen += 1;
         self.claimed = record.end;
         let &Record { kind, redelivered, total, ref payload, end } = record;
-        Ok(Some((Arrival { kind, redelivered, total, len: payload.len(), end }, payload.clone())))
+        Ok(Some((
+            Arrival { kind, redelivered, packed: false, total, len: payload.len(), end },
+            payload.clone(),
+        )))
     }
 
     /// Everything before `upto` is handled. Possible after the fence, for what was claimed before it.

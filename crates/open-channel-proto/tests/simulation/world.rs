@@ -871,7 +871,7 @@ impl World {
             return;
         }
         let seq = end.session.first_unacknowledged() + random.below(said) as u64;
-        let whole = DataFlags { first: true, last: true, redelivered: random.chance(50) };
+        let whole = DataFlags { first: true, last: true, redelivered: random.chance(50), packed: false };
         let frame = match end.sent.entry(seq).map(|entry| entry.content.clone()) {
             Some(Content::Message(payload)) if payload.len() <= MAX_CHUNK => {
                 Frame::Data { seq, flags: whole, total: payload.len() as u64, payload }

@@ -20,6 +20,8 @@ use crate::waiters::Interest;
 
 /// A record's flag: the message may have been handled by an earlier host.
 const REDELIVERED: u8 = 1;
+/// A record's flag: there are several messages in it.
+const PACKED: u8 = 2;
 
 /// Bytes before the payload of a first part: the length of the whole message.
 const TOTAL: usize = 8;
@@ -80,7 +82,8 @@ impl Ring {
     }
 
     fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
-        let (kind, flags) = (part.kind.to_bits(), u8::from(part.redelivered) * REDELIVERED);
+        let flags = u8::from(part.redelivered) * REDELIVERED | u8::from(part.packed) * PACKED;
+        let kind = part.kind.to_bits();
         if part.kind != PartKind::First {
             return self.producer.push(kind, flags, part.payload);
         }
@@ -137,7 +140,8 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
         total = record.word(0);
     }
     let redelivered = record.flags() & REDELIVERED != 0;
-    Ok(Arrival { kind, redelivered, total, len, end: record.end().bytes() })
+    let packed = record.flags() & PACKED != 0;
+    Ok(Arrival { kind, redelivered, packed, total, len, end: record.end().bytes() })
 }
 
 /// A record that lay in our own memory when its reader was given up.
