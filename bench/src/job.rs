@@ -37,24 +37,53 @@ pub(crate) enum Subject {
     OpenChannel,
     /// open-channel, blocking face, on the link that it picks by itself
     OpenChannelBlocking,
+    /// open-channel, async face, on the link that it picks by itself, messages sent and received in batches
+    OpenChannelBuffered,
+    /// open-channel, blocking face, on the link that it picks by itself, messages sent and received in batches
+    OpenChannelBlockingBuffered,
     /// open-channel, async face, made to use the Unix socket
     OpenChannelUnix,
     /// open-channel, blocking face, made to use the Unix socket
     OpenChannelBlockingUnix,
+    /// open-channel, async face, made to use the Unix socket, messages sent and received in batches
+    OpenChannelUnixBuffered,
+    /// open-channel, blocking face, made to use the Unix socket, messages sent and received in batches
+    OpenChannelBlockingUnixBuffered,
 }
 
 impl Subject {
     /// Whether it differs from another subject only in what it does with many messages at once.
     pub(crate) fn buffered(self) -> bool {
-        matches!(self, Subject::TokioBuffered | Subject::StdBuffered | Subject::RawRingBuffered)
+        matches!(
+            self,
+            Subject::TokioBuffered
+                | Subject::StdBuffered
+                | Subject::RawRingBuffered
+                | Subject::OpenChannelBuffered
+                | Subject::OpenChannelBlockingBuffered
+                | Subject::OpenChannelUnixBuffered
+                | Subject::OpenChannelBlockingUnixBuffered
+        )
     }
 
     pub(crate) fn is_open_channel(self) -> bool {
-        matches!(self, Subject::OpenChannel | Subject::OpenChannelBlocking) || self.forces_unix()
+        matches!(
+            self,
+            Subject::OpenChannel
+                | Subject::OpenChannelBlocking
+                | Subject::OpenChannelBuffered
+                | Subject::OpenChannelBlockingBuffered
+        ) || self.forces_unix()
     }
 
     pub(crate) fn forces_unix(self) -> bool {
-        matches!(self, Subject::OpenChannelUnix | Subject::OpenChannelBlockingUnix)
+        matches!(
+            self,
+            Subject::OpenChannelUnix
+                | Subject::OpenChannelBlockingUnix
+                | Subject::OpenChannelUnixBuffered
+                | Subject::OpenChannelBlockingUnixBuffered
+        )
     }
 }
 

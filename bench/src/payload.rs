@@ -49,9 +49,7 @@ impl Payload {
     pub(crate) fn write_uninit(self, into: &mut [MaybeUninit<u8>]) {
         let mut word = self.seed();
         for chunk in into.chunks_exact_mut(WORD) {
-            for (slot, byte) in chunk.iter_mut().zip(word.to_le_bytes()) {
-                slot.write(byte);
-            }
+            chunk.copy_from_slice(&word.to_le_bytes().map(MaybeUninit::new));
             word = word.wrapping_add(STEP);
         }
     }

@@ -118,10 +118,10 @@ fn bytes(case: &str) -> f64 {
 fn stroke(row: &str, index: usize) -> ShapeStyle {
     let (r, g, b) = Palette99::pick(index + 2).to_rgba().rgb();
     match row {
-        "open-channel" => OURS.stroke_width(4),
-        "open-channel-blocking" => OURS_BLOCKING.stroke_width(4),
-        "open-channel-unix" => OURS.stroke_width(1),
-        "open-channel-blocking-unix" => OURS_BLOCKING.stroke_width(1),
+        "open-channel" | "open-channel-buffered" => OURS.stroke_width(4),
+        "open-channel-blocking" | "open-channel-blocking-buffered" => OURS_BLOCKING.stroke_width(4),
+        "open-channel-unix" | "open-channel-unix-buffered" => OURS.stroke_width(1),
+        "open-channel-blocking-unix" | "open-channel-blocking-unix-buffered" => OURS_BLOCKING.stroke_width(1),
         _ => RGBColor(r, g, b).stroke_width(2),
     }
 }

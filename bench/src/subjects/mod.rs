@@ -1,5 +1,6 @@
 //! The subjects, one file each, and what each of them can be asked.
 
+mod batches;
 mod failover;
 #[cfg(feature = "peers")]
 mod iceoryx;
@@ -37,9 +38,15 @@ pub(crate) fn work(job: &Job) -> Result<()> {
         Subject::Iceoryx2Event => worker::run::<iceoryx::Events>(job),
         Subject::RawRing => worker::run::<raw_ring::Published>(job),
         Subject::RawRingBuffered => worker::run::<raw_ring::Buffered>(job),
-        Subject::OpenChannel | Subject::OpenChannelUnix => worker::run::<open_channel::OpenChannel>(job),
+        Subject::OpenChannel | Subject::OpenChannelUnix => worker::run::<open_channel::OneByOne>(job),
+        Subject::OpenChannelBuffered | Subject::OpenChannelUnixBuffered => {
+            worker::run::<open_channel::Buffered>(job)
+        }
         Subject::OpenChannelBlocking | Subject::OpenChannelBlockingUnix => {
-            worker::run::<open_channel_blocking::OpenChannelBlocking>(job)
+            worker::run::<open_channel_blocking::OneByOne>(job)
+        }
+        Subject::OpenChannelBlockingBuffered | Subject::OpenChannelBlockingUnixBuffered => {
+            worker::run::<open_channel_blocking::Buffered>(job)
         }
     }
 }
@@ -51,7 +58,7 @@ pub(crate) fn answers(subject: Subject, task: Task) -> bool {
         Task::OneWay => true,
         // Here buffering is no matter, and the bare ring has neither accept nor many ends.
         Task::Connect => !subject.buffered() && subject != Subject::RawRing,
-        Task::ConnectFirst => subject == Subject::Tokio || subject.is_open_channel(),
+        Task::ConnectFirst => subject == Subject::Tokio || subject.is_open_channel() && !subject.buffered(),
         Task::FanIn => match subject {
             Subject::RawRing | Subject::RawRingBuffered => false,
             #[cfg(feature = "peers")]

@@ -1,5 +1,6 @@
 //! open-channel, async face.
 
+use super::batches::Batches;
 use crate::job::Job;
 use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Arena, Payload};
@@ -9,20 +10,26 @@ use open_channel::{Builder, Channel, LinkKind, Socket};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-pub(crate) struct OpenChannel {
+/// Every message is sent and received by itself.
+pub(crate) type OneByOne = OpenChannel<false>;
+/// Messages are sent and received in batches.
+pub(crate) type Buffered = OpenChannel<true>;
+
+pub(crate) struct OpenChannel<const BUFFERED: bool> {
     channel: Channel,
     accepted: mpsc::UnboundedReceiver<Socket>,
 }
 
-pub(crate) struct End {
+pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     arena: Arena,
+    batches: Batches,
     _channel: Channel,
 }
 
-impl End {
-    fn new(channel: Channel, socket: Socket) -> End {
-        End { socket, arena: Arena::default(), _channel: channel }
+impl<const BUFFERED: bool> End<BUFFERED> {
+    fn new(channel: Channel, socket: Socket) -> Self {
+        End { socket, arena: Arena::default(), batches: Batches::default(), _channel: channel }
     }
 }
 
@@ -32,8 +39,8 @@ pub(crate) fn builder(job: &Job) -> Builder {
     if job.subject.forces_unix() { builder.link(LinkKind::Unix) } else { builder }
 }
 
-impl Transport for OpenChannel {
-    type Endpoint = End;
+impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {
+    type Endpoint = End<BUFFERED>;
     const RUNTIME: Runtime = Runtime::Tokio;
 
     async fn host(job: &Job) -> Result<Self> {
@@ -48,18 +55,18 @@ impl Transport for OpenChannel {
         Ok(OpenChannel { channel, accepted })
     }
 
-    async fn accept(&mut self) -> Result<End> {
+    async fn accept(&mut self) -> Result<Self::Endpoint> {
         let socket = self.accepted.recv().await.context("the channel closed")?;
         Ok(End::new(self.channel.clone(), socket))
     }
 
-    async fn connect(job: &Job) -> Result<End> {
+    async fn connect(job: &Job) -> Result<Self::Endpoint> {
         let channel = builder(job).build_peer()?;
         let socket = channel.connect();
         Ok(End::new(channel, socket))
     }
 
-    async fn connect_many(job: &Job, count: usize) -> Result<Vec<End>> {
+    async fn connect_many(job: &Job, count: usize) -> Result<Vec<Self::Endpoint>> {
         let channel = builder(job).build_peer()?;
         Ok((0..count).map(|_| End::new(channel.clone(), channel.connect())).collect())
     }
@@ -75,19 +82,43 @@ impl Transport for OpenChannel {
             }
         })?;
         let socket = channel.connect();
-        End::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
+        Self::Endpoint::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
     }
 }
 
-impl Endpoint for End {
+impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn send(&mut self, payload: Payload) -> Result<()> {
         self.socket.send(self.arena.message(payload)).await?;
         Ok(())
     }
 
+    async fn feed(&mut self, payload: Payload) -> Result<()> {
+        if !BUFFERED {
+            return self.send(payload).await;
+        }
+        if self.batches.push(payload) {
+            // Boxed, so that the rest is small enough to be compiled into the sending loop.
+            return Box::pin(self.flush()).await;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(self.socket.send_many(&mut self.batches.outgoing).await?)
+    }
+
     async fn recv(&mut self) -> Result<Payload> {
-        let message = self.socket.recv().await?.context("the other side finished")?;
-        Payload::check(&message)
+        if !BUFFERED {
+            let message = self.socket.recv().await?.context("the other side finished")?;
+            return Payload::check(&message);
+        }
+        loop {
+            if let Some(payload) = self.batches.next() {
+                return Ok(payload);
+            }
+            let messages = self.socket.recv_many().await?.context("the other side finished")?;
+            self.batches.take(messages)?;
+        }
     }
 
     fn link(&self) -> Option<String> {

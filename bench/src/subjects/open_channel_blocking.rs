@@ -1,5 +1,6 @@
 //! open-channel, blocking face.
 
+use super::batches::Batches;
 use super::open_channel::builder;
 use crate::job::Job;
 use crate::measure::fan_in::{self, Tally};
@@ -9,25 +10,37 @@ use anyhow::{Context, Result};
 use open_channel::blocking::{Channel, Socket};
 use std::sync::{Arc, mpsc};
 
-pub(crate) struct OpenChannelBlocking {
+/// Every message is sent and received by itself.
+pub(crate) type OneByOne = OpenChannelBlocking<false>;
+/// Messages are sent and received in batches.
+pub(crate) type Buffered = OpenChannelBlocking<true>;
+
+pub(crate) struct OpenChannelBlocking<const BUFFERED: bool> {
     channel: Channel,
     accepted: mpsc::Receiver<Socket>,
 }
 
-pub(crate) struct End {
+pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     arena: Arena,
+    batches: Batches,
     _channel: Channel,
 }
 
-impl End {
-    fn new(channel: Channel, socket: Socket) -> End {
-        End { socket, arena: Arena::default(), _channel: channel }
+impl<const BUFFERED: bool> End<BUFFERED> {
+    fn new(channel: Channel, socket: Socket) -> Self {
+        End { socket, arena: Arena::default(), batches: Batches::default(), _channel: channel }
+    }
+
+    /// Apart, so that the rest is small enough to be compiled into the sending loop.
+    #[inline(never)]
+    fn send_batch(&mut self) -> Result<()> {
+        Ok(self.socket.send_many(&mut self.batches.outgoing)?)
     }
 }
 
-impl Transport for OpenChannelBlocking {
-    type Endpoint = End;
+impl<const BUFFERED: bool> Transport for OpenChannelBlocking<BUFFERED> {
+    type Endpoint = End<BUFFERED>;
     const RUNTIME: Runtime = Runtime::Blocking;
 
     async fn host(job: &Job) -> Result<Self> {
@@ -39,18 +52,18 @@ impl Transport for OpenChannelBlocking {
         Ok(OpenChannelBlocking { channel, accepted })
     }
 
-    async fn accept(&mut self) -> Result<End> {
+    async fn accept(&mut self) -> Result<Self::Endpoint> {
         let socket = self.accepted.recv().context("the channel closed")?;
         Ok(End::new(self.channel.clone(), socket))
     }
 
-    async fn connect(job: &Job) -> Result<End> {
+    async fn connect(job: &Job) -> Result<Self::Endpoint> {
         let channel = Channel::from(builder(job).build_peer()?);
         let socket = channel.connect();
         Ok(End::new(channel, socket))
     }
 
-    async fn connect_many(job: &Job, count: usize) -> Result<Vec<End>> {
+    async fn connect_many(job: &Job, count: usize) -> Result<Vec<Self::Endpoint>> {
         let channel = Channel::from(builder(job).build_peer()?);
         Ok((0..count).map(|_| End::new(channel.clone(), channel.connect())).collect())
     }
@@ -63,19 +76,42 @@ impl Transport for OpenChannelBlocking {
         let channel =
             Channel::build(builder(job), |socket: Socket| while let Ok(Some(_)) = socket.recv() {})?;
         let socket = channel.connect();
-        End::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
+        Self::Endpoint::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
     }
 }
 
-impl Endpoint for End {
+impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn send(&mut self, payload: Payload) -> Result<()> {
         self.socket.send(self.arena.message(payload))?;
         Ok(())
     }
 
+    async fn feed(&mut self, payload: Payload) -> Result<()> {
+        if !BUFFERED {
+            return self.send(payload).await;
+        }
+        if self.batches.push(payload) {
+            return self.send_batch();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.send_batch()
+    }
+
     async fn recv(&mut self) -> Result<Payload> {
-        let message = self.socket.recv()?.context("the other side finished")?;
-        Payload::check(&message)
+        if !BUFFERED {
+            let message = self.socket.recv()?.context("the other side finished")?;
+            return Payload::check(&message);
+        }
+        loop {
+            if let Some(payload) = self.batches.next() {
+                return Ok(payload);
+            }
+            let messages = self.socket.recv_many()?.context("the other side finished")?;
+            self.batches.take(messages)?;
+        }
     }
 
     fn link(&self) -> Option<String> {

@@ -12,7 +12,9 @@
 //! A pack is sent, stored, received, acknowledged and sent again as a whole; each message in it has its own sequence
 //! number, and the pack is acknowledged when all of them are handled.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
 
 use crate::session::{ProtocolError, message_cost};
 
@@ -157,25 +159,21 @@ fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Messages side by side, cut into [`Pack`]s as they come in.
 #[derive(Debug, Default)]
 pub struct Packer {
-    /// Each message behind its length, those of one pack after those of the one before.
-    bytes: BytesMut,
-    packs: std::collections::VecDeque<Mark>,
-    count: usize,
+    /// Packs that are as large as they will be.
+    sealed: VecDeque<Open>,
+    open: Open,
+    /// Memory of a pack that was sent from here.
+    spare: Vec<u8>,
 }
 
-/// Where a pack ends, counted from where it begins, and what it is.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mark {
-    len: usize,
+/// A pack that may still grow.
+#[derive(Debug, Default)]
+struct Open {
+    /// Each message behind its length.
+    bytes: Vec<u8>,
     count: u32,
+    cost: usize,
     longest: usize,
-}
-
-impl Mark {
-    /// The bytes that travel, of those that lie in the packer.
-    fn travels(self) -> std::ops::Range<usize> {
-        if self.count == 1 { PREFIX..self.len } else { 0..self.len }
-    }
 }
 
 /// A pack that still lies in its [`Packer`].
@@ -187,12 +185,26 @@ pub struct Next<'a> {
     pub count: u32,
     /// Length of its longest message.
     pub longest: usize,
+    /// As [`Pack::cost`].
+    pub cost: usize,
 }
 
-impl Next<'_> {
-    /// As [`Pack::cost`].
-    pub fn cost(&self) -> usize {
-        pack_cost(self.bytes.len(), self.count)
+impl Open {
+    /// A single message travels without its length.
+    fn start(&self) -> usize {
+        if self.count == 1 { PREFIX } else { 0 }
+    }
+
+    /// Adds a message of `len` bytes, to be appended by who calls.
+    #[inline]
+    fn begin(&mut self, len: usize, cost: usize) -> &mut Vec<u8> {
+        let prefix = u32::try_from(len).expect("a message is shorter than 4 GiB");
+        self.bytes.reserve(PREFIX + len);
+        self.bytes.extend_from_slice(&prefix.to_le_bytes());
+        self.count += 1;
+        self.cost += cost;
+        self.longest = self.longest.max(len);
+        &mut self.bytes
     }
 }
 
@@ -203,70 +215,84 @@ impl Packer {
     /// If it is longer than `u32::MAX` bytes.
     #[inline]
     pub fn push(&mut self, message: &[u8]) {
-        let len = u32::try_from(message.len()).expect("a message is shorter than 4 GiB");
-        self.bytes.reserve(PREFIX + message.len());
-        self.bytes.put_u32_le(len);
-        self.bytes.extend_from_slice(message);
-        self.mark(message.len());
+        self.begin(message.len()).extend_from_slice(message);
+    }
+
+    /// Adds a message of `len` bytes, all of them zero, which `fill` may write over.
+    ///
+    /// # Panics
+    /// If it is longer than `u32::MAX` bytes.
+    #[inline]
+    pub fn push_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
+        let bytes = self.begin(len);
+        let start = bytes.len();
+        bytes.resize(start + len, 0);
+        fill(&mut bytes[start..]);
     }
 
     #[inline]
-    fn mark(&mut self, len: usize) {
-        self.count += 1;
-        let longer = PREFIX + len;
-        if let Some(last) = self.packs.back_mut()
-            && pack_cost(last.len + longer, last.count + 1) <= MAX_PACK_COST
-        {
-            last.len += longer;
-            last.count += 1;
-            last.longest = last.longest.max(len);
-            return;
+    fn begin(&mut self, len: usize) -> &mut Vec<u8> {
+        let cost = message_cost(len);
+        if self.open.cost + cost > MAX_PACK_COST {
+            self.seal();
         }
-        self.packs.push_back(Mark { len: longer, count: 1, longest: len });
+        self.open.begin(len, cost)
+    }
+
+    fn seal(&mut self) {
+        if self.open.count > 0 {
+            let next = Open { bytes: std::mem::take(&mut self.spare), ..Open::default() };
+            self.sealed.push_back(std::mem::replace(&mut self.open, next));
+        }
     }
 
     /// Messages in it.
     pub fn count(&self) -> usize {
-        self.count
+        self.sealed.iter().chain([&self.open]).map(|pack| pack.count as usize).sum()
     }
 
     /// Whether it has no messages.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.open.count == 0 && self.sealed.is_empty()
     }
 
-    /// Bytes that the messages take here, lengths included.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
+    /// Whether the first pack is as large as it gets, if what comes next is no smaller than what is there.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        !self.sealed.is_empty() || self.open.cost + message_cost(self.open.longest) > MAX_PACK_COST
+    }
+
+    /// What its messages cost together in windows and outboxes.
+    pub fn cost(&self) -> usize {
+        self.sealed.iter().chain([&self.open]).map(|pack| pack.cost).sum()
     }
 
     /// The first pack, to be taken from where it lies; followed by [`skip`](Self::skip).
     pub fn peek(&self) -> Option<Next<'_>> {
-        let mark = self.packs.front()?;
-        Some(Next { bytes: &self.bytes[mark.travels()], count: mark.count, longest: mark.longest })
+        let pack = self.sealed.front().unwrap_or(&self.open);
+        let Open { ref bytes, count, cost, longest } = *pack;
+        (count > 0).then(|| Next { bytes: &bytes[pack.start()..], count, longest, cost })
     }
 
     /// Forgets the first pack.
     pub fn skip(&mut self) {
-        if let Some(mark) = self.packs.pop_front() {
-            self.count -= mark.count as usize;
-            self.bytes.advance(mark.len);
-        }
+        let mut pack = self.take_first();
+        pack.bytes.clear();
+        self.spare = pack.bytes;
     }
 
     /// Takes the first pack out.
     pub fn pop(&mut self) -> Option<Pack> {
-        let mark = self.packs.pop_front()?;
-        self.count -= mark.count as usize;
-        let bytes = self.bytes.split_to(mark.len).freeze().slice(mark.travels());
-        Some(Pack { bytes, count: mark.count, longest: mark.longest })
+        let pack = self.take_first();
+        let (start, Open { bytes, count, longest, .. }) = (pack.start(), pack);
+        (count > 0).then(|| Pack { bytes: Bytes::from(bytes).slice(start..), count, longest })
     }
 
-    /// Forgets all messages, and keeps the memory for others.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.packs.clear();
-        self.count = 0;
+    fn take_first(&mut self) -> Open {
+        self.sealed.pop_front().unwrap_or_else(|| {
+            let next = Open { bytes: std::mem::take(&mut self.spare), ..Open::default() };
+            std::mem::replace(&mut self.open, next)
+        })
     }
 }
 
@@ -324,7 +350,7 @@ mod tests {
         packer.push(b"3");
         let counts: Vec<u32> = std::iter::from_fn(|| packer.pop()).map(|pack| pack.count()).collect();
         assert_eq!(counts, [64, 1, 1, 1]);
-        assert!(packer.is_empty() && packer.len() == 0);
+        assert!(packer.is_empty() && packer.cost() == 0);
     }
 
     #[test]

@@ -37,6 +37,7 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use crate::batch::{Batch, Messages};
 use crate::builder::Builder;
 use crate::channel;
 use crate::connection::{Connection, Eyes};
@@ -168,6 +169,18 @@ impl Socket {
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
+    /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox or the link is full.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
+        let connection = self.connection();
+        wait(connection, None, |cx, seat| {
+            connection.poll_send_many(cx, seat, Eyes::Thread, &mut batch.packer)
+        })
+        .unwrap_or_else(|| unreachable!("waits without a limit"))
+    }
+
     /// As [`open_channel::Socket::reserve`](crate::Socket::reserve): blocks while the outbox is full.
     ///
     /// # Errors
@@ -209,6 +222,16 @@ impl Socket {
     fn receive(&self, deadline: Option<Instant>) -> Option<Result<Option<Message>, Error>> {
         let connection = self.connection();
         wait(connection, deadline, |cx, seat| connection.poll_recv(cx, seat, Eyes::Thread))
+    }
+
+    /// As [`open_channel::Socket::recv_many`](crate::Socket::recv_many): blocks until there is a message or the end.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_many(&self) -> Result<Option<Messages>, Error> {
+        let connection = self.connection();
+        wait(connection, None, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Thread))
+            .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
     /// As [`open_channel::Socket::try_recv`](crate::Socket::try_recv).

@@ -65,6 +65,7 @@ compile_error!(
 );
 
 mod attendant;
+mod batch;
 pub mod blocking;
 mod builder;
 mod channel;
@@ -89,6 +90,7 @@ mod socket;
 mod stream;
 mod waiters;
 
+pub use batch::{Batch, Iter, MessageRef, Messages};
 pub use builder::Builder;
 pub use channel::{Channel, State};
 pub use error::{Error, SendError, TryRecvError};

@@ -71,9 +71,9 @@ impl Drop for Message {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
             if std::thread::panicking() {
-                connection.not_handled();
+                connection.not_handled(1);
             } else {
-                connection.handled(self.id.seq);
+                connection.handled(self.id.seq..self.id.seq + 1);
             }
         }
     }

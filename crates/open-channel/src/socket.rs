@@ -10,6 +10,7 @@ use bytes::Bytes;
 use open_channel_proto::{ResetCode, SocketId};
 use tokio::runtime::Handle;
 
+use crate::batch::{Batch, Messages};
 use crate::channel::{Keep, Shared};
 use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
@@ -160,6 +161,21 @@ impl Socket {
         self.connection().try_send(message.into())
     }
 
+    /// Accepts all messages of a [`Batch`], waiting while the outbox or the link is full; `batch` is empty then. Many
+    /// small messages cost much less this way than each with a [`send`](Self::send) of its own.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Finished`], or why the socket is over. What was not accepted is still in `batch`;
+    /// what it held before that is accepted.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped before it is done, `batch` holds what was not accepted.
+    pub async fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, seat| connection.poll_send_many(cx, seat, Eyes::Task, &mut batch.packer))
+            .await
+    }
+
     /// Room for a message of up to `len` bytes, waiting while the outbox is full. What is written to it travels from
     /// where it is written: on a ring, nothing copies it on this side.
     ///
@@ -200,6 +216,20 @@ impl Socket {
     pub async fn recv(&self) -> Result<Option<Message>, Error> {
         let connection = self.connection();
         poll_parked(connection, |cx, seat| connection.poll_recv(cx, seat, Eyes::Task)).await
+    }
+
+    /// The next messages: waits for one, and takes what has come with it and after it, up to 32 KiB (counting
+    /// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) for each message); a longer message comes alone. `None` at the end, as
+    /// [`recv`](Self::recv). They need not have been sent together.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    pub async fn recv_many(&self) -> Result<Option<Messages>, Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Task)).await
     }
 
     /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).

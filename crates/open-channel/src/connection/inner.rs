@@ -5,28 +5,17 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use open_channel_proto::{
-    Closed, Frame, HEADER_LEN, Incoming, MAX_BODY, Refused, ResetCode, Session, TransmitBuffer, decode,
-};
+use open_channel_proto::{Frame, HEADER_LEN, MAX_BODY, ResetCode, Session, TransmitBuffer, decode};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
+use super::Eyes;
 use super::ring::Ring;
-use super::{Connection, Eyes};
 use crate::attendant::Attendance;
 use crate::election::Fence;
-use crate::error::{Error, SendError};
+use crate::error::Error;
 use crate::link::{self, Link};
-use crate::message::Message;
 use crate::waiters::{Interest, Waiters};
-
-/// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
-/// anyway and small messages are written together.
-const WRITE_AT_ONCE: usize = 32;
-
-/// Unwritten bytes that are worth a system call of their own.
-const WORTH_WRITING: usize = 32 * 1024;
 
 /// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches before they are copied.
 const READ_BUFFER: usize = HEADER_LEN + MAX_BODY;
@@ -106,106 +95,6 @@ impl Inner {
             failed: None,
             woken: Vec::new(),
         }
-    }
-
-    pub(super) fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
-        if self.failed.is_some() {
-            return Err(Refused::Closed(payload));
-        }
-        if self.ring.is_some() && !self.session.has_room(payload.len()) {
-            self.take_releases();
-        }
-        let seq = self.session.send(payload)?;
-        self.sent();
-        Ok(seq)
-    }
-
-    pub(super) fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
-        if self.failed.is_some() {
-            return Err(Refused::Closed(payload));
-        }
-        let seq = self.session.send_over(payload)?;
-        self.sent();
-        Ok(seq)
-    }
-
-    /// Whether the outbox has room for a message of `len` bytes; `None`: not yet.
-    pub(super) fn room(&mut self, len: usize) -> Option<Result<(), Error>> {
-        if let Some(error) = self.over() {
-            return Some(Err(error));
-        }
-        if self.session.has_room(len) || self.take_releases() && self.session.has_room(len) {
-            return Some(Ok(()));
-        }
-        self.session.request_ack();
-        self.await_room();
-        None
-    }
-
-    /// Writes now or leaves it to be written together with what follows.
-    pub(super) fn sent(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            if ring.is_worth_trying() {
-                self.store();
-            }
-            return;
-        }
-        let unwritten = self.session.outbox_bytes().saturating_sub(self.session.bytes_in_flight());
-        if self.session.messages_in_flight() < WRITE_AT_ONCE || unwritten >= WORTH_WRITING {
-            self.write();
-            self.replied = true;
-        }
-    }
-
-    pub(super) fn send_error(&self, refused: Refused) -> SendError {
-        match refused {
-            Refused::Full(message) => SendError { error: self.over().unwrap_or(Error::Full), message },
-            Refused::TooLarge(message) => {
-                let error = Error::TooLarge { len: message.len(), max: self.session.max_message() };
-                SendError { error, message }
-            }
-            Refused::Closed(message) => SendError { error: self.over().unwrap_or(Error::Finished), message },
-        }
-    }
-
-    /// Why nothing can be sent or acknowledged any more.
-    pub(super) fn over(&self) -> Option<Error> {
-        if let Some(error) = &self.failed {
-            return Some(error.clone());
-        }
-        match self.session.closed()? {
-            Closed::Finished | Closed::Locally => Some(Error::Closed),
-            Closed::Remotely { code, reason } => Some(Error::Reset { code: *code, reason: reason.clone() }),
-        }
-    }
-
-    pub(super) fn recv(&mut self, connection: &Arc<Connection>) -> Option<Result<Option<Message>, Error>> {
-        if self.handing_over && !self.ended {
-            return Some(Err(Error::HandedOver));
-        }
-        if self.fence.as_ref().is_some_and(|fence| !fence.holds()) {
-            self.failed.get_or_insert(Error::Fenced);
-            self.lose_link();
-        } else {
-            self.claim();
-            match self.session.recv() {
-                Some(Incoming::Message { seq, payload, redelivered }) => {
-                    self.held += 1;
-                    if redelivered {
-                        tracing::debug!(socket = %connection.id(), seq, "redelivered: an earlier host may have handled it");
-                    }
-                    return Some(Ok(Some(Message::new(Arc::clone(connection), seq, payload, redelivered))));
-                }
-                Some(Incoming::End { seq }) => {
-                    self.ended = true;
-                    self.session.handled(seq);
-                    self.release();
-                    self.write();
-                }
-                None => {}
-            }
-        }
-        if self.ended { Some(Ok(None)) } else { self.over().map(Err) }
     }
 
     pub(super) fn wake_all(&mut self) {

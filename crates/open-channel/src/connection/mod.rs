@@ -5,17 +5,19 @@
 //! watches does the connection's [attendant](crate::attendant) on the background thread step in, after a moment
 //! of grace, so that acknowledgements and heartbeats never depend on what the application does.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, Features, Frame, Hello, Refused, ResetCode, Session, SocketId, Welcome,
+    Attachment, ChannelKey, Features, Frame, Hello, Packer, Refused, ResetCode, Session, SocketId, Welcome,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::attendant;
+use crate::batch::Messages;
 use crate::election::Fence;
 use crate::error::{Error, SendError};
 use crate::link::{Link, LinkKind, PeerInfo};
@@ -23,6 +25,7 @@ use crate::message::{Message, MessageId};
 use crate::waiters::{Interest, Seat, Waiters};
 
 mod inner;
+mod messages;
 mod ring;
 
 pub(crate) use inner::{Inner, Read};
@@ -259,6 +262,17 @@ impl Connection {
         })
     }
 
+    /// Takes all messages out of `batch`; those that are accepted are gone from it whatever comes after.
+    pub(crate) fn poll_send_many(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        batch: &mut Packer,
+    ) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.send_many(batch))
+    }
+
     /// Room for a message of `len` bytes.
     pub(crate) fn poll_room(
         &self,
@@ -286,6 +300,15 @@ impl Connection {
         eyes: Eyes,
     ) -> Poll<Result<Option<Message>, Error>> {
         self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv(self))
+    }
+
+    pub(crate) fn poll_recv_many(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+    ) -> Poll<Result<Option<Messages>, Error>> {
+        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv_many(self))
     }
 
     /// Everything before sequence number `end` is acknowledged.
@@ -343,11 +366,11 @@ impl Connection {
         })
     }
 
-    /// The application has handled message `seq`.
-    pub(crate) fn handled(&self, seq: u64) {
+    /// The application has handled these messages.
+    pub(crate) fn handled(&self, seqs: Range<u64>) {
         self.with(|inner| {
-            inner.held -= 1;
-            inner.session.handled(seq);
+            inner.held -= (seqs.end - seqs.start) as usize;
+            inner.session.handled_all(seqs);
             inner.release();
             // Somebody waits for the next message: this acknowledgement has nothing to travel with.
             if inner.waiters.are_watching() && !inner.replied {
@@ -358,9 +381,9 @@ impl Connection {
         });
     }
 
-    /// A message was dropped while its handler panicked: it stays unhandled.
-    pub(crate) fn not_handled(&self) {
-        self.with(|inner| inner.held -= 1);
+    /// So many messages were dropped while their handler panicked: they stay unhandled.
+    pub(crate) fn not_handled(&self, count: usize) {
+        self.with(|inner| inner.held -= count);
     }
 
     /// The waiting call is over.

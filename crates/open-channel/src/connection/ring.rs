@@ -8,9 +8,9 @@
 //! ```
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{Arrival, Kept, Part, PartKind, ProtocolError, Refused};
+use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, Next, Part, PartKind, ProtocolError, Refused};
 use open_channel_ring::{
-    Bell, Consumer, Mapped, Position, Producer, Record, Reservation, RingError, RingLink, Spin, Stored, Watch,
+    Bell, Consumer, Mapped, Position, Producer, Record, Reservation, RingError, RingLink, Spin, Watch,
 };
 
 use super::inner::{Inner, Read, Trouble};
@@ -116,6 +116,16 @@ pub(crate) enum Room {
     Buffer { bytes: BytesMut, len: usize },
 }
 
+/// Whether a pack went into the ring as it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    Yes,
+    /// There is no room for it yet.
+    Full,
+    /// It has to go through the outbox.
+    Elsewhere,
+}
+
 /// What a caller looks at while it spins, without the connection's lock.
 pub(super) struct Spinning {
     watch: Watch<Mapped>,
@@ -145,8 +155,8 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
 }
 
 /// A record that lay in our own memory when its reader was given up.
-fn kept(stored: Stored<'_>) -> Option<Kept> {
-    let Stored { record, maybe_claimed } = stored;
+fn kept(stored: open_channel_ring::Stored<'_>) -> Option<Kept> {
+    let open_channel_ring::Stored { record, maybe_claimed } = stored;
     let completes = PartKind::from_bits(record.kind()).is_some_and(PartKind::completes);
     completes.then(|| Kept {
         end: record.end().bytes(),
@@ -180,6 +190,24 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Puts a pack into the ring right away, if nothing is in the way.
+    pub(super) fn store_pack(&mut self, pack: Next<'_>) -> Stored {
+        let Self { ring: Some(ring), session, .. } = self else { return Stored::Elsewhere };
+        let (len, count) = (pack.bytes.len(), pack.count);
+        if len > ring.part || !session.may_store_pack(pack.longest, pack.cost) {
+            return Stored::Elsewhere;
+        }
+        match ring.producer.push(PartKind::Whole.to_bits(), u8::from(count > 1) * PACKED, pack.bytes) {
+            Ok(end) => {
+                session.pack_stored(len, count, end.bytes());
+                Stored::Yes
+            }
+            Err(RingError::Full { .. }) => Stored::Full,
+            // Also when it is broken: the next look at it says so.
+            Err(_) => Stored::Elsewhere,
+        }
     }
 
     /// Room for a message of at most `len` bytes, in the ring if nothing is in the way.
@@ -250,6 +278,18 @@ impl Inner {
         if !self.session.is_readable() {
             let claimed = self.claim_message();
             self.survive(claimed);
+        }
+    }
+
+    /// Takes messages out of the ring, as many as may go to the application at once, unless there are some already.
+    pub(super) fn claim_many(&mut self) {
+        self.claim();
+        while self.session.is_readable() && self.session.unhandled_bytes() < MAX_PACK_COST {
+            let before = self.session.unhandled_bytes();
+            let claimed = self.claim_message();
+            if self.survive(claimed) != Some(true) || self.session.unhandled_bytes() == before {
+                return;
+            }
         }
     }
 

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use open_channel::blocking::{Channel, Socket};
-use open_channel::{Error, ResetCode, Role, State, TryRecvError};
+use open_channel::{Batch, Error, ResetCode, Role, State, TryRecvError};
 
 use crate::world::{World, pattern};
 
 on_every_link!(blocking:
     messages_go_there_and_back,
+    batches_go_there_and_back,
     two_threads_share_a_socket,
     recv_timeout_gives_up_and_loses_nothing,
     flush_waits_while_a_message_is_held,
@@ -70,6 +71,31 @@ fn messages_go_there_and_back(world: World) {
     assert_eq!(socket.link(), Some(world.link()));
     assert_eq!(socket.peer().expect("connected").pid, Some(std::process::id()));
     socket.close().expect("closed");
+}
+
+fn batches_go_there_and_back(world: World) {
+    const MESSAGES: usize = 100_000;
+    let (near, far, _channels) = pair(&world, 64 << 10);
+    let sending = std::thread::spawn(move || {
+        let mut batch = Batch::new();
+        for number in 0..MESSAGES {
+            batch.push(number.to_le_bytes());
+            if batch.is_full() {
+                near.send_many(&mut batch).expect("accepted");
+            }
+        }
+        near.send_many(&mut batch).expect("accepted");
+        near.close().expect("all handled");
+    });
+    let mut next = 0_usize;
+    while let Some(messages) = far.recv_many().expect("messages") {
+        for message in &messages {
+            assert_eq!(message[..], next.to_le_bytes());
+            next += 1;
+        }
+    }
+    assert_eq!(next, MESSAGES);
+    sending.join().expect("sent");
 }
 
 fn two_threads_share_a_socket(world: World) {

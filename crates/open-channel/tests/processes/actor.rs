@@ -541,16 +541,13 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
             Ok(None) => return say!("ended {id}"),
             Err(error) => return say!("failed {id} {error}"),
         };
-        let mut text = text(&message);
-        let mixed = text.is_empty() || text.starts_with("n ") && text.split(' ').count() == 3;
-        if mixed {
-            text = mixture::words(message.id().seq);
-            if !mixture::is_whole(message.id().seq, &message) {
-                say!("corrupt {text}, {} bytes", message.len());
-            }
-        } else {
-            check(&text, &message);
+        let text = text(&message);
+        if text.is_empty() || text.starts_with("n ") && text.split(' ').count() == 3 {
+            mixture::answer(&socket, message.id().seq, message.redelivered(), &message).await;
+            drop(message);
+            return mixture::answer_all(&socket).await;
         }
+        check(&text, &message);
         let (generation, seq, redelivered) = (socket.generation(), message.id().seq, message.redelivered());
         assert_eq!(message.id().socket, id);
         say!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
@@ -569,12 +566,6 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
                     }
                 }
                 say!("answered {id}");
-            }
-            Some("n") if mixed => {
-                // Of the same bytes, and on the way before the acknowledgement.
-                if let Err(error) = socket.send(mixture::message(message.id().seq)).await {
-                    say!("error answer {id} {error}");
-                }
             }
             Some("which-link") => match socket.link() {
                 Some(link) => say!("link-of {id} {link}"),

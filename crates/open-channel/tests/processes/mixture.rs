@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use open_channel::Socket;
+use open_channel::{Batch, Error, Message, Messages, Socket};
 
 use crate::actor::{say, text};
 
@@ -16,6 +16,8 @@ const PATTERN: usize = 1 << 19;
 const LONGEST: u64 = 300_000;
 /// A mix asks for acknowledgement of everything after so many messages.
 const FLUSH_EVERY: u64 = 50;
+/// Messages in a batch.
+const MOST_TOGETHER: u64 = 12;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Message `number` of a direction; every sixteenth or so is empty.
@@ -70,13 +72,14 @@ fn mix(number: u64) -> u64 {
 /// Sends the mixture until told to stop, and checks what comes back: for each message that a host handled, the same one.
 pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<AtomicBool>) {
     tokio::spawn(check_answers(name.clone(), Arc::clone(&socket)));
-    let mut accepted = 0;
+    let (mut accepted, mut flushed) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
-        match socket.send(message(accepted + 1)).await {
-            Ok(id) => accepted = id.seq,
+        match send_some(&socket, accepted + 1).await {
+            Ok(count) => accepted += count,
             Err(error) => return say!("error mix {name} {error}"),
         }
-        if accepted % FLUSH_EVERY == 0 {
+        if accepted - flushed >= FLUSH_EVERY {
+            flushed = accepted;
             if let Err(error) = socket.flush().await {
                 return say!("error mix {name} {error}");
             }
@@ -88,6 +91,59 @@ pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<
     match socket.flush().await {
         Ok(()) => say!("streamed {name} {accepted}"),
         Err(error) => say!("error mix {name} {error}"),
+    }
+}
+
+/// One message, or a batch of some.
+async fn send_some(socket: &Socket, first: u64) -> Result<u64, Error> {
+    let count = mix(!first) % (2 * MOST_TOGETHER);
+    if count >= MOST_TOGETHER {
+        let id = socket.send(message(first)).await?;
+        assert_eq!(id.seq, first);
+        return Ok(1);
+    }
+    let mut batch: Batch = (first..=first + count).map(message).collect();
+    socket.send_many(&mut batch).await?;
+    Ok(count + 1)
+}
+
+/// Answers each message with the same bytes, which are on the way before the acknowledgement.
+pub(crate) async fn answer_all(socket: &Socket) {
+    let id = socket.id();
+    for round in 0.. {
+        let received = if mix(round).is_multiple_of(2) {
+            socket.recv().await.map(|message| message.map(Received::One))
+        } else {
+            socket.recv_many().await.map(|messages| messages.map(Received::Many))
+        };
+        match received {
+            Ok(Some(Received::One(message))) => {
+                answer(socket, message.id().seq, message.redelivered(), &message).await;
+            }
+            Ok(Some(Received::Many(messages))) => {
+                for message in &messages {
+                    answer(socket, message.id().seq, messages.redelivered(), &message).await;
+                }
+            }
+            Ok(None) => return say!("ended {id}"),
+            Err(error) => return say!("failed {id} {error}"),
+        }
+    }
+}
+
+enum Received {
+    One(Message),
+    Many(Messages),
+}
+
+pub(crate) async fn answer(socket: &Socket, seq: u64, redelivered: bool, message: &[u8]) {
+    let (id, text) = (socket.id(), words(seq));
+    if !is_whole(seq, message) {
+        say!("corrupt {text}, {} bytes", message.len());
+    }
+    say!("handled {} {id} {seq} {redelivered} {} {text}", socket.generation(), message.len());
+    if let Err(error) = socket.send(self::message(seq)).await {
+        say!("error answer {id} {error}");
     }
 }
 

@@ -1,0 +1,209 @@
+//! Messages on their way between the application and the session, behind the connection's lock.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use open_channel_proto::{Closed, Incoming, Packer, Refused};
+
+use super::Connection;
+use super::inner::Inner;
+use super::ring::Stored;
+use crate::batch::Messages;
+use crate::error::{Error, SendError};
+use crate::message::Message;
+
+/// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
+/// anyway and small messages are written together.
+const WRITE_AT_ONCE: usize = 32;
+
+/// Unwritten bytes that are worth a system call of their own.
+const WORTH_WRITING: usize = 32 * 1024;
+
+/// Sending.
+impl Inner {
+    pub(super) fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        if self.failed.is_some() {
+            return Err(Refused::Closed(payload));
+        }
+        if self.ring.is_some() && !self.session.has_room(payload.len()) {
+            self.take_releases();
+        }
+        let seq = self.session.send(payload)?;
+        self.sent();
+        Ok(seq)
+    }
+
+    pub(super) fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        if self.failed.is_some() {
+            return Err(Refused::Closed(payload));
+        }
+        let seq = self.session.send_over(payload)?;
+        self.sent();
+        Ok(seq)
+    }
+
+    /// Whether the outbox has room for a message of `len` bytes; `None`: not yet.
+    pub(super) fn room(&mut self, len: usize) -> Option<Result<(), Error>> {
+        if let Some(error) = self.over() {
+            return Some(Err(error));
+        }
+        if self.session.has_room(len) || self.take_releases() && self.session.has_room(len) {
+            return Some(Ok(()));
+        }
+        self.session.request_ack();
+        self.await_room();
+        None
+    }
+
+    /// Writes now or leaves it to be written together with what follows.
+    pub(super) fn sent(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            if ring.is_worth_trying() {
+                self.store();
+            }
+            return;
+        }
+        let unwritten = self.session.outbox_bytes().saturating_sub(self.session.bytes_in_flight());
+        if self.session.messages_in_flight() < WRITE_AT_ONCE || unwritten >= WORTH_WRITING {
+            self.write();
+            self.replied = true;
+        }
+    }
+
+    pub(super) fn send_error(&self, refused: Refused) -> SendError {
+        match refused {
+            Refused::Full(message) => SendError { error: self.over().unwrap_or(Error::Full), message },
+            Refused::TooLarge(message) => {
+                let error = Error::TooLarge { len: message.len(), max: self.session.max_message() };
+                SendError { error, message }
+            }
+            Refused::Closed(message) => SendError { error: self.over().unwrap_or(Error::Finished), message },
+        }
+    }
+
+    /// Why nothing can be sent or acknowledged any more.
+    pub(super) fn over(&self) -> Option<Error> {
+        if let Some(error) = &self.failed {
+            return Some(error.clone());
+        }
+        match self.session.closed()? {
+            Closed::Finished | Closed::Locally => Some(Error::Closed),
+            Closed::Remotely { code, reason } => Some(Error::Reset { code: *code, reason: reason.clone() }),
+        }
+    }
+
+    /// Takes packs out of `batch` as long as there is room; `None` when some are left.
+    pub(super) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
+        while let Some(next) = batch.peek() {
+            if let Some(error) = self.objection(next.longest) {
+                return Some(Err(error));
+            }
+            if !self.has_room_for(next.cost) {
+                return None;
+            }
+            match self.store_pack(next) {
+                Stored::Yes => batch.skip(),
+                Stored::Full => {
+                    self.await_room();
+                    return None;
+                }
+                Stored::Elsewhere => self.send_pack(batch),
+            }
+        }
+        Some(Ok(()))
+    }
+
+    fn send_pack(&mut self, batch: &mut Packer) {
+        if let Some(pack) = batch.pop() {
+            let accepted = self.session.send_pack(pack);
+            debug_assert!(accepted.is_ok(), "it was asked before");
+            self.sent();
+        }
+    }
+
+    /// Why a message of `len` bytes can never be sent.
+    fn objection(&self, len: usize) -> Option<Error> {
+        let max = self.session.max_message();
+        self.over()
+            .or_else(|| self.session.is_finished().then_some(Error::Finished))
+            .or_else(|| (len > max).then_some(Error::TooLarge { len, max }))
+    }
+
+    fn has_room_for(&mut self, cost: usize) -> bool {
+        if self.session.has_room_for(cost) || self.take_releases() && self.session.has_room_for(cost) {
+            return true;
+        }
+        self.session.request_ack();
+        self.await_room();
+        false
+    }
+}
+
+/// Receiving.
+impl Inner {
+    pub(super) fn recv(&mut self, connection: &Arc<Connection>) -> Option<Result<Option<Message>, Error>> {
+        self.next_for_application(Self::claim, |inner| match inner.session.recv()? {
+            Incoming::Message { seq, payload, redelivered } => {
+                inner.held += 1;
+                tell_redelivered(connection, seq, redelivered);
+                Some(Message::new(Arc::clone(connection), seq, payload, redelivered))
+            }
+            Incoming::End { seq } => {
+                inner.take_end(seq);
+                None
+            }
+        })
+    }
+
+    pub(super) fn recv_many(
+        &mut self,
+        connection: &Arc<Connection>,
+    ) -> Option<Result<Option<Messages>, Error>> {
+        self.next_for_application(Self::claim_many, |inner| match inner.session.recv_many() {
+            Some(received) => {
+                inner.held += received.pack.count() as usize;
+                tell_redelivered(connection, received.first, received.redelivered);
+                Some(Messages::new(Arc::clone(connection), received))
+            }
+            None => {
+                if let Some(Incoming::End { seq }) = inner.session.recv() {
+                    inner.take_end(seq);
+                }
+                None
+            }
+        })
+    }
+
+    fn next_for_application<T>(
+        &mut self,
+        claim: impl FnOnce(&mut Self),
+        take: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Result<Option<T>, Error>> {
+        if self.handing_over && !self.ended {
+            return Some(Err(Error::HandedOver));
+        }
+        if self.fence.as_ref().is_some_and(|fence| !fence.holds()) {
+            self.failed.get_or_insert(Error::Fenced);
+            self.lose_link();
+        } else {
+            claim(self);
+            if let Some(taken) = take(self) {
+                return Some(Ok(Some(taken)));
+            }
+        }
+        if self.ended { Some(Ok(None)) } else { self.over().map(Err) }
+    }
+
+    fn take_end(&mut self, seq: u64) {
+        self.ended = true;
+        self.session.handled(seq);
+        self.release();
+        self.write();
+    }
+}
+
+fn tell_redelivered(connection: &Connection, seq: u64, redelivered: bool) {
+    if redelivered {
+        tracing::debug!(socket = %connection.id(), seq, "redelivered: an earlier host may have handled it");
+    }
+}
