@@ -23,6 +23,10 @@ const REDELIVERED: u8 = 1;
 /// A record's flag: there are several messages in it.
 const PACKED: u8 = 2;
 
+fn flag(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
+}
+
 /// Bytes before the payload of a first part: the length of the whole message.
 const TOTAL: usize = 8;
 
@@ -82,7 +86,7 @@ impl Ring {
     }
 
     fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
-        let flags = u8::from(part.redelivered) * REDELIVERED | u8::from(part.packed) * PACKED;
+        let flags = flag(part.redelivered, REDELIVERED) | flag(part.packed, PACKED);
         let kind = part.kind.to_bits();
         if part.kind != PartKind::First {
             return self.producer.push(kind, flags, part.payload);
@@ -199,7 +203,7 @@ impl Inner {
         if len > ring.part || !session.may_store_pack(pack.longest, pack.cost) {
             return Stored::Elsewhere;
         }
-        match ring.producer.push(PartKind::Whole.to_bits(), u8::from(count > 1) * PACKED, pack.bytes) {
+        match ring.producer.push(PartKind::Whole.to_bits(), flag(count > 1, PACKED), pack.bytes) {
             Ok(end) => {
                 session.pack_stored(len, count, end.bytes());
                 Stored::Yes
