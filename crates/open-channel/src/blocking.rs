@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -309,8 +310,7 @@ fn wait<T>(
     mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> Option<T> {
     BELL.with(|bell| {
-        let waker = bell.waker();
-        let mut cx = Context::from_waker(&waker);
+        let mut cx = Context::from_waker(bell.waker());
         let mut seat = Seat::default();
         let value = loop {
             if let Poll::Ready(value) = poll(&mut cx, &mut seat) {
@@ -352,12 +352,12 @@ thread_local! {
 /// Wakes one thread out of poll(2).
 #[derive(Debug, Default)]
 struct Bell {
-    ends: std::cell::OnceCell<(UnixStream, Arc<Rope>)>,
+    ends: OnceCell<(UnixStream, Waker)>,
 }
 
 /// The end that others pull.
 #[derive(Debug)]
-struct Rope(Option<UnixStream>);
+struct Rope(UnixStream);
 
 impl Wake for Rope {
     fn wake(self: Arc<Self>) {
@@ -365,15 +365,13 @@ impl Wake for Rope {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(mut end) = self.0.as_ref() {
-            // A full bell rings already.
-            let _ = end.write(&[1]);
-        }
+        // A full bell rings already.
+        let _ = (&self.0).write(&[1]);
     }
 }
 
 impl Bell {
-    fn ends(&self) -> Option<&(UnixStream, Arc<Rope>)> {
+    fn ends(&self) -> Option<&(UnixStream, Waker)> {
         if self.ends.get().is_none() {
             let pair = UnixStream::pair().and_then(|(bell, rope)| {
                 bell.set_nonblocking(true)?;
@@ -382,17 +380,14 @@ impl Bell {
             });
             // Out of descriptors: this round sleeps without one, in short naps.
             if let Ok((bell, rope)) = pair {
-                let _ = self.ends.set((bell, Arc::new(Rope(Some(rope)))));
+                let _ = self.ends.set((bell, Arc::new(Rope(rope)).into()));
             }
         }
         self.ends.get()
     }
 
-    fn waker(&self) -> Waker {
-        match self.ends() {
-            Some((_, rope)) => Waker::from(Arc::clone(rope)),
-            None => Waker::from(Arc::new(Rope(None))),
-        }
+    fn waker(&self) -> &Waker {
+        self.ends().map_or(Waker::noop(), |(_, rope)| rope)
     }
 
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
