@@ -332,7 +332,7 @@ impl Outbox {
     /// the store.
     pub(crate) fn stored_end(&self, next: u64) -> u64 {
         let last = self.entries.get(self.entries.partition_point(|entry| entry.next() < next));
-        last.map_or(0, |entry| entry.end)
+        last.filter(|entry| entry.first < next).map_or(0, |entry| entry.end)
     }
 
     /// What goes into the store next, at most `max` bytes of it.
