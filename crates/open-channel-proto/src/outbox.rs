@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::frame::{DataFlags, Frame, MAX_CHUNK, encode_data};
-use crate::pack::{Pack, pack_cost};
+use crate::pack::{Pack, is_of, pack_cost};
 use crate::part::{Kept, Part, PartKind};
 use crate::session::ProtocolError;
 use crate::transmit::TransmitBuffer;
@@ -423,7 +423,7 @@ impl Outbox {
             // What no host has claimed is as good as never sent, on this link.
             entry.transmitted = found.claimed || entry.transmitted_before;
             if let Content::Stored { len } = entry.content {
-                if found.payload.len() != len {
+                if found.payload.len() != len || !is_of(&found.payload, entry.count) {
                     return Err(ProtocolError::Unexpected("a record of the store that was changed"));
                 }
                 entry.content = Content::Message(found.payload);

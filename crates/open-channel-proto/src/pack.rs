@@ -40,6 +40,11 @@ pub(crate) fn pack_cost(len: usize, count: u32) -> usize {
     }
 }
 
+/// Whether these bytes are so many messages, whatever they say.
+pub(crate) fn is_of(bytes: &Bytes, count: u32) -> bool {
+    count == 1 || Pack::several(bytes.clone(), usize::MAX).is_ok_and(|pack| pack.count() == count)
+}
+
 impl Pack {
     /// A single message.
     pub fn one(message: Bytes) -> Self {
