@@ -376,6 +376,14 @@ impl Endpoint {
         }
     }
 
+    /// Where that ends in the store which the message before `next` came with.
+    fn stored_end(&self, next: u64) -> u64 {
+        let (base, all) = (self.session.first_unacknowledged(), &self.sent);
+        let within = base < next && next <= all.next();
+        let entry = within.then(|| &all.entries[(next - 1 - all.first) as usize]);
+        entry.and_then(|entry| entry.stored_at).unwrap_or(0)
+    }
+
     /// The session must agree with the model and keep its limits.
     pub fn check(&mut self) {
         let session = &self.session;
@@ -412,6 +420,10 @@ impl Endpoint {
             let alone = self.sent.is_within_one_unit(base, flying);
             let fits = transmitted <= self.remote_window || alone || session.closed().is_some();
             assert!(fits, "{transmitted} bytes in flight exceed the window of {}", self.remote_window);
+        }
+
+        for next in [base, base + 1, base.midpoint(next), next, next + 1] {
+            assert_eq!(session.stored_end(next), self.stored_end(next), "the end in the store before {next}");
         }
 
         let hello = session.hello(CHANNEL, Features::default());
