@@ -356,7 +356,7 @@ mod tests {
         packer.push(b"3");
         let counts: Vec<u32> = std::iter::from_fn(|| packer.pop()).map(|pack| pack.count()).collect();
         assert_eq!(counts, [64, 1, 1, 1]);
-        assert!(packer.is_empty() && packer.len() == 0);
+        assert_eq!((packer.is_empty(), packer.len()), (true, 0));
     }
 
     #[test]

@@ -93,9 +93,10 @@ fn handling_what_there_is_not_changes_nothing() {
     send(&mut peer, &[b"1", b"2"]);
     deliver(&mut peer, &mut host);
     recv_all(&mut host);
-    for seqs in [0..1, 3..u64::MAX, u64::MAX..u64::MAX, 1..1, 2..1, u64::MAX..0, 2..2] {
-        host.handled_all(seqs.clone());
-        assert_eq!(host.unhandled_bytes(), cost(&[1, 1]), "{seqs:?}");
+    let most = u64::MAX;
+    for (start, end) in [(0, 1), (3, most), (most, most), (1, 1), (2, 1), (most, 0), (2, 2)] {
+        host.handled_all(start..end);
+        assert_eq!(host.unhandled_bytes(), cost(&[1, 1]), "{start}..{end}");
     }
     for seq in [0, 3, u64::MAX - 1, u64::MAX] {
         host.handled(seq);
