@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::frame::{DataFlags, Frame, MAX_CHUNK, encode_data};
-use crate::pack::{Pack, pack_cost};
+use crate::pack::{Pack, is_of, pack_cost};
 use crate::part::{Kept, Part, PartKind};
 use crate::session::ProtocolError;
 use crate::transmit::TransmitBuffer;
@@ -332,7 +332,7 @@ impl Outbox {
     /// the store.
     pub(crate) fn stored_end(&self, next: u64) -> u64 {
         let last = self.entries.get(self.entries.partition_point(|entry| entry.next() < next));
-        last.map_or(0, |entry| entry.end)
+        last.filter(|entry| entry.first < next).map_or(0, |entry| entry.end)
     }
 
     /// What goes into the store next, at most `max` bytes of it.
@@ -423,7 +423,7 @@ impl Outbox {
             // What no host has claimed is as good as never sent, on this link.
             entry.transmitted = found.claimed || entry.transmitted_before;
             if let Content::Stored { len } = entry.content {
-                if found.payload.len() != len {
+                if found.payload.len() != len || !is_of(&found.payload, entry.count) {
                     return Err(ProtocolError::Unexpected("a record of the store that was changed"));
                 }
                 entry.content = Content::Message(found.payload);

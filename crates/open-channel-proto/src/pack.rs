@@ -42,6 +42,11 @@ pub(crate) fn pack_cost(len: usize, count: u32) -> usize {
     }
 }
 
+/// Whether these bytes are so many messages, whatever they say.
+pub(crate) fn is_of(bytes: &Bytes, count: u32) -> bool {
+    count == 1 || Pack::several(bytes.clone(), usize::MAX).is_ok_and(|pack| pack.count() == count)
+}
+
 impl Pack {
     /// A single message.
     pub fn one(message: Bytes) -> Self {
@@ -117,7 +122,22 @@ impl Pack {
         if self.count == 1 {
             self.bytes.advance(PREFIX.min(self.bytes.len()));
         }
+        if first.len() == self.longest {
+            self.longest = self.longest_up_to(first.len());
+        }
         (first, false)
+    }
+
+    /// Length of its longest message, when none is longer than `most`: looks no further than one of that length.
+    fn longest_up_to(&self, most: usize) -> usize {
+        let mut longest = 0;
+        for message in self.iter() {
+            longest = longest.max(message.len());
+            if longest == most {
+                break;
+            }
+        }
+        longest
     }
 }
 
@@ -323,6 +343,18 @@ mod tests {
         assert_eq!(pack.pop_front(), (Bytes::new(), false));
         assert_eq!(pack.iter().collect::<Vec<_>>(), [b"longer"]);
         assert_eq!(pack.pop_front(), (Bytes::from_static(b"longer"), true));
+    }
+
+    #[test]
+    fn what_is_left_of_a_pack_is_as_long_as_its_longest_message() {
+        let mut pack = packed(&[b"long", b"longer", b"x", b"longer", b"", b"xy"]).pop().expect("a pack");
+        let longest: Vec<usize> = std::iter::from_fn(|| {
+            let longest = pack.longest();
+            (!pack.pop_front().1).then_some(longest)
+        })
+        .collect();
+        assert_eq!(longest, [6, 6, 6, 6, 2]);
+        assert_eq!(pack.longest(), 2);
     }
 
     #[test]

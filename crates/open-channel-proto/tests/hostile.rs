@@ -10,12 +10,12 @@ mod random;
 use std::alloc::System;
 use std::panic::{self, AssertUnwindSafe};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cap::Cap;
 use open_channel_proto::{
     Arrival, ChannelKey, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Kept,
-    Limits, MAX_BODY, PartKind, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer,
-    Welcome, decode,
+    Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartKind, Purpose, Reject, RejectCode,
+    ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
 };
 use random::Random;
 
@@ -36,8 +36,8 @@ struct Attack {
     input: Vec<u8>,
     out: TransmitBuffer,
     /// What lies in the store of the link, if it has one: where each record ends, whether it completes something, and
-    /// how long it is.
-    store: Option<Vec<(u64, bool, usize)>>,
+    /// its bytes.
+    store: Option<Vec<(u64, bool, Bytes)>>,
     /// Where the last record of the other side's store ended.
     arrived: u64,
 }
@@ -79,6 +79,7 @@ impl Attack {
             }
             let held = MEMORY.allocated().saturating_sub(before);
             assert!(held <= MOST_MEMORY, "{held} bytes are held, {MOST_MEMORY} are plenty");
+            self.session.assert_credit_is_conserved();
             let unhandled = self.session.unhandled_bytes();
             assert!(unhandled <= LIMITS.window.max(LIMITS.max_message + 64), "{unhandled} bytes unhandled");
         }
@@ -101,7 +102,8 @@ impl Attack {
         let next = self.session.hello(CHANNEL, Features::default()).recv_next;
         let unacknowledged = self.session.first_unacknowledged();
         match self.random.below(16) {
-            0..8 => {
+            0..3 => self.pack_in_a_frame(next),
+            3..8 => {
                 let len = match self.random.below(6) {
                     0 => 0,
                     1 => 16 * 1024,
@@ -133,6 +135,56 @@ impl Attack {
                 _ => Frame::Reject(Reject::new(RejectCode::Other(77), "é".repeat(900))),
             },
         }
+    }
+
+    /// Messages in a row behind their lengths, most of which are true.
+    fn pack(&mut self) -> Bytes {
+        let most = MAX_PACK_COST / MESSAGE_OVERHEAD;
+        let (count, longest) = match self.random.below(12) {
+            0 => (0, 1),
+            1 => (1, 100),
+            2 => (most, 1),
+            3 => (most + self.random.below(3), 2),
+            4 => (2, LIMITS.max_message / 2 - MESSAGE_OVERHEAD + self.random.below(3)),
+            5 => (2 + self.random.below(40), 2000),
+            _ => (2 + self.random.below(5), 60),
+        };
+        let lies = self.random.chance(30);
+        let mut bytes = BytesMut::new();
+        for _ in 0..count {
+            let len = self.random.below(longest);
+            let said = if lies { self.number(len as u64) as u32 } else { len as u32 };
+            bytes.extend_from_slice(&said.to_le_bytes());
+            bytes.resize(bytes.len() + len, 5);
+        }
+        if self.random.chance(10) {
+            bytes.truncate(self.random.below(bytes.len() + 1));
+        }
+        bytes.truncate(MAX_BODY - 16);
+        bytes.freeze()
+    }
+
+    /// As a whole, or a part of it with any flags.
+    fn pack_in_a_frame(&mut self, next: u64) -> Frame {
+        let bytes = self.pack();
+        let mut flags =
+            DataFlags { first: true, last: true, redelivered: self.random.chance(50), packed: true };
+        let (seq, mut total) = (self.number(next), bytes.len() as u64);
+        if self.random.chance(60) {
+            return Frame::Data { seq, flags, total, payload: bytes };
+        }
+        if self.random.chance(30) {
+            total = self.number(total);
+        }
+        let cut = self.random.below(bytes.len() + 1);
+        (flags.first, flags.last, flags.packed) = self.random.pick(&[
+            (true, false, true),
+            (true, false, false),
+            (false, false, true),
+            (false, true, true),
+        ]);
+        let payload = if flags.first { bytes.slice(..cut) } else { bytes.slice(cut..) };
+        Frame::Data { seq, flags, total, payload }
     }
 
     /// Some bytes arrive, most of them close to what they should be.
@@ -233,25 +285,32 @@ impl Attack {
         let mut tail = store.last().map_or(0, |last| last.0);
         while let Some(part) = self.session.next_part(1000) {
             let (len, completes) = (part.payload.len(), part.kind.completes());
+            let bytes = Bytes::copy_from_slice(part.payload);
             tail += 8 + len.next_multiple_of(8) as u64;
             self.session.part_stored(len, tail);
-            store.push((tail, completes, len));
+            store.push((tail, completes, bytes));
         }
         for _ in 0..self.random.below(4) {
             let Some(kind) = PartKind::from_bits(1 + self.random.below(5) as u8) else { continue };
-            let len: usize = self.random.pick(&[0, 1, 100, 2000, 16 * 1024]);
+            let packed = self.random.chance(50);
+            let bytes = if packed {
+                self.pack()
+            } else {
+                vec![3; self.random.pick(&[0, 1, 100, 2000, 16 * 1024])].into()
+            };
+            let len = bytes.len();
             let near = self.random.pick(&[len as u64, 2 * len as u64, LIMITS.max_message as u64]);
             let total = self.number(near);
             self.arrived += 8 + len.next_multiple_of(8) as u64;
             let part = Arrival {
                 kind,
                 redelivered: self.random.chance(50),
-                packed: self.random.chance(20),
+                packed: packed || self.random.chance(10),
                 total,
                 len,
                 end: self.arrived,
             };
-            let taken = self.session.receive_part(part, |bytes| bytes.resize(bytes.len() + len, 3));
+            let taken = self.session.receive_part(part, |to| to.extend_from_slice(&bytes));
             if taken.is_err() && self.random.chance(30) {
                 self.session.reset(ResetCode::Protocol, "enough");
             }
@@ -268,13 +327,16 @@ impl Attack {
         self.arrived = 0;
         let Some(store) = self.store.take() else { return };
         let mut kept = Vec::new();
-        for (end, completes, len) in store {
+        for (end, completes, bytes) in store {
             if completes && !self.random.chance(3) {
-                let len =
-                    if self.random.chance(3) { self.number(len as u64).min(5000) as usize } else { len };
+                let payload = match self.random.below(40) {
+                    0 => vec![4; self.number(bytes.len() as u64).min(5000) as usize].into(),
+                    1 => vec![4; bytes.len()].into(),
+                    _ => bytes,
+                };
                 let claimed = self.random.chance(50);
                 let end = if self.random.chance(5) { self.number(end) } else { end };
-                kept.push(Kept { end, claimed, payload: vec![4; len].into() });
+                kept.push(Kept { end, claimed, payload });
             }
         }
         if self.session.reclaim(kept).is_err() && self.random.chance(70) {
@@ -312,22 +374,59 @@ impl Attack {
         self.choose_link();
     }
 
-    /// Meanwhile an application does what applications do.
+    fn send_pack(&mut self) {
+        let mut packer = Packer::default();
+        for _ in 0..2 + self.random.below(8) {
+            packer.push(&vec![2; self.random.below(300)]);
+        }
+        let Some(next) = packer.peek() else { return };
+        let (bytes, count, longest, cost) = (next.bytes, next.count, next.longest, next.cost);
+        let room = self.session.has_room_for(cost) && self.session.may_store_pack(longest, cost);
+        match &mut self.store {
+            Some(store) if room && self.random.chance(50) => {
+                let end = store.last().map_or(0, |last| last.0) + 8 + bytes.len().next_multiple_of(8) as u64;
+                store.push((end, true, Bytes::copy_from_slice(bytes)));
+                self.session.pack_stored(bytes.len(), count, end);
+            }
+            _ => drop(packer.pop().map(|pack| self.session.send_pack(pack))),
+        }
+    }
+
+    /// Each message once, as a rule.
+    fn receive_many(&mut self) {
+        let Some(many) = self.session.recv_many() else { return };
+        assert_eq!(many.pack.iter().count(), many.pack.count() as usize);
+        assert!(many.pack.iter().all(|message| message.len() <= LIMITS.max_message));
+        let next = many.first + u64::from(many.pack.count());
+        match self.random.below(4) {
+            0 => self.session.handled(many.first),
+            1 => {
+                let seqs = self.number(many.first)..self.number(next);
+                self.session.handled_all(seqs);
+            }
+            _ => self.session.handled_all(many.first..next),
+        }
+    }
+
+    /// Meanwhile an application does what applications do, and now and then what none should.
     fn application(&mut self) {
-        match self.random.below(8) {
-            0..2 => {
+        match self.random.below(10) {
+            0 => {
                 let _ = self.session.send(Bytes::from(vec![2; self.random.below(3000)]));
             }
-            2..4 => {
+            1 => self.send_pack(),
+            2 => {
                 if let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = self.session.recv()
                     && self.random.chance(70)
                 {
                     self.session.handled(seq);
                 }
             }
+            3 => self.receive_many(),
             4 => {
-                let seq = self.number(5);
+                let (seq, end) = (self.number(5), self.number(9));
                 self.session.handled(seq);
+                self.session.handled_all(seq..end);
             }
             5 if self.random.chance(10) => self.session.finish(),
             5 => self.session.request_ack(),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Breaks the protocol on purpose, one way at a time, and shows that the simulation notices.
 #
-#   crates/open-channel-proto/tests/mutations.sh [PATTERN]
+#   crates/open-channel-proto/tests/mutations.sh [PATTERN...]     those whose names have one of them: store, '[0-2][0-9]-'
 #
 # Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy of the
 # workspace, never to this one. Exit status 1 when a mutation survives or no longer applies.
@@ -34,8 +34,18 @@ fi
 
 killed=0 trouble=0
 report() { printf '%-9s %-10s %s\n' "$1" "$2" "$3"; }
-for patch in "$here"/mutations/*"${1:-}"*.patch; do
+chosen() {
+    [ "$#" -gt 1 ] || return 0
+    for pattern in "${@:2}"; do
+        # shellcheck disable=SC2053 # it is a pattern
+        [[ $1 != *$pattern* ]] || return 0
+    done
+    return 1
+}
+
+for patch in "$here"/mutations/*.patch; do
     name=$(basename "$patch" .patch)
+    chosen "$name" "$@" || continue
     rm -rf "$crate/src"
     cp -R "$pristine" "$crate/src"
     if ! patch -s -p1 -d "$crate" < "$patch" > "$copy/log" 2>&1; then

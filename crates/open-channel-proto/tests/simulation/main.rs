@@ -8,11 +8,13 @@
 //! ```
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // a test, its panics are its findings
 
+mod application;
 mod endpoint;
 mod link;
 mod random;
 mod ring;
 mod store;
+mod tally;
 mod world;
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +22,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use world::{Tally, World};
+use tally::Tally;
+use world::World;
 
 const SEEDS: u64 = 10_000;
 

@@ -1,9 +1,8 @@
 //! How a session is driven on a link with a store, as the real library does it.
 
-use bytes::Bytes;
-use open_channel_proto::{Part, PartKind, RingSizes};
+use open_channel_proto::{Kept, Pack, Part, PartKind, RingSizes};
 
-use crate::endpoint::Content;
+use crate::endpoint::Entry;
 use crate::link::{Link, Rings};
 use crate::random::Random;
 use crate::store::{Fenced, Store};
@@ -57,43 +56,54 @@ impl World {
         let store = self.links[link].own_store(side);
         for _ in 0..most {
             let Some(part) = end.session.next_part(store.longest()) else { break };
-            let (kind, len) = (part.kind, part.payload.len());
-            self.tally.larger_than_store +=
-                u64::from(kind == PartKind::First && part.total > store.capacity());
+            let (kind, len, packed) = (part.kind, part.payload.len(), part.packed);
+            let exceeds = kind == PartKind::First && part.total > store.capacity();
+            self.tally.larger_than_store += u64::from(exceeds);
+            self.tally.packs_larger_than_store += u64::from(exceeds && packed);
             let Some(at) = store.push(&part) else { break };
             let seq = end.session.first_unacknowledged() + end.session.messages_in_flight() as u64;
             end.session.part_stored(len, at);
             end.half_stored = Some(seq).filter(|_| !kind.completes());
-            let entry = end.sent.entry(seq).expect("it was accepted");
+            let unit = end.sent.unit(seq);
+            assert_eq!((unit.start, packed), (seq, unit.end - seq > 1), "a record of a pack");
+            let entries = end.sent.all_of(unit);
             if !matches!(kind, PartKind::Middle | PartKind::Last) {
-                entry.is_being_stored();
+                entries.iter_mut().for_each(Entry::is_being_stored);
             }
             if kind.completes() {
-                entry.stored_at = Some(at);
+                entries.iter_mut().for_each(|entry| entry.stored_at = Some(at));
                 self.tally.stored += 1;
+                self.tally.packs_stored += u64::from(packed);
             }
             end.remember_what_was_sent();
         }
     }
 
-    /// Writes a message to the store before it is accepted, if it may and will go there.
-    pub fn store_first(&mut self, side: Side, payload: &Bytes) -> bool {
+    /// Writes a message or a pack to the store before it is accepted, if it may and will go there.
+    pub fn store_first(&mut self, side: Side, pack: &Pack) -> bool {
         let Some(link) = self.store_link(side) else { return false };
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let store = self.links[link].own_store(side);
-        let len = payload.len();
-        if !end.session.has_room(len) || !end.session.may_store(len) || len > store.longest() {
+        let (len, count, cost) = (pack.bytes().len(), pack.count(), pack.cost());
+        let may = end.session.has_room_for(cost) && end.session.may_store_pack(pack.longest(), cost);
+        if count == 1 {
+            assert_eq!(may, end.session.has_room(len) && end.session.may_store(len), "a pack of one");
+        }
+        if !may || len > store.longest() {
             return false;
         }
         assert!(end.session.next_part(1).is_none(), "something has to go first");
-        let part = Part { kind: PartKind::Whole, redelivered: false, packed: false, total: len, payload };
+        let (packed, payload) = (count > 1, &pack.bytes()[..]);
+        let part = Part { kind: PartKind::Whole, redelivered: false, packed, total: len, payload };
         let Some(at) = store.push(&part) else { return false };
-        let seq = end.session.message_stored(len, at);
+        let seq = end.session.pack_stored(len, count, at);
         assert_eq!(seq, end.sent.next(), "the number of a stored message");
-        end.sent.push(Content::Message(payload.clone()));
-        end.sent.entry(seq).expect("just pushed").stored_at = Some(at);
+        end.sent.push_pack(pack);
+        let unit = end.sent.unit(seq);
+        end.sent.all_of(unit).iter_mut().for_each(|entry| entry.stored_at = Some(at));
         end.remember_what_was_sent();
         self.tally.stored_first += 1;
+        self.tally.packs_stored_first += u64::from(packed);
         true
     }
 
@@ -139,7 +149,9 @@ impl World {
         if let Err(error) = seen {
             panic!("{side:?} takes its honest other side for a liar: {error}");
         }
-        self.tally.stored_in_parts += u64::from(arrival.kind == PartKind::Last);
+        let in_parts = arrival.kind == PartKind::Last;
+        self.tally.stored_in_parts += u64::from(in_parts);
+        self.tally.packs_stored_in_parts += u64::from(in_parts && arrival.packed);
         self.arrived(side, link);
         self.release(side);
         self.check(side);
@@ -175,14 +187,27 @@ impl World {
                 if kept.claimed { &mut self.tally.kept_claimed } else { &mut self.tally.kept_unseen };
             *counter += 1;
         }
+        self.tell_of_kept_packs(side, &kept);
         let end = self.end(side);
-        let half_stored = u64::from(end.half_stored.is_some());
         end.remember_what_was_kept(&kept);
         if let Err(error) = end.session.reclaim(kept) {
             panic!("{side:?} cannot take back what it had stored: {error}");
         }
         (end.has_store, end.left_a_store) = (false, true);
-        self.tally.half_stored += half_stored;
+    }
+
+    fn tell_of_kept_packs(&mut self, side: Side, kept: &[Kept]) {
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        if let Some(unit) = end.half_stored.map(|seq| end.sent.unit(seq)) {
+            self.tally.half_stored += 1;
+            self.tally.packs_half_stored += u64::from(unit.end - unit.start > 1);
+        }
+        for kept in kept {
+            let entries = end.sent.entries.iter().filter(|entry| entry.stored_at == Some(kept.end));
+            let packed = u64::from(entries.count() > 1);
+            self.tally.packs_kept_claimed += packed * u64::from(kept.claimed);
+            self.tally.packs_kept_unseen += packed * u64::from(!kept.claimed);
+        }
     }
 
     /// The other side goes on: it may still release what it has claimed.
@@ -194,7 +219,7 @@ impl World {
         };
         if !self.calm && runs && self.store_link(other) == Some(link) && self.random.chance(30) {
             let before = self.links[link].own_store(side).released();
-            self.handle_one(other);
+            self.handle_some(other);
             let after = self.links[link].own_store(side).released();
             self.tally.released_meanwhile += u64::from(after > before);
         }

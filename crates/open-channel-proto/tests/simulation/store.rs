@@ -17,6 +17,7 @@ const OVERHEAD: usize = 8;
 struct Record {
     kind: PartKind,
     redelivered: bool,
+    packed: bool,
     total: u64,
     payload: Bytes,
     end: u64,
@@ -73,6 +74,7 @@ impl Store {
         self.records.push_back(Record {
             kind: part.kind,
             redelivered: part.redelivered,
+            packed: part.packed,
             total: if part.kind == PartKind::First { part.total as u64 } else { 0 },
             payload: Bytes::copy_from_slice(part.payload),
             end: self.tail,
@@ -112,11 +114,9 @@ impl Store {
         let Some(record) = self.records.get(self.seen) else { return Ok(None) };
         self.seen += 1;
         self.claimed = record.end;
-        let &Record { kind, redelivered, total, ref payload, end } = record;
-        Ok(Some((
-            Arrival { kind, redelivered, packed: false, total, len: payload.len(), end },
-            payload.clone(),
-        )))
+        let &Record { kind, redelivered, packed, total, ref payload, end } = record;
+        let arrival = Arrival { kind, redelivered, packed, total, len: payload.len(), end };
+        Ok(Some((arrival, payload.clone())))
     }
 
     /// Everything before `upto` is handled. Possible after the fence, for what was claimed before it.

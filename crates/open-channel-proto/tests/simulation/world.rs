@@ -2,112 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use open_channel_proto::{
-    Attachment, Closed, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
-    MAX_BODY, MAX_CHUNK, Refused, Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome,
-    decode,
+    Attachment, Closed, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Limits, MAX_BODY, MAX_CHUNK,
+    Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
 };
 
 use crate::endpoint::{CHANNEL, Content, Endpoint, Habits, Slot};
 use crate::link::{Link, Rings};
 use crate::random::Random;
+use crate::tally::Tally;
 
 /// Rounds of service without faults after which everything must be over.
-const PATIENCE: usize = 600;
-
-/// How often what happened: a simulation that never meets a case proves nothing about it.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Tally {
-    pub delivered: u64,
-    pub redelivered: u64,
-    pub in_parts: u64,
-    pub refused: u64,
-    pub repeated: u64,
-    pub broken_links: u64,
-    pub crashes: u64,
-    pub handovers: u64,
-    pub fenced: u64,
-    pub resumed: u64,
-    pub moved: u64,
-    pub lost_welcomes: u64,
-    pub overtaken_hellos: u64,
-    pub outdated_hosts: u64,
-    pub carried: u64,
-    pub ended_before: u64,
-    pub finished: u64,
-    pub finished_before: u64,
-    pub reset: u64,
-    pub stores: u64,
-    pub stored: u64,
-    pub stored_first: u64,
-    pub stored_in_parts: u64,
-    pub larger_than_store: u64,
-    pub acks_beside_a_store: u64,
-    pub claims_refused: u64,
-    pub drained: u64,
-    pub kept_claimed: u64,
-    pub kept_unseen: u64,
-    pub half_stored: u64,
-    pub released_meanwhile: u64,
-    pub claimed_unseen: u64,
-    pub from_store_to_store: u64,
-    pub from_store_to_frames: u64,
-}
-
-impl Tally {
-    fn counters(&mut self) -> [(&'static str, &mut u64); 34] {
-        [
-            ("delivered", &mut self.delivered),
-            ("redelivered", &mut self.redelivered),
-            ("in_parts", &mut self.in_parts),
-            ("refused", &mut self.refused),
-            ("repeated", &mut self.repeated),
-            ("broken_links", &mut self.broken_links),
-            ("crashes", &mut self.crashes),
-            ("handovers", &mut self.handovers),
-            ("fenced", &mut self.fenced),
-            ("resumed", &mut self.resumed),
-            ("moved", &mut self.moved),
-            ("lost_welcomes", &mut self.lost_welcomes),
-            ("overtaken_hellos", &mut self.overtaken_hellos),
-            ("outdated_hosts", &mut self.outdated_hosts),
-            ("carried", &mut self.carried),
-            ("ended_before", &mut self.ended_before),
-            ("finished", &mut self.finished),
-            ("finished_before", &mut self.finished_before),
-            ("reset", &mut self.reset),
-            ("stores", &mut self.stores),
-            ("stored", &mut self.stored),
-            ("stored_first", &mut self.stored_first),
-            ("stored_in_parts", &mut self.stored_in_parts),
-            ("larger_than_store", &mut self.larger_than_store),
-            ("acks_beside_a_store", &mut self.acks_beside_a_store),
-            ("claims_refused", &mut self.claims_refused),
-            ("drained", &mut self.drained),
-            ("kept_claimed", &mut self.kept_claimed),
-            ("kept_unseen", &mut self.kept_unseen),
-            ("half_stored", &mut self.half_stored),
-            ("released_meanwhile", &mut self.released_meanwhile),
-            ("claimed_unseen", &mut self.claimed_unseen),
-            ("from_store_to_store", &mut self.from_store_to_store),
-            ("from_store_to_frames", &mut self.from_store_to_frames),
-        ]
-    }
-
-    pub fn add(&mut self, other: &Self) {
-        let mut other = other.clone();
-        for ((_, mine), (_, theirs)) in self.counters().into_iter().zip(other.counters()) {
-            *mine += *theirs;
-        }
-    }
-
-    pub fn assert_that_everything_happened(&self) {
-        for (what, count) in self.clone().counters() {
-            assert!(*count >= 20, "{what} happened {count} times only: the worlds are too tame");
-        }
-    }
-}
+const PATIENCE: usize = 2000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -148,20 +55,20 @@ pub struct Host {
 
 pub struct World {
     pub random: Random,
-    trace: bool,
-    now: u64,
+    pub trace: bool,
+    pub now: u64,
     pub calm: bool,
     pub sockets: Vec<Socket>,
     pub hosts: Vec<Host>,
     pub links: Vec<Link>,
     /// The host that the rendezvous names.
     current: Option<usize>,
-    max_message: usize,
-    big: bool,
+    pub max_message: usize,
+    pub big: bool,
     /// How many in a hundred links are offered with a store, and how many of those are taken.
     offers: usize,
     takes: usize,
-    written: u64,
+    pub written: u64,
     pub tally: Tally,
 }
 
@@ -172,6 +79,8 @@ macro_rules! note {
         }
     };
 }
+
+pub(crate) use note;
 
 /// A new world and its whole life.
 impl World {
@@ -223,8 +132,11 @@ impl World {
         Habits {
             reads_late: self.random.chance(12),
             out_of_order: self.random.chance(50),
+            packs: self.random.pick(&[0, 0, 30, 80]),
+            takes_many: self.random.pick(&[0, 50, 100]),
+            handles_many: self.random.pick(&[0, 50, 100]),
             replies: self.random.pick(&[0, 20, 100]),
-            ends_early: if self.random.chance(15) { 3 } else { 0 },
+            ends_early: if self.random.chance(25) { 4 } else { 0 },
             resets: if self.random.chance(6) { 5 } else { 0 },
         }
     }
@@ -233,7 +145,7 @@ impl World {
         (0..self.random.below(most + 1)).map(|_| self.length()).collect()
     }
 
-    fn length(&mut self) -> usize {
+    pub fn length(&mut self) -> usize {
         let max = self.max_message;
         match self.random.below(10) {
             0 => 0,
@@ -423,7 +335,10 @@ impl World {
     fn die(&mut self, host: usize) {
         if self.hosts[host].life != Life::Asleep {
             for socket in self.hosts[host].sockets.keys().copied().collect::<Vec<_>>() {
-                self.die_while_claiming(Side::Host(host, socket));
+                let side = Side::Host(host, socket);
+                let half_handled = self.end(side).has_half_handled_pack();
+                self.tally.packs_half_handled_at_the_end_of_a_host += u64::from(half_handled);
+                self.die_while_claiming(side);
             }
         }
         self.hosts[host].life = Life::Dead;
@@ -459,8 +374,8 @@ impl World {
             };
             match self.random.below(20) {
                 0..4 => self.send(side),
-                4..7 if !late && life == Life::Running => self.deliver_one(side),
-                7..9 if life != Life::Outdated => self.handle_one(side),
+                4..7 if !late && life == Life::Running => self.deliver_some(side),
+                7..9 if life != Life::Outdated => self.handle_some(side),
                 9..12 => {
                     let most = self.measure();
                     self.write(side, most);
@@ -497,12 +412,11 @@ impl World {
         if self.random.chance(habits.resets) {
             self.reset(side);
         } else if self.random.chance(habits.ends_early) {
-            self.end(side).plan.clear();
             self.finish(side);
         } else if matches!(side, Side::Host(..)) && self.random.chance(20) {
             let length = self.length();
             self.end(side).plan.push_back(length);
-        } else if self.end(side).plan.is_empty() && self.random.chance(20) {
+        } else if !self.end(side).has_more_to_send() && self.random.chance(20) {
             self.finish(side);
         }
     }
@@ -559,17 +473,16 @@ impl World {
         self.read(side, usize::MAX);
         self.deliver(side);
         while !self.end(side).unhandled().is_empty() {
-            self.handle_one(side);
+            self.handle_some(side);
         }
-        while self.end(side).waiting.is_some() || !self.end(side).plan.is_empty() {
+        while self.end(side).has_more_to_send() {
             self.send(side);
             if self.end(side).waiting.is_some() {
                 break;
             }
         }
         let end = self.end(side);
-        let done = end.waiting.is_none() && end.plan.is_empty();
-        if done && (matches!(side, Side::Peer(_)) || end.session.is_remote_finished()) {
+        if !end.has_more_to_send() && (matches!(side, Side::Peer(_)) || end.session.is_remote_finished()) {
             self.finish(side);
         }
         self.write(side, usize::MAX);
@@ -823,6 +736,8 @@ impl World {
     pub fn lose(&mut self, side: Side) {
         self.give_up_store(side);
         if let Some(link) = self.end(side).unlink() {
+            let half_handled = self.end(side).has_half_handled_pack();
+            self.tally.packs_half_handled_at_the_end_of_a_link += u64::from(half_handled);
             note!(self, "{side:?} is without link {link}");
             self.links[link].hang_up();
         }
@@ -859,28 +774,6 @@ impl World {
                 return;
             }
         }
-    }
-
-    /// Says once more what was said on this link, as a sender may: it is to be ignored.
-    fn repeat(&mut self, side: Side) {
-        let random = &mut self.random;
-        let end = end_of(&mut self.sockets, &mut self.hosts, side);
-        let said = end.session.messages_in_flight();
-        if !end.session.is_attached() || end.has_store || end.is_closed() || said == 0 || end.out.len() > 1000
-        {
-            return;
-        }
-        let seq = end.session.first_unacknowledged() + random.below(said) as u64;
-        let whole = DataFlags { first: true, last: true, redelivered: random.chance(50), packed: false };
-        let frame = match end.sent.entry(seq).map(|entry| entry.content.clone()) {
-            Some(Content::Message(payload)) if payload.len() <= MAX_CHUNK => {
-                Frame::Data { seq, flags: whole, total: payload.len() as u64, payload }
-            }
-            Some(Content::End) => Frame::Fin { seq },
-            _ => return,
-        };
-        frame.encode(&mut end.out);
-        self.tally.repeated += 1;
     }
 
     fn acknowledge(&mut self, side: Side) {
@@ -941,6 +834,7 @@ impl World {
         note!(self, "{side:?} takes {}", brief(&frame));
         if let Frame::Data { flags, .. } = &frame {
             self.tally.in_parts += u64::from(flags.first && !flags.last);
+            self.tally.packs_in_frames += u64::from(flags.packed);
         }
         if self.end(side).has_store {
             let in_the_store = matches!(frame, Frame::Data { .. } | Frame::Fin { .. } | Frame::AckRequest);
@@ -971,6 +865,7 @@ impl World {
         let host = self.links[link].host;
         let generation = self.hosts[host].generation;
         let next = self.end(side).session.hello(CHANNEL, Features::default()).recv_next;
+        self.arrived_whole(side, other, next);
         for seq in self.end(side).received_next..next {
             let sender = self.end(other);
             let entry = sender.sent.entry(seq).expect("nothing arrives that was never accepted");
@@ -981,17 +876,24 @@ impl World {
                 Some(_) => Some(false),
                 None => panic!("{seq} arrives and was never sent"),
             };
-            let slot = Slot {
-                seq,
-                content: entry.content.clone(),
-                redelivered: if matches!(side, Side::Peer(_)) { Some(false) } else { redelivered },
-                from: host,
-                delivered: false,
-                handled: false,
-            };
+            let redelivered = if matches!(side, Side::Peer(_)) { Some(false) } else { redelivered };
+            let slot = Slot::new(seq, entry, redelivered, host);
             let end = self.end(side);
             end.slots.push_back(slot);
             end.received_next = seq + 1;
+        }
+    }
+
+    /// A pack arrives as a whole or not at all.
+    fn arrived_whole(&mut self, side: Side, other: Side, next: u64) {
+        let from = self.end(side).received_next;
+        if from < next {
+            let window = self.end(side).limits.window;
+            let sent = &self.end(other).sent;
+            let (first, last) = (sent.unit(from), sent.unit(next - 1));
+            assert_eq!((first.start, last.end), (from, next), "a part of a pack arrives");
+            let beyond = next - from > 1 && sent.cost(from, next) > window;
+            self.tally.packs_beyond_the_window += u64::from(beyond);
         }
     }
 
@@ -1007,144 +909,7 @@ impl World {
     }
 }
 
-/// Applications.
 impl World {
-    fn send(&mut self, side: Side) {
-        let (written, max) = (self.written + 1, self.max_message);
-        let end = end_of(&mut self.sockets, &mut self.hosts, side);
-        let payload = match end.waiting.take() {
-            Some(payload) => payload,
-            None => {
-                let Some(length) = end.plan.pop_front() else { return };
-                self.written = written;
-                payload(written, length)
-            }
-        };
-        if self.random.chance(30) && self.store_first(side, &payload) {
-            let seq = self.end(side).sent.next() - 1;
-            note!(self, "{side:?} stores and sends {seq}");
-            return;
-        }
-        let end = end_of(&mut self.sockets, &mut self.hosts, side);
-        let had_room = end.session.has_room(payload.len());
-        match end.session.send(payload.clone()) {
-            Ok(seq) => {
-                assert!(payload.len() <= max, "a message that is too long was accepted");
-                assert!(had_room, "a message was accepted without room");
-                assert_eq!(seq, end.sent.next(), "the number of a message");
-                end.sent.push(Content::Message(payload));
-                note!(self, "{side:?} sends {seq}");
-            }
-            Err(Refused::Full(back)) => {
-                assert!(!had_room && end.session.outbox_bytes() > 0, "full without reason");
-                assert_eq!(back, payload);
-                self.tally.refused += 1;
-                end.waiting = Some(back);
-            }
-            Err(Refused::TooLarge(back)) => {
-                assert!(back.len() > max, "a message of {} bytes is too large", back.len());
-            }
-            Err(Refused::Closed(_)) => {
-                let over = end.is_closed() || end.session.is_finished();
-                assert!(over, "a message was refused by an open session");
-                end.plan.clear();
-            }
-        }
-    }
-
-    fn deliver(&mut self, side: Side) {
-        while self.end(side).session.is_readable() {
-            self.deliver_one(side);
-        }
-        let end = self.end(side);
-        assert!(end.is_discarded() || end.undelivered().is_none(), "something arrived and is not delivered");
-    }
-
-    fn deliver_one(&mut self, side: Side) {
-        let end = end_of(&mut self.sockets, &mut self.hosts, side);
-        let Some(incoming) = end.session.recv() else { return };
-        let slot = end.undelivered().expect("nothing is delivered that did not arrive");
-        slot.delivered = true;
-        let marked = match incoming {
-            Incoming::Message { seq, payload, redelivered } => {
-                assert_eq!(seq, slot.seq, "the order of messages");
-                assert!(slot.content == Content::Message(payload), "message {seq} has other bytes");
-                assert!(slot.redelivered.is_none_or(|mark| mark == redelivered), "the mark of {seq}");
-                redelivered
-            }
-            Incoming::End { seq } => {
-                assert_eq!((seq, &slot.content), (slot.seq, &Content::End), "the end");
-                false
-            }
-        };
-        let (seq, is_end) = (slot.seq, slot.content == Content::End);
-        note!(self, "{side:?} is given {seq}{}", if marked { ", redelivered" } else { "" });
-        self.tally.delivered += 1;
-        self.tally.redelivered += u64::from(marked);
-        if let Side::Host(host, socket) = side {
-            let entry = self.sockets[socket].end.sent.entry(seq).expect("accepted");
-            assert!(!entry.delivered_by.contains(&host), "host {host} is given {seq} twice");
-            assert!(entry.delivered_by.is_empty() || marked || is_end, "{seq} comes again without a mark");
-            entry.delivered_by.push(host);
-        }
-    }
-
-    pub fn handle_one(&mut self, side: Side) {
-        let unhandled = self.end(side).unhandled();
-        if unhandled.is_empty() {
-            return;
-        }
-        let any = self.end(side).habits.out_of_order;
-        let seq = if any { self.random.pick(&unhandled) } else { unhandled[0] };
-        note!(self, "{side:?} has handled {seq}");
-        let end = self.end(side);
-        let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
-        slot.handled = true;
-        let (from, is_message) = (slot.from, slot.content != Content::End);
-        while end.slots.front().is_some_and(|slot| slot.handled) {
-            end.slots.pop_front();
-            end.handled_through += 1;
-        }
-        let replies = end.habits.replies;
-        let sender = match side {
-            Side::Peer(socket) => Side::Host(from, socket),
-            Side::Host(_, socket) => Side::Peer(socket),
-        };
-        if let Some(entry) = self.end(sender).sent.entry(seq) {
-            entry.handled = true;
-        }
-        self.end(side).session.handled(seq);
-        if self.calm || self.random.chance(80) {
-            self.release(side);
-        }
-        if is_message && self.random.chance(replies) && !self.end(side).session.is_finished() {
-            let length = self.length();
-            self.end(side).plan.push_back(length);
-        }
-    }
-
-    fn finish(&mut self, side: Side) {
-        let end = self.end(side);
-        if end.session.is_finished() || end.is_closed() {
-            return;
-        }
-        end.waiting = None;
-        end.session.finish();
-        end.sent.push(Content::End);
-        note!(self, "{side:?} finishes");
-    }
-
-    fn reset(&mut self, side: Side) {
-        if self.end(side).is_closed() {
-            return;
-        }
-        note!(self, "{side:?} resets");
-        self.end(side).session.reset(ResetCode::Destroyed, "enough");
-        if let Side::Peer(socket) = side {
-            self.sockets[socket].end.given_up = true;
-        }
-    }
-
     pub fn check(&mut self, side: Side) {
         self.end(side).check();
     }
@@ -1155,17 +920,6 @@ pub fn end_of<'a>(sockets: &'a mut [Socket], hosts: &'a mut [Host], side: Side) 
         Side::Peer(socket) => &mut sockets[socket].end,
         Side::Host(host, socket) => hosts[host].sockets.get_mut(&socket).expect("a socket it knows"),
     }
-}
-
-/// Bytes that no other message has, and no other place in this one.
-fn payload(number: u64, length: usize) -> Bytes {
-    let mut bytes = vec![number as u8; length];
-    for (part, place) in bytes.chunks_mut(4096).enumerate() {
-        let mark = (number << 16 | part as u64).to_le_bytes();
-        let width = place.len().min(8);
-        place[..width].copy_from_slice(&mark[..width]);
-    }
-    bytes.into()
 }
 
 fn all_bytes(out: &TransmitBuffer) -> Vec<u8> {

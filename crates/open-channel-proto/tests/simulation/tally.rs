@@ -1,0 +1,82 @@
+//! What happened in the simulated worlds: a simulation that never meets a case proves nothing about it.
+
+macro_rules! tally {
+    ($($counter:ident,)*) => {
+        #[derive(Debug, Default, Clone, PartialEq, Eq)]
+        pub struct Tally {
+            $(pub $counter: u64,)*
+        }
+
+        impl Tally {
+            pub fn add(&mut self, other: &Self) {
+                $(self.$counter += other.$counter;)*
+            }
+
+            pub fn assert_that_everything_happened(&self) {
+                for (what, count) in [$((stringify!($counter), self.$counter)),*] {
+                    assert!(count >= 20, "{what} happened {count} times only: the worlds are too tame");
+                }
+            }
+        }
+    };
+}
+
+tally! {
+    delivered,
+    redelivered,
+    in_parts,
+    refused,
+    repeated,
+    broken_links,
+    crashes,
+    handovers,
+    fenced,
+    resumed,
+    moved,
+    lost_welcomes,
+    overtaken_hellos,
+    outdated_hosts,
+    carried,
+    ended_before,
+    finished,
+    finished_before,
+    reset,
+    stores,
+    stored,
+    stored_first,
+    stored_in_parts,
+    larger_than_store,
+    acks_beside_a_store,
+    claims_refused,
+    drained,
+    kept_claimed,
+    kept_unseen,
+    half_stored,
+    released_meanwhile,
+    claimed_unseen,
+    from_store_to_store,
+    from_store_to_frames,
+    packs_in_frames,
+    packs_stored,
+    packs_stored_first,
+    packs_stored_in_parts,
+    packs_half_stored,
+    packs_larger_than_store,
+    packs_refused,
+    packs_too_large,
+    packs_beyond_the_window,
+    packs_repeated,
+    packs_redelivered,
+    packs_kept_claimed,
+    packs_kept_unseen,
+    packs_half_handled_at_the_end_of_a_link,
+    packs_half_handled_at_the_end_of_a_host,
+    handled_backwards_in_a_pack,
+    handled_across_packs,
+    many_of_singles,
+    many_of_packs,
+    many_behind_one,
+    many_up_to_the_end,
+    many_up_to_a_mark,
+    many_up_to_the_limit,
+}
