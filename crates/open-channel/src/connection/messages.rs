@@ -57,11 +57,8 @@ impl Inner {
 
     /// Writes now or leaves it to be written together with what follows.
     pub(super) fn sent(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            if ring.is_worth_trying() {
-                self.store();
-            }
-            return;
+        if self.ring.is_some() {
+            return self.sent_to_ring();
         }
         let unwritten = self.session.outbox_bytes().saturating_sub(self.session.bytes_in_flight());
         if self.session.messages_in_flight() < WRITE_AT_ONCE || unwritten >= WORTH_WRITING {

@@ -34,7 +34,8 @@ const TOTAL: usize = 8;
 /// where a part does not fit before the end of the ring.
 const PARTS: usize = 8;
 
-/// Messages sent on a full ring between two looks whether it has room: each look takes a cache line from the reader.
+/// Messages sent between two looks at what the reader has released: each look takes a cache line from it, and the outbox
+/// leaves the near caches if it is never cleared.
 const SENT_PER_LOOK: u32 = 16;
 
 /// One side's ends of the rings, as its connection uses them.
@@ -49,8 +50,7 @@ pub(crate) struct Ring {
     awaited: u64,
     /// There was no room for what the session has next.
     full: bool,
-    /// Messages sent since it was found full.
-    sent_while_full: u32,
+    sent: u32,
     /// Those who wait for a message know of the one that comes next.
     told: bool,
     spin: Spin,
@@ -73,16 +73,16 @@ impl Ring {
             released: 0,
             awaited: 0,
             full: false,
-            sent_while_full: 0,
+            sent: 0,
             told: false,
             spin: Spin::new(),
         }
     }
 
-    /// Another message was sent: whether to look for room.
-    pub(super) fn is_worth_trying(&mut self) -> bool {
-        self.sent_while_full = self.sent_while_full.wrapping_add(1);
-        !self.full || self.sent_while_full.is_multiple_of(SENT_PER_LOOK)
+    /// Another message was sent: whether to look at what the reader has released.
+    fn is_time_to_look(&mut self) -> bool {
+        self.sent = self.sent.wrapping_add(1);
+        self.sent.is_multiple_of(SENT_PER_LOOK)
     }
 
     fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
@@ -171,6 +171,17 @@ fn kept(stored: open_channel_ring::Stored<'_>) -> Option<Kept> {
 }
 
 impl Inner {
+    /// A message was sent: moves it into the ring, if there may be room.
+    pub(super) fn sent_to_ring(&mut self) {
+        let Some(ring) = &mut self.ring else { return };
+        if ring.is_time_to_look() {
+            self.take_releases();
+        }
+        if self.ring.as_ref().is_some_and(|ring| !ring.full) {
+            self.store();
+        }
+    }
+
     /// Moves what the session has into the ring, as far as there is room.
     pub(super) fn store(&mut self) {
         let stored = self.store_parts();
