@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use tokio::io::unix::AsyncFd;
 
+mod cgroup;
 pub(crate) mod local;
 pub(crate) mod ring;
 pub(crate) mod unix;

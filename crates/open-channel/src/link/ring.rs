@@ -10,10 +10,15 @@ use open_channel_proto::RingSizes;
 use open_channel_ring::{AttachError, Layout, Offer, RingLink};
 use rustix::process::{Resource, getrlimit};
 
+use super::cgroup;
+
 /// The largest rings that a host maps for one socket, each.
 pub(crate) const MAX_RING_BYTES: usize = 16 << 20;
 /// The smallest rings that are worth it: a page.
 pub(crate) const MIN_RING_BYTES: usize = open_channel_ring::MIN_CAPACITY;
+
+/// Rings are made where so many times their size is left to this process.
+const MEMORY_FACTOR: u64 = 4;
 
 /// Makes rings of `bytes` in each direction.
 ///
@@ -22,6 +27,9 @@ pub(crate) const MIN_RING_BYTES: usize = open_channel_ring::MIN_CAPACITY;
 pub(crate) fn offer(bytes: usize) -> io::Result<(RingLink, Offer, RingSizes)> {
     let bytes = bytes.clamp(MIN_RING_BYTES, MAX_RING_BYTES).next_power_of_two();
     let layout = Layout::new(bytes, bytes).map_err(io::Error::other)?;
+    if cgroup::memory_left().is_some_and(|left| left < MEMORY_FACTOR * layout.total_bytes() as u64) {
+        return Err(rustix::io::Errno::NOMEM.into());
+    }
     let (link, offer) = open_channel_ring::offer(layout)?;
     if offer.descriptors().iter().any(is_scarce) {
         return Err(rustix::io::Errno::MFILE.into());
