@@ -2,8 +2,9 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::error::ProtocolError;
 use crate::frame::{Body, FrameError, clip};
-use crate::session::{ProtocolError, SocketId};
+use crate::session::SocketId;
 
 /// First bytes of every [`Hello`] and [`Welcome`]; their place and the versions behind them never change.
 pub const MAGIC: [u8; 8] = *b"openchan";

@@ -12,10 +12,11 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::error::ProtocolError;
 use crate::frame::DataFlags;
 use crate::pack::{MAX_PACK_COST, Pack, Packer};
 use crate::part::{Arrival, PartKind};
-use crate::session::{Incoming, Limits, ProtocolError, Received, message_cost};
+use crate::session::{Incoming, Limits, Received, message_cost};
 
 /// The part of the window after which an acknowledgement no longer waits for company.
 const ACK_EVERY: usize = 4;

@@ -24,6 +24,7 @@
 //! The wire format is described in `docs/PROTOCOL.md`.
 #![forbid(unsafe_code)]
 
+mod error;
 mod frame;
 mod handshake;
 mod heartbeat;
@@ -34,6 +35,7 @@ mod part;
 mod session;
 mod transmit;
 
+pub use error::{ProtocolError, Refused};
 pub use frame::{
     DataFlags, Decoded, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode,
     decode,
@@ -45,8 +47,5 @@ pub use handshake::{
 pub use heartbeat::{Beat, Heartbeat};
 pub use pack::{MAX_PACK_COST, Messages, Next, Pack, Packer};
 pub use part::{Arrival, Kept, Part, PartKind};
-pub use session::{
-    Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, ProtocolError, Received, Refused, Session,
-    SocketId,
-};
+pub use session::{Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, Received, Session, SocketId};
 pub use transmit::TransmitBuffer;

@@ -11,10 +11,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::error::ProtocolError;
 use crate::frame::{DataFlags, Frame, MAX_CHUNK, encode_data};
 use crate::pack::{Pack, is_of, pack_cost};
 use crate::part::{Kept, Part, PartKind};
-use crate::session::ProtocolError;
 use crate::transmit::TransmitBuffer;
 
 #[derive(Debug)]

@@ -16,7 +16,8 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
-use crate::session::{ProtocolError, message_cost};
+use crate::error::ProtocolError;
+use crate::session::message_cost;
 
 /// Most that the messages of one pack cost together; a message that alone costs more is a pack of its own.
 pub const MAX_PACK_COST: usize = 32 * 1024;

@@ -13,15 +13,18 @@
 //!                  └─────────┘
 //! ```
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use crate::error::{ProtocolError, Refused};
 use crate::frame::{Frame, ResetCode};
 use crate::handshake::{ChannelKey, Features, Hello, Purpose, RingSizes, VERSION_MAX, VERSION_MIN, Welcome};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::pack::Pack;
-use crate::part::{Arrival, Kept, Part};
 use crate::transmit::TransmitBuffer;
+
+mod questions;
+mod store;
 
 /// Bytes that a message costs in windows and outboxes on top of its payload, so that limits bound the memory of
 /// empty messages too.
@@ -86,70 +89,6 @@ pub struct Received {
     pub pack: Pack,
     /// Whether an earlier host may have handled them.
     pub redelivered: bool,
-}
-
-/// The other side broke the protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ProtocolError {
-    /// A handshake that does not fit what is known of the session.
-    Handshake(&'static str),
-    /// A message is missing in between.
-    Gap {
-        /// The number that was due.
-        expected: u64,
-        /// The number that came.
-        got: u64,
-    },
-    /// An acknowledgement of something that was never sent.
-    AckBeyondSent {
-        /// What it claims.
-        through: u64,
-    },
-    /// A message longer than was agreed.
-    MessageTooLarge {
-        /// Announced length.
-        len: usize,
-        /// Agreed limit.
-        max: usize,
-    },
-    /// More bytes in flight than were granted.
-    WindowExceeded {
-        /// Granted window.
-        window: usize,
-    },
-    /// A frame that has no place here.
-    Unexpected(&'static str),
-}
-
-impl std::fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Handshake(what) => write!(f, "{what}"),
-            Self::Gap { expected, got } => write!(f, "message {got} where {expected} was due"),
-            Self::AckBeyondSent { through } => {
-                write!(f, "an acknowledgement of message {through}, never sent")
-            }
-            Self::MessageTooLarge { len, max } => {
-                write!(f, "a message of {len} bytes where {max} are allowed")
-            }
-            Self::WindowExceeded { window } => write!(f, "more in flight than the window of {window} bytes"),
-            Self::Unexpected(what) => write!(f, "{what}"),
-        }
-    }
-}
-
-impl std::error::Error for ProtocolError {}
-
-/// Why [`Session::send`] did not accept a message; the message comes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused<M = Bytes> {
-    /// The outbox is full: wait for acknowledgements.
-    Full(M),
-    /// Longer than [`Session::max_message`].
-    TooLarge(M),
-    /// This direction is finished or the session closed.
-    Closed(M),
 }
 
 /// Why a session is over.
@@ -548,213 +487,5 @@ impl Session {
     pub fn assert_credit_is_conserved(&self) {
         self.outbox.assert_credit_is_conserved();
         self.inbox.assert_credit_is_conserved();
-    }
-}
-
-/// The side of a link that keeps what it carries, until the other side releases it: messages go there in parts,
-/// and frames carry the rest.
-impl Session {
-    /// The link that was just attached keeps what it carries.
-    pub fn use_store(&mut self) {
-        self.outbox.use_store();
-    }
-
-    /// What goes into the store next, at most `max` bytes of it.
-    pub fn next_part(&self, max: usize) -> Option<Part<'_>> {
-        let link = self.link.filter(|_| self.closed.is_none())?;
-        self.outbox.next_part(link.window, max)
-    }
-
-    /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`, which grows.
-    pub fn part_stored(&mut self, len: usize, end: u64) {
-        self.outbox.part_stored(len, end);
-    }
-
-    /// Whether a message of `len` bytes may be written to the store before it is sent.
-    pub fn may_store(&self, len: usize) -> bool {
-        self.may_store_pack(len, message_cost(len))
-    }
-
-    /// Whether messages that cost so much together, the longest of `longest` bytes, may be written to the store before
-    /// they are sent.
-    pub fn may_store_pack(&self, longest: usize, cost: usize) -> bool {
-        self.closed.is_none()
-            && longest <= self.max_message()
-            && self.outbox.has_store()
-            && self.link.is_some_and(|link| self.outbox.may_store(cost, link.window))
-    }
-
-    /// Accepts a message that lies in the store already, after [`may_store`](Self::may_store).
-    pub fn message_stored(&mut self, len: usize, end: u64) -> u64 {
-        self.pack_stored(len, 1, end)
-    }
-
-    /// Accepts `count` messages that lie in the store already, in one [`Pack`] of `len` bytes, after
-    /// [`may_store_pack`](Self::may_store_pack); returns the first one's sequence number.
-    pub fn pack_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
-        self.outbox.push_stored(len, count, end)
-    }
-
-    /// The other side has released the store up to `upto`.
-    ///
-    /// # Errors
-    /// When it cannot have.
-    pub fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
-        self.outbox.released(upto)?;
-        self.settle();
-        Ok(())
-    }
-
-    /// Where the store must be released up to so that everything before sequence number `next` is acknowledged; 0 if
-    /// that is not in the store (yet).
-    pub fn stored_end(&self, next: u64) -> u64 {
-        self.outbox.stored_end(next)
-    }
-
-    /// Takes a part that arrived through the store; `fill` appends its bytes.
-    ///
-    /// # Errors
-    /// When the other side broke the protocol; `fill` was not called then.
-    pub fn receive_part(
-        &mut self,
-        part: Arrival,
-        fill: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), ProtocolError> {
-        if self.closed.is_some() { Ok(()) } else { self.inbox.part(part, fill) }
-    }
-
-    /// Everything before this position of the other side's store is handled; 0 if nothing is.
-    pub fn releasable(&self) -> u64 {
-        self.inbox.releasable()
-    }
-
-    /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept` tells of each
-    /// part in it that [completes](crate::PartKind::completes) something, oldest first. The other side may have gone
-    /// on releasing: [`released`](Self::released) is to be told once more between gathering `kept` and this. To be
-    /// followed by [`detach`](Self::detach).
-    ///
-    /// # Errors
-    /// When the other side has destroyed what it was given; messages are lost then.
-    pub fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
-        self.inbox.forget_store();
-        self.outbox.reclaim(kept)
-    }
-}
-
-/// Questions.
-impl Session {
-    /// The socket's identity.
-    pub fn id(&self) -> SocketId {
-        self.id
-    }
-
-    /// Generation of the host that the session is or was last attached to; 0 before the first.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Whether a link is attached.
-    pub fn is_attached(&self) -> bool {
-        self.link.is_some()
-    }
-
-    /// Whether everything sent so far is acknowledged.
-    pub fn is_flushed(&self) -> bool {
-        self.outbox.is_empty()
-    }
-
-    /// Whether no message waits for an acknowledgement; the end of the direction may.
-    pub fn holds_no_message(&self) -> bool {
-        self.outbox.holds_no_message()
-    }
-
-    /// Lowest sequence number not acknowledged by the other side.
-    pub fn first_unacknowledged(&self) -> u64 {
-        self.outbox.base()
-    }
-
-    /// Sequence number that the next message gets.
-    pub fn next_seq(&self) -> u64 {
-        self.outbox.next()
-    }
-
-    /// Bytes held in the outbox.
-    pub fn outbox_bytes(&self) -> usize {
-        self.outbox.cost()
-    }
-
-    /// Bytes transmitted and not acknowledged.
-    pub fn bytes_in_flight(&self) -> usize {
-        self.outbox.in_flight()
-    }
-
-    /// Messages transmitted and not acknowledged.
-    pub fn messages_in_flight(&self) -> usize {
-        self.outbox.in_flight_messages()
-    }
-
-    /// Whether something has not gone on the link yet, or not as a whole.
-    pub fn has_untransmitted(&self) -> bool {
-        self.outbox.has_untransmitted()
-    }
-
-    /// Bytes received and not handled.
-    pub fn unhandled_bytes(&self) -> usize {
-        self.inbox.unhandled_cost()
-    }
-
-    /// Longest message that may be sent: this side's limit, or the other's where it is known and smaller.
-    pub fn max_message(&self) -> usize {
-        self.limits.max_message.min(self.remote_max_message)
-    }
-
-    /// Whether a message of `len` bytes would be accepted now.
-    pub fn has_room(&self, len: usize) -> bool {
-        self.has_room_for(message_cost(len))
-    }
-
-    /// Whether messages that cost so much together would be accepted now.
-    pub fn has_room_for(&self, cost: usize) -> bool {
-        self.outbox.has_room(cost)
-    }
-
-    /// Whether something may go on the link now.
-    pub fn is_sendable(&self) -> bool {
-        self.closed.is_none() && self.link.is_some_and(|link| self.outbox.is_sendable(link.window))
-    }
-
-    /// Whether [`finish`](Self::finish) was called.
-    pub fn is_finished(&self) -> bool {
-        self.outbox.is_finished()
-    }
-
-    /// Whether [`recv`](Self::recv) has something.
-    pub fn is_readable(&self) -> bool {
-        self.inbox.has_ready()
-    }
-
-    /// Whether the other side has ended its direction.
-    pub fn is_remote_finished(&self) -> bool {
-        self.inbox.is_finished()
-    }
-
-    /// Whether something handled has not been acknowledged yet.
-    pub fn ack_pending(&self) -> bool {
-        self.inbox.ack_pending()
-    }
-
-    /// Whether the sender needs that acknowledgement now.
-    pub fn ack_urgent(&self) -> bool {
-        self.inbox.ack_urgent()
-    }
-
-    /// Whether the other side gives up hosting.
-    pub fn is_going_away(&self) -> bool {
-        self.going_away
-    }
-
-    /// Why the session is over, if it is.
-    pub fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
     }
 }

@@ -1,0 +1,120 @@
+//! What a session can be asked.
+
+use super::{Closed, Session, SocketId, message_cost};
+
+impl Session {
+    /// The socket's identity.
+    pub fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// Generation of the host that the session is or was last attached to; 0 before the first.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether a link is attached.
+    pub fn is_attached(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Whether everything sent so far is acknowledged.
+    pub fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Whether no message waits for an acknowledgement; the end of the direction may.
+    pub fn holds_no_message(&self) -> bool {
+        self.outbox.holds_no_message()
+    }
+
+    /// Lowest sequence number not acknowledged by the other side.
+    pub fn first_unacknowledged(&self) -> u64 {
+        self.outbox.base()
+    }
+
+    /// Sequence number that the next message gets.
+    pub fn next_seq(&self) -> u64 {
+        self.outbox.next()
+    }
+
+    /// Bytes held in the outbox.
+    pub fn outbox_bytes(&self) -> usize {
+        self.outbox.cost()
+    }
+
+    /// Bytes transmitted and not acknowledged.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.outbox.in_flight()
+    }
+
+    /// Messages transmitted and not acknowledged.
+    pub fn messages_in_flight(&self) -> usize {
+        self.outbox.in_flight_messages()
+    }
+
+    /// Whether something has not gone on the link yet, or not as a whole.
+    pub fn has_untransmitted(&self) -> bool {
+        self.outbox.has_untransmitted()
+    }
+
+    /// Bytes received and not handled.
+    pub fn unhandled_bytes(&self) -> usize {
+        self.inbox.unhandled_cost()
+    }
+
+    /// Longest message that may be sent: this side's limit, or the other's where it is known and smaller.
+    pub fn max_message(&self) -> usize {
+        self.limits.max_message.min(self.remote_max_message)
+    }
+
+    /// Whether a message of `len` bytes would be accepted now.
+    pub fn has_room(&self, len: usize) -> bool {
+        self.has_room_for(message_cost(len))
+    }
+
+    /// Whether messages that cost so much together would be accepted now.
+    pub fn has_room_for(&self, cost: usize) -> bool {
+        self.outbox.has_room(cost)
+    }
+
+    /// Whether something may go on the link now.
+    pub fn is_sendable(&self) -> bool {
+        self.closed.is_none() && self.link.is_some_and(|link| self.outbox.is_sendable(link.window))
+    }
+
+    /// Whether [`finish`](Self::finish) was called.
+    pub fn is_finished(&self) -> bool {
+        self.outbox.is_finished()
+    }
+
+    /// Whether [`recv`](Self::recv) has something.
+    pub fn is_readable(&self) -> bool {
+        self.inbox.has_ready()
+    }
+
+    /// Whether the other side has ended its direction.
+    pub fn is_remote_finished(&self) -> bool {
+        self.inbox.is_finished()
+    }
+
+    /// Whether something handled has not been acknowledged yet.
+    pub fn ack_pending(&self) -> bool {
+        self.inbox.ack_pending()
+    }
+
+    /// Whether the sender needs that acknowledgement now.
+    pub fn ack_urgent(&self) -> bool {
+        self.inbox.ack_urgent()
+    }
+
+    /// Whether the other side gives up hosting.
+    pub fn is_going_away(&self) -> bool {
+        self.going_away
+    }
+
+    /// Why the session is over, if it is.
+    pub fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+}

@@ -1,0 +1,97 @@
+//! The session on a link that keeps what it carries.
+
+use bytes::BytesMut;
+
+use super::{Session, message_cost};
+use crate::error::ProtocolError;
+use crate::part::{Arrival, Kept, Part};
+
+/// The side of a link that keeps what it carries, until the other side releases it: messages go there in parts,
+/// and frames carry the rest.
+impl Session {
+    /// The link that was just attached keeps what it carries.
+    pub fn use_store(&mut self) {
+        self.outbox.use_store();
+    }
+
+    /// What goes into the store next, at most `max` bytes of it.
+    pub fn next_part(&self, max: usize) -> Option<Part<'_>> {
+        let link = self.link.filter(|_| self.closed.is_none())?;
+        self.outbox.next_part(link.window, max)
+    }
+
+    /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`, which grows.
+    pub fn part_stored(&mut self, len: usize, end: u64) {
+        self.outbox.part_stored(len, end);
+    }
+
+    /// Whether a message of `len` bytes may be written to the store before it is sent.
+    pub fn may_store(&self, len: usize) -> bool {
+        self.may_store_pack(len, message_cost(len))
+    }
+
+    /// Whether messages that cost so much together, the longest of `longest` bytes, may be written to the store before
+    /// they are sent.
+    pub fn may_store_pack(&self, longest: usize, cost: usize) -> bool {
+        self.closed.is_none()
+            && longest <= self.max_message()
+            && self.outbox.has_store()
+            && self.link.is_some_and(|link| self.outbox.may_store(cost, link.window))
+    }
+
+    /// Accepts a message that lies in the store already, after [`may_store`](Self::may_store).
+    pub fn message_stored(&mut self, len: usize, end: u64) -> u64 {
+        self.pack_stored(len, 1, end)
+    }
+
+    /// Accepts `count` messages that lie in the store already, in one [`Pack`] of `len` bytes, after
+    /// [`may_store_pack`](Self::may_store_pack); returns the first one's sequence number.
+    pub fn pack_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
+        self.outbox.push_stored(len, count, end)
+    }
+
+    /// The other side has released the store up to `upto`.
+    ///
+    /// # Errors
+    /// When it cannot have.
+    pub fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
+        self.outbox.released(upto)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Where the store must be released up to so that everything before sequence number `next` is acknowledged; 0 if
+    /// that is not in the store (yet).
+    pub fn stored_end(&self, next: u64) -> u64 {
+        self.outbox.stored_end(next)
+    }
+
+    /// Takes a part that arrived through the store; `fill` appends its bytes.
+    ///
+    /// # Errors
+    /// When the other side broke the protocol; `fill` was not called then.
+    pub fn receive_part(
+        &mut self,
+        part: Arrival,
+        fill: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), ProtocolError> {
+        if self.closed.is_some() { Ok(()) } else { self.inbox.part(part, fill) }
+    }
+
+    /// Everything before this position of the other side's store is handled; 0 if nothing is.
+    pub fn releasable(&self) -> u64 {
+        self.inbox.releasable()
+    }
+
+    /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept` tells of each
+    /// part in it that [completes](crate::PartKind::completes) something, oldest first. The other side may have gone
+    /// on releasing: [`released`](Self::released) is to be told once more between gathering `kept` and this. To be
+    /// followed by [`detach`](Self::detach).
+    ///
+    /// # Errors
+    /// When the other side has destroyed what it was given; messages are lost then.
+    pub fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
+        self.inbox.forget_store();
+        self.outbox.reclaim(kept)
+    }
+}
