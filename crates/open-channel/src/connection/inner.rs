@@ -374,8 +374,12 @@ impl Inner {
 
     pub(super) fn needs_attendant(&mut self) -> bool {
         if self.ring.is_some() {
-            let idle = self.attendance == Attendance::Dormant;
-            let needed = idle && (self.needs_ring_watched() || self.has_unwritten());
+            let needed = match self.attendance {
+                Attendance::Dormant => self.needs_ring_watched() || self.has_unwritten(),
+                Attendance::Armed => false,
+                // A caller that silenced the bell may have used up what the attendant waits for.
+                Attendance::Watching => self.must_announce(),
+            };
             if needed {
                 self.attendance = Attendance::Armed;
             }

@@ -341,7 +341,11 @@ impl Inner {
             ring.told = true;
             self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);
         }
-        if interest == Interest::Recv { ready } else { released }
+        match interest {
+            // What was announced may be used up, while more is to be announced: another round does that.
+            Interest::Recv => ready || released && (self.session.has_untransmitted() || self.is_ending()),
+            Interest::Acks => released,
+        }
     }
 
     pub(super) fn read_ring(&mut self) -> Read {
@@ -411,6 +415,13 @@ impl Inner {
         }
     }
 
+    /// Whether something waits for the other side to release what it has, and that side does not know.
+    pub(super) fn must_announce(&self) -> bool {
+        let Some(ring) = &self.ring else { return false };
+        let unreleased = ring.producer.tail().bytes() > ring.released;
+        unreleased && ring.awaited == 0 && (self.session.has_untransmitted() || self.is_ending())
+    }
+
     /// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
     fn is_ending(&self) -> bool {
         self.session.is_finished() && !self.session.is_flushed()
@@ -454,8 +465,12 @@ impl Inner {
 
     /// The background thread watches the bell now; takes in what there was already.
     pub(crate) fn attend_ring(&mut self) {
-        self.announce();
-        self.read_ring();
+        loop {
+            self.announce();
+            if !self.look_both_ways(Interest::Acks) || self.ring.is_none() {
+                return;
+            }
+        }
     }
 
     /// Looks at the ring and at the stream beside it.

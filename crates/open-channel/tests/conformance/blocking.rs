@@ -13,6 +13,7 @@ on_every_link!(blocking:
     messages_go_there_and_back,
     batches_go_there_and_back,
     two_threads_share_a_socket,
+    what_waits_in_the_outbox_goes_out_while_a_thread_waits_for_messages,
     recv_timeout_gives_up_and_loses_nothing,
     flush_waits_while_a_message_is_held,
     a_full_outbox_makes_send_wait_and_try_send_say_full,
@@ -117,6 +118,29 @@ fn two_threads_share_a_socket(world: World) {
             }
             assert!(socket.recv().expect("the end").is_none());
         });
+    });
+}
+
+/// Nobody calls for it: neither the sender, which has done its part, nor the thread that waits for what does not come.
+fn what_waits_in_the_outbox_goes_out_while_a_thread_waits_for_messages(world: World) {
+    const ROUNDS: usize = 300;
+    let (near, far, _channels) = pair(&world, 1 << 20);
+    std::thread::scope(|scope| {
+        scope.spawn(|| while near.recv().expect("nothing").is_some() {});
+        for round in 0..ROUNDS {
+            let message = bytes::Bytes::from(pattern(1000 + round, round));
+            let mut sent = 0;
+            while near.try_send(message.clone()).is_ok() {
+                sent += 1;
+            }
+            for number in 0..sent {
+                let received = far.recv_timeout(Duration::from_secs(10));
+                let received =
+                    received.unwrap_or_else(|error| panic!("round {round}, message {number}: {error}"));
+                assert!(received.expect("not the end")[..] == message[..]);
+            }
+        }
+        far.finish().expect("open");
     });
 }
 
