@@ -37,4 +37,5 @@ mod halves;
 mod identity;
 mod order;
 mod reserving;
+mod waking;
 mod world;
