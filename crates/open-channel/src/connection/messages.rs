@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::{Closed, Incoming, Packer, Refused};
+use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Packer, Refused};
 
 use super::Connection;
 use super::inner::Inner;
@@ -44,15 +44,20 @@ impl Inner {
 
     /// Whether the outbox has room for a message of `len` bytes; `None`: not yet.
     pub(super) fn room(&mut self, len: usize) -> Option<Result<(), Error>> {
-        if let Some(error) = self.over() {
-            return Some(Err(error));
+        match self.over() {
+            Some(error) => Some(Err(error)),
+            None => self.has_room_for(len.saturating_add(MESSAGE_OVERHEAD)).then_some(Ok(())),
         }
-        if self.session.has_room(len) || self.take_releases() && self.session.has_room(len) {
-            return Some(Ok(()));
+    }
+
+    /// Whether the outbox has room for what costs so much. If not, it will be told of.
+    fn has_room_for(&mut self, cost: usize) -> bool {
+        if self.session.has_room_for(cost) || self.take_releases() && self.session.has_room_for(cost) {
+            return true;
         }
         self.session.request_ack();
         self.await_room();
-        None
+        false
     }
 
     /// Writes now or leaves it to be written together with what follows.
@@ -124,15 +129,6 @@ impl Inner {
         self.over()
             .or_else(|| self.session.is_finished().then_some(Error::Finished))
             .or_else(|| (len > max).then_some(Error::TooLarge { len, max }))
-    }
-
-    fn has_room_for(&mut self, cost: usize) -> bool {
-        if self.session.has_room_for(cost) || self.take_releases() && self.session.has_room_for(cost) {
-            return true;
-        }
-        self.session.request_ack();
-        self.await_room();
-        false
     }
 }
 
