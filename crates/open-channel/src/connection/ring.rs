@@ -153,6 +153,9 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
         len = len.checked_sub(TOTAL).ok_or(ProtocolError::Unexpected("a first part without a length"))?;
         total = record.word(0);
     }
+    if record.flags() & !(REDELIVERED | PACKED) != 0 {
+        return Err(ProtocolError::Unexpected("a record with flags that mean nothing"));
+    }
     let redelivered = record.flags() & REDELIVERED != 0;
     let packed = record.flags() & PACKED != 0;
     Ok(Arrival { kind, redelivered, packed, total, len, end: record.end().bytes() })

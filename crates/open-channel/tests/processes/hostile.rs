@@ -37,6 +37,9 @@ const MIDDLE: u8 = 3;
 const LAST: u8 = 4;
 const END: u8 = 5;
 
+/// A record's flag: several messages.
+const PACKED: u8 = 2;
+
 /// A record's header at `position`.
 fn header(position: u64, len: u64, kind: u8) -> u64 {
     1 << 63 | (position >> 3 & 0x3fff) << 48 | u64::from(kind) << 32 | len
@@ -70,7 +73,11 @@ impl Hostile {
     }
 
     fn push(&mut self, kind: u8, payload: &[u8]) {
-        self.ring.producer.push(kind, 0, payload).unwrap();
+        self.push_flagged(kind, 0, payload);
+    }
+
+    fn push_flagged(&mut self, kind: u8, flags: u8, payload: &[u8]) {
+        self.ring.producer.push(kind, flags, payload).unwrap();
     }
 
     fn call(&self) {
@@ -236,6 +243,11 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
         ("padding all around", |peer| peer.write(UP_DATA, 1 << 62 | header(0, RING - 8, 0))),
         ("a record of kind 0", |peer| peer.push(0, b"nothing")),
         ("a record of kind 99", |peer| peer.push(99, b"unheard of")),
+        ("a record with a flag that means nothing", |peer| peer.push_flagged(1, 4, b"unheard of")),
+        ("a pack of nothing", |peer| peer.push_flagged(1, PACKED, b"")),
+        ("a pack of one message", |peer| peer.push_flagged(1, PACKED, b"\x01\0\0\0a")),
+        ("a pack that is cut short", |peer| peer.push_flagged(1, PACKED, b"\x01\0\0\0a\x09\0\0\0b")),
+        ("a pack with four gigabytes", |peer| peer.push_flagged(1, PACKED, b"\xff\xff\xff\xffa\0\0\0\0")),
         ("a first part without a length", |peer| peer.push(FIRST, b"short")),
         ("a first part without a byte", |peer| peer.begin(100, b"")),
         ("a message without end", |peer| peer.begin(u64::MAX, b"x")),
