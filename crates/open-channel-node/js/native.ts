@@ -99,6 +99,9 @@ export interface NativeChannel {
 
 export interface Hub {
   completed(): Completion[];
+  /** Keeps the process alive, until `release`. */
+  hold(): void;
+  release(): void;
 }
 
 export interface Addon {

@@ -15,6 +15,7 @@ use std::{
 use napi::{
     Env, JsValue,
     bindgen_prelude::{FnArgs, Function},
+    sys,
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
@@ -91,6 +92,20 @@ impl Hub {
             .callee_handled::<false>()
             .build_callback(move |_| Ok(FnArgs::from((collect(&pending),))))?;
         Ok(Self { inner: Arc::new(Inner { wake, notes, event_loop }) })
+    }
+
+    /// From here on, this thread's event loop has something to wait for.
+    #[napi]
+    pub fn hold(&self, env: Env) {
+        // SAFETY: on the thread and in the environment that the function was made for, and `self` keeps it.
+        unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.inner.wake.raw()) };
+    }
+
+    /// Undoes `hold`.
+    #[napi]
+    pub fn release(&self, env: Env) {
+        // SAFETY: as above.
+        unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.inner.wake.raw()) };
     }
 
     /// What ended since the last call.

@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use crate::channel::Channel;
 use crate::connection::Eyes;
+use crate::driver;
 use crate::error::Error;
 use crate::message::{Message, MessageId};
 use crate::socket::Socket;
@@ -98,6 +100,15 @@ impl Face for Socket {
     fn links(&self) -> u64 {
         self.connection().links()
     }
+}
+
+/// The runtime of the library's background thread, for a face without one: for listeners that only pass their socket
+/// on, and for waiting. What blocks there makes its process look dead.
+///
+/// # Errors
+/// The background thread could not be started.
+pub fn background() -> Result<Handle, Error> {
+    driver::handle()
 }
 
 /// Leaves the channel as if this process had been killed: nothing is acknowledged or said, and another process may
