@@ -91,7 +91,9 @@ export interface NativeChannel {
   readonly role: Role;
   readonly generation: number;
   connect(token: number, timeout: number): NativeSocket;
-  accept(token: number): NativeSocket | null;
+  /** Connections that can be accepted. */
+  readonly waiting: number;
+  accept(token: number): NativeSocket;
   event(): NativeEvent | null;
   join(request: number): void;
   close(request: number): void;

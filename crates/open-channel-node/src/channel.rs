@@ -123,11 +123,18 @@ impl NativeChannel {
         self.socket(socket, token)
     }
 
-    /// The next connection that the listener has not seen yet.
+    /// How many connections the listener has not seen yet.
+    #[napi(getter)]
+    pub fn waiting(&self) -> u32 {
+        u32::try_from(self.arrivals.lock().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The next of those that are `waiting`.
     #[napi]
-    pub fn accept(&self, token: u32) -> Option<NativeSocket> {
-        let socket = self.arrivals.lock().pop_front()?;
-        Some(self.socket(socket, token))
+    pub fn accept(&self, token: u32) -> napi::Result<NativeSocket> {
+        let next = self.arrivals.lock().pop_front();
+        let socket = next.ok_or_else(|| napi::Error::from_reason("no connection is waiting"))?;
+        Ok(self.socket(socket, token))
     }
 
     /// The next event that was not taken yet; raises `EVENT` after there was none.

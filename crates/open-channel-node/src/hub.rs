@@ -19,6 +19,7 @@ use napi::{
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
+use open_channel::embed;
 
 use crate::{error::Failure, uv};
 
@@ -81,6 +82,8 @@ impl Hub {
         wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>,
         readable: Option<Function<'_, u32, ()>>,
     ) -> napi::Result<Self> {
+        // Takes longer than a connection. If it cannot start now, who needs it tries again and says so.
+        let _ = embed::background();
         let event_loop = readable
             .and_then(|readable| uv::Loop::of(env.raw(), readable.raw()))
             .map(|value| Confined { value, thread: thread::current().id() });
