@@ -74,7 +74,7 @@ export interface NativeSocket {
   readonly maxMessage: number;
   write(bytes: Uint8Array, length: number): Write;
   written(): Write;
-  read(handled: number, slab: Uint8Array, meta: Float64Array): number;
+  read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
   connection(): Connection;
