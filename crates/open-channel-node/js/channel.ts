@@ -194,25 +194,14 @@ export class ProcessChannel extends EventEmitter {
     }
     if (reasons & Reason.Accepted) {
       const native = this.#native;
-      while (native !== null && this.#accept(native));
+      while (native !== null && native.waiting > 0) this.#accept(native);
     }
   }
 
-  #accept(native: NativeChannel): boolean {
-    let socket: ChannelSocket;
-    try {
-      socket = new ChannelSocket(this.#owner, false, (token) => {
-        const accepted = native.accept(token);
-        if (accepted === null) throw nothing;
-        return accepted;
-      });
-    } catch (error) {
-      if (error === nothing) return false;
-      throw error;
-    }
+  #accept(native: NativeChannel): void {
+    const socket = new ChannelSocket(this.#owner, false, (token) => native.accept(token));
     this.#accepted.add(socket);
     guard(() => this.connectionListener?.(socket));
-    return true;
   }
 
   /**
@@ -261,8 +250,6 @@ async function settled(promises: Promise<void>[], timeout: number): Promise<void
   await Promise.race([Promise.allSettled(promises), late]);
   clearTimeout(timer);
 }
-
-const nothing = new Error("no connection is waiting");
 
 export interface ProcessChannel {
   on<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;

@@ -61,14 +61,12 @@ export function guard(f: () => void): void {
   }
 }
 
-// A timer that never fires is what a ref'd handle is to libuv.
 let holders = 0;
-let anchor: NodeJS.Timeout | undefined;
 
 export function hold(): void {
-  if (holders++ === 0) anchor = setInterval(() => {}, 0x7fffffff);
+  if (holders++ === 0) hub.hold();
 }
 
 export function release(): void {
-  if (--holders === 0) clearInterval(anchor);
+  if (--holders === 0) hub.release();
 }

@@ -206,11 +206,11 @@ export class Incoming {
     this.#next = 0;
     const handled = this.#handled;
     this.#handled = 0;
-    let count = native.read(handled, slabAt === 0 ? slab : slab.subarray(slabAt), meta);
+    let count = native.read(handled, slab, slabAt, meta);
     if (count < 0) {
       slab = Buffer.allocUnsafeSlow(Math.max(SLAB, -count));
       slabAt = 0;
-      count = native.read(0, slab, meta);
+      count = native.read(0, slab, slabAt, meta);
     }
     for (let i = 0; i < count; i++) {
       let length = meta[HEAD + 2 * i]!;

@@ -74,7 +74,7 @@ export interface NativeSocket {
   readonly maxMessage: number;
   write(bytes: Uint8Array, length: number): Write;
   written(): Write;
-  read(handled: number, slab: Uint8Array, meta: Float64Array): number;
+  read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
   connection(): Connection;
@@ -91,7 +91,9 @@ export interface NativeChannel {
   readonly role: Role;
   readonly generation: number;
   connect(token: number, timeout: number): NativeSocket;
-  accept(token: number): NativeSocket | null;
+  /** Connections that can be accepted. */
+  readonly waiting: number;
+  accept(token: number): NativeSocket;
   event(): NativeEvent | null;
   join(request: number): void;
   close(request: number): void;
@@ -99,6 +101,9 @@ export interface NativeChannel {
 
 export interface Hub {
   completed(): Completion[];
+  /** Keeps the process alive, until `release`. */
+  hold(): void;
+  release(): void;
 }
 
 export interface Addon {

@@ -4,14 +4,14 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use napi_derive::napi;
 use open_channel::{Channel, Event, Events, Role, Socket, embed};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 
 use crate::{
     error::{Failure, thrown},
@@ -20,23 +20,12 @@ use crate::{
     socket::NativeSocket,
 };
 
-/// Runs what the library asks its user to run; the library has a thread of its own for the rest. Nothing here waits for
-/// a timer or a descriptor, so that it starts without their drivers.
-pub(crate) fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("open-channel-js")
-            .build()
-            .expect("a thread can be started")
-    })
-}
-
 /// The channel of one `ProcessChannel`.
 #[napi]
 pub struct NativeChannel {
     channel: Channel,
+    /// Where the listener runs, and what JavaScript holds a promise for.
+    background: Handle,
     hub: Arc<Inner>,
     arrivals: Arc<Arrivals>,
     news: News,
@@ -108,7 +97,8 @@ impl NativeChannel {
         let arrivals = Arc::new(Arrivals::default());
         let host_timeout = options.host_timeout();
         let (builder, hosts) = options.builder();
-        let _runtime = runtime().enter();
+        let background = embed::background().map_err(|error| thrown(&error))?;
+        let current = background.enter();
         let channel = if hosts {
             let (arrivals, signal) = (Arc::clone(&arrivals), Arc::clone(&signal));
             builder.build(move |socket| {
@@ -120,24 +110,31 @@ impl NativeChannel {
             builder.build_peer()
         }
         .map_err(|error| thrown(&error))?;
+        drop(current);
 
         let news = News::new(channel.events(), signal.waker(reason::EVENT));
-        Ok(Self { channel, hub: hub.inner(), arrivals, news, host_timeout })
+        Ok(Self { channel, background, hub: hub.inner(), arrivals, news, host_timeout })
     }
 
     /// A socket of its own at every call.
     #[napi]
     pub fn connect(&self, token: u32, timeout_ms: u32) -> NativeSocket {
-        let _runtime = runtime().enter();
         let socket = self.channel.connect_within(Duration::from_millis(timeout_ms.into()));
         self.socket(socket, token)
     }
 
-    /// The next connection that the listener has not seen yet.
+    /// How many connections the listener has not seen yet.
+    #[napi(getter)]
+    pub fn waiting(&self) -> u32 {
+        u32::try_from(self.arrivals.lock().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The next of those that are `waiting`.
     #[napi]
-    pub fn accept(&self, token: u32) -> Option<NativeSocket> {
-        let socket = self.arrivals.lock().pop_front()?;
-        Some(self.socket(socket, token))
+    pub fn accept(&self, token: u32) -> napi::Result<NativeSocket> {
+        let next = self.arrivals.lock().pop_front();
+        let socket = next.ok_or_else(|| napi::Error::from_reason("no connection is waiting"))?;
+        Ok(self.socket(socket, token))
     }
 
     /// The next event that was not taken yet; raises `EVENT` after there was none.
@@ -155,14 +152,14 @@ impl NativeChannel {
     #[napi]
     pub fn join(&self, request: u32) {
         let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
-        runtime().spawn(async move { hub.complete(request, channel.join().await.map(drop)) });
+        self.background.spawn(async move { hub.complete(request, channel.join().await.map(drop)) });
     }
 
     /// Leaves in an orderly way, handing over when hosting.
     #[napi]
     pub fn close(&self, request: u32) {
         let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
-        runtime().spawn(async move { hub.complete(request, channel.close().await) });
+        self.background.spawn(async move { hub.complete(request, channel.close().await) });
     }
 
     /// Milliseconds.

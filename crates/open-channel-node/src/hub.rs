@@ -15,9 +15,11 @@ use std::{
 use napi::{
     Env, JsValue,
     bindgen_prelude::{FnArgs, Function},
+    sys,
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
+use open_channel::embed;
 
 use crate::{error::Failure, uv};
 
@@ -80,6 +82,8 @@ impl Hub {
         wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>,
         readable: Option<Function<'_, u32, ()>>,
     ) -> napi::Result<Self> {
+        // Takes longer than a connection. If it cannot start now, who needs it tries again and says so.
+        let _ = embed::background();
         let event_loop = readable
             .and_then(|readable| uv::Loop::of(env.raw(), readable.raw()))
             .map(|value| Confined { value, thread: thread::current().id() });
@@ -91,6 +95,20 @@ impl Hub {
             .callee_handled::<false>()
             .build_callback(move |_| Ok(FnArgs::from((collect(&pending),))))?;
         Ok(Self { inner: Arc::new(Inner { wake, notes, event_loop }) })
+    }
+
+    /// From here on, this thread's event loop has something to wait for.
+    #[napi]
+    pub fn hold(&self, env: Env) {
+        // SAFETY: on the thread and in the environment that the function was made for, and `self` keeps it.
+        unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.inner.wake.raw()) };
+    }
+
+    /// Undoes `hold`.
+    #[napi]
+    pub fn release(&self, env: Env) {
+        // SAFETY: as above.
+        unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.inner.wake.raw()) };
     }
 
     /// What ended since the last call.

@@ -25,6 +25,10 @@ const WRITTEN: u32 = 0;
 const FULL: u32 = 1;
 const FAILED: u32 = 2;
 
+/// From this length on, an answer is copied once, into the ring. In a row of messages that would be slower: there one side
+/// copies parts in while the other copies them out.
+const COPY_ONCE: usize = 8 * 1024;
+
 /// What the first cell of `meta` says after a `read`.
 const MORE: f64 = 0.0;
 const DRAINED: f64 = 1.0;
@@ -56,6 +60,8 @@ pub struct NativeSocket {
     failure: Option<Failure>,
     /// The last `read` took all there was.
     emptied: bool,
+    /// Nothing was written since something was read.
+    answering: bool,
     /// Until JavaScript has destroyed the socket.
     channel: Option<Channel>,
 }
@@ -98,6 +104,7 @@ impl NativeSocket {
             lent: VecDeque::new(),
             failure: None,
             emptied: false,
+            answering: true,
             channel: Some(channel),
         }
     }
@@ -200,7 +207,13 @@ impl NativeSocket {
     #[napi]
     pub fn write(&mut self, bytes: &[u8], length: u32) -> u32 {
         let message = bytes.get(..length as usize).unwrap_or(bytes);
-        match self.socket.try_send(Bytes::copy_from_slice(message)) {
+        let alone = mem::take(&mut self.answering);
+        let sent = if alone && message.len() >= COPY_ONCE {
+            self.socket.try_send_copy(message)
+        } else {
+            self.socket.try_send(Bytes::copy_from_slice(message))
+        };
+        match sent {
             Ok(_) => WRITTEN,
             Err(SendError { error: Error::Full, message }) => {
                 self.kept = Some(message);
@@ -227,17 +240,17 @@ impl NativeSocket {
         sent.map_or_else(|error| self.fail(&error, FAILED), |_| WRITTEN)
     }
 
-    /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab`, one message
-    /// after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
+    /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab` from
+    /// `begin` on, one message after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
     /// were; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
     /// redelivery. Returns how many, or minus the size of the
     /// slab that the next message needs. Raises `READABLE` after `DRAINED`, which only comes with no message.
     #[napi]
-    pub fn read(&mut self, handled: u32, slab: Slab<'_>, meta: Meta<'_>) -> f64 {
+    pub fn read(&mut self, handled: u32, slab: Slab<'_>, begin: u32, meta: Meta<'_>) -> f64 {
         self.handled(handled);
         let [status, connected, links, cells @ ..] = meta else { return 0.0 };
         *status = MORE;
-        let (mut at, mut count) = (0, 0);
+        let (mut at, mut count) = (begin as usize, 0);
         for cell in cells.chunks_exact_mut(2) {
             let message = match self.next.take() {
                 Some(message) => message,
@@ -276,6 +289,7 @@ impl NativeSocket {
             cell[1] = seq as f64;
             self.lent.push_back((seq, Some(message)));
         }
+        self.answering |= count > 0;
         *connected = f64::from(u8::from(self.socket.connected()));
         *links = self.socket.links() as f64;
         f64::from(count)

@@ -11,6 +11,13 @@ const limit = { timeout: 90_000 };
 const npm = (args, cwd) => execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const read = (file) => JSON.parse(fs.readFileSync(file, "utf8"));
 
+test("loading it reads one script and one addon", limit, () => {
+  const list = "require('.'); console.log(JSON.stringify(Object.keys(require.cache)))";
+  const loaded = JSON.parse(execFileSync(process.execPath, ["-e", list], { cwd: root, encoding: "utf8" }));
+  const { triple } = require("../dist/triple.js");
+  assert.deepEqual(loaded.map((file) => path.relative(root, file)).sort(), ["dist/index.js", `open-channel.${triple()}.node`]);
+});
+
 let packed;
 test("npm pack holds what is needed and nothing else", limit, () => {
   const before = fs.readFileSync(path.join(root, "package.json"), "utf8");
@@ -18,7 +25,7 @@ test("npm pack holds what is needed and nothing else", limit, () => {
   assert.equal(fs.readFileSync(path.join(root, "package.json"), "utf8"), before, "packing leaves the working copy as it was");
   const files = main.files.map((file) => file.path).sort();
   for (const needed of ["LICENSE", "README.md", "dist/index.d.ts", "dist/index.js", "index.d.mts", "index.mjs", "package.json"]) assert.ok(files.includes(needed), needed);
-  for (const file of files) assert.match(file, /^(LICENSE|README\.md|package\.json|index\.(mjs|d\.mts)|dist\/[a-z]+\.(js|d\.ts))$/);
+  for (const file of files) assert.match(file, /^(LICENSE|README\.md|package\.json|index\.(mjs|d\.mts)|dist\/([a-z]+\.d\.ts|index\.js|triple\.js))$/);
   packed = path.join(scratch, main.filename);
 });
 

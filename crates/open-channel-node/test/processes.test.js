@@ -3,7 +3,9 @@
 const { test, until, within, unique, adopt, node, fixture, Ledger } = require("./harness.js");
 const assert = require("node:assert/strict");
 const { fork } = require("node:child_process");
+const { randomBytes } = require("node:crypto");
 const { once } = require("node:events");
+const { openChannel } = require("..");
 
 
 /** Kills whichever process handles messages, twice, and then lets everybody finish. */
@@ -114,4 +116,25 @@ test("a peer whose event loop is blocked for more than three seconds keeps its c
   assert.equal(channel.generation, 1);
   peer.kill("SIGKILL");
   await channel.close();
+});
+
+test("questions and answers of every size arrive whole, in order, between two processes", async () => {
+  const name = unique();
+  const host = node(fixture("echo.js"), [], { env: { CHANNEL: name } });
+  await until(() => host.lines.length > 0, "the host");
+  const socket = openChannel({ name, app: "echo" }).connect();
+  for (const size of [1, 64, 65, 8191, 8192, 8193, 65535, 65536, 65537, 131_072, 200_000, 3_000_000]) {
+    const [question, second] = [randomBytes(size), randomBytes(size)];
+    const answers = [];
+    socket.on("data", (data) => answers.push(data));
+    socket.write(question);
+    socket.write(second);
+    await until(() => answers.length === 2, `two answers of ${size} bytes`);
+    assert.ok(answers[0].equals(question) && answers[1].equals(second), `${size} bytes`);
+    socket.removeAllListeners("data");
+  }
+  assert.equal(socket.link, "shared memory");
+  socket.destroy();
+  host.stdin.end();
+  assert.equal((await within(host.ended, "its end")).code, 0);
 });

@@ -1,6 +1,7 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -178,8 +179,7 @@ impl Channel {
         let shared = &self.keep.shared;
         shared.start();
         let mut place = shared.place.subscribe();
-        let settled = |place: &Place| !matches!(place, Place::Initiated | Place::Searching);
-        match place.wait_for(settled).await.as_deref() {
+        match place.wait_for(Place::is_settled).await.as_deref() {
             Ok(Place::Closed(error)) => Err(error.clone().unwrap_or(Error::Closed)),
             Ok(place) => Ok(place.role()),
             Err(_) => Err(Error::Closed),
@@ -257,6 +257,11 @@ pub(crate) enum Closing {
 pub(crate) enum Place {
     Initiated,
     Searching,
+    /// A host was found and asked. Sockets may say hello to it meanwhile, and are connected when this process is.
+    Approaching {
+        /// The host's socket.
+        endpoint: Endpoint,
+    },
     Hosting(Arc<Host>),
     Guest {
         generation: u64,
@@ -270,7 +275,7 @@ impl Place {
     fn state(&self) -> State {
         match self {
             Self::Initiated => State::Initiated,
-            Self::Searching => State::Connecting,
+            Self::Searching | Self::Approaching { .. } => State::Connecting,
             Self::Hosting(_) | Self::Guest { .. } => State::Connected,
             Self::Closed(_) => State::Closed,
         }
@@ -280,7 +285,7 @@ impl Place {
         match self {
             Self::Hosting(_) => Role::Host,
             Self::Guest { .. } => Role::Peer,
-            Self::Initiated | Self::Searching | Self::Closed(_) => Role::None,
+            Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => Role::None,
         }
     }
 
@@ -288,7 +293,21 @@ impl Place {
         match self {
             Self::Hosting(host) => host.generation(),
             Self::Guest { generation, .. } => *generation,
-            Self::Initiated | Self::Searching | Self::Closed(_) => 0,
+            Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => 0,
+        }
+    }
+
+    /// Whether the search is over.
+    pub(crate) fn is_settled(&self) -> bool {
+        !matches!(self, Self::Initiated | Self::Searching | Self::Approaching { .. })
+    }
+
+    /// Whether the host, or the one that may become it, listens there.
+    pub(crate) fn leads_to(&self, place: &Path) -> bool {
+        match self {
+            Self::Hosting(host) => host.endpoint().path() == place,
+            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => endpoint.path() == place,
+            Self::Initiated | Self::Searching | Self::Closed(_) => false,
         }
     }
 }

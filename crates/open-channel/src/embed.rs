@@ -3,14 +3,17 @@
 //! Not covered by the version's promises.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use crate::channel::Channel;
 use crate::connection::Eyes;
-use crate::error::Error;
+use crate::driver;
+use crate::error::{Error, SendError};
 use crate::message::{Message, MessageId};
+use crate::reservation::Reservation;
 use crate::socket::Socket;
 pub use crate::waiters::Seat;
 
@@ -53,6 +56,11 @@ pub trait Face {
     /// # Errors
     /// As [`Socket::try_send`], but for [`Error::Full`].
     fn send_over(&self, message: Bytes) -> Result<MessageId, Error>;
+    /// [`Socket::try_send`] of bytes that stay the caller's: where there can be a ring, they are copied once only, into it.
+    ///
+    /// # Errors
+    /// As [`Socket::try_send`].
+    fn try_send_copy(&self, message: &[u8]) -> Result<MessageId, SendError>;
     /// The waiting call is over.
     fn leave(&self, seat: &mut Seat);
     /// A duplicate of the descriptor to watch; another one after every change of the connection.
@@ -87,6 +95,18 @@ impl Face for Socket {
         self.connection().send_over(message)
     }
 
+    fn try_send_copy(&self, message: &[u8]) -> Result<MessageId, SendError> {
+        let connection = self.connection();
+        let mut seat = Seat::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let reserved = connection.poll_reserve(&mut cx, &mut seat, Eyes::None, message.len());
+        connection.leave(&mut seat);
+        let Poll::Ready(Ok(room)) = reserved else { return self.try_send(Bytes::copy_from_slice(message)) };
+        let mut reservation = Reservation::new(connection, room);
+        reservation.append(message);
+        reservation.commit()
+    }
+
     fn leave(&self, seat: &mut Seat) {
         self.connection().leave(seat);
     }
@@ -98,6 +118,15 @@ impl Face for Socket {
     fn links(&self) -> u64 {
         self.connection().links()
     }
+}
+
+/// The runtime of the library's background thread, for a face without one: for listeners that only pass their socket
+/// on, and for waiting. What blocks there makes its process look dead.
+///
+/// # Errors
+/// The background thread could not be started.
+pub fn background() -> Result<Handle, Error> {
+    driver::handle()
 }
 
 /// Leaves the channel as if this process had been killed: nothing is acknowledged or said, and another process may

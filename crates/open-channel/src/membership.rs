@@ -288,7 +288,26 @@ impl Search<'_> {
         }
         let host_timeout = self.shared.settings.host_timeout;
         self.cause = "its host does not answer".into();
-        match Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await {
+        // A host that puts us off may do so again, and each hello of a socket costs the memory of its rings.
+        if self.attempts == 0 {
+            self.shared.set_place(Place::Approaching { endpoint: endpoint.clone() });
+        }
+        let opened = Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await;
+        let step = self.judge(opened, published, endpoint);
+        if !matches!(step, Ok(Step::Found(_))) {
+            self.shared.set_place(Place::Searching);
+        }
+        step
+    }
+
+    /// What follows from the answer of the host.
+    fn judge(
+        &mut self,
+        opened: Result<Lifeline, NoLifeline>,
+        published: Published,
+        endpoint: Endpoint,
+    ) -> Result<Step, Error> {
+        match opened {
             Ok(lifeline) if lifeline.generation != published.generation => {
                 let (claimed, known) = (lifeline.generation, published.generation);
                 Err(Error::Protocol(format!("the host of generation {known} says that it is of {claimed}")))

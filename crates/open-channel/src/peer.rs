@@ -36,7 +36,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
             Target::Other(endpoint) => tokio::select! {
                 connected = connect(&shared, &connection, &endpoint) => connected,
                 // A host that does not answer may be replaced meanwhile.
-                _ = places.changed() => continue,
+                _ = places.wait_for(|place| !place.leads_to(endpoint.path())) => continue,
             },
             Target::None(error) => return connection.fail(error),
         };
@@ -52,15 +52,15 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
 }
 
 async fn target(shared: &Shared, places: &mut watch::Receiver<Place>) -> Target {
-    let settled = |place: &Place| !matches!(place, Place::Initiated | Place::Searching);
+    let leads_on = |place: &Place| place.is_settled() || matches!(place, Place::Approaching { .. });
     // The sender lives as long as `shared`.
-    let Ok(place) = places.wait_for(settled).await else { return Target::None(Error::Closed) };
+    let Ok(place) = places.wait_for(leads_on).await else { return Target::None(Error::Closed) };
     match &*place {
         Place::Hosting(host) if shared.settings.link.is_some_and(|link| link != LinkKind::Local) => {
             Target::Other(host.endpoint().clone())
         }
         Place::Hosting(host) => Target::Own(Arc::clone(host)),
-        Place::Guest { endpoint, .. } => Target::Other(endpoint.clone()),
+        Place::Approaching { endpoint } | Place::Guest { endpoint, .. } => Target::Other(endpoint.clone()),
         Place::Closed(error) => Target::None(error.clone().unwrap_or(Error::Closed)),
         Place::Initiated | Place::Searching => Target::None(Error::Closed),
     }
@@ -100,6 +100,7 @@ async fn connect(
     // A silent host is the membership's to find out about.
     let greeted = tokio::time::timeout(shared.settings.host_timeout, greeting).await;
     let (link, ring, welcome) = greeted.unwrap_or(Err(Unwelcome::Gone))?;
+    become_guest(shared, endpoint).await?;
     let generation = welcome.generation;
     let attachment = connection.attach(link, ring, &welcome).map_err(Unwelcome::Refused)?;
     let socket = connection.id();
@@ -108,6 +109,14 @@ async fn connect(
         Attachment::Fresh => tracing::debug!(channel = shared.name(), %socket, generation, "attached"),
     }
     Ok(())
+}
+
+/// Waits until the host at `endpoint` has taken this process on: whoever sees a socket connected can rely on that.
+async fn become_guest(shared: &Shared, endpoint: &Endpoint) -> Result<(), Unwelcome> {
+    let mut places = shared.place.subscribe();
+    // The sender lives as long as `shared`.
+    let Ok(place) = places.wait_for(Place::is_settled).await else { return Err(Unwelcome::Gone) };
+    if place.leads_to(endpoint.path()) { Ok(()) } else { Err(Unwelcome::Gone) }
 }
 
 /// Adds rings in shared memory to a hello, if that is wanted and works.

@@ -504,6 +504,44 @@ pub(crate) fn a_host_that_takes_rings_which_nobody_offered_gives_a_clear_error(s
     assert!(error.text.contains("broke the protocol") && error.text.contains("offered"), "{error:?}");
 }
 
+pub(crate) fn a_socket_says_hello_early_and_is_connected_no_earlier_than_its_process(stage: &mut Stage) {
+    let listener = impostor(stage);
+    let (generation, _) = stage.published();
+    let peer = stage.actor("peer");
+    peer.open("role=peer link=unix");
+    peer.ask("connect s", "socket s");
+    // Both hellos are here before either is answered.
+    let [mut lifeline, mut socket] = std::array::from_fn(|_| {
+        let (mut stream, _) = listener.accept().unwrap();
+        raw::read_frame(&mut stream).expect("a hello");
+        stream
+    });
+    socket.write_all(&welcome(generation, false)).unwrap();
+    for _ in 0..20 {
+        assert_eq!(peer.ask("link s", "link s").text, "link s none");
+    }
+    lifeline.write_all(&welcome(generation, false)).unwrap();
+    peer.wait("event connected peer");
+    while peer.ask("link s", "link s").text == "link s none" {}
+}
+
+pub(crate) fn a_socket_whose_process_is_put_off_goes_to_the_next_host(stage: &mut Stage) {
+    let listener = impostor(stage);
+    let (generation, _) = stage.published();
+    let peer = stage.actor("peer");
+    peer.open("link=unix");
+    peer.ask("connect s", "socket s");
+    let lifeline = listener.accept().unwrap();
+    let (mut socket, _) = listener.accept().unwrap();
+    raw::read_frame(&mut socket).expect("a hello");
+    socket.write_all(&welcome(generation, false)).unwrap();
+    // The host is gone before it has taken the process on: the process hosts itself then.
+    drop((listener, lifeline));
+    peer.wait("event became-host");
+    peer.ask("send s 1", "sent s");
+    peer.ask("flush s", "flush s");
+}
+
 /// The answer of an impostor to a socket that was never here; with `ring`, it has taken the rings.
 fn welcome(generation: u64, ring: bool) -> Vec<u8> {
     let mut body = MAGIC.to_vec();

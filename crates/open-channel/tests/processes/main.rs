@@ -134,6 +134,8 @@ fn main() {
             a_peer_that_never_empties_its_ring_costs_bounded_memory,
             a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error,
             a_host_that_takes_rings_which_nobody_offered_gives_a_clear_error,
+            a_socket_says_hello_early_and_is_connected_no_earlier_than_its_process,
+            a_socket_whose_process_is_put_off_goes_to_the_next_host,
         }
         log {
             the_decisions_are_told,
