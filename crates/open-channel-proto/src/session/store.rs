@@ -44,7 +44,7 @@ impl Session {
         self.pack_stored(len, 1, end)
     }
 
-    /// Accepts `count` messages that lie in the store already, in one [`Pack`] of `len` bytes, after
+    /// Accepts `count` messages that lie in the store already, in one [`Pack`](crate::Pack) of `len` bytes, after
     /// [`may_store_pack`](Self::may_store_pack); returns the first one's sequence number.
     pub fn pack_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
         self.outbox.push_stored(len, count, end)
