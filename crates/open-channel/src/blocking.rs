@@ -50,6 +50,12 @@ use crate::reservation::Reservation;
 use crate::socket;
 use crate::waiters::Seat;
 
+mod halves;
+mod stream;
+
+pub use halves::{RecvHalf, SendHalf};
+pub use stream::ByteStream;
+
 /// [`open_channel::Channel`](crate::Channel) for threads.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -92,6 +98,11 @@ impl Channel {
     /// As [`open_channel::Channel::connect`](crate::Channel::connect): does not block.
     pub fn connect(&self) -> Socket {
         Socket { socket: self.channel.connect() }
+    }
+
+    /// As [`open_channel::Channel::connect_within`](crate::Channel::connect_within): does not block.
+    pub fn connect_within(&self, timeout: Duration) -> Socket {
+        Socket { socket: self.channel.connect_within(timeout) }
     }
 
     /// As [`open_channel::Channel::join`](crate::Channel::join).
@@ -295,6 +306,11 @@ impl Socket {
     /// As [`open_channel::Socket::generation`](crate::Socket::generation).
     pub fn generation(&self) -> u64 {
         self.socket.generation()
+    }
+
+    /// As [`open_channel::Socket::max_message`](crate::Socket::max_message).
+    pub fn max_message(&self) -> usize {
+        self.socket.max_message()
     }
 
     /// As [`open_channel::Socket::link`](crate::Socket::link).

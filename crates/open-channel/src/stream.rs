@@ -13,7 +13,7 @@ use crate::socket::Socket;
 use crate::waiters::Seat;
 
 /// Longest message that a write becomes.
-const CHUNK: usize = 64 * 1024;
+pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// A socket as a stream of bytes; from [`Socket::into_stream`].
 ///
@@ -23,14 +23,41 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct ByteStream {
     socket: Socket,
-    reading: Option<(Message, usize)>,
+    reading: Reading,
     recv_seat: Seat,
     send_seat: Seat,
 }
 
+/// A message that is read bit by bit, and acknowledged when its last byte was read.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    message: Option<Message>,
+    read: usize,
+}
+
+impl Reading {
+    /// Reads on in `message`. An empty one is acknowledged at once: it would look like the end.
+    pub(crate) fn begin(&mut self, message: Message) {
+        (self.message, self.read) = (Some(message).filter(|message| !message.is_empty()), 0);
+    }
+
+    /// Copies what there is, as far as `buf` has room; 0 when another message is due.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
+        let Some(message) = &self.message else { return 0 };
+        let rest = &message[self.read..];
+        let len = rest.len().min(buf.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        self.read += len;
+        if self.read == message.len() {
+            self.message = None;
+        }
+        len
+    }
+}
+
 impl ByteStream {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, reading: None, recv_seat: Seat::default(), send_seat: Seat::default() }
+        Self { socket, reading: Reading::default(), recv_seat: Seat::default(), send_seat: Seat::default() }
     }
 
     /// The socket behind it.
@@ -55,20 +82,13 @@ impl AsyncRead for ByteStream {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
-            if let Some((message, read)) = &mut this.reading {
-                let rest = &message[*read..];
-                let len = rest.len().min(buf.remaining());
-                buf.put_slice(&rest[..len]);
-                *read += len;
-                if *read == message.len() {
-                    this.reading = None;
-                }
+            let read = this.reading.read(buf.initialize_unfilled());
+            if read > 0 || buf.remaining() == 0 {
+                buf.advance(read);
                 return Poll::Ready(Ok(()));
             }
             match ready!(this.socket.connection().poll_recv(cx, &mut this.recv_seat, Eyes::Task))? {
-                // An empty message would look like the end.
-                Some(message) if message.is_empty() => {}
-                Some(message) => this.reading = Some((message, 0)),
+                Some(message) => this.reading.begin(message),
                 None => return Poll::Ready(Ok(())),
             }
         }

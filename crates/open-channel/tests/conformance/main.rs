@@ -37,5 +37,6 @@ mod halves;
 mod identity;
 mod order;
 mod reserving;
+mod threads;
 mod waking;
 mod world;

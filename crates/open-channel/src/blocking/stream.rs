@@ -1,0 +1,95 @@
+//! The byte-stream face: a socket as `Read + Write`.
+
+use std::io::{self, Read, Write};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::{Socket, wait};
+use crate::connection::Eyes;
+use crate::error::Error;
+use crate::stream::{CHUNK, Reading};
+
+/// A socket as a stream of bytes; from [`Socket::into_stream`]. As [`open_channel::ByteStream`](crate::ByteStream), for
+/// threads: reading blocks until there is something, writing while the outbox is full.
+///
+/// Like std's `TcpStream`, a reference to it can be read and written too, so that one thread may do the one and
+/// another the other.
+#[derive(Debug)]
+pub struct ByteStream {
+    socket: Socket,
+    reading: Mutex<Reading>,
+}
+
+impl Socket {
+    /// The socket as a stream of bytes, for protocols that want one.
+    pub fn into_stream(self) -> ByteStream {
+        ByteStream { socket: self, reading: Mutex::default() }
+    }
+}
+
+impl ByteStream {
+    /// The socket behind it.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Ends this direction: the other side reads to the end, and may still write.
+    ///
+    /// # Errors
+    /// Why the socket is over already.
+    pub fn shutdown_write(&self) -> Result<(), Error> {
+        self.socket.finish()
+    }
+}
+
+impl Read for &ByteStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let read = reading.read(buf);
+            if read > 0 || buf.is_empty() {
+                return Ok(read);
+            }
+            match self.socket.recv()? {
+                Some(message) => reading.begin(message),
+                None => return Ok(0),
+            }
+        }
+    }
+}
+
+impl Write for &ByteStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let connection = self.socket.connection();
+        let len = buf.len().min(CHUNK).min(connection.max_message());
+        if len == 0 {
+            return Ok(0);
+        }
+        wait(connection, None, |cx, seat| connection.poll_room(cx, seat, Eyes::Thread, len))
+            .unwrap_or_else(|| unreachable!("waits without a limit"))?;
+        connection.send_over(Bytes::copy_from_slice(&buf[..len]))?;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.connection().with(|inner| inner.write());
+        Ok(())
+    }
+}
+
+impl Read for ByteStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Write for ByteStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self).flush()
+    }
+}
