@@ -8,8 +8,8 @@
 //! # fn main() -> Result<(), open_channel::Error> {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let builder = open_channel::Channel::builder("shout").runtime_dir(dir.path().join("d"));
-//! # if false { let
-//! channel = Channel::new("shout", |socket| {
+//! # if false {
+//! let channel = Channel::new("shout", |socket| {
 //!     while let Ok(Some(message)) = socket.recv() {
 //!         let _ = socket.send(message.to_ascii_uppercase());
 //!     }

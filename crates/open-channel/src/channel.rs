@@ -214,7 +214,7 @@ impl Channel {
 
     /// What happens from here on.
     pub fn events(&self) -> Events {
-        Events(self.keep.shared.events.subscribe())
+        Events::new(self.keep.shared.events.subscribe())
     }
 
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
@@ -406,13 +406,16 @@ impl Shared {
             begins
         });
         // A channel that takes no part has nobody who would close it.
-        self.place.send_if_modified(|place| {
+        let closed = self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
             if idle {
                 *place = Place::Closed(None);
             }
             idle
         });
+        if closed {
+            self.announce(Event::Closed { error: None });
+        }
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -59,6 +59,16 @@ pub enum Error {
     /// The channel or the socket was closed on this side.
     #[error("closed on this side")]
     Closed,
+    /// A channel was closed and its messages were not all handled in time.
+    #[error(
+        "{messages} messages were not acknowledged within {after:?} and are given up: flush the socket first"
+    )]
+    Unacknowledged {
+        /// How many, on one socket.
+        messages: u64,
+        /// How long closing waited.
+        after: Duration,
+    },
     /// This side's direction of the socket is finished; nothing can be sent any more.
     #[error("this direction is finished: nothing can be sent after finish()")]
     Finished,
@@ -129,7 +139,7 @@ impl Error {
             }
             Self::Directory { .. } | Self::PermissionDenied(_) => io::ErrorKind::PermissionDenied,
             Self::NoRuntime | Self::Version(_) => io::ErrorKind::Unsupported,
-            Self::Timeout { .. } => io::ErrorKind::TimedOut,
+            Self::Timeout { .. } | Self::Unacknowledged { .. } => io::ErrorKind::TimedOut,
             Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
             Self::Full => io::ErrorKind::WouldBlock,
             Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,

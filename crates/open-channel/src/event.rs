@@ -67,34 +67,46 @@ pub enum Event {
 
 /// The events of a channel from [`Channel::events`](crate::Channel::events) on.
 #[derive(Debug)]
-pub struct Events(pub(crate) broadcast::Receiver<Event>);
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+    over: bool,
+}
 
 impl Events {
     /// Events that are kept for a receiver that does not keep up; the oldest are dropped.
     pub const BACKLOG: usize = 256;
 
-    /// The next event; `None` when there will be no more.
+    pub(crate) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self { receiver, over: false }
+    }
+
+    /// The next event; `None` when there will be no more, because the channel was closed on purpose.
     ///
     /// # Cancel safety
     /// Cancel safe: no event is lost.
     pub async fn recv(&mut self) -> Option<Event> {
-        loop {
-            match self.0.recv().await {
-                Ok(event) => return Some(event),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
+        while !self.over {
+            let received = self.receiver.recv().await;
+            if let Some(event) = self.take(received) {
+                return Some(event);
             }
         }
+        None
     }
 
     /// The next event, waiting on this thread; not for use in async code.
     pub fn blocking_recv(&mut self) -> Option<Event> {
-        loop {
-            match self.0.blocking_recv() {
-                Ok(event) => return Some(event),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
+        while !self.over {
+            let received = self.receiver.blocking_recv();
+            if let Some(event) = self.take(received) {
+                return Some(event);
             }
         }
+        None
+    }
+
+    fn take(&mut self, received: Result<Event, RecvError>) -> Option<Event> {
+        self.over = matches!(received, Ok(Event::Closed { error: None }) | Err(RecvError::Closed));
+        received.ok()
     }
 }

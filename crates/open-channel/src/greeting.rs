@@ -84,8 +84,8 @@ async fn write_out(stream: &mut (impl AsyncWrite + Unpin), mut out: TransmitBuff
 /// Why a host did not welcome us.
 #[derive(Debug)]
 pub(crate) enum Unwelcome {
-    /// Its link broke: look again.
-    Gone,
+    /// Its link broke, for this reason: look again.
+    Gone(String),
     /// It cannot take us now, and says why: try again.
     Later(String),
     /// It said no; asking again is of no use.
@@ -107,7 +107,7 @@ pub(crate) async fn greet(
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(Unwelcome::Refused(Error::Protocol(error.to_string())))
         }
-        Err(_) => Err(Unwelcome::Gone),
+        Err(error) => Err(Unwelcome::Gone(format!("its host broke the connection: {error}"))),
     }
 }
 

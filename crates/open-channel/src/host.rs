@@ -60,7 +60,7 @@ pub(crate) struct Host {
     endpoint: Endpoint,
     fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
-    /// Sockets and lifelines that have not ended, greeted or not.
+    /// Lifelines that have not ended, and sockets that are not greeted yet.
     links: AtomicUsize,
     phase: watch::Sender<Phase>,
 }
@@ -255,7 +255,9 @@ impl Host {
 
     /// Connects a socket of this same process.
     pub(crate) fn connect_local(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<(), Unwelcome> {
-        let Some(shared) = self.shared.upgrade() else { return Err(Unwelcome::Gone) };
+        let Some(shared) = self.shared.upgrade() else {
+            return Err(Unwelcome::Gone("this process hosts no longer".into()));
+        };
         let (near, far) = local::pair().map_err(|error| Unwelcome::Later(error.to_string()))?;
         let hello = connection.hello(shared.key());
         let version = hello.negotiate(&shared.key()).map_err(reject_error)?;

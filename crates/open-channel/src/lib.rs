@@ -22,8 +22,8 @@
 //! # #[tokio::main] async fn main() -> Result<(), open_channel::Error> {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let builder = Channel::builder("jobs").runtime_dir(dir.path().join("d"));
-//! # if false { let
-//! channel = Channel::new("jobs", |socket| async move {
+//! # if false {
+//! let channel = Channel::new("jobs", |socket| async move {
 //!     // Runs in whichever process hosts, once for each socket that connects.
 //!     while let Ok(Some(message)) = socket.recv().await {
 //!         println!("handling {:?}", message);

@@ -326,10 +326,7 @@ impl Search<'_> {
                 // A dead one whose forked child still listens is silent at once.
                 Ok(if self.shared.may_host() { Step::Again } else { Step::Wait(self.cause.clone()) })
             }
-            Err(NoLifeline::Unwelcome(Unwelcome::Gone)) => {
-                Ok(Step::Wait("its host broke the connection".into()))
-            }
-            Err(NoLifeline::Unwelcome(Unwelcome::Later(why))) => Ok(Step::Wait(why)),
+            Err(NoLifeline::Unwelcome(Unwelcome::Gone(why) | Unwelcome::Later(why))) => Ok(Step::Wait(why)),
             Err(NoLifeline::Unwelcome(Unwelcome::Refused(error))) => Err(error),
         }
     }

@@ -1,7 +1,8 @@
 //! The peer's side of a socket: on the background thread, connects it to each host in turn.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::channel::{Place, Shared};
 use crate::connection::{Connection, Ring};
@@ -14,8 +15,31 @@ use open_channel_proto::{Attachment, Features, Hello, ResetCode};
 use open_channel_ring::{Offer, RingLink};
 use tokio::sync::watch;
 
-/// Pause after a host could not be reached that the membership still believes in.
+/// The first pause after a host could not be reached that the membership still believes in; each is longer by as much.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Attempts in a row that one host did not take.
+#[derive(Debug, Default)]
+struct Failures {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Failures {
+    /// Another one, `cause` being why; the pause before the next attempt.
+    ///
+    /// # Errors
+    /// When it goes on for longer than the connect timeout.
+    fn another(&mut self, shared: &Shared, cause: String) -> Result<Duration, Error> {
+        self.count += 1;
+        let after = shared.connect_timeout();
+        if self.since.get_or_insert_with(Instant::now).elapsed() >= after {
+            return Err(Error::Timeout { name: shared.name().into(), after, cause });
+        }
+        Ok((RETRY_PAUSE * self.count).min(LONGEST_PAUSE))
+    }
+}
 
 enum Target {
     Own(Arc<Host>),
@@ -26,6 +50,7 @@ enum Target {
 /// Runs until the connection or the channel is over.
 pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) {
     let mut places = shared.place.subscribe();
+    let mut failures = Failures::default();
     while !connection.is_over() {
         let target = tokio::select! {
             target = target(&shared, &mut places) => target,
@@ -36,17 +61,29 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
             Target::Other(endpoint) => tokio::select! {
                 connected = connect(&shared, &connection, &endpoint) => connected,
                 // A host that does not answer may be replaced meanwhile.
-                _ = places.wait_for(|place| !place.leads_to(endpoint.path())) => continue,
+                _ = places.wait_for(|place| !place.leads_to(endpoint.path())) => {
+                    failures = Failures::default();
+                    continue;
+                }
             },
             Target::None(error) => return connection.fail(error),
         };
         match connected {
-            Ok(()) => while_connected(&connection, &mut places).await,
+            Ok(()) => {
+                failures = Failures::default();
+                while_connected(&connection, &mut places).await;
+            }
             Err(Unwelcome::Refused(error)) => return connection.fail(error),
-            Err(Unwelcome::Gone | Unwelcome::Later(_)) => tokio::select! {
-                _ = places.changed() => {}
-                () = tokio::time::sleep(RETRY_PAUSE) => {}
-            },
+            Err(Unwelcome::Gone(cause) | Unwelcome::Later(cause)) => {
+                tracing::debug!(channel = shared.name(), socket = %connection.id(), cause, "not connected yet");
+                match failures.another(&shared, cause) {
+                    Err(error) => return connection.fail(error),
+                    Ok(pause) => tokio::select! {
+                        _ = places.changed() => failures = Failures::default(),
+                        () = tokio::time::sleep(pause) => {}
+                    },
+                }
+            }
         }
     }
 }
@@ -72,8 +109,9 @@ async fn connect(
     endpoint: &Endpoint,
 ) -> Result<(), Unwelcome> {
     let greeting = async {
-        let mut stream = unix::connect(endpoint.path()).await.map_err(|_| Unwelcome::Gone)?;
-        let peer = unix::peer(&stream).map_err(|_| Unwelcome::Gone)?;
+        let gone = |error: io::Error| Unwelcome::Gone(format!("connecting to its host: {error}"));
+        let mut stream = unix::connect(endpoint.path()).await.map_err(gone)?;
+        let peer = unix::peer(&stream).map_err(gone)?;
         if !shared.settings.allows(peer.uid) {
             let problem = format!("the host belongs to user {}, who is not allowed", peer.uid);
             return Err(Unwelcome::Refused(Error::PermissionDenied(problem)));
@@ -91,7 +129,7 @@ async fn connect(
             let problem = "no memory can be shared with it, and the link is forced to do that";
             return Err(Unwelcome::Refused(Error::Refused(problem.into())));
         }
-        let mut link = unix::into_link(stream, peer).map_err(|_| Unwelcome::Gone)?;
+        let mut link = unix::into_link(stream, peer).map_err(gone)?;
         if let Some(ring) = &ring {
             link = link.beside_ring(ring.bell.clone());
         }
@@ -99,7 +137,8 @@ async fn connect(
     };
     // A silent host is the membership's to find out about.
     let greeted = tokio::time::timeout(shared.settings.host_timeout, greeting).await;
-    let (link, ring, welcome) = greeted.unwrap_or(Err(Unwelcome::Gone))?;
+    let (link, ring, welcome) =
+        greeted.unwrap_or_else(|_| Err(Unwelcome::Gone("its host does not answer".into())))?;
     become_guest(shared, endpoint).await?;
     let generation = welcome.generation;
     let attachment = connection.attach(link, ring, &welcome).map_err(Unwelcome::Refused)?;
@@ -115,8 +154,10 @@ async fn connect(
 async fn become_guest(shared: &Shared, endpoint: &Endpoint) -> Result<(), Unwelcome> {
     let mut places = shared.place.subscribe();
     // The sender lives as long as `shared`.
-    let Ok(place) = places.wait_for(Place::is_settled).await else { return Err(Unwelcome::Gone) };
-    if place.leads_to(endpoint.path()) { Ok(()) } else { Err(Unwelcome::Gone) }
+    match places.wait_for(Place::is_settled).await {
+        Ok(place) if place.leads_to(endpoint.path()) => Ok(()),
+        _ => Err(Unwelcome::Gone("its host was replaced".into())),
+    }
 }
 
 /// Adds rings in shared memory to a hello, if that is wanted and works.

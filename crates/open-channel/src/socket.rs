@@ -38,6 +38,8 @@ pub struct Socket {
     recv_seat: Seat,
     send_seat: Seat,
     flush_to: Option<u64>,
+    /// The `Stream` has told its end, or why it is over.
+    stream_ended: bool,
 }
 
 /// What the halves of a socket own together.
@@ -113,8 +115,9 @@ pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration
         return Ok(());
     }
     let flushed = tokio::time::timeout(patience, acknowledged(&connection, connection.request_ack())).await;
+    let messages = connection.unacknowledged();
     end(&connection);
-    flushed.unwrap_or(Err(Error::Closed))
+    flushed.unwrap_or(Err(Error::Unacknowledged { messages, after: patience }))
 }
 
 impl Socket {
@@ -130,7 +133,7 @@ impl Socket {
 
     fn from_owner(owner: Owner) -> Self {
         let (recv_seat, send_seat) = (Seat::default(), Seat::default());
-        Self { owner: Arc::new(owner), recv_seat, send_seat, flush_to: None }
+        Self { owner: Arc::new(owner), recv_seat, send_seat, flush_to: None, stream_ended: false }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
@@ -341,12 +344,17 @@ impl Drop for Socket {
     }
 }
 
+/// Ends after the other side's end, and after an error.
 impl futures_core::Stream for Socket {
     type Item = Result<Message, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let socket = &mut *self;
+        if socket.stream_ended {
+            return Poll::Ready(None);
+        }
         let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_seat, Eyes::Task));
+        socket.stream_ended = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose())
     }
 }

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use open_channel_proto::ResetCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::Eyes;
+use crate::connection::{Connection, Eyes};
+use crate::error::Error;
 use crate::message::Message;
 use crate::socket::Socket;
 use crate::waiters::Seat;
@@ -52,6 +54,15 @@ impl Reading {
             self.message = None;
         }
         len
+    }
+}
+
+/// Ends this direction. The other side may have read to the end, ended its own direction, and be gone: then there is
+/// nobody left to tell, and nothing is wrong.
+pub(crate) fn shut_down(connection: &Connection) -> Result<(), Error> {
+    match connection.finish() {
+        Err(Error::Closed | Error::Reset { code: ResetCode::Closed, .. }) if connection.has_ended() => Ok(()),
+        finished => finished,
     }
 }
 
@@ -114,6 +125,6 @@ impl AsyncWrite for ByteStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.finish().map_err(io::Error::from))
+        Poll::Ready(shut_down(self.socket.connection()).map_err(io::Error::from))
     }
 }

@@ -515,6 +515,18 @@ impl Connection {
         inner.session.is_finished() && inner.session.is_remote_finished() && inner.session.holds_no_message()
     }
 
+    /// How many messages are accepted and not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let inner = self.lock();
+        let end = u64::from(inner.session.is_finished() && !inner.session.is_flushed());
+        inner.session.next_seq() - inner.session.first_unacknowledged() - end
+    }
+
+    /// Whether the other side's direction has ended, and the application has heard it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
     /// Every message that the application took is handled and all its replies are acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
         self.with(|inner| inner.take_releases());

@@ -164,10 +164,10 @@ async fn the_limit_of_the_other_side_counts_once_it_is_known(world: World) {
         async move { drop(tell.send(socket)) }
     });
     let host = host.expect("a channel");
-    host.join().await.expect("hosting");
     let peer = world.builder().max_message(2000).build_peer().expect("a peer's channel");
     let socket = peer.connect();
-    assert_eq!(socket.max_message(), 2000);
+    assert_eq!(socket.max_message(), 2000, "nobody hosts yet");
+    host.join().await.expect("hosting");
     let far = told.recv().await.expect("accepted");
     crate::world::until(|| socket.connected()).await;
     assert_eq!((socket.max_message(), far.max_message()), (1000, 1000));

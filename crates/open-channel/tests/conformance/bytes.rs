@@ -13,6 +13,7 @@ on_every_link!(
     a_cancelled_read_loses_no_byte,
     a_stream_that_is_dropped_still_delivers_what_was_written,
     a_destroyed_socket_is_a_connection_reset,
+    who_has_read_to_the_end_may_shut_down_whatever_became_of_the_other_side,
     empty_messages_are_no_end_of_file,
 );
 
@@ -109,6 +110,20 @@ async fn a_destroyed_socket_is_a_connection_reset(world: World) {
     assert_eq!(near.read(&mut [0; 8]).await.expect_err("reset").kind(), ErrorKind::ConnectionReset);
     until(|| !near.socket().connected()).await;
     assert_eq!(near.write(b"late").await.expect_err("reset").kind(), ErrorKind::ConnectionReset);
+}
+
+async fn who_has_read_to_the_end_may_shut_down_whatever_became_of_the_other_side(world: World) {
+    let Pair { near, far, hosted: _hosted } = world.pair().await;
+    let mut near = near.into_stream();
+    far.send("all there is").await.expect("accepted");
+    drop(far);
+    let mut text = String::new();
+    near.read_to_string(&mut text).await.expect("read to the end");
+    assert_eq!(text, "all there is");
+    until(|| !near.socket().connected()).await;
+    near.shutdown().await.expect("nobody is left to tell");
+    near.shutdown().await.expect("still");
+    assert_eq!(near.write(b"late").await.expect_err("nobody reads").kind(), ErrorKind::ConnectionReset);
 }
 
 async fn empty_messages_are_no_end_of_file(world: World) {

@@ -10,6 +10,7 @@ on_every_link!(
     a_channel_that_nobody_hosts_times_out_and_connects_later,
     a_timeout_of_one_connect_may_differ,
     states_roles_and_events_follow_each_other,
+    a_channel_that_takes_no_part_is_closed_with_an_event_too,
     an_orderly_close_hands_over_to_a_waiting_peer,
     settings_that_cannot_work_are_refused_by_name,
     settings_without_limits_work,
@@ -74,6 +75,20 @@ async fn a_timeout_of_one_connect_may_differ(world: World) {
     ));
 }
 
+async fn a_channel_that_takes_no_part_is_closed_with_an_event_too(world: World) {
+    let unused = world.builder().build_peer().expect("a channel");
+    let timed_out =
+        world.builder().connect_timeout(Duration::from_millis(20)).build_peer().expect("a channel");
+    timed_out.join().await.expect_err("nobody hosts");
+    for channel in [unused, timed_out] {
+        let mut events = channel.events();
+        channel.close().await.expect("closed");
+        channel.close().await.expect("closed already");
+        assert!(matches!(events.recv().await, Some(Event::Closed { error: None })));
+        assert!(events.recv().await.is_none());
+    }
+}
+
 async fn states_roles_and_events_follow_each_other(world: World) {
     let host = world.builder().build(|socket| async move { drop(socket.recv().await) }).expect("a channel");
     let mut events = host.events();
@@ -93,6 +108,7 @@ async fn states_roles_and_events_follow_each_other(world: World) {
     host.close().await.expect("closed");
     assert_eq!((host.state(), host.role(), host.generation()), (State::Closed, Role::None, 0));
     assert!(matches!(events.recv().await, Some(Event::Closed { error: None })));
+    assert!(events.recv().await.is_none(), "nothing comes after that");
     assert!(matches!(peer_events.recv().await, Some(Event::HandedOver { generation: 1 })));
     assert!(matches!(host.join().await, Err(Error::Closed)));
 

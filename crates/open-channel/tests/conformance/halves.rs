@@ -13,6 +13,7 @@ on_every_link!(
     several_tasks_share_a_socket,
     a_socket_is_a_stream_and_a_sink,
     a_sink_waits_when_the_outbox_is_full,
+    a_stream_ends_after_an_error,
     a_stream_polled_once_and_left_loses_nothing,
 );
 
@@ -149,6 +150,15 @@ async fn a_sink_waits_when_the_outbox_is_full(world: World) {
     };
     let (forwarded, ()) = tokio::join!(messages.forward(near), receiving);
     forwarded.expect("everything was handled");
+}
+
+async fn a_stream_ends_after_an_error(world: World) {
+    let Pair { near, mut far, hosted: _hosted } = world.pair().await;
+    near.destroy();
+    assert!(matches!(far.next().await, Some(Err(Error::Reset { .. }))));
+    assert!(far.next().await.is_none());
+    assert!(far.next().await.is_none());
+    assert!(matches!(far.recv().await, Err(Error::Reset { .. })), "a call still tells why");
 }
 
 async fn a_stream_polled_once_and_left_loses_nothing(world: World) {

@@ -363,6 +363,20 @@ pub(crate) fn a_host_out_of_descriptors_waits_without_spinning(stage: &mut Stage
     assert_eq!(bystander.count("event host-lost"), 0);
 }
 
+pub(crate) fn a_socket_that_its_host_cannot_take_says_so_in_time(stage: &mut Stage) {
+    let (host, bystander) = busy_pair(stage, "connect_timeout=2000");
+    host.ask("descriptors 4", "descriptors");
+    host.ask("eat 0", "eaten");
+    bystander.tell("connect late");
+    let error = bystander.wait("error recv late");
+    assert!(error.text.contains("was not reached within 2s: "), "{error:?}");
+    traffic_flows([&bystander]);
+    host.tell("spit");
+    host.ask("descriptors max", "descriptors");
+    bystander.ask("connect again", "socket again");
+    bystander.ask("numbers again 10", "streamed again");
+}
+
 pub(crate) fn a_host_out_of_descriptors_is_never_one_of_two(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "host_timeout=1000");
     host.ask("descriptors 4", "descriptors");

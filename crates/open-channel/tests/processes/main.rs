@@ -86,6 +86,7 @@ fn main() {
             a_listener_that_never_reads_makes_its_sender_wait,
             five_hundred_connections_are_all_served,
             a_host_out_of_descriptors_waits_without_spinning,
+            a_socket_that_its_host_cannot_take_says_so_in_time,
             a_host_out_of_descriptors_is_never_one_of_two,
         }
         rendezvous {
