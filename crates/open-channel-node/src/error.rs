@@ -38,7 +38,7 @@ fn code(error: &Error) -> String {
         Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
-        Error::Timeout { .. } => "ETIMEDOUT",
+        Error::Timeout { .. } | Error::Unacknowledged { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",
         Error::Full => "EAGAIN",
         Error::TooLarge { .. } => "EMSGSIZE",
