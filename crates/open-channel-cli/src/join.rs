@@ -20,7 +20,7 @@ const LEAVING: Duration = Duration::from_secs(5);
 #[command(after_help = "\
 Whoever joins first hosts the channel and passes every line on to all others; when it leaves or dies, \
 another process takes over by itself. At the end of standard input, the program waits until all its lines \
-were passed on, then leaves. A member that takes no message for five seconds is let go. After the death of \
+were passed on, then leaves. A member that takes no message for two seconds is let go. After the death of \
 a host, a line may appear twice, and none is missing to members that reach the next host within a fifth of a second.")]
 pub(crate) struct Args {
     /// The channel's name.

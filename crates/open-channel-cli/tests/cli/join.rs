@@ -14,7 +14,7 @@ pub(crate) fn open_room(place: &Place, args: &[&str]) -> Program {
 const KNOCK: &str = "knock, knock";
 
 /// Joins and waits until someone who is already there has heard of it.
-fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
+pub(crate) fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
     let mut joined = place.start(&["join", "room", "--stay"]);
     joined.type_line(name);
     listener.wait_for_line(name);
@@ -92,13 +92,13 @@ fn a_host_that_is_killed_is_replaced_and_no_line_is_missing() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_is_an_orderly_leave() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::Signal;
 
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
     let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
     let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
-    kill_process(Pid::from_raw(anna.pid() as i32).expect("a process id"), Signal::INT).expect("interrupting");
+    anna.signal(Signal::INT);
     let (status, _, errors) = anna.finish();
     assert_eq!((status.code(), errors.as_str()), (Some(130), ""));
     cleo.type_line("still here");
