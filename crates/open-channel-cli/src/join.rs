@@ -69,11 +69,11 @@ async fn tell_role(channel: Channel) {
     let mut events = channel.events();
     while let Some(event) = events.recv().await {
         match event {
-            Event::BecameHost { .. } => eprintln!("open-channel: hosting channel {:?}", channel.name()),
+            Event::BecameHost { .. } => output::say(format_args!("hosting channel {:?}", channel.name())),
             Event::Connected { role: Role::Peer, .. } => {
-                eprintln!("open-channel: joined channel {:?}", channel.name());
+                output::say(format_args!("joined channel {:?}", channel.name()));
             }
-            Event::HostLost { .. } => eprintln!("open-channel: the host is gone, looking for the next"),
+            Event::HostLost { .. } => output::say("the host is gone, looking for the next"),
             _ => {}
         }
     }
