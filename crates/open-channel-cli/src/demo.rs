@@ -58,6 +58,9 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let input = args.input.unwrap_or_else(|| program.clone());
     let metadata = input.metadata().with_context(|| format!("could not read {}", input.display()))?;
     ensure!(metadata.is_file(), "{} is not a regular file: choose one with --input", input.display());
+    File::open(&input).with_context(|| {
+        format!("could not open {}: choose a file that may be read with --input", input.display())
+    })?;
     let seconds = args
         .seconds
         .map_or_else(|| SECONDS.max(args.kills as f64 * SECONDS_PER_KILL), |seconds| seconds.into());

@@ -84,15 +84,51 @@ fn an_input_that_cannot_be_streamed_is_named() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_demo_takes_its_workers_and_files_with_it() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::Signal;
 
     let place = Place::new();
     let mut demo = start(&place, &["--seconds", "600"]);
     demo.wait_for(|line| line.contains("hosts (generation"));
-    let pid = Pid::from_raw(demo.pid() as i32).expect("a process id");
-    kill_process(pid, Signal::INT).expect("interrupting");
+    demo.signal(Signal::INT);
     // The workers hold our end of standard error open for as long as they live.
     let (status, _, _) = demo.finish();
     assert_eq!(status.code(), Some(130));
     assert_eq!(place.left_behind(), Vec::<String>::new());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_input_that_may_not_be_read_is_one_line_and_nothing_else() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    const NOBODY: u32 = 65534;
+
+    let place = Place::new();
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("setting permissions");
+    };
+    let secret = place.path().join("secret");
+    std::fs::write(&secret, "nobody may read this").expect("writing the input");
+    allow(&secret, 0o000);
+    let args = ["demo", "--input", secret.to_str().expect("a path in UTF-8")];
+    let mut command = place.command(&args);
+    if rustix::process::geteuid().is_root() {
+        // Root may read everything, and others may not reach where the program was built. Copied by a process
+        // of its own: what this one had open for writing, a child of another test might hold open still.
+        let program = place.path().join("program");
+        let copied = Command::new("cp").arg(command.get_program()).arg(&program).status();
+        assert!(copied.expect("copying the program").success());
+        let tmp = place.path().join("tmp");
+        allow(place.path(), 0o755);
+        allow(&tmp, 0o777);
+        command = Command::new(program);
+        command.args(args).uid(NOBODY).env("TMPDIR", tmp).stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    let (status, output, errors) = Program::watch(command.spawn().expect("starting the program")).finish();
+    assert_eq!((status.code(), output.as_str()), (Some(1), ""), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.contains("could not open") && errors.contains("secret"), "{errors}");
 }
