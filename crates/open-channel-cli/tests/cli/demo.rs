@@ -132,3 +132,61 @@ fn an_input_that_may_not_be_read_is_one_line_and_nothing_else() {
     assert_eq!(errors.lines().count(), 1, "{errors}");
     assert!(errors.contains("could not open") && errors.contains("secret"), "{errors}");
 }
+
+/// The process id in `worker 1 (pid 4711) …`.
+#[cfg(unix)]
+fn pid(line: &str) -> u32 {
+    let pid = line.split_once("(pid ").and_then(|(_, rest)| rest.split_once(')'));
+    pid.and_then(|(pid, _)| pid.parse().ok()).unwrap_or_else(|| panic!("no process id in {line:?}"))
+}
+
+#[cfg(unix)]
+#[test]
+fn workers_that_are_killed_by_hand_start_again_and_nothing_is_lost() {
+    use crate::program::signal_process;
+    use rustix::process::Signal;
+
+    let place = Place::new();
+    let mut demo = start(&place, &["--workers", "2", "--kills", "0", "--seconds", "3"]);
+    let host = pid(&demo.wait_for(|line| line.contains("hosts (generation 1)")));
+    signal_process(host, Signal::KILL);
+    demo.wait_for(|line| line.contains("somebody killed worker") && pid(line) == host);
+    demo.wait_for(|line| line.contains("hosts (generation 2), first message handled"));
+    let peer = pid(&demo.wait_for(|line| line.contains("starts again")));
+    demo.wait_for(|line| line.contains(" %   "));
+    signal_process(peer, Signal::KILL);
+    demo.wait_for(|line| line.contains("somebody killed worker") && pid(line) == peer);
+    let output = demo.succeed();
+    assert_eq!(row(&output, "lost"), 0, "{output}");
+    assert_eq!(row(&output, "sent"), row(&output, "handled") + row(&output, "died with sender"), "{output}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_that_ends_in_any_other_way_is_an_error() {
+    use crate::program::signal_process;
+    use rustix::process::Signal;
+
+    let place = Place::new();
+    let mut demo = start(&place, &["--workers", "2", "--kills", "0", "--seconds", "600"]);
+    let host = pid(&demo.wait_for(|line| line.contains("hosts (generation 1)")));
+    signal_process(host, Signal::TERM);
+    let error = demo.fail();
+    assert!(error.contains("ended by itself with signal: 15"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_that_is_suspended_is_named_and_may_go_on() {
+    use crate::program::signal_process;
+    use rustix::process::Signal;
+
+    let place = Place::new();
+    let mut demo = start(&place, &["--workers", "2", "--kills", "0", "--seconds", "3"]);
+    let host = pid(&demo.wait_for(|line| line.contains("hosts (generation 1)")));
+    signal_process(host, Signal::STOP);
+    demo.wait_for(|line| line.contains("has said nothing for") && pid(line) == host);
+    signal_process(host, Signal::CONT);
+    let output = demo.succeed();
+    assert_eq!(row(&output, "lost"), 0, "{output}");
+}
