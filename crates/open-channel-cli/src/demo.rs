@@ -1,9 +1,10 @@
 //! `open-channel demo`: several processes, one channel, no server; the host is killed, and nothing is lost.
 //!
 //! This process is not on the channel at all. It starts workers that run identical code, kills whichever
-//! hosts, starts it again as a process manager would, and keeps books of what the workers report down their
-//! pipes. What a worker had accepted for sending dies with it by contract; it resumes at the first piece of its
-//! share that nobody has handled. Everything else must arrive, whoever dies.
+//! hosts, starts whatever was killed (by it, or by a curious user) again as a process manager would, and keeps
+//! books of what the workers report down their pipes. What a worker had accepted for sending dies with it by
+//! contract; it resumes at the first piece of its share that nobody is known to have handled. Everything else
+//! must arrive, whoever dies.
 
 mod display;
 mod ledger;
@@ -58,6 +59,9 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let input = args.input.unwrap_or_else(|| program.clone());
     let metadata = input.metadata().with_context(|| format!("could not read {}", input.display()))?;
     ensure!(metadata.is_file(), "{} is not a regular file: choose one with --input", input.display());
+    File::open(&input).with_context(|| {
+        format!("could not open {}: choose a file that may be read with --input", input.display())
+    })?;
     let seconds = args
         .seconds
         .map_or_else(|| SECONDS.max(args.kills as f64 * SECONDS_PER_KILL), |seconds| seconds.into());

@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use open_channel::{Channel, Event, Role, Socket};
+use anyhow::{Context, Result, anyhow};
+use open_channel::{Channel, Error, Event, ResetCode, Role, Socket};
 use tokio::time::timeout;
 
 use crate::interrupt::{Interrupted, asked_to_stop};
 use crate::options::Options;
-use crate::relay::Relay;
+use crate::relay::{Relay, SLOWEST};
 use crate::{lines, output};
 
 /// Leaving hands the channel over; a host whose members do not answer leaves all the same.
@@ -20,7 +20,7 @@ const LEAVING: Duration = Duration::from_secs(5);
 #[command(after_help = "\
 Whoever joins first hosts the channel and passes every line on to all others; when it leaves or dies, \
 another process takes over by itself. At the end of standard input, the program waits until all its lines \
-were passed on, then leaves. A member that takes no message for five seconds is let go. After the death of \
+were passed on, then leaves. A member that takes no message for two seconds is let go. After the death of \
 a host, a line may appear twice, and none is missing to members that reach the next host within a fifth of a second.")]
 pub(crate) struct Args {
     /// The channel's name.
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let mut printing = tokio::spawn(print_received(Arc::clone(&socket)));
     let outcome = tokio::select! {
         printed = &mut printing => printed.context("printing failed").and_then(|printed| printed),
-        typed = send_lines(&socket, args.stay) => typed,
+        typed = send_lines(&channel, &socket, args.stay) => typed,
         () = asked_to_stop() => Err(Interrupted.into()),
     };
 
@@ -69,32 +69,45 @@ async fn tell_role(channel: Channel) {
     let mut events = channel.events();
     while let Some(event) = events.recv().await {
         match event {
-            Event::BecameHost { .. } => eprintln!("open-channel: hosting channel {:?}", channel.name()),
+            Event::BecameHost { .. } => output::say(format_args!("hosting channel {:?}", channel.name())),
             Event::Connected { role: Role::Peer, .. } => {
-                eprintln!("open-channel: joined channel {:?}", channel.name());
+                output::say(format_args!("joined channel {:?}", channel.name()));
             }
-            Event::HostLost { .. } => eprintln!("open-channel: the host is gone, looking for the next"),
+            Event::HostLost { .. } => output::say("the host is gone, looking for the next"),
             _ => {}
         }
     }
 }
 
 async fn print_received(socket: Arc<Socket>) -> Result<()> {
-    while let Some(message) = socket.recv().await? {
+    while let Some(message) = socket.recv().await.map_err(explained)? {
         // Dropped after it, and so acknowledged: what we acknowledge has been printed.
         tokio::task::block_in_place(|| output::line(&message))?;
     }
-    bail!("the host ended this connection: were lines left unread for too long?")
+    Err(let_go())
 }
 
-async fn send_lines(socket: &Socket, stay: bool) -> Result<()> {
+async fn send_lines(channel: &Channel, socket: &Socket, stay: bool) -> Result<()> {
     let mut lines = lines::from_stdin();
     while let Some(line) = lines.recv().await {
-        socket.send(line?).await.map_err(|refused| refused.error)?;
+        socket.send(line?).await.map_err(|refused| explained(refused.error))?;
     }
-    socket.flush().await?;
+    socket.flush().await.map_err(explained)?;
+    // Without a line, nothing has told yet whether the channel can be reached at all.
+    channel.join().await?;
     if stay {
         std::future::pending::<()>().await;
     }
     Ok(())
+}
+
+fn explained(error: Error) -> anyhow::Error {
+    match error {
+        Error::Reset { code: ResetCode::Destroyed, .. } => let_go(),
+        error => error.into(),
+    }
+}
+
+fn let_go() -> anyhow::Error {
+    anyhow!("the host let this member go: were lines left unread for more than {SLOWEST:?}? join again")
 }

@@ -1,5 +1,6 @@
 //! What every command takes: where the channel is, and how much to log.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use open_channel::{Builder, Channel, Scope};
@@ -45,6 +46,11 @@ impl Options {
             2 => LevelFilter::DEBUG,
             _ => LevelFilter::TRACE,
         };
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+        tracing_subscriber::fmt()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .log_internal_errors(false) // it would complain on standard error, and panic when it cannot
+            .with_max_level(level)
+            .init();
     }
 }

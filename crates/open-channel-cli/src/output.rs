@@ -1,4 +1,4 @@
-//! Standard output, for a program that is used in pipelines.
+//! Standard output and standard error, for a program that is used in pipelines.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -31,6 +31,11 @@ pub(crate) fn write(bytes: &[u8]) -> Result<()> {
 /// Writes one line.
 pub(crate) fn line(text: &[u8]) -> Result<()> {
     write(&[text, b"\n"].concat())
+}
+
+/// Says one line on standard error. Where nobody can hear it, the exit status still tells.
+pub(crate) fn say(text: impl fmt::Display) {
+    let _ = io::stderr().write_all(format!("open-channel: {text}\n").as_bytes());
 }
 
 pub(crate) fn is_terminal() -> bool {

@@ -20,7 +20,9 @@ const GATHERING: Duration = Duration::from_millis(200);
 const OWN_SOCKET: Duration = Duration::from_secs(5);
 
 /// A member that has not taken a message for so long is let go, rather than hold up all others.
-const SLOWEST: Duration = Duration::from_secs(5);
+///
+/// Far below the time after which `send` gives up: a member that is suspended is no failure of the sender's.
+pub(crate) const SLOWEST: Duration = Duration::from_secs(2);
 
 /// Messages relayed before waiting for the members' acknowledgements: fewer round trips, little to repeat.
 const BATCH: usize = 256;

@@ -99,8 +99,25 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
     use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::{Args, seconds};
+    use crate::relay::SLOWEST;
+
+    #[derive(Parser)]
+    struct Send {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_host_lets_a_suspended_member_go_before_the_sender_gives_up() {
+        let Send { args } = Send::parse_from(["send", "room"]);
+        // It may wait once for the member to take the message, and once for the acknowledgement.
+        assert!(SLOWEST * 2 < args.timeout);
+    }
 
     #[test]
     fn a_timeout_is_a_positive_number_of_seconds() {

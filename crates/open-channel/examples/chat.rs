@@ -3,10 +3,14 @@
 //! In several terminals, then type; kill the one that hosts with `kill -9` and type on in the others:
 //!
 //! ```text
-//! $ cargo run --example chat -- ann          $ cargo run --example chat -- bob
-//! * this process hosts (generation 1)        * joined (generation 1)
+//! $ cargo run -p open-channel --example chat -- ann
+//! * this process hosts (generation 1)
 //! hi there
-//! ann: hi there                              ann: hi there
+//! ann: hi there
+//!
+//! $ cargo run -p open-channel --example chat -- bob
+//! * joined (generation 1)
+//! ann: hi there
 //! ```
 
 use std::collections::HashMap;

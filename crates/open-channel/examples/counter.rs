@@ -8,7 +8,7 @@
 //! In two terminals; `kill -9` the one that hosts, and start it again:
 //!
 //! ```text
-//! $ cargo run --example counter -- /tmp/counter.state 100000
+//! $ cargo run -p open-channel --example counter -- /tmp/counter.state 100000
 //! hosting, generation 1
 //! added 100000, the counter is at 100000
 //! ```

@@ -1,14 +1,15 @@
 //! The smallest channel: whoever hosts answers, everybody asks.
 //!
 //! ```text
-//! $ cargo run --example echo -- hello world
+//! $ cargo run -p open-channel --example echo -- hello world
 //! asked the host, process 4711: hello
 //! answered: HELLO
 //! asked the host, process 4711: world
 //! answered: WORLD
 //! ```
 //!
-//! Alone, it asks itself. Start `cargo run --example echo -- --stay` in another terminal first, and it asks that one.
+//! Alone, it asks itself. Start `cargo run -p open-channel --example echo -- --stay` in another terminal first, and it
+//! asks that one.
 
 use open_channel::{Channel, Socket};
 

@@ -1,7 +1,7 @@
 //! HTTP over a channel: the byte-stream face is all that hyper needs.
 //!
 //! ```text
-//! $ cargo run --example http -- /hello
+//! $ cargo run -p open-channel --example http -- /hello
 //! 200 OK
 //! process 4711 answers GET /hello
 //! ```

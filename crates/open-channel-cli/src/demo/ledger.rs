@@ -40,6 +40,8 @@ pub(crate) struct Verdict {
     pub(crate) redelivered: u64,
     /// Deliveries of a message that had been handled already, recognised by its id.
     pub(crate) duplicates: u64,
+    /// Handled under another id too: their sender was killed before it was known that they were handled.
+    pub(crate) sent_twice: u64,
     /// Accepted from a worker that was killed before they left it.
     pub(crate) died_with_sender: u64,
     /// Accepted from a worker that lived, or part of the input, and never handled.
@@ -110,6 +112,7 @@ impl Ledger {
             handled: handled.len() as u64,
             redelivered: self.deliveries.iter().filter(|delivery| delivery.redelivered).count() as u64,
             duplicates: (self.deliveries.len() - handled.len()) as u64,
+            sent_twice: (handled.len() as u64).saturating_sub(self.covered_count),
             breach: self.breach().map(|breach| breach.to_string()),
             ..Verdict::default()
         };
@@ -286,6 +289,22 @@ mod tests {
         let expected = Verdict { sent: 7, handled: 6, died_with_sender: 1, ..Verdict::default() };
         assert_eq!(ledger.verdict(), expected);
         assert_eq!(ledger.resume_at(0), 3);
+    }
+
+    #[test]
+    fn what_the_host_handles_after_its_sender_started_again_is_told_apart_too() {
+        let mut ledger = ledger();
+        sent(&mut ledger, &[0, 2, 1, 3, 5]);
+        handled(&mut ledger, 1, &[0, 1]);
+        ledger.killed(0);
+        for (seq, piece) in [(0, 2), (1, 4)] {
+            let id = (200, seq);
+            ledger.enter(7, Record::Sent { id, piece });
+            ledger.enter(9, Record::Handled { id, piece, generation: 1, redelivered: false });
+        }
+        handled(&mut ledger, 1, &[2, 3, 5]);
+        let expected = Verdict { sent: 7, handled: 7, sent_twice: 1, ..Verdict::default() };
+        assert_eq!(ledger.verdict(), expected);
     }
 
     #[test]

@@ -38,6 +38,16 @@ pub(super) struct Process {
     pub(super) finished: bool,
     pub(super) killed: bool,
     pub(super) gone: bool,
+    /// For how long it has reported nothing.
+    pub(super) silence: Duration,
+}
+
+/// How a worker ended, where that is no failure.
+#[derive(PartialEq, Eq)]
+pub(super) enum Ended {
+    AsAsked,
+    KilledByDemo,
+    KilledByOthers,
 }
 
 /// What came down a worker's pipe, and when.
@@ -83,11 +93,20 @@ impl Process {
         let stdin = child.stdin.take();
         let pipe = child.stdout.take().context("a worker without standard output")?;
         std::thread::spawn(move || read_reports(life, pipe, &notices));
-        Ok(Process { number, life, child, stdin, finished: false, killed: false, gone: false })
+        Ok(Process {
+            number,
+            life,
+            child,
+            stdin,
+            finished: false,
+            killed: false,
+            gone: false,
+            silence: Duration::ZERO,
+        })
     }
 
     pub(super) fn name(&self) -> String {
-        format!("worker {} (pid {})", self.number + 1, self.child.id())
+        format!("worker {} (pid {})", self.number + 1, self.pid())
     }
 
     /// SIGKILL, or what comes closest on this system.
@@ -102,17 +121,28 @@ impl Process {
         self.stdin = None;
     }
 
-    /// After the end of its pipe: whether it ended as it should, which takes having been asked.
-    pub(super) fn ended(&mut self) -> Result<()> {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// To be called after the end of its pipe.
+    pub(super) fn ended(&mut self) -> Result<Ended> {
         let status = self.child.wait().context("could not wait for a worker")?;
         self.gone = true;
+        if self.killed {
+            return Ok(Ended::KilledByDemo);
+        }
+        if is_kill(status) {
+            self.killed = true;
+            return Ok(Ended::KilledByOthers);
+        }
         ensure!(
-            self.killed || (self.stdin.is_none() && status.success()),
+            self.stdin.is_none() && status.success(),
             "{} ended by itself with {}",
             self.name(),
             describe(status)
         );
-        Ok(())
+        Ok(Ended::AsAsked)
     }
 }
 
@@ -138,6 +168,18 @@ fn read_reports(life: Life, pipe: ChildStdout, notices: &mpsc::Sender<Notice>) {
             return;
         }
     }
+}
+
+#[cfg(unix)]
+fn is_kill(status: ExitStatus) -> bool {
+    const SIGKILL: i32 = 9;
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGKILL)
+}
+
+/// Without signals, a kill looks like any other failure.
+#[cfg(not(unix))]
+fn is_kill(_: ExitStatus) -> bool {
+    false
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -64,6 +64,13 @@ pub(super) fn table(verdict: &Verdict, digests: &Digests, plan: &Plan) -> String
         &grouped(verdict.duplicates),
         "handled before a kill, told by their id and not counted",
     );
+    if verdict.sent_twice > 0 {
+        row(
+            "sent twice",
+            &grouped(verdict.sent_twice),
+            "and handled twice: their sender was killed before it could know",
+        );
+    }
     row(
         "died with sender",
         &grouped(verdict.died_with_sender),

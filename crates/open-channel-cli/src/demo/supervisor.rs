@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::display::Display;
 use super::ledger::{Ledger, Life, Verdict};
 use super::plan::Plan;
-use super::process::{self, Launch, Notice, Process, What};
+use super::process::{self, Ended, Launch, Notice, Process, What};
 use super::record::Record;
 
 /// With all messages acknowledged, leaving is a matter of milliseconds.
@@ -18,6 +18,10 @@ const LEAVING: Duration = Duration::from_secs(10);
 
 /// No message handled for so long means that the channel is stuck, and waiting would not help.
 const STUCK: Duration = Duration::from_secs(60);
+
+/// A worker at work reports many times a second. Longer than the others take to replace a suspended host, during
+/// which they have nothing to say either.
+const SILENT: Duration = Duration::from_secs(5);
 
 pub(super) struct Supervisor {
     plan: Plan,
@@ -87,7 +91,9 @@ impl Supervisor {
         let mut frames = interval(self.display.interval());
         frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
         frames.tick().await;
-        let mut moved = (Instant::now(), 0);
+        let mut moved_to = 0;
+        // Counted in frames: while nobody reads our output, neither the messages nor this clock go on.
+        let mut still = Duration::ZERO;
         while !self.workers.iter().all(|worker| worker.finished) {
             tokio::select! {
                 notice = self.notices.1.recv() => {
@@ -101,10 +107,10 @@ impl Supervisor {
                         _ => "nobody yet".to_owned(),
                     };
                     self.display.progress(covered, &host)?;
-                    if covered > moved.1 {
-                        moved = (Instant::now(), covered);
-                    }
-                    ensure!(moved.0.elapsed() < STUCK, "no message was handled for {STUCK:?}: the channel is stuck");
+                    self.name_the_silent()?;
+                    still = if covered > moved_to { Duration::ZERO } else { still + self.display.interval() };
+                    moved_to = covered;
+                    ensure!(still < STUCK, "no message was handled for {STUCK:?}: {}", self.why_stuck());
                 }
             }
         }
@@ -124,16 +130,50 @@ impl Supervisor {
             }
             Ok(())
         };
-        timeout(LEAVING, ends)
-            .await
-            .unwrap_or_else(|_| bail!("a worker did not leave the channel within {LEAVING:?} of being asked"))
+        let left = timeout(LEAVING, ends).await;
+        left.unwrap_or_else(|_| {
+            let staying = self.names(|worker| !worker.gone);
+            bail!("{staying} did not leave the channel within {LEAVING:?} of being asked: suspended?")
+        })
+    }
+
+    /// To be called at every frame: names each worker that falls silent, once.
+    fn name_the_silent(&mut self) -> Result<()> {
+        let frame = self.display.interval();
+        for worker in self.workers.iter_mut().filter(|worker| !worker.finished) {
+            let was_silent = worker.silence >= SILENT;
+            worker.silence += frame;
+            if worker.silence >= SILENT && !was_silent {
+                self.display.event(&format!(
+                    "{} has said nothing for {SILENT:?}; if it is suspended, `kill -CONT {}` wakes it up",
+                    worker.name(),
+                    worker.pid()
+                ))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn why_stuck(&self) -> String {
+        match self.names(|worker| !worker.finished && worker.silence >= SILENT) {
+            silent if silent.is_empty() => "the channel is stuck".to_owned(),
+            silent => format!("{silent} said nothing: suspended?"),
+        }
+    }
+
+    fn names(&self, of: impl Fn(&Process) -> bool) -> String {
+        let names: Vec<String> = self.workers.iter().filter(|worker| of(worker)).map(Process::name).collect();
+        names.join(", ")
     }
 
     fn take(&mut self, Notice { life, at, what }: Notice) -> Result<()> {
         let record = match what {
             What::Record(record) => record,
-            What::End(end) => return self.ended(life, end),
+            What::End(end) => return self.ended(life, at, end),
         };
+        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.life == life) {
+            worker.silence = Duration::ZERO;
+        }
         self.ledger.enter(life, record);
         if self.leaving {
             // The channel changes hands once more with each worker that leaves.
@@ -222,18 +262,33 @@ impl Supervisor {
     }
 
     /// A worker's pipe is at its end, and so is the worker.
-    fn ended(&mut self, life: Life, end: io::Result<()>) -> Result<()> {
+    fn ended(&mut self, life: Life, at: Instant, end: io::Result<()>) -> Result<()> {
         end.context("could not read what a worker reports")?;
         let Some(index) = self.workers.iter().position(|worker| worker.life == life) else { return Ok(()) };
-        self.workers[index].ended()?;
-        if self.workers[index].killed {
-            // All that it handled or sent is in the books by now, so it resumes at the right place.
-            let number = self.workers[index].number;
-            self.workers[index] = self.start(number)?;
-            self.display
-                .event(&format!("worker {} starts again, where its handled messages end", number + 1))?;
+        match self.workers[index].ended()? {
+            Ended::AsAsked => return Ok(()),
+            Ended::KilledByDemo => {}
+            Ended::KilledByOthers => self.killed_by_others(life, at)?,
         }
-        Ok(())
+        if self.leaving {
+            return Ok(());
+        }
+        // All that it reported is in the books by now. What another host has yet to report is sent twice.
+        self.workers[index] = self.start(self.workers[index].number)?;
+        let name = self.workers[index].name();
+        self.display.event(&format!("{name} starts again, where its handled messages end"))
+    }
+
+    fn killed_by_others(&mut self, life: Life, at: Instant) -> Result<()> {
+        self.ledger.killed(life);
+        let hosted = self.host.filter(|host| host.life == life);
+        if let Some(Host { generation, .. }) = hosted
+            && self.failover.is_none()
+        {
+            self.failover = Some(Failover { killed_at: at, killed_generation: generation });
+        }
+        let role = if hosted.is_some() { ", which hosts" } else { "" };
+        self.display.event(&format!("somebody killed {}{role}", self.name(life)))
     }
 
     fn start(&mut self, number: u64) -> Result<Process> {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::plan::Plan;
 use super::record::{Id, Record};
+use crate::output;
 
 /// Where the workers meet. The runtime directory is the demo's own, so any name would do.
 const CHANNEL: &str = "demo";
@@ -233,7 +234,7 @@ fn report(record: Record) {
 }
 
 fn fail(error: &anyhow::Error) -> ! {
-    eprintln!("open-channel: {error:#}");
+    output::say(format_args!("{error:#}"));
     std::process::exit(1)
 }
 

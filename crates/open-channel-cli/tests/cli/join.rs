@@ -14,7 +14,7 @@ pub(crate) fn open_room(place: &Place, args: &[&str]) -> Program {
 const KNOCK: &str = "knock, knock";
 
 /// Joins and waits until someone who is already there has heard of it.
-fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
+pub(crate) fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
     let mut joined = place.start(&["join", "room", "--stay"]);
     joined.type_line(name);
     listener.wait_for_line(name);
@@ -92,15 +92,58 @@ fn a_host_that_is_killed_is_replaced_and_no_line_is_missing() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_is_an_orderly_leave() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::Signal;
 
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
     let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
     let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
-    kill_process(Pid::from_raw(anna.pid() as i32).expect("a process id"), Signal::INT).expect("interrupting");
+    anna.signal(Signal::INT);
     let (status, _, errors) = anna.finish();
     assert_eq!((status.code(), errors.as_str()), (Some(130), ""));
     cleo.type_line("still here");
     ben.wait_for_line("still here");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_member_that_was_let_go_is_told_why() {
+    use rustix::process::Signal;
+
+    let place = Place::new();
+    let mut anna = open_room(&place, &["--stay"]);
+    let ben = join_and_greet(&place, "I am Ben", &mut anna);
+    ben.signal(Signal::STOP);
+    place.start(&["send", "room", "hello", "--timeout", "30"]).succeed();
+    ben.signal(Signal::CONT);
+    let error = ben.fail();
+    assert!(error.contains("left unread") && error.contains("join again"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_cannot_be_used_is_an_error_even_when_there_is_nothing_to_say() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let place = Place::new();
+    let [file, shared, link] = ["file", "shared", "link"].map(|name| place.path().join(name));
+    std::fs::write(&file, "").expect("a file");
+    std::fs::create_dir(&shared).expect("a directory");
+    std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o755)).expect("making it readable to all");
+    symlink(&shared, &link).expect("a symbolic link");
+    for dir in [file, shared, link] {
+        let dir = dir.to_str().expect("a path in UTF-8");
+        let mut join = place.start(&["--dir", dir, "join", "room"]);
+        join.end_of_input();
+        let error = join.fail();
+        assert!(error.contains("runtime directory") && error.contains(dir), "{error}");
+    }
+}
+
+#[test]
+fn having_nothing_to_say_is_no_error() {
+    let place = Place::new();
+    let mut join = place.start(&["join", "room"]);
+    join.end_of_input();
+    join.succeed();
 }

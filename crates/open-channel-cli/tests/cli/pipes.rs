@@ -72,3 +72,23 @@ fn arguments_that_are_not_understood_are_status_2() {
         assert_eq!(status.code(), Some(2), "{args:?}");
     }
 }
+
+#[test]
+fn the_exit_status_is_kept_when_standard_error_cannot_be_written() {
+    let place = Place::new();
+    for args in [&["join", ""][..], &["-vvv", "send", "nobody", "hello", "--timeout", "0.2"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = place.command(args).stderr(writer).spawn().expect("starting the program");
+        let (status, _, _) = Program::watch(child).finish();
+        assert_eq!(status.code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
+fn a_log_that_is_not_on_a_terminal_has_no_colours() {
+    let place = Place::new();
+    let (_, _, log) = place.start(&["-vvv", "send", "nobody", "hello", "--timeout", "0.2"]).finish();
+    assert!(log.lines().count() > 1, "{log}");
+    assert!(!log.contains('\x1b'), "{log}");
+}

@@ -99,6 +99,11 @@ impl Program {
         self.stdin = None;
     }
 
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        signal_process(self.pid(), signal);
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("killing the program");
     }
@@ -177,6 +182,12 @@ impl Program {
             self.stderr.join("\n")
         )
     }
+}
+
+#[cfg(unix)]
+pub(crate) fn signal_process(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a process id");
+    rustix::process::kill_process(pid, signal).expect("sending a signal");
 }
 
 impl Drop for Program {

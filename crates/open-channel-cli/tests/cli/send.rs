@@ -82,3 +82,18 @@ fn an_app_scope_and_a_directory_are_places_of_their_own() {
     elsewhere.wait_for_line("hello");
     place.start(&["send", "room", "hello", "--timeout", "0.2"]).fail();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_member_that_is_suspended_does_not_make_it_fail() {
+    use crate::join::{join_and_greet, open_room};
+
+    let place = Place::new();
+    let mut anna = open_room(&place, &["--stay"]);
+    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
+    let cleo = join_and_greet(&place, "I am Cleo", &mut anna);
+    cleo.signal(rustix::process::Signal::STOP);
+    place.start(&["send", "room", "hello"]).succeed();
+    anna.wait_for_line("hello");
+    ben.wait_for_line("hello");
+}
