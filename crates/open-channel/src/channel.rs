@@ -214,7 +214,11 @@ impl Channel {
 
     /// What happens from here on.
     pub fn events(&self) -> Events {
-        Events::new(self.keep.shared.events.subscribe())
+        let shared = &self.keep.shared;
+        // Subscribed before the look: what comes in between is heard or seen.
+        let receiver = shared.events.subscribe();
+        let over = matches!(*shared.place.borrow(), Place::Closed(None));
+        Events::new(receiver, over)
     }
 
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
@@ -405,7 +409,11 @@ impl Shared {
             }
             begins
         });
-        // A channel that takes no part has nobody who would close it.
+        self.close_idle();
+    }
+
+    /// A channel that is being closed and takes no part has nobody else who would close it.
+    fn close_idle(&self) {
         let closed = self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
             if idle {
@@ -438,6 +446,10 @@ impl Shared {
         }
         self.set_place(Place::Closed(error.clone()));
         self.announce(Event::Closed { error });
+        if self.is_closing() {
+            // Closing began while the search was about to fail.
+            self.close_idle();
+        }
     }
 
     pub(crate) fn announce(&self, event: Event) {

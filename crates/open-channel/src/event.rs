@@ -76,8 +76,9 @@ impl Events {
     /// Events that are kept for a receiver that does not keep up; the oldest are dropped.
     pub const BACKLOG: usize = 256;
 
-    pub(crate) fn new(receiver: broadcast::Receiver<Event>) -> Self {
-        Self { receiver, over: false }
+    /// Of a channel that may be `over` already.
+    pub(crate) fn new(receiver: broadcast::Receiver<Event>, over: bool) -> Self {
+        Self { receiver, over }
     }
 
     /// The next event; `None` when there will be no more, because the channel was closed on purpose.

@@ -26,7 +26,7 @@ impl fmt::Display for MessageId {
 
 /// A received message; dereferences to its bytes.
 ///
-/// Dropping it acknowledges it: the sender may forget it. A message that is dropped while its thread
+/// Dropping it acknowledges it: the sender may forget it, of messages that were sent together once all are dropped. A message that is dropped while its thread
 /// unwinds from a panic is *not* acknowledged. Messages may be kept and dropped in any order; the sender's
 /// window stays occupied from the oldest one that is kept.
 pub struct Message {

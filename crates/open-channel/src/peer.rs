@@ -1,6 +1,7 @@
 //! The peer's side of a socket: on the background thread, connects it to each host in turn.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,19 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Attempts in a row that one host did not take.
 #[derive(Debug, Default)]
 struct Failures {
+    host: Option<PathBuf>,
     since: Option<Instant>,
     count: u32,
 }
 
 impl Failures {
+    /// Of the host at `path` from here on.
+    fn turn_to(&mut self, path: &Path) {
+        if self.host.as_deref() != Some(path) {
+            *self = Self { host: Some(path.into()), ..Self::default() };
+        }
+    }
+
     /// Another one, `cause` being why; the pause before the next attempt.
     ///
     /// # Errors
@@ -58,14 +67,14 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
         };
         let connected = match target {
             Target::Own(host) => host.connect_local(&connection),
-            Target::Other(endpoint) => tokio::select! {
-                connected = connect(&shared, &connection, &endpoint) => connected,
-                // A host that does not answer may be replaced meanwhile.
-                _ = places.wait_for(|place| !place.leads_to(endpoint.path())) => {
-                    failures = Failures::default();
-                    continue;
+            Target::Other(endpoint) => {
+                failures.turn_to(endpoint.path());
+                tokio::select! {
+                    connected = connect(&shared, &connection, &endpoint) => connected,
+                    // A host that does not answer may be replaced meanwhile.
+                    _ = places.wait_for(|place| !place.leads_to(endpoint.path())) => continue,
                 }
-            },
+            }
             Target::None(error) => return connection.fail(error),
         };
         match connected {
@@ -79,7 +88,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
                 match failures.another(&shared, cause) {
                     Err(error) => return connection.fail(error),
                     Ok(pause) => tokio::select! {
-                        _ = places.changed() => failures = Failures::default(),
+                        _ = places.changed() => {}
                         () = tokio::time::sleep(pause) => {}
                     },
                 }

@@ -432,20 +432,24 @@ impl Inner {
         ready: &mut impl FnMut(&mut Self) -> Option<T>,
     ) -> Step<T> {
         loop {
+            let had_link = self.link.is_some();
             if let Some(value) = ready(self) {
                 self.waiters.leave(seat);
                 return Step::Ready(value);
             }
-            let had_link = self.link.is_some();
             self.write_before_waiting(interest);
             if had_link && self.link.is_none() {
-                // The write found it dead, and what had arrived on it was taken in.
+                // It was found dead, or broken, and what had arrived on it was taken in.
                 continue;
             }
             if may_spin && let Some(spinning) = self.spinning(eyes, interest) {
                 return Step::Spin(spinning);
             }
             let watching = self.open_eyes(eyes);
+            if !watching {
+                // However often it comes, it never looks at the link itself.
+                self.calls = 0;
+            }
             // Registered before looking, so that nothing that happens in between is missed.
             self.waiters.enter(seat, interest, watching, cx.waker());
             self.polling = seat.key();

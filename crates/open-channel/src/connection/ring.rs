@@ -104,10 +104,11 @@ impl Ring {
         }
     }
 
-    /// Somebody waits for room: halfway through what is not released is early enough to go on, and seldom enough.
+    /// Somebody waits for room: halfway through what is not released is early enough to go on, and seldom enough. Of an
+    /// empty ring, the first release of what will be in it.
     fn wait_for_room(&mut self) {
         let tail = self.producer.tail().bytes();
-        self.wait_for(self.released + (tail - self.released).div_ceil(2));
+        self.wait_for(self.released + (tail - self.released).div_ceil(2).max(1));
     }
 }
 
@@ -339,7 +340,8 @@ impl Inner {
     fn look_both_ways(&mut self, interest: Interest) -> bool {
         let released = self.take_releases();
         let Some(ring) = &mut self.ring else { return true };
-        let ready = ring.consumer.is_ready();
+        // What was claimed together with what a caller took lies in the session.
+        let ready = self.session.is_readable() || ring.consumer.is_ready();
         if ready && !ring.told {
             ring.told = true;
             self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);

@@ -86,6 +86,7 @@ async fn a_channel_that_takes_no_part_is_closed_with_an_event_too(world: World) 
         channel.close().await.expect("closed already");
         assert!(matches!(events.recv().await, Some(Event::Closed { error: None })));
         assert!(events.recv().await.is_none());
+        assert!(channel.events().recv().await.is_none(), "it is closed already");
     }
 }
 

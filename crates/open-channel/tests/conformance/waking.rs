@@ -1,9 +1,12 @@
 //! Nobody sleeps for ever: whatever else waits on a socket, and however it waits, what was sent arrives, and what was
 //! handled is acknowledged.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use open_channel::{Batch, Error, Socket};
 
@@ -13,6 +16,8 @@ on_every_link!(
     what_waits_in_the_outbox_goes_out_whoever_else_waits,
     the_end_gets_through_a_full_link_whoever_else_waits,
     a_flush_ends_whoever_else_waits,
+    a_flush_ends_behind_a_reservation,
+    what_came_together_wakes_everybody_who_waits,
 );
 
 /// Long enough to be no matter of the machine's speed.
@@ -127,5 +132,82 @@ async fn a_flush_ends_whoever_else_waits(world: World) {
             flushed.expect("handled");
         })
         .await;
+    }
+}
+
+async fn a_flush_ends_behind_a_reservation(world: World) {
+    let pair = world.pair().await;
+    let near = Arc::new(pair.near);
+    for _ in 0..ROUNDS {
+        let reservation = near.reserve(10).await.expect("room");
+        near.send("behind").await.expect("accepted");
+        let (parked, mut waits) = tokio::sync::mpsc::unbounded_channel();
+        let flushing = Arc::clone(&near);
+        let mut flush = Box::pin(async move { flushing.flush().await });
+        let flush = tokio::spawn(poll_fn(move |cx| {
+            let polled = flush.as_mut().poll(cx);
+            parked.send(()).expect("the test goes on");
+            polled
+        }));
+        waits.recv().await.expect("it is polled");
+        reservation.commit().expect("accepted");
+        receive(&pair.far, 2, "behind a reservation").await;
+        let flushed = tokio::time::timeout(FOR_EVER, flush).await;
+        flushed.expect("it ends").expect("no panic").expect("handled");
+    }
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// One call waits on a thread without a runtime, and cannot watch the link; another takes the first of two messages.
+async fn what_came_together_wakes_everybody_who_waits(world: World) {
+    let pair = world.pair().await;
+    let (near, far) = (pair.near, pair.far);
+    let rounds = move || {
+        for round in 0..ROUNDS {
+            let flag = Arc::new(Flag::default());
+            let waker = Waker::from(Arc::clone(&flag));
+            let mut waiting = pin!(far.recv());
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let mut batch: Batch = ["one", "two"].iter().collect();
+            let sent = pin!(near.send_many(&mut batch)).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(sent.is_ready(), "there is room");
+            let first = take(&far);
+            let started = Instant::now();
+            while !flag.0.load(Ordering::SeqCst) {
+                assert!(
+                    started.elapsed() < FOR_EVER,
+                    "round {round}: nobody is woken for the second message"
+                );
+                std::thread::yield_now();
+            }
+            let second = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(second.is_ready(), "round {round}: it was woken for nothing");
+            drop(first);
+        }
+    };
+    let thread = std::thread::spawn(rounds);
+    while !thread.is_finished() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    thread.join().expect("every round");
+}
+
+/// The first message, as soon as it is there.
+fn take(socket: &Socket) -> open_channel::Message {
+    let started = Instant::now();
+    loop {
+        let received = pin!(socket.recv()).poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(message) = received {
+            return message.expect("a message").expect("not the end");
+        }
+        assert!(started.elapsed() < FOR_EVER, "the first message does not come");
     }
 }
