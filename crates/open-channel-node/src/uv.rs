@@ -117,9 +117,10 @@ impl Watch {
     pub(crate) fn arm(&self) {
         let context = self.context();
         context.armed.set(true);
-        if !context.started.replace(true) {
-            // SAFETY: an initialised handle, on its own thread.
-            unsafe { uv_poll_start(self.handle, EVENTS, readable) };
+        if !context.started.get() {
+            // SAFETY: an initialised handle, on its own thread. It fails only for a handle that is being closed.
+            let started = unsafe { uv_poll_start(self.handle, EVENTS, readable) };
+            context.started.set(started == 0);
         }
     }
 }
@@ -134,9 +135,13 @@ impl Drop for Watch {
     }
 }
 
-unsafe extern "C" fn readable(handle: *mut c_void, _status: c_int, _events: c_int) {
+unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int) {
     // SAFETY: libuv calls with a handle that is not closed, so its context is there.
     let context = unsafe { &*uv_handle_get_data(handle).cast::<Context>() };
+    if status < 0 {
+        // libuv has stopped it. Whoever reads now learns why.
+        context.started.set(false);
+    }
     if !context.armed.replace(false) {
         context.started.set(false);
         // SAFETY: the same handle, on its own thread.

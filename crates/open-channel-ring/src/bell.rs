@@ -41,8 +41,10 @@ impl Bell {
         Ok(Bell(Arc::new(fd)))
     }
 
-    /// Resets the bell, for a waiter that polls level-triggered. What rang may have been meant for other waiters of its
-    /// process: it must look after this at everything that the bell can ring for, and wake those whom it concerns.
+    /// Resets the bell, for a waiter that polls level-triggered: *before* it announces what it waits for, and then looks. A ring
+    /// that comes late, for what was taken without waiting for it, uses the announcement up and must stay in the bell. What rang
+    /// may also have been meant for other waiters of its process, announcement included: whoever silences must announce for
+    /// them too, look at everything that the bell can ring for, and wake those whom it concerns.
     pub fn silence(&self) {
         // Silent already is fine.
         let _ = rustix::io::read(&*self.0, &mut [0; 8]);

@@ -10,6 +10,9 @@
 //!    4  no: sleep on the eventfd          4  yes: waiting = 0, write to the eventfd
 //! ```
 //!
+//! A sleeper whose eventfd goes on ringing until it is silenced (poll(2), an event loop) silences it before 1: the other side's 4 may
+//! belong to something that was found long ago, and takes the word back all the same.
+//!
 //! Because of the two fences at least one of the two looks (3) sees the other side's step 1 (Dekker). A
 //! busy pair never gets to step 4 and makes no system call.
 //!

@@ -4,8 +4,11 @@
 //! neither looks dead to others nor loses its channel.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::error::Error;
 
@@ -32,4 +35,14 @@ pub(crate) fn handle() -> Result<Handle, Error> {
         .map_err(|error| Error::io("starting the background thread", error))?;
     *driver = Some((pid, handle.clone()));
     Ok(handle)
+}
+
+/// Ticks at the multiples of `period` on the clock that all processes of a machine share: so a host and its peers wake at
+/// the same moments, and an idle host answers all its peers at one go. The first one comes within a `period`.
+pub(crate) fn beats(period: Duration) -> Interval {
+    let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
+    let gone = (now.as_nanos() % period.as_nanos().max(1)) as u64;
+    let mut beats = interval_at(Instant::now() + period - Duration::from_nanos(gone), period);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    beats
 }

@@ -15,10 +15,10 @@ use open_channel_proto::{
 use open_channel_ring::RingLink;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
 use crate::channel::{Closing, Shared};
 use crate::connection::{Connection, Ring};
+use crate::driver;
 use crate::election::{Fence, Tenure};
 use crate::error::Error;
 use crate::greeting::{Unwelcome, read_first_frame, read_frame, reject_error, write_frame};
@@ -92,8 +92,7 @@ impl Host {
         let Some(shared) = self.shared.upgrade() else { return End::Closing };
         let mut listener = tenure.take_listener().and_then(into_tokio);
         let mut spare = Spare::new();
-        let mut beat = tokio::time::interval(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = driver::beats(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
         loop {
             tokio::select! {
                 closing = shared.closing() => {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use open_channel_proto::{Beat, ChannelKey, Frame, Heartbeat, Hello};
 use tokio::net::UnixStream;
-use tokio::time::MissedTickBehavior;
 
+use crate::driver;
 use crate::greeting::{Unwelcome, greet, read_frame, write_frame};
 use crate::link::unix;
 
@@ -71,8 +71,7 @@ impl Lifeline {
         let beating = async {
             let started = Instant::now();
             let mut heartbeat = Heartbeat::new(host_timeout);
-            let mut ticks = tokio::time::interval(heartbeat.interval());
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut ticks = driver::beats(heartbeat.interval());
             loop {
                 ticks.tick().await;
                 if heard.swap(false, Ordering::Relaxed) {

@@ -455,11 +455,12 @@ impl Inner {
         if eyes == Eyes::Task && self.hear_bell() {
             return true;
         }
-        self.announce();
         if matches!(eyes, Eyes::Thread | Eyes::Loop) {
-            // Others may have been meant by what this silences: the look below finds that too, and wakes them.
+            // Before the announcement, which a late ring for what was found long ago uses up: that ring has to stay. Others
+            // may have been meant by what this silences: the look below finds that too, and wakes them.
             link.silence();
         }
+        self.announce();
         self.look_both_ways(interest)
     }
 

@@ -68,7 +68,7 @@ impl Link {
         Self { bell: Some(bell), kind: LinkKind::Ring, ..self }
     }
 
-    /// Makes the bell silent, for those who watch it level-triggered; to be followed by a look at the ring.
+    /// Makes the bell silent, for those who watch it level-triggered; to be followed by an announcement and a look at the ring.
     pub(crate) fn silence(&self) {
         if let Some(bell) = &self.bell {
             bell.silence();
