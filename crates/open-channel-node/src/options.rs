@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use napi_derive::napi;
-use open_channel::{Channel, DEFAULT_HOST_TIMEOUT, LinkKind, Scope};
+use open_channel::{Channel, DEFAULT_HOST_TIMEOUT, Scope};
 
 /// Only `name` and `host` are always there; what is missing keeps the library's default.
 #[napi(object)]
@@ -40,8 +40,7 @@ impl OpenOptions {
     /// The builder, and whether it may host.
     pub(crate) fn builder(self) -> (open_channel::Builder, bool) {
         let scope = self.app.map_or(Scope::User, Scope::App);
-        // On a ring, an event loop that reads a million messages was seen to sleep for ever once in thirty times.
-        let mut builder = Channel::builder(self.name).scope(scope).link(LinkKind::Unix);
+        let mut builder = Channel::builder(self.name).scope(scope);
         if let Some(path) = self.runtime_dir {
             builder = builder.runtime_dir(path);
         }

@@ -133,7 +133,7 @@ test("questions and answers of every size arrive whole, in order, between two pr
     assert.ok(answers[0].equals(question) && answers[1].equals(second), `${size} bytes`);
     socket.removeAllListeners("data");
   }
-  assert.equal(socket.link, "unix socket");
+  assert.equal(socket.link, "shared memory");
   socket.destroy();
   host.stdin.end();
   assert.equal((await within(host.ended, "its end")).code, 0);
