@@ -62,6 +62,7 @@ export interface OpenOptions {
   resumeTimeout?: number;
   outboxBytes?: number;
   receiveWindow?: number;
+  ringBytes?: number;
   maxMessage?: number;
   maxConnections?: number;
 }

@@ -35,6 +35,8 @@ export interface ChannelOptions {
   outboxBytes?: number;
   /** What a socket receives before it is acknowledged. */
   receiveWindow?: number;
+  /** Of each of the two rings in shared memory that a socket brings to its host, one for each direction. */
+  ringBytes?: number;
   /** The longest message. */
   maxMessage?: number;
   /** How many connections a host accepts at a time. */
@@ -43,7 +45,7 @@ export interface ChannelOptions {
 
 const STRINGS = ["app", "runtimeDir"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "maxMessage", "maxConnections"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */

@@ -28,6 +28,7 @@ mod error;
 mod hub;
 mod options;
 mod socket;
+mod spin;
 mod uv;
 
 /// The entry script that the main thread `found`, for worker threads, which cannot see it themselves.

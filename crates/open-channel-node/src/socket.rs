@@ -11,7 +11,7 @@ use bytes::Bytes;
 use napi_derive::napi;
 use open_channel::{
     Channel, Error, Message, SendError, Socket, TryRecvError,
-    embed::{self, Face, Seat, Watch},
+    embed::{self, Face, Seat, Watcher},
 };
 
 use crate::{
@@ -25,8 +25,7 @@ const WRITTEN: u32 = 0;
 const FULL: u32 = 1;
 const FAILED: u32 = 2;
 
-/// From this length on, an answer is copied once, into the ring. In a row of messages that would be slower: there one side
-/// copies parts in while the other copies them out.
+/// From this length on, a message is copied once, into the ring, if it has room.
 const COPY_ONCE: usize = 8 * 1024;
 
 /// What the first cell of `meta` says after a `read`.
@@ -60,8 +59,6 @@ pub struct NativeSocket {
     failure: Option<Failure>,
     /// The last `read` took all there was.
     emptied: bool,
-    /// Nothing was written since something was read.
-    answering: bool,
     /// Until JavaScript has destroyed the socket.
     channel: Option<Channel>,
 }
@@ -104,7 +101,6 @@ impl NativeSocket {
             lent: VecDeque::new(),
             failure: None,
             emptied: false,
-            answering: true,
             channel: Some(channel),
         }
     }
@@ -115,14 +111,14 @@ impl NativeSocket {
             let links = self.socket.links();
             self.watch_link(links);
             let Self { socket, receiving: Waiting { seat, waker }, signal, link, .. } = self;
-            let watch = if link.is_some() { Watch::Caller } else { Watch::Background };
+            let watch = if link.is_some() { Watcher::Caller } else { Watcher::Background };
             let polled = signal.quietly(|| socket.poll_recv(&mut Context::from_waker(waker), seat, watch));
             if polled.is_pending() {
                 if socket.links() != links {
                     continue; // another link than the one that is watched
                 }
                 match link {
-                    Some((_, watch)) if socket.connected() => watch.arm(),
+                    Some((_, watch)) if socket.connected() => watch.arm(socket.arrival()),
                     // A dead link is always readable: until there is another one, the waker tells.
                     _ => *link = None,
                 }
@@ -207,8 +203,7 @@ impl NativeSocket {
     #[napi]
     pub fn write(&mut self, bytes: &[u8], length: u32) -> u32 {
         let message = bytes.get(..length as usize).unwrap_or(bytes);
-        let alone = mem::take(&mut self.answering);
-        let sent = if alone && message.len() >= COPY_ONCE {
+        let sent = if message.len() >= COPY_ONCE {
             self.socket.try_send_copy(message)
         } else {
             self.socket.try_send(Bytes::copy_from_slice(message))
@@ -289,7 +284,6 @@ impl NativeSocket {
             cell[1] = seq as f64;
             self.lent.push_back((seq, Some(message)));
         }
-        self.answering |= count > 0;
         *connected = f64::from(u8::from(self.socket.connected()));
         *links = self.socket.links() as f64;
         f64::from(count)

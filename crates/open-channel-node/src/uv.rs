@@ -4,6 +4,8 @@
 //! costs more than all the rest of a message. So the JavaScript thread waits itself, with libuv's `uv_poll_t`, as a
 //! `net.Socket` does.
 //!
+//! Before the loop sleeps, it [looks at the ring for a while](crate::spin).
+//!
 //! A watch fires once for each time it is armed. It stays registered with the kernel meanwhile, for taking it out and
 //! putting it in again would cost two system calls for each message; only a descriptor that stays readable while nobody
 //! reads, which would spin the loop, is taken out.
@@ -17,6 +19,9 @@ use std::{
 };
 
 use napi::sys;
+use open_channel::embed::Arrival;
+
+use crate::spin::BeforeSleep;
 
 /// `UV_POLL` of `uv_handle_type`, part of libuv's stable interface.
 const UV_POLL: c_int = 8;
@@ -25,16 +30,17 @@ const EVENTS: c_int = 1 | 4;
 
 type Callback = unsafe extern "C" fn(*mut c_void, c_int, c_int);
 type Closed = unsafe extern "C" fn(*mut c_void);
+pub(crate) type Plain = unsafe extern "C" fn(*mut c_void);
 
 // Exported by every Node binary to its addons.
 unsafe extern "C" {
     fn uv_handle_size(kind: c_int) -> usize;
-    fn uv_handle_set_data(handle: *mut c_void, data: *mut c_void);
-    fn uv_handle_get_data(handle: *const c_void) -> *mut c_void;
+    pub(crate) fn uv_handle_set_data(handle: *mut c_void, data: *mut c_void);
+    pub(crate) fn uv_handle_get_data(handle: *const c_void) -> *mut c_void;
     fn uv_poll_init(uv_loop: *mut c_void, handle: *mut c_void, fd: c_int) -> c_int;
     fn uv_poll_start(handle: *mut c_void, events: c_int, callback: Callback) -> c_int;
     fn uv_poll_stop(handle: *mut c_void) -> c_int;
-    fn uv_unref(handle: *mut c_void);
+    pub(crate) fn uv_unref(handle: *mut c_void);
     fn uv_close(handle: *mut c_void, closed: Closed);
 }
 
@@ -45,6 +51,7 @@ pub(crate) struct Loop {
     uv_loop: *mut c_void,
     /// Called with the token of what became readable.
     readable: sys::napi_ref,
+    before_sleep: Option<&'static BeforeSleep>,
 }
 
 impl Loop {
@@ -60,7 +67,39 @@ impl Loop {
                 return None;
             }
         }
-        Some(Self { env, uv_loop: uv_loop.cast(), readable: reference })
+        let mut event_loop = Self { env, uv_loop: uv_loop.cast(), readable: reference, before_sleep: None };
+        event_loop.before_sleep = BeforeSleep::new(event_loop);
+        Some(event_loop)
+    }
+
+    pub(crate) fn uv_loop(self) -> *mut c_void {
+        self.uv_loop
+    }
+
+    /// Tells JavaScript that there is something to read. What that leads to may close anything.
+    pub(crate) fn tell(self, token: u32) {
+        let Self { env, readable, .. } = self;
+        // SAFETY: on the JavaScript thread, in its environment; every value lives in the scope opened here.
+        unsafe {
+            let mut scope = ptr::null_mut();
+            if sys::napi_open_handle_scope(env, &mut scope) != sys::Status::napi_ok {
+                return;
+            }
+            let (mut this, mut function, mut argument, mut result) =
+                (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+            sys::napi_get_global(env, &mut this);
+            sys::napi_get_reference_value(env, readable, &mut function);
+            sys::napi_create_uint32(env, token, &mut argument);
+            // Unlike `napi_call_function`, this runs the promises and next ticks that the call leaves behind.
+            let status =
+                sys::napi_make_callback(env, ptr::null_mut(), this, function, 1, &argument, &mut result);
+            if status == sys::Status::napi_pending_exception {
+                let mut exception = ptr::null_mut();
+                sys::napi_get_and_clear_last_exception(env, &mut exception);
+                sys::napi_fatal_exception(env, exception);
+            }
+            sys::napi_close_handle_scope(env, scope);
+        }
     }
 
     /// Watches `fd`. Not armed.
@@ -74,13 +113,9 @@ impl Loop {
         });
         // SAFETY: a uv_poll_t is so large; it is initialised by `uv_poll_init` and lives until `closed`.
         let handle = unsafe {
-            let layout = layout();
-            let handle = alloc_zeroed(layout).cast::<c_void>();
-            if handle.is_null() {
-                handle_alloc_error(layout);
-            }
+            let handle = allocate(UV_POLL);
             if uv_poll_init(self.uv_loop, handle, context.fd.as_raw_fd()) != 0 {
-                dealloc(handle.cast(), layout);
+                dealloc(handle.cast(), layout(UV_POLL));
                 return None;
             }
             // The sockets of JavaScript decide what keeps the process alive.
@@ -113,9 +148,12 @@ impl Watch {
         unsafe { &*uv_handle_get_data(self.handle).cast::<Context>() }
     }
 
-    /// Reports the next time that there is something to read, or now if there is.
-    pub(crate) fn arm(&self) {
+    /// Reports the next time that there is something to read, or now if there is; soonest, if it will show in `arrival`.
+    pub(crate) fn arm(&self, arrival: Option<Arrival>) {
         let context = self.context();
+        if let (Some(arrival), Some(before_sleep)) = (arrival, context.event_loop.before_sleep) {
+            before_sleep.look_at(context.token, arrival);
+        }
         context.armed.set(true);
         if !context.started.get() {
             // SAFETY: an initialised handle, on its own thread. It fails only for a handle that is being closed.
@@ -148,41 +186,32 @@ unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int
         unsafe { uv_poll_stop(handle) };
         return;
     }
-    let Loop { env, readable, .. } = context.event_loop;
-    let token = context.token;
+    let Context { event_loop, token, .. } = *context;
     // From here on the context may be gone: JavaScript may close the socket.
-    // SAFETY: on the JavaScript thread, in its environment; every value lives in the scope opened here.
-    unsafe {
-        let mut scope = ptr::null_mut();
-        if sys::napi_open_handle_scope(env, &mut scope) != sys::Status::napi_ok {
-            return;
-        }
-        let (mut this, mut function, mut argument, mut result) =
-            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        sys::napi_get_global(env, &mut this);
-        sys::napi_get_reference_value(env, readable, &mut function);
-        sys::napi_create_uint32(env, token, &mut argument);
-        // Unlike `napi_call_function`, this runs the promises and next ticks that the call leaves behind.
-        let status = sys::napi_make_callback(env, ptr::null_mut(), this, function, 1, &argument, &mut result);
-        if status == sys::Status::napi_pending_exception {
-            let mut exception = ptr::null_mut();
-            sys::napi_get_and_clear_last_exception(env, &mut exception);
-            sys::napi_fatal_exception(env, exception);
-        }
-        sys::napi_close_handle_scope(env, scope);
-    }
+    event_loop.tell(token);
 }
 
 unsafe extern "C" fn closed(handle: *mut c_void) {
     // SAFETY: libuv is done with the handle, and both were allocated in `Loop::watch`.
     unsafe {
         drop(Box::from_raw(uv_handle_get_data(handle).cast::<Context>()));
-        dealloc(handle.cast(), layout());
+        dealloc(handle.cast(), layout(UV_POLL));
     }
 }
 
-fn layout() -> Layout {
+/// Zeroed memory for a handle that libuv calls `kind`.
+pub(crate) fn allocate(kind: c_int) -> *mut c_void {
+    let layout = layout(kind);
+    // SAFETY: no handle is of size zero.
+    let handle = unsafe { alloc_zeroed(layout) };
+    if handle.is_null() {
+        handle_alloc_error(layout);
+    }
+    handle.cast()
+}
+
+fn layout(kind: c_int) -> Layout {
     // SAFETY: a pure function.
-    let size = unsafe { uv_handle_size(UV_POLL) };
+    let size = unsafe { uv_handle_size(kind) };
     Layout::from_size_align(size, 16).expect("the size of a small struct")
 }

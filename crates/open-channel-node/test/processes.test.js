@@ -122,6 +122,13 @@ test("questions and answers of every size arrive whole, in order, between two pr
   const name = unique();
   const host = node(fixture("echo.js"), [], { env: { CHANNEL: name } });
   await until(() => host.lines.length > 0, "the host");
+  const small = openChannel({ name, app: "echo", ringBytes: 4096 }).connect();
+  const question = randomBytes(100_000);
+  small.write(question);
+  const [answer] = await within(once(small, "data"), "the answer through a small ring");
+  assert.ok(answer.equals(question));
+  assert.equal(small.link, "shared memory");
+  small.destroy();
   const socket = openChannel({ name, app: "echo" }).connect();
   for (const size of [1, 64, 65, 8191, 8192, 8193, 65535, 65536, 65537, 131_072, 200_000, 3_000_000]) {
     const [question, second] = [randomBytes(size), randomBytes(size)];

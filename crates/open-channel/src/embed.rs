@@ -2,10 +2,13 @@
 //!
 //! Not covered by the version's promises.
 
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+pub use open_channel_ring::Spin;
+use open_channel_ring::{Mapped, Watch};
 use tokio::runtime::Handle;
 
 use crate::channel::Channel;
@@ -19,14 +22,14 @@ pub use crate::waiters::Seat;
 
 /// Who sees that the link is ready while a caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Watch {
+pub enum Watcher {
     /// The caller, which watches [`Face::watch_fd`] for readability and polls again then.
     Caller,
     /// The library's background thread.
     Background,
 }
 
-impl Watch {
+impl Watcher {
     fn eyes(self) -> Eyes {
         match self {
             Self::Caller => Eyes::Loop,
@@ -43,7 +46,7 @@ pub trait Face {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        watch: Watch,
+        watch: Watcher,
     ) -> Poll<Result<Option<Message>, Error>>;
     /// Room for a message of `len` bytes.
     fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>>;
@@ -67,6 +70,26 @@ pub trait Face {
     fn watch_fd(&self) -> Option<OwnedFd>;
     /// How many connections the socket has had.
     fn links(&self) -> u64;
+    /// What a caller that found nothing may look at for a while before it sleeps; `None` where it is told by the descriptor alone.
+    fn arrival(&self) -> Option<Arrival>;
+}
+
+/// Where the next message will show first. Belongs to the connection as it was: after another one, ask again.
+pub struct Arrival(Watch<Mapped>);
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival").finish_non_exhaustive()
+    }
+}
+
+impl Arrival {
+    /// Whether it is worth to poll again. A few nanoseconds; no lock, no system call. Only ever advises: what is missed here
+    /// makes the descriptor readable.
+    #[inline]
+    pub fn has_come(&self) -> bool {
+        self.0.is_due()
+    }
 }
 
 impl Face for Socket {
@@ -74,7 +97,7 @@ impl Face for Socket {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        watch: Watch,
+        watch: Watcher,
     ) -> Poll<Result<Option<Message>, Error>> {
         self.connection().poll_recv(cx, seat, watch.eyes())
     }
@@ -117,6 +140,10 @@ impl Face for Socket {
 
     fn links(&self) -> u64 {
         self.connection().links()
+    }
+
+    fn arrival(&self) -> Option<Arrival> {
+        self.connection().arrival().map(Arrival)
     }
 }
 

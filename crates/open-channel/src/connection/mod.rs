@@ -13,6 +13,7 @@ use bytes::Bytes;
 use open_channel_proto::{
     Attachment, ChannelKey, Features, Frame, Hello, Packer, Refused, ResetCode, Session, SocketId, Welcome,
 };
+use open_channel_ring::{Mapped, Watch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -478,6 +479,11 @@ impl Connection {
 
     pub(crate) fn links(&self) -> u64 {
         self.lock().links
+    }
+
+    /// Where the next message shows first, on a ring.
+    pub(crate) fn arrival(&self) -> Option<Watch<Mapped>> {
+        self.lock().ring.as_ref().map(|ring| ring.arrival())
     }
 
     pub(crate) fn link_kind(&self) -> Option<LinkKind> {

@@ -79,6 +79,10 @@ impl Ring {
         }
     }
 
+    pub(super) fn arrival(&self) -> Watch<Mapped> {
+        self.consumer.watch()
+    }
+
     /// Another message was sent: whether to look at what the reader has released.
     fn is_time_to_look(&mut self) -> bool {
         self.sent = self.sent.wrapping_add(1);
@@ -436,7 +440,7 @@ impl Inner {
     pub(super) fn spinning(&self, eyes: Eyes, interest: Interest) -> Option<Spinning> {
         let ring = self.ring.as_ref().filter(|_| eyes.may_spin())?;
         let watch = match interest {
-            Interest::Recv => ring.consumer.watch(),
+            Interest::Recv => ring.arrival(),
             Interest::Acks if ring.awaited != 0 => ring.producer.watch(Position::new(ring.awaited)),
             Interest::Acks => return None,
         };

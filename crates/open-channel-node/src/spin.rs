@@ -1,0 +1,136 @@
+//! Looking at a ring for a while before Node's event loop sleeps, if that tends to pay.
+//!
+//! Between two processes that answer each other, being woken takes longer than all the rest of a message. So, after everything
+//! else that the loop has to do, its last step before it sleeps is to look at where the next message will show: for as long as
+//! [`Spin`] finds it worth, and no longer than until any other event is there. What is found is handled, and the loop goes once
+//! around without sleeping, so that nobody else waits longer for it.
+
+use std::{
+    cell::{Cell, RefCell},
+    ffi::{c_int, c_void},
+    os::fd::BorrowedFd,
+};
+
+use open_channel::embed::{Arrival, Spin};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::uv::{self, Loop, Plain};
+
+/// `UV_IDLE` and `UV_PREPARE` of `uv_handle_type`, part of libuv's stable interface.
+const UV_IDLE: c_int = 6;
+const UV_PREPARE: c_int = 9;
+
+/// Looks at the ring between two looks at the loop's other events, which take a system call: two or three microseconds.
+const LOOKS: u32 = 128;
+
+// Exported by every Node binary to its addons.
+unsafe extern "C" {
+    fn uv_idle_init(uv_loop: *mut c_void, handle: *mut c_void) -> c_int;
+    fn uv_idle_start(handle: *mut c_void, callback: Plain) -> c_int;
+    fn uv_idle_stop(handle: *mut c_void) -> c_int;
+    fn uv_prepare_init(uv_loop: *mut c_void, handle: *mut c_void) -> c_int;
+    fn uv_prepare_start(handle: *mut c_void, callback: Plain) -> c_int;
+    fn uv_prepare_stop(handle: *mut c_void) -> c_int;
+    fn uv_backend_fd(uv_loop: *const c_void) -> c_int;
+    fn uv_backend_timeout(uv_loop: *const c_void) -> c_int;
+}
+
+/// What one event loop does last before it sleeps. Lives as long as the loop, and is used on its thread only.
+pub(crate) struct BeforeSleep {
+    event_loop: Loop,
+    /// Runs just before the loop sleeps; active while there is something to look at.
+    prepare: *mut c_void,
+    /// While it is active, the loop does not sleep.
+    idle: *mut c_void,
+    /// Whose message to look for, and where: of the socket that was emptied last.
+    next: Cell<Option<(u32, Arrival)>>,
+    spin: RefCell<Spin>,
+}
+
+impl BeforeSleep {
+    /// `None` where libuv has no handles for it.
+    pub(crate) fn new(event_loop: Loop) -> Option<&'static Self> {
+        let (prepare, idle) = (uv::allocate(UV_PREPARE), uv::allocate(UV_IDLE));
+        // SAFETY: memory for these two kinds of handles, which is never freed, on the thread of their loop.
+        unsafe {
+            if uv_prepare_init(event_loop.uv_loop(), prepare) != 0
+                || uv_idle_init(event_loop.uv_loop(), idle) != 0
+            {
+                return None;
+            }
+            // The sockets of JavaScript decide what keeps the process alive.
+            uv::uv_unref(prepare);
+            uv::uv_unref(idle);
+        }
+        let before_sleep: &'static Self = Box::leak(Box::new(Self {
+            event_loop,
+            prepare,
+            idle,
+            next: Cell::new(None),
+            spin: RefCell::new(Spin::new()),
+        }));
+        // SAFETY: initialised above; the callback takes it for what it is.
+        unsafe { uv::uv_handle_set_data(prepare, std::ptr::from_ref(before_sleep).cast_mut().cast()) };
+        Some(before_sleep)
+    }
+
+    /// Before the loop sleeps the next time: looks at `arrival`, and tells JavaScript `token` if there is something.
+    pub(crate) fn look_at(&self, token: u32, arrival: Arrival) {
+        self.next.set(Some((token, arrival)));
+        // SAFETY: an initialised handle, on its own thread.
+        unsafe { uv_prepare_start(self.prepare, before_sleep) };
+    }
+
+    fn look(&self) {
+        // SAFETY: as above.
+        if unsafe { uv_backend_timeout(self.event_loop.uv_loop()) } == 0 {
+            return; // It does not sleep yet.
+        }
+        // SAFETY: as above.
+        unsafe { uv_prepare_stop(self.prepare) };
+        let Some((token, arrival)) = self.next.take() else { return };
+        if self.has_come(&arrival) {
+            // SAFETY: as above.
+            unsafe { uv_idle_start(self.idle, once_around) };
+            self.event_loop.tell(token);
+        }
+    }
+
+    fn has_come(&self, arrival: &Arrival) -> bool {
+        let mut spin = self.spin.borrow_mut();
+        let before = spin.clone();
+        let (mut looks, mut interrupted) = (0u32, false);
+        let came = spin.until(|| {
+            looks += 1;
+            interrupted = looks.is_multiple_of(LOOKS) && self.has_other_events();
+            interrupted || arrival.has_come()
+        });
+        if interrupted {
+            *spin = before;
+        }
+        came && !interrupted
+    }
+
+    fn has_other_events(&self) -> bool {
+        // SAFETY: the descriptor is the loop's, which is alive: this runs in it.
+        let events = unsafe {
+            let fd = uv_backend_fd(self.event_loop.uv_loop());
+            if fd < 0 {
+                return true;
+            }
+            BorrowedFd::borrow_raw(fd)
+        };
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::from_borrowed_fd(events, PollFlags::IN)], Some(&now)) != Ok(0)
+    }
+}
+
+unsafe extern "C" fn before_sleep(prepare: *mut c_void) {
+    // SAFETY: set in `BeforeSleep::new`, and never freed.
+    unsafe { &*uv::uv_handle_get_data(prepare).cast::<BeforeSleep>() }.look();
+}
+
+unsafe extern "C" fn once_around(idle: *mut c_void) {
+    // SAFETY: libuv calls with a handle that is active.
+    unsafe { uv_idle_stop(idle) };
+}
