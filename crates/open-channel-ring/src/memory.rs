@@ -2,7 +2,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -18,8 +18,8 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlag
 /// `statfs` of a memfd; a memfd of huge pages, which can fail when touched, says another.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
-/// A new memfd of the size `layout` asks for: sealed, its pages there already (so that lack of memory
-/// shows here, where the socket link is still at hand, and not as a signal later), its header written.
+/// A new memfd of the size `layout` asks for: sealed, its header written. Its pages come as they are touched, so that a ring
+/// that carries little takes little memory; all of them come now where the kernel could refuse them later.
 pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
     let bytes = layout.total_bytes();
     // To the kernel this is a file, and one beyond the limit is a deadly signal.
@@ -34,7 +34,10 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
         result => result?,
     };
     rustix::fs::ftruncate(&fd, bytes as u64)?;
-    rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, bytes as u64)?;
+    if pages_may_be_refused() {
+        // Here the socket link is still at hand. Later it would be a deadly signal.
+        rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, bytes as u64)?;
+    }
     rustix::fs::fcntl_add_seals(&fd, SEALS)?;
     let mapped = Mapped::new(&fd, bytes)?;
     let words = mapped.words();
@@ -43,6 +46,15 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
     words[layout::HEADER_DOWN].store(layout.down() as u64, Relaxed);
     words[layout::HEADER_MAGIC].store(layout::MAGIC, Relaxed);
     Ok((fd, mapped))
+}
+
+/// Whether touching a page of a memfd for the first time can fail. It cannot (but for the killer of processes that every touch
+/// of memory may meet) unless the kernel counts strictly what it has promised: mode 2 of `vm.overcommit_memory`, proc_sys_vm(5).
+/// Where that cannot be read, it is taken to be so.
+fn pages_may_be_refused() -> bool {
+    static STRICT: OnceLock<bool> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
+    *STRICT.get_or_init(|| read().map_or(true, |mode| mode.trim() == "2"))
 }
 
 /// Maps memory that another process offers, if it is safe to touch and of the agreed layout.

@@ -104,8 +104,8 @@ impl Builder {
     /// up to a power of two from 4 KiB to 16 MiB. The peer's setting counts; a host takes what it is offered.
     ///
     /// What was received and not handled stays in its ring, so that the smaller of ring and window is the limit. A message
-    /// longer than the ring passes through in parts, once those before it are handled. The memory of both rings is
-    /// taken from the machine when the socket connects.
+    /// longer than the ring passes through in parts, once those before it are handled. A ring takes memory as it
+    /// is used for the first time, page by page.
     /// Default: [`DEFAULT_RING_BYTES`](crate::DEFAULT_RING_BYTES).
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
         self.settings.ring_bytes = bytes;

@@ -17,7 +17,7 @@ pub(crate) const MAX_RING_BYTES: usize = 16 << 20;
 /// The smallest rings that are worth it: a page.
 pub(crate) const MIN_RING_BYTES: usize = open_channel_ring::MIN_CAPACITY;
 
-/// Rings are made where so many times their size is left to this process.
+/// Rings are made and taken where so many times their size is left to this process.
 const MEMORY_FACTOR: u64 = 4;
 
 /// Makes rings of `bytes` in each direction.
@@ -27,9 +27,7 @@ const MEMORY_FACTOR: u64 = 4;
 pub(crate) fn offer(bytes: usize) -> io::Result<(RingLink, Offer, RingSizes)> {
     let bytes = bytes.clamp(MIN_RING_BYTES, MAX_RING_BYTES).next_power_of_two();
     let layout = Layout::new(bytes, bytes).map_err(io::Error::other)?;
-    if cgroup::memory_left().is_some_and(|left| left < MEMORY_FACTOR * layout.total_bytes() as u64) {
-        return Err(rustix::io::Errno::NOMEM.into());
-    }
+    require_memory(layout)?;
     let (link, offer) = open_channel_ring::offer(layout)?;
     if offer.descriptors().iter().any(is_scarce) {
         return Err(rustix::io::Errno::MFILE.into());
@@ -53,7 +51,18 @@ pub(crate) fn accept(sizes: RingSizes, descriptors: Vec<OwnedFd>) -> Result<Ring
     if descriptors.iter().any(is_scarce) {
         return Err(AttachError::Io(rustix::io::Errno::MFILE.into()));
     }
-    open_channel_ring::accept(Layout::new(up, down)?, descriptors)
+    let layout = Layout::new(up, down)?;
+    require_memory(layout)?;
+    open_channel_ring::accept(layout, descriptors)
+}
+
+/// Each side's memory group pays for the pages that it touches first.
+fn require_memory(layout: Layout) -> io::Result<()> {
+    let needed = MEMORY_FACTOR * layout.total_bytes() as u64;
+    if cgroup::memory_left().is_some_and(|left| left < needed) {
+        return Err(rustix::io::Errno::NOMEM.into());
+    }
+    Ok(())
 }
 
 /// Whether descriptors have become so few that the last ones are for sockets.

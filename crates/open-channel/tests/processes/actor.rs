@@ -680,14 +680,14 @@ mod denial {
         SeccompRule,
     };
 
-    /// `what` is `memfd`, `memory` (none for a memfd's pages) or `sharing` (of mappings).
+    /// `what` is `memfd`, `memory` (none for a memfd) or `sharing` (of mappings).
     pub(super) fn enforce(what: &str) {
         use SeccompCmpOp::MaskedEq;
         const MAP_SHARED: u64 = 1;
         let sharing = || SeccompCondition::new(3, SeccompCmpArgLen::Dword, MaskedEq(MAP_SHARED), MAP_SHARED);
         let (call, rules, errno) = match what {
             "memfd" => (libc::SYS_memfd_create, vec![], Errno::PERM),
-            "memory" => (libc::SYS_fallocate, vec![], Errno::NOMEM),
+            "memory" => (libc::SYS_ftruncate, vec![], Errno::NOMEM),
             "sharing" => {
                 let rule = SeccompRule::new(vec![sharing().unwrap()]).unwrap();
                 (libc::SYS_mmap, vec![rule], Errno::NOMEM)
