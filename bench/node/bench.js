@@ -1,5 +1,5 @@
 // Measures every contender in one run and prints tables in Markdown:
-// `node bench.js [file] [--quick] [--only round-trip,one-way,connect,failover]`.
+// `node bench.js [file] [--quick] [--only round-trip,one-way,connect,failover]`. What is measured: CONTENDERS="open-channel net".
 "use strict";
 const { fork } = require("node:child_process");
 const { once } = require("node:events");
@@ -106,50 +106,72 @@ const table = (head, rows) => {
 const ratio = (value, base) => (base ? ` (${(value / base).toFixed(2)}×)` : "");
 
 const share = quick ? 0.2 : 1;
+const rounds = quick ? 1 : 5;
+
+/** Every contender takes its turn in each round, because a machine does not always run at the same speed. Medians of the rounds. */
+async function inTurns(what, sizes, count, clients = 1) {
+  const results = new Map();
+  const key = (name, size) => `${name} ${size}`;
+  for (let round = 0; round < rounds; round++)
+    for (const size of sizes)
+      for (const name of contenders) {
+        const before = results.get(key(name, size)) ?? [];
+        results.set(key(name, size), before.concat(await measure(name, what, size, count(name, size), clients)));
+      }
+  const of = (name, size, figure) => results.get(key(name, size)).map((result) => result[figure]);
+  return {
+    median: (name, size, figure) => median(of(name, size, figure)),
+    most: (name, size, figure) => Math.max(...of(name, size, figure)),
+  };
+}
+
+function compare(sizes, describe) {
+  table(["", ...sizes.map((size) => `${size} B`)], contenders.map((name) => [name, ...sizes.map((size) => describe(name, size))]));
+}
 
 async function roundTrips() {
   say("### Round trip, µs: median / 99 %\n");
-  const trips = {};
-  for (const name of contenders) for (const size of SIZES) [trips[`${name} ${size}`]] = await measure(name, "round-trip", size, Math.round((size > 10_000 ? 5_000 : 20_000) * share));
-  table(["", ...SIZES.map((size) => `${size} B`)], contenders.map((name) => [name, ...SIZES.map((size) => {
-    const result = trips[`${name} ${size}`];
-    return result ? `${result.p50.toFixed(1)} / ${result.p99.toFixed(1)}${ratio(result.p50, trips[`net ${size}`]?.p50)}` : "no reply";
-  })]));
+  const trips = await inTurns("round-trip", SIZES, (_, size) => Math.round((size > 10_000 ? 5_000 : 20_000) * share));
+  compare(SIZES, (name, size) => {
+    const half = trips.median(name, size, "p50");
+    return half ? `${half.toFixed(1)} / ${trips.median(name, size, "p99").toFixed(1)}${ratio(half, trips.median("net", size, "p50"))}` : "no reply";
+  });
 }
 
 async function oneWay() {
-  say("### One way, messages per second: median of three\n");
-  const rates = {};
-  for (const name of contenders) for (const size of SIZES) [rates[`${name} ${size}`]] = await measure(name, "one-way", size, Math.round((size > 10_000 ? 10_000 : 300_000) * share * (name === "node-ipc" ? 0.1 : 1)));
-  table(["", ...SIZES.map((size) => `${size} B`)], contenders.map((name) => [name, ...SIZES.map((size) => {
-    const result = rates[`${name} ${size}`];
-    return result ? `${Math.round(result.rate).toLocaleString("en")}${ratio(result.rate, rates[`net ${size}`]?.rate)}` : "did not finish";
-  })]));
+  say("### One way, messages per second\n");
+  const rates = await inTurns("one-way", SIZES, (name, size) => Math.round((size > 10_000 ? 10_000 : 300_000) * share * (name === "node-ipc" ? 0.1 : 1)));
+  compare(SIZES, (name, size) => {
+    const rate = rates.median(name, size, "rate");
+    return rate ? `${Math.round(rate).toLocaleString("en")}${ratio(rate, rates.median("net", size, "rate"))}` : "did not finish";
+  });
 }
 
 async function connecting() {
   say("### From connect() to the first reply, in a new process, ms: median / slowest\n");
-  const firsts = {};
-  for (const name of contenders) firsts[name] = (await measure(name, "connect", 64, 1, quick ? 5 : 15)).map((result) => result.us / 1000);
-  table(["", "ms"], contenders.map((name) => [name, firsts[name].length ? `${median(firsts[name]).toFixed(2)} / ${Math.max(...firsts[name]).toFixed(2)}${ratio(median(firsts[name]), median(firsts.net))}` : "no reply"]));
+  const firsts = await inTurns("connect", [64], () => 1, 5);
+  compare([64], (name, size) => {
+    const us = firsts.median(name, size, "us");
+    return us ? `${(us / 1000).toFixed(2)} / ${(firsts.most(name, size, "us") / 1000).toFixed(2)}${ratio(us, firsts.median("net", size, "us"))}` : "no reply";
+  });
 }
 
 async function failovers() {
   say("### kill -9 of the host, 4 processes writing every millisecond\n");
-  const rounds = quick ? 3 : 11;
+  const kills = quick ? 3 : 11;
   const rows = [];
   for (const name of ["open-channel", "original"].filter((name) => contenders.includes(name))) {
     const results = [];
-    for (let i = 0; i < rounds; i++) results.push(await failover(name));
+    for (let i = 0; i < kills; i++) results.push(await failover(name));
     const back = results.filter((result) => !result.never);
     const sum = (key) => back.reduce((total, result) => total + result[key], 0);
-    rows.push([name, back.length ? `${median(back.map((result) => result.gap)).toFixed(1)} / ${Math.max(...back.map((result) => result.gap)).toFixed(1)}` : "–", `${back.length} of ${rounds}`, sum("sent"), sum("lost"), sum("twice")]);
+    rows.push([name, back.length ? `${median(back.map((result) => result.gap)).toFixed(1)} / ${Math.max(...back.map((result) => result.gap)).toFixed(1)}` : "–", `${back.length} of ${kills}`, sum("sent"), sum("lost"), sum("twice")]);
   }
   table(["", "without service, ms: median / longest", "came back", "sent", "lost", "twice without a mark"], rows);
 }
 
 (async () => {
-  say(`Node ${process.version}, ${os.cpus().length} × ${os.cpus()[0].model}, ${new Date().toISOString().slice(0, 10)}. In brackets: against plain net in this run.\n`);
+  say(`Node ${process.version}, ${os.cpus().length} × ${os.cpus()[0].model}, ${new Date().toISOString().slice(0, 10)}. In brackets: against plain net in this run.${quick ? "" : ` Medians of ${rounds} rounds in which all take turns.`}\n`);
 
   if (wanted.has("round-trip")) await roundTrips();
   if (wanted.has("one-way")) await oneWay();

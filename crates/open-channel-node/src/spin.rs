@@ -3,7 +3,8 @@
 //! Between two processes that answer each other, being woken takes longer than all the rest of a message. So, after everything
 //! else that the loop has to do, its last step before it sleeps is to look at where the next message will show: for as long as
 //! [`Spin`] finds it worth, and no longer than until any other event is there. What is found is handled, and the loop goes once
-//! around without sleeping, so that nobody else waits longer for it.
+//! around without sleeping, so that nobody else waits longer for it. The bell was announced before, for nothing may be missed
+//! between the two: the other side rings it in vain then, which wakes nobody.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,8 +21,8 @@ use crate::uv::{self, Loop, Plain};
 const UV_IDLE: c_int = 6;
 const UV_PREPARE: c_int = 9;
 
-/// Looks at the ring between two looks at the loop's other events, which take a system call: two or three microseconds.
-const LOOKS: u32 = 128;
+/// Rounds of looks at the ring between two looks at the loop's other events, which take a system call: about two microseconds.
+const ROUNDS: u32 = 4;
 
 // Exported by every Node binary to its addons.
 unsafe extern "C" {
@@ -45,6 +46,7 @@ pub(crate) struct BeforeSleep {
     /// Whose message to look for, and where: of the socket that was emptied last.
     next: Cell<Option<(u32, Arrival)>>,
     spin: RefCell<Spin>,
+    ended: Cell<bool>,
 }
 
 impl BeforeSleep {
@@ -68,6 +70,7 @@ impl BeforeSleep {
             idle,
             next: Cell::new(None),
             spin: RefCell::new(Spin::new()),
+            ended: Cell::new(false),
         }));
         // SAFETY: initialised above; the callback takes it for what it is.
         unsafe { uv::uv_handle_set_data(prepare, std::ptr::from_ref(before_sleep).cast_mut().cast()) };
@@ -76,15 +79,29 @@ impl BeforeSleep {
 
     /// Before the loop sleeps the next time: looks at `arrival`, and tells JavaScript `token` if there is something.
     pub(crate) fn look_at(&self, token: u32, arrival: Arrival) {
+        if self.ended.get() {
+            return;
+        }
         self.next.set(Some((token, arrival)));
         // SAFETY: an initialised handle, on its own thread.
         unsafe { uv_prepare_start(self.prepare, before_sleep) };
     }
 
+    /// The environment ends, and the loop may go on without it, or want to be closed.
+    pub(crate) fn end(&self) {
+        self.next.set(None);
+        self.ended.set(true);
+        // SAFETY: initialised handles, on their own thread, closed once; their memory stays.
+        unsafe {
+            uv::uv_close(self.prepare, None);
+            uv::uv_close(self.idle, None);
+        }
+    }
+
     fn look(&self) {
         // SAFETY: as above.
         if unsafe { uv_backend_timeout(self.event_loop.uv_loop()) } == 0 {
-            return; // It does not sleep yet.
+            return; // It has other things to do, or to take in.
         }
         // SAFETY: as above.
         unsafe { uv_prepare_stop(self.prepare) };
@@ -97,18 +114,13 @@ impl BeforeSleep {
     }
 
     fn has_come(&self, arrival: &Arrival) -> bool {
-        let mut spin = self.spin.borrow_mut();
-        let before = spin.clone();
-        let (mut looks, mut interrupted) = (0u32, false);
-        let came = spin.until(|| {
-            looks += 1;
-            interrupted = looks.is_multiple_of(LOOKS) && self.has_other_events();
-            interrupted || arrival.has_come()
-        });
-        if interrupted {
-            *spin = before;
-        }
-        came && !interrupted
+        let mut asked = 0u32;
+        let other_events = || {
+            asked += 1;
+            asked.is_multiple_of(ROUNDS) && self.has_other_events()
+        };
+        // One of these events may be the bell, which rang for this.
+        self.spin.borrow_mut().until_or(|| arrival.has_come(), other_events) || arrival.has_come()
     }
 
     fn has_other_events(&self) -> bool {

@@ -29,7 +29,6 @@ const UV_POLL: c_int = 8;
 const EVENTS: c_int = 1 | 4;
 
 type Callback = unsafe extern "C" fn(*mut c_void, c_int, c_int);
-type Closed = unsafe extern "C" fn(*mut c_void);
 pub(crate) type Plain = unsafe extern "C" fn(*mut c_void);
 
 // Exported by every Node binary to its addons.
@@ -41,7 +40,7 @@ unsafe extern "C" {
     fn uv_poll_start(handle: *mut c_void, events: c_int, callback: Callback) -> c_int;
     fn uv_poll_stop(handle: *mut c_void) -> c_int;
     pub(crate) fn uv_unref(handle: *mut c_void);
-    fn uv_close(handle: *mut c_void, closed: Closed);
+    pub(crate) fn uv_close(handle: *mut c_void, closed: Option<Plain>);
 }
 
 /// The event loop of one JavaScript thread, and what to call there.
@@ -69,6 +68,11 @@ impl Loop {
         }
         let mut event_loop = Self { env, uv_loop: uv_loop.cast(), readable: reference, before_sleep: None };
         event_loop.before_sleep = BeforeSleep::new(event_loop);
+        if let Some(before_sleep) = event_loop.before_sleep {
+            let argument = ptr::from_ref(before_sleep).cast_mut().cast();
+            // SAFETY: the argument is never freed, and the hook takes it for what it is.
+            unsafe { sys::napi_add_env_cleanup_hook(env, Some(end), argument) };
+        }
         Some(event_loop)
     }
 
@@ -168,7 +172,7 @@ impl Drop for Watch {
         // SAFETY: an initialised handle that nobody else closes; `closed` frees it, on the loop's next turn.
         unsafe {
             uv_poll_stop(self.handle);
-            uv_close(self.handle, closed);
+            uv_close(self.handle, Some(closed));
         }
     }
 }
@@ -189,6 +193,11 @@ unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int
     let Context { event_loop, token, .. } = *context;
     // From here on the context may be gone: JavaScript may close the socket.
     event_loop.tell(token);
+}
+
+unsafe extern "C" fn end(before_sleep: *mut c_void) {
+    // SAFETY: the argument of `napi_add_env_cleanup_hook` above.
+    unsafe { &*before_sleep.cast::<BeforeSleep>() }.end();
 }
 
 unsafe extern "C" fn closed(handle: *mut c_void) {

@@ -20,13 +20,15 @@ pub enum Beat {
 
 /// The peer's side of a lifeline: pings at each tick and counts the silence.
 ///
-/// Silence is counted in ticks that really ran on time, so that a suspended machine or a stopped peer does not
-/// take its own absence for the host's.
+/// Silence is counted in ticks that really ran, and has to last the whole timeout too: so neither a suspended machine, a stopped
+/// peer nor one that comes late takes its own absence for the host's.
 #[derive(Debug)]
 pub struct Heartbeat {
     interval: Duration,
     patience: u32,
     unanswered: u32,
+    /// When the first of the unanswered pings was sent.
+    silent_since: Duration,
     last_tick: Option<Duration>,
     nonce: u64,
 }
@@ -41,6 +43,7 @@ impl Heartbeat {
             interval: timeout / Self::PINGS_PER_TIMEOUT,
             patience: Self::PINGS_PER_TIMEOUT,
             unanswered: 0,
+            silent_since: Duration::ZERO,
             last_tick: None,
             nonce: 0,
         }
@@ -65,7 +68,12 @@ impl Heartbeat {
         if slept {
             self.unanswered = 0;
         }
-        if self.unanswered >= self.patience {
+        if self.unanswered == 0 {
+            self.silent_since = now;
+        }
+        // Ticks are as late as the timers of the machine; an eighth of one is nothing to wait for another.
+        let enough = self.interval * self.patience - self.interval / 8;
+        if self.unanswered >= self.patience && now.saturating_sub(self.silent_since) >= enough {
             return Beat::Stuck;
         }
         // A timer that makes up for missed ticks must not make up silence.
@@ -102,6 +110,22 @@ mod tests {
             assert!(!ticks(&mut heartbeat, from, Heartbeat::PINGS_PER_TIMEOUT).contains(&Beat::Stuck));
             heartbeat.heard();
         }
+    }
+
+    #[test]
+    fn late_ticks_do_not_shorten_the_timeout() {
+        // Each is on the grid of the intervals, or so much of an interval late.
+        for late in [[49, 0, 0, 0, 0, 0], [99, 99, 99, 0, 0, 0], [0, 90, 0, 90, 0, 0]] {
+            let mut heartbeat = Heartbeat::new(TIMEOUT);
+            let at = |n: u32| heartbeat_interval() * n + heartbeat_interval() * late[n as usize] / 100;
+            let stuck = (0..6).map(at).find(|now| heartbeat.tick(*now) == Beat::Stuck).expect("it is stuck");
+            let silence = stuck - at(0);
+            assert!(silence >= TIMEOUT - heartbeat_interval() / 8, "{silence:?} with {late:?}");
+        }
+    }
+
+    fn heartbeat_interval() -> Duration {
+        Heartbeat::new(TIMEOUT).interval()
     }
 
     #[test]

@@ -45,19 +45,26 @@ impl Spin {
 
     /// Calls `ready` until it says yes or the time is up. Answers what it said last.
     #[inline]
-    pub fn until(&mut self, mut ready: impl FnMut() -> bool) -> bool {
+    pub fn until(&mut self, ready: impl FnMut() -> bool) -> bool {
+        self.until_or(ready, || false)
+    }
+
+    /// [`until`](Self::until) something else comes up, too: every half a microsecond or so it asks `stop`. A spin that was
+    /// stopped did not pay.
+    #[inline]
+    pub fn until_or(&mut self, mut ready: impl FnMut() -> bool, mut stop: impl FnMut() -> bool) -> bool {
         if ready() {
             return true;
         }
         let seated = self.seats > 0 && SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats;
-        let answer = seated && self.spin(&mut ready);
+        let answer = seated && self.spin(&mut ready, &mut stop);
         if self.seats > 0 {
             SPINNING.fetch_sub(1, Ordering::Relaxed);
         }
         answer
     }
 
-    fn spin(&mut self, ready: &mut impl FnMut() -> bool) -> bool {
+    fn spin(&mut self, ready: &mut impl FnMut() -> bool, stop: &mut impl FnMut() -> bool) -> bool {
         self.waits = self.waits.wrapping_add(1);
         let budget = if self.waits.is_multiple_of(PROBE_EVERY) { LONGEST } else { self.budget };
         // The first round needs no clock: an answer that is on its way is here before it ends.
@@ -71,7 +78,7 @@ impl Spin {
                 }
             }
             let started = *started.get_or_insert_with(Instant::now);
-            if started.elapsed() >= budget {
+            if started.elapsed() >= budget || stop() {
                 self.budget = (self.budget / 2).max(SHORTEST);
                 return false;
             }
@@ -116,5 +123,7 @@ mod tests {
             looks == 20
         }));
         assert_eq!(spin.budget, LONGEST);
+        assert!(!spin.until_or(|| false, || true));
+        assert_eq!(spin.budget, LONGEST / 2);
     }
 }
