@@ -106,7 +106,7 @@ const table = (head, rows) => {
 const ratio = (value, base) => (base ? ` (${(value / base).toFixed(2)}×)` : "");
 
 const share = quick ? 0.2 : 1;
-const rounds = quick ? 1 : 5;
+const rounds = quick ? 1 : 3;
 
 /** Every contender takes its turn in each round, because a machine does not always run at the same speed. Medians of the rounds. */
 async function inTurns(what, sizes, count, clients = 1) {
