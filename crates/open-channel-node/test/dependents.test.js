@@ -1,6 +1,6 @@
 // Packages from npm that depend on the original, unmodified, on ours (by npm's `overrides`).
 "use strict";
-const { test, scratch, until, within, start } = require("./harness.js");
+const { test, scratch, until, within, start, fixture } = require("./harness.js");
 const { before } = require("node:test");
 const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
@@ -49,7 +49,7 @@ test("sfn-logger writes the lines of several processes into one file", limit, as
 
 test("sfn-logger passes its own tests", limit, async () => {
   const files = ["index", "new-logger", "logger-log", "logger-info", "logger-warn", "logger-error"].map((name) => inside("sfn-logger", "test", `${name}.js`));
-  const child = run([inside("mocha", "bin", "_mocha"), "--exit", ...files]);
+  const child = run(["--require", fixture("still.js"), inside("mocha", "bin", "_mocha"), "--exit", ...files]);
   const { code } = await within(child.ended, "its tests", 60_000);
   assert.equal(code, 0, child.lines.join("\n"));
 });
