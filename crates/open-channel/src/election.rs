@@ -325,6 +325,12 @@ impl Tenure {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
+            // A successor may have swept it away since this host looked last: it must not come back, for a host that finds
+            // its own link takes it for the latest. The successor's link was there before it swept.
+            if current(dir)?.is_some_and(|latest| latest.generation > self.generation) {
+                remove(dir, &link_name(self.generation));
+                return Ok(None);
+            }
         }
         if exists(dir, &token.socket())? {
             return Ok(None);
@@ -446,4 +452,33 @@ fn coarse_now() -> u64 {
     const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
     let now = rustix::time::clock_gettime(CLOCK);
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rendezvous::{Identity, Scope};
+
+    /// After the channel's directory was deleted, whoever comes first begins at 1, and those who were there before go on
+    /// from what they know. If the first one's beat then falls between their link and its next look, its own link must stay away.
+    #[test]
+    fn a_host_does_not_put_back_the_link_that_its_successor_swept_away() {
+        let root = tempfile::tempdir().expect("a directory");
+        let identity = Identity::new("swept", &Scope::User).expect("a good name");
+        let dir = Arc::new(
+            ChannelDir::open(&root.path().join("channels"), &identity, Privacy::Private).expect("opened"),
+        );
+        let host = |generation| {
+            let candidate = Candidate::prepare(&dir).expect("a candidate");
+            candidate.publish(generation).expect("published").expect("the first of its generation")
+        };
+        let mut early = host(1);
+        let fence = early.fence(Duration::from_secs(1));
+        assert!(fence.beat());
+        let late = host(3);
+        early.restore().expect("nothing in the way");
+        assert_eq!(current(&dir).expect("readable").map(|latest| latest.generation), Some(3));
+        assert!(!fence.beat(), "two hosts");
+        assert!(late.fence(Duration::from_secs(1)).beat());
+    }
 }
