@@ -40,7 +40,7 @@ async function connectAndReply() {
     const socket = await contender.connect(resolve, size);
     socket.write(message(0));
   });
-  process.send({ us: nowUs() - begin });
+  process.send({ us: nowUs() - begin, sinceStart: performance.now() * 1000 });
 }
 
 async function roundTrips() {

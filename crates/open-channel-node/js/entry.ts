@@ -1,8 +1,7 @@
 // Which application this process belongs to, for channels of scope "app".
 import { realpathSync } from "node:fs";
 import { basename, sep } from "node:path";
-import { isMainThread } from "node:worker_threads";
-import { addon } from "./native.js";
+import { addon, isMainThread } from "./native.js";
 
 let known: string | undefined;
 

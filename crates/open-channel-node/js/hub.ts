@@ -1,8 +1,7 @@
 // One per JavaScript thread: hands what the addon reports to the object it concerns, and keeps the
 // process alive for as long as something wants it alive.
-import { isMainThread } from "node:worker_threads";
 import { channelError } from "./errors.js";
-import { addon, Reason, type Failure, type Hub } from "./native.js";
+import { addon, isMainThread, Reason, type Failure, type Hub } from "./native.js";
 
 type Wake = (reasons: number) => void;
 

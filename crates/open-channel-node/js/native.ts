@@ -8,6 +8,7 @@ export const enum Reason {
   Accepted = 4,
   Event = 8,
   Flushed = 16,
+  Connection = 32,
 }
 
 export const enum Write {
@@ -110,6 +111,8 @@ export interface Hub {
 export interface Addon {
   Hub: new (wake: (pairs: number[]) => void, readable?: (token: number) => void) => Hub;
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
+  /** Whether this is the thread that the process began with. */
+  isMainThread(): boolean;
   /** The entry script that the main thread of this process found, for its worker threads. */
   entry(found?: string): string | null;
 }
@@ -133,3 +136,6 @@ function load(): Addon {
 }
 
 export const addon = load();
+
+/** As in `node:worker_threads`, which takes longer to load than the addon. */
+export const isMainThread = addon.isMainThread();

@@ -9,9 +9,6 @@ import type { Message } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
 
-/** How long to look again for a connection that nothing has reported. */
-const LOOK_AGAIN = 5;
-
 /**
  * What a channel does to its sockets.
  * @internal
@@ -67,7 +64,6 @@ export class ChannelSocket extends Socket {
   #links = 0;
   /** It is another one by now. */
   #stale = false;
-  #looking: NodeJS.Timeout | undefined;
 
   /** @internal */
   constructor(owner: Owner, client: boolean, open: (token: number) => NativeSocket) {
@@ -154,6 +150,7 @@ export class ChannelSocket extends Socket {
         this.#lookAtConnection();
       }
     }
+    if (reasons & Reason.Connection) this.#lookAtConnection();
     if (reasons & Reason.Writable) this.#outgoing.resume();
     if (reasons & Reason.Flushed) this.#native?.flushed();
   }
@@ -182,7 +179,6 @@ export class ChannelSocket extends Socket {
   // happened to the channel before it: `hostlost` of a gap that is over already still finds the state in the gap.
 
   #lookAtConnection(): void {
-    clearTimeout(this.#looking);
     while (this.#native !== null) {
       const { connected, links } = this.#native.connection();
       if (connected === this.#connected && links === this.#links) break;
@@ -202,8 +198,6 @@ export class ChannelSocket extends Socket {
     if (failure !== null && !failure.left) {
       this.#incoming.deliverAll();
       if (this.#native !== null) this.#broke(failure);
-    } else {
-      this.#looking = setTimeout(() => this.#lookAtConnection(), LOOK_AGAIN).unref();
     }
   }
 
@@ -378,7 +372,6 @@ export class ChannelSocket extends Socket {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const native = this.#native;
-    clearTimeout(this.#looking);
     this.connecting = false;
     this.#connected = false;
     if (native !== null) {

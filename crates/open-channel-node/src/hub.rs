@@ -167,6 +167,7 @@ pub(crate) mod reason {
     pub(crate) const ACCEPTED: u32 = 4;
     pub(crate) const EVENT: u32 = 8;
     pub(crate) const FLUSHED: u32 = 16;
+    pub(crate) const CONNECTION: u32 = 32;
 }
 
 thread_local! {

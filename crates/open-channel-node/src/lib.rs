@@ -22,6 +22,7 @@
 use std::sync::OnceLock;
 
 use napi_derive::napi;
+use rustix::{process::getpid, thread::gettid};
 
 mod channel;
 mod error;
@@ -30,6 +31,12 @@ mod options;
 mod socket;
 mod spin;
 mod uv;
+
+/// Whether this is the thread that the process began with: the one that Node runs what is no worker on.
+#[napi]
+pub fn is_main_thread() -> bool {
+    gettid() == getpid()
+}
 
 /// The entry script that the main thread `found`, for worker threads, which cannot see it themselves.
 #[napi]

@@ -43,6 +43,7 @@ type Meta<'a> = &'a mut [f64];
 pub struct NativeSocket {
     socket: Socket,
     signal: Arc<Signal>,
+    connecting: Waiting,
     receiving: Waiting,
     sending: Waiting,
     flushing: Waiting,
@@ -90,6 +91,7 @@ impl NativeSocket {
     pub(crate) fn new(socket: Socket, channel: Channel, signal: Arc<Signal>) -> Self {
         Self {
             socket,
+            connecting: Waiting::new(&signal, reason::CONNECTION),
             receiving: Waiting::new(&signal, reason::READABLE),
             sending: Waiting::new(&signal, reason::WRITABLE),
             flushing: Waiting::new(&signal, reason::FLUSHED),
@@ -142,16 +144,6 @@ impl NativeSocket {
             }
         }
         self.poll_recv()
-    }
-
-    fn is_over(&mut self) -> bool {
-        let mut seat = Seat::default();
-        let polled = self.socket.poll_room(&mut Context::from_waker(Waker::noop()), &mut seat, 0);
-        self.socket.leave(&mut seat);
-        match polled {
-            Poll::Ready(Err(error)) => self.fail(&error, true),
-            _ => false,
-        }
     }
 
     /// Has Node's event loop watch the link that the socket is on now.
@@ -312,12 +304,17 @@ impl NativeSocket {
         self.socket.leave(&mut self.receiving.seat);
     }
 
-    /// The connection as of now.
+    /// The connection as of now. If there is none, raises `CONNECTION` when there is, or never will be.
     #[napi]
     pub fn connection(&mut self) -> Connection {
-        let connected = self.socket.connected();
-        let over = !connected && self.is_over();
-        Connection { connected, links: self.socket.links() as f64, over }
+        let Waiting { seat, waker } = &mut self.connecting;
+        let polled = self.socket.poll_connected(&mut Context::from_waker(waker), seat);
+        let links = self.socket.links() as f64;
+        match polled {
+            Poll::Ready(Ok(())) => Connection { connected: true, links, over: false },
+            Poll::Ready(Err(error)) => Connection { connected: false, links, over: self.fail(&error, true) },
+            Poll::Pending => Connection { connected: false, links, over: false },
+        }
     }
 
     /// Why the last call failed.
@@ -362,7 +359,7 @@ impl NativeSocket {
         self.channel = None;
         self.link = None;
         self.flushed();
-        for waiting in [&mut self.receiving, &mut self.sending, &mut self.flushing] {
+        for waiting in [&mut self.connecting, &mut self.receiving, &mut self.sending, &mut self.flushing] {
             self.socket.leave(&mut waiting.seat);
         }
         self.kept = None;

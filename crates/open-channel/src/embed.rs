@@ -48,6 +48,8 @@ pub trait Face {
         seat: &mut Seat,
         watch: Watcher,
     ) -> Poll<Result<Option<Message>, Error>>;
+    /// There is a connection; fails when there will be no other.
+    fn poll_connected(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>>;
     /// Room for a message of `len` bytes.
     fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>>;
     /// Everything before sequence number `end` (see [`request_ack`](Self::request_ack)) is acknowledged.
@@ -100,6 +102,10 @@ impl Face for Socket {
         watch: Watcher,
     ) -> Poll<Result<Option<Message>, Error>> {
         self.connection().poll_recv(cx, seat, watch.eyes())
+    }
+
+    fn poll_connected(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
+        self.connection().poll_connected(cx, seat)
     }
 
     fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>> {

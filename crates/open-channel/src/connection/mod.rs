@@ -312,6 +312,13 @@ impl Connection {
         self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv_many(self))
     }
 
+    /// There is a link.
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
+        self.poll(cx, seat, Eyes::None, Interest::Acks, |inner| {
+            if inner.link.is_some() { Some(Ok(())) } else { inner.over().map(Err) }
+        })
+    }
+
     /// Everything before sequence number `end` is acknowledged.
     pub(crate) fn poll_acknowledged(
         &self,
