@@ -41,6 +41,10 @@ pub(crate) enum Subject {
     OpenChannelBuffered,
     /// open-channel, blocking face, on the link that it picks by itself, messages sent and received in batches
     OpenChannelBlockingBuffered,
+    /// open-channel, async face, messages written and read in place, in rings of 4 MiB
+    OpenChannelInPlace,
+    /// open-channel, blocking face, messages written and read in place, in rings of 4 MiB
+    OpenChannelBlockingInPlace,
     /// open-channel, async face, made to use the Unix socket
     OpenChannelUnix,
     /// open-channel, blocking face, made to use the Unix socket
@@ -73,7 +77,13 @@ impl Subject {
                 | Subject::OpenChannelBlocking
                 | Subject::OpenChannelBuffered
                 | Subject::OpenChannelBlockingBuffered
-        ) || self.forces_unix()
+        ) || self.in_place()
+            || self.forces_unix()
+    }
+
+    /// Whether messages are written where they travel, and read where they arrive.
+    pub(crate) fn in_place(self) -> bool {
+        matches!(self, Subject::OpenChannelInPlace | Subject::OpenChannelBlockingInPlace)
     }
 
     pub(crate) fn forces_unix(self) -> bool {

@@ -38,13 +38,15 @@ pub(crate) fn work(job: &Job) -> Result<()> {
         Subject::Iceoryx2Event => worker::run::<iceoryx::Events>(job),
         Subject::RawRing => worker::run::<raw_ring::Published>(job),
         Subject::RawRingBuffered => worker::run::<raw_ring::Buffered>(job),
-        Subject::OpenChannel | Subject::OpenChannelUnix => worker::run::<open_channel::OneByOne>(job),
+        Subject::OpenChannel | Subject::OpenChannelInPlace | Subject::OpenChannelUnix => {
+            worker::run::<open_channel::OneByOne>(job)
+        }
         Subject::OpenChannelBuffered | Subject::OpenChannelUnixBuffered => {
             worker::run::<open_channel::Buffered>(job)
         }
-        Subject::OpenChannelBlocking | Subject::OpenChannelBlockingUnix => {
-            worker::run::<open_channel_blocking::OneByOne>(job)
-        }
+        Subject::OpenChannelBlocking
+        | Subject::OpenChannelBlockingInPlace
+        | Subject::OpenChannelBlockingUnix => worker::run::<open_channel_blocking::OneByOne>(job),
         Subject::OpenChannelBlockingBuffered | Subject::OpenChannelBlockingUnixBuffered => {
             worker::run::<open_channel_blocking::Buffered>(job)
         }
@@ -57,10 +59,14 @@ pub(crate) fn answers(subject: Subject, task: Task) -> bool {
         Task::RoundTrip | Task::PacedRoundTrip | Task::CountedRoundTrips => !subject.buffered(),
         Task::OneWay => true,
         // Here buffering is no matter, and the bare ring has neither accept nor many ends.
-        Task::Connect => !subject.buffered() && subject != Subject::RawRing,
-        Task::ConnectFirst => subject == Subject::Tokio || subject.is_open_channel() && !subject.buffered(),
+        Task::Connect => !subject.buffered() && !subject.in_place() && subject != Subject::RawRing,
+        Task::ConnectFirst => {
+            subject == Subject::Tokio
+                || subject.is_open_channel() && !subject.buffered() && !subject.in_place()
+        }
         Task::FanIn => match subject {
             Subject::RawRing | Subject::RawRingBuffered => false,
+            _ if subject.in_place() => false, // 64 times 8 MiB
             #[cfg(feature = "peers")]
             Subject::IpcChannel => false, // an accept per connection is not what it offers
             _ => true,
@@ -69,7 +75,7 @@ pub(crate) fn answers(subject: Subject, task: Task) -> bool {
             Subject::RawRing | Subject::RawRingBuffered => false,
             #[cfg(feature = "peers")]
             Subject::IpcChannel => false,
-            _ => !subject.buffered(),
+            _ => !subject.buffered() && !subject.in_place(),
         },
         Task::Failover => matches!(subject, Subject::OpenChannel | Subject::OpenChannelUnix),
     }

@@ -1,9 +1,9 @@
 //! open-channel, async face.
 
 use super::batches::Batches;
-use crate::job::Job;
+use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
-use crate::payload::{Arena, Payload};
+use crate::payload::{Arena, Payload, Piece};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::{Builder, Channel, LinkKind, Socket};
@@ -16,6 +16,7 @@ pub(crate) type OneByOne = OpenChannel<false>;
 pub(crate) type Buffered = OpenChannel<true>;
 
 pub(crate) struct OpenChannel<const BUFFERED: bool> {
+    subject: Subject,
     channel: Channel,
     accepted: mpsc::UnboundedReceiver<Socket>,
 }
@@ -24,19 +25,31 @@ pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     arena: Arena,
     batches: Batches,
+    /// Where a message is put together and looked through, if it is written and read in place.
+    in_place: Option<Box<Piece>>,
     _channel: Channel,
 }
 
 impl<const BUFFERED: bool> End<BUFFERED> {
-    fn new(channel: Channel, socket: Socket) -> Self {
-        End { socket, arena: Arena::default(), batches: Batches::default(), _channel: channel }
+    fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
+        let in_place = subject.in_place().then(|| Box::new([0; _]));
+        End { socket, arena: Arena::default(), batches: Batches::default(), in_place, _channel: channel }
     }
 }
+
+/// As much as iceoryx2 gets for its samples.
+const IN_PLACE: usize = 4 << 20;
 
 /// For both faces.
 pub(crate) fn builder(job: &Job) -> Builder {
     let builder = Channel::builder(&job.name).runtime_dir(&job.place);
-    if job.subject.forces_unix() { builder.link(LinkKind::Unix) } else { builder }
+    match job.subject {
+        subject if subject.forces_unix() => builder.link(LinkKind::Unix),
+        subject if subject.in_place() => {
+            builder.ring_bytes(IN_PLACE).outbox_bytes(2 * IN_PLACE).receive_window(2 * IN_PLACE)
+        }
+        _ => builder,
+    }
 }
 
 impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {
@@ -52,23 +65,23 @@ impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {
             }
         })?;
         channel.join().await?;
-        Ok(OpenChannel { channel, accepted })
+        Ok(OpenChannel { subject: job.subject, channel, accepted })
     }
 
     async fn accept(&mut self) -> Result<Self::Endpoint> {
         let socket = self.accepted.recv().await.context("the channel closed")?;
-        Ok(End::new(self.channel.clone(), socket))
+        Ok(End::new(self.subject, self.channel.clone(), socket))
     }
 
     async fn connect(job: &Job) -> Result<Self::Endpoint> {
         let channel = builder(job).build_peer()?;
         let socket = channel.connect();
-        Ok(End::new(channel, socket))
+        Ok(End::new(job.subject, channel, socket))
     }
 
     async fn connect_many(job: &Job, count: usize) -> Result<Vec<Self::Endpoint>> {
         let channel = builder(job).build_peer()?;
-        Ok((0..count).map(|_| End::new(channel.clone(), channel.connect())).collect())
+        Ok((0..count).map(|_| End::new(job.subject, channel.clone(), channel.connect())).collect())
     }
 
     async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
@@ -82,12 +95,18 @@ impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {
             }
         })?;
         let socket = channel.connect();
-        Self::Endpoint::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
+        Self::Endpoint::new(job.subject, channel, socket).confirmed(Payload::new(job.len, 0)).await
     }
 }
 
 impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn send(&mut self, payload: Payload) -> Result<()> {
+        if let Some(piece) = &mut self.in_place {
+            let mut reservation = self.socket.reserve(payload.len).await?;
+            payload.write_to(&mut reservation, piece)?;
+            reservation.commit()?;
+            return Ok(());
+        }
         self.socket.send(self.arena.message(payload)).await?;
         Ok(())
     }
@@ -108,6 +127,11 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
+        if let Some(piece) = &mut self.in_place {
+            let mut message = self.socket.recv_reader().await?.context("the other side finished")?;
+            let len = message.len();
+            return Payload::read_from(&mut message, len, piece);
+        }
         if !BUFFERED {
             let message = self.socket.recv().await?.context("the other side finished")?;
             return Payload::check(&message);

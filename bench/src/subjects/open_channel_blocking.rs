@@ -2,9 +2,9 @@
 
 use super::batches::Batches;
 use super::open_channel::builder;
-use crate::job::Job;
+use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
-use crate::payload::{Arena, Payload};
+use crate::payload::{Arena, Payload, Piece};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::blocking::{Channel, Socket};
@@ -16,6 +16,7 @@ pub(crate) type OneByOne = OpenChannelBlocking<false>;
 pub(crate) type Buffered = OpenChannelBlocking<true>;
 
 pub(crate) struct OpenChannelBlocking<const BUFFERED: bool> {
+    subject: Subject,
     channel: Channel,
     accepted: mpsc::Receiver<Socket>,
 }
@@ -24,12 +25,15 @@ pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     arena: Arena,
     batches: Batches,
+    /// Where a message is put together and looked through, if it is written and read in place.
+    in_place: Option<Box<Piece>>,
     _channel: Channel,
 }
 
 impl<const BUFFERED: bool> End<BUFFERED> {
-    fn new(channel: Channel, socket: Socket) -> Self {
-        End { socket, arena: Arena::default(), batches: Batches::default(), _channel: channel }
+    fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
+        let in_place = subject.in_place().then(|| Box::new([0; _]));
+        End { socket, arena: Arena::default(), batches: Batches::default(), in_place, _channel: channel }
     }
 
     /// Apart, so that the rest is small enough to be compiled into the sending loop.
@@ -49,23 +53,23 @@ impl<const BUFFERED: bool> Transport for OpenChannelBlocking<BUFFERED> {
             let _ = sockets.send(socket);
         })?;
         channel.join()?;
-        Ok(OpenChannelBlocking { channel, accepted })
+        Ok(OpenChannelBlocking { subject: job.subject, channel, accepted })
     }
 
     async fn accept(&mut self) -> Result<Self::Endpoint> {
         let socket = self.accepted.recv().context("the channel closed")?;
-        Ok(End::new(self.channel.clone(), socket))
+        Ok(End::new(self.subject, self.channel.clone(), socket))
     }
 
     async fn connect(job: &Job) -> Result<Self::Endpoint> {
         let channel = Channel::from(builder(job).build_peer()?);
         let socket = channel.connect();
-        Ok(End::new(channel, socket))
+        Ok(End::new(job.subject, channel, socket))
     }
 
     async fn connect_many(job: &Job, count: usize) -> Result<Vec<Self::Endpoint>> {
         let channel = Channel::from(builder(job).build_peer()?);
-        Ok((0..count).map(|_| End::new(channel.clone(), channel.connect())).collect())
+        Ok((0..count).map(|_| End::new(job.subject, channel.clone(), channel.connect())).collect())
     }
 
     async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
@@ -76,12 +80,18 @@ impl<const BUFFERED: bool> Transport for OpenChannelBlocking<BUFFERED> {
         let channel =
             Channel::build(builder(job), |socket: Socket| while let Ok(Some(_)) = socket.recv() {})?;
         let socket = channel.connect();
-        Self::Endpoint::new(channel, socket).confirmed(Payload::new(job.len, 0)).await
+        Self::Endpoint::new(job.subject, channel, socket).confirmed(Payload::new(job.len, 0)).await
     }
 }
 
 impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn send(&mut self, payload: Payload) -> Result<()> {
+        if let Some(piece) = &mut self.in_place {
+            let mut reservation = self.socket.reserve(payload.len)?;
+            payload.write_to(&mut reservation, piece)?;
+            reservation.commit()?;
+            return Ok(());
+        }
         self.socket.send(self.arena.message(payload))?;
         Ok(())
     }
@@ -101,6 +111,11 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
+        if let Some(piece) = &mut self.in_place {
+            let mut message = self.socket.recv_reader()?.context("the other side finished")?;
+            let len = message.len();
+            return Payload::read_from(&mut message, len, piece);
+        }
         if !BUFFERED {
             let message = self.socket.recv()?.context("the other side finished")?;
             return Payload::check(&message);

@@ -178,12 +178,7 @@ impl Inbox {
         part: Arrival,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
-        if self.finished {
-            return Err(ProtocolError::Unexpected("a part after the end"));
-        }
-        if self.partial.is_some() != matches!(part.kind, PartKind::Middle | PartKind::Last) {
-            return Err(ProtocolError::Unexpected("a part that does not follow the one before"));
-        }
+        self.expect_part(part.kind)?;
         match part.kind {
             PartKind::End => self.ends(part.end),
             PartKind::Whole => {
@@ -203,6 +198,26 @@ impl Inbox {
             }
         }
         self.release_partial();
+        Ok(())
+    }
+
+    /// Takes a whole message out of the link's store without its bytes, and past what is ready: its number.
+    pub(crate) fn part_apart(&mut self, part: Arrival) -> Result<u64, ProtocolError> {
+        debug_assert!(part.kind == PartKind::Whole && !part.packed && self.ready.is_empty());
+        self.expect_part(part.kind)?;
+        self.check_size(part.len as u64, false)?;
+        let seq = self.next;
+        self.arrived(1, message_cost(part.len), part.end);
+        Ok(seq)
+    }
+
+    fn expect_part(&self, kind: PartKind) -> Result<(), ProtocolError> {
+        if self.finished {
+            return Err(ProtocolError::Unexpected("a part after the end"));
+        }
+        if self.partial.is_some() != matches!(kind, PartKind::Middle | PartKind::Last) {
+            return Err(ProtocolError::Unexpected("a part that does not follow the one before"));
+        }
         Ok(())
     }
 

@@ -204,6 +204,58 @@ fn a_short_message_is_one_part_and_a_long_one_is_several_that_add_up() {
 }
 
 #[test]
+fn a_message_whose_bytes_stay_apart_is_one_like_the_others() {
+    let mut peer = peer();
+    let mut host = meet(&mut peer, 1);
+    for payload in [&b"one"[..], b"two", b"three"] {
+        peer.send(payload);
+    }
+    peer.put();
+    let store = peer.own.as_mut().unwrap();
+    for seq in 1..=3 {
+        let (arrival, _) = store.claim().unwrap().unwrap();
+        assert_eq!(host.session.receive_apart(arrival), Ok(Some(seq)));
+        assert!(!host.session.is_readable(), "the application has it");
+    }
+    assert_eq!(host.session.unhandled_bytes(), 3 * MESSAGE_OVERHEAD + 11);
+    handled(&mut peer, &mut host, 2);
+    assert_eq!(peer.session.first_unacknowledged(), 1);
+    handled(&mut peer, &mut host, 1);
+    assert_eq!(peer.session.first_unacknowledged(), 3);
+    handled(&mut peer, &mut host, 3);
+    assert!(peer.session.is_flushed());
+    assert_eq!(host.session.unhandled_bytes(), 0);
+}
+
+#[test]
+fn a_message_apart_is_held_to_the_rules() {
+    let whole =
+        |len, end| Arrival { kind: PartKind::Whole, redelivered: false, packed: false, total: 0, len, end };
+    let mut host = meet(&mut peer(), 1);
+    let error = host.session.receive_apart(whole(1025, 8)).unwrap_err();
+    assert_eq!(error, ProtocolError::MessageTooLarge { len: 1025, max: 1024 });
+    for end in 1..=3 {
+        host.session.receive_apart(whole(1024, end * 8)).unwrap();
+    }
+    let error = host.session.receive_apart(whole(1024, 32)).unwrap_err();
+    assert_eq!(error, ProtocolError::WindowExceeded { window: LIMITS.window });
+
+    let mut host = meet(&mut peer(), 1);
+    let first = Arrival { kind: PartKind::First, total: 100, ..whole(10, 8) };
+    host.session.receive_part(first, |bytes| bytes.extend_from_slice(&[0; 10])).unwrap();
+    assert!(matches!(host.session.receive_apart(whole(1, 16)), Err(ProtocolError::Unexpected(_))));
+
+    let mut host = meet(&mut peer(), 1);
+    host.session.receive_part(Arrival { kind: PartKind::End, ..whole(0, 8) }, |_| {}).unwrap();
+    host.session.recv().unwrap();
+    assert!(matches!(host.session.receive_apart(whole(1, 16)), Err(ProtocolError::Unexpected(_))));
+
+    let mut host = meet(&mut peer(), 1);
+    host.session.reset(ResetCode::Destroyed, "over");
+    assert_eq!(host.session.receive_apart(whole(1, 8)), Ok(None));
+}
+
+#[test]
 fn a_message_that_ends_with_a_full_part_has_no_empty_last_one() {
     let mut peer = peer();
     let _host = meet(&mut peer, 1);

@@ -1,9 +1,9 @@
 //! The reading end of a ring: claims records, copies them out, and releases them when they are
 //! handled.
 use crate::error::{Misbehaviour, RingError};
-use crate::layout::{Position, RingPlace};
+use crate::layout::{Head, Position, RingPlace};
 use crate::shim::{AcqRel, Relaxed, Release};
-use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
+use crate::spsc::{Claimed, FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;
 
 /// Reads records. Reading one takes two steps, and a third when it was handled:
@@ -33,6 +33,23 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// [`RingError::Fenced`], [`RingError::Misbehaved`]; each then stays.
     #[inline]
     pub fn claim(&mut self) -> Result<Option<Record<'_>>, RingError> {
+        let head = self.claim_head()?;
+        Ok(head.map(|head| self.words.record(head)))
+    }
+
+    /// [`claim`](Self::claim), for who reads the record later, or piece by piece, while others go on with this end of the
+    /// ring. Until then it must not be released.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    #[inline]
+    pub fn claim_apart(&mut self) -> Result<Option<Claimed<R>>, RingError> {
+        let head = self.claim_head()?;
+        Ok(head.map(|head| Claimed::new(self.words.clone(), head)))
+    }
+
+    #[inline]
+    fn claim_head(&mut self) -> Result<Option<Head>, RingError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -49,7 +66,7 @@ impl<R: Region, W: Wake> Consumer<R, W> {
             Err(_) => return Err(self.fail(Misbehaviour::Claimed.into())),
         }
         self.read = head.end;
-        Ok(Some(self.words.record(head)))
+        Ok(Some(head))
     }
 
     /// Behind the last record that was handed out.

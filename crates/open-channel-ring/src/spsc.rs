@@ -220,11 +220,61 @@ impl Record<'_> {
     /// If `out` is shorter than [`len`](Self::len).
     #[inline]
     pub fn copy_to_slice(&self, out: &mut [u8]) {
-        let out = &mut out[..self.head.len];
-        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and `copy_out` only ever writes
-        // initialised bytes through this reference.
-        let out = unsafe { &mut *(std::ptr::from_mut(out) as *mut [MaybeUninit<u8>]) };
-        copy_out(self.payload, out);
+        copy_over(self.payload, &mut out[..self.head.len]);
+    }
+
+    /// Copies the payload from its byte `at` on over `out`.
+    ///
+    /// # Panics
+    /// If the payload ends before.
+    #[inline]
+    pub fn read_at(&self, at: usize, out: &mut [u8]) {
+        assert!(out.len() <= self.head.len.saturating_sub(at), "the record ends before");
+        let (mut word, within) = (at / 8, at % 8);
+        let mut rest = out;
+        if within != 0 && !rest.is_empty() {
+            let bytes = self.payload[word].load(Relaxed).to_ne_bytes();
+            let len = rest.len().min(8 - within);
+            let first;
+            (first, rest) = rest.split_at_mut(len);
+            first.copy_from_slice(&bytes[within..within + len]);
+            word += 1;
+        }
+        if !rest.is_empty() {
+            copy_over(&self.payload[word..], rest);
+        }
+    }
+}
+
+fn copy_over(words: &[AtomicU64], out: &mut [u8]) {
+    // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and `copy_out` only ever writes
+    // initialised bytes through this reference.
+    let out = unsafe { &mut *(std::ptr::from_mut(out) as *mut [MaybeUninit<u8>]) };
+    copy_out(words, out);
+}
+
+/// A claimed record apart from its end of the ring, and what keeps its memory mapped. Its bytes are those that the producer wrote
+/// for as long as it is not released; whatever happens to the ring, reading them is sound.
+pub struct Claimed<R> {
+    words: Words<R>,
+    head: Head,
+}
+
+impl<R: Region> Claimed<R> {
+    pub(crate) fn new(words: Words<R>, head: Head) -> Self {
+        Claimed { words, head }
+    }
+
+    /// The record.
+    #[inline]
+    pub fn record(&self) -> Record<'_> {
+        self.words.record(self.head)
+    }
+}
+
+impl<R> std::fmt::Debug for Claimed<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.head.fmt(f)
     }
 }
 

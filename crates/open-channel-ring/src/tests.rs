@@ -38,6 +38,34 @@ impl Random {
 }
 
 #[test]
+fn a_record_can_be_read_from_anywhere_and_apart_from_its_ring() {
+    let (mut producer, mut consumer, _) = ring(1024);
+    for len in [0, 1, 7, 8, 9, 63, 64, 65, 100, 250] {
+        let bytes: Vec<u8> = (0..len).map(|n| n as u8 ^ 0x5A).collect();
+        let end = producer.push(1, 0, &bytes).unwrap();
+        let claimed = consumer.claim_apart().unwrap().unwrap();
+        assert!(consumer.claim_apart().unwrap().is_none());
+        for at in 0..=len {
+            for upto in at..=len {
+                let mut out = vec![0xEE; upto - at + 1];
+                claimed.record().read_at(at, &mut out[..upto - at]);
+                assert_eq!(out[..upto - at], bytes[at..upto], "{at}..{upto} of {len}");
+                assert_eq!(out[upto - at], 0xEE);
+            }
+        }
+        consumer.release(end).unwrap();
+    }
+}
+
+#[test]
+#[should_panic(expected = "the record ends before")]
+fn nothing_is_read_behind_the_end_of_a_record() {
+    let (mut producer, mut consumer, _) = ring(1024);
+    producer.push(1, 0, &[1; 10]).unwrap();
+    consumer.claim().unwrap().unwrap().read_at(3, &mut [0; 8]);
+}
+
+#[test]
 fn a_slot_can_be_filled_in_pieces_and_committed_short() {
     let (mut producer, mut consumer, _) = ring(1024);
     let text: Vec<u8> = (0..100).collect();

@@ -46,6 +46,7 @@ use crate::error::{Error, SendError, TryRecvError};
 use crate::event::{Events, Role};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId, SocketId};
+use crate::reader::MessageReader;
 use crate::reservation::Reservation;
 use crate::socket;
 use crate::waiters::Seat;
@@ -234,6 +235,16 @@ impl Socket {
     fn receive(&self, deadline: Option<Instant>) -> Option<Result<Option<Message>, Error>> {
         let connection = self.connection();
         wait(connection, deadline, |cx, seat| connection.poll_recv(cx, seat, Eyes::Thread))
+    }
+
+    /// As [`open_channel::Socket::recv_reader`](crate::Socket::recv_reader): blocks until there is a message or the end.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
+        let connection = self.connection();
+        wait(connection, None, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Thread))
+            .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
     /// As [`open_channel::Socket::recv_many`](crate::Socket::recv_many): blocks until there is a message or the end.

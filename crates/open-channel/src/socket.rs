@@ -16,6 +16,7 @@ use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
+use crate::reader::MessageReader;
 use crate::reservation::Reservation;
 use crate::stream::ByteStream;
 use crate::waiters::Seat;
@@ -233,6 +234,36 @@ impl Socket {
     pub async fn recv_many(&self) -> Result<Option<Messages>, Error> {
         let connection = self.connection();
         poll_parked(connection, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Task)).await
+    }
+
+    /// The next message, to read piece by piece, on a ring from where it lies; `None` at the end, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let channel = open_channel::Channel::builder("files")
+    /// #     .runtime_dir(dir.path().join("d"))
+    ///     .build(|socket| async move {
+    ///         while let Ok(Some(mut message)) = socket.recv_reader().await {
+    ///             let written = std::io::copy(&mut message, &mut std::io::sink());
+    ///             assert_eq!(written.expect("nothing fails here"), 100_000);
+    ///         }
+    ///     })?;
+    /// let socket = channel.connect();
+    /// socket.send(vec![7; 100_000]).await?;
+    /// socket.flush().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Task)).await
     }
 
     /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).

@@ -78,6 +78,16 @@ impl Session {
         if self.closed.is_some() { Ok(()) } else { self.inbox.part(part, fill) }
     }
 
+    /// Takes a [whole](crate::PartKind::Whole) message, and no pack, that arrived through the store and whose bytes the
+    /// caller keeps apart. It is with the application from here on: returns its sequence number, or `None` once the session
+    /// is closed. Only while nothing is [readable](Self::is_readable), which would come before it.
+    ///
+    /// # Errors
+    /// When the other side broke the protocol.
+    pub fn receive_apart(&mut self, part: Arrival) -> Result<Option<u64>, ProtocolError> {
+        if self.closed.is_some() { Ok(None) } else { self.inbox.part_apart(part).map(Some) }
+    }
+
     /// Everything before this position of the other side's store is handled; 0 if nothing is.
     pub fn releasable(&self) -> u64 {
         self.inbox.releasable()

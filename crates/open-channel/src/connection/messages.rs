@@ -7,10 +7,11 @@ use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Packer, Refused};
 
 use super::Connection;
 use super::inner::Inner;
-use super::ring::Stored;
+use super::ring::{InPlace, Stored};
 use crate::batch::Messages;
 use crate::error::{Error, SendError};
 use crate::message::Message;
+use crate::reader::MessageReader;
 
 /// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
 /// anyway and small messages are written together.
@@ -135,24 +136,45 @@ impl Inner {
 /// Receiving.
 impl Inner {
     pub(super) fn recv(&mut self, connection: &Arc<Connection>) -> Option<Result<Option<Message>, Error>> {
-        self.next_for_application(Self::claim, |inner| match inner.session.recv()? {
+        self.next_for_application(Self::claim, |inner, ()| inner.take_message(connection))
+    }
+
+    pub(super) fn recv_reader(
+        &mut self,
+        connection: &Arc<Connection>,
+    ) -> Option<Result<Option<MessageReader>, Error>> {
+        self.next_for_application(Self::claim_in_place, |inner, in_place| match in_place {
+            Some(InPlace { claimed, seq, redelivered }) => {
+                let message = inner.give(connection, seq, Bytes::new(), redelivered);
+                Some(MessageReader::in_place(message, claimed))
+            }
+            None => inner.take_message(connection).map(MessageReader::of),
+        })
+    }
+
+    fn take_message(&mut self, connection: &Arc<Connection>) -> Option<Message> {
+        match self.session.recv()? {
             Incoming::Message { seq, payload, redelivered } => {
-                inner.held += 1;
-                tell_redelivered(connection, seq, redelivered);
-                Some(Message::new(Arc::clone(connection), seq, payload, redelivered))
+                Some(self.give(connection, seq, payload, redelivered))
             }
             Incoming::End { seq } => {
-                inner.take_end(seq);
+                self.take_end(seq);
                 None
             }
-        })
+        }
+    }
+
+    fn give(&mut self, connection: &Arc<Connection>, seq: u64, payload: Bytes, redelivered: bool) -> Message {
+        self.held += 1;
+        tell_redelivered(connection, seq, redelivered);
+        Message::new(Arc::clone(connection), seq, payload, redelivered)
     }
 
     pub(super) fn recv_many(
         &mut self,
         connection: &Arc<Connection>,
     ) -> Option<Result<Option<Messages>, Error>> {
-        self.next_for_application(Self::claim_many, |inner| match inner.session.recv_many() {
+        self.next_for_application(Self::claim_many, |inner, ()| match inner.session.recv_many() {
             Some(received) => {
                 inner.held += received.pack.count() as usize;
                 tell_redelivered(connection, received.first, received.redelivered);
@@ -167,10 +189,10 @@ impl Inner {
         })
     }
 
-    fn next_for_application<T>(
+    fn next_for_application<C, T>(
         &mut self,
-        claim: impl FnOnce(&mut Self),
-        take: impl FnOnce(&mut Self) -> Option<T>,
+        claim: impl FnOnce(&mut Self) -> C,
+        take: impl FnOnce(&mut Self, C) -> Option<T>,
     ) -> Option<Result<Option<T>, Error>> {
         if self.handing_over && !self.ended {
             return Some(Err(Error::HandedOver));
@@ -179,8 +201,8 @@ impl Inner {
             self.failed.get_or_insert(Error::Fenced);
             self.lose_link();
         } else {
-            claim(self);
-            if let Some(taken) = take(self) {
+            let claimed = claim(self);
+            if let Some(taken) = take(self, claimed) {
                 return Some(Ok(Some(taken)));
             }
         }

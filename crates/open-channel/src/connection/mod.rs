@@ -23,6 +23,7 @@ use crate::election::Fence;
 use crate::error::{Error, SendError};
 use crate::link::{Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
+use crate::reader::MessageReader;
 use crate::waiters::{Interest, Seat, Waiters};
 
 mod inner;
@@ -230,7 +231,10 @@ impl Connection {
             if len > max {
                 return Some(Err(inner.over().unwrap_or(Error::TooLarge { len, max })));
             }
-            inner.room(len).map(|room| room.map(|()| inner.reserve(len)))
+            match inner.room(len)? {
+                Ok(()) => inner.reserve(len).map(Ok),
+                Err(error) => Some(Err(error)),
+            }
         })
     }
 
@@ -301,6 +305,15 @@ impl Connection {
         eyes: Eyes,
     ) -> Poll<Result<Option<Message>, Error>> {
         self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv(self))
+    }
+
+    pub(crate) fn poll_recv_reader(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+    ) -> Poll<Result<Option<MessageReader>, Error>> {
+        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv_reader(self))
     }
 
     pub(crate) fn poll_recv_many(

@@ -8,9 +8,12 @@
 //! ```
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, Next, Part, PartKind, ProtocolError, Refused};
+use open_channel_proto::{
+    Arrival, Kept, MAX_PACK_COST, Next, Part, PartKind, ProtocolError, Refused, Session,
+};
 use open_channel_ring::{
-    Bell, Consumer, Mapped, Position, Producer, Record, Reservation, RingError, RingLink, Spin, Watch,
+    Bell, Claimed, Consumer, Mapped, Position, Producer, Record, Reservation, RingError, RingLink, Spin,
+    Watch,
 };
 
 use super::inner::{Inner, Read, Trouble};
@@ -135,6 +138,13 @@ pub(super) enum Stored {
     Elsewhere,
 }
 
+/// A message that the application has, whose bytes are still in the ring.
+pub(super) struct InPlace {
+    pub(super) claimed: Claimed<Mapped>,
+    pub(super) seq: u64,
+    pub(super) redelivered: bool,
+}
+
 /// What a caller looks at while it spins, without the connection's lock.
 pub(super) struct Spinning {
     watch: Watch<Mapped>,
@@ -164,6 +174,10 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
     let redelivered = record.flags() & REDELIVERED != 0;
     let packed = record.flags() & PACKED != 0;
     Ok(Arrival { kind, redelivered, packed, total, len, end: record.end().bytes() })
+}
+
+fn receive(session: &mut Session, record: &Record<'_>, arrival: Arrival) -> Result<(), ProtocolError> {
+    session.receive_part(arrival, |bytes| record.append_to(bytes, record.len() - arrival.len))
 }
 
 /// A record that lay in our own memory when its reader was given up.
@@ -233,16 +247,23 @@ impl Inner {
         }
     }
 
-    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way.
-    pub(super) fn reserve(&mut self, len: usize) -> Room {
+    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way; `None` while it is full.
+    pub(super) fn reserve(&mut self, len: usize) -> Option<Room> {
         let link = self.links;
         if let Some(ring) = &mut self.ring
             && self.session.may_store(len)
-            && let Ok(slot) = ring.producer.reserve_apart(len)
         {
-            return Room::Ring { slot, link };
+            match ring.producer.reserve_apart(len) {
+                Ok(slot) => return Some(Room::Ring { slot, link }),
+                Err(RingError::Full { .. }) => {
+                    ring.wait_for_room();
+                    return None;
+                }
+                // It is too long or not the only one; or the ring is broken, which the next look at it says.
+                Err(_) => {}
+            }
         }
-        Room::Buffer { bytes: BytesMut::with_capacity(len), len }
+        Some(Room::Buffer { bytes: BytesMut::with_capacity(len), len })
     }
 
     /// Sends what was written to a reservation.
@@ -316,13 +337,40 @@ impl Inner {
         }
     }
 
+    /// Takes the next message out of the ring without its bytes, which stay there, if it can be read there and no other comes
+    /// before it. If not, takes it in as [`claim`](Self::claim) does.
+    pub(super) fn claim_in_place(&mut self) -> Option<InPlace> {
+        if self.session.is_readable() {
+            return None;
+        }
+        let claimed = self.try_claim_in_place();
+        self.survive(claimed).flatten()
+    }
+
+    fn try_claim_in_place(&mut self) -> Result<Option<InPlace>, Trouble> {
+        let Self { ring: Some(ring), session, .. } = self else { return Ok(None) };
+        ring.told = false;
+        let Some(claimed) = ring.consumer.claim_apart()? else { return Ok(None) };
+        let record = claimed.record();
+        let arrival = arrival(&record)?;
+        if arrival.kind == PartKind::Whole && !arrival.packed {
+            let (seq, redelivered) = (session.receive_apart(arrival)?, arrival.redelivered);
+            return Ok(seq.map(|seq| InPlace { claimed, seq, redelivered }));
+        }
+        receive(session, &record, arrival)?;
+        if !arrival.kind.completes() {
+            ring.consumer.release(Position::new(session.releasable()))?;
+            self.claim_message()?;
+        }
+        Ok(None)
+    }
+
     fn claim_message(&mut self) -> Result<bool, Trouble> {
         let Self { ring: Some(ring), session, .. } = self else { return Ok(false) };
         ring.told = false;
         while let Some(record) = ring.consumer.claim()? {
             let arrival = arrival(&record)?;
-            let skip = record.len() - arrival.len;
-            session.receive_part(arrival, |bytes| record.append_to(bytes, skip))?;
+            receive(session, &record, arrival)?;
             if arrival.kind.completes() {
                 return Ok(true);
             }

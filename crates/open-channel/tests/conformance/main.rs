@@ -36,6 +36,7 @@ mod executors;
 mod halves;
 mod identity;
 mod order;
+mod reading;
 mod reserving;
 mod threads;
 mod waking;

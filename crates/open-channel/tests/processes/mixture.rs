@@ -1,12 +1,13 @@
 //! Numbered messages of all sizes, whose every byte is known: from nothing at all to several times what fits into
 //! one part of a ring.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use open_channel::{Batch, Error, Message, Messages, Socket};
+use open_channel::{Batch, Error, Message, MessageReader, Messages, Socket};
 
 use crate::actor::{say, text};
 
@@ -94,11 +95,18 @@ pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<
     }
 }
 
-/// One message, or a batch of some.
+/// One message, written in place or not, or a batch of some.
 async fn send_some(socket: &Socket, first: u64) -> Result<u64, Error> {
     let count = mix(!first) % (2 * MOST_TOGETHER);
     if count >= MOST_TOGETHER {
-        let id = socket.send(message(first)).await?;
+        let message = message(first);
+        let id = if count.is_multiple_of(2) {
+            let mut reservation = socket.reserve(message.len()).await?;
+            reservation.append(&message);
+            reservation.commit()?
+        } else {
+            socket.send(message).await?
+        };
         assert_eq!(id.seq, first);
         return Ok(1);
     }
@@ -111,10 +119,10 @@ async fn send_some(socket: &Socket, first: u64) -> Result<u64, Error> {
 pub(crate) async fn answer_all(socket: &Socket) {
     let id = socket.id();
     for round in 0.. {
-        let received = if mix(round).is_multiple_of(2) {
-            socket.recv().await.map(|message| message.map(Received::One))
-        } else {
-            socket.recv_many().await.map(|messages| messages.map(Received::Many))
+        let received = match mix(round) % 3 {
+            0 => socket.recv().await.map(|message| message.map(Received::One)),
+            1 => socket.recv_many().await.map(|messages| messages.map(Received::Many)),
+            _ => socket.recv_reader().await.map(|message| message.map(Received::Reader)),
         };
         match received {
             Ok(Some(Received::One(message))) => {
@@ -125,15 +133,30 @@ pub(crate) async fn answer_all(socket: &Socket) {
                     answer(socket, message.id().seq, messages.redelivered(), &message).await;
                 }
             }
+            Ok(Some(Received::Reader(mut message))) => {
+                let bytes = read_in_pieces(&mut message);
+                answer(socket, message.id().seq, message.redelivered(), &bytes).await;
+            }
             Ok(None) => return say!("ended {id}"),
             Err(error) => return say!("failed {id} {error}"),
         }
     }
 }
 
+/// All that is left of it, in pieces of odd lengths.
+fn read_in_pieces(message: &mut MessageReader) -> Vec<u8> {
+    let mut bytes = vec![0; message.remaining()];
+    for piece in bytes.chunks_mut(997) {
+        message.read_exact(piece).unwrap();
+    }
+    assert_eq!(message.remaining(), 0);
+    bytes
+}
+
 enum Received {
     One(Message),
     Many(Messages),
+    Reader(MessageReader),
 }
 
 pub(crate) async fn answer(socket: &Socket, seq: u64, redelivered: bool, message: &[u8]) {

@@ -1,0 +1,95 @@
+//! Received messages that are read where they arrived.
+
+use std::fmt;
+use std::io;
+
+use open_channel_ring::{Claimed, Mapped};
+
+use crate::message::{Message, MessageId};
+
+/// A received message to read piece by piece, from [`Socket::recv_reader`](crate::Socket::recv_reader).
+///
+/// On a ring, a message of one record stays where its sender wrote it, and [`read`](io::Read::read) copies from there to where
+/// it is wanted: nothing is allocated, and nothing is copied that is not read. It cannot be borrowed, because the other process
+/// could change it meanwhile; each byte is read once. Other messages (those that came over other links, through the ring in parts, or in a
+/// batch) were copied before, as for [`recv`](crate::Socket::recv).
+///
+/// Dropping it acknowledges the message, as with a [`Message`], whether it was read to its end or not. Until then it takes up its
+/// place in the ring.
+#[must_use = "dropping it acknowledges the message"]
+pub struct MessageReader {
+    /// Empty, if the message is still in the ring.
+    message: Message,
+    claimed: Option<Claimed<Mapped>>,
+    /// What was read of it.
+    at: usize,
+}
+
+impl MessageReader {
+    pub(crate) fn of(message: Message) -> Self {
+        Self { message, claimed: None, at: 0 }
+    }
+
+    pub(crate) fn in_place(message: Message, claimed: Claimed<Mapped>) -> Self {
+        Self { message, claimed: Some(claimed), at: 0 }
+    }
+
+    /// The message's length in bytes.
+    pub fn len(&self) -> usize {
+        self.claimed.as_ref().map_or(self.message.len(), |claimed| claimed.record().len())
+    }
+
+    /// Whether the message is of no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that were not read yet.
+    pub fn remaining(&self) -> usize {
+        self.len() - self.at
+    }
+
+    /// Whether the message is read in place, from memory that the other side wrote.
+    pub fn is_in_place(&self) -> bool {
+        self.claimed.is_some()
+    }
+
+    /// The message's stable identity.
+    pub fn id(&self) -> MessageId {
+        self.message.id()
+    }
+
+    /// As [`Message::redelivered`].
+    pub fn redelivered(&self) -> bool {
+        self.message.redelivered()
+    }
+
+    /// Acknowledges the message; the same as dropping it.
+    pub fn ack(self) {}
+}
+
+/// Never fails and never waits: the message is here.
+impl io::Read for MessageReader {
+    #[inline]
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let len = out.len().min(self.remaining());
+        let out = &mut out[..len];
+        match &self.claimed {
+            Some(claimed) => claimed.record().read_at(self.at, out),
+            None => out.copy_from_slice(&self.message[self.at..self.at + len]),
+        }
+        self.at += len;
+        Ok(len)
+    }
+}
+
+impl fmt::Debug for MessageReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageReader")
+            .field("id", &format_args!("{}", self.id()))
+            .field("len", &self.len())
+            .field("read", &self.at)
+            .field("redelivered", &self.redelivered())
+            .finish()
+    }
+}
