@@ -6,7 +6,8 @@
 
 use anyhow::{Result, ensure};
 use bytes::{Bytes, BytesMut};
-use std::io::{Read, Write};
+use open_channel::{MessageReader, Reservation};
+use std::io::Read;
 use std::mem::MaybeUninit;
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -14,76 +15,91 @@ const LAST: u64 = 1 << 63;
 const FROM_SHIFT: u32 = 40;
 const NUMBER_MASK: u64 = (1 << FROM_SHIFT) - 1;
 const WORD: usize = size_of::<u64>();
-/// Stays in the nearest cache.
-const PIECE: usize = 8 * 1024;
-/// A part of a message on its way to or from where it cannot be borrowed.
-pub(crate) type Piece = [u8; PIECE];
+/// As much as is written and read together, in place.
+const BLOCK: usize = 64;
 
-/// One message, described; its bytes follow from the description.
+/// One message, described; its bytes follow from the description. Two words, so that handing it on costs next to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Payload {
-    /// Which of several senders.
-    pub(crate) from: u16,
-    /// Counts from 0 within a phase.
-    pub(crate) number: u64,
-    /// The last message of a phase; the receiver answers it.
-    pub(crate) last: bool,
+    /// The message's first word: who sent it, its number, and whether it is the last one.
+    seed: u64,
     /// Bytes, a multiple of 8.
     pub(crate) len: usize,
 }
 
 impl Payload {
     pub(crate) fn new(len: usize, number: u64) -> Payload {
-        Payload { from: 0, number, last: false, len }
+        Payload { seed: number & NUMBER_MASK, len }
     }
 
+    /// The same as the `number`th message.
+    pub(crate) fn numbered(self, number: u64) -> Payload {
+        Payload { seed: self.seed & !NUMBER_MASK | number & NUMBER_MASK, ..self }
+    }
+
+    /// The same as the last message of a phase, which the receiver answers.
     pub(crate) fn last(self) -> Payload {
-        Payload { last: true, ..self }
+        Payload { seed: self.seed | LAST, ..self }
     }
 
+    /// The same from one of several senders.
     pub(crate) fn from(self, from: u16) -> Payload {
-        Payload { from, ..self }
+        Payload { seed: self.seed | u64::from(from) << FROM_SHIFT, ..self }
     }
 
-    fn seed(self) -> u64 {
-        let last = if self.last { LAST } else { 0 };
-        (self.number & NUMBER_MASK) | (u64::from(self.from) << FROM_SHIFT) | last
+    /// Which of several senders.
+    pub(crate) fn sender(self) -> u16 {
+        ((self.seed & !LAST) >> FROM_SHIFT) as u16
+    }
+
+    /// Counts from 0 within a phase.
+    pub(crate) fn number(self) -> u64 {
+        self.seed & NUMBER_MASK
+    }
+
+    /// Whether it is the last message of a phase.
+    pub(crate) fn is_last(self) -> bool {
+        self.seed & LAST != 0
     }
 
     /// Writes every byte of the message.
     pub(crate) fn write_uninit(self, into: &mut [MaybeUninit<u8>]) {
-        let mut word = self.seed();
+        let mut word = self.seed;
         for chunk in into.chunks_exact_mut(WORD) {
             chunk.copy_from_slice(&word.to_le_bytes().map(MaybeUninit::new));
             word = word.wrapping_add(STEP);
         }
     }
 
-    /// Writes every byte of the message, a `piece` at a time, to where it cannot be borrowed.
-    pub(crate) fn write_to(self, out: &mut impl Write, piece: &mut Piece) -> Result<()> {
-        let (mut word, mut left) = (self.seed(), self.len);
-        while left > 0 {
-            let piece = &mut piece[..left.min(PIECE)];
-            for chunk in piece.chunks_exact_mut(WORD) {
-                chunk.copy_from_slice(&word.to_le_bytes());
-                word = word.wrapping_add(STEP);
-            }
-            out.write_all(piece)?;
-            left -= piece.len();
-        }
-        Ok(())
+    /// Writes every byte of the message in place.
+    pub(crate) fn append_to(self, reservation: &mut Reservation) {
+        let mut word = self.seed;
+        let mut next = || {
+            let this = word;
+            word = word.wrapping_add(STEP);
+            this.to_le_bytes()
+        };
+        reservation.append_blocks((0..self.len / BLOCK).map(|_| {
+            let mut block = [0; BLOCK];
+            block.chunks_exact_mut(WORD).for_each(|chunk| chunk.copy_from_slice(&next()));
+            block
+        }));
+        (0..self.len % BLOCK / WORD).for_each(|_| reservation.append(&next()));
     }
 
-    /// Reads every byte of a message of `len` bytes, a `piece` at a time, and says which message it was.
-    pub(crate) fn read_from(input: &mut impl Read, len: usize, piece: &mut Piece) -> Result<Payload> {
-        let (mut seed, mut sum, mut left) = (None, 0u64, len);
-        while left > 0 {
-            let piece = &mut piece[..left.min(PIECE)];
-            input.read_exact(piece)?;
-            left -= piece.len();
-            seed = seed.or_else(|| piece.chunks_exact(WORD).next().map(word_of));
-            sum = piece.chunks_exact(WORD).map(word_of).fold(sum, u64::wrapping_add);
-        }
+    /// Reads every byte of the message in place, and says which it was.
+    pub(crate) fn read(message: &mut MessageReader) -> Result<Payload> {
+        let len = message.len();
+        let (mut seed, mut sum) = (None, 0u64);
+        let mut add = |words: &[u8]| {
+            seed = seed.or_else(|| words.get(..WORD).map(word_of));
+            sum = words.chunks_exact(WORD).map(word_of).fold(sum, u64::wrapping_add);
+        };
+        message.blocks().for_each(|block| add(&block));
+        let mut rest = [0; BLOCK];
+        let rest = &mut rest[..message.remaining()];
+        message.read_exact(rest)?;
+        add(rest);
         Payload::identify(seed.unwrap_or_default(), sum, len)
     }
 
@@ -110,12 +126,7 @@ impl Payload {
             count > 0 && sum == expected,
             "a message of {len} bytes arrived damaged (sum {sum:#x}, expected {expected:#x})"
         );
-        Ok(Payload {
-            from: ((seed & !LAST) >> FROM_SHIFT) as u16,
-            number: seed & NUMBER_MASK,
-            last: seed & LAST != 0,
-            len,
-        })
+        Ok(Payload { seed, len })
     }
 }
 
@@ -154,10 +165,6 @@ mod tests {
         for len in [8, 64, 1024, 1 << 20] {
             let sent = Payload::new(len, 77).from(63).last();
             assert_eq!(Payload::check(&Arena::default().message(sent)).ok(), Some(sent));
-            let (mut written, mut piece) = (Vec::new(), [0; PIECE]);
-            sent.write_to(&mut written, &mut piece).expect("a vector takes everything");
-            assert_eq!(Payload::check(&written).ok(), Some(sent));
-            assert_eq!(Payload::read_from(&mut &written[..], len, &mut piece).ok(), Some(sent));
         }
     }
 
@@ -168,7 +175,6 @@ mod tests {
             Payload::new(64, 5).write(&mut bytes);
             bytes[at] ^= 0x10;
             assert!(Payload::check(&bytes).is_err(), "byte {at}");
-            assert!(Payload::read_from(&mut &bytes[..], 64, &mut [0; PIECE]).is_err(), "byte {at}");
         }
     }
 }

@@ -120,9 +120,9 @@ async fn serve<T: Transport>(job: &Job) -> Result<()> {
 pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     for number in 0.. {
         let payload = endpoint.recv().await?;
-        ensure!(payload.number == number, "message {} came when {number} was due", payload.number);
+        ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
         endpoint.send(payload).await?;
-        if payload.last {
+        if payload.is_last() {
             return Ok(number + 1);
         }
     }
@@ -133,8 +133,8 @@ pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
 async fn sink<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     for number in 0.. {
         let payload = endpoint.recv().await?;
-        ensure!(payload.number == number, "message {} came when {number} was due", payload.number);
-        if payload.last {
+        ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
+        if payload.is_last() {
             endpoint.send(payload).await?;
             return Ok(number + 1);
         }
@@ -193,7 +193,7 @@ async fn round_trips<T: Transport>(endpoint: &mut T::Endpoint, len: usize, phase
         let after = clock::now();
         nanos.push(u32::try_from(after - before).unwrap_or(u32::MAX));
         before = after;
-        if payload.last {
+        if payload.is_last() {
             break;
         }
     }
@@ -229,17 +229,18 @@ async fn one_way<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Resu
     let start = clock::now();
     let messages = feed_until(endpoint, Payload::new(len, 0), start + millis * 1_000_000).await?;
     let answer = endpoint.recv().await?;
-    ensure!(answer.last && answer.number + 1 == messages, "{messages} sent, answered {answer:?}");
+    ensure!(answer.is_last() && answer.number() + 1 == messages, "{messages} sent, answered {answer:?}");
     Ok((messages, clock::now() - start))
 }
 
 /// Messages from `first` on until the deadline; the last one says so. The count includes it.
 async fn feed_until<E: Endpoint>(endpoint: &mut E, first: Payload, deadline: u64) -> Result<u64> {
     let look = (BYTES_PER_LOOK / first.len).max(1) as u64;
-    for number in first.number.. {
+    for number in first.number().. {
         let last = number % look == 0 && clock::now() >= deadline;
         // One call for both, so that the compiler makes one loop of it.
-        endpoint.feed(Payload { number, last, ..first }).await?;
+        let payload = first.numbered(number);
+        endpoint.feed(if last { payload.last() } else { payload }).await?;
         if last {
             endpoint.flush().await?;
             return Ok(number + 1);
@@ -255,6 +256,6 @@ async fn join_in<T: Transport>(job: &Job) -> Result<()> {
     endpoint.send(first).await?;
     control::go().await?;
     let deadline = clock::now() + job.millis * 1_000_000;
-    feed_until(&mut endpoint, Payload { number: 1, ..first }, deadline).await?;
+    feed_until(&mut endpoint, first.numbered(1), deadline).await?;
     hold::<T>(endpoint).await
 }

@@ -31,11 +31,11 @@ impl Tally {
     }
 
     fn note(&self, payload: Payload) {
-        if payload.number == 0 && self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
+        if payload.number() == 0 && self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
             say(&Line::Settled);
         }
-        if payload.last {
-            self.messages.fetch_add(payload.number, Ordering::Relaxed);
+        if payload.is_last() {
+            self.messages.fetch_add(payload.number(), Ordering::Relaxed);
             if self.finished.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
                 let messages = self.messages.load(Ordering::Relaxed);
                 say(&Line::FanIn { messages, end_nanos: clock::now() });
@@ -49,11 +49,11 @@ async fn drain<E: Endpoint>(endpoint: &mut E, tally: &Tally, sources: usize) -> 
     let mut due = vec![0_u64; sources];
     loop {
         let payload = endpoint.recv().await?;
-        let source = if sources == 1 { 0 } else { usize::from(payload.from) };
+        let source = if sources == 1 { 0 } else { usize::from(payload.sender()) };
         let due = due.get_mut(source).context("a peer has an unknown index")?;
-        ensure!(payload.number == *due, "message {} came when {due} was due", payload.number);
+        ensure!(payload.number() == *due, "message {} came when {due} was due", payload.number());
         *due += 1;
-        if payload.number == 0 || payload.last {
+        if payload.number() == 0 || payload.is_last() {
             tally.note(payload);
         }
     }

@@ -5,15 +5,21 @@ use crate::results::{Column, Measure, Metric, Results};
 const ON_UNIX: &str = "open-channel-unix";
 const ON_UNIX_IN_BATCHES: &str = "open-channel-unix-buffered";
 
-/// A face of the library on whatever link it picks by itself, and the same sending and receiving in batches.
+/// A face of the library on whatever link it picks by itself; the same sending and receiving in batches; and writing and
+/// reading in place, as iceoryx2 does.
 struct Face {
     row: &'static str,
     in_batches: &'static str,
+    in_place: &'static str,
 }
 
 const FACES: [Face; 2] = [
-    Face { row: "open-channel", in_batches: "open-channel-buffered" },
-    Face { row: "open-channel-blocking", in_batches: "open-channel-blocking-buffered" },
+    Face { row: "open-channel", in_batches: "open-channel-buffered", in_place: "open-channel-in-place" },
+    Face {
+        row: "open-channel-blocking",
+        in_batches: "open-channel-blocking-buffered",
+        in_place: "open-channel-blocking-in-place",
+    },
 ];
 
 const PLAIN: &[&str] = &["tokio"];
@@ -88,7 +94,7 @@ fn targets() -> Vec<Target> {
         of(ON_UNIX, Measure::Idle, "a peer", Metric::CpuShare, Unit, AtMost(NEXT_TO_NOTHING)),
     ];
     // On whatever it picks by itself: shared memory, where there is some.
-    for Face { row: face, in_batches } in FACES {
+    for Face { row: face, in_batches, in_place } in FACES {
         let rtt = |metric, against, wanted| of(face, Measure::Rtt, "64 B", metric, against, wanted);
         if face == "open-channel" {
             all.push(rtt(Metric::P50, Rows(PLAIN), AtMost(0.5)));
@@ -103,7 +109,7 @@ fn targets() -> Vec<Target> {
         all.push(one_way(in_batches, "64 B", Metric::MessagesPerSecond, Rows(BUFFERED), AtLeast(1.5)));
         all.push(one_way(in_batches, "64 B", Metric::MessagesPerSecond, Rows(RAW), AtLeast(0.5)));
         for case in ["64 KiB", "1 MiB"] {
-            all.push(one_way(face, case, Metric::BytesPerSecond, Rows(ICEORYX2), AtLeast(1.0)));
+            all.push(one_way(in_place, case, Metric::BytesPerSecond, Rows(ICEORYX2), AtLeast(1.0)));
         }
         for case in ["64 B", "1 KiB"] {
             all.push(of(
@@ -115,7 +121,9 @@ fn targets() -> Vec<Target> {
                 AtMost(1.0),
             ));
         }
-        for (row, case) in [(in_batches, "64 B"), (in_batches, "1 KiB"), (face, "64 KiB"), (face, "1 MiB")] {
+        for (row, case) in
+            [(in_batches, "64 B"), (in_batches, "1 KiB"), (in_place, "64 KiB"), (in_place, "1 MiB")]
+        {
             all.push(one_way(row, case, Metric::CpuPerMillion, Rows(PEERS), AtMost(1.0)));
         }
         let rate = Metric::MessagesPerSecond;

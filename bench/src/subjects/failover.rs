@@ -40,7 +40,7 @@ pub(crate) fn take_part(job: &Job) -> Result<()> {
 async fn check_order(socket: &Socket) -> Result<()> {
     let mut next = None;
     while let Ok(Some(message)) = socket.recv().await {
-        let number = Payload::check(&message)?.number;
+        let number = Payload::check(&message)?.number();
         let expected = next.unwrap_or(number);
         anyhow::ensure!(number <= expected, "message {number} came when {expected} was due");
         next = Some(number + 1);

@@ -3,7 +3,7 @@
 use super::batches::Batches;
 use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
-use crate::payload::{Arena, Payload, Piece};
+use crate::payload::{Arena, Payload};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::{Builder, Channel, LinkKind, Socket};
@@ -25,15 +25,29 @@ pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     arena: Arena,
     batches: Batches,
-    /// Where a message is put together and looked through, if it is written and read in place.
-    in_place: Option<Box<Piece>>,
+    in_place: bool,
     _channel: Channel,
 }
 
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
-        let in_place = subject.in_place().then(|| Box::new([0; _]));
+        let in_place = subject.in_place();
         End { socket, arena: Arena::default(), batches: Batches::default(), in_place, _channel: channel }
+    }
+}
+
+/// Apart and boxed, so that the others are small enough to be compiled into the loops.
+impl<const BUFFERED: bool> End<BUFFERED> {
+    async fn send_in_place(&mut self, payload: Payload) -> Result<()> {
+        let mut reservation = self.socket.reserve(payload.len).await?;
+        payload.append_to(&mut reservation);
+        reservation.commit()?;
+        Ok(())
+    }
+
+    async fn recv_in_place(&mut self) -> Result<Payload> {
+        let mut message = self.socket.recv_reader().await?.context("the other side finished")?;
+        Payload::read(&mut message)
     }
 }
 
@@ -101,11 +115,8 @@ impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {
 
 impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn send(&mut self, payload: Payload) -> Result<()> {
-        if let Some(piece) = &mut self.in_place {
-            let mut reservation = self.socket.reserve(payload.len).await?;
-            payload.write_to(&mut reservation, piece)?;
-            reservation.commit()?;
-            return Ok(());
+        if self.in_place {
+            return Box::pin(self.send_in_place(payload)).await;
         }
         self.socket.send(self.arena.message(payload)).await?;
         Ok(())
@@ -127,10 +138,8 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
-        if let Some(piece) = &mut self.in_place {
-            let mut message = self.socket.recv_reader().await?.context("the other side finished")?;
-            let len = message.len();
-            return Payload::read_from(&mut message, len, piece);
+        if self.in_place {
+            return Box::pin(self.recv_in_place()).await;
         }
         if !BUFFERED {
             let message = self.socket.recv().await?.context("the other side finished")?;

@@ -4,7 +4,7 @@ use super::batches::Batches;
 use super::open_channel::builder;
 use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
-use crate::payload::{Arena, Payload, Piece};
+use crate::payload::{Arena, Payload};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::blocking::{Channel, Socket};
@@ -25,14 +25,13 @@ pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     arena: Arena,
     batches: Batches,
-    /// Where a message is put together and looked through, if it is written and read in place.
-    in_place: Option<Box<Piece>>,
+    in_place: bool,
     _channel: Channel,
 }
 
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
-        let in_place = subject.in_place().then(|| Box::new([0; _]));
+        let in_place = subject.in_place();
         End { socket, arena: Arena::default(), batches: Batches::default(), in_place, _channel: channel }
     }
 
@@ -86,9 +85,9 @@ impl<const BUFFERED: bool> Transport for OpenChannelBlocking<BUFFERED> {
 
 impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn send(&mut self, payload: Payload) -> Result<()> {
-        if let Some(piece) = &mut self.in_place {
+        if self.in_place {
             let mut reservation = self.socket.reserve(payload.len)?;
-            payload.write_to(&mut reservation, piece)?;
+            payload.append_to(&mut reservation);
             reservation.commit()?;
             return Ok(());
         }
@@ -111,10 +110,9 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
-        if let Some(piece) = &mut self.in_place {
+        if self.in_place {
             let mut message = self.socket.recv_reader()?.context("the other side finished")?;
-            let len = message.len();
-            return Payload::read_from(&mut message, len, piece);
+            return Payload::read(&mut message);
         }
         if !BUFFERED {
             let message = self.socket.recv()?.context("the other side finished")?;

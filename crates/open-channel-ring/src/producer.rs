@@ -1,7 +1,7 @@
 //! The writing end of a ring, which is also the store of what was sent and not yet handled.
 use crate::error::{Misbehaviour, RingError};
 use crate::layout::{Head, Header, Position, RECORD_HEADER, RingPlace, record_bytes};
-use crate::shim::{AcqRel, Acquire, AtomicU64, Relaxed, Release, copy_in};
+use crate::shim::{AcqRel, Acquire, AtomicU64, BLOCK, Relaxed, Release, copy_in, store_block};
 use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;
 
@@ -258,6 +258,21 @@ impl Fill {
         self.written += bytes.len();
     }
 
+    /// Copies blocks behind what was written so far; from registers, if that is a multiple of eight bytes.
+    #[inline]
+    fn append_blocks<R: Region>(&mut self, words: &Words<R>, mut blocks: impl Iterator<Item = [u8; BLOCK]>) {
+        let room = self.remaining() / BLOCK;
+        if room > 0 && self.written.is_multiple_of(8) {
+            let free = words.from(self.start + RECORD_HEADER + self.written as u64);
+            let places = free.chunks_exact(BLOCK / 8).filter_map(|words| words.first_chunk());
+            for (place, block) in places.take(room).zip(&mut blocks) {
+                store_block(block, place);
+                self.written += BLOCK;
+            }
+        }
+        blocks.for_each(|block| self.append(words, &block));
+    }
+
     /// Writes the bytes that do not make a whole word.
     #[inline]
     fn finish<R: Region>(&mut self, words: &Words<R>) {
@@ -318,6 +333,15 @@ impl<R: Region> Reservation<R> {
     /// If they do not fit.
     pub fn append(&mut self, bytes: &[u8]) {
         self.fill.append(&self.words, bytes);
+    }
+
+    /// [`append`](Self::append) for bytes that are made as they are written: they never lie in other memory.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    #[inline]
+    pub fn append_blocks(&mut self, blocks: impl Iterator<Item = [u8; BLOCK]>) {
+        self.fill.append_blocks(&self.words, blocks);
     }
 
     /// Bytes written so far.

@@ -7,6 +7,7 @@
 use std::mem::MaybeUninit;
 
 use blocks::{copy_blocks_in, copy_blocks_out};
+pub(crate) use blocks::{load_block, store_block};
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, fence};
@@ -15,6 +16,11 @@ pub(crate) use std::sync::atomic::{AtomicU64, fence};
 pub(crate) use loom::sync::atomic::{AtomicU64, fence};
 
 pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+/// As many bytes as pass through registers together.
+pub(crate) const BLOCK: usize = 64;
+/// A block as it lies in shared memory.
+pub(crate) type BlockWords = [AtomicU64; BLOCK / 8];
 
 /// Copies the first `out.len()` bytes of `words` and so initialises all of `out`.
 ///
@@ -51,10 +57,56 @@ pub(crate) fn copy_in(bytes: &[u8], words: &[AtomicU64]) {
 /// Whole blocks, many words at a time; what they leave over is for the word loops.
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 mod blocks {
-    use super::{AtomicU64, MaybeUninit};
+    use std::arch::x86_64::__m128i;
 
-    /// Shorter than this, the word loop is as fast.
-    const BLOCK: usize = 64;
+    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit};
+
+    /// What `words` hold, each loaded once.
+    #[inline(always)]
+    pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
+        let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
+        // SAFETY: SSE2 is part of x86_64; 64 bytes are read, all of `words`. That another process may write them meanwhile
+        // is as in `copy_blocks_out`.
+        unsafe {
+            std::arch::asm!(
+                "movups {a}, [{from}]",
+                "movups {b}, [{from} + 16]",
+                "movups {c}, [{from} + 32]",
+                "movups {d}, [{from} + 48]",
+                from = in(reg) words.as_ptr(),
+                a = out(xmm_reg) a,
+                b = out(xmm_reg) b,
+                c = out(xmm_reg) c,
+                d = out(xmm_reg) d,
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+        // SAFETY: both are 64 bytes of which every pattern is a value.
+        unsafe { std::mem::transmute::<[__m128i; 4], [u8; BLOCK]>([a, b, c, d]) }
+    }
+
+    /// Stores `block` over `words`.
+    #[inline(always)]
+    pub(crate) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
+        // SAFETY: both are 64 bytes of which every pattern is a value.
+        let [a, b, c, d] = unsafe { std::mem::transmute::<[u8; BLOCK], [__m128i; 4]>(block) };
+        // SAFETY: SSE2 is part of x86_64; 64 bytes are written, all of `words`, which are atomics. Why the stores come before
+        // the header's is told in `copy_blocks_in`.
+        unsafe {
+            std::arch::asm!(
+                "movups [{to}], {a}",
+                "movups [{to} + 16], {b}",
+                "movups [{to} + 32], {c}",
+                "movups [{to} + 48], {d}",
+                to = in(reg) words.as_ptr(),
+                a = in(xmm_reg) a,
+                b = in(xmm_reg) b,
+                c = in(xmm_reg) c,
+                d = in(xmm_reg) d,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
 
     #[inline]
     pub(super) fn copy_blocks_out<'a, 'b>(
@@ -122,7 +174,21 @@ mod blocks {
 /// Everywhere else the word loops do it all.
 #[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
 mod blocks {
-    use super::{AtomicU64, MaybeUninit};
+    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit, Relaxed};
+
+    /// What `words` hold, each loaded once.
+    pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        for (chunk, word) in block.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        block
+    }
+
+    /// Stores `block` over `words`.
+    pub(crate) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
+        super::copy_in(&block, words);
+    }
 
     pub(super) fn copy_blocks_out<'a, 'b>(
         words: &'a [AtomicU64],

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use crate::error::Misbehaviour;
 use crate::layout::{self, Head, Layout, Position, RingPlace};
-use crate::shim::{Acquire, AtomicU64, Relaxed, copy_out};
+use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Relaxed, copy_out, load_block};
 
 /// Memory that both sides see, as words. Cloning gives another handle on the same words.
 pub trait Region: Clone {
@@ -245,6 +245,40 @@ impl Record<'_> {
         }
     }
 }
+
+impl<'a> Record<'a> {
+    /// The payload from its byte `at` on, a multiple of eight, as blocks of 64 bytes; what is left does not fill one.
+    ///
+    /// # Panics
+    /// If the payload ends before `at`.
+    #[inline]
+    pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
+        debug_assert!(at.is_multiple_of(8));
+        let whole = (self.head.len - at) / BLOCK * BLOCK;
+        Blocks(self.payload[at / 8..][..whole / 8].chunks_exact(BLOCK / 8))
+    }
+}
+
+/// Blocks of 64 bytes that lie in shared memory, each loaded once; from [`Record::blocks_at`].
+#[derive(Debug, Clone)]
+pub struct Blocks<'a>(std::slice::ChunksExact<'a, AtomicU64>);
+
+impl Iterator for Blocks<'_> {
+    type Item = [u8; BLOCK];
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let words: &BlockWords = self.0.next()?.first_chunk()?;
+        Some(load_block(words))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Blocks<'_> {}
 
 fn copy_over(words: &[AtomicU64], out: &mut [u8]) {
     // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and `copy_out` only ever writes

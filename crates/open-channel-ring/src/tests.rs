@@ -58,6 +58,37 @@ fn a_record_can_be_read_from_anywhere_and_apart_from_its_ring() {
 }
 
 #[test]
+fn blocks_can_be_written_and_read_behind_any_bytes() {
+    let bytes: Vec<u8> = (0..400).map(|n| (n * 7) as u8).collect();
+    let block = |at: usize| <[u8; 64]>::try_from(&bytes[at..at + 64]).unwrap();
+    for (before, count, after) in
+        [(0, 0, 0), (0, 1, 0), (0, 5, 3), (8, 2, 0), (3, 2, 1), (13, 4, 60), (64, 1, 64)]
+    {
+        let (mut producer, mut consumer, _) = ring(1024);
+        let len = before + count * 64 + after;
+        let mut slot = producer.reserve_apart(len).unwrap();
+        slot.append(&bytes[..before]);
+        slot.append_blocks((0..count).map(|n| block(before + n * 64)));
+        slot.append(&bytes[before + count * 64..len]);
+        let end = producer.commit(slot, 1, 0);
+        let record = consumer.claim().unwrap().unwrap();
+        assert_eq!(record.to_vec(), bytes[..len], "{before} bytes, {count} blocks, {after} bytes");
+        for at in (0..=len).step_by(8) {
+            let blocks: Vec<_> = record.blocks_at(at).collect();
+            assert_eq!(blocks.concat(), bytes[at..at + (len - at) / 64 * 64]);
+        }
+        consumer.release(end).unwrap();
+    }
+}
+
+#[test]
+#[should_panic(expected = "more bytes than were reserved")]
+fn blocks_that_do_not_fit_are_refused() {
+    let (mut producer, ..) = ring(1024);
+    producer.reserve_apart(200).unwrap().append_blocks([[1; 64]; 4].into_iter());
+}
+
+#[test]
 #[should_panic(expected = "the record ends before")]
 fn nothing_is_read_behind_the_end_of_a_record() {
     let (mut producer, mut consumer, _) = ring(1024);

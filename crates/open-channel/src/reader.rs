@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::slice::ChunksExact;
 
-use open_channel_ring::{Claimed, Mapped};
+use open_channel_ring::{Claimed, Mapped, Record};
 
 use crate::message::{Message, MessageId};
 
@@ -64,8 +65,67 @@ impl MessageReader {
         self.message.redelivered()
     }
 
+    /// What was not read yet in blocks of 64 bytes, which counts as read then, whether they are taken or not; what does not fill
+    /// a block is left. In place, a block goes from where it lies to the processor's registers, and never lies in other memory.
+    /// Fastest behind a multiple of eight bytes.
+    #[inline]
+    pub fn blocks(&mut self) -> impl Iterator<Item = [u8; 64]> + '_ {
+        let (at, count) = (self.at, self.remaining() / 64);
+        self.at += count * 64;
+        match &self.claimed {
+            Some(claimed) if at.is_multiple_of(8) => Blocks::InPlace(claimed.record().blocks_at(at)),
+            Some(claimed) => Blocks::Copied { record: claimed.record(), at, count },
+            None => Blocks::Bytes(self.message[at..].chunks_exact(64)),
+        }
+    }
+
     /// Acknowledges the message; the same as dropping it.
     pub fn ack(self) {}
+}
+
+enum Blocks<'a> {
+    InPlace(open_channel_ring::Blocks<'a>),
+    /// In place, but across its words.
+    Copied {
+        record: Record<'a>,
+        at: usize,
+        count: usize,
+    },
+    Bytes(ChunksExact<'a, u8>),
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = [u8; 64];
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::InPlace(blocks) => blocks.next(),
+            Self::Copied { record, at, count } => {
+                *count = count.checked_sub(1)?;
+                let mut block = [0; 64];
+                record.read_at(*at, &mut block);
+                *at += 64;
+                Some(block)
+            }
+            Self::Bytes(blocks) => blocks.next()?.first_chunk().copied(),
+        }
+    }
+
+    /// What `for_each` and `sum` use: asks only once where the blocks lie.
+    #[inline]
+    fn fold<T, F: FnMut(T, Self::Item) -> T>(self, first: T, mut f: F) -> T {
+        match self {
+            Self::InPlace(blocks) => blocks.fold(first, f),
+            others => {
+                let mut folded = first;
+                for block in others {
+                    folded = f(folded, block);
+                }
+                folded
+            }
+        }
+    }
 }
 
 /// Never fails and never waits: the message is here.

@@ -59,6 +59,19 @@ impl Reservation {
         }
     }
 
+    /// [`append`](Self::append) for bytes that are made as they are written, 64 at a time: in place, they go from the processor's
+    /// registers to where they travel, and never lie in other memory. Fastest behind a multiple of eight bytes.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    #[inline]
+    pub fn append_blocks(&mut self, mut blocks: impl Iterator<Item = [u8; 64]>) {
+        match &mut self.room {
+            Some(Room::Ring { slot, .. }) => slot.append_blocks(blocks),
+            _ => blocks.by_ref().for_each(|block| self.append(&block)),
+        }
+    }
+
     /// Sends what was written, even if less than was reserved. Does not wait.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::world::{World, next, pattern, poll_and_drop, until};
 
 on_every_link!(
     a_message_can_be_read_in_pieces_of_any_length,
+    a_message_can_be_written_and_read_in_blocks,
     a_message_of_any_length_can_be_read,
     readers_and_messages_come_in_the_order_of_sending,
     a_reader_acknowledges_when_it_is_dropped,
@@ -51,6 +52,34 @@ async fn a_message_can_be_read_in_pieces_of_any_length(world: World) {
         }
         from.flush().await.expect("handled");
     }
+}
+
+async fn a_message_can_be_written_and_read_in_blocks(world: World) {
+    let pair = world.pair().await;
+    for (before, count) in [(0, 0), (0, 1), (0, 15), (8, 3), (5, 3), (64, 1), (100, 200)] {
+        let message = pattern(before + count * 64 + 20, count);
+        let (first, rest) = message.split_at(before);
+        let (blocks, last) = rest.split_at(count * 64);
+        let mut reservation = pair.near.reserve(message.len()).await.expect("room");
+        reservation.append(first);
+        reservation.append_blocks(blocks.chunks_exact(64).map(|block| block.try_into().expect("64 bytes")));
+        reservation.append(last);
+        reservation.commit().expect("accepted");
+
+        let mut reader = reader(&pair.far).await;
+        let mut got = vec![0; before];
+        reader.read_exact(&mut got).expect("it is here");
+        reader.blocks().for_each(|block| got.extend_from_slice(&block));
+        assert_eq!(reader.remaining(), 20);
+        got.extend(rest_of(&mut reader));
+        assert!(got == message, "{before} bytes, {count} blocks");
+    }
+    // One by one, and not to the end.
+    pair.near.send(pattern(640, 1)).await.expect("accepted");
+    let mut reader = reader(&pair.far).await;
+    let two: Vec<_> = reader.blocks().take(2).collect();
+    assert_eq!(two.concat(), pattern(640, 1)[..128]);
+    assert_eq!(reader.remaining(), 0, "the others are skipped");
 }
 
 async fn a_message_of_any_length_can_be_read(world: World) {
