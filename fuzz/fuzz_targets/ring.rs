@@ -31,9 +31,17 @@ fuzz_target!(|input: &[u8]| {
             0 | 1 => {
                 let _ = from.producer.push(step[4], step[5], &vec![step[6]; place % 2100]);
             }
-            2 | 3 => {
+            2 => {
                 if let Ok(Some(record)) = from.consumer.claim() {
                     assert_eq!(record.to_vec().len(), record.len());
+                }
+            }
+            3 => {
+                if let Ok(Some(claimed)) = from.consumer.claim_apart() {
+                    let record = claimed.record();
+                    let at = place.min(record.len());
+                    record.read_at(at, &mut vec![0; record.len() - at]);
+                    assert_eq!(record.blocks_at(at & !7).count(), (record.len() - (at & !7)) / 64);
                 }
             }
             4 => {

@@ -77,9 +77,9 @@
 //!   (`vm.overcommit_memory=2`) taking them again can fail, which is a signal.
 //! - Sizes, masks and each side's own indices are kept in each side's own memory.
 //! - The mapping is only ever seen as `&[AtomicU64]`, never as `&[u8]`. A word is read once, checked,
-//!   and used as it was checked. Payloads are copied out before anyone looks at them. Reading them in
-//!   place would need a `&[u8]` that another process can change, which is undefined behaviour however
-//!   carefully it is checked; so received messages cost one copy, and slots being filled are write-only.
+//!   and used as it was checked. Payloads are copied out before anyone looks at them, whole or piece by
+//!   piece ([`Record::read_at`], [`Record::blocks_at`]). To lend them out would need a `&[u8]` that another process can change,
+//!   which is undefined behaviour however carefully it is checked; for the same reason slots being filled are write-only.
 //! - A word out of range is a [`Misbehaviour`], an error of that one link.
 //!
 //! `unsafe` is in three files: the mapping (`memory.rs`), the copies (`shim.rs`), and saying that copied bytes

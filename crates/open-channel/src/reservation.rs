@@ -14,8 +14,7 @@ use crate::message::MessageId;
 ///
 /// On a ring the room is in the shared memory itself, where the message is written in place; there it can be written and
 /// not read, because the other process could change it meanwhile. On other links, for messages longer than about half
-/// the ring, when it has no room right now, and while other messages wait to get into it, the room is a buffer like
-/// any other.
+/// the ring, and while other messages wait to get into it, the room is a buffer like any other.
 ///
 /// While a reservation is open, other messages of the same socket may be sent and wait for it; the order is that of
 /// sending and committing.
