@@ -64,43 +64,31 @@ impl Payload {
 
     /// Writes every byte of the message.
     pub(crate) fn write_uninit(self, into: &mut [MaybeUninit<u8>]) {
-        let mut word = self.seed;
-        for chunk in into.chunks_exact_mut(WORD) {
-            chunk.copy_from_slice(&word.to_le_bytes().map(MaybeUninit::new));
-            word = word.wrapping_add(STEP);
+        let mut words = Words(self.seed);
+        let mut blocks = into.chunks_exact_mut(BLOCK);
+        blocks.by_ref().for_each(|chunk| chunk.copy_from_slice(&words.block().map(MaybeUninit::new)));
+        for chunk in blocks.into_remainder().chunks_exact_mut(WORD) {
+            chunk.copy_from_slice(&words.next().map(MaybeUninit::new));
         }
     }
 
     /// Writes every byte of the message in place.
     pub(crate) fn append_to(self, reservation: &mut Reservation) {
-        let mut word = self.seed;
-        let mut next = || {
-            let this = word;
-            word = word.wrapping_add(STEP);
-            this.to_le_bytes()
-        };
-        reservation.append_blocks((0..self.len / BLOCK).map(|_| {
-            let mut block = [0; BLOCK];
-            block.chunks_exact_mut(WORD).for_each(|chunk| chunk.copy_from_slice(&next()));
-            block
-        }));
-        (0..self.len % BLOCK / WORD).for_each(|_| reservation.append(&next()));
+        let mut words = Words(self.seed);
+        reservation.append_blocks((0..self.len / BLOCK).map(|_| words.block()));
+        (0..self.len % BLOCK / WORD).for_each(|_| reservation.append(&words.next()));
     }
 
     /// Reads every byte of the message in place, and says which it was.
     pub(crate) fn read(message: &mut MessageReader) -> Result<Payload> {
         let len = message.len();
-        let (mut seed, mut sum) = (None, 0u64);
-        let mut add = |words: &[u8]| {
-            seed = seed.or_else(|| words.get(..WORD).map(word_of));
-            sum = words.chunks_exact(WORD).map(word_of).fold(sum, u64::wrapping_add);
-        };
-        message.blocks().for_each(|block| add(&block));
+        let mut sum = Sum::default();
+        message.blocks().for_each(|block| sum.add(&block));
         let mut rest = [0; BLOCK];
         let rest = &mut rest[..message.remaining()];
         message.read_exact(rest)?;
-        add(rest);
-        Payload::identify(seed.unwrap_or_default(), sum, len)
+        sum.add(rest);
+        sum.identify(len)
     }
 
     /// Writes every byte of the message over initialised memory.
@@ -112,14 +100,50 @@ impl Payload {
 
     /// Reads every byte and says which message it was.
     pub(crate) fn check(bytes: &[u8]) -> Result<Payload> {
-        let mut words = bytes.chunks_exact(WORD).map(word_of);
-        let seed = words.next().unwrap_or_default();
-        Payload::identify(seed, words.fold(seed, u64::wrapping_add), bytes.len())
+        let mut sum = Sum::default();
+        let mut blocks = bytes.chunks_exact(BLOCK);
+        blocks.by_ref().for_each(|block| sum.add(block));
+        sum.add(blocks.remainder());
+        sum.identify(bytes.len())
+    }
+}
+
+/// The words of a message, one after the other.
+struct Words(u64);
+
+impl Words {
+    #[inline(always)]
+    fn next(&mut self) -> [u8; WORD] {
+        let word = self.0;
+        self.0 = word.wrapping_add(STEP);
+        word.to_le_bytes()
     }
 
-    /// Which message begins with the word `seed`, if its words add up.
-    fn identify(seed: u64, sum: u64, len: usize) -> Result<Payload> {
-        let count = (len / WORD) as u64;
+    #[inline(always)]
+    fn block(&mut self) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        block.chunks_exact_mut(WORD).for_each(|chunk| chunk.copy_from_slice(&self.next()));
+        block
+    }
+}
+
+/// What a receiver knows of a message.
+#[derive(Default)]
+struct Sum {
+    seed: Option<u64>,
+    sum: u64,
+}
+
+impl Sum {
+    #[inline(always)]
+    fn add(&mut self, bytes: &[u8]) {
+        self.seed = self.seed.or_else(|| bytes.get(..WORD).map(word_of));
+        self.sum = bytes.chunks_exact(WORD).map(word_of).fold(self.sum, u64::wrapping_add);
+    }
+
+    /// Which message it was, if its words add up.
+    fn identify(self, len: usize) -> Result<Payload> {
+        let (seed, sum, count) = (self.seed.unwrap_or_default(), self.sum, (len / WORD) as u64);
         let steps = count.wrapping_mul(count.wrapping_sub(1)) / 2;
         let expected = seed.wrapping_mul(count).wrapping_add(STEP.wrapping_mul(steps));
         ensure!(

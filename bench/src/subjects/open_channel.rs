@@ -51,8 +51,10 @@ impl<const BUFFERED: bool> End<BUFFERED> {
     }
 }
 
-/// As much as iceoryx2 gets for its samples.
-const IN_PLACE: usize = 4 << 20;
+/// Rings for messages in place: such a message waits for its place in the ring only if it takes no more than a quarter.
+fn roomy(len: usize) -> usize {
+    (16 * len).clamp(1 << 20, 4 << 20)
+}
 
 /// For both faces.
 pub(crate) fn builder(job: &Job) -> Builder {
@@ -60,7 +62,8 @@ pub(crate) fn builder(job: &Job) -> Builder {
     match job.subject {
         subject if subject.forces_unix() => builder.link(LinkKind::Unix),
         subject if subject.in_place() => {
-            builder.ring_bytes(IN_PLACE).outbox_bytes(2 * IN_PLACE).receive_window(2 * IN_PLACE)
+            let ring = roomy(job.len);
+            builder.ring_bytes(ring).outbox_bytes(2 * ring).receive_window(2 * ring)
         }
         _ => builder,
     }

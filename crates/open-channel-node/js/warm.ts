@@ -35,19 +35,27 @@ function nowhere(): NativeSocket {
   };
 }
 
-let follower: Follower | undefined;
-const owner = {
-  name: "",
-  manual: false,
-  allowHalfOpen: false,
-  opened: (_: ChannelSocket, its: Follower) => void (follower = its),
-  catchUp: () => true,
-  connectionChanged() {},
-  closed() {},
-};
-const socket = new ChannelSocket(owner, true, nowhere);
-socket.on("data", () => {});
-socket.write(GREETING);
-follower?.look();
-follower?.lost(1);
-socket.destroy();
+function pass(): void {
+  let follower: Follower | undefined;
+  const owner = {
+    name: "",
+    manual: false,
+    allowHalfOpen: false,
+    opened: (_: ChannelSocket, its: Follower) => void (follower = its),
+    catchUp: () => true,
+    connectionChanged() {},
+    closed() {},
+  };
+  const socket = new ChannelSocket(owner, true, nowhere);
+  socket.on("data", () => {});
+  socket.write(GREETING);
+  follower?.look();
+  follower?.lost(1);
+  socket.destroy();
+}
+
+try {
+  pass();
+} catch {
+  // Somebody has a `net` of their own. It would only have saved time.
+}

@@ -16,6 +16,8 @@ pub struct Consumer<R, W> {
     read: u64,
     /// What was released; everything from here on the producer still keeps.
     released: u64,
+    /// Something was released since the producer was woken last.
+    untold: bool,
     /// Once something went wrong it stays wrong.
     failed: Option<RingError>,
 }
@@ -23,7 +25,7 @@ pub struct Consumer<R, W> {
 impl<R: Region, W: Wake> Consumer<R, W> {
     pub(crate) fn new(region: R, place: RingPlace, producer: W) -> Self {
         let words = Words::new(region, place);
-        Consumer { words, producer, read: 0, released: 0, failed: None }
+        Consumer { words, producer, read: 0, released: 0, untold: false, failed: None }
     }
 
     /// Claims the next record; `None` while there is none. The record can be copied out as long as
@@ -89,9 +91,11 @@ impl<R: Region, W: Wake> Consumer<R, W> {
             self.released = upto;
             // Release: what we read from there is read before the producer writes over it.
             self.words.released().store(upto, Release);
-            if wake::must_wake(self.words.space_wait(), |wanted| upto >= wanted) {
+            let told = wake::must_wake(self.words.space_wait(), |wanted| upto >= wanted);
+            if told {
                 self.producer.wake();
             }
+            self.untold = !told;
         }
         Ok(())
     }
@@ -115,8 +119,14 @@ impl<R: Region, W: Wake> Consumer<R, W> {
 
     /// Announces that this side is about to sleep until there is a record. To be followed by
     /// [`is_ready`](Self::is_ready), and only when that says no by sleeping.
-    pub fn prepare_park(&self) {
+    ///
+    /// A producer that sleeps until more is released than was so far is woken: while this side sleeps, it gets no more, and
+    /// what it has to say may fit already.
+    pub fn prepare_park(&mut self) {
         wake::announce(self.words.data_wait(), 1);
+        if std::mem::take(&mut self.untold) && wake::must_wake(self.words.space_wait(), |_| true) {
+            self.producer.wake();
+        }
     }
 
     /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is: it would take back what

@@ -351,3 +351,33 @@ fn loom_two_sleepers_share_a_bell() {
         writer.join().unwrap();
     });
 }
+
+/// A writer that waits until everything is released, although it needs room for one record, and a reader that keeps a record
+/// until it has another.
+#[test]
+fn loom_who_keeps_a_record_and_sleeps_lets_the_writer_use_the_rest() {
+    model(|| {
+        let ((mut producer, of_producer), mut consumer) = ring(32);
+        producer.push(1, 0, &[]).unwrap();
+        producer.push(2, 0, &[0; 8]).unwrap();
+        assert!(producer.reserve(0).is_err(), "the ring is full");
+        let writer = thread::spawn(move || {
+            let mut known = producer.released().unwrap();
+            while producer.push(3, 0, &[]).is_err() {
+                producer.prepare_park(producer.tail());
+                let released = producer.released().unwrap();
+                if released == known {
+                    of_producer.sleep();
+                }
+                known = released;
+            }
+        });
+        let (_, _, first) = pull(&mut consumer).unwrap();
+        let (_, _, second) = pull(&mut consumer).unwrap();
+        consumer.0.release(first).unwrap();
+        let (third, _, _) = pull(&mut consumer).unwrap();
+        assert_eq!(third, 3);
+        consumer.0.release(second).unwrap();
+        writer.join().unwrap();
+    });
+}

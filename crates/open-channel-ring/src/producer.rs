@@ -165,9 +165,16 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 
     /// Announces that this side is about to sleep until everything before `wanted` is released. To be
-    /// followed by [`is_released`](Self::is_released), and only when that says no by sleeping.
+    /// followed by [`is_released`](Self::is_released), and only when that says no by sleeping. It may be woken earlier, with all
+    /// that is released until the consumer gets something new.
     pub fn prepare_park(&self, wanted: Position) {
         wake::announce(self.words.space_wait(), wanted.0.max(1));
+    }
+
+    /// Whether [`prepare_park`](Self::prepare_park) still stands: nobody has woken this side for it.
+    #[inline]
+    pub fn is_parked(&self) -> bool {
+        self.words.space_wait().load(Relaxed) != 0
     }
 
     /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is.
@@ -260,7 +267,8 @@ impl Fill {
 
     /// Copies blocks behind what was written so far; from registers, if that is a multiple of eight bytes.
     #[inline]
-    fn append_blocks<R: Region>(&mut self, words: &Words<R>, mut blocks: impl Iterator<Item = [u8; BLOCK]>) {
+    fn append_blocks<R: Region>(&mut self, words: &Words<R>, blocks: impl Iterator<Item = [u8; BLOCK]>) {
+        let mut blocks = blocks.fuse();
         let room = self.remaining() / BLOCK;
         if room > 0 && self.written.is_multiple_of(8) {
             let free = words.from(self.start + RECORD_HEADER + self.written as u64);

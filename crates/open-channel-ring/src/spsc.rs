@@ -250,10 +250,10 @@ impl<'a> Record<'a> {
     /// The payload from its byte `at` on, a multiple of eight, as blocks of 64 bytes; what is left does not fill one.
     ///
     /// # Panics
-    /// If the payload ends before `at`.
+    /// If the payload ends before `at`, or `at` is no multiple of eight.
     #[inline]
     pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
-        debug_assert!(at.is_multiple_of(8));
+        assert!(at.is_multiple_of(8) && at <= self.head.len, "no word of the record begins there");
         let whole = (self.head.len - at) / BLOCK * BLOCK;
         Blocks(self.payload[at / 8..][..whole / 8].chunks_exact(BLOCK / 8))
     }

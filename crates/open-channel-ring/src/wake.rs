@@ -13,6 +13,9 @@
 //! A sleeper whose eventfd goes on ringing until it is silenced (poll(2), an event loop) silences it before 1: the other side's 4 may
 //! belong to something that was found long ago, and takes the word back all the same.
 //!
+//! A reader that goes to sleep first wakes a writer that sleeps until more is released than was so far: while the reader sleeps, it
+//! gets no more. So a writer may wait for more than it needs, and be woken less often.
+//!
 //! Because of the two fences at least one of the two looks (3) sees the other side's step 1 (Dekker). A
 //! busy pair never gets to step 4 and makes no system call.
 //!

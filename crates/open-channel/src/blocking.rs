@@ -194,7 +194,7 @@ impl Socket {
         .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
-    /// As [`open_channel::Socket::reserve`](crate::Socket::reserve): blocks while the outbox is full.
+    /// As [`open_channel::Socket::reserve`](crate::Socket::reserve): blocks while there is no room.
     ///
     /// # Errors
     /// As there.

@@ -13,8 +13,9 @@ use crate::message::MessageId;
 /// [committed](Self::commit). Dropped instead, it sends nothing.
 ///
 /// On a ring the room is in the shared memory itself, where the message is written in place; there it can be written and
-/// not read, because the other process could change it meanwhile. On other links, for messages longer than about half
-/// the ring, and while other messages wait to get into it, the room is a buffer like any other.
+/// not read, because the other process could change it meanwhile. The room is a buffer like any other on other links, for messages
+/// longer than about half the ring, for those longer than a quarter when it has no room right now, while other messages wait to
+/// get into it or another reservation is open, and when the receiver's window is used up.
 ///
 /// While a reservation is open, other messages of the same socket may be sent and wait for it; the order is that of
 /// sending and committing.

@@ -180,8 +180,9 @@ impl Socket {
             .await
     }
 
-    /// Room for a message of up to `len` bytes, waiting while the outbox is full, or the ring in which it has a place. What is
-    /// written to it travels from where it is written: on a ring, nothing copies it on this side.
+    /// Room for a message of up to `len` bytes, waiting while the outbox is full, and if it takes no more than a quarter of the
+    /// [ring](crate::Builder::ring_bytes) also while that is; the receiver may keep half of it meanwhile. What is written to it travels from where it is written: on a
+    /// ring, nothing copies it on this side.
     ///
     /// # Errors
     /// As [`send`](Self::send), with nothing to hand back.

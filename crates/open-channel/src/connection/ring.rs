@@ -37,6 +37,9 @@ const TOTAL: usize = 8;
 /// where a part does not fit before the end of the ring.
 const PARTS: usize = 8;
 
+/// Of the ring: behind what is kept there may be a gap of this size up to its end, and then comes the message.
+const QUARTER: usize = 4;
+
 /// Messages sent between two looks at what the reader has released: each look takes a cache line from it, and the outbox
 /// leaves the near caches if it is never cleared.
 const SENT_PER_LOOK: u32 = 16;
@@ -47,6 +50,8 @@ pub(crate) struct Ring {
     consumer: Consumer<Mapped, Bell>,
     /// Longest payload of a part.
     part: usize,
+    /// Longest message that waits for its place.
+    worth_waiting: usize,
     /// What the other side has released, as far as the session knows.
     released: u64,
     /// The nearest release that somebody waits for; 0 when nobody does.
@@ -68,11 +73,12 @@ impl std::fmt::Debug for Ring {
 impl Ring {
     pub(crate) fn new(link: RingLink) -> Self {
         let RingLink { producer, consumer, bell: _ } = link;
-        let part = producer.capacity() / PARTS - TOTAL;
+        let capacity = producer.capacity();
         Self {
             producer,
             consumer,
-            part,
+            part: capacity / PARTS - TOTAL,
+            worth_waiting: capacity / QUARTER,
             released: 0,
             awaited: 0,
             full: false,
@@ -247,19 +253,24 @@ impl Inner {
         }
     }
 
-    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way; `None` while it is full.
+    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way; `None` if that is worth waiting for.
     pub(super) fn reserve(&mut self, len: usize) -> Option<Room> {
         let link = self.links;
+        if self.ring.is_some() && !self.session.may_store(len) {
+            self.take_releases();
+        }
         if let Some(ring) = &mut self.ring
             && self.session.may_store(len)
         {
             match ring.producer.reserve_apart(len) {
                 Ok(slot) => return Some(Room::Ring { slot, link }),
-                Err(RingError::Full { .. }) => {
+                // Not for a longer one: it would need more room in one place than there is while the receiver keeps half of the
+                // ring, perhaps until it has this message. In parts it may fit.
+                Err(RingError::Full { .. }) if len <= ring.worth_waiting => {
                     ring.wait_for_room();
                     return None;
                 }
-                // It is too long or not the only one; or the ring is broken, which the next look at it says.
+                // Or it is much too long or not the only one; or the ring is broken, which the next look at it says.
                 Err(_) => {}
             }
         }
@@ -391,6 +402,9 @@ impl Inner {
     /// with this interest waits for.
     fn look_both_ways(&mut self, interest: Interest) -> bool {
         let released = self.take_releases();
+        if released {
+            self.make_do();
+        }
         let Some(ring) = &mut self.ring else { return true };
         // What was claimed together with what a caller took lies in the session.
         let ready = self.session.is_readable() || ring.consumer.is_ready();
@@ -402,6 +416,17 @@ impl Inner {
             // What was announced may be used up, while more is to be announced: another round does that.
             Interest::Recv => ready || released && (self.session.has_untransmitted() || self.is_ending()),
             Interest::Acks => released,
+        }
+    }
+
+    /// If the other side has rung before all that is waited for was released, it sleeps: those who wait make do with what there is.
+    fn make_do(&mut self) {
+        if let Some(ring) = &mut self.ring
+            && ring.awaited != 0
+            && !ring.producer.is_parked()
+        {
+            ring.awaited = 0;
+            self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
         }
     }
 
@@ -476,7 +501,8 @@ impl Inner {
     pub(super) fn must_announce(&self) -> bool {
         let Some(ring) = &self.ring else { return false };
         let unreleased = ring.producer.tail().bytes() > ring.released;
-        unreleased && ring.awaited == 0 && (self.session.has_untransmitted() || self.is_ending())
+        let told = ring.awaited != 0 && ring.producer.is_parked();
+        unreleased && !told && (self.session.has_untransmitted() || self.is_ending())
     }
 
     /// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
@@ -523,6 +549,7 @@ impl Inner {
 
     /// The background thread watches the bell now; takes in what there was already.
     pub(crate) fn attend_ring(&mut self) {
+        self.make_do();
         loop {
             self.announce();
             if !self.look_both_ways(Interest::Acks) || self.ring.is_none() {

@@ -1,5 +1,7 @@
 //! Every queue has a limit, nothing accepted is lost at it, and no limit is a deadlock.
 
+use std::collections::VecDeque;
+
 use std::pin::pin;
 
 use open_channel::{Error, MESSAGE_OVERHEAD, Socket, TryRecvError};
@@ -7,6 +9,8 @@ use open_channel::{Error, MESSAGE_OVERHEAD, Socket, TryRecvError};
 use crate::world::{World, next, pattern, poll_once};
 
 on_every_link!(
+    a_receiver_that_keeps_most_of_what_fits_gets_what_fits_besides,
+    a_receiver_that_keeps_half_of_what_fits_gets_the_next_message,
     a_full_outbox_makes_send_wait_and_try_send_say_full,
     try_send_accepts_no_more_than_the_outbox_holds,
     a_side_that_never_reads_does_not_stop_the_acknowledgements_of_the_other_direction,
@@ -236,5 +240,55 @@ async fn a_receiver_holds_no_more_than_its_window(world: World) {
         for number in within..accepted {
             assert!(next(to).await == pattern(1000, number));
         }
+    }
+}
+
+/// The sender must not wait for more room than it needs from a receiver that waits for it.
+async fn a_receiver_that_keeps_most_of_what_fits_gets_what_fits_besides(world: World) {
+    const LEN: usize = 4000;
+    let pair = world.pair_with(|builder| builder.ring_bytes(64 << 10).receive_window(64 << 10)).await;
+    for number in 0..40 {
+        pair.near.send(pattern(LEN, number)).await.expect("accepted");
+    }
+    let mut kept = VecDeque::new();
+    for number in 0..40 {
+        // All that the ring holds at a time is with the application, before the oldest of it is dropped.
+        if kept.len() == 12 {
+            kept.pop_front();
+        }
+        let message = pair.far.recv().await.expect("a message").expect("not the end");
+        assert!(message[..] == pattern(LEN, number)[..], "message {number}");
+        kept.push_back(message);
+    }
+    drop(kept);
+    pair.near.flush().await.expect("handled");
+}
+
+async fn a_receiver_that_keeps_half_of_what_fits_gets_the_next_message(world: World) {
+    const RING: usize = 256 << 10;
+    let pair = world.pair_with(|builder| builder.ring_bytes(RING)).await;
+    // The longest that wait for their place in the ring, too, of which two would be more than half of it.
+    for len in [30_000, 40_000, 43_000, 65_528, 65_536, 70_000, 80_000, 100_000] {
+        let sending = async {
+            for number in 0..20 {
+                let mut reservation = pair.near.reserve(len).await.expect("room");
+                reservation.append(&pattern(len, number));
+                reservation.commit().expect("accepted");
+            }
+        };
+        let receiving = async {
+            let mut kept = VecDeque::new();
+            let keeps = (RING / 2 / (len + 8)).max(1);
+            for number in 0..20 {
+                let message = pair.far.recv().await.expect("a message").expect("not the end");
+                assert!(message[..] == pattern(len, number)[..], "message {number} of {len} bytes");
+                kept.push_back(message);
+                if kept.len() > keeps {
+                    kept.pop_front();
+                }
+            }
+        };
+        tokio::join!(sending, receiving);
+        pair.near.flush().await.expect("handled");
     }
 }
