@@ -114,7 +114,7 @@ mod linux {
                     self.link.consumer.release(end).expect("release");
                     return len;
                 }
-                let consumer = &mut self.link.consumer;
+                let consumer = &self.link.consumer;
                 if !self.spin.until(|| consumer.is_ready()) {
                     consumer.prepare_park();
                     match consumer.is_ready() {

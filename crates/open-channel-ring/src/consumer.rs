@@ -57,7 +57,10 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         }
         let head = match self.words.next_record(self.read) {
             Ok(Some(head)) if head.end - self.released <= self.words.place.usable() => head,
-            Ok(None) if !self.is_fenced() => return Ok(None),
+            Ok(None) if !self.is_fenced() => {
+                self.tell();
+                return Ok(None);
+            }
             Ok(None) => return Err(self.fail(RingError::Fenced)),
             Ok(Some(_)) => return Err(self.fail(Misbehaviour::Overrun.into())),
             Err(misbehaviour) => return Err(self.fail(misbehaviour.into())),
@@ -91,11 +94,12 @@ impl<R: Region, W: Wake> Consumer<R, W> {
             self.released = upto;
             // Release: what we read from there is read before the producer writes over it.
             self.words.released().store(upto, Release);
-            let told = wake::must_wake(self.words.space_wait(), |wanted| upto >= wanted);
-            if told {
+            // A producer may wait for more than it needs. While there is more to read, more will be released.
+            let enough = |wanted| upto >= wanted || self.words.at(self.read).load(Relaxed) == 0;
+            self.untold = !wake::must_wake(self.words.space_wait(), enough);
+            if !self.untold {
                 self.producer.wake();
             }
-            self.untold = !told;
         }
         Ok(())
     }
@@ -119,11 +123,13 @@ impl<R: Region, W: Wake> Consumer<R, W> {
 
     /// Announces that this side is about to sleep until there is a record. To be followed by
     /// [`is_ready`](Self::is_ready), and only when that says no by sleeping.
-    ///
-    /// A producer that sleeps until more is released than was so far is woken: while this side sleeps, it gets no more, and
-    /// what it has to say may fit already.
-    pub fn prepare_park(&mut self) {
+    pub fn prepare_park(&self) {
         wake::announce(self.words.data_wait(), 1);
+    }
+
+    /// There is nothing more to read: a producer that sleeps until more is released makes do with what there is.
+    #[inline]
+    fn tell(&mut self) {
         if std::mem::take(&mut self.untold) && wake::must_wake(self.words.space_wait(), |_| true) {
             self.producer.wake();
         }

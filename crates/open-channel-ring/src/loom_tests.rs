@@ -352,14 +352,13 @@ fn loom_two_sleepers_share_a_bell() {
     });
 }
 
-/// A writer that waits until everything is released, although it needs room for one record, and a reader that keeps a record
-/// until it has another.
-#[test]
-fn loom_who_keeps_a_record_and_sleeps_lets_the_writer_use_the_rest() {
-    model(|| {
+/// A writer that waits until everything is released, although it needs room for one record only; the reader releases the first
+/// record, keeps the second, and wants the third.
+fn keep_one(release_first: impl Fn(usize) -> bool + Sync + Send + Copy + 'static) {
+    model(move || {
         let ((mut producer, of_producer), mut consumer) = ring(32);
-        producer.push(1, 0, &[]).unwrap();
-        producer.push(2, 0, &[0; 8]).unwrap();
+        let first = producer.push(1, 0, &[]).unwrap();
+        let second = producer.push(2, 0, &[0; 8]).unwrap();
         assert!(producer.reserve(0).is_err(), "the ring is full");
         let writer = thread::spawn(move || {
             let mut known = producer.released().unwrap();
@@ -372,12 +371,23 @@ fn loom_who_keeps_a_record_and_sleeps_lets_the_writer_use_the_rest() {
                 known = released;
             }
         });
-        let (_, _, first) = pull(&mut consumer).unwrap();
-        let (_, _, second) = pull(&mut consumer).unwrap();
-        consumer.0.release(first).unwrap();
-        let (third, _, _) = pull(&mut consumer).unwrap();
-        assert_eq!(third, 3);
+        for kind in 1..=3 {
+            assert_eq!(pull(&mut consumer).unwrap().0, kind);
+            if release_first(usize::from(kind)) {
+                consumer.0.release(first).unwrap();
+            }
+        }
         consumer.0.release(second).unwrap();
         writer.join().unwrap();
     });
+}
+
+#[test]
+fn loom_what_is_released_when_nothing_is_left_to_read_is_told() {
+    keep_one(|read| read == 2);
+}
+
+#[test]
+fn loom_what_was_released_before_is_told_when_nothing_is_left_to_read() {
+    keep_one(|read| read == 1);
 }

@@ -165,16 +165,12 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 
     /// Announces that this side is about to sleep until everything before `wanted` is released. To be
-    /// followed by [`is_released`](Self::is_released), and only when that says no by sleeping. It may be woken earlier, with all
-    /// that is released until the consumer gets something new.
-    pub fn prepare_park(&self, wanted: Position) {
-        wake::announce(self.words.space_wait(), wanted.0.max(1));
-    }
-
-    /// Whether [`prepare_park`](Self::prepare_park) still stands: nobody has woken this side for it.
-    #[inline]
-    pub fn is_parked(&self) -> bool {
-        self.words.space_wait().load(Relaxed) != 0
+    /// followed by [`is_released`](Self::is_released), and only when that says no by sleeping. The consumer wakes this side
+    /// earlier, whatever it released, if it has nothing more to read.
+    ///
+    /// Returns whether the announcement before this one was used up (or there was none): this side was woken for it.
+    pub fn prepare_park(&self, wanted: Position) -> bool {
+        wake::announce(self.words.space_wait(), wanted.0.max(1)) == 0
     }
 
     /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is.

@@ -13,8 +13,9 @@
 //! A sleeper whose eventfd goes on ringing until it is silenced (poll(2), an event loop) silences it before 1: the other side's 4 may
 //! belong to something that was found long ago, and takes the word back all the same.
 //!
-//! A reader that goes to sleep first wakes a writer that sleeps until more is released than was so far: while the reader sleeps, it
-//! gets no more. So a writer may wait for more than it needs, and be woken less often.
+//! A writer may wait for more room than it needs, to be woken less often. For that, a reader that has nothing more to read takes
+//! whatever it releases for enough, and when it finds nothing more, what it had released before: it may keep the rest until it is
+//! given something new.
 //!
 //! Because of the two fences at least one of the two looks (3) sees the other side's step 1 (Dekker). A
 //! busy pair never gets to step 4 and makes no system call.
@@ -27,10 +28,11 @@
 //! is `spin.rs`'s business.)
 use crate::shim::{AcqRel, AtomicU64, Relaxed, SeqCst, fence};
 
-/// The sleeper's steps 1 and 2. `what` must not be zero.
-pub(crate) fn announce(waiting: &AtomicU64, what: u64) {
-    waiting.store(what, Relaxed);
+/// The sleeper's steps 1 and 2. `what` must not be zero. Returns what was announced before and not used up.
+pub(crate) fn announce(waiting: &AtomicU64, what: u64) -> u64 {
+    let before = waiting.swap(what, Relaxed);
     fence(SeqCst);
+    before
 }
 
 /// Takes the announcement back. The other side may already have rung: then one wake-up comes too many,

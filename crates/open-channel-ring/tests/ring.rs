@@ -112,7 +112,7 @@ impl Side {
                 assert_eq!((record.kind(), record.flags()), (record.len() as u8, 1));
                 return Ok((record.to_vec(), record.end()));
             }
-            let consumer = &mut self.link.consumer;
+            let consumer = &self.link.consumer;
             if self.spin.until(|| consumer.is_ready()) {
                 continue;
             }

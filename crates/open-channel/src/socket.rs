@@ -181,7 +181,7 @@ impl Socket {
     }
 
     /// Room for a message of up to `len` bytes, waiting while the outbox is full, and if it takes no more than a quarter of the
-    /// [ring](crate::Builder::ring_bytes) also while that is; the receiver may keep half of it meanwhile. What is written to it travels from where it is written: on a
+    /// [ring](crate::Builder::ring_bytes) until that has a place for it, which it finds as long as the receiver keeps less than half of the ring. What is written to it travels from where it is written: on a
     /// ring, nothing copies it on this side.
     ///
     /// # Errors

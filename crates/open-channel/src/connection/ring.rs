@@ -56,6 +56,8 @@ pub(crate) struct Ring {
     released: u64,
     /// The nearest release that somebody waits for; 0 when nobody does.
     awaited: u64,
+    /// The other side was asked to ring for it.
+    announced: bool,
     /// There was no room for what the session has next.
     full: bool,
     sent: u32,
@@ -81,6 +83,7 @@ impl Ring {
             worth_waiting: capacity / QUARTER,
             released: 0,
             awaited: 0,
+            announced: false,
             full: false,
             sent: 0,
             told: false,
@@ -114,6 +117,7 @@ impl Ring {
     fn wait_for(&mut self, position: u64) {
         if position > self.released && (self.awaited == 0 || position < self.awaited) {
             self.awaited = position;
+            self.announced = false;
         }
     }
 
@@ -320,6 +324,7 @@ impl Inner {
         session.released(released)?;
         if released >= ring.awaited {
             ring.awaited = 0;
+            ring.announced = false;
             waiters.collect(Interest::Acks, *polling, woken);
         }
         if session.is_sendable() {
@@ -402,9 +407,6 @@ impl Inner {
     /// with this interest waits for.
     fn look_both_ways(&mut self, interest: Interest) -> bool {
         let released = self.take_releases();
-        if released {
-            self.make_do();
-        }
         let Some(ring) = &mut self.ring else { return true };
         // What was claimed together with what a caller took lies in the session.
         let ready = self.session.is_readable() || ring.consumer.is_ready();
@@ -416,17 +418,6 @@ impl Inner {
             // What was announced may be used up, while more is to be announced: another round does that.
             Interest::Recv => ready || released && (self.session.has_untransmitted() || self.is_ending()),
             Interest::Acks => released,
-        }
-    }
-
-    /// If the other side has rung before all that is waited for was released, it sleeps: those who wait make do with what there is.
-    fn make_do(&mut self) {
-        if let Some(ring) = &mut self.ring
-            && ring.awaited != 0
-            && !ring.producer.is_parked()
-        {
-            ring.awaited = 0;
-            self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
         }
     }
 
@@ -493,7 +484,11 @@ impl Inner {
         }
         ring.consumer.prepare_park();
         if ring.awaited != 0 {
-            ring.producer.prepare_park(Position::new(ring.awaited));
+            let rung = ring.producer.prepare_park(Position::new(ring.awaited));
+            if std::mem::replace(&mut ring.announced, true) && rung {
+                // Perhaps before all that is waited for was released, and whoever was woken may not be who waits for it.
+                self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
+            }
         }
     }
 
@@ -501,8 +496,7 @@ impl Inner {
     pub(super) fn must_announce(&self) -> bool {
         let Some(ring) = &self.ring else { return false };
         let unreleased = ring.producer.tail().bytes() > ring.released;
-        let told = ring.awaited != 0 && ring.producer.is_parked();
-        unreleased && !told && (self.session.has_untransmitted() || self.is_ending())
+        unreleased && !ring.announced && (self.session.has_untransmitted() || self.is_ending())
     }
 
     /// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
@@ -549,7 +543,6 @@ impl Inner {
 
     /// The background thread watches the bell now; takes in what there was already.
     pub(crate) fn attend_ring(&mut self) {
-        self.make_do();
         loop {
             self.announce();
             if !self.look_both_ways(Interest::Acks) || self.ring.is_none() {

@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 
 use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
-use open_channel::{Error, MESSAGE_OVERHEAD, Socket, TryRecvError};
+use open_channel::{Error, MESSAGE_OVERHEAD, Message, Socket, TryRecvError};
 
-use crate::world::{World, next, pattern, poll_once};
+use crate::world::{Pair, World, next, pattern, poll_and_drop, poll_once, until};
 
 on_every_link!(
     a_receiver_that_keeps_most_of_what_fits_gets_what_fits_besides,
     a_receiver_that_keeps_half_of_what_fits_gets_the_next_message,
+    what_another_task_drops_makes_room_for_the_message_that_is_waited_for,
+    who_looks_again_and_again_gets_what_fits_besides_what_it_keeps,
     a_full_outbox_makes_send_wait_and_try_send_say_full,
     try_send_accepts_no_more_than_the_outbox_holds,
     a_side_that_never_reads_does_not_stop_the_acknowledgements_of_the_other_direction,
@@ -291,4 +295,43 @@ async fn a_receiver_that_keeps_half_of_what_fits_gets_the_next_message(world: Wo
         tokio::join!(sending, receiving);
         pair.near.flush().await.expect("handled");
     }
+}
+
+/// More messages than fit into the ring are under way; those that fit are with the application.
+async fn full(world: &World) -> (Pair, VecDeque<Message>) {
+    const LEN: usize = 4000;
+    let pair = world.pair_with(|builder| builder.ring_bytes(64 << 10).receive_window(64 << 10)).await;
+    for number in 0..40 {
+        pair.near.send(pattern(LEN, number)).await.expect("accepted");
+    }
+    let mut kept = VecDeque::new();
+    while let Poll::Ready(message) = poll_and_drop(pair.far.recv()).await {
+        kept.push_back(message.expect("a message").expect("not the end"));
+        // What waits outside the ring has no reader to wait for.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!((10..40).contains(&kept.len()), "{} messages at a time", kept.len());
+    (pair, kept)
+}
+
+async fn what_another_task_drops_makes_room_for_the_message_that_is_waited_for(world: World) {
+    let (pair, mut kept) = full(&world).await;
+    let mut waiting = pin!(pair.far.recv());
+    assert!(poll_once(waiting.as_mut()).await.is_pending());
+    // The receiver sleeps by now, and what follows is nobody's reason to wake it but the sender's.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let dropping = async { drop(kept.drain(..2)) };
+    let (received, ()) = tokio::join!(waiting, dropping);
+    received.expect("a message").expect("not the end");
+}
+
+async fn who_looks_again_and_again_gets_what_fits_besides_what_it_keeps(world: World) {
+    let (pair, mut kept) = full(&world).await;
+    kept.drain(..2);
+    until(|| match pair.far.try_recv() {
+        Ok(message) => message.is_some(),
+        Err(TryRecvError::Empty) => false,
+        Err(error) => panic!("{error}"),
+    })
+    .await;
 }
