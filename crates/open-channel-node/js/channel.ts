@@ -40,7 +40,7 @@ export class ProcessChannel extends EventEmitter {
   connectionListener: ConnectionListener | null;
   readonly #name: string;
   readonly #options: ChannelOptions;
-  readonly #token: number;
+  #token = 0;
   readonly #owner: Owner;
   /** Those of `connect()`. */
   readonly #sockets = new Set<ChannelSocket>();
@@ -58,13 +58,13 @@ export class ProcessChannel extends EventEmitter {
   /** The generation that ended and has no successor yet. */
   #left: number | null = null;
   #catchingUp = false;
+  #closing: Promise<void> | undefined;
 
   constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
     super();
     this.connectionListener = connectionListener;
     this.#name = name;
     this.#options = options;
-    this.#token = register((reasons) => this.#wake(reasons));
     this.#owner = {
       name,
       manual: options.acknowledge === "manual",
@@ -81,6 +81,7 @@ export class ProcessChannel extends EventEmitter {
 
   #open(): NativeChannel {
     this.#left = null;
+    this.#token = register((reasons) => this.#wake(reasons));
     try {
       const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
       return new addon.NativeChannel(hub, this.#token, options);
@@ -172,16 +173,22 @@ export class ProcessChannel extends EventEmitter {
    * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
    * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts.
    */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close().finally(() => (this.#closing = undefined)));
+  }
+
+  async #close(): Promise<void> {
     const native = this.#native;
     if (native === null) return;
     await settled([...this.#sockets].map((socket) => socket.flush()), native.hostTimeout);
     this.#native = null;
     this.#opened = true;
     this.#leave();
+    const token = this.#token;
     try {
       await request((number) => native.close(number), "close", this.#name);
     } finally {
+      forget(token);
       for (const socket of [...this.#sockets, ...this.#accepted]) socket.destroy();
       this.emit("close");
     }

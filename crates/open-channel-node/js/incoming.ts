@@ -45,10 +45,12 @@ export class Incoming {
   #current: Message | null = null;
   /** The stream asked for more since the last delivery. */
   #demand = false;
-  /** The stream's buffer holds one message. */
-  #buffered = false;
-  /** A `read()` handed one message out; the next `read()` tells that it was dealt with. */
-  #lent = false;
+  /** Messages in the stream's buffer: one, or more if somebody wants more at a time than one has. */
+  #buffered = 0;
+  /** Messages that a `read()` handed out; the next `read()` tells that they were dealt with. */
+  #lent = 0;
+  /** A `read(size)` found too little. */
+  #short = false;
   /** Handled, and not yet told to the addon. */
   #handled = 0;
   /** The addon has nothing, and will wake us when it has. */
@@ -116,18 +118,24 @@ export class Incoming {
 
   /** `read` of the stream was called, with something to take. */
   beforeRead(): void {
-    if (!this.#lent) return;
-    this.#lent = false;
-    this.#handled++;
+    if (this.#lent === 0) return;
+    this.#handled += this.#lent;
+    this.#lent = 0;
     this.schedule();
   }
 
   /** `read` of the stream gave something. */
   afterRead(): void {
-    if (!this.#buffered || this.#stream.readableLength > 0) return;
-    this.#buffered = false;
-    if (this.#stream.readableFlowing === true) this.#handled++;
-    else this.#lent = true;
+    if (this.#buffered === 0 || this.#stream.readableLength > 0) return;
+    if (this.#stream.readableFlowing === true) this.#handled += this.#buffered;
+    else this.#lent = this.#buffered;
+    this.#buffered = 0;
+    this.schedule();
+  }
+
+  /** `read` of the stream was asked for more than there is. */
+  afterShortRead(): void {
+    this.#short = true;
     this.schedule();
   }
 
@@ -148,7 +156,8 @@ export class Incoming {
   #wanted(): boolean {
     const stream = this.#stream;
     if (this.#manual) return stream.listenerCount("message") > 0 && !stream.isPaused();
-    if (stream.readableLength > 0 || this.#lent) return false;
+    if (this.#short) return true;
+    if (stream.readableLength > 0 || this.#lent > 0) return false;
     if (stream.readableFlowing !== null) return stream.readableFlowing || this.#demand;
     return this.#demand || stream.listenerCount("message") > 0;
   }
@@ -257,11 +266,11 @@ export class Incoming {
     }
     if (this.#native === null) return;
     const chunk = this.#chunks[index]!;
-    this.#demand = false;
+    this.#demand = this.#short = false;
     // An empty message is no event, as an empty write is none on a net.Socket.
     if (chunk.length > 0) stream.push(chunk);
     if (stream.readableLength === 0) this.#handled++;
-    else this.#buffered = true;
+    else this.#buffered++;
   }
 
   #endStream(): void {

@@ -22,6 +22,8 @@ export class Outgoing {
   /** Of the write that is not done. */
   #callback: Callback | null = null;
   #bytes = 0;
+  /** Accepted by the addon for the write that is not done. */
+  #pending = 0;
 
   constructor(native: NativeSocket, channel: string, client: boolean) {
     this.#native = native;
@@ -30,6 +32,7 @@ export class Outgoing {
     this.#open = !client;
   }
 
+  /** Of writes that are done: those of the others the stream counts. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -45,14 +48,14 @@ export class Outgoing {
       if (message.length === 0) continue;
       const result = this.#native === null ? Write.Failed : write(this.#native, message);
       if (result === Write.Failed) return this.#fail(callback);
-      this.#bytes += message.length;
+      this.#pending += message.length;
       if (result === Write.Full) {
         this.#stalled = messages.slice(i + 1);
         this.#callback = callback;
         return;
       }
     }
-    if (this.#open) callback();
+    if (this.#open) this.#done(callback);
     else this.#callback = callback;
   }
 
@@ -73,6 +76,12 @@ export class Outgoing {
     this.#stalled = [];
     if (result === Write.Failed) this.#fail(callback);
     else this.send(messages, callback);
+  }
+
+  #done(callback: Callback): void {
+    this.#bytes += this.#pending;
+    this.#pending = 0;
+    callback();
   }
 
   stop(error: Error | null): void {

@@ -289,6 +289,7 @@ export class ChannelSocket extends Socket {
     if (size !== 0) this.#incoming.beforeRead();
     const chunk = super.read(size);
     if (chunk !== null) this.#incoming.afterRead();
+    else if (size !== undefined && size > this.readableLength) this.#incoming.afterShortRead();
     return chunk;
   }
 
@@ -326,6 +327,13 @@ export class ChannelSocket extends Socket {
       }
     }
     return super.write(chunk, ...(rest as []));
+  }
+
+  override end(chunk?: any, ...rest: any[]): this {
+    if (chunk === undefined || chunk === null || typeof chunk === "function") return super.end(chunk);
+    const done = rest.find((argument) => typeof argument === "function");
+    this.write(chunk, ...(typeof rest[0] === "string" ? [rest[0]] : []));
+    return super.end(done);
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: Callback): void {

@@ -24,13 +24,30 @@ impl From<&Error> for Failure {
                 | Error::Closed
                 | Error::HandedOver
         );
-        Self { code: code(error), message: error.to_string(), left }
+        Self { code: code(error), message: told(error), left }
     }
 }
 
 /// A failure thrown at once; JavaScript splits the code off again.
 pub(crate) fn thrown(error: &Error) -> napi::Error {
-    napi::Error::from_reason(format!("{}: {error}", code(error)))
+    napi::Error::from_reason(format!("{}: {}", code(error), told(error)))
+}
+
+/// The library's settings under the names that they have as options in JavaScript.
+const OPTIONS: [(&str, &str); 9] = [
+    ("connect_timeout", "connectTimeout"),
+    ("host_timeout", "hostTimeout"),
+    ("max_connections", "maxConnections"),
+    ("max_message", "maxMessage"),
+    ("outbox_bytes", "outboxBytes"),
+    ("receive_window", "receiveWindow"),
+    ("resume_timeout", "resumeTimeout"),
+    ("ring_bytes", "ringBytes"),
+    ("runtime_dir", "runtimeDir"),
+];
+
+fn told(error: &Error) -> String {
+    OPTIONS.iter().fold(error.to_string(), |text, (setting, option)| text.replace(setting, option))
 }
 
 fn code(error: &Error) -> String {

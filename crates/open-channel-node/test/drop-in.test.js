@@ -102,6 +102,50 @@ test("end before the connection delivers", async () => {
   await until(() => socket.destroyed);
 });
 
+test("who asks for more bytes than a message has gets them from the next ones", async () => {
+  const { client, server } = await pair();
+  const framed = (text) => {
+    const frame = Buffer.alloc(4 + text.length, text);
+    frame.writeUInt32BE(text.length, 0);
+    frame.write(text, 4);
+    return frame;
+  };
+  const texts = ["one", "a second one", "x".repeat(100_000), "four"];
+  const bytes = Buffer.concat(texts.map(framed));
+  const got = [];
+  let length;
+  server.on("readable", () => {
+    for (;;) {
+      if (length === undefined) {
+        const head = server.read(4);
+        if (head === null) return;
+        length = head.readUInt32BE(0);
+      }
+      const body = server.read(length);
+      if (body === null) return;
+      got.push(String(body));
+      length = undefined;
+    }
+  });
+  // Frames cut into messages where it does not suit them.
+  for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 3) % 9973) client.write(bytes.subarray(at, at + size));
+  await until(() => got.length === texts.length, "all frames");
+  assert.deepEqual(got, texts);
+  await within(client.flush(), "all of it handled");
+  client.destroy();
+});
+
+test("what is written counts once, before and after there is a connection", async () => {
+  const channel = openChannel(unique(), (socket) => socket.resume());
+  const client = channel.connect();
+  client.write("hello");
+  client.write(Buffer.alloc(7));
+  assert.equal(client.bytesWritten, 12);
+  await client.flush();
+  assert.equal(client.bytesWritten, 12);
+  client.destroy();
+});
+
 test("a thousand small writes are a thousand data events, both ways", async () => {
   const { client, server } = await pair();
   for (const [from, to] of [[client, server], [server, client]]) {
