@@ -58,7 +58,8 @@ export class ProcessChannel extends EventEmitter {
   /** The generation that ended and has no successor yet. */
   #left: number | null = null;
   #catchingUp = false;
-  #closing: Promise<void> | undefined;
+  /** Under way. The channel may be open again by then. */
+  #closing: { native: NativeChannel; done: Promise<void> } | undefined;
 
   constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
     super();
@@ -174,22 +175,27 @@ export class ProcessChannel extends EventEmitter {
    * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts.
    */
   close(): Promise<void> {
-    return (this.#closing ??= this.#close().finally(() => (this.#closing = undefined)));
+    const native = this.#native;
+    if (native === null || native === this.#closing?.native) return this.#closing?.done ?? Promise.resolve();
+    const done = this.#close(native).finally(() => {
+      if (this.#closing?.native === native) this.#closing = undefined;
+    });
+    this.#closing = { native, done };
+    return done;
   }
 
-  async #close(): Promise<void> {
-    const native = this.#native;
-    if (native === null) return;
+  async #close(native: NativeChannel): Promise<void> {
     await settled([...this.#sockets].map((socket) => socket.flush()), native.hostTimeout);
     this.#native = null;
     this.#opened = true;
     this.#leave();
     const token = this.#token;
+    const sockets = [...this.#sockets, ...this.#accepted];
     try {
       await request((number) => native.close(number), "close", this.#name);
     } finally {
       forget(token);
-      for (const socket of [...this.#sockets, ...this.#accepted]) socket.destroy();
+      for (const socket of sockets) socket.destroy();
       this.emit("close");
     }
   }

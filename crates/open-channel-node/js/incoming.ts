@@ -45,8 +45,8 @@ export class Incoming {
   #current: Message | null = null;
   /** The stream asked for more since the last delivery. */
   #demand = false;
-  /** Messages in the stream's buffer: one, or more if somebody wants more at a time than one has. */
-  #buffered = 0;
+  /** What each message in the stream's buffer, oldest first, added to its length. One, unless somebody wants more at a time than it has. */
+  readonly #buffered: number[] = [];
   /** Messages that a `read()` handed out; the next `read()` tells that they were dealt with. */
   #lent = 0;
   /** A `read(size)` found too little. */
@@ -126,10 +126,18 @@ export class Incoming {
 
   /** `read` of the stream gave something. */
   afterRead(): void {
-    if (this.#buffered === 0 || this.#stream.readableLength > 0) return;
-    if (this.#stream.readableFlowing === true) this.#handled += this.#buffered;
-    else this.#lent = this.#buffered;
-    this.#buffered = 0;
+    const left = this.#stream.readableLength;
+    let held = this.#buffered.reduce((sum, length) => sum + length, 0);
+    let count = 0;
+    for (const length of this.#buffered) {
+      held -= length;
+      if (held < left) break;
+      count++;
+    }
+    if (count === 0) return;
+    this.#buffered.splice(0, count);
+    if (this.#stream.readableFlowing === true) this.#handled += count;
+    else this.#lent += count;
     this.schedule();
   }
 
@@ -267,10 +275,12 @@ export class Incoming {
     if (this.#native === null) return;
     const chunk = this.#chunks[index]!;
     this.#demand = this.#short = false;
+    const before = stream.readableLength;
     // An empty message is no event, as an empty write is none on a net.Socket.
     if (chunk.length > 0) stream.push(chunk);
-    if (stream.readableLength === 0) this.#handled++;
-    else this.#buffered++;
+    const after = stream.readableLength;
+    if (after === 0) this.#handled++;
+    else this.#buffered.push(after - before);
   }
 
   #endStream(): void {

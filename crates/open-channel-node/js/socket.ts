@@ -330,7 +330,7 @@ export class ChannelSocket extends Socket {
   }
 
   override end(chunk?: any, ...rest: any[]): this {
-    if (chunk === undefined || chunk === null || typeof chunk === "function") return super.end(chunk);
+    if (chunk === undefined || chunk === null || typeof chunk === "function") return super.end(chunk, ...(rest as []));
     const done = rest.find((argument) => typeof argument === "function");
     this.write(chunk, ...(typeof rest[0] === "string" ? [rest[0]] : []));
     return super.end(done);

@@ -176,6 +176,11 @@ test("a message over the limit is refused with EMSGSIZE, and nothing else is los
   socket.write(Buffer.alloc(10));
   await new Promise((resolve) => socket.end("ü".repeat(499), "utf8", resolve));
   assert.deepEqual(got, [1000, 10, 998]);
+  for (const nothing of [[], [null], [undefined, "utf8"]]) {
+    const other = channel.connect();
+    await next(other, "connect");
+    await new Promise((resolve) => other.end(...nothing, resolve));
+  }
 });
 
 test("the default limit is 64 MiB: a message of that size arrives, a longer one is refused", async () => {

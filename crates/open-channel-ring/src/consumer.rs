@@ -71,6 +71,9 @@ impl<R: Region, W: Wake> Consumer<R, W> {
             Err(_) => return Err(self.fail(Misbehaviour::Claimed.into())),
         }
         self.read = head.end;
+        if self.words.at(self.read).load(Relaxed) == 0 {
+            self.tell();
+        }
         Ok(Some(head))
     }
 

@@ -352,28 +352,35 @@ fn loom_two_sleepers_share_a_bell() {
     });
 }
 
-/// A writer that waits until everything is released, although it needs room for one record only; the reader releases the first
-/// record, keeps the second, and wants the third.
-fn keep_one(release_first: impl Fn(usize) -> bool + Sync + Send + Copy + 'static) {
-    model(move || {
-        let ((mut producer, of_producer), mut consumer) = ring(32);
-        let first = producer.push(1, 0, &[]).unwrap();
-        let second = producer.push(2, 0, &[0; 8]).unwrap();
-        assert!(producer.reserve(0).is_err(), "the ring is full");
-        let writer = thread::spawn(move || {
-            let mut known = producer.released().unwrap();
-            while producer.push(3, 0, &[]).is_err() {
-                producer.prepare_park(producer.tail());
-                let released = producer.released().unwrap();
-                if released == known {
-                    of_producer.sleep();
-                }
-                known = released;
+/// Pushes a third record into a ring that is full of two, waiting until everything is released, although it needs less.
+fn push_third(
+    (mut producer, bell): End<Producer<Heap, LoomBell>>,
+) -> (thread::JoinHandle<()>, Position, Position) {
+    let first = producer.push(1, 0, &[]).unwrap();
+    let second = producer.push(2, 0, &[0; 8]).unwrap();
+    assert!(producer.reserve(0).is_err(), "the ring is full");
+    let writer = thread::spawn(move || {
+        let mut known = producer.released().unwrap();
+        while producer.push(3, 0, &[]).is_err() {
+            producer.prepare_park(producer.tail());
+            let released = producer.released().unwrap();
+            if released == known {
+                bell.sleep();
             }
-        });
+            known = released;
+        }
+    });
+    (writer, first, second)
+}
+
+/// The reader releases the first record, keeps the second, and wants the third.
+fn keep_one(release_first: impl Fn(u8) -> bool + Sync + Send + Copy + 'static) {
+    model(move || {
+        let (producer, mut consumer) = ring(32);
+        let (writer, first, second) = push_third(producer);
         for kind in 1..=3 {
             assert_eq!(pull(&mut consumer).unwrap().0, kind);
-            if release_first(usize::from(kind)) {
+            if release_first(kind) {
                 consumer.0.release(first).unwrap();
             }
         }
@@ -390,4 +397,17 @@ fn loom_what_is_released_when_nothing_is_left_to_read_is_told() {
 #[test]
 fn loom_what_was_released_before_is_told_when_nothing_is_left_to_read() {
     keep_one(|read| read == 1);
+}
+
+#[test]
+fn loom_who_takes_the_last_record_tells_what_was_released_before() {
+    model(|| {
+        let (producer, (mut consumer, _)) = ring(32);
+        let (writer, first, _) = push_third(producer);
+        consumer.claim().unwrap().unwrap();
+        consumer.release(first).unwrap();
+        // The last look at the ring for a long time.
+        consumer.claim().unwrap().unwrap();
+        writer.join().unwrap();
+    });
 }

@@ -117,7 +117,8 @@ async fn attend_ring(connection: &Connection, link: &Arc<Link>) {
             tokio::time::sleep(GRACE * 10).await;
             connection.with(|inner| {
                 if inner.is_on(link) {
-                    inner.read_both()
+                    inner.read_both();
+                    inner.attend_ring();
                 }
             });
             continue;

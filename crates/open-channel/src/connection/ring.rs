@@ -56,8 +56,8 @@ pub(crate) struct Ring {
     released: u64,
     /// The nearest release that somebody waits for; 0 when nobody does.
     awaited: u64,
-    /// The other side was asked to ring for it.
-    announced: bool,
+    /// What the other side was asked to ring for last; 0 if all of it has come.
+    announced: u64,
     /// There was no room for what the session has next.
     full: bool,
     sent: u32,
@@ -83,7 +83,7 @@ impl Ring {
             worth_waiting: capacity / QUARTER,
             released: 0,
             awaited: 0,
-            announced: false,
+            announced: 0,
             full: false,
             sent: 0,
             told: false,
@@ -117,7 +117,6 @@ impl Ring {
     fn wait_for(&mut self, position: u64) {
         if position > self.released && (self.awaited == 0 || position < self.awaited) {
             self.awaited = position;
-            self.announced = false;
         }
     }
 
@@ -324,7 +323,7 @@ impl Inner {
         session.released(released)?;
         if released >= ring.awaited {
             ring.awaited = 0;
-            ring.announced = false;
+            ring.announced = 0;
             waiters.collect(Interest::Acks, *polling, woken);
         }
         if session.is_sendable() {
@@ -485,7 +484,8 @@ impl Inner {
         ring.consumer.prepare_park();
         if ring.awaited != 0 {
             let rung = ring.producer.prepare_park(Position::new(ring.awaited));
-            if std::mem::replace(&mut ring.announced, true) && rung {
+            let asked_before = std::mem::replace(&mut ring.announced, ring.awaited) != 0;
+            if asked_before && rung {
                 // Perhaps before all that is waited for was released, and whoever was woken may not be who waits for it.
                 self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
             }
@@ -496,7 +496,9 @@ impl Inner {
     pub(super) fn must_announce(&self) -> bool {
         let Some(ring) = &self.ring else { return false };
         let unreleased = ring.producer.tail().bytes() > ring.released;
-        unreleased && !ring.announced && (self.session.has_untransmitted() || self.is_ending())
+        unreleased
+            && (ring.awaited == 0 || ring.announced != ring.awaited)
+            && (self.session.has_untransmitted() || self.is_ending())
     }
 
     /// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
