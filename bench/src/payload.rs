@@ -99,6 +99,7 @@ impl Payload {
     }
 
     /// Reads every byte and says which message it was.
+    #[inline(always)]
     pub(crate) fn check(bytes: &[u8]) -> Result<Payload> {
         let mut sum = Sum::default();
         let mut blocks = bytes.chunks_exact(BLOCK);
@@ -158,6 +159,20 @@ fn word_of(chunk: &[u8]) -> u64 {
     let mut word = [0; WORD];
     word.copy_from_slice(chunk);
     u64::from_le_bytes(word)
+}
+
+/// Memory for the subjects that take a slice, the same for every message.
+#[derive(Default)]
+pub(crate) struct Scratch(Vec<u8>);
+
+impl Scratch {
+    pub(crate) fn message(&mut self, payload: Payload) -> &[u8] {
+        if self.0.len() != payload.len {
+            self.0.resize(payload.len, 0);
+        }
+        payload.write(&mut self.0);
+        &self.0
+    }
 }
 
 /// Makes `Bytes` for the subjects that take them, without an allocation per message.

@@ -235,9 +235,9 @@ async fn one_way<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Resu
 
 /// Messages from `first` on until the deadline; the last one says so. The count includes it.
 async fn feed_until<E: Endpoint>(endpoint: &mut E, first: Payload, deadline: u64) -> Result<u64> {
-    let look = (BYTES_PER_LOOK / first.len).max(1) as u64;
+    let look = (BYTES_PER_LOOK / first.len).max(1).next_power_of_two() as u64;
     for number in first.number().. {
-        let last = number % look == 0 && clock::now() >= deadline;
+        let last = number & (look - 1) == 0 && clock::now() >= deadline;
         // One call for both, so that the compiler makes one loop of it.
         let payload = first.numbered(number);
         endpoint.feed(if last { payload.last() } else { payload }).await?;

@@ -3,7 +3,7 @@
 use super::batches::Batches;
 use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
-use crate::payload::{Arena, Payload};
+use crate::payload::{Payload, Scratch};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::{Builder, Channel, LinkKind, Socket};
@@ -23,7 +23,7 @@ pub(crate) struct OpenChannel<const BUFFERED: bool> {
 
 pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
-    arena: Arena,
+    scratch: Scratch,
     batches: Batches,
     in_place: bool,
     _channel: Channel,
@@ -32,7 +32,7 @@ pub(crate) struct End<const BUFFERED: bool> {
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
         let in_place = subject.in_place();
-        End { socket, arena: Arena::default(), batches: Batches::default(), in_place, _channel: channel }
+        End { socket, scratch: Scratch::default(), batches: Batches::default(), in_place, _channel: channel }
     }
 }
 
@@ -121,7 +121,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         if self.in_place {
             return Box::pin(self.send_in_place(payload)).await;
         }
-        self.socket.send(self.arena.message(payload)).await?;
+        self.socket.send_copy(self.scratch.message(payload)).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::batches::Batches;
 use super::open_channel::builder;
 use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
-use crate::payload::{Arena, Payload};
+use crate::payload::{Payload, Scratch};
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::blocking::{Channel, Socket};
@@ -23,7 +23,7 @@ pub(crate) struct OpenChannelBlocking<const BUFFERED: bool> {
 
 pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
-    arena: Arena,
+    scratch: Scratch,
     batches: Batches,
     in_place: bool,
     _channel: Channel,
@@ -32,7 +32,7 @@ pub(crate) struct End<const BUFFERED: bool> {
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
         let in_place = subject.in_place();
-        End { socket, arena: Arena::default(), batches: Batches::default(), in_place, _channel: channel }
+        End { socket, scratch: Scratch::default(), batches: Batches::default(), in_place, _channel: channel }
     }
 
     /// Apart, so that the rest is small enough to be compiled into the sending loop.
@@ -91,7 +91,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             reservation.commit()?;
             return Ok(());
         }
-        self.socket.send(self.arena.message(payload))?;
+        self.socket.send_copy(self.scratch.message(payload))?;
         Ok(())
     }
 
