@@ -37,7 +37,9 @@ fuzz_target!(|input: &[u8]| {
                 }
             }
             3 => {
-                if let Ok(Some(claimed)) = from.consumer.claim_apart() {
+                if let Ok(Some(claim)) = from.consumer.claim_next() {
+                    assert_eq!(from.consumer.record(claim).to_vec().len(), from.consumer.record(claim).len());
+                    let claimed = from.consumer.keep(claim);
                     let record = claimed.record();
                     let at = place.min(record.len());
                     record.read_at(at, &mut vec![0; record.len() - at]);

@@ -41,6 +41,7 @@ impl Slot {
     }
 
     /// Those of its messages that are among `seqs` are handled.
+    #[inline]
     fn handle(&mut self, seqs: &Range<u64>) {
         let handled = self.next().min(seqs.end).saturating_sub(self.first.max(seqs.start));
         self.unhandled = self.unhandled.saturating_sub(u32::try_from(handled).unwrap_or(u32::MAX));
@@ -202,6 +203,7 @@ impl Inbox {
     }
 
     /// Takes a whole message out of the link's store without its bytes, and past what is ready: its number.
+    #[inline]
     pub(crate) fn part_apart(&mut self, part: Arrival) -> Result<u64, ProtocolError> {
         debug_assert!(part.kind == PartKind::Whole && !part.packed && self.ready.is_empty());
         self.expect_part(part.kind)?;
@@ -211,6 +213,7 @@ impl Inbox {
         Ok(seq)
     }
 
+    #[inline]
     fn expect_part(&self, kind: PartKind) -> Result<(), ProtocolError> {
         if self.finished {
             return Err(ProtocolError::Unexpected("a part after the end"));
@@ -293,6 +296,7 @@ impl Inbox {
     }
 
     /// Length and window are checked before any memory is set aside.
+    #[inline]
     fn check_size(&self, total: u64, packed: bool) -> Result<usize, ProtocolError> {
         let max = if packed { MAX_PACK_COST } else { self.limits.max_message };
         let total = usize::try_from(total).unwrap_or(usize::MAX);
@@ -303,6 +307,7 @@ impl Inbox {
         Ok(total)
     }
 
+    #[inline]
     fn check_window(&self, cost: usize) -> Result<(), ProtocolError> {
         let held = self.unhandled_cost;
         if held > 0 && held.saturating_add(cost) > self.limits.window {
@@ -326,6 +331,7 @@ impl Inbox {
         Ok(())
     }
 
+    #[inline]
     fn arrived(&mut self, count: u32, cost: usize, end: u64) {
         self.slots.push_back(Slot { first: self.next, count, unhandled: count, cost, end });
         self.next += u64::from(count);
@@ -382,6 +388,7 @@ impl Inbox {
         })
     }
 
+    #[inline]
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -393,15 +400,17 @@ impl Inbox {
     }
 
     /// The application has handled the messages (or the end) of these numbers, in any order, each once.
+    #[inline]
     pub(crate) fn handled(&mut self, seqs: Range<u64>) {
-        let before = match self.slots.front() {
-            Some(front) if seqs.start < front.next() => 0,
-            _ => self.slots.partition_point(|slot| slot.next() <= seqs.start),
-        };
-        self.slots
-            .range_mut(before..)
-            .take_while(|slot| slot.first < seqs.end)
-            .for_each(|slot| slot.handle(&seqs));
+        match self.slots.front_mut() {
+            // In order, as most are.
+            Some(front) if seqs.start >= front.first && seqs.end <= front.next() => front.handle(&seqs),
+            _ => {
+                let before = self.slots.partition_point(|slot| slot.next() <= seqs.start);
+                let slots = self.slots.range_mut(before..).take_while(|slot| slot.first < seqs.end);
+                slots.for_each(|slot| slot.handle(&seqs));
+            }
+        }
         while self.slots.front().is_some_and(|slot| slot.unhandled == 0) {
             let Some(front) = self.slots.pop_front() else { break };
             self.handled_through = front.next() - 1;
@@ -423,11 +432,13 @@ impl Inbox {
         self.ack_requested_through = self.next - 1;
     }
 
+    #[inline]
     pub(crate) fn ack_pending(&self) -> bool {
         self.handled_through > self.acked
     }
 
     /// Whether the sender needs the acknowledgement now.
+    #[inline]
     pub(crate) fn ack_urgent(&self) -> bool {
         self.ack_pending()
             && (self.unacked_cost >= self.sender_limit / ACK_EVERY

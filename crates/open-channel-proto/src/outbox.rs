@@ -156,6 +156,7 @@ impl Outbox {
 
     /// What is accepted fits the limit, but for what comes when nothing else is held: no size that is allowed at
     /// all can wait for ever.
+    #[inline]
     pub(crate) fn has_room(&self, cost: usize) -> bool {
         self.cost == 0 || self.cost.saturating_add(cost) <= self.limit
     }
@@ -166,6 +167,7 @@ impl Outbox {
         self.append(pack.count(), Content::Message(pack.into_bytes()))
     }
 
+    #[inline]
     fn append(&mut self, count: u32, content: Content) -> u64 {
         let first = self.next;
         self.entries.push_back(Entry::new(first, count, content));
@@ -384,6 +386,7 @@ impl Outbox {
     }
 
     /// Whether nothing waits for the store, so that something may be written there first.
+    #[inline]
     pub(crate) fn may_store(&self, cost: usize, window: usize) -> bool {
         self.cursor == self.entries.len()
             && !self.finished
@@ -391,6 +394,7 @@ impl Outbox {
     }
 
     /// Messages that were written to the store before they were accepted here.
+    #[inline]
     pub(crate) fn push_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
         let first = self.append(count, Content::Stored { len });
         if let Some(entry) = self.entries.back_mut() {

@@ -210,6 +210,15 @@ pub struct Next<'a> {
     pub cost: usize,
 }
 
+impl<'a> Next<'a> {
+    /// One message.
+    #[inline]
+    pub fn of(message: &'a [u8]) -> Self {
+        let len = message.len();
+        Next { bytes: message, count: 1, longest: len, cost: message_cost(len) }
+    }
+}
+
 impl Open {
     /// A single message travels without its length.
     fn start(&self) -> usize {
@@ -245,9 +254,12 @@ impl Packer {
     /// If it is longer than `u32::MAX` bytes.
     #[inline]
     pub fn push_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
+        const ZEROS: [u8; 64] = [0; 64];
         let bytes = self.begin(len);
         let start = bytes.len();
-        bytes.resize(start + len, 0);
+        // In steps of a known size, which is several times as fast for a short message.
+        (0..len / ZEROS.len()).for_each(|_| bytes.extend_from_slice(&ZEROS));
+        bytes.extend_from_slice(&ZEROS[..len % ZEROS.len()]);
         fill(&mut bytes[start..]);
     }
 

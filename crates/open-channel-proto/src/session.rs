@@ -380,6 +380,7 @@ impl Session {
     }
 
     /// [`handled`](Self::handled) for several messages in a row.
+    #[inline]
     pub fn handled_all(&mut self, seqs: std::ops::Range<u64>) {
         self.inbox.handled(seqs);
         self.settle();
@@ -472,6 +473,7 @@ impl Session {
     }
 
     /// Both directions ended, everything handled and acknowledged on both sides.
+    #[inline]
     fn settle(&mut self) {
         let received_all = self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();
         if self.closed.is_none() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {

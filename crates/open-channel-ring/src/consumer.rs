@@ -1,9 +1,9 @@
 //! The reading end of a ring: claims records, copies them out, and releases them when they are
 //! handled.
 use crate::error::{Misbehaviour, RingError};
-use crate::layout::{Head, Position, RingPlace};
+use crate::layout::{Position, RingPlace};
 use crate::shim::{AcqRel, Relaxed, Release};
-use crate::spsc::{Claimed, FENCED, Record, Region, Wake, Watch, Words};
+use crate::spsc::{Claim, Claimed, FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;
 
 /// Reads records. Reading one takes two steps, and a third when it was handled:
@@ -35,23 +35,29 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// [`RingError::Fenced`], [`RingError::Misbehaved`]; each then stays.
     #[inline]
     pub fn claim(&mut self) -> Result<Option<Record<'_>>, RingError> {
-        let head = self.claim_head()?;
-        Ok(head.map(|head| self.words.record(head)))
+        let claim = self.claim_next()?;
+        Ok(claim.map(|claim| self.record(claim)))
     }
 
-    /// [`claim`](Self::claim), for who reads the record later, or piece by piece, while others go on with this end of the
-    /// ring. Until then it must not be released.
+    /// A record that this end has claimed and not released. (A claim of another ring gives some bytes of this one, or panics.)
+    #[inline]
+    pub fn record(&self, claim: Claim) -> Record<'_> {
+        self.words.record(claim.0)
+    }
+
+    /// [`record`](Self::record), for who reads it later, or piece by piece, while others go on with this end of the ring.
+    /// Until then it must not be released.
+    #[inline]
+    pub fn keep(&self, claim: Claim) -> Claimed<R> {
+        Claimed::new(self.words.clone(), claim.0)
+    }
+
+    /// [`claim`](Self::claim), for who decides later how to read the [`record`](Self::record).
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
     #[inline]
-    pub fn claim_apart(&mut self) -> Result<Option<Claimed<R>>, RingError> {
-        let head = self.claim_head()?;
-        Ok(head.map(|head| Claimed::new(self.words.clone(), head)))
-    }
-
-    #[inline]
-    fn claim_head(&mut self) -> Result<Option<Head>, RingError> {
+    pub fn claim_next(&mut self) -> Result<Option<Claim>, RingError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -74,7 +80,7 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         if self.words.at(self.read).load(Relaxed) == 0 {
             self.tell();
         }
-        Ok(Some(head))
+        Ok(Some(Claim(head)))
     }
 
     /// Behind the last record that was handed out.

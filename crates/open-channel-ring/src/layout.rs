@@ -175,6 +175,7 @@ impl Header {
     }
 
     /// Reads a word that was found at `position`. `None`: nothing was published there yet.
+    #[inline]
     pub(crate) fn decode(word: u64, position: u64) -> Result<Option<Header>, Misbehaviour> {
         if word == 0 {
             return Ok(None);
@@ -206,28 +207,41 @@ pub(crate) struct Head {
 impl RingPlace {
     /// The record that comes next at `position`, its length and place checked. `load` reads one
     /// word; each is read once, so that what was checked is what is used.
+    #[inline]
     pub(crate) fn next_record(
         &self,
         position: u64,
         load: impl Fn(usize) -> u64,
     ) -> Result<Option<Head>, Misbehaviour> {
-        let mut start = position;
-        let mut header = Header::decode(load(self.word(start)), start)?;
-        if let Some(Header::Padding { len }) = header {
-            let rest = self.capacity - self.offset(start);
-            if u64::from(len) + RECORD_HEADER != rest {
-                return Err(Misbehaviour::Padding);
-            }
-            start += rest;
-            // The record was written before the padding was published.
-            header = Header::decode(load(self.word(start)), start)?;
-            if !matches!(header, Some(Header::Record { .. })) {
-                return Err(Misbehaviour::Padding);
-            }
+        match Header::decode(load(self.word(position)), position)? {
+            None => Ok(None),
+            Some(Header::Record { len, kind, flags }) => self.check(position, len, kind, flags).map(Some),
+            Some(Header::Padding { len }) => self.behind_padding(position, len, load).map(Some),
         }
-        let Some(Header::Record { len, kind, flags }) = header else {
-            return Ok(None);
-        };
+    }
+
+    /// The record at the start of the ring, behind `len` bytes of padding at `position`.
+    #[cold]
+    fn behind_padding(
+        &self,
+        position: u64,
+        len: u32,
+        load: impl Fn(usize) -> u64,
+    ) -> Result<Head, Misbehaviour> {
+        let rest = self.capacity - self.offset(position);
+        if u64::from(len) + RECORD_HEADER != rest {
+            return Err(Misbehaviour::Padding);
+        }
+        let start = position + rest;
+        // The record was written before the padding was published.
+        match Header::decode(load(self.word(start)), start)? {
+            Some(Header::Record { len, kind, flags }) => self.check(start, len, kind, flags),
+            _ => Err(Misbehaviour::Padding),
+        }
+    }
+
+    #[inline]
+    fn check(&self, start: u64, len: u32, kind: u8, flags: u8) -> Result<Head, Misbehaviour> {
         let len = len as usize;
         if len > self.max_payload() {
             return Err(Misbehaviour::TooLong);
@@ -236,6 +250,6 @@ impl RingPlace {
         if self.offset(start) + bytes > self.capacity {
             return Err(Misbehaviour::PastEnd);
         }
-        Ok(Some(Head { start, end: start + bytes, len, kind, flags }))
+        Ok(Head { start, end: start + bytes, len, kind, flags })
     }
 }

@@ -118,7 +118,7 @@ pub use memory::Mapped;
 pub use passing::{OFFERED, Received, receive_with_descriptors, send_with_descriptors};
 pub use producer::{Producer, Reservation, Stored, Unreleased, WriteSlot};
 pub use spin::Spin;
-pub use spsc::{Blocks, Claimed, Heap, Record, Region, Wake, Watch};
+pub use spsc::{Blocks, Claim, Claimed, Heap, Record, Region, Wake, Watch};
 
 /// One side's ends of the two rings.
 pub struct RingLink<R = Mapped, W = Bell> {

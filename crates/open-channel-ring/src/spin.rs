@@ -56,34 +56,42 @@ impl Spin {
         if ready() {
             return true;
         }
-        let seated = self.seats > 0 && SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats;
-        let answer = seated && self.spin(&mut ready, &mut stop);
-        if self.seats > 0 {
-            SPINNING.fetch_sub(1, Ordering::Relaxed);
+        if self.seats == 0 {
+            return false;
         }
+        // An answer that is on its way is here before the first round ends, which needs neither clock nor seat.
+        if look(&mut ready) {
+            self.budget = LONGEST;
+            return true;
+        }
+        let seated = SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats;
+        let answer = seated && self.spin(&mut ready, &mut stop);
+        SPINNING.fetch_sub(1, Ordering::Relaxed);
         answer
     }
 
     fn spin(&mut self, ready: &mut impl FnMut() -> bool, stop: &mut impl FnMut() -> bool) -> bool {
         self.waits = self.waits.wrapping_add(1);
         let budget = if self.waits.is_multiple_of(PROBE_EVERY) { LONGEST } else { self.budget };
-        // The first round needs no clock: an answer that is on its way is here before it ends.
-        let mut started = None;
-        loop {
-            for _ in 0..LOOKS {
-                std::hint::spin_loop();
-                if ready() {
-                    self.budget = LONGEST;
-                    return true;
-                }
-            }
-            let started = *started.get_or_insert_with(Instant::now);
-            if started.elapsed() >= budget || stop() {
-                self.budget = (self.budget / 2).max(SHORTEST);
-                return false;
+        let started = Instant::now();
+        while started.elapsed() < budget && !stop() {
+            if look(ready) {
+                self.budget = LONGEST;
+                return true;
             }
         }
+        self.budget = (self.budget / 2).max(SHORTEST);
+        false
     }
+}
+
+/// One round of looks.
+#[inline]
+fn look(ready: &mut impl FnMut() -> bool) -> bool {
+    (0..LOOKS).any(|_| {
+        std::hint::spin_loop();
+        ready()
+    })
 }
 
 /// Cores of the machine, as ranges of numbers: `0-3,8`. One, if that cannot be read.

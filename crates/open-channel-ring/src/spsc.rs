@@ -287,6 +287,10 @@ fn copy_over(words: &[AtomicU64], out: &mut [u8]) {
     copy_out(words, out);
 }
 
+/// A record that was claimed, by its place in its ring.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim(pub(crate) Head);
+
 /// A claimed record apart from its end of the ring, and what keeps its memory mapped. Its bytes are those that the producer wrote
 /// for as long as it is not released; whatever happens to the ring, reading them is sound.
 pub struct Claimed<R> {

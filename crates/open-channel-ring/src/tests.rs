@@ -43,8 +43,9 @@ fn a_record_can_be_read_from_anywhere_and_apart_from_its_ring() {
     for len in [0, 1, 7, 8, 9, 63, 64, 65, 100, 250] {
         let bytes: Vec<u8> = (0..len).map(|n| n as u8 ^ 0x5A).collect();
         let end = producer.push(1, 0, &bytes).unwrap();
-        let claimed = consumer.claim_apart().unwrap().unwrap();
-        assert!(consumer.claim_apart().unwrap().is_none());
+        let claimed = consumer.claim_next().unwrap().unwrap();
+        let claimed = consumer.keep(claimed);
+        assert!(consumer.claim_next().unwrap().is_none());
         for at in 0..=len {
             for upto in at..=len {
                 let mut out = vec![0xEE; upto - at + 1];

@@ -30,6 +30,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -175,11 +176,28 @@ impl Socket {
     ///
     /// # Errors
     /// As there.
+    #[inline]
     pub fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
-        let mut message = message.into();
+        let sent = self.send_bytes(&mut message.into());
+        self.connection().sent(sent)
+    }
+
+    fn send_bytes(&self, message: &mut Bytes) -> Result<u64, Box<SendError>> {
         let connection = self.connection();
-        wait(connection, None, |cx, seat| connection.poll_send(cx, seat, Eyes::Thread, &mut message))
+        wait(connection, None, |cx, seat| connection.poll_send(cx, seat, Eyes::Thread, message))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
+    }
+
+    /// As [`open_channel::Socket::send_copy`](crate::Socket::send_copy): blocks while the outbox is full.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn send_copy(&self, message: &[u8]) -> Result<MessageId, Error> {
+        match self.connection().send_at_once(message) {
+            Some(id) => Ok(id),
+            None => Ok(self.send(Bytes::copy_from_slice(message))?),
+        }
     }
 
     /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox or the link is full.
@@ -336,21 +354,20 @@ fn wait<T>(
     deadline: Option<Instant>,
     mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> Option<T> {
-    BELL.with(|bell| {
-        let mut cx = Context::from_waker(bell.waker());
-        let mut seat = Seat::default();
-        let value = loop {
-            if let Poll::Ready(value) = poll(&mut cx, &mut seat) {
-                break Some(value);
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break None;
-            }
-            bell.sleep(connection, deadline);
-        };
-        connection.leave(&mut seat);
-        value
-    })
+    let bell = BELL.with(Rc::clone);
+    let mut cx = Context::from_waker(bell.waker());
+    let mut seat = Seat::default();
+    let value = loop {
+        if let Poll::Ready(value) = poll(&mut cx, &mut seat) {
+            break Some(value);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break None;
+        }
+        bell.sleep(connection, deadline);
+    };
+    connection.leave(&mut seat);
+    value
 }
 
 /// Runs a future that needs no runtime.
@@ -373,7 +390,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 thread_local! {
-    static BELL: Bell = Bell::default();
+    static BELL: Rc<Bell> = Rc::default();
 }
 
 /// Wakes one thread out of poll(2).

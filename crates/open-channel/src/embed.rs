@@ -126,6 +126,9 @@ impl Face for Socket {
 
     fn try_send_copy(&self, message: &[u8]) -> Result<MessageId, SendError> {
         let connection = self.connection();
+        if let Some(id) = connection.send_at_once(message) {
+            return Ok(id);
+        }
         let mut seat = Seat::default();
         let mut cx = Context::from_waker(Waker::noop());
         let reserved = connection.poll_reserve(&mut cx, &mut seat, Eyes::None, message.len());

@@ -31,15 +31,14 @@ impl fmt::Display for MessageId {
 /// window stays occupied from the oldest one that is kept.
 pub struct Message {
     payload: Bytes,
-    connection: Option<Arc<Connection>>,
-    id: MessageId,
+    connection: Arc<Connection>,
+    seq: u64,
     redelivered: bool,
 }
 
 impl Message {
     pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, redelivered: bool) -> Self {
-        let id = MessageId { socket: connection.id(), seq };
-        Self { payload, connection: Some(connection), id, redelivered }
+        Self { payload, connection, seq, redelivered }
     }
 
     /// The bytes.
@@ -54,7 +53,7 @@ impl Message {
 
     /// The message's stable identity.
     pub fn id(&self) -> MessageId {
-        self.id
+        MessageId { socket: self.connection.id(), seq: self.seq }
     }
 
     /// Whether an earlier host may have handled this message: it was sent to one and not acknowledged.
@@ -69,12 +68,10 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            if std::thread::panicking() {
-                connection.not_handled(1);
-            } else {
-                connection.handled(self.id.seq..self.id.seq + 1);
-            }
+        if std::thread::panicking() {
+            self.connection.not_handled(1);
+        } else {
+            self.connection.handled(self.seq..self.seq + 1);
         }
     }
 }
@@ -96,7 +93,7 @@ impl AsRef<[u8]> for Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
-            .field("id", &format_args!("{}", self.id))
+            .field("id", &format_args!("{}", self.id()))
             .field("len", &self.payload.len())
             .field("redelivered", &self.redelivered)
             .finish()

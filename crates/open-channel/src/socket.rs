@@ -153,7 +153,26 @@ impl Socket {
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         let mut message = message.into();
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message)).await
+        let sent =
+            poll_parked(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message))
+                .await;
+        connection.sent(sent)
+    }
+
+    /// [`send`](Self::send) for bytes that stay the caller's. A message of up to an eighth of the
+    /// [ring](crate::Builder::ring_bytes) that finds its place there is copied once only, to where the other side reads it,
+    /// and nothing is allocated; any other is copied to memory of its own first.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), with nothing to hand back.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped before it is done, the message was not accepted.
+    pub async fn send_copy(&self, message: &[u8]) -> Result<MessageId, Error> {
+        match self.connection().send_at_once(message) {
+            Some(id) => Ok(id),
+            None => Ok(self.send(Bytes::copy_from_slice(message)).await?),
+        }
     }
 
     /// Accepts a message if the outbox has room.

@@ -85,13 +85,17 @@ impl Waiters {
         self.count(&slots);
     }
 
+    #[inline]
     pub(crate) fn leave(&self, seat: &mut Seat) {
-        if seat.0 != 0 {
-            let mut slots = self.lock();
-            slots.slots.retain(|slot| slot.key != seat.0);
-            self.count(&slots);
-            seat.0 = 0;
+        if !seat.is_empty() {
+            self.give_back(std::mem::take(seat));
         }
+    }
+
+    fn give_back(&self, seat: Seat) {
+        let mut slots = self.lock();
+        slots.slots.retain(|slot| slot.key != seat.0);
+        self.count(&slots);
     }
 
     /// Calls the attendant, which looks after a moment of grace.

@@ -54,6 +54,7 @@ impl Session {
     }
 
     /// Whether something has not gone on the link yet, or not as a whole.
+    #[inline]
     pub fn has_untransmitted(&self) -> bool {
         self.outbox.has_untransmitted()
     }
@@ -64,16 +65,19 @@ impl Session {
     }
 
     /// Longest message that may be sent: this side's limit, or the other's where it is known and smaller.
+    #[inline]
     pub fn max_message(&self) -> usize {
         self.limits.max_message.min(self.remote_max_message)
     }
 
     /// Whether a message of `len` bytes would be accepted now.
+    #[inline]
     pub fn has_room(&self, len: usize) -> bool {
         self.has_room_for(message_cost(len))
     }
 
     /// Whether messages that cost so much together would be accepted now.
+    #[inline]
     pub fn has_room_for(&self, cost: usize) -> bool {
         self.outbox.has_room(cost)
     }
@@ -84,11 +88,13 @@ impl Session {
     }
 
     /// Whether [`finish`](Self::finish) was called.
+    #[inline]
     pub fn is_finished(&self) -> bool {
         self.outbox.is_finished()
     }
 
     /// Whether [`recv`](Self::recv) has something.
+    #[inline]
     pub fn is_readable(&self) -> bool {
         self.inbox.has_ready()
     }
@@ -99,11 +105,13 @@ impl Session {
     }
 
     /// Whether something handled has not been acknowledged yet.
+    #[inline]
     pub fn ack_pending(&self) -> bool {
         self.inbox.ack_pending()
     }
 
     /// Whether the sender needs that acknowledgement now.
+    #[inline]
     pub fn ack_urgent(&self) -> bool {
         self.inbox.ack_urgent()
     }
@@ -114,6 +122,7 @@ impl Session {
     }
 
     /// Why the session is over, if it is.
+    #[inline]
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_ref()
     }

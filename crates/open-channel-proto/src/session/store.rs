@@ -32,6 +32,7 @@ impl Session {
 
     /// Whether messages that cost so much together, the longest of `longest` bytes, may be written to the store before
     /// they are sent.
+    #[inline]
     pub fn may_store_pack(&self, longest: usize, cost: usize) -> bool {
         self.closed.is_none()
             && longest <= self.max_message()
@@ -46,6 +47,7 @@ impl Session {
 
     /// Accepts `count` messages that lie in the store already, in one [`Pack`](crate::Pack) of `len` bytes, after
     /// [`may_store_pack`](Self::may_store_pack); returns the first one's sequence number.
+    #[inline]
     pub fn pack_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
         self.outbox.push_stored(len, count, end)
     }
@@ -54,6 +56,7 @@ impl Session {
     ///
     /// # Errors
     /// When it cannot have.
+    #[inline]
     pub fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
         self.outbox.released(upto)?;
         self.settle();
@@ -84,11 +87,13 @@ impl Session {
     ///
     /// # Errors
     /// When the other side broke the protocol.
+    #[inline]
     pub fn receive_apart(&mut self, part: Arrival) -> Result<Option<u64>, ProtocolError> {
         if self.closed.is_some() { Ok(None) } else { self.inbox.part_apart(part).map(Some) }
     }
 
     /// Everything before this position of the other side's store is handled; 0 if nothing is.
+    #[inline]
     pub fn releasable(&self) -> u64 {
         self.inbox.releasable()
     }

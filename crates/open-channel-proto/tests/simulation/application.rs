@@ -220,7 +220,7 @@ impl World {
         }
     }
 
-    fn delivered(&mut self, side: Side, seq: u64, content: Content, redelivered: bool) {
+    pub fn delivered(&mut self, side: Side, seq: u64, content: Content, redelivered: bool) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let slot = end.undelivered().expect("nothing is delivered that did not arrive");
         slot.delivered = true;

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tally::Tally;
 use world::World;
 
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 15_000;
 
 thread_local! {
     static IN_A_WORLD: Cell<bool> = const { Cell::new(false) };

@@ -2,7 +2,7 @@
 
 use open_channel_proto::{Kept, Pack, Part, PartKind, RingSizes};
 
-use crate::endpoint::Entry;
+use crate::endpoint::{Content, Entry};
 use crate::link::{Link, Rings};
 use crate::random::Random;
 use crate::store::{Fenced, Store};
@@ -145,14 +145,26 @@ impl World {
     fn claim_one(&mut self, side: Side) -> Result<bool, Fenced> {
         let Some(link) = self.store_link(side) else { return Ok(false) };
         let Some((arrival, payload)) = self.links[link].others_store(side).claim()? else { return Ok(false) };
-        let seen = self.end(side).session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload));
-        if let Err(error) = seen {
-            panic!("{side:?} takes its honest other side for a liar: {error}");
-        }
+        let may_go_apart = arrival.kind == PartKind::Whole && !arrival.packed;
+        let apart = may_go_apart && !self.end(side).session.is_readable() && self.random.chance(50);
+        let session = &mut self.end(side).session;
+        let seen = if apart {
+            session.receive_apart(arrival)
+        } else {
+            session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload)).map(|()| None)
+        };
+        let taken = match seen {
+            Ok(taken) => taken,
+            Err(error) => panic!("{side:?} takes its honest other side for a liar: {error}"),
+        };
         let in_parts = arrival.kind == PartKind::Last;
         self.tally.stored_in_parts += u64::from(in_parts);
         self.tally.packs_stored_in_parts += u64::from(in_parts && arrival.packed);
         self.arrived(side, link);
+        if let Some(seq) = taken {
+            self.tally.taken_apart += 1;
+            self.delivered(side, seq, Content::Message(payload), arrival.redelivered);
+        }
         self.release(side);
         self.check(side);
         Ok(true)

@@ -49,6 +49,7 @@ tally! {
     acks_beside_a_store,
     claims_refused,
     drained,
+    taken_apart,
     kept_claimed,
     kept_unseen,
     half_stored,

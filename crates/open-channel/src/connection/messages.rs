@@ -7,7 +7,7 @@ use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Packer, Refused};
 
 use super::Connection;
 use super::inner::Inner;
-use super::ring::{InPlace, Stored};
+use super::ring::{Direct, Stored};
 use crate::batch::Messages;
 use crate::error::{Error, SendError};
 use crate::message::Message;
@@ -22,14 +22,16 @@ const WORTH_WRITING: usize = 32 * 1024;
 
 /// Sending.
 impl Inner {
-    pub(super) fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
+    /// Takes `payload` if it keeps it, or gives it back; a message that went into the ring is of no more use where it is.
+    #[inline]
+    pub(super) fn send(&mut self, payload: &mut Bytes) -> Result<u64, Refused> {
+        if let Some(seq) = self.store_message(payload) {
+            return Ok(seq);
+        }
         if self.failed.is_some() {
-            return Err(Refused::Closed(payload));
+            return Err(Refused::Closed(std::mem::take(payload)));
         }
-        if self.ring.is_some() && !self.session.has_room(payload.len()) {
-            self.take_releases();
-        }
-        let seq = self.session.send(payload)?;
+        let seq = self.session.send(std::mem::take(payload))?;
         self.sent();
         Ok(seq)
     }
@@ -105,7 +107,7 @@ impl Inner {
                 return None;
             }
             match self.store_pack(next) {
-                Stored::Yes => batch.skip(),
+                Stored::At(_) => batch.skip(),
                 Stored::Full => {
                     self.await_room();
                     return None;
@@ -136,17 +138,22 @@ impl Inner {
 /// Receiving.
 impl Inner {
     pub(super) fn recv(&mut self, connection: &Arc<Connection>) -> Option<Result<Option<Message>, Error>> {
-        self.next_for_application(Self::claim, |inner, ()| inner.take_message(connection))
+        self.next_for_application(Self::claim_copy, |inner, direct| match direct {
+            Some(Direct { payload, seq, redelivered }) => {
+                Some(inner.give(connection, seq, payload, redelivered))
+            }
+            None => inner.take_message(connection),
+        })
     }
 
     pub(super) fn recv_reader(
         &mut self,
         connection: &Arc<Connection>,
     ) -> Option<Result<Option<MessageReader>, Error>> {
-        self.next_for_application(Self::claim_in_place, |inner, in_place| match in_place {
-            Some(InPlace { claimed, seq, redelivered }) => {
+        self.next_for_application(Self::claim_in_place, |inner, direct| match direct {
+            Some(Direct { payload, seq, redelivered }) => {
                 let message = inner.give(connection, seq, Bytes::new(), redelivered);
-                Some(MessageReader::in_place(message, claimed))
+                Some(MessageReader::in_place(message, payload))
             }
             None => inner.take_message(connection).map(MessageReader::of),
         })

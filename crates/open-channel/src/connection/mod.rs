@@ -63,11 +63,16 @@ impl Eyes {
     }
 }
 
-/// How a poll goes on.
-enum Step<T> {
-    Ready(T),
-    Pending,
-    Spin(ring::Spinning),
+/// Where a poll is with its spin, of which it has one at most.
+#[derive(Default)]
+enum Spell {
+    #[default]
+    Possible,
+    /// To be run without the lock, before the next step.
+    Due(ring::Spinning),
+    /// It was run; the connection learns from how it went.
+    Run(ring::Spinning),
+    Over,
 }
 
 /// Life.
@@ -96,7 +101,7 @@ impl Connection {
         inner.drop_finished_link();
         let lost = had_link && inner.link.is_none();
         let attend = inner.needs_attendant();
-        let woken = std::mem::take(&mut inner.woken);
+        let woken = if inner.woken.is_empty() { Vec::new() } else { std::mem::take(&mut inner.woken) };
         drop(inner);
         if attend || lost {
             self.waiters.call_attendant();
@@ -203,8 +208,8 @@ impl Connection {
 
 /// The application's calls.
 impl Connection {
-    pub(crate) fn try_send(&self, payload: Bytes) -> Result<MessageId, SendError> {
-        self.with(|inner| match inner.send(payload) {
+    pub(crate) fn try_send(&self, mut payload: Bytes) -> Result<MessageId, SendError> {
+        self.with(|inner| match inner.send(&mut payload) {
             Ok(seq) => Ok(MessageId { socket: self.id, seq }),
             Err(refused) => Err(inner.send_error(refused)),
         })
@@ -249,22 +254,40 @@ impl Connection {
         self.with(|inner| inner.abandon_reservation(link));
     }
 
+    /// Accepts `payload`, of which then nothing may be left.
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
         eyes: Eyes,
         payload: &mut Bytes,
-    ) -> Poll<Result<MessageId, SendError>> {
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.send(std::mem::take(payload)) {
-            Ok(seq) => Some(Ok(MessageId { socket: self.id, seq })),
+    ) -> Poll<Result<u64, Box<SendError>>> {
+        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.send(payload) {
+            Ok(seq) => Some(Ok(seq)),
             Err(Refused::Full(back)) if inner.over().is_none() => {
                 *payload = back;
                 inner.await_room();
                 None
             }
-            Err(refused) => Some(Err(inner.send_error(refused))),
+            Err(refused) => Some(Err(Box::new(inner.send_error(refused)))),
         })
+    }
+
+    /// Sends a copy of `message`, if it can go into the ring at once.
+    #[inline]
+    pub(crate) fn send_at_once(&self, message: &[u8]) -> Option<MessageId> {
+        let seq = self.with(|inner| inner.store_message(message))?;
+        Some(MessageId { socket: self.id, seq })
+    }
+
+    /// What [`poll_send`](Self::poll_send) answered, as the application gets it. On the way it is small, because it is moved
+    /// several times.
+    #[inline]
+    pub(crate) fn sent<E>(&self, sent: Result<u64, Box<E>>) -> Result<MessageId, E> {
+        match sent {
+            Ok(seq) => Ok(MessageId { socket: self.id, seq }),
+            Err(error) => Err(*error),
+        }
     }
 
     /// Takes all messages out of `batch`; those that are accepted are gone from it whatever comes after.
@@ -408,12 +431,14 @@ impl Connection {
     }
 
     /// The waiting call is over.
+    #[inline]
     pub(crate) fn leave(&self, seat: &mut Seat) {
         if !seat.is_empty() {
             self.with(|inner| inner.waiters.leave(seat));
         }
     }
 
+    #[inline]
     fn poll<T>(
         &self,
         cx: &mut Context<'_>,
@@ -422,20 +447,15 @@ impl Connection {
         interest: Interest,
         mut ready: impl FnMut(&mut Inner) -> Option<T>,
     ) -> Poll<T> {
-        let mut spun = None;
+        let mut spell = Spell::Possible;
         loop {
-            let step = self.with(|inner| {
+            let polled = self.with(|inner| {
                 inner.calls += 1;
-                let may_spin = spun.is_none();
-                if let Some(spin) = spun.take() {
-                    inner.spun(spin);
-                }
-                inner.step(cx, seat, eyes, interest, may_spin, &mut ready)
+                inner.step(cx, seat, eyes, interest, &mut spell, &mut ready)
             });
-            match step {
-                Step::Ready(value) => return Poll::Ready(value),
-                Step::Pending => return Poll::Pending,
-                Step::Spin(spinning) => spun = Some(spinning.run()),
+            match std::mem::take(&mut spell) {
+                Spell::Due(spinning) => spell = Spell::Run(spinning.run()),
+                _ => return polled,
             }
         }
     }
@@ -443,28 +463,36 @@ impl Connection {
 
 impl Inner {
     /// As far as a waiting call gets with the lock.
+    #[inline]
     fn step<T>(
         &mut self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
         eyes: Eyes,
         interest: Interest,
-        may_spin: bool,
+        spell: &mut Spell,
         ready: &mut impl FnMut(&mut Self) -> Option<T>,
-    ) -> Step<T> {
+    ) -> Poll<T> {
+        if let Spell::Run(spinning) = spell {
+            self.spun(spinning);
+            *spell = Spell::Over;
+        }
         loop {
             let had_link = self.link.is_some();
             if let Some(value) = ready(self) {
                 self.waiters.leave(seat);
-                return Step::Ready(value);
+                return Poll::Ready(value);
             }
             self.write_before_waiting(interest);
             if had_link && self.link.is_none() {
                 // It was found dead, or broken, and what had arrived on it was taken in.
                 continue;
             }
-            if may_spin && let Some(spinning) = self.spinning(eyes, interest) {
-                return Step::Spin(spinning);
+            if matches!(spell, Spell::Possible)
+                && let Some(spinning) = self.spinning(eyes, interest)
+            {
+                *spell = Spell::Due(spinning);
+                return Poll::Pending;
             }
             let watching = self.open_eyes(eyes);
             if !watching {
@@ -477,7 +505,7 @@ impl Inner {
             let progress = self.look(eyes, interest);
             self.polling = 0;
             if !progress {
-                return Step::Pending;
+                return Poll::Pending;
             }
         }
     }

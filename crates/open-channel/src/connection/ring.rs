@@ -2,18 +2,20 @@
 //! acknowledgement. The stream beside the ring carries the other frames.
 //!
 //! ```text
-//!   send ─▶ outbox ─ store ─▶ ring, up ════▶ claim ─▶ inbox ─▶ recv
-//!                                  ▲                    │
-//!             take_releases ◀── released ◀── release ◀── Message dropped
+//!        ┌───────────────────┐                 ┌─────────┐
+//!   send ┴▶ outbox ─ store ──┴▶ ring ═══▶ claim ┴▶ inbox ─┴▶ recv
+//!                               ▲                           │
+//!           take_releases ◀── released ◀── release ◀── Message dropped
 //! ```
+//! A whole message that need not wait takes the upper way, on either side.
 
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{
     Arrival, Kept, MAX_PACK_COST, Next, Part, PartKind, ProtocolError, Refused, Session,
 };
 use open_channel_ring::{
-    Bell, Claimed, Consumer, Mapped, Position, Producer, Record, Reservation, RingError, RingLink, Spin,
-    Watch,
+    Bell, Claim, Claimed, Consumer, Mapped, Position, Producer, Record, Reservation, RingError, RingLink,
+    Spin, Watch,
 };
 
 use super::inner::{Inner, Read, Trouble};
@@ -140,16 +142,17 @@ pub(crate) enum Room {
 /// Whether a pack went into the ring as it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stored {
-    Yes,
+    /// Its first message has this number.
+    At(u64),
     /// There is no room for it yet.
     Full,
     /// It has to go through the outbox.
     Elsewhere,
 }
 
-/// A message that the application has, whose bytes are still in the ring.
-pub(super) struct InPlace {
-    pub(super) claimed: Claimed<Mapped>,
+/// A message that goes from the ring to the application at once, past the session's inbox.
+pub(super) struct Direct<P> {
+    pub(super) payload: P,
     pub(super) seq: u64,
     pub(super) redelivered: bool,
 }
@@ -161,10 +164,9 @@ pub(super) struct Spinning {
 }
 
 impl Spinning {
-    pub(super) fn run(mut self) -> Spin {
-        let watch = self.watch;
-        self.spin.until(|| watch.is_due());
-        self.spin
+    pub(super) fn run(mut self) -> Self {
+        self.spin.until(|| self.watch.is_due());
+        self
     }
 }
 
@@ -238,7 +240,24 @@ impl Inner {
         Ok(())
     }
 
+    /// Puts a message that is being sent into the ring, if it has room and nothing is in the way; returns its number.
+    #[inline]
+    pub(super) fn store_message(&mut self, payload: &[u8]) -> Option<u64> {
+        if self.ring.is_some() && !self.session.has_room(payload.len()) {
+            self.take_releases();
+        }
+        if self.failed.is_some() || !self.session.has_room(payload.len()) {
+            return None;
+        }
+        let Stored::At(seq) = self.store_pack(Next::of(payload)) else { return None };
+        if self.ring.as_mut().is_some_and(|ring| ring.is_time_to_look()) {
+            self.take_releases();
+        }
+        Some(seq)
+    }
+
     /// Puts a pack into the ring right away, if nothing is in the way.
+    #[inline]
     pub(super) fn store_pack(&mut self, pack: Next<'_>) -> Stored {
         let Self { ring: Some(ring), session, .. } = self else { return Stored::Elsewhere };
         let (len, count) = (pack.bytes.len(), pack.count);
@@ -246,10 +265,7 @@ impl Inner {
             return Stored::Elsewhere;
         }
         match ring.producer.push(PartKind::Whole.to_bits(), flag(count > 1, PACKED), pack.bytes) {
-            Ok(end) => {
-                session.pack_stored(len, count, end.bytes());
-                Stored::Yes
-            }
+            Ok(end) => Stored::At(session.pack_stored(len, count, end.bytes())),
             Err(RingError::Full { .. }) => Stored::Full,
             // Also when it is broken: the next look at it says so.
             Err(_) => Stored::Elsewhere,
@@ -352,25 +368,43 @@ impl Inner {
         }
     }
 
-    /// Takes the next message out of the ring without its bytes, which stay there, if it can be read there and no other comes
+    /// Copies the next message out of the ring, for the application and past the inbox, if it is whole and no other comes
     /// before it. If not, takes it in as [`claim`](Self::claim) does.
-    pub(super) fn claim_in_place(&mut self) -> Option<InPlace> {
+    #[inline]
+    pub(super) fn claim_copy(&mut self) -> Option<Direct<Bytes>> {
+        self.claim_directly(|consumer, claim| consumer.record(claim).to_vec().into())
+    }
+
+    /// [`claim_copy`](Self::claim_copy) without the copy: the message's bytes stay in the ring.
+    pub(super) fn claim_in_place(&mut self) -> Option<Direct<Claimed<Mapped>>> {
+        self.claim_directly(Consumer::keep)
+    }
+
+    #[inline]
+    fn claim_directly<P>(
+        &mut self,
+        take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
+    ) -> Option<Direct<P>> {
         if self.session.is_readable() {
             return None;
         }
-        let claimed = self.try_claim_in_place();
+        let claimed = self.try_claim_directly(take);
         self.survive(claimed).flatten()
     }
 
-    fn try_claim_in_place(&mut self) -> Result<Option<InPlace>, Trouble> {
+    #[inline]
+    fn try_claim_directly<P>(
+        &mut self,
+        take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
+    ) -> Result<Option<Direct<P>>, Trouble> {
         let Self { ring: Some(ring), session, .. } = self else { return Ok(None) };
         ring.told = false;
-        let Some(claimed) = ring.consumer.claim_apart()? else { return Ok(None) };
-        let record = claimed.record();
+        let Some(claim) = ring.consumer.claim_next()? else { return Ok(None) };
+        let record = ring.consumer.record(claim);
         let arrival = arrival(&record)?;
         if arrival.kind == PartKind::Whole && !arrival.packed {
             let (seq, redelivered) = (session.receive_apart(arrival)?, arrival.redelivered);
-            return Ok(seq.map(|seq| InPlace { claimed, seq, redelivered }));
+            return Ok(seq.map(|seq| Direct { payload: take(&ring.consumer, claim), seq, redelivered }));
         }
         receive(session, &record, arrival)?;
         if !arrival.kind.completes() {
@@ -517,9 +551,9 @@ impl Inner {
         Some(Spinning { watch, spin: ring.spin.clone() })
     }
 
-    pub(super) fn spun(&mut self, spin: Spin) {
+    pub(super) fn spun(&mut self, spinning: &Spinning) {
         if let Some(ring) = &mut self.ring {
-            ring.spin = spin;
+            ring.spin = spinning.spin.clone();
         }
     }
 

@@ -65,8 +65,11 @@ fn messages_go_there_and_back(world: World) {
     let socket = channel.connect();
     for (seed, len) in [0, 1, 1000, 65_537, 5 << 20].into_iter().enumerate() {
         socket.send(pattern(len, seed)).expect("accepted");
-        let message = socket.recv().expect("a message").expect("not the end");
-        assert!(message[..] == pattern(len, seed)[..]);
+        socket.send_copy(&pattern(len, seed + 1)).expect("accepted");
+        for seed in [seed, seed + 1] {
+            let message = socket.recv().expect("a message").expect("not the end");
+            assert!(message[..] == pattern(len, seed)[..]);
+        }
     }
     socket.flush().expect("handled");
     assert_eq!(socket.link(), Some(world.link()));

@@ -32,6 +32,7 @@ mod bytes;
 mod cancelling;
 mod closing;
 mod connecting;
+mod copying;
 mod executors;
 mod halves;
 mod identity;

@@ -95,17 +95,19 @@ pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<
     }
 }
 
-/// One message, written in place or not, or a batch of some.
+/// One message, written in place or copied or given away, or a batch of some.
 async fn send_some(socket: &Socket, first: u64) -> Result<u64, Error> {
     let count = mix(!first) % (2 * MOST_TOGETHER);
     if count >= MOST_TOGETHER {
         let message = message(first);
-        let id = if count.is_multiple_of(2) {
-            let mut reservation = socket.reserve(message.len()).await?;
-            reservation.append(&message);
-            reservation.commit()?
-        } else {
-            socket.send(message).await?
+        let id = match count % 3 {
+            0 => {
+                let mut reservation = socket.reserve(message.len()).await?;
+                reservation.append(&message);
+                reservation.commit()?
+            }
+            1 => socket.send_copy(&message).await?,
+            _ => socket.send(message).await?,
         };
         assert_eq!(id.seq, first);
         return Ok(1);
