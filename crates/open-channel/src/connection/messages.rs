@@ -112,7 +112,13 @@ impl Inner {
                     self.await_room();
                     return None;
                 }
-                Stored::Elsewhere => self.send_pack(batch),
+                Stored::Elsewhere => {
+                    // The look for room may have found the ring broken.
+                    if let Some(error) = self.objection(next.longest) {
+                        return Some(Err(error));
+                    }
+                    self.send_pack(batch);
+                }
             }
         }
         Some(Ok(()))

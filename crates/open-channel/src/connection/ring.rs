@@ -460,8 +460,8 @@ impl Inner {
 
     /// Takes everything that the other side has put into the ring.
     pub(super) fn drain_ring(&mut self) {
-        self.take_releases();
         // The session is told of a broken ring by who gives it up.
+        let _ = self.try_take_releases();
         while self.claim_message().unwrap_or(false) {}
         if self.session.is_readable() {
             self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);

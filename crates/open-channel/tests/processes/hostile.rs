@@ -363,9 +363,13 @@ pub(crate) fn a_peer_that_breaks_the_rules_and_is_gone_hurts_nobody(stage: &mut 
         |peer| peer.begin(u64::MAX, b"x"),
         |peer| peer.write(UP_CLAIMED, 4096),
     ];
-    for n in 0..40 {
+    for n in 0..100 {
         let mut peer = Hostile::attach(&path, 7500 + n as u128);
         nonsense[n % nonsense.len()](&mut peer);
+        if n >= 20 {
+            // The ring is emptied in the middle of reading this.
+            peer.stream.write_all(&frame(RESET, 0, &[0; 4])).unwrap();
+        }
         // Nobody is called: the end of the stream is the news.
         drop(peer);
     }
