@@ -254,7 +254,7 @@ impl Connection {
         self.with(|inner| inner.abandon_reservation(link));
     }
 
-    /// Accepts `payload`, of which then nothing may be left.
+    /// Accepts `payload`, which then may be there still and is of no more use.
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
