@@ -58,6 +58,15 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// As [`claim`](Self::claim).
     #[inline]
     pub fn claim_next(&mut self) -> Result<Option<Claim>, RingError> {
+        self.claim_if(|_| true)
+    }
+
+    /// [`claim_next`](Self::claim_next), of a record that is `wanted`; one that is not stays where it is, as if there were none.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    #[inline]
+    pub fn claim_if(&mut self, wanted: impl FnOnce(&Record<'_>) -> bool) -> Result<Option<Claim>, RingError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -71,6 +80,9 @@ impl<R: Region, W: Wake> Consumer<R, W> {
             Ok(Some(_)) => return Err(self.fail(Misbehaviour::Overrun.into())),
             Err(misbehaviour) => return Err(self.fail(misbehaviour.into())),
         };
+        if !wanted(&self.words.record(head)) {
+            return Ok(None);
+        }
         match self.words.claimed().compare_exchange(self.read, head.end, AcqRel, Relaxed) {
             Ok(_) => {}
             Err(found) if found == self.read | FENCED => return Err(self.fail(RingError::Fenced)),
@@ -128,6 +140,11 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// Looks for [`is_ready`](Self::is_ready) without the consumer; for spinning.
     pub fn watch(&self) -> Watch<R> {
         Watch::data(self.words.clone(), self.read)
+    }
+
+    /// [`watch`](Self::watch) with one that either end of this link has given before, which costs less than a new one.
+    pub fn watch_again(&self, watch: Watch<R>) -> Watch<R> {
+        watch.moved_to(self.words.place, self.read)
     }
 
     /// Announces that this side is about to sleep until there is a record. To be followed by

@@ -151,45 +151,56 @@ const PUBLISHED: u64 = 1 << 63;
 /// The rest of the ring is empty; the record is at its start.
 const PADDING: u64 = 1 << 62;
 const STAMP_SHIFT: u32 = 48;
-const STAMP_MASK: u64 = 0x3fff;
+const STAMP: u64 = 0x3fff << STAMP_SHIFT;
 
-/// One header, decoded: `u32` length, `u8` kind, `u8` flags, and 16 bits of which two say what it is
+/// A published header: `u32` length, `u8` kind, `u8` flags, and 16 bits of which two say what it is
 /// and 14 repeat the position, so that a stray write is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Header {
-    Record { len: u32, kind: u8, flags: u8 },
-    Padding { len: u32 },
-}
+pub(crate) struct Header(u64);
 
 impl Header {
-    pub(crate) fn encode(self, position: u64) -> u64 {
-        let stamp = ((position >> 3) & STAMP_MASK) << STAMP_SHIFT;
-        PUBLISHED
-            | stamp
-            | match self {
-                Header::Record { len, kind, flags } => {
-                    u64::from(len) | u64::from(kind) << 32 | u64::from(flags) << 40
-                }
-                Header::Padding { len } => PADDING | u64::from(len),
-            }
+    pub(crate) fn record(len: usize, kind: u8, flags: u8, position: u64) -> Header {
+        Header(PUBLISHED | stamp(position) | len as u64 | u64::from(kind) << 32 | u64::from(flags) << 40)
+    }
+
+    pub(crate) fn padding(len: u64, position: u64) -> Header {
+        Header(PUBLISHED | PADDING | stamp(position) | len)
+    }
+
+    /// The word to publish.
+    pub(crate) fn word(self) -> u64 {
+        self.0
     }
 
     /// Reads a word that was found at `position`. `None`: nothing was published there yet.
     #[inline]
     pub(crate) fn decode(word: u64, position: u64) -> Result<Option<Header>, Misbehaviour> {
-        if word == 0 {
-            return Ok(None);
+        match word {
+            0 => Ok(None),
+            _ if word & (PUBLISHED | STAMP) == PUBLISHED | stamp(position) => Ok(Some(Header(word))),
+            _ => Err(Misbehaviour::Stamp),
         }
-        let stamp = (word >> STAMP_SHIFT) & STAMP_MASK;
-        if word & PUBLISHED == 0 || stamp != (position >> 3) & STAMP_MASK {
-            return Err(Misbehaviour::Stamp);
-        }
-        let len = word as u32;
-        if word & PADDING != 0 {
-            return Ok(Some(Header::Padding { len }));
-        }
-        Ok(Some(Header::Record { len, kind: (word >> 32) as u8, flags: (word >> 40) as u8 }))
     }
+
+    fn is_padding(self) -> bool {
+        self.0 & PADDING != 0
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    pub(crate) fn kind(self) -> u8 {
+        (self.0 >> 32) as u8
+    }
+
+    pub(crate) fn flags(self) -> u8 {
+        (self.0 >> 40) as u8
+    }
+}
+
+fn stamp(position: u64) -> u64 {
+    (position >> 3) << STAMP_SHIFT & STAMP
 }
 
 /// A record whose place and length were found to be within the ring.
@@ -199,9 +210,14 @@ pub(crate) struct Head {
     pub(crate) start: u64,
     /// Where the next one is.
     pub(crate) end: u64,
-    pub(crate) len: usize,
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
+    pub(crate) header: Header,
+}
+
+impl Head {
+    /// Bytes of the payload.
+    pub(crate) fn len(&self) -> usize {
+        self.header.len()
+    }
 }
 
 impl RingPlace {
@@ -215,8 +231,10 @@ impl RingPlace {
     ) -> Result<Option<Head>, Misbehaviour> {
         match Header::decode(load(self.word(position)), position)? {
             None => Ok(None),
-            Some(Header::Record { len, kind, flags }) => self.check(position, len, kind, flags).map(Some),
-            Some(Header::Padding { len }) => self.behind_padding(position, len, load).map(Some),
+            Some(header) if header.is_padding() => {
+                self.behind_padding(position, header.len(), load).map(Some)
+            }
+            Some(header) => self.check(position, header).map(Some),
         }
     }
 
@@ -225,31 +243,30 @@ impl RingPlace {
     fn behind_padding(
         &self,
         position: u64,
-        len: u32,
+        len: usize,
         load: impl Fn(usize) -> u64,
     ) -> Result<Head, Misbehaviour> {
         let rest = self.capacity - self.offset(position);
-        if u64::from(len) + RECORD_HEADER != rest {
+        if len as u64 + RECORD_HEADER != rest {
             return Err(Misbehaviour::Padding);
         }
         let start = position + rest;
         // The record was written before the padding was published.
         match Header::decode(load(self.word(start)), start)? {
-            Some(Header::Record { len, kind, flags }) => self.check(start, len, kind, flags),
+            Some(header) if !header.is_padding() => self.check(start, header),
             _ => Err(Misbehaviour::Padding),
         }
     }
 
     #[inline]
-    fn check(&self, start: u64, len: u32, kind: u8, flags: u8) -> Result<Head, Misbehaviour> {
-        let len = len as usize;
-        if len > self.max_payload() {
+    fn check(&self, start: u64, header: Header) -> Result<Head, Misbehaviour> {
+        if header.len() > self.max_payload() {
             return Err(Misbehaviour::TooLong);
         }
-        let bytes = record_bytes(len);
+        let bytes = record_bytes(header.len());
         if self.offset(start) + bytes > self.capacity {
             return Err(Misbehaviour::PastEnd);
         }
-        Ok(Head { start, end: start + bytes, len, kind, flags })
+        Ok(Head { start, end: start + bytes, header })
     }
 }

@@ -202,15 +202,15 @@ impl<R: Region, W: Wake> Producer<R, W> {
         let end = start + record_bytes(len);
         // First of all "nothing here yet" behind the record: whoever sees the record sees this.
         self.words.at(end).store(0, Relaxed);
-        let header = Header::Record { len: len as u32, kind, flags }.encode(start);
+        let header = Header::record(len, kind, flags, start).word();
         if start == self.tail {
             self.words.at(start).store(header, Release);
         } else {
             // The record lies behind padding. The padding's header is what publishes both.
             self.words.at(start).store(header, Relaxed);
             let rest = place.capacity - place.offset(self.tail);
-            let padding = Header::Padding { len: (rest - RECORD_HEADER) as u32 };
-            self.words.at(self.tail).store(padding.encode(self.tail), Release);
+            let padding = Header::padding(rest - RECORD_HEADER, self.tail);
+            self.words.at(self.tail).store(padding.word(), Release);
         }
         self.tail = end;
         if wake::must_wake(self.words.data_wait(), |_| true) {
@@ -362,7 +362,8 @@ impl<R: Region> Reservation<R> {
     pub fn into_vec(mut self) -> Vec<u8> {
         self.fill.finish(&self.words);
         let (start, len) = (self.fill.start, self.fill.written);
-        self.words.record(Head { start, end: start + record_bytes(len), len, kind: 0, flags: 0 }).to_vec()
+        let header = Header::record(len, 0, 0, start);
+        self.words.record(Head { start, end: start + record_bytes(len), header }).to_vec()
     }
 }
 

@@ -108,7 +108,7 @@ impl<R: Region> Words<R> {
 
     #[inline]
     pub(crate) fn record(&self, head: Head) -> Record<'_> {
-        let payload = if head.len == 0 { &[] } else { self.from(head.start + layout::RECORD_HEADER) };
+        let payload = if head.len() == 0 { &[] } else { self.from(head.start + layout::RECORD_HEADER) };
         Record { payload, head }
     }
 }
@@ -130,6 +130,10 @@ enum Watched {
 impl<R: Region> Watch<R> {
     pub(crate) fn data(words: Words<R>, position: u64) -> Self {
         Watch { words, what: Watched::Data(position) }
+    }
+
+    pub(crate) fn moved_to(self, place: RingPlace, position: u64) -> Self {
+        Watch { words: Words { place, ..self.words }, what: Watched::Data(position) }
     }
 
     pub(crate) fn released(words: Words<R>, wanted: Position) -> Self {
@@ -159,22 +163,22 @@ pub struct Record<'a> {
 impl Record<'_> {
     /// Length of the payload in bytes.
     pub fn len(&self) -> usize {
-        self.head.len
+        self.head.len()
     }
 
     /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
-        self.head.len == 0
+        self.head.len() == 0
     }
 
     /// What the producer gave to `commit`.
     pub fn kind(&self) -> u8 {
-        self.head.kind
+        self.head.header.kind()
     }
 
     /// What the producer gave to `commit`.
     pub fn flags(&self) -> u8 {
-        self.head.flags
+        self.head.header.flags()
     }
 
     /// Where the record ends: releasing up to here releases it and all before it.
@@ -198,7 +202,7 @@ impl Record<'_> {
     #[inline]
     pub fn append_to(&self, buffer: &mut BytesMut, skip: usize) {
         debug_assert!(skip.is_multiple_of(8));
-        let len = self.head.len - skip;
+        let len = self.head.len() - skip;
         buffer.reserve(len);
         copy_out(&self.payload[skip / 8..], &mut buffer.spare_capacity_mut()[..len]);
         // SAFETY: `copy_out` has initialised these `len` bytes, which `reserve` made room for.
@@ -207,10 +211,10 @@ impl Record<'_> {
 
     /// Copies the payload into a vector of its own.
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut vec = Vec::with_capacity(self.head.len);
-        copy_out(self.payload, &mut vec.spare_capacity_mut()[..self.head.len]);
+        let mut vec = Vec::with_capacity(self.head.len());
+        copy_out(self.payload, &mut vec.spare_capacity_mut()[..self.head.len()]);
         // SAFETY: `copy_out` has initialised these `len` bytes, which `with_capacity` made room for.
-        unsafe { vec.set_len(self.head.len) };
+        unsafe { vec.set_len(self.head.len()) };
         vec
     }
 
@@ -220,7 +224,7 @@ impl Record<'_> {
     /// If `out` is shorter than [`len`](Self::len).
     #[inline]
     pub fn copy_to_slice(&self, out: &mut [u8]) {
-        copy_over(self.payload, &mut out[..self.head.len]);
+        copy_over(self.payload, &mut out[..self.head.len()]);
     }
 
     /// Copies the payload from its byte `at` on over `out`.
@@ -229,7 +233,7 @@ impl Record<'_> {
     /// If the payload ends before.
     #[inline]
     pub fn read_at(&self, at: usize, out: &mut [u8]) {
-        assert!(out.len() <= self.head.len.saturating_sub(at), "the record ends before");
+        assert!(out.len() <= self.head.len().saturating_sub(at), "the record ends before");
         let (mut word, within) = (at / 8, at % 8);
         let mut rest = out;
         if within != 0 && !rest.is_empty() {
@@ -253,8 +257,8 @@ impl<'a> Record<'a> {
     /// If the payload ends before `at`, or `at` is no multiple of eight.
     #[inline]
     pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
-        assert!(at.is_multiple_of(8) && at <= self.head.len, "no word of the record begins there");
-        let whole = (self.head.len - at) / BLOCK * BLOCK;
+        assert!(at.is_multiple_of(8) && at <= self.head.len(), "no word of the record begins there");
+        let whole = (self.head.len() - at) / BLOCK * BLOCK;
         Blocks(self.payload[at / 8..][..whole / 8].chunks_exact(BLOCK / 8))
     }
 }
