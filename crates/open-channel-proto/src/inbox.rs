@@ -202,15 +202,23 @@ impl Inbox {
         Ok(())
     }
 
+    /// Whether a part may be taken by [`part_apart`](Self::part_apart); if not, [`part`](Self::part) knows why.
+    #[inline]
+    pub(crate) fn may_take_apart(&self, part: &Arrival) -> bool {
+        part.kind == PartKind::Whole
+            && !part.packed
+            && self.ready.is_empty()
+            && self.expect_part(part.kind).is_ok()
+            && self.check_size(part.len as u64, false).is_ok()
+    }
+
     /// Takes a whole message out of the link's store without its bytes, and past what is ready: its number.
     #[inline]
-    pub(crate) fn part_apart(&mut self, part: Arrival) -> Result<u64, ProtocolError> {
-        debug_assert!(part.kind == PartKind::Whole && !part.packed && self.ready.is_empty());
-        self.expect_part(part.kind)?;
-        self.check_size(part.len as u64, false)?;
+    pub(crate) fn part_apart(&mut self, part: &Arrival) -> u64 {
+        debug_assert!(self.may_take_apart(part), "it was asked before");
         let seq = self.next;
         self.arrived(1, message_cost(part.len), part.end);
-        Ok(seq)
+        seq
     }
 
     #[inline]

@@ -30,7 +30,6 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -354,20 +353,20 @@ fn wait<T>(
     deadline: Option<Instant>,
     mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> Option<T> {
-    let bell = BELL.with(Rc::clone);
-    let mut cx = Context::from_waker(bell.waker());
-    let mut seat = Seat::default();
-    let value = loop {
-        if let Poll::Ready(value) = poll(&mut cx, &mut seat) {
-            break Some(value);
+    BELL.with(|bell| {
+        let mut cx = Context::from_waker(bell.waker());
+        let mut seat = Seat::default();
+        loop {
+            if let Poll::Ready(value) = poll(&mut cx, &mut seat) {
+                return Some(value);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                connection.leave(&mut seat);
+                return None;
+            }
+            bell.sleep(connection, deadline);
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            break None;
-        }
-        bell.sleep(connection, deadline);
-    };
-    connection.leave(&mut seat);
-    value
+    })
 }
 
 /// Runs a future that needs no runtime.
@@ -390,11 +389,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 thread_local! {
-    static BELL: Rc<Bell> = Rc::default();
+    static BELL: Bell = const { Bell { ends: OnceCell::new() } };
 }
 
 /// Wakes one thread out of poll(2).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Bell {
     ends: OnceCell<(UnixStream, Waker)>,
 }

@@ -81,15 +81,19 @@ impl Session {
         if self.closed.is_some() { Ok(()) } else { self.inbox.part(part, fill) }
     }
 
-    /// Takes a [whole](crate::PartKind::Whole) message, and no pack, that arrived through the store and whose bytes the
-    /// caller keeps apart. It is with the application from here on: returns its sequence number, or `None` once the session
-    /// is closed. Only while nothing is [readable](Self::is_readable), which would come before it.
-    ///
-    /// # Errors
-    /// When the other side broke the protocol.
+    /// Whether a part that arrived through the store may be taken by [`receive_apart`](Self::receive_apart): it is a
+    /// [whole](crate::PartKind::Whole) message and no pack, nothing is [readable](Self::is_readable), which would come before it,
+    /// and the other side keeps to the protocol. If not, [`receive_part`](Self::receive_part) knows what to do with it.
     #[inline]
-    pub fn receive_apart(&mut self, part: Arrival) -> Result<Option<u64>, ProtocolError> {
-        if self.closed.is_some() { Ok(None) } else { self.inbox.part_apart(part).map(Some) }
+    pub fn may_receive_apart(&self, part: &Arrival) -> bool {
+        self.closed.is_none() && self.inbox.may_take_apart(part)
+    }
+
+    /// Takes a message whose bytes the caller keeps apart, after [`may_receive_apart`](Self::may_receive_apart). It is with the
+    /// application from here on: returns its sequence number.
+    #[inline]
+    pub fn receive_apart(&mut self, part: &Arrival) -> u64 {
+        self.inbox.part_apart(part)
     }
 
     /// Everything before this position of the other side's store is handled; 0 if nothing is.

@@ -145,18 +145,14 @@ impl World {
     fn claim_one(&mut self, side: Side) -> Result<bool, Fenced> {
         let Some(link) = self.store_link(side) else { return Ok(false) };
         let Some((arrival, payload)) = self.links[link].others_store(side).claim()? else { return Ok(false) };
-        let may_go_apart = arrival.kind == PartKind::Whole && !arrival.packed;
-        let apart = may_go_apart && !self.end(side).session.is_readable() && self.random.chance(50);
+        let apart = self.end(side).session.may_receive_apart(&arrival) && self.random.chance(50);
         let session = &mut self.end(side).session;
-        let seen = if apart {
-            session.receive_apart(arrival)
-        } else {
-            session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload)).map(|()| None)
-        };
-        let taken = match seen {
-            Ok(taken) => taken,
-            Err(error) => panic!("{side:?} takes its honest other side for a liar: {error}"),
-        };
+        let taken = apart.then(|| session.receive_apart(&arrival));
+        if taken.is_none()
+            && let Err(error) = session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload))
+        {
+            panic!("{side:?} takes its honest other side for a liar: {error}");
+        }
         let in_parts = arrival.kind == PartKind::Last;
         self.tally.stored_in_parts += u64::from(in_parts);
         self.tally.packs_stored_in_parts += u64::from(in_parts && arrival.packed);

@@ -7,7 +7,7 @@ use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Packer, Refused};
 
 use super::Connection;
 use super::inner::Inner;
-use super::ring::{Direct, Stored};
+use super::ring::Stored;
 use crate::batch::Messages;
 use crate::error::{Error, SendError};
 use crate::message::Message;
@@ -23,9 +23,8 @@ const WORTH_WRITING: usize = 32 * 1024;
 /// Sending.
 impl Inner {
     /// Takes `payload` if it keeps it, or gives it back; a message that went into the ring is of no more use where it is.
-    #[inline]
     pub(super) fn send(&mut self, payload: &mut Bytes) -> Result<u64, Refused> {
-        if let Some(seq) = self.store_message(payload) {
+        if let Some(seq) = self.store_at_once(payload).or_else(|| self.store_after_look(payload)) {
             return Ok(seq);
         }
         if self.failed.is_some() {
@@ -34,6 +33,12 @@ impl Inner {
         let seq = self.session.send(std::mem::take(payload))?;
         self.sent();
         Ok(seq)
+    }
+
+    /// Sends a message past the outbox, if the ring has room for it: its number.
+    pub(super) fn store_after_look(&mut self, message: &[u8]) -> Option<u64> {
+        self.take_releases();
+        self.store_at_once(message)
     }
 
     pub(super) fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
@@ -144,25 +149,14 @@ impl Inner {
 /// Receiving.
 impl Inner {
     pub(super) fn recv(&mut self, connection: &Arc<Connection>) -> Option<Result<Option<Message>, Error>> {
-        self.next_for_application(Self::claim_copy, |inner, direct| match direct {
-            Some(Direct { payload, seq, redelivered }) => {
-                Some(inner.give(connection, seq, payload, redelivered))
-            }
-            None => inner.take_message(connection),
-        })
+        self.next_for_application(Self::claim, |inner| inner.take_message(connection))
     }
 
     pub(super) fn recv_reader(
         &mut self,
         connection: &Arc<Connection>,
     ) -> Option<Result<Option<MessageReader>, Error>> {
-        self.next_for_application(Self::claim_in_place, |inner, direct| match direct {
-            Some(Direct { payload, seq, redelivered }) => {
-                let message = inner.give(connection, seq, Bytes::new(), redelivered);
-                Some(MessageReader::in_place(message, payload))
-            }
-            None => inner.take_message(connection).map(MessageReader::of),
-        })
+        self.next_for_application(Self::claim, |inner| inner.take_message(connection).map(MessageReader::of))
     }
 
     fn take_message(&mut self, connection: &Arc<Connection>) -> Option<Message> {
@@ -177,9 +171,17 @@ impl Inner {
         }
     }
 
-    fn give(&mut self, connection: &Arc<Connection>, seq: u64, payload: Bytes, redelivered: bool) -> Message {
+    pub(super) fn give(
+        &mut self,
+        connection: &Arc<Connection>,
+        seq: u64,
+        payload: Bytes,
+        redelivered: bool,
+    ) -> Message {
         self.held += 1;
-        tell_redelivered(connection, seq, redelivered);
+        if redelivered {
+            tell_redelivered(connection, seq);
+        }
         Message::new(Arc::clone(connection), seq, payload, redelivered)
     }
 
@@ -187,10 +189,12 @@ impl Inner {
         &mut self,
         connection: &Arc<Connection>,
     ) -> Option<Result<Option<Messages>, Error>> {
-        self.next_for_application(Self::claim_many, |inner, ()| match inner.session.recv_many() {
+        self.next_for_application(Self::claim_many, |inner| match inner.session.recv_many() {
             Some(received) => {
                 inner.held += received.pack.count() as usize;
-                tell_redelivered(connection, received.first, received.redelivered);
+                if received.redelivered {
+                    tell_redelivered(connection, received.first);
+                }
                 Some(Messages::new(Arc::clone(connection), received))
             }
             None => {
@@ -202,24 +206,34 @@ impl Inner {
         })
     }
 
-    fn next_for_application<C, T>(
+    fn next_for_application<T>(
         &mut self,
-        claim: impl FnOnce(&mut Self) -> C,
-        take: impl FnOnce(&mut Self, C) -> Option<T>,
+        claim: impl FnOnce(&mut Self),
+        take: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<Result<Option<T>, Error>> {
         if self.handing_over && !self.ended {
             return Some(Err(Error::HandedOver));
         }
-        if self.fence.as_ref().is_some_and(|fence| !fence.holds()) {
+        if !self.is_still_host() {
             self.failed.get_or_insert(Error::Fenced);
             self.lose_link();
         } else {
-            let claimed = claim(self);
-            if let Some(taken) = take(self, claimed) {
+            claim(self);
+            if let Some(taken) = take(self) {
                 return Some(Ok(Some(taken)));
             }
         }
         if self.ended { Some(Ok(None)) } else { self.over().map(Err) }
+    }
+
+    /// Whether the application may have what comes next from the ring.
+    #[inline]
+    pub(super) fn may_deliver(&self) -> bool {
+        !self.handing_over && self.is_still_host()
+    }
+
+    fn is_still_host(&self) -> bool {
+        self.fence.as_ref().is_none_or(|fence| fence.holds())
     }
 
     fn take_end(&mut self, seq: u64) {
@@ -230,8 +244,7 @@ impl Inner {
     }
 }
 
-fn tell_redelivered(connection: &Connection, seq: u64, redelivered: bool) {
-    if redelivered {
-        tracing::debug!(socket = %connection.id(), seq, "redelivered: an earlier host may have handled it");
-    }
+#[cold]
+fn tell_redelivered(connection: &Connection, seq: u64) {
+    tracing::debug!(socket = %connection.id(), seq, "redelivered: an earlier host may have handled it");
 }

@@ -28,6 +28,7 @@ use crate::waiters::{Interest, Seat, Waiters};
 
 mod inner;
 mod messages;
+mod polling;
 mod ring;
 
 pub(crate) use inner::{Inner, Read};
@@ -63,18 +64,6 @@ impl Eyes {
     }
 }
 
-/// Where a poll is with its spin, of which it has one at most.
-#[derive(Default)]
-enum Spell {
-    #[default]
-    Possible,
-    /// To be run without the lock, before the next step.
-    Due(ring::Spinning),
-    /// It was run; the connection learns from how it went.
-    Run(ring::Spinning),
-    Over,
-}
-
 /// Life.
 impl Connection {
     pub(crate) fn new(session: Session, fence: Option<Arc<Fence>>, background: Handle) -> Arc<Self> {
@@ -95,7 +84,10 @@ impl Connection {
 
     /// Runs `act` on the locked connection, then sees to those that have to know.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
-        let mut inner = self.lock();
+        self.tend(self.lock(), act)
+    }
+
+    fn tend<T>(&self, mut inner: MutexGuard<'_, Inner>, act: impl FnOnce(&mut Inner) -> T) -> T {
         let had_link = inner.link.is_some();
         let result = act(&mut inner);
         inner.drop_finished_link();
@@ -276,7 +268,9 @@ impl Connection {
     /// Sends a copy of `message`, if it can go into the ring at once.
     #[inline]
     pub(crate) fn send_at_once(&self, message: &[u8]) -> Option<MessageId> {
-        let seq = self.with(|inner| inner.store_message(message))?;
+        let mut inner = self.lock();
+        let stored = inner.store_at_once(message);
+        let seq = stored.or_else(|| self.tend(inner, |inner| inner.store_after_look(message)))?;
         Some(MessageId { socket: self.id, seq })
     }
 
@@ -327,7 +321,8 @@ impl Connection {
         seat: &mut Seat,
         eyes: Eyes,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv(self))
+        let short = |inner: &mut Inner| Some(Ok(Some(inner.recv_at_once(self)?)));
+        self.poll_both_ways(cx, seat, eyes, Interest::Recv, short, |inner| inner.recv(self))
     }
 
     pub(crate) fn poll_recv_reader(
@@ -336,7 +331,8 @@ impl Connection {
         seat: &mut Seat,
         eyes: Eyes,
     ) -> Poll<Result<Option<MessageReader>, Error>> {
-        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv_reader(self))
+        let short = |inner: &mut Inner| Some(Ok(Some(inner.recv_reader_at_once(self)?)));
+        self.poll_both_ways(cx, seat, eyes, Interest::Recv, short, |inner| inner.recv_reader(self))
     }
 
     pub(crate) fn poll_recv_many(
@@ -412,9 +408,13 @@ impl Connection {
 
     /// The application has handled these messages.
     pub(crate) fn handled(&self, seqs: Range<u64>) {
-        self.with(|inner| {
-            inner.held -= (seqs.end - seqs.start) as usize;
-            inner.session.handled_all(seqs);
+        let mut inner = self.lock();
+        inner.held -= (seqs.end - seqs.start) as usize;
+        inner.session.handled_all(seqs);
+        if inner.release_at_once() {
+            return;
+        }
+        self.tend(inner, |inner| {
             inner.release();
             // Somebody waits for the next message: this acknowledgement has nothing to travel with.
             if inner.waiters.are_watching() && !inner.replied {
@@ -435,78 +435,6 @@ impl Connection {
     pub(crate) fn leave(&self, seat: &mut Seat) {
         if !seat.is_empty() {
             self.with(|inner| inner.waiters.leave(seat));
-        }
-    }
-
-    #[inline]
-    fn poll<T>(
-        &self,
-        cx: &mut Context<'_>,
-        seat: &mut Seat,
-        eyes: Eyes,
-        interest: Interest,
-        mut ready: impl FnMut(&mut Inner) -> Option<T>,
-    ) -> Poll<T> {
-        let mut spell = Spell::Possible;
-        loop {
-            let polled = self.with(|inner| {
-                inner.calls += 1;
-                inner.step(cx, seat, eyes, interest, &mut spell, &mut ready)
-            });
-            match std::mem::take(&mut spell) {
-                Spell::Due(spinning) => spell = Spell::Run(spinning.run()),
-                _ => return polled,
-            }
-        }
-    }
-}
-
-impl Inner {
-    /// As far as a waiting call gets with the lock.
-    #[inline]
-    fn step<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        seat: &mut Seat,
-        eyes: Eyes,
-        interest: Interest,
-        spell: &mut Spell,
-        ready: &mut impl FnMut(&mut Self) -> Option<T>,
-    ) -> Poll<T> {
-        if let Spell::Run(spinning) = spell {
-            self.spun(spinning);
-            *spell = Spell::Over;
-        }
-        loop {
-            let had_link = self.link.is_some();
-            if let Some(value) = ready(self) {
-                self.waiters.leave(seat);
-                return Poll::Ready(value);
-            }
-            self.write_before_waiting(interest);
-            if had_link && self.link.is_none() {
-                // It was found dead, or broken, and what had arrived on it was taken in.
-                continue;
-            }
-            if matches!(spell, Spell::Possible)
-                && let Some(spinning) = self.spinning(eyes, interest)
-            {
-                *spell = Spell::Due(spinning);
-                return Poll::Pending;
-            }
-            let watching = self.open_eyes(eyes);
-            if !watching {
-                // However often it comes, it never looks at the link itself.
-                self.calls = 0;
-            }
-            // Registered before looking, so that nothing that happens in between is missed.
-            self.waiters.enter(seat, interest, watching, cx.waker());
-            self.polling = seat.key();
-            let progress = self.look(eyes, interest);
-            self.polling = 0;
-            if !progress {
-                return Poll::Pending;
-            }
         }
     }
 }

@@ -1,0 +1,107 @@
+//! One poll of a waiting call: looks, spins, takes a seat, looks again.
+
+use std::task::{Context, Poll};
+
+use super::inner::Inner;
+use super::ring::Spinning;
+use super::{Connection, Eyes};
+use crate::waiters::{Interest, Seat};
+
+impl Connection {
+    pub(super) fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        interest: Interest,
+        ready: impl FnMut(&mut Inner) -> Option<T>,
+    ) -> Poll<T> {
+        self.poll_both_ways(cx, seat, eyes, interest, |_| None, ready)
+    }
+
+    /// Tries the `short` way first, which leaves nothing to see to, whenever it has the lock.
+    #[inline]
+    pub(super) fn poll_both_ways<T>(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        interest: Interest,
+        mut short: impl FnMut(&mut Inner) -> Option<T>,
+        mut ready: impl FnMut(&mut Inner) -> Option<T>,
+    ) -> Poll<T> {
+        let mut spin = OneSpin::Possible;
+        loop {
+            let mut inner = self.lock();
+            match std::mem::replace(&mut spin, OneSpin::Over) {
+                OneSpin::Due(spinning) => inner.spun(spinning),
+                before => spin = before,
+            }
+            if let Some(found) = short(&mut inner) {
+                inner.waiters.leave(seat);
+                return Poll::Ready(found);
+            }
+            let polled = self.tend(inner, |inner| {
+                inner.calls += 1;
+                inner.step(cx, seat, eyes, interest, &mut spin, &mut ready)
+            });
+            match &mut spin {
+                OneSpin::Due(spinning) => spinning.run(),
+                _ => return polled,
+            }
+        }
+    }
+}
+
+/// A poll spins once at most.
+enum OneSpin {
+    Possible,
+    /// Without the lock, and before the next step.
+    Due(Spinning),
+    Over,
+}
+
+impl Inner {
+    /// As far as a waiting call gets with the lock.
+    fn step<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        interest: Interest,
+        spin: &mut OneSpin,
+        ready: &mut impl FnMut(&mut Self) -> Option<T>,
+    ) -> Poll<T> {
+        loop {
+            let had_link = self.link.is_some();
+            if let Some(value) = ready(self) {
+                self.waiters.leave(seat);
+                return Poll::Ready(value);
+            }
+            self.write_before_waiting(interest);
+            if had_link && self.link.is_none() {
+                // It was found dead, or broken, and what had arrived on it was taken in.
+                continue;
+            }
+            if matches!(spin, OneSpin::Possible)
+                && let Some(spinning) = self.spinning(eyes, interest)
+            {
+                *spin = OneSpin::Due(spinning);
+                return Poll::Pending;
+            }
+            let watching = self.open_eyes(eyes);
+            if !watching {
+                // However often it comes, it never looks at the link itself.
+                self.calls = 0;
+            }
+            // Registered before looking, so that nothing that happens in between is missed.
+            self.waiters.enter(seat, interest, watching, cx.waker());
+            self.polling = seat.key();
+            let progress = self.look(eyes, interest);
+            self.polling = 0;
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The short way: a whole message between the application and the ring, when that is all there is to do. Nothing else changes
+//! meanwhile, so that nobody has to be seen to afterwards. Whoever cannot go this way learns nothing from it; the long way finds
+//! out why.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use open_channel_proto::Next;
+use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position};
+
+use super::receiving::arrival;
+use super::sending::Stored;
+use crate::connection::Connection;
+use crate::connection::inner::Inner;
+use crate::message::Message;
+use crate::reader::MessageReader;
+
+/// A message on its way to the application.
+struct Direct<P> {
+    payload: P,
+    seq: u64,
+    redelivered: bool,
+}
+
+impl Inner {
+    /// Sends `message`: its number.
+    #[inline]
+    pub(in crate::connection) fn store_at_once(&mut self, message: &[u8]) -> Option<u64> {
+        let look_due = self.ring.as_ref().is_none_or(|ring| ring.is_look_due());
+        if look_due || self.failed.is_some() || !self.session.has_room(message.len()) {
+            return None;
+        }
+        let Stored::At(seq) = self.store_pack(Next::of(message)) else { return None };
+        if let Some(ring) = &mut self.ring {
+            ring.unlooked += 1;
+        }
+        Some(seq)
+    }
+
+    /// Takes the next message, copied out of the ring.
+    #[inline]
+    pub(in crate::connection) fn recv_at_once(&mut self, connection: &Arc<Connection>) -> Option<Message> {
+        let copy = |consumer: &Consumer<_, _>, claim| consumer.record(claim).to_vec().into();
+        let Direct::<Bytes> { payload, seq, redelivered } = self.claim_at_once(copy)?;
+        Some(self.give(connection, seq, payload, redelivered))
+    }
+
+    /// Takes the next message, whose bytes stay in the ring.
+    pub(in crate::connection) fn recv_reader_at_once(
+        &mut self,
+        connection: &Arc<Connection>,
+    ) -> Option<MessageReader> {
+        let Direct { payload, seq, redelivered } = self.claim_at_once(Consumer::keep)?;
+        let message = self.give(connection, seq, Bytes::new(), redelivered);
+        Some(MessageReader::in_place(message, payload))
+    }
+
+    #[inline]
+    fn claim_at_once<P>(
+        &mut self,
+        take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
+    ) -> Option<Direct<P>> {
+        if !self.may_deliver() {
+            return None;
+        }
+        let Self { ring: Some(ring), session, .. } = self else { return None };
+        let mut next = None;
+        let claimed = ring.consumer.claim_if(|record| {
+            next = arrival(record).ok().filter(|arrival| session.may_receive_apart(arrival));
+            next.is_some()
+        });
+        // Whatever went wrong goes wrong again.
+        let (claim, arrival) = claimed.ok().flatten().zip(next)?;
+        ring.told = false;
+        let seq = session.receive_apart(&arrival);
+        Some(Direct { payload: take(&ring.consumer, claim), seq, redelivered: arrival.redelivered })
+    }
+
+    /// Tells the other side what is handled, if that acknowledges all that is.
+    #[inline]
+    pub(in crate::connection) fn release_at_once(&mut self) -> bool {
+        let Self { ring: Some(ring), session, .. } = self else { return false };
+        !session.ack_pending()
+            && session.closed().is_none()
+            && ring.consumer.release(Position::new(session.releasable())).is_ok()
+    }
+}
