@@ -22,7 +22,8 @@ use crate::driver;
 use crate::election::{Fence, Tenure};
 use crate::error::Error;
 use crate::greeting::{Unwelcome, read_first_frame, read_frame, reject_error, write_frame};
-use crate::link::{PeerInfo, local, ring, unix};
+use crate::link::unix::{self, ProcessExit};
+use crate::link::{PeerInfo, local, ring};
 use crate::rendezvous::Endpoint;
 use crate::socket::Socket;
 
@@ -401,9 +402,10 @@ async fn keep(host: Weak<Host>, connection: Arc<Connection>, resume_timeout: Dur
         if connection.needs_no_link() {
             connection.reset(ResetCode::Closed, "closed");
         }
+        let peer = ProcessExit::of(pid);
         tokio::select! {
             () = connection.changed.notified() => {}
-            () = unix::process_exit(pid) => connection.fail(Error::PeerGone),
+            () = peer.wait() => connection.fail(Error::PeerGone),
             () = tokio::time::sleep(resume_timeout) => connection.fail(Error::PeerGone),
         }
     }

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 
 use crate::driver;
 use crate::greeting::{Unwelcome, greet, read_frame, write_frame};
-use crate::link::unix;
+use crate::link::unix::ProcessExit;
 
 /// How the host was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) enum NoLifeline {
 #[derive(Debug)]
 pub(crate) struct Lifeline {
     stream: UnixStream,
-    pid: Option<u32>,
+    host: ProcessExit,
     pub(crate) generation: u64,
 }
 
@@ -45,14 +45,15 @@ impl Lifeline {
         channel: ChannelKey,
         host_timeout: Duration,
     ) -> Result<Self, NoLifeline> {
+        let host = ProcessExit::of(pid);
         let welcome = tokio::select! {
             biased;
             answer = greet(&mut stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Unwelcome)?,
             // A forked child may keep the dead host's listener open.
-            () = unix::process_exit(pid) => return Err(NoLifeline::Silent),
+            () = host.wait() => return Err(NoLifeline::Silent),
             () = tokio::time::sleep(host_timeout) => return Err(NoLifeline::Silent),
         };
-        Ok(Self { stream, pid, generation: welcome.generation })
+        Ok(Self { stream, host, generation: welcome.generation })
     }
 
     /// Resolves when the host is lost.
@@ -88,7 +89,7 @@ impl Lifeline {
             biased;
             loss = listening => loss,
             loss = beating => loss,
-            () = unix::process_exit(self.pid) => Loss::Gone,
+            () = self.host.wait() => Loss::Gone,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+#[cfg(target_os = "linux")]
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 use super::{Link, LinkKind, PeerInfo};
@@ -40,24 +42,42 @@ pub(crate) fn peer(stream: &UnixStream) -> io::Result<PeerInfo> {
     Ok(PeerInfo { pid, uid: credentials.uid() })
 }
 
-/// Resolves when process `pid` is gone; never when that cannot be known.
-///
-/// A connection usually tells of a death by itself, but not while a forked child holds the same descriptor.
-pub(crate) async fn process_exit(pid: Option<u32>) {
+/// A watch over a process. A connection usually tells of a death by itself, but not while a forked child holds the same
+/// descriptor.
+#[derive(Debug)]
+pub(crate) enum ProcessExit {
+    Gone,
     #[cfg(target_os = "linux")]
-    if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
-        match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK) {
-            Err(rustix::io::Errno::SRCH) => return,
-            Ok(pidfd) => {
-                if let Ok(pidfd) = super::watch(pidfd)
-                    && pidfd.readable().await.is_ok()
-                {
-                    return;
-                }
+    Watched(AsyncFd<OwnedFd>),
+    /// It cannot be known.
+    Unknown,
+}
+
+impl ProcessExit {
+    /// Watches process `pid` from now on, whatever process gets that number later.
+    pub(crate) fn of(pid: Option<u32>) -> Self {
+        #[cfg(target_os = "linux")]
+        if let Some(pid) =
+            pid.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
+        {
+            match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK) {
+                Err(rustix::io::Errno::SRCH) => return Self::Gone,
+                Ok(pidfd) => return super::watch(pidfd).map_or(Self::Unknown, Self::Watched),
+                Err(_) => {}
             }
-            Err(_) => {}
         }
+        let _ = pid;
+        Self::Unknown
     }
-    let _ = pid;
-    std::future::pending().await
+
+    /// Resolves when the process is gone; never when that cannot be known. Cancel-safe.
+    pub(crate) async fn wait(&self) {
+        match self {
+            Self::Gone => return,
+            #[cfg(target_os = "linux")]
+            Self::Watched(pidfd) if pidfd.readable().await.is_ok() => return,
+            _ => {}
+        }
+        std::future::pending().await
+    }
 }

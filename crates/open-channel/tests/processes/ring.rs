@@ -237,9 +237,6 @@ pub(crate) fn with_few_descriptors_left_the_socket_carries_on(stage: &mut Stage)
         let settings = format!("dir={}", stage.path().join(format!("spare-{spare}")).display());
         let host = stage.joined(format!("host {spare}"), &settings);
         let peer = stage.joined(format!("peer {spare}"), &format!("role=peer {settings}"));
-        // Who has joined is about to open a descriptor to watch its host; before it opens a socket it has done that.
-        peer.tell("connect first");
-        peer.ask("numbers first 1", "streamed first");
         peer.ask("descriptors 1", "descriptors");
         peer.ask(&format!("eat {spare}"), "eaten");
         assert_eq!(link_of(&peer), "unix socket", "a peer with {spare} left");
