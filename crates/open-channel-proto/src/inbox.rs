@@ -202,22 +202,21 @@ impl Inbox {
         Ok(())
     }
 
-    /// Whether a part may be taken by [`part_apart`](Self::part_apart); if not, [`part`](Self::part) knows why.
+    /// Whether a whole message of `len` bytes, and no pack, may be taken by [`part_apart`](Self::part_apart); if not,
+    /// [`part`](Self::part) knows why.
     #[inline]
-    pub(crate) fn may_take_apart(&self, part: &Arrival) -> bool {
-        part.kind == PartKind::Whole
-            && !part.packed
-            && self.ready.is_empty()
-            && self.expect_part(part.kind).is_ok()
-            && self.check_size(part.len as u64, false).is_ok()
+    pub(crate) fn may_take_apart(&self, len: usize) -> bool {
+        self.ready.is_empty()
+            && self.expect_part(PartKind::Whole).is_ok()
+            && self.check_size(len as u64, false).is_ok()
     }
 
     /// Takes a whole message out of the link's store without its bytes, and past what is ready: its number.
     #[inline]
-    pub(crate) fn part_apart(&mut self, part: &Arrival) -> u64 {
-        debug_assert!(self.may_take_apart(part), "it was asked before");
+    pub(crate) fn part_apart(&mut self, len: usize, end: u64) -> u64 {
+        debug_assert!(self.may_take_apart(len), "it was asked before");
         let seq = self.next;
-        self.arrived(1, message_cost(part.len), part.end);
+        self.arrived(1, message_cost(len), end);
         seq
     }
 

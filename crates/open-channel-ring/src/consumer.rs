@@ -58,15 +58,19 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// As [`claim`](Self::claim).
     #[inline]
     pub fn claim_next(&mut self) -> Result<Option<Claim>, RingError> {
-        self.claim_if(|_| true)
+        self.claim_if(|_, _, _| true)
     }
 
-    /// [`claim_next`](Self::claim_next), of a record that is `wanted`; one that is not stays where it is, as if there were none.
+    /// [`claim_next`](Self::claim_next), of a record that is `wanted` by its kind, its flags and its length; another stays
+    /// unclaimed.
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
     #[inline]
-    pub fn claim_if(&mut self, wanted: impl FnOnce(&Record<'_>) -> bool) -> Result<Option<Claim>, RingError> {
+    pub fn claim_if(
+        &mut self,
+        wanted: impl FnOnce(u8, u8, usize) -> bool,
+    ) -> Result<Option<Claim>, RingError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -80,7 +84,7 @@ impl<R: Region, W: Wake> Consumer<R, W> {
             Ok(Some(_)) => return Err(self.fail(Misbehaviour::Overrun.into())),
             Err(misbehaviour) => return Err(self.fail(misbehaviour.into())),
         };
-        if !wanted(&self.words.record(head)) {
+        if !wanted(head.header.kind(), head.header.flags(), head.len()) {
             return Ok(None);
         }
         match self.words.claimed().compare_exchange(self.read, head.end, AcqRel, Relaxed) {

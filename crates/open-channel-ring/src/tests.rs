@@ -59,6 +59,53 @@ fn a_record_can_be_read_from_anywhere_and_apart_from_its_ring() {
 }
 
 #[test]
+fn a_record_that_is_not_wanted_stays_unclaimed() {
+    let (mut producer, mut consumer, _) = ring(1024);
+    producer.push(3, 2, b"unwanted").unwrap();
+    let mut seen = None;
+    let mut refuse = |kind, flags, len| {
+        seen = Some((kind, flags, len));
+        false
+    };
+    assert!(consumer.claim_if(&mut refuse).unwrap().is_none());
+    assert!(consumer.claim_if(&mut refuse).unwrap().is_none());
+    assert_eq!(seen, Some((3, 2, 8)));
+    assert!(producer.unreleased().all(|stored| !stored.unwrap().maybe_claimed));
+    let claim = consumer.claim_if(|kind, _, _| kind == 3).unwrap().unwrap();
+    assert_eq!(consumer.record(claim).to_vec(), b"unwanted");
+    assert!(producer.unreleased().all(|stored| stored.unwrap().maybe_claimed));
+
+    producer.push(4, 0, b"late").unwrap();
+    assert!(consumer.claim_if(|_, _, _| false).unwrap().is_none());
+    producer.fence().unwrap();
+    assert!(matches!(consumer.claim_if(|_, _, _| true), Err(RingError::Fenced)));
+    let claimed: Vec<_> = producer.unreleased().map(|stored| stored.unwrap().maybe_claimed).collect();
+    assert_eq!(claimed, [true, false]);
+}
+
+#[test]
+fn a_watch_can_be_used_again_for_the_other_ring() {
+    let layout = Layout::tiny(1024);
+    let region = Heap::new(layout);
+    let mut up = Producer::new(region.clone(), layout.up_ring(), Quiet);
+    let mut down = Producer::new(region.clone(), layout.down_ring(), Quiet);
+    let mut arriving = Consumer::new(region, layout.down_ring(), Quiet);
+    let end = up.push(1, 0, b"sent").unwrap();
+    let watch = up.watch(end);
+    assert!(!watch.is_due());
+    let watch = arriving.watch_again(watch);
+    up.push(1, 0, b"of no interest").unwrap();
+    assert!(!watch.is_due());
+    down.push(1, 0, b"answer").unwrap();
+    assert!(watch.is_due());
+    arriving.claim().unwrap().unwrap();
+    let watch = arriving.watch_again(watch);
+    assert!(!watch.is_due());
+    down.push(1, 0, b"another").unwrap();
+    assert!(watch.is_due());
+}
+
+#[test]
 fn blocks_can_be_written_and_read_behind_any_bytes() {
     let bytes: Vec<u8> = (0..400).map(|n| (n * 7) as u8).collect();
     let block = |at: usize| <[u8; 64]>::try_from(&bytes[at..at + 64]).unwrap();

@@ -354,9 +354,10 @@ fn wait<T>(
     mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> Option<T> {
     BELL.with(|bell| {
-        let mut cx = Context::from_waker(bell.waker());
         let mut seat = Seat::default();
         loop {
+            // Anew each time: there may be descriptors for it now.
+            let mut cx = Context::from_waker(bell.waker());
             if let Poll::Ready(value) = poll(&mut cx, &mut seat) {
                 return Some(value);
             }

@@ -81,19 +81,19 @@ impl Session {
         if self.closed.is_some() { Ok(()) } else { self.inbox.part(part, fill) }
     }
 
-    /// Whether a part that arrived through the store may be taken by [`receive_apart`](Self::receive_apart): it is a
-    /// [whole](crate::PartKind::Whole) message and no pack, nothing is [readable](Self::is_readable), which would come before it,
-    /// and the other side keeps to the protocol. If not, [`receive_part`](Self::receive_part) knows what to do with it.
+    /// Whether a [whole](crate::PartKind::Whole) message of `len` bytes, and no pack, that comes next in the store may be taken by
+    /// [`receive_apart`](Self::receive_apart): nothing is [readable](Self::is_readable), which would come before it, and the other
+    /// side keeps to the protocol. If not, [`receive_part`](Self::receive_part) knows what to do with it.
     #[inline]
-    pub fn may_receive_apart(&self, part: &Arrival) -> bool {
-        self.closed.is_none() && self.inbox.may_take_apart(part)
+    pub fn may_receive_apart(&self, len: usize) -> bool {
+        self.closed.is_none() && self.inbox.may_take_apart(len)
     }
 
-    /// Takes a message whose bytes the caller keeps apart, after [`may_receive_apart`](Self::may_receive_apart). It is with the
-    /// application from here on: returns its sequence number.
+    /// Takes a message whose bytes the caller keeps apart and that ends at `end` in the store, after
+    /// [`may_receive_apart`](Self::may_receive_apart). It is with the application from here on: returns its sequence number.
     #[inline]
-    pub fn receive_apart(&mut self, part: &Arrival) -> u64 {
-        self.inbox.part_apart(part)
+    pub fn receive_apart(&mut self, len: usize, end: u64) -> u64 {
+        self.inbox.part_apart(len, end)
     }
 
     /// Everything before this position of the other side's store is handled; 0 if nothing is.

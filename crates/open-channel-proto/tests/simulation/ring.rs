@@ -145,9 +145,12 @@ impl World {
     fn claim_one(&mut self, side: Side) -> Result<bool, Fenced> {
         let Some(link) = self.store_link(side) else { return Ok(false) };
         let Some((arrival, payload)) = self.links[link].others_store(side).claim()? else { return Ok(false) };
-        let apart = self.end(side).session.may_receive_apart(&arrival) && self.random.chance(50);
+        let may_go_apart = arrival.kind == PartKind::Whole
+            && !arrival.packed
+            && self.end(side).session.may_receive_apart(arrival.len);
+        let apart = may_go_apart && self.random.chance(50);
         let session = &mut self.end(side).session;
-        let taken = apart.then(|| session.receive_apart(&arrival));
+        let taken = apart.then(|| session.receive_apart(arrival.len, arrival.end));
         if taken.is_none()
             && let Err(error) = session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload))
         {

@@ -35,8 +35,11 @@ impl Inner {
         Ok(seq)
     }
 
-    /// Sends a message past the outbox, if the ring has room for it: its number.
+    /// [`store_at_once`](Self::store_at_once) for a message that could not go because it was time to look, or the outbox was full.
     pub(super) fn store_after_look(&mut self, message: &[u8]) -> Option<u64> {
+        if !self.ring.as_ref()?.is_look_due() && self.session.has_room(message.len()) {
+            return None;
+        }
         self.take_releases();
         self.store_at_once(message)
     }

@@ -19,7 +19,7 @@ impl Connection {
         self.poll_both_ways(cx, seat, eyes, interest, |_| None, ready)
     }
 
-    /// Tries the `short` way first, which leaves nothing to see to, whenever it has the lock.
+    /// Tries the `short` way first, which leaves nothing to see to, whenever it looks.
     #[inline]
     pub(super) fn poll_both_ways<T>(
         &self,
@@ -43,7 +43,8 @@ impl Connection {
             }
             let polled = self.tend(inner, |inner| {
                 inner.calls += 1;
-                inner.step(cx, seat, eyes, interest, &mut spin, &mut ready)
+                let mut either = |inner: &mut Inner| short(inner).or_else(|| ready(inner));
+                inner.step(cx, seat, eyes, interest, &mut spin, &mut either)
             });
             match &mut spin {
                 OneSpin::Due(spinning) => spinning.run(),

@@ -1,14 +1,14 @@
-//! The short way: a whole message between the application and the ring, when that is all there is to do. Nothing else changes
-//! meanwhile, so that nobody has to be seen to afterwards. Whoever cannot go this way learns nothing from it; the long way finds
-//! out why.
+//! The short way: a whole message between the application and the ring, when that is all there is to do. No link is lost
+//! meanwhile, nothing is left to write and nobody is to be woken, so that there is nothing to see to afterwards. Whoever cannot
+//! go this way learns nothing from it; the long way finds out why.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::Next;
+use open_channel_proto::{Next, PartKind};
 use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position};
 
-use super::receiving::arrival;
+use super::REDELIVERED;
 use super::sending::Stored;
 use crate::connection::Connection;
 use crate::connection::inner::Inner;
@@ -60,20 +60,20 @@ impl Inner {
         &mut self,
         take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
     ) -> Option<Direct<P>> {
-        if !self.may_deliver() {
+        if !self.ring.as_ref().is_some_and(|ring| ring.consumer.is_ready()) || !self.may_deliver() {
             return None;
         }
         let Self { ring: Some(ring), session, .. } = self else { return None };
-        let mut next = None;
-        let claimed = ring.consumer.claim_if(|record| {
-            next = arrival(record).ok().filter(|arrival| session.may_receive_apart(arrival));
-            next.is_some()
+        let claimed = ring.consumer.claim_if(|kind, flags, len| {
+            kind == PartKind::Whole.to_bits() && flags & !REDELIVERED == 0 && session.may_receive_apart(len)
         });
         // Whatever went wrong goes wrong again.
-        let (claim, arrival) = claimed.ok().flatten().zip(next)?;
+        let claim = claimed.ok().flatten()?;
         ring.told = false;
-        let seq = session.receive_apart(&arrival);
-        Some(Direct { payload: take(&ring.consumer, claim), seq, redelivered: arrival.redelivered })
+        let record = ring.consumer.record(claim);
+        let redelivered = record.flags() & REDELIVERED != 0;
+        let seq = session.receive_apart(record.len(), record.end().bytes());
+        Some(Direct { payload: take(&ring.consumer, claim), seq, redelivered })
     }
 
     /// Tells the other side what is handled, if that acknowledges all that is.

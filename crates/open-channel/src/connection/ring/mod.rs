@@ -104,7 +104,7 @@ impl Ring {
     }
 
     /// Whether it is time to look at what the other side has released.
-    fn is_look_due(&self) -> bool {
+    pub(super) fn is_look_due(&self) -> bool {
         self.unlooked >= SENT_PER_LOOK
     }
 

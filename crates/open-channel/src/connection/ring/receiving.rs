@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::waiters::Interest;
 
 /// Reads a record's kind, and for a first part the length before its payload.
-pub(super) fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
+fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
     let kind =
         PartKind::from_bits(record.kind()).ok_or(ProtocolError::Unexpected("a record of no known kind"))?;
     let (mut total, mut len) = (0, record.len());
