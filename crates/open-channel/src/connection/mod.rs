@@ -332,7 +332,9 @@ impl Connection {
         eyes: Eyes,
     ) -> Poll<Result<Option<MessageReader>, Error>> {
         let short = |inner: &mut Inner| Some(Ok(Some(inner.recv_reader_at_once(self)?)));
-        self.poll_both_ways(cx, seat, eyes, Interest::Recv, short, |inner| inner.recv_reader(self))
+        // A message is read in place whenever it is found.
+        let long = |inner: &mut Inner| short(inner).or_else(|| inner.recv_reader(self));
+        self.poll_both_ways(cx, seat, eyes, Interest::Recv, short, long)
     }
 
     pub(crate) fn poll_recv_many(

@@ -19,7 +19,7 @@ impl Connection {
         self.poll_both_ways(cx, seat, eyes, interest, |_| None, ready)
     }
 
-    /// Tries the `short` way first, which leaves nothing to see to, whenever it looks.
+    /// Tries the `short` way, which leaves nothing to see to, first and after the spin.
     #[inline]
     pub(super) fn poll_both_ways<T>(
         &self,
@@ -43,8 +43,7 @@ impl Connection {
             }
             let polled = self.tend(inner, |inner| {
                 inner.calls += 1;
-                let mut either = |inner: &mut Inner| short(inner).or_else(|| ready(inner));
-                inner.step(cx, seat, eyes, interest, &mut spin, &mut either)
+                inner.step(cx, seat, eyes, interest, &mut spin, &mut ready)
             });
             match &mut spin {
                 OneSpin::Due(spinning) => spinning.run(),
