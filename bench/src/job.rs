@@ -86,6 +86,16 @@ impl Subject {
         matches!(self, Subject::OpenChannelInPlace | Subject::OpenChannelBlockingInPlace)
     }
 
+    /// Whether it waits awake for what comes soon.
+    pub(crate) fn spins(self) -> bool {
+        #[cfg(feature = "peers")]
+        if self == Subject::Iceoryx2Poll {
+            return true;
+        }
+        matches!(self, Subject::RawRing | Subject::RawRingBuffered)
+            || self.is_open_channel() && !self.forces_unix()
+    }
+
     pub(crate) fn forces_unix(self) -> bool {
         matches!(
             self,

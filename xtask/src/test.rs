@@ -47,6 +47,16 @@ const STEPS: &[Step] = &[
         limit: minutes(20),
     },
     Step {
+        name: "fuzz targets",
+        program: "cargo",
+        // Only checked, which needs no fuzzer: so none is compiled, from C++.
+        args: &["check", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"],
+        folder: "",
+        env: &[("CUSTOM_LIBFUZZER_PATH", "none/libfuzzer.a"), ("RUSTFLAGS", "-D warnings")],
+        counted: false,
+        limit: minutes(10),
+    },
+    Step {
         name: "documentation",
         program: "cargo",
         args: &["doc", "--no-deps", "--workspace"],

@@ -58,7 +58,7 @@
 //! cache line that brings the record. A record is never split; when the rest of the ring is too short
 //! for it, a padding header says so and the record starts at the front.
 //!
-//! **Claiming.** Before the consumer looks at a record it moves `claimed` past it with a
+//! **Claiming.** Before the consumer looks at a record's payload it moves `claimed` past it with a
 //! compare-and-swap. The producer's [`fence`](Producer::fence) sets bit 0 of the same word: from then on
 //! every claim fails, and what the word said at that moment is exactly what may have been seen. A
 //! producer whose consumer is gone, or stuck and given up, fences the ring and moves
@@ -76,8 +76,8 @@
 //!   is left is a machine without memory: a peer can give pages back, and under strict overcommit
 //!   (`vm.overcommit_memory=2`) taking them again can fail, which is a signal.
 //! - Sizes, masks and each side's own indices are kept in each side's own memory.
-//! - The mapping is only ever seen as `&[AtomicU64]`, never as `&[u8]`. A word is read once, checked,
-//!   and used as it was checked. Payloads are copied out before anyone looks at them, whole or piece by
+//! - The mapping is only ever seen as `&[AtomicU64]`, never as `&[u8]`. A word is checked and
+//!   used as it was read then, whatever a later look at it finds. Payloads are copied out before anyone looks at them, whole or piece by
 //!   piece ([`Record::read_at`], [`Record::blocks_at`]). To lend them out would need a `&[u8]` that another process can change,
 //!   which is undefined behaviour however carefully it is checked; for the same reason slots being filled are write-only.
 //! - A word out of range is a [`Misbehaviour`], an error of that one link.

@@ -1,17 +1,19 @@
 //! The blocking face keeps the same promises.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use open_channel::blocking::{Channel, Socket};
-use open_channel::{Batch, Error, ResetCode, Role, State, TryRecvError};
+use open_channel::{Batch, Error, LinkKind, ResetCode, Role, State, TryRecvError};
 
 use crate::world::{World, pattern};
 
 on_every_link!(blocking:
     messages_go_there_and_back,
     batches_go_there_and_back,
+    messages_can_be_written_and_read_in_place,
     two_threads_share_a_socket,
     what_waits_in_the_outbox_goes_out_while_a_thread_waits_for_messages,
     recv_timeout_gives_up_and_loses_nothing,
@@ -100,6 +102,30 @@ fn batches_go_there_and_back(world: World) {
     }
     assert_eq!(next, MESSAGES);
     sending.join().expect("sent");
+}
+
+fn messages_can_be_written_and_read_in_place(world: World) {
+    let (near, far, _channels) = pair(&world, 64 << 10);
+    for (seed, len) in [0, 1, 1000, 20_000].into_iter().enumerate() {
+        for (from, to) in [(&near, &far), (&far, &near)] {
+            let message = pattern(len, seed);
+            let mut reservation = from.reserve(len).expect("room");
+            let (first, second) = message.split_at(len / 3);
+            reservation.append(first);
+            reservation.append(second);
+            let id = reservation.commit().expect("accepted");
+            let mut reader = to.recv_reader().expect("a message").expect("not the end");
+            assert_eq!((reader.id(), reader.len()), (id, len));
+            assert_eq!(reader.is_in_place(), world.link() == LinkKind::Ring);
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).expect("it is here");
+            assert!(bytes == message[..]);
+        }
+    }
+    near.flush().expect("handled");
+    let waiting = std::thread::spawn(move || far.recv_reader().expect("the end").is_none());
+    near.finish().expect("open");
+    assert!(waiting.join().expect("woken"));
 }
 
 fn two_threads_share_a_socket(world: World) {

@@ -27,7 +27,7 @@ pub(crate) fn a_stopped_host_is_replaced_and_handles_nothing_more(stage: &mut St
         peer.ask("send s n 1", "sent s");
         peer.ask("flush s", "flush s");
         host.stop();
-        // These lie in the socket of the one that sleeps.
+        // These lie where the one that sleeps would take them when it wakes up.
         for number in 2..=100 {
             peer.ask(&format!("send s n {number}"), "sent s");
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::actor::{DISK, DISK_AT, NEIGHBOUR, USER};
 use crate::failover::connected;
+use crate::ring::link_of;
 use crate::stage::{Actor, Stage, hex, is_root, now};
 
 /// A user that owns nothing.
@@ -423,6 +424,7 @@ pub(crate) fn an_allowed_user_joins(stage: &mut Stage) {
     guest.open("allow=0");
     guest.ask("join", "joined");
     gets_through(&guest);
+    assert_eq!(link_of(&guest), "unix socket", "memory is shared with another user");
     // It may host too.
     host.kill();
     assert_eq!(connected(&guest, 2), "host");

@@ -178,7 +178,7 @@ fn denied(stage: &Stage, what: &str, settings: &str) -> Actor {
 }
 
 /// Messages flow from this peer, and this carries them.
-fn link_of(peer: &Actor) -> String {
+pub(crate) fn link_of(peer: &Actor) -> String {
     peer.tell("connect s");
     peer.ask("numbers s 100", "streamed s");
     let line = peer.ask("link s", "link s").text;
