@@ -436,7 +436,8 @@ impl Bell {
 
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
-        let bell = self.ends();
+        // None that is made only now: the waker that others have would not ring it.
+        let bell = self.ends.get();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = if bell.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
         let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
