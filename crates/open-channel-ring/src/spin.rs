@@ -3,12 +3,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest spin: about what going to sleep and being woken costs both sides together.
-const LONGEST: Duration = Duration::from_micros(50);
-/// What even a spin that never pays gets.
-const SHORTEST: Duration = Duration::from_micros(1);
-/// Among this many waits one gets the longest spin whatever happened before, so that a change of habit is noticed.
-const PROBE_EVERY: u32 = 64;
+/// A spin that may pay: about what going to sleep and being woken costs both sides together.
+const LONG: Duration = Duration::from_micros(100);
+/// One that hardly does, because the last did not.
+const SHORT: Duration = Duration::from_micros(1);
+/// One that finds out whether that has changed: longer than it takes to wake the other side.
+const PROBE: Duration = Duration::from_micros(250);
+/// At least one of so many spins is a probe.
+const PROBE_EVERY: u32 = 1024;
 /// Looks between two readings of the clock, which costs as much as several looks.
 const LOOKS: u32 = 32;
 
@@ -19,8 +21,8 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 /// run while this one spins, spinning soon costs next to nothing. On a machine of a single core it never spins.
 #[derive(Debug, Clone)]
 pub struct Spin {
-    budget: Duration,
-    waits: u32,
+    /// Spins that did not pay since one did.
+    failures: u32,
     /// How many threads of this process may spin at once.
     seats: usize,
 }
@@ -40,7 +42,7 @@ impl Spin {
     }
 
     fn with_cores(cores: usize) -> Spin {
-        Spin { budget: LONGEST, waits: 0, seats: cores.saturating_sub(1) }
+        Spin { failures: 0, seats: cores.saturating_sub(1) }
     }
 
     /// Calls `ready` until it says yes or the time is up. Answers what it said last.
@@ -61,7 +63,7 @@ impl Spin {
         }
         // An answer that is on its way is here before the first round ends, which needs neither clock nor seat.
         if look(&mut ready) {
-            self.budget = LONGEST;
+            self.failures = 0;
             return true;
         }
         let seated = SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats;
@@ -71,17 +73,26 @@ impl Spin {
     }
 
     fn spin(&mut self, ready: &mut impl FnMut() -> bool, stop: &mut impl FnMut() -> bool) -> bool {
-        self.waits = self.waits.wrapping_add(1);
-        let budget = if self.waits.is_multiple_of(PROBE_EVERY) { LONGEST } else { self.budget };
+        let budget = self.budget();
         let started = Instant::now();
         while started.elapsed() < budget && !stop() {
             if look(ready) {
-                self.budget = LONGEST;
+                self.failures = 0;
                 return true;
             }
         }
-        self.budget = (self.budget / 2).max(SHORTEST);
+        self.failures = self.failures.wrapping_add(1);
         false
+    }
+
+    /// The first probes come soon. If all it was is that a core was taken away for a moment, then both sides sleep now, answers come
+    /// as late as a sleeper wakes, and every further sleep would be the next one's reason.
+    fn budget(&self) -> Duration {
+        match self.failures {
+            0 => LONG,
+            n if n.is_power_of_two() || n.is_multiple_of(PROBE_EVERY) => PROBE,
+            _ => SHORT,
+        }
     }
 }
 
@@ -119,19 +130,29 @@ mod tests {
     }
 
     #[test]
-    fn a_spin_that_never_pays_becomes_short_and_one_that_pays_long() {
-        let mut spin = Spin::with_cores(2);
-        for _ in 0..10 {
+    fn a_spin_that_does_not_pay_is_long_ever_more_seldom() {
+        let mut spin = Spin::with_cores(64);
+        let mut long = Vec::new();
+        for wait in 0..3000 {
+            if spin.budget() != SHORT {
+                long.push(wait);
+            }
+            assert!(!spin.until_or(|| false, || true));
+        }
+        assert_eq!(long, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]);
+    }
+
+    #[test]
+    fn one_spin_that_pays_is_enough() {
+        let mut spin = Spin::with_cores(64);
+        while spin.budget() != SHORT {
             assert!(!spin.until(|| false));
         }
-        assert_eq!(spin.budget, SHORTEST);
         let mut looks = 0;
         assert!(spin.until(|| {
             looks += 1;
             looks == 20
         }));
-        assert_eq!(spin.budget, LONGEST);
-        assert!(!spin.until_or(|| false, || true));
-        assert_eq!(spin.budget, LONGEST / 2);
+        assert_eq!(spin.budget(), LONG);
     }
 }
