@@ -33,6 +33,14 @@ pub(crate) trait Endpoint {
     /// The next message, read and checked to the last byte.
     async fn recv(&mut self) -> Result<Payload>;
 
+    /// The next message, answered with its like. What keeps a received message for its receiver is let go of only after that, as in
+    /// a service that must not lose a request.
+    async fn answer(&mut self) -> Result<Payload> {
+        let payload = self.recv().await?;
+        self.send(payload).await?;
+        Ok(payload)
+    }
+
     /// Sends, and waits until the other side's application has had the message.
     /// Without acknowledgements of its own a subject needs an answer for that.
     async fn confirmed(&mut self, payload: Payload) -> Result<()> {

@@ -119,9 +119,8 @@ async fn serve<T: Transport>(job: &Job) -> Result<()> {
 /// Answers every message with its like until the last one.
 pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     for number in 0.. {
-        let payload = endpoint.recv().await?;
+        let payload = endpoint.answer().await?;
         ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
-        endpoint.send(payload).await?;
         if payload.is_last() {
             return Ok(number + 1);
         }

@@ -10,6 +10,7 @@ use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
+use iceoryx2::sample::Sample;
 use std::time::Duration;
 
 /// The receiver asks again and again.
@@ -83,6 +84,20 @@ impl<const EVENTS: bool> End<EVENTS> {
             .create()?;
         Ok(End { publisher, subscriber, notifier, listener, _node: node })
     }
+
+    fn sample(&self) -> Result<Sample<ipc::Service, [u8], ()>> {
+        loop {
+            if let Some(sample) = self.subscriber.receive()? {
+                return Ok(sample);
+            }
+            match &self.listener {
+                Some(listener) => {
+                    listener.timed_wait(|_| {}, LONGEST_SLEEP)?;
+                }
+                None => std::hint::spin_loop(),
+            }
+        }
+    }
 }
 
 impl<const EVENTS: bool> Transport for Iceoryx<EVENTS> {
@@ -116,16 +131,13 @@ impl<const EVENTS: bool> Endpoint for End<EVENTS> {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
-        loop {
-            if let Some(sample) = self.subscriber.receive()? {
-                return Payload::check(sample.payload());
-            }
-            match &self.listener {
-                Some(listener) => {
-                    listener.timed_wait(|_| {}, LONGEST_SLEEP)?;
-                }
-                None => std::hint::spin_loop(),
-            }
-        }
+        Payload::check(self.sample()?.payload())
+    }
+
+    async fn answer(&mut self) -> Result<Payload> {
+        let sample = self.sample()?;
+        let payload = Payload::check(sample.payload())?;
+        self.send(payload).await?;
+        Ok(payload)
     }
 }

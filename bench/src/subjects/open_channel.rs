@@ -49,6 +49,13 @@ impl<const BUFFERED: bool> End<BUFFERED> {
         let mut message = self.socket.recv_reader().await?.context("the other side finished")?;
         Payload::read(&mut message)
     }
+
+    async fn answer_in_place(&mut self) -> Result<Payload> {
+        let mut message = self.socket.recv_reader().await?.context("the other side finished")?;
+        let payload = Payload::read(&mut message)?;
+        self.send_in_place(payload).await?;
+        Ok(payload)
+    }
 }
 
 /// Rings for messages in place: such a message waits for its place in the ring only if it takes no more than a quarter.
@@ -155,6 +162,16 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             let messages = self.socket.recv_many().await?.context("the other side finished")?;
             self.batches.take(messages)?;
         }
+    }
+
+    async fn answer(&mut self) -> Result<Payload> {
+        if self.in_place {
+            return Box::pin(self.answer_in_place()).await;
+        }
+        let message = self.socket.recv().await?.context("the other side finished")?;
+        let payload = Payload::check(&message)?;
+        self.send(payload).await?;
+        Ok(payload)
     }
 
     fn link(&self) -> Option<String> {

@@ -127,6 +127,19 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         }
     }
 
+    async fn answer(&mut self) -> Result<Payload> {
+        if self.in_place {
+            let mut message = self.socket.recv_reader()?.context("the other side finished")?;
+            let payload = Payload::read(&mut message)?;
+            self.send(payload).await?;
+            return Ok(payload);
+        }
+        let message = self.socket.recv()?.context("the other side finished")?;
+        let payload = Payload::check(&message)?;
+        self.send(payload).await?;
+        Ok(payload)
+    }
+
     fn link(&self) -> Option<String> {
         self.socket.link().map(|link| link.to_string())
     }
