@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
 use crate::stage::now;
-use crate::{lifetime, mixture};
+use crate::{calls, lifetime, memory_group, mixture};
 
 /// `commands`, or the name of a scene in [`lifetime`].
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_ACTOR";
@@ -27,6 +27,8 @@ pub(crate) const DISK_AT: &str = "OPEN_CHANNEL_TEST_DISK_AT";
 /// A process whose file systems this one sees.
 pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
 
+/// The control group to be in.
+pub(crate) const GROUP: &str = "OPEN_CHANNEL_TEST_GROUP";
 /// What the kernel denies this process, see [`denial`].
 pub(crate) const DENIED: &str = "OPEN_CHANNEL_TEST_DENIED";
 
@@ -119,6 +121,9 @@ fn set_the_scene() {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, setns, unshare};
 
+    if let Ok(group) = std::env::var(GROUP) {
+        memory_group::enter(&group);
+    }
     if let Ok(options) = std::env::var(DISK) {
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).unwrap();
@@ -223,6 +228,7 @@ impl Actor {
                 ["little-memory", spare] => limit(Resource::As, mapped() + spare.parse::<u64>().unwrap()),
                 ["small-files", most] => limit(Resource::Fsize, most.parse().unwrap()),
                 ["connect-and-close", times] => self.connect_and_close(times.parse().unwrap()),
+                ["count-calls"] => drop(std::thread::spawn(calls::count_in_a_busy_pair)),
                 ["stuff", path] => stuff(path),
                 ["glut", path] => glut(path),
                 _ => panic!("no such command: {command:?}"),

@@ -7,6 +7,7 @@
 use libtest_mimic::{Arguments, Trial};
 
 mod actor;
+mod calls;
 mod failover;
 mod fencing;
 mod handover;
@@ -16,12 +17,14 @@ mod isolation;
 mod ledger;
 mod lifetime;
 mod log;
+mod memory_group;
 mod mixture;
 mod raw;
 mod rendezvous;
 mod resume;
 mod ring;
 mod stage;
+mod whereabouts;
 
 /// Makes a test of each function: its module and its name, under a watchdog.
 macro_rules! sentences {
@@ -126,6 +129,10 @@ fn main() {
             a_stopped_host_takes_nothing_more_from_its_ring,
             a_ring_leaves_nothing_behind,
         }
+        calls {
+            a_busy_pair_makes_no_system_calls,
+            an_idle_channel_sleeps,
+        }
         hostile {
             a_bad_offer_is_declined_and_the_socket_carries_on,
             a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection,
@@ -161,6 +168,12 @@ fn main() {
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
+    );
+    let groups = memory_group::MemoryGroup::new(1 << 20).is_some();
+    tests.extend(
+        sentences! { ring { where_little_memory_is_left_the_socket_carries_on } }
+            .into_iter()
+            .map(|test| test.with_ignored_flag(!groups)),
     );
     tests.extend(lifetime::scenes().map(|(name, scene)| sentence(name, scene)));
     libtest_mimic::run(&arguments, tests).exit();

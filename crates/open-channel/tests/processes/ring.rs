@@ -1,18 +1,24 @@
 //! What rings in shared memory add to the other tests, which run over them too: kills in the middle of reads and
 //! writes, by the thousand.
 //!
-//! `OPEN_CHANNEL_KILLS` is how many processes each of the two tests kills; 500 by default.
+//! `OPEN_CHANNEL_KILLS` is how many processes each of the two tests kills inside of a call; 500 by default.
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use crate::actor::{DENIED, RUNTIME};
+use crate::actor::{DENIED, GROUP, RUNTIME};
 use crate::failover::{connected, host_of, traffic_flows};
 use crate::ledger::Ledger;
+use crate::memory_group::MemoryGroup;
 use crate::stage::{Actor, Stage, now, opening};
+use crate::whereabouts::{self, Whereabouts};
 
 const KILLS: u64 = 500;
 /// The longest time that a process is at work before it is killed.
 const LONGEST_LIFE: u64 = 3_000;
+
+/// How long a killer waits for its victim to be inside of a call.
+const AIM: Duration = Duration::from_millis(1);
 
 fn kills() -> u64 {
     std::env::var("OPEN_CHANNEL_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
@@ -28,10 +34,49 @@ fn a_moment(random: &mut u64) {
 
 /// A process of one thread, which does not say when it has joined.
 fn joining(stage: &Stage, label: String, settings: &str) -> Actor {
-    let actor = stage.actor_with(label, &[(RUNTIME, "current")]);
+    let whereabouts = whereabouts_of_all(stage);
+    std::fs::create_dir_all(&whereabouts).unwrap();
+    let environment = [(RUNTIME, "current"), (whereabouts::VARIABLE, whereabouts.to_str().unwrap())];
+    let actor = stage.actor_with(label, &environment);
     actor.tell(&opening(settings));
     actor.tell("join");
     actor
+}
+
+fn whereabouts_of_all(stage: &Stage) -> PathBuf {
+    stage.path().join("whereabouts")
+}
+
+/// Kills a process that is at work: whether it died inside of a call, be it a write, a read or an acknowledgement.
+fn kill_at_work(stage: &Stage, victim: &Actor, random: &mut u64) -> bool {
+    let pid = victim.pid.as_raw_nonzero().get().unsigned_abs();
+    let whereabouts = Whereabouts::of(&whereabouts_of_all(stage), pid);
+    a_moment(random);
+    let aiming = Instant::now();
+    while !whereabouts.is_inside() && aiming.elapsed() < AIM {
+        std::hint::spin_loop();
+    }
+    victim.kill();
+    whereabouts.is_inside()
+}
+
+/// How many kills there were, and how many of them inside of a call, until there are enough of these.
+#[derive(Default)]
+struct Kills {
+    all: u64,
+    inside: u64,
+}
+
+impl Kills {
+    fn are_enough(&self) -> bool {
+        assert!(self.all <= 5 * kills(), "of {} kills only {} were inside of a call", self.all, self.inside);
+        self.inside >= kills()
+    }
+
+    fn count(&mut self, inside: bool) {
+        self.all += 1;
+        self.inside += u64::from(inside);
+    }
 }
 
 /// Nothing that these received was torn, nor out of order.
@@ -63,15 +108,15 @@ impl World {
         Self { settings, sender, living, dead: Vec::new() }
     }
 
-    /// Kills the present host when it is at work, and sees to the one after the next.
-    fn kill_host(&mut self, stage: &Stage, random: &mut u64) {
+    /// Kills the present host when it is at work, and sees to the one after the next. Whether it was inside of a call.
+    fn kill_host(&mut self, stage: &Stage, random: &mut u64) -> bool {
         let generation = self.dead.len() as u64 + 1;
         let host = self.living.swap_remove(host_of(&self.living, generation));
         host.wait("handled");
-        a_moment(random);
-        host.kill();
+        let inside = kill_at_work(stage, &host, random);
         self.dead.push(host);
         self.living.push(joining(stage, format!("host of {} or later", generation + 2), &self.settings));
+        inside
     }
 
     fn check(self) {
@@ -107,11 +152,12 @@ pub(crate) fn hosts_killed_while_they_read_and_write_lose_and_tear_nothing(stage
         .enumerate()
         .map(|(n, ring)| World::new(stage, n, *ring))
         .collect();
-    let each = kills().div_ceil(worlds.len() as u64);
-    // While one of them gets over its loss, the next gets one.
-    for _ in 0..each {
-        worlds.iter_mut().for_each(|world| world.kill_host(stage, &mut random));
+    let mut killed = Kills::default();
+    while !killed.are_enough() {
+        // While one of them gets over its loss, the next gets one.
+        worlds.iter_mut().for_each(|world| killed.count(world.kill_host(stage, &mut random)));
     }
+    println!("{} of {} hosts died inside of a call", killed.inside, killed.all);
     worlds.into_iter().for_each(World::check);
 }
 
@@ -129,13 +175,13 @@ pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut St
     };
     let mut living: std::collections::VecDeque<_> = (0..AT_ONCE as u64).map(peer).collect();
     let mut dead = Vec::new();
-    for n in 0..kills() {
+    let mut killed = Kills::default();
+    while !killed.are_enough() {
         let victim = living.pop_front().unwrap();
         victim.wait("mixing s");
-        a_moment(&mut random);
-        victim.kill();
+        killed.count(kill_at_work(stage, &victim, &mut random));
         dead.push(victim);
-        living.push_back(peer(n + AT_ONCE as u64));
+        living.push_back(peer(killed.all + AT_ONCE as u64));
     }
     let survivors: Vec<_> = living.into_iter().collect();
     traffic_flows(&survivors);
@@ -158,7 +204,7 @@ pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut St
         assert!(handled >= flushed.max(1), "{}: {handled} of {flushed} handled", peer.label);
         assert_eq!(peer.count("jump"), 0, "{}: answers were skipped", peer.label);
     }
-    println!("{} peers killed, {} messages", dead.len(), ledger.total());
+    println!("{} of {} peers died inside of a call, {} messages", killed.inside, killed.all, ledger.total());
     host.until("the ends of their sockets", |lines| {
         let ended = lines.iter().filter(|line| line.is("failed") || line.is("ended")).count();
         (ended == dead.len()).then_some(())
@@ -219,6 +265,30 @@ pub(crate) fn without_address_space_the_socket_carries_on(stage: &mut Stage) {
     assert_eq!(link_of(&stage.joined("able", &format!("role=peer {LARGE}"))), "unix socket");
     // Smaller ones still fit.
     assert_eq!(link_of(&stage.joined("modest", "role=peer")), "shared memory");
+}
+
+/// The kernel would not refuse the pages, but kill somebody.
+pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stage) {
+    let group = MemoryGroup::new(100 << 20).unwrap();
+    let poor = |label: &str, settings: &str| {
+        let actor = stage.actor_with(label, &[(GROUP, group.path())]);
+        actor.open(settings);
+        actor.ask("join", "joined");
+        actor
+    };
+    let _host = stage.joined("host", "");
+    assert_eq!(link_of(&stage.joined("able", &format!("role=peer {LARGE}"))), "shared memory");
+    let greedy = poor("greedy", &format!("role=peer {LARGE}"));
+    assert_eq!(link_of(&greedy), "unix socket");
+    let modest = poor("modest", "role=peer");
+    assert_eq!(link_of(&modest), "shared memory");
+
+    let dir = format!("dir={}", stage.path().join("poor").display());
+    let host = poor("poor host", &dir);
+    assert_eq!(link_of(&stage.joined("greedy", &format!("{dir} role=peer {LARGE}"))), "unix socket");
+    assert_eq!(link_of(&stage.joined("modest", &format!("{dir} role=peer"))), "shared memory");
+    // Before their group goes.
+    [greedy, modest, host].iter().for_each(Actor::kill);
 }
 
 /// To the kernel a piece of memory is a file, and one beyond the limit is a deadly signal.

@@ -1,0 +1,129 @@
+//! What the channel asks of the kernel: nothing while messages flow over a ring, next to nothing while none do.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use open_channel::blocking::{Channel, Socket};
+use open_channel::{Channel as AsyncChannel, LinkKind};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+use crate::actor::say;
+use crate::ring::link_of;
+use crate::stage::{Actor, Stage};
+
+const TRIPS: u64 = 10_000;
+/// Between calls of the attendant, which may take a system call, lie hundreds of messages at least.
+const MOST_CALLS: u64 = TRIPS / 100;
+
+/// How long a channel is watched that does nothing.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Of a process, for each second of silence: both sides say once a second that they live.
+const MOST_WAKE_UPS: u64 = 50;
+/// A few ticks of the clock that it is counted in.
+const MOST_CPU: Duration = Duration::from_millis(100);
+
+pub(crate) fn a_busy_pair_makes_no_system_calls(stage: &mut Stage) {
+    let both = stage.actor("both sides");
+    let calls = both.ask("count-calls", "calls").number(1);
+    assert!(calls <= MOST_CALLS, "{calls} system calls in {TRIPS} round trips");
+}
+
+pub(crate) fn an_idle_channel_sleeps(stage: &mut Stage) {
+    let host = stage.joined("host", "");
+    let peers = ["", "link=unix"].map(|link| {
+        let peer = stage.joined(format!("peer {link}"), &format!("role=peer {link}"));
+        assert_ne!(link_of(&peer), "none");
+        peer
+    });
+    let everybody: Vec<_> = std::iter::once(&host).chain(&peers).collect();
+    let before: Vec<_> = everybody.iter().map(|actor| Spent::by(actor)).collect();
+    std::thread::sleep(SILENCE);
+    for (actor, before) in everybody.iter().zip(before) {
+        let after = Spent::by(actor);
+        let wake_ups = after.wake_ups - before.wake_ups;
+        assert!(wake_ups <= MOST_WAKE_UPS * SILENCE.as_secs(), "{}: {wake_ups} wake-ups", actor.label);
+        let cpu = after.cpu - before.cpu;
+        assert!(cpu <= MOST_CPU, "{}: {cpu:?} of processor time", actor.label);
+    }
+}
+
+/// What all threads of a process have spent.
+struct Spent {
+    /// How often one of them went to sleep.
+    wake_ups: u64,
+    cpu: Duration,
+}
+
+impl Spent {
+    fn by(actor: &Actor) -> Self {
+        let mut wake_ups = 0;
+        for task in std::fs::read_dir(actor.proc("task")).unwrap() {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            wake_ups += switches.unwrap().trim().parse::<u64>().unwrap();
+        }
+        Self { wake_ups, cpu: actor.cpu() }
+    }
+}
+
+/// Round trips of both sides of a channel on one thread, where every message is there when it is received.
+pub(crate) fn count_in_a_busy_pair() {
+    let (sockets, accepted) = mpsc::channel();
+    let builder = || AsyncChannel::builder("calls").link(LinkKind::Ring);
+    let hosting = Channel::build(builder(), move |socket| sockets.send(socket).unwrap()).unwrap();
+    hosting.join().unwrap();
+    let joining = Channel::from(builder().build_peer().unwrap());
+    let peer = joining.connect();
+    peer.send_copy(b"hello").unwrap();
+    let host = accepted.recv().unwrap();
+    drop(host.recv().unwrap());
+    // What a thread needs for its first message is not counted.
+    round_trips(&peer, &host);
+    let counting = std::thread::spawn(move || {
+        trap();
+        round_trips(&peer, &host);
+        (TRAPPED.load(Ordering::Relaxed), peer, host)
+    });
+    let (calls, _peer, _host) = counting.join().unwrap();
+    say!("calls {calls}");
+}
+
+fn round_trips(peer: &Socket, host: &Socket) {
+    for trip in 0..TRIPS {
+        for (from, to) in [(peer, host), (host, peer)] {
+            from.send_copy(&trip.to_le_bytes()).unwrap();
+            let message = to.recv().unwrap().unwrap();
+            assert_eq!(*message, trip.to_le_bytes());
+        }
+    }
+}
+
+static TRAPPED: AtomicU64 = AtomicU64::new(0);
+
+/// From now on this thread's system calls are counted and not made, but for those that allocating memory, a lock that is held and
+/// the end of the thread take.
+fn trap() {
+    extern "C" fn count(_: libc::c_int) {
+        TRAPPED.fetch_add(1, Ordering::Relaxed);
+    }
+    let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing but add to a number.
+    unsafe { sigaction(Signal::SIGSYS, &action) }.unwrap();
+    let memory = [libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_mprotect, libc::SYS_madvise];
+    let others = [
+        libc::SYS_brk,
+        libc::SYS_futex,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_sigaltstack,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+    ];
+    let allowed: BTreeMap<_, _> = memory.into_iter().chain(others).map(|call| (call, vec![])).collect();
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(allowed, SeccompAction::Trap, SeccompAction::Allow, arch).unwrap();
+    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+}
