@@ -113,8 +113,7 @@ impl Plan {
         for round in 0..self.rounds {
             for &measure in &self.measures {
                 // Some answers hardly vary, and take long: the first rounds are enough.
-                let rare =
-                    matches!(measure, Measure::Memory | Measure::Idle | Measure::Syscalls | Measure::Limits);
+                let rare = matches!(measure, Measure::Memory | Measure::Idle | Measure::Limits);
                 if rare && round >= 2 {
                     continue;
                 }

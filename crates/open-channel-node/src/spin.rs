@@ -120,7 +120,9 @@ impl BeforeSleep {
             asked.is_multiple_of(ROUNDS) && self.has_other_events()
         };
         // One of these events may be the bell, which rang for this.
-        self.spin.borrow_mut().until_or(|| arrival.has_come(), other_events) || arrival.has_come()
+        let mut spin = self.spin.borrow_mut();
+        spin.woken();
+        spin.until_or(|| arrival.has_come(), other_events) || arrival.has_come()
     }
 
     fn has_other_events(&self) -> bool {

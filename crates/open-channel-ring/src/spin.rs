@@ -8,7 +8,7 @@ const LONG: Duration = Duration::from_micros(100);
 /// One that hardly does, because the last did not.
 const SHORT: Duration = Duration::from_micros(1);
 /// One that finds out whether that has changed: longer than it takes to wake the other side.
-const PROBE: Duration = Duration::from_micros(250);
+const PROBE: Duration = Duration::from_millis(1);
 /// At least one of so many spins is a probe.
 const PROBE_EVERY: u32 = 1024;
 /// Looks between two readings of the clock, which costs as much as several looks.
@@ -23,6 +23,10 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 pub struct Spin {
     /// Spins that did not pay since one did.
     failures: u32,
+    /// The last spin did not pay, and its wait went on asleep.
+    asleep_since: Option<Instant>,
+    /// The last sleep was short.
+    dozed: bool,
     /// How many threads of this process may spin at once.
     seats: usize,
 }
@@ -42,7 +46,13 @@ impl Spin {
     }
 
     fn with_cores(cores: usize) -> Spin {
-        Spin { failures: 0, seats: cores.saturating_sub(1) }
+        Spin { failures: 0, asleep_since: None, dozed: false, seats: cores.saturating_sub(1) }
+    }
+
+    /// Calls `ready` for a microsecond or so, whatever came of the last spins, and learns nothing from it. Answers what it said last.
+    #[inline]
+    pub fn glance(&self, mut ready: impl FnMut() -> bool) -> bool {
+        ready() || self.seats > 0 && look(&mut ready)
     }
 
     /// Calls `ready` until it says yes or the time is up. Answers what it said last.
@@ -77,20 +87,30 @@ impl Spin {
         let started = Instant::now();
         while started.elapsed() < budget && !stop() {
             if look(ready) {
-                self.failures = 0;
+                // If it took longer, most waits do, or this thread had no core: it would rather have slept.
+                let paid = started.elapsed() < LONG;
+                self.failures = if paid { 0 } else { self.failures.wrapping_add(1) };
                 return true;
             }
         }
         self.failures = self.failures.wrapping_add(1);
+        self.asleep_since = Some(started + budget);
         false
     }
 
-    /// The first probes come soon. If all it was is that a core was taken away for a moment, then both sides sleep now, answers come
-    /// as late as a sleeper wakes, and every further sleep would be the next one's reason.
+    /// The wait that went on asleep is over. Who does not tell has spins in vain followed by short ones only.
+    pub fn woken(&mut self) {
+        if let Some(since) = self.asleep_since.take() {
+            self.dozed = since.elapsed() < PROBE;
+        }
+    }
+
+    /// After short sleeps the first probes come soon. If all it was is that a core was taken away for a moment, then both sides sleep
+    /// now, answers come as late as a sleeper wakes, and every further sleep would be the next one's reason.
     fn budget(&self) -> Duration {
         match self.failures {
-            0 => LONG,
-            n if n.is_power_of_two() || n.is_multiple_of(PROBE_EVERY) => PROBE,
+            0 | 1 => LONG,
+            n if n.is_multiple_of(PROBE_EVERY) || n.is_power_of_two() && self.dozed => PROBE,
             _ => SHORT,
         }
     }
@@ -130,29 +150,67 @@ mod tests {
     }
 
     #[test]
-    fn a_spin_that_does_not_pay_is_long_ever_more_seldom() {
+    fn long_spins_are_ever_fewer_when_they_do_not_pay() {
         let mut spin = Spin::with_cores(64);
-        let mut long = Vec::new();
-        for wait in 0..3000 {
-            if spin.budget() != SHORT {
-                long.push(wait);
+        let long_spins = |spin: &mut Spin, dozed| {
+            let mut long = Vec::new();
+            for wait in 0..3000 {
+                spin.dozed = dozed;
+                if spin.budget() != SHORT {
+                    long.push(wait);
+                }
+                assert!(!spin.until_or(|| false, || true));
+                spin.asleep_since = None;
             }
-            assert!(!spin.until_or(|| false, || true));
-        }
-        assert_eq!(long, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]);
+            long
+        };
+        let dozing = long_spins(&mut spin.clone(), true);
+        assert_eq!(dozing, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]);
+        assert_eq!(long_spins(&mut spin, false), [0, 1, 1024, 2048]);
     }
 
     #[test]
-    fn one_spin_that_pays_is_enough() {
+    fn a_short_sleep_is_a_reason_to_spin() {
         let mut spin = Spin::with_cores(64);
+        spin.asleep_since = Some(Instant::now() - 2 * PROBE);
+        spin.woken();
+        assert!(!spin.dozed);
+        spin.asleep_since = Some(Instant::now() + PROBE);
+        spin.woken();
+        assert!(spin.dozed);
+        // Of a wait that did not sleep nothing is learnt.
+        spin.woken();
+        assert!(spin.dozed);
+    }
+
+    #[test]
+    fn one_spin_that_pays_in_time_is_enough() {
+        let mut spin = Spin::with_cores(64);
+        spin.dozed = true;
         while spin.budget() != SHORT {
             assert!(!spin.until(|| false));
+            spin.asleep_since = None;
         }
+        let mut looks = 0;
+        let mut at_look = |last: u32| {
+            looks += 1;
+            looks == last
+        };
+        assert!(spin.until(|| at_look(20)));
+        assert_eq!(spin.budget(), LONG);
+    }
+
+    #[test]
+    fn a_thread_that_lost_its_core_did_not_spin_in_time() {
+        let mut spin = Spin::with_cores(64);
         let mut looks = 0;
         assert!(spin.until(|| {
             looks += 1;
-            looks == 20
+            if looks == 2 * LOOKS {
+                std::thread::sleep(2 * LONG);
+            }
+            looks == 2 * LOOKS
         }));
-        assert_eq!(spin.budget(), LONG);
+        assert_eq!(spin.failures, 1);
     }
 }

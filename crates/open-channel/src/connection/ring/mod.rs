@@ -68,7 +68,10 @@ pub(crate) struct Ring {
     unlooked: u32,
     /// Those who wait for a message know of the one that comes next.
     told: bool,
-    spin: Spin,
+    /// Of those who wait for a message, and of those who wait for acknowledgements or room.
+    recv_spin: Spin,
+    ack_spin: Spin,
+    bells: waiting::Bells,
     /// What a spin looked at, for the next one.
     watch: Option<Watch<Mapped>>,
 }
@@ -94,7 +97,9 @@ impl Ring {
             full: false,
             unlooked: 0,
             told: false,
-            spin: Spin::new(),
+            recv_spin: Spin::new(),
+            ack_spin: Spin::new(),
+            bells: waiting::Bells::default(),
             watch: None,
         }
     }

@@ -1,5 +1,7 @@
 //! Waiting on a ring: what to look at, what the other side rings for, and whom it concerns.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use open_channel_ring::{Mapped, Position, Spin, Watch};
 
 use crate::connection::Eyes;
@@ -10,15 +12,46 @@ use crate::waiters::Interest;
 pub(in crate::connection) struct Spinning {
     watch: Watch<Mapped>,
     spin: Spin,
+    interest: Interest,
+    /// Others want the thread: no longer than a microsecond or so.
+    briefly: bool,
     /// The number of the link whose ring it looks at.
     link: u64,
 }
 
 impl Spinning {
     pub(in crate::connection) fn run(&mut self) {
-        self.spin.until(|| self.watch.is_due());
+        let ready = || self.watch.is_due();
+        if self.briefly {
+            self.spin.glance(ready)
+        } else {
+            self.spin.until(ready)
+        };
     }
 }
+
+/// Bells heard by tasks. A task that spins holds up its thread's other tasks, so it does not while those are called.
+#[derive(Debug, Default)]
+pub(super) struct Bells {
+    own: u64,
+    others: u64,
+}
+
+impl Bells {
+    fn hear(&mut self) {
+        self.own += 1;
+        BELLS.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether one was heard elsewhere in this process since the last question.
+    fn others_heard(&mut self) -> bool {
+        let others = BELLS.load(Ordering::Relaxed).wrapping_sub(self.own);
+        std::mem::replace(&mut self.others, others) != others
+    }
+}
+
+/// All of this process.
+static BELLS: AtomicU64 = AtomicU64::new(0);
 
 impl Inner {
     /// Looks at the ring in both directions; whoever waits for what is found is woken. `true` when it is what somebody
@@ -104,15 +137,19 @@ impl Inner {
     /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
     pub(in crate::connection) fn spinning(&mut self, eyes: Eyes, interest: Interest) -> Option<Spinning> {
         let ring = self.ring.as_mut().filter(|_| eyes.may_spin())?;
-        let watch = match interest {
-            Interest::Recv => match ring.watch.take() {
-                Some(watch) => ring.consumer.watch_again(watch),
-                None => ring.consumer.watch(),
-            },
+        let (watch, spin) = match interest {
+            Interest::Recv => {
+                let watch = match ring.watch.take() {
+                    Some(watch) => ring.consumer.watch_again(watch),
+                    None => ring.consumer.watch(),
+                };
+                (watch, &ring.recv_spin)
+            }
             Interest::Acks if ring.awaited == 0 => return None,
-            Interest::Acks => ring.producer.watch(Position::new(ring.awaited)),
+            Interest::Acks => (ring.producer.watch(Position::new(ring.awaited)), &ring.ack_spin),
         };
-        Some(Spinning { watch, spin: ring.spin.clone(), link: self.links })
+        let briefly = eyes == Eyes::Task && ring.bells.others_heard();
+        Some(Spinning { watch, spin: spin.clone(), interest, briefly, link: self.links })
     }
 
     /// The ring learns from how it went.
@@ -120,8 +157,18 @@ impl Inner {
         if let Some(ring) = &mut self.ring
             && spinning.link == self.links
         {
-            ring.spin = spinning.spin;
+            match spinning.interest {
+                Interest::Recv => ring.recv_spin = spinning.spin,
+                Interest::Acks => ring.ack_spin = spinning.spin,
+            }
             ring.watch = Some(spinning.watch);
+        }
+    }
+
+    /// A call that slept has the message that it waited for. (Who waits for room sleeps seldom: half a ring has to be read first.)
+    pub(in crate::connection) fn note_message_after_sleep(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.recv_spin.woken();
         }
     }
 
@@ -129,6 +176,9 @@ impl Inner {
     pub(in crate::connection) fn look_at_ring(&mut self, eyes: Eyes, interest: Interest) -> bool {
         let Some(link) = self.link.clone() else { return false };
         if eyes == Eyes::Task && self.hear_bell() {
+            if let Some(ring) = &mut self.ring {
+                ring.bells.hear();
+            }
             return true;
         }
         if matches!(eyes, Eyes::Thread | Eyes::Loop) {
