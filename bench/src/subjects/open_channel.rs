@@ -5,7 +5,7 @@ use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Payload, Scratch};
 use crate::transport::{Endpoint, Runtime, Transport};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use open_channel::{Builder, Channel, LinkKind, Socket};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -168,6 +168,8 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         if self.in_place {
             return Box::pin(self.answer_in_place()).await;
         }
+        // Buffered ones are not asked for answers, whose messages would have to be looked for in their batches.
+        ensure!(!BUFFERED, "batches are not answered one by one");
         let message = self.socket.recv().await?.context("the other side finished")?;
         let payload = Payload::check(&message)?;
         self.send(payload).await?;

@@ -6,7 +6,7 @@ use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Payload, Scratch};
 use crate::transport::{Endpoint, Runtime, Transport};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use open_channel::blocking::{Channel, Socket};
 use std::sync::{Arc, mpsc};
 
@@ -134,6 +134,8 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             self.send(payload).await?;
             return Ok(payload);
         }
+        // Buffered ones are not asked for answers, whose messages would have to be looked for in their batches.
+        ensure!(!BUFFERED, "batches are not answered one by one");
         let message = self.socket.recv()?.context("the other side finished")?;
         let payload = Payload::check(&message)?;
         self.send(payload).await?;

@@ -86,6 +86,11 @@ impl Half {
         self.head().store(self.mine, Ordering::Release);
     }
 
+    /// What was read is free again.
+    fn release(&self) {
+        self.tail().store(self.mine, Ordering::Release);
+    }
+
     /// Written by the consumer.
     fn tail(&self) -> &AtomicU64 {
         // SAFETY: as for `head`; this is the second line.
@@ -161,6 +166,23 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     }
 
     async fn recv(&mut self) -> Result<Payload> {
+        let payload = self.read()?;
+        self.incoming.release();
+        Ok(payload)
+    }
+
+    async fn answer(&mut self) -> Result<Payload> {
+        let payload = self.read()?;
+        self.send(payload).await?;
+        self.incoming.release();
+        Ok(payload)
+    }
+}
+
+impl<const BUFFERED: bool> End<BUFFERED> {
+    /// The next message, which the producer keeps until it is released.
+    #[inline(always)]
+    fn read(&mut self) -> Result<Payload> {
         let (ring, capacity) = (&mut self.incoming, self.capacity);
         loop {
             while ring.theirs == ring.mine {
@@ -177,10 +199,9 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             }
             // SAFETY: as above; the producer leaves the bytes alone until the tail passes them.
             let body = unsafe { std::slice::from_raw_parts(start.add(HEADER), len as usize) };
-            let payload = Payload::check(body);
+            let payload = Payload::check(body)?;
             ring.mine += HEADER as u64 + len;
-            ring.tail().store(ring.mine, Ordering::Release);
-            return payload;
+            return Ok(payload);
         }
     }
 }

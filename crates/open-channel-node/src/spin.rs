@@ -2,7 +2,7 @@
 //!
 //! Between two processes that answer each other, being woken takes longer than all the rest of a message. So, after everything
 //! else that the loop has to do, its last step before it sleeps is to look at where the next message will show: for as long as
-//! [`Spin`] finds it worth, and no longer than until any other event is there. What is found is handled, and the loop goes once
+//! [`Spin`] finds it worth, and no longer than until any other event is there but a timer's. What is found is handled, and the loop goes once
 //! around without sleeping, so that nobody else waits longer for it. The bell was announced before, for nothing may be missed
 //! between the two: the other side rings it in vain then, which wakes nobody.
 
@@ -10,6 +10,7 @@ use std::{
     cell::{Cell, RefCell},
     ffi::{c_int, c_void},
     os::fd::BorrowedFd,
+    time::Duration,
 };
 
 use open_channel::embed::{Arrival, Spin};
@@ -20,6 +21,9 @@ use crate::uv::{self, Loop, Plain};
 /// `UV_IDLE` and `UV_PREPARE` of `uv_handle_type`, part of libuv's stable interface.
 const UV_IDLE: c_int = 6;
 const UV_PREPARE: c_int = 9;
+
+/// The longest spin. The loop's other events do not tell of timers, which so may be this late.
+const LONGEST: Duration = Duration::from_micros(200);
 
 /// Rounds of looks at the ring between two looks at the loop's other events, which take a system call: about two microseconds.
 const ROUNDS: u32 = 4;
@@ -122,7 +126,7 @@ impl BeforeSleep {
         // One of these events may be the bell, which rang for this.
         let mut spin = self.spin.borrow_mut();
         spin.woken();
-        spin.until_or(|| arrival.has_come(), other_events) || arrival.has_come()
+        spin.until_or(LONGEST, || arrival.has_come(), other_events) || arrival.has_come()
     }
 
     fn has_other_events(&self) -> bool {

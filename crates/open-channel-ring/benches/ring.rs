@@ -24,7 +24,7 @@ mod linux {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::*};
     use std::thread;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use open_channel_ring::*;
     use rustix::thread::CpuSet;
@@ -95,7 +95,7 @@ mod linux {
             while let Err(error) = self.link.producer.push(0, 0, payload) {
                 let RingError::Full { wanted } = error else { panic!("{error}") };
                 let producer = &mut self.link.producer;
-                if !self.spin.until(|| producer.is_released(wanted).expect("index")) {
+                if !self.spin.until(Duration::MAX, || producer.is_released(wanted).expect("index")) {
                     producer.prepare_park(wanted);
                     match producer.is_released(wanted).expect("index") {
                         true => producer.cancel_park(),
@@ -115,7 +115,7 @@ mod linux {
                     return len;
                 }
                 let consumer = &self.link.consumer;
-                if !self.spin.until(|| consumer.is_ready()) {
+                if !self.spin.until(Duration::MAX, || consumer.is_ready()) {
                     consumer.prepare_park();
                     match consumer.is_ready() {
                         true => consumer.cancel_park(),

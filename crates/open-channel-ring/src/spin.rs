@@ -3,11 +3,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A spin that may pay: about what going to sleep and being woken costs both sides together.
+/// About what going to sleep and being woken costs both sides together: a spin that finds something in this time has paid.
 const LONG: Duration = Duration::from_micros(100);
-/// One that hardly does, because the last did not.
+/// What spins get that do not pay.
 const SHORT: Duration = Duration::from_micros(1);
-/// One that finds out whether that has changed: longer than it takes to wake the other side.
+/// Longer than it takes to wake the other side, so that it can show whether a next spin would pay.
 const PROBE: Duration = Duration::from_millis(1);
 /// At least one of so many spins is a probe.
 const PROBE_EVERY: u32 = 1024;
@@ -23,9 +23,11 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 pub struct Spin {
     /// Spins that did not pay since one did.
     failures: u32,
-    /// The last spin did not pay, and its wait went on asleep.
+    /// The last spin found something, but late.
+    found_late: bool,
+    /// The last spin found nothing, and its wait went on asleep.
     asleep_since: Option<Instant>,
-    /// The last sleep was short.
+    /// The last sleep was shorter than a probe.
     dozed: bool,
     /// How many threads of this process may spin at once.
     seats: usize,
@@ -46,25 +48,31 @@ impl Spin {
     }
 
     fn with_cores(cores: usize) -> Spin {
-        Spin { failures: 0, asleep_since: None, dozed: false, seats: cores.saturating_sub(1) }
+        Spin {
+            seats: cores.saturating_sub(1),
+            failures: 0,
+            found_late: false,
+            asleep_since: None,
+            dozed: false,
+        }
     }
 
-    /// Calls `ready` for a microsecond or so, whatever came of the last spins, and learns nothing from it. Answers what it said last.
+    /// Calls `ready` until it says yes, or the time is up, of which there is never more than `at_most` and a microsecond. Answers
+    /// what it said last.
     #[inline]
-    pub fn glance(&self, mut ready: impl FnMut() -> bool) -> bool {
-        ready() || self.seats > 0 && look(&mut ready)
-    }
-
-    /// Calls `ready` until it says yes or the time is up. Answers what it said last.
-    #[inline]
-    pub fn until(&mut self, ready: impl FnMut() -> bool) -> bool {
-        self.until_or(ready, || false)
+    pub fn until(&mut self, at_most: Duration, ready: impl FnMut() -> bool) -> bool {
+        self.until_or(at_most, ready, || false)
     }
 
     /// [`until`](Self::until) something else comes up, too: every half a microsecond or so it asks `stop`. A spin that was
     /// stopped did not pay.
     #[inline]
-    pub fn until_or(&mut self, mut ready: impl FnMut() -> bool, mut stop: impl FnMut() -> bool) -> bool {
+    pub fn until_or(
+        &mut self,
+        at_most: Duration,
+        mut ready: impl FnMut() -> bool,
+        mut stop: impl FnMut() -> bool,
+    ) -> bool {
         if ready() {
             return true;
         }
@@ -73,32 +81,53 @@ impl Spin {
         }
         // An answer that is on its way is here before the first round ends, which needs neither clock nor seat.
         if look(&mut ready) {
-            self.failures = 0;
+            self.pay();
             return true;
         }
         let seated = SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats;
-        let answer = seated && self.spin(&mut ready, &mut stop);
+        let answer = seated && self.spin(at_most, &mut ready, &mut stop);
         SPINNING.fetch_sub(1, Ordering::Relaxed);
         answer
     }
 
-    fn spin(&mut self, ready: &mut impl FnMut() -> bool, stop: &mut impl FnMut() -> bool) -> bool {
-        let budget = self.budget();
+    fn spin(
+        &mut self,
+        at_most: Duration,
+        ready: &mut impl FnMut() -> bool,
+        stop: &mut impl FnMut() -> bool,
+    ) -> bool {
+        let budget = self.budget().min(at_most);
         let started = Instant::now();
         while started.elapsed() < budget && !stop() {
             if look(ready) {
-                // If it took longer, most waits do, or this thread had no core: it would rather have slept.
-                let paid = started.elapsed() < LONG;
-                self.failures = if paid { 0 } else { self.failures.wrapping_add(1) };
+                if started.elapsed() < LONG {
+                    self.pay();
+                } else {
+                    // Most waits are so long, or this thread had no core.
+                    self.fail();
+                    self.found_late = true;
+                }
                 return true;
             }
         }
-        self.failures = self.failures.wrapping_add(1);
+        self.fail();
         self.asleep_since = Some(started + budget);
         false
     }
 
-    /// The wait that went on asleep is over. Who does not tell has spins in vain followed by short ones only.
+    fn pay(&mut self) {
+        self.failures = 0;
+        self.found_late = false;
+        self.asleep_since = None;
+    }
+
+    fn fail(&mut self) {
+        self.failures = self.failures.wrapping_add(1);
+        self.found_late = false;
+        self.asleep_since = None;
+    }
+
+    /// The wait that went on asleep is over. Without this, there are no early probes.
     pub fn woken(&mut self) {
         if let Some(since) = self.asleep_since.take() {
             self.dozed = since.elapsed() < PROBE;
@@ -106,10 +135,12 @@ impl Spin {
     }
 
     /// After short sleeps the first probes come soon. If all it was is that a core was taken away for a moment, then both sides sleep
-    /// now, answers come as late as a sleeper wakes, and every further sleep would be the next one's reason.
+    /// now, answers come as late as a sleeper wakes, and every further sleep would be the next one's reason. What a probe finds is as
+    /// late, but after it this side is awake, and stays so for the next answer, which may be early.
     fn budget(&self) -> Duration {
         match self.failures {
             0 | 1 => LONG,
+            _ if self.found_late => LONG,
             n if n.is_multiple_of(PROBE_EVERY) || n.is_power_of_two() && self.dozed => PROBE,
             _ => SHORT,
         }
@@ -139,43 +170,55 @@ fn online_cores() -> usize {
 mod tests {
     use super::*;
 
+    const NO_LIMIT: Duration = Duration::MAX;
+
     #[test]
     fn one_core_looks_once() {
         let mut looks = 0;
-        assert!(!Spin::with_cores(1).until(|| {
+        assert!(!Spin::with_cores(1).until(NO_LIMIT, || {
             looks += 1;
             false
         }));
         assert_eq!(looks, 1);
     }
 
-    #[test]
-    fn long_spins_are_ever_fewer_when_they_do_not_pay() {
-        let mut spin = Spin::with_cores(64);
-        let long_spins = |spin: &mut Spin, dozed| {
-            let mut long = Vec::new();
-            for wait in 0..3000 {
-                spin.dozed = dozed;
-                if spin.budget() != SHORT {
-                    long.push(wait);
-                }
-                assert!(!spin.until_or(|| false, || true));
-                spin.asleep_since = None;
-            }
+    /// One that has its seat however many tests spin.
+    fn spin() -> Spin {
+        Spin::with_cores(64)
+    }
+
+    /// Which of three thousand spins in vain were no short ones.
+    fn long_ones(dozed: bool) -> Vec<u32> {
+        let mut spin = Spin { dozed, ..spin() };
+        let is_long = |_: &u32| {
+            let long = spin.budget() != SHORT;
+            assert!(!spin.until_or(NO_LIMIT, || false, || true));
             long
         };
-        let dozing = long_spins(&mut spin.clone(), true);
-        assert_eq!(dozing, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]);
-        assert_eq!(long_spins(&mut spin, false), [0, 1, 1024, 2048]);
+        (0..3000).filter(is_long).collect()
+    }
+
+    #[test]
+    fn long_spins_are_ever_fewer_when_they_do_not_pay() {
+        assert_eq!(long_ones(true), [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]);
+        assert_eq!(long_ones(false), [0, 1, 1024, 2048]);
+    }
+
+    #[test]
+    fn no_spin_is_longer_than_its_caller_can_wait() {
+        let mut spin = Spin { failures: PROBE_EVERY, ..spin() };
+        let started = Instant::now();
+        assert!(!spin.until(SHORT, || false));
+        // On a machine that never stops this thread it is microseconds.
+        assert!(spin.asleep_since.is_some_and(|since| since < started + PROBE) || started.elapsed() > PROBE);
     }
 
     #[test]
     fn a_short_sleep_is_a_reason_to_spin() {
-        let mut spin = Spin::with_cores(64);
-        spin.asleep_since = Some(Instant::now() - 2 * PROBE);
+        let mut spin = Spin { asleep_since: Some(Instant::now() - 2 * PROBE), ..spin() };
         spin.woken();
         assert!(!spin.dozed);
-        spin.asleep_since = Some(Instant::now() + PROBE);
+        spin.asleep_since = Some(Instant::now() + Duration::from_secs(3600));
         spin.woken();
         assert!(spin.dozed);
         // Of a wait that did not sleep nothing is learnt.
@@ -184,33 +227,29 @@ mod tests {
     }
 
     #[test]
-    fn one_spin_that_pays_in_time_is_enough() {
-        let mut spin = Spin::with_cores(64);
-        spin.dozed = true;
-        while spin.budget() != SHORT {
-            assert!(!spin.until(|| false));
-            spin.asleep_since = None;
-        }
+    fn one_spin_that_pays_is_enough() {
+        let mut spin = Spin { failures: 3, found_late: true, ..spin() };
         let mut looks = 0;
-        let mut at_look = |last: u32| {
+        assert!(spin.until(NO_LIMIT, || {
             looks += 1;
-            looks == last
-        };
-        assert!(spin.until(|| at_look(20)));
-        assert_eq!(spin.budget(), LONG);
+            looks == 20
+        }));
+        assert_eq!((spin.failures, spin.budget()), (0, LONG));
     }
 
     #[test]
-    fn a_thread_that_lost_its_core_did_not_spin_in_time() {
-        let mut spin = Spin::with_cores(64);
+    fn what_is_found_late_did_not_pay_but_earns_one_more_spin() {
+        let mut spin = Spin { failures: 4, dozed: true, ..spin() };
         let mut looks = 0;
-        assert!(spin.until(|| {
+        assert!(spin.until(NO_LIMIT, || {
             looks += 1;
             if looks == 2 * LOOKS {
                 std::thread::sleep(2 * LONG);
             }
             looks == 2 * LOOKS
         }));
-        assert_eq!(spin.failures, 1);
+        assert_eq!((spin.failures, spin.budget()), (5, LONG));
+        assert!(!spin.until_or(NO_LIMIT, || false, || true));
+        assert_eq!((spin.failures, spin.budget()), (6, SHORT));
     }
 }

@@ -92,7 +92,7 @@ impl Side {
             match self.link.producer.push(bytes.len() as u8, 1, bytes) {
                 Err(RingError::Full { wanted }) => {
                     let producer = &mut self.link.producer;
-                    if self.spin.until(|| producer.is_released(wanted).unwrap()) {
+                    if self.spin.until(Duration::MAX, || producer.is_released(wanted).unwrap()) {
                         continue;
                     }
                     producer.prepare_park(wanted);
@@ -113,7 +113,7 @@ impl Side {
                 return Ok((record.to_vec(), record.end()));
             }
             let consumer = &self.link.consumer;
-            if self.spin.until(|| consumer.is_ready()) {
+            if self.spin.until(Duration::MAX, || consumer.is_ready()) {
                 continue;
             }
             consumer.prepare_park();

@@ -38,7 +38,7 @@ impl Connection {
                 before => spin = before,
             }
             if let Some(found) = short(&mut inner) {
-                inner.leave(seat, interest);
+                inner.found(seat, interest);
                 return Poll::Ready(found);
             }
             let polled = self.tend(inner, |inner| {
@@ -64,13 +64,11 @@ enum OneSpin {
 impl Inner {
     /// The call has what it waited for.
     #[inline]
-    fn leave(&mut self, seat: &mut Seat, interest: Interest) {
-        if !seat.is_empty() {
-            if interest == Interest::Recv {
-                self.note_message_after_sleep();
-            }
-            self.waiters.leave(seat);
+    fn found(&mut self, seat: &mut Seat, interest: Interest) {
+        if !seat.is_empty() && interest == Interest::Recv {
+            self.note_arrival();
         }
+        self.waiters.leave(seat);
     }
 
     /// As far as a waiting call gets with the lock.
@@ -86,7 +84,7 @@ impl Inner {
         loop {
             let had_link = self.link.is_some();
             if let Some(value) = ready(self) {
-                self.leave(seat, interest);
+                self.found(seat, interest);
                 return Poll::Ready(value);
             }
             self.write_before_waiting(interest);

@@ -130,7 +130,7 @@ fn main() {
             a_ring_leaves_nothing_behind,
         }
         calls {
-            a_busy_pair_makes_no_system_calls,
+            messages_that_are_there_take_no_system_call,
             an_idle_channel_sleeps,
         }
         hostile {

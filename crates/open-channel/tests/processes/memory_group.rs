@@ -1,12 +1,15 @@
 //! A control group of processes with little memory, where this user may make one.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Removed when dropped; by then its processes have to be dead.
 pub(crate) struct MemoryGroup(PathBuf);
 
 impl MemoryGroup {
-    /// One of `bytes` within the group of this process, by the first version of control groups or the second.
+    /// One of `bytes` within the group of this process. Of the second version only the outermost group has both processes and
+    /// members with limits of their own.
     pub(crate) fn new(bytes: u64) -> Option<Self> {
         let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
         let own =
@@ -14,7 +17,9 @@ impl MemoryGroup {
         let made = |mount: &str, own: Option<&str>, limit: &str| {
             let group = Self(Path::new(mount).join(own?).join(format!("oc-test-{}", std::process::id())));
             std::fs::create_dir(&group.0).ok()?;
-            std::fs::write(group.0.join(limit), bytes.to_string()).ok()?;
+            // In a plain directory there is no such file.
+            let mut limit = OpenOptions::new().write(true).open(group.0.join(limit)).ok()?;
+            limit.write_all(bytes.to_string().as_bytes()).ok()?;
             Some(group)
         };
         made("/sys/fs/cgroup/memory", own(":memory:"), "memory.limit_in_bytes")

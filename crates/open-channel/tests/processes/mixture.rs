@@ -10,7 +10,7 @@ use std::time::Duration;
 use open_channel::{Batch, Error, Message, MessageReader, Messages, Socket};
 
 use crate::actor::{say, text};
-use crate::whereabouts::{during, inside};
+use crate::whereabouts::{at_work, wait, work};
 
 /// Longer than the longest message.
 const PATTERN: usize = 1 << 19;
@@ -82,7 +82,7 @@ pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<
         }
         if accepted - flushed >= FLUSH_EVERY {
             flushed = accepted;
-            if let Err(error) = inside(socket.flush()).await {
+            if let Err(error) = wait(socket.flush()).await {
                 return say!("error mix {name} {error}");
             }
             say!("flushed {name} {accepted}");
@@ -103,18 +103,18 @@ async fn send_some(socket: &Socket, first: u64) -> Result<u64, Error> {
         let message = message(first);
         let id = match count % 3 {
             0 => {
-                let mut reservation = inside(socket.reserve(message.len())).await?;
-                during(|| reservation.append(&message));
-                during(|| reservation.commit())?
+                let mut reservation = work(socket.reserve(message.len())).await?;
+                at_work(|| reservation.append(&message));
+                at_work(|| reservation.commit())?
             }
-            1 => inside(socket.send_copy(&message)).await?,
-            _ => inside(socket.send(message)).await?,
+            1 => work(socket.send_copy(&message)).await?,
+            _ => work(socket.send(message)).await?,
         };
         assert_eq!(id.seq, first);
         return Ok(1);
     }
     let mut batch: Batch = (first..=first + count).map(message).collect();
-    inside(socket.send_many(&mut batch)).await?;
+    work(socket.send_many(&mut batch)).await?;
     Ok(count + 1)
 }
 
@@ -123,25 +123,25 @@ pub(crate) async fn answer_all(socket: &Socket) {
     let id = socket.id();
     for round in 0.. {
         let received = match mix(round) % 3 {
-            0 => inside(socket.recv()).await.map(|message| message.map(Received::One)),
-            1 => inside(socket.recv_many()).await.map(|messages| messages.map(Received::Many)),
-            _ => inside(socket.recv_reader()).await.map(|message| message.map(Received::Reader)),
+            0 => wait(socket.recv()).await.map(|message| message.map(Received::One)),
+            1 => wait(socket.recv_many()).await.map(|messages| messages.map(Received::Many)),
+            _ => wait(socket.recv_reader()).await.map(|message| message.map(Received::Reader)),
         };
         match received {
             Ok(Some(Received::One(message))) => {
                 answer(socket, message.id().seq, message.redelivered(), &message).await;
-                during(|| drop(message));
+                at_work(|| drop(message));
             }
             Ok(Some(Received::Many(messages))) => {
                 for message in &messages {
                     answer(socket, message.id().seq, messages.redelivered(), &message).await;
                 }
-                during(|| drop(messages));
+                at_work(|| drop(messages));
             }
             Ok(Some(Received::Reader(mut message))) => {
                 let bytes = read_in_pieces(&mut message);
                 answer(socket, message.id().seq, message.redelivered(), &bytes).await;
-                during(|| drop(message));
+                at_work(|| drop(message));
             }
             Ok(None) => return say!("ended {id}"),
             Err(error) => return say!("failed {id} {error}"),
@@ -153,7 +153,7 @@ pub(crate) async fn answer_all(socket: &Socket) {
 fn read_in_pieces(message: &mut MessageReader) -> Vec<u8> {
     let mut bytes = vec![0; message.remaining()];
     for piece in bytes.chunks_mut(997) {
-        during(|| message.read_exact(piece)).unwrap();
+        at_work(|| message.read_exact(piece)).unwrap();
     }
     assert_eq!(message.remaining(), 0);
     bytes
@@ -172,7 +172,7 @@ pub(crate) async fn answer(socket: &Socket, seq: u64, redelivered: bool, message
     }
     say!("handled {} {id} {seq} {redelivered} {} {text}", socket.generation(), message.len());
     let answer = self::message(seq);
-    if let Err(error) = inside(socket.send(answer)).await {
+    if let Err(error) = work(socket.send(answer)).await {
         say!("error answer {id} {error}");
     }
 }
@@ -183,7 +183,7 @@ async fn check_answers(name: String, socket: Arc<Socket>) {
     // The message that was answered last, if that is known.
     let mut last = Some(0);
     loop {
-        let answer = match inside(socket.recv()).await {
+        let answer = match wait(socket.recv()).await {
             Ok(Some(answer)) => answer,
             Ok(None) => return say!("end {name}"),
             Err(error) => return say!("error recv {name} {error}"),
@@ -206,7 +206,7 @@ async fn check_answers(name: String, socket: Arc<Socket>) {
             say!("jump {name} from {last:?} to {number:?}");
         }
         last = number;
-        during(|| drop(answer));
+        at_work(|| drop(answer));
         if heard == 1 {
             say!("mixing {name}");
         }

@@ -1,4 +1,4 @@
-//! Whether a process is inside a call of the library, for those who kill it: a word in a file that outlives it.
+//! Where a process is, for those who kill it: a word in a file that outlives it.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -11,6 +11,17 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// The directory of these files. A process without this variable tells nobody.
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_WHEREABOUTS";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Place {
+    /// Elsewhere, in the library's other threads or not running.
+    Outside,
+    /// Inside of a call that writes, reads or acknowledges.
+    AtWork,
+    /// Inside of a call that looks for something to come, or reads what has.
+    Waiting,
+}
 
 /// What a process says of itself.
 pub(crate) struct Whereabouts(*mut AtomicU32);
@@ -36,8 +47,9 @@ impl Whereabouts {
         unsafe { &*self.0 }
     }
 
-    pub(crate) fn is_inside(&self) -> bool {
-        self.word().load(Ordering::Acquire) != 0
+    pub(crate) fn place(&self) -> Place {
+        let places = [Place::Outside, Place::AtWork, Place::Waiting];
+        places[self.word().load(Ordering::Acquire) as usize]
     }
 }
 
@@ -48,23 +60,36 @@ impl Drop for Whereabouts {
     }
 }
 
-/// This process is inside while `call` runs, and not while it waits.
-pub(crate) async fn inside<T>(call: impl Future<Output = T>) -> T {
-    let mut call = pin!(call);
-    std::future::poll_fn(|cx| during(|| call.as_mut().poll(cx))).await
+/// This process waits in `call` while it is polled.
+pub(crate) async fn wait<T>(call: impl Future<Output = T>) -> T {
+    polled(Place::Waiting, call).await
 }
 
-/// [`inside`], for a call that does not wait.
-pub(crate) fn during<T>(call: impl FnOnce() -> T) -> T {
+/// This process is at work in `call` while it is polled.
+pub(crate) async fn work<T>(call: impl Future<Output = T>) -> T {
+    polled(Place::AtWork, call).await
+}
+
+/// The same of a call that is no future.
+pub(crate) fn at_work<T>(call: impl FnOnce() -> T) -> T {
+    during(Place::AtWork, call)
+}
+
+async fn polled<T>(place: Place, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    std::future::poll_fn(|cx| during(place, || call.as_mut().poll(cx))).await
+}
+
+fn during<T>(place: Place, call: impl FnOnce() -> T) -> T {
     static OWN: OnceLock<Option<Whereabouts>> = OnceLock::new();
     let own = OWN.get_or_init(|| Some(Whereabouts::of(std::env::var_os(VARIABLE)?.as_ref(), id())));
-    let say = |inside| {
+    let say = |place| {
         if let Some(own) = own {
-            own.word().store(inside, Ordering::Release);
+            own.word().store(place as u32, Ordering::Release);
         }
     };
-    say(1);
+    say(place);
     let result = call();
-    say(0);
+    say(Place::Outside);
     result
 }

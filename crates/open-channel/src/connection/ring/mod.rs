@@ -60,6 +60,8 @@ pub(crate) struct Ring {
     released: u64,
     /// The nearest release that somebody waits for; 0 when nobody does.
     awaited: u64,
+    /// It is waited for because room is, not an acknowledgement.
+    awaited_for_room: bool,
     /// What the other side was asked to ring for last; 0 if all of it has come.
     announced: u64,
     /// There was no room for what the session has next.
@@ -71,7 +73,6 @@ pub(crate) struct Ring {
     /// Of those who wait for a message, and of those who wait for acknowledgements or room.
     recv_spin: Spin,
     ack_spin: Spin,
-    bells: waiting::Bells,
     /// What a spin looked at, for the next one.
     watch: Option<Watch<Mapped>>,
 }
@@ -93,13 +94,13 @@ impl Ring {
             worth_waiting: capacity / QUARTER,
             released: 0,
             awaited: 0,
+            awaited_for_room: false,
             announced: 0,
             full: false,
             unlooked: 0,
             told: false,
             recv_spin: Spin::new(),
             ack_spin: Spin::new(),
-            bells: waiting::Bells::default(),
             watch: None,
         }
     }
@@ -129,6 +130,7 @@ impl Ring {
     fn wait_for(&mut self, position: u64) {
         if position > self.released && (self.awaited == 0 || position < self.awaited) {
             self.awaited = position;
+            self.awaited_for_room = false;
         }
     }
 
@@ -136,7 +138,9 @@ impl Ring {
     /// empty ring, the first release of what will be in it.
     fn wait_for_room(&mut self) {
         let tail = self.producer.tail().bytes();
-        self.wait_for(self.released + (tail - self.released).div_ceil(2).max(1));
+        let half = self.released + (tail - self.released).div_ceil(2).max(1);
+        self.wait_for(half);
+        self.awaited_for_room |= self.awaited == half;
     }
 }
 

@@ -1,57 +1,42 @@
 //! Waiting on a ring: what to look at, what the other side rings for, and whom it concerns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
 
 use open_channel_ring::{Mapped, Position, Spin, Watch};
 
 use crate::connection::Eyes;
 use crate::connection::inner::{Inner, Read};
-use crate::waiters::Interest;
+use crate::waiters::{Interest, Waiters};
 
 /// What a caller looks at while it spins, without the connection's lock.
 pub(in crate::connection) struct Spinning {
     watch: Watch<Mapped>,
     spin: Spin,
     interest: Interest,
-    /// Others want the thread: no longer than a microsecond or so.
-    briefly: bool,
+    at_most: Duration,
     /// The number of the link whose ring it looks at.
     link: u64,
 }
 
 impl Spinning {
     pub(in crate::connection) fn run(&mut self) {
-        let ready = || self.watch.is_due();
-        if self.briefly {
-            self.spin.glance(ready)
-        } else {
-            self.spin.until(ready)
-        };
+        self.spin.until(self.at_most, || self.watch.is_due());
     }
 }
 
-/// Bells heard by tasks. A task that spins holds up its thread's other tasks, so it does not while those are called.
-#[derive(Debug, Default)]
-pub(super) struct Bells {
-    own: u64,
-    others: u64,
+/// The longest that a task spins, which holds up the other tasks of its thread.
+const TASK: Duration = Duration::from_micros(200);
+/// If one of those is a connection's, too, and was called of late.
+const BUSY_TASK: Duration = Duration::from_micros(20);
+/// Of who waits for room, which comes by half a ring: there is little to win.
+const ROOM: Duration = Duration::from_micros(50);
+
+thread_local! {
+    /// The connection whose bell a task of this thread heard last, or that has spun since.
+    static CALLED: Cell<*const Waiters> = const { Cell::new(std::ptr::null()) };
 }
-
-impl Bells {
-    fn hear(&mut self) {
-        self.own += 1;
-        BELLS.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether one was heard elsewhere in this process since the last question.
-    fn others_heard(&mut self) -> bool {
-        let others = BELLS.load(Ordering::Relaxed).wrapping_sub(self.own);
-        std::mem::replace(&mut self.others, others) != others
-    }
-}
-
-/// All of this process.
-static BELLS: AtomicU64 = AtomicU64::new(0);
 
 impl Inner {
     /// Looks at the ring in both directions; whoever waits for what is found is woken. `true` when it is what somebody
@@ -148,8 +133,17 @@ impl Inner {
             Interest::Acks if ring.awaited == 0 => return None,
             Interest::Acks => (ring.producer.watch(Position::new(ring.awaited)), &ring.ack_spin),
         };
-        let briefly = eyes == Eyes::Task && ring.bells.others_heard();
-        Some(Spinning { watch, spin: spin.clone(), interest, briefly, link: self.links })
+        let spin = spin.clone();
+        let room = interest == Interest::Acks && ring.awaited_for_room;
+        let enough = if room { ROOM } else { Duration::MAX };
+        let at_most = if eyes == Eyes::Task { enough.min(self.longest_of_a_task()) } else { enough };
+        Some(Spinning { watch, spin, interest, at_most, link: self.links })
+    }
+
+    fn longest_of_a_task(&self) -> Duration {
+        let own = Arc::as_ptr(&self.waiters);
+        let called = CALLED.replace(own);
+        if called.is_null() || called == own { TASK } else { BUSY_TASK }
     }
 
     /// The ring learns from how it went.
@@ -165,10 +159,17 @@ impl Inner {
         }
     }
 
-    /// A call that slept has the message that it waited for. (Who waits for room sleeps seldom: half a ring has to be read first.)
-    pub(in crate::connection) fn note_message_after_sleep(&mut self) {
+    /// A call that perhaps slept has the message that it waited for.
+    pub(in crate::connection) fn note_arrival(&mut self) {
         if let Some(ring) = &mut self.ring {
             ring.recv_spin.woken();
+        }
+    }
+
+    /// The same of an acknowledgement.
+    pub(in crate::connection) fn note_acknowledgement(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.ack_spin.woken();
         }
     }
 
@@ -176,9 +177,7 @@ impl Inner {
     pub(in crate::connection) fn look_at_ring(&mut self, eyes: Eyes, interest: Interest) -> bool {
         let Some(link) = self.link.clone() else { return false };
         if eyes == Eyes::Task && self.hear_bell() {
-            if let Some(ring) = &mut self.ring {
-                ring.bells.hear();
-            }
+            CALLED.set(Arc::as_ptr(&self.waiters));
             return true;
         }
         if matches!(eyes, Eyes::Thread | Eyes::Loop) {
