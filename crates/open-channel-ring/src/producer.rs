@@ -18,12 +18,14 @@ pub struct Producer<R, W> {
     fenced: Option<Result<u64, Misbehaviour>>,
     /// A [`Reservation`] is being filled where the next record would go.
     reserved: bool,
+    /// The consumer slept when the last record was published.
+    rang: bool,
 }
 
 impl<R: Region, W: Wake> Producer<R, W> {
     pub(crate) fn new(region: R, place: RingPlace, consumer: W) -> Self {
         let words = Words::new(region, place);
-        Producer { words, consumer, tail: 0, released: 0, fenced: None, reserved: false }
+        Producer { words, consumer, tail: 0, released: 0, fenced: None, reserved: false, rang: false }
     }
 
     /// The longest payload of one record, in bytes: a little less than half the ring.
@@ -213,9 +215,15 @@ impl<R: Region, W: Wake> Producer<R, W> {
             self.words.at(self.tail).store(padding.word(), Release);
         }
         self.tail = end;
-        if wake::must_wake(self.words.data_wait(), |_| true) {
+        self.rang = wake::must_wake(self.words.data_wait(), |_| true);
+        if self.rang {
             self.consumer.wake();
         }
+    }
+
+    /// Whether the consumer was awake, or being woken, when the last record was published.
+    pub fn found_awake(&self) -> bool {
+        !self.rang
     }
 }
 

@@ -23,8 +23,9 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 pub struct Spin {
     /// Spins that did not pay since one did.
     failures: u32,
-    /// The last spin found something, but late.
-    found_late: bool,
+    /// Waits since a spin paid for which the other side was awake when it was last sent something, and whether this is one.
+    expectations: u32,
+    expectant: bool,
     /// The last spin found nothing, and its wait went on asleep.
     asleep_since: Option<Instant>,
     /// The last sleep was shorter than a probe.
@@ -51,13 +52,14 @@ impl Spin {
         Spin {
             seats: cores.saturating_sub(1),
             failures: 0,
-            found_late: false,
+            expectations: 0,
+            expectant: false,
             asleep_since: None,
             dozed: false,
         }
     }
 
-    /// Calls `ready` until it says yes, or the time is up, of which there is never more than `at_most` and a microsecond. Answers
+    /// Calls `ready` until it says yes, or the time is up, of which there is never more than `at_most` and a few microseconds. Answers
     /// what it said last.
     #[inline]
     pub fn until(&mut self, at_most: Duration, ready: impl FnMut() -> bool) -> bool {
@@ -76,6 +78,7 @@ impl Spin {
         if ready() {
             return true;
         }
+        self.asleep_since = None;
         if self.seats == 0 {
             return false;
         }
@@ -100,31 +103,29 @@ impl Spin {
         let started = Instant::now();
         while started.elapsed() < budget && !stop() {
             if look(ready) {
+                // If it took longer, most waits do, or this thread had no core.
                 if started.elapsed() < LONG {
                     self.pay();
                 } else {
-                    // Most waits are so long, or this thread had no core.
-                    self.fail();
-                    self.found_late = true;
+                    self.failures = self.failures.wrapping_add(1);
                 }
                 return true;
             }
         }
-        self.fail();
-        self.asleep_since = Some(started + budget);
+        self.failures = self.failures.wrapping_add(1);
+        self.asleep_since = Some(Instant::now());
         false
     }
 
     fn pay(&mut self) {
         self.failures = 0;
-        self.found_late = false;
-        self.asleep_since = None;
+        self.expectations = 0;
     }
 
-    fn fail(&mut self) {
-        self.failures = self.failures.wrapping_add(1);
-        self.found_late = false;
-        self.asleep_since = None;
+    /// Whether the other side was awake when it was last sent something, so that its answer may be early.
+    pub fn expect(&mut self, awake: bool) {
+        self.expectant = awake && self.dozed;
+        self.expectations = self.expectations.wrapping_add(u32::from(self.expectant));
     }
 
     /// The wait that went on asleep is over. Without this, there are no early probes.
@@ -135,13 +136,14 @@ impl Spin {
     }
 
     /// After short sleeps the first probes come soon. If all it was is that a core was taken away for a moment, then both sides sleep
-    /// now, answers come as late as a sleeper wakes, and every further sleep would be the next one's reason. What a probe finds is as
-    /// late, but after it this side is awake, and stays so for the next answer, which may be early.
+    /// now, answers come as late as a sleeper wakes, and every further sleep would be the next one's reason. Who answers a probe finds
+    /// its other side awake, and spins in turn.
     fn budget(&self) -> Duration {
         match self.failures {
             0 | 1 => LONG,
-            _ if self.found_late => LONG,
             n if n.is_multiple_of(PROBE_EVERY) || n.is_power_of_two() && self.dozed => PROBE,
+            // Where both share a core it is awake because it cannot get there.
+            _ if self.expectant && self.expectations.is_power_of_two() => LONG,
             _ => SHORT,
         }
     }
@@ -207,10 +209,15 @@ mod tests {
     #[test]
     fn no_spin_is_longer_than_its_caller_can_wait() {
         let mut spin = Spin { failures: PROBE_EVERY, ..spin() };
-        let started = Instant::now();
-        assert!(!spin.until(SHORT, || false));
-        // On a machine that never stops this thread it is microseconds.
-        assert!(spin.asleep_since.is_some_and(|since| since < started + PROBE) || started.elapsed() > PROBE);
+        // A spin asks whether to stop as long as there is time.
+        let mut asked = 0;
+        let mut stop = || {
+            asked += 1;
+            asked == 2
+        };
+        assert!(!spin.until_or(Duration::ZERO, || false, &mut stop));
+        assert_eq!(spin.failures, PROBE_EVERY + 1);
+        assert_eq!(asked, 0);
     }
 
     #[test]
@@ -228,7 +235,7 @@ mod tests {
 
     #[test]
     fn one_spin_that_pays_is_enough() {
-        let mut spin = Spin { failures: 3, found_late: true, ..spin() };
+        let mut spin = Spin { failures: 3, ..spin() };
         let mut looks = 0;
         assert!(spin.until(NO_LIMIT, || {
             looks += 1;
@@ -238,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_late_did_not_pay_but_earns_one_more_spin() {
+    fn what_is_found_late_did_not_pay() {
         let mut spin = Spin { failures: 4, dozed: true, ..spin() };
         let mut looks = 0;
         assert!(spin.until(NO_LIMIT, || {
@@ -248,8 +255,23 @@ mod tests {
             }
             looks == 2 * LOOKS
         }));
-        assert_eq!((spin.failures, spin.budget()), (5, LONG));
-        assert!(!spin.until_or(NO_LIMIT, || false, || true));
-        assert_eq!((spin.failures, spin.budget()), (6, SHORT));
+        assert_eq!((spin.failures, spin.budget()), (5, SHORT));
+    }
+
+    #[test]
+    fn a_side_that_was_found_awake_is_waited_for() {
+        let mut spin = Spin { failures: 5, dozed: true, ..spin() };
+        let mut budget = |awake| {
+            spin.expect(awake);
+            spin.budget()
+        };
+        assert_eq!([budget(true), budget(false)], [LONG, SHORT]);
+        // Ever more seldom, if it does not answer.
+        let long = (2..1000).filter(|_| budget(true) == LONG).count();
+        assert_eq!(long, 9, "of the 2nd, 4th, … 512th");
+        // Answers take too long anyway.
+        let mut patient = Spin { dozed: false, ..spin };
+        patient.expect(true);
+        assert_eq!(patient.budget(), SHORT);
     }
 }

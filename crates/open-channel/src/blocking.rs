@@ -238,7 +238,7 @@ impl Socket {
         self.receive(None).unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
-    /// [`recv`](Self::recv) for a limited time.
+    /// [`recv`](Self::recv) for a limited time, and perhaps a millisecond more.
     ///
     /// # Errors
     /// [`TryRecvError::Empty`] when nothing came within `timeout`, else as [`recv`](Self::recv).

@@ -17,9 +17,9 @@ pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_WHEREABOUTS";
 pub(crate) enum Place {
     /// Elsewhere, in the library's other threads or not running.
     Outside,
-    /// Inside of a call that writes, reads or acknowledges.
+    /// Inside of a call that writes, reads in place or acknowledges.
     AtWork,
-    /// Inside of a call that looks for something to come, or reads what has.
+    /// Inside of a call that looks for something to come, and reads it out.
     Waiting,
 }
 

@@ -60,8 +60,8 @@ pub(crate) struct Ring {
     released: u64,
     /// The nearest release that somebody waits for; 0 when nobody does.
     awaited: u64,
-    /// It is waited for because room is, not an acknowledgement.
-    awaited_for_room: bool,
+    /// Who waited last for a release waited for room, not for an acknowledgement.
+    room_awaited: bool,
     /// What the other side was asked to ring for last; 0 if all of it has come.
     announced: u64,
     /// There was no room for what the session has next.
@@ -70,9 +70,10 @@ pub(crate) struct Ring {
     unlooked: u32,
     /// Those who wait for a message know of the one that comes next.
     told: bool,
-    /// Of those who wait for a message, and of those who wait for acknowledgements or room.
+    /// Of those who wait for a message, for an acknowledgement, and for room.
     recv_spin: Spin,
     ack_spin: Spin,
+    room_spin: Spin,
     /// What a spin looked at, for the next one.
     watch: Option<Watch<Mapped>>,
 }
@@ -94,13 +95,14 @@ impl Ring {
             worth_waiting: capacity / QUARTER,
             released: 0,
             awaited: 0,
-            awaited_for_room: false,
+            room_awaited: false,
             announced: 0,
             full: false,
             unlooked: 0,
             told: false,
             recv_spin: Spin::new(),
             ack_spin: Spin::new(),
+            room_spin: Spin::new(),
             watch: None,
         }
     }
@@ -130,7 +132,6 @@ impl Ring {
     fn wait_for(&mut self, position: u64) {
         if position > self.released && (self.awaited == 0 || position < self.awaited) {
             self.awaited = position;
-            self.awaited_for_room = false;
         }
     }
 
@@ -138,9 +139,7 @@ impl Ring {
     /// empty ring, the first release of what will be in it.
     fn wait_for_room(&mut self) {
         let tail = self.producer.tail().bytes();
-        let half = self.released + (tail - self.released).div_ceil(2).max(1);
-        self.wait_for(half);
-        self.awaited_for_room |= self.awaited == half;
+        self.wait_for(self.released + (tail - self.released).div_ceil(2).max(1));
     }
 }
 

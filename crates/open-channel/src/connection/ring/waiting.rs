@@ -14,10 +14,17 @@ use crate::waiters::{Interest, Waiters};
 pub(in crate::connection) struct Spinning {
     watch: Watch<Mapped>,
     spin: Spin,
-    interest: Interest,
+    awaited: Awaited,
     at_most: Duration,
     /// The number of the link whose ring it looks at.
     link: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Awaited {
+    Message,
+    Acknowledgement,
+    Room,
 }
 
 impl Spinning {
@@ -28,14 +35,19 @@ impl Spinning {
 
 /// The longest that a task spins, which holds up the other tasks of its thread.
 const TASK: Duration = Duration::from_micros(200);
-/// If one of those is a connection's, too, and was called of late.
+/// If one of those is a connection's, too, and has spun since.
 const BUSY_TASK: Duration = Duration::from_micros(20);
 /// Of who waits for room, which comes by half a ring: there is little to win.
 const ROOM: Duration = Duration::from_micros(50);
 
 thread_local! {
-    /// The connection whose bell a task of this thread heard last, or that has spun since.
-    static CALLED: Cell<*const Waiters> = const { Cell::new(std::ptr::null()) };
+    /// The connection for which a task of this thread has spun last.
+    static LAST_SPUN: Cell<*const Waiters> = const { Cell::new(std::ptr::null()) };
+}
+
+fn longest_of_a_task(connection: *const Waiters) -> Duration {
+    let last = LAST_SPUN.replace(connection);
+    if last.is_null() || last == connection { TASK } else { BUSY_TASK }
 }
 
 impl Inner {
@@ -70,6 +82,7 @@ impl Inner {
     /// Notes that somebody waits for the acknowledgement of everything before `next`.
     pub(in crate::connection) fn await_acknowledgement(&mut self, next: u64) {
         if let Some(ring) = &mut self.ring {
+            ring.room_awaited = false;
             match self.session.stored_end(next) {
                 0 => ring.wait_for_room(),
                 end => ring.wait_for(end),
@@ -80,6 +93,7 @@ impl Inner {
     /// Notes that somebody waits for room.
     pub(in crate::connection) fn await_room(&mut self) {
         if let Some(ring) = &mut self.ring {
+            ring.room_awaited = true;
             ring.wait_for_room();
         }
     }
@@ -122,28 +136,32 @@ impl Inner {
     /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
     pub(in crate::connection) fn spinning(&mut self, eyes: Eyes, interest: Interest) -> Option<Spinning> {
         let ring = self.ring.as_mut().filter(|_| eyes.may_spin())?;
-        let (watch, spin) = match interest {
+        let (awaited, watch, spin) = match interest {
             Interest::Recv => {
                 let watch = match ring.watch.take() {
                     Some(watch) => ring.consumer.watch_again(watch),
                     None => ring.consumer.watch(),
                 };
-                (watch, &ring.recv_spin)
+                ring.recv_spin.expect(ring.producer.found_awake());
+                (Awaited::Message, watch, &ring.recv_spin)
             }
             Interest::Acks if ring.awaited == 0 => return None,
-            Interest::Acks => (ring.producer.watch(Position::new(ring.awaited)), &ring.ack_spin),
+            Interest::Acks => {
+                let watch = ring.producer.watch(Position::new(ring.awaited));
+                if ring.room_awaited {
+                    (Awaited::Room, watch, &ring.room_spin)
+                } else {
+                    (Awaited::Acknowledgement, watch, &ring.ack_spin)
+                }
+            }
         };
         let spin = spin.clone();
-        let room = interest == Interest::Acks && ring.awaited_for_room;
-        let enough = if room { ROOM } else { Duration::MAX };
-        let at_most = if eyes == Eyes::Task { enough.min(self.longest_of_a_task()) } else { enough };
-        Some(Spinning { watch, spin, interest, at_most, link: self.links })
-    }
-
-    fn longest_of_a_task(&self) -> Duration {
-        let own = Arc::as_ptr(&self.waiters);
-        let called = CALLED.replace(own);
-        if called.is_null() || called == own { TASK } else { BUSY_TASK }
+        let enough = if matches!(awaited, Awaited::Room) { ROOM } else { Duration::MAX };
+        let at_most = match eyes {
+            Eyes::Task => enough.min(longest_of_a_task(Arc::as_ptr(&self.waiters))),
+            _ => enough,
+        };
+        Some(Spinning { watch, spin, awaited, at_most, link: self.links })
     }
 
     /// The ring learns from how it went.
@@ -151,9 +169,10 @@ impl Inner {
         if let Some(ring) = &mut self.ring
             && spinning.link == self.links
         {
-            match spinning.interest {
-                Interest::Recv => ring.recv_spin = spinning.spin,
-                Interest::Acks => ring.ack_spin = spinning.spin,
+            match spinning.awaited {
+                Awaited::Message => ring.recv_spin = spinning.spin,
+                Awaited::Acknowledgement => ring.ack_spin = spinning.spin,
+                Awaited::Room => ring.room_spin = spinning.spin,
             }
             ring.watch = Some(spinning.watch);
         }
@@ -177,7 +196,6 @@ impl Inner {
     pub(in crate::connection) fn look_at_ring(&mut self, eyes: Eyes, interest: Interest) -> bool {
         let Some(link) = self.link.clone() else { return false };
         if eyes == Eyes::Task && self.hear_bell() {
-            CALLED.set(Arc::as_ptr(&self.waiters));
             return true;
         }
         if matches!(eyes, Eyes::Thread | Eyes::Loop) {
