@@ -18,14 +18,14 @@ pub struct Producer<R, W> {
     fenced: Option<Result<u64, Misbehaviour>>,
     /// A [`Reservation`] is being filled where the next record would go.
     reserved: bool,
-    /// The consumer slept when the last record was published.
+    /// The consumer had announced its sleep when the last record was published, or none was.
     rang: bool,
 }
 
 impl<R: Region, W: Wake> Producer<R, W> {
     pub(crate) fn new(region: R, place: RingPlace, consumer: W) -> Self {
         let words = Words::new(region, place);
-        Producer { words, consumer, tail: 0, released: 0, fenced: None, reserved: false, rang: false }
+        Producer { words, consumer, tail: 0, released: 0, fenced: None, reserved: false, rang: true }
     }
 
     /// The longest payload of one record, in bytes: a little less than half the ring.
@@ -221,7 +221,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
         }
     }
 
-    /// Whether the consumer was awake, or being woken, when the last record was published.
+    /// Whether the consumer had not announced its sleep when the last record was published: it was awake, or being woken.
     pub fn found_awake(&self) -> bool {
         !self.rang
     }

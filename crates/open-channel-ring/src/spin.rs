@@ -23,10 +23,11 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 pub struct Spin {
     /// Spins that did not pay since one did.
     failures: u32,
-    /// Waits since a spin paid for which the other side was awake when it was last sent something, and whether this is one.
+    /// After a short sleep, the other side was awake when it was last sent something: how often since a spin paid, and whether
+    /// this is a time to rely on it.
     expectations: u32,
     expectant: bool,
-    /// The last spin found nothing, and its wait went on asleep.
+    /// The last spin took its time in vain: since then its wait has been going on asleep.
     asleep_since: Option<Instant>,
     /// The last sleep was shorter than a probe.
     dozed: bool,
@@ -101,9 +102,10 @@ impl Spin {
     ) -> bool {
         let budget = self.budget().min(at_most);
         let started = Instant::now();
-        while started.elapsed() < budget && !stop() {
+        let mut stopped = false;
+        while started.elapsed() < budget && !stopped {
             if look(ready) {
-                // If it took longer, most waits do, or this thread had no core.
+                // Later than that it did not pay: such waits are long, or this thread lost its core.
                 if started.elapsed() < LONG {
                     self.pay();
                 } else {
@@ -111,9 +113,10 @@ impl Spin {
                 }
                 return true;
             }
+            stopped = stop();
         }
         self.failures = self.failures.wrapping_add(1);
-        self.asleep_since = Some(Instant::now());
+        self.asleep_since = (!stopped).then(Instant::now);
         false
     }
 
@@ -122,13 +125,15 @@ impl Spin {
         self.expectations = 0;
     }
 
-    /// Whether the other side was awake when it was last sent something, so that its answer may be early.
-    pub fn expect(&mut self, awake: bool) {
-        self.expectant = awake && self.dozed;
-        self.expectations = self.expectations.wrapping_add(u32::from(self.expectant));
+    /// Before a wait: whether the other side was awake when it was last sent something, so that its answer may be early. Relied on
+    /// ever more seldom while that does not pay: on a shared core it may be awake because this side keeps it from going on.
+    pub fn expect_soon(&mut self, awake: bool) {
+        let likely = awake && self.dozed;
+        self.expectations = self.expectations.wrapping_add(u32::from(likely));
+        self.expectant = likely && self.expectations.is_power_of_two();
     }
 
-    /// The wait that went on asleep is over. Without this, there are no early probes.
+    /// The wait that went on asleep is over. Whose waits are never told of has no early probes.
     pub fn woken(&mut self) {
         if let Some(since) = self.asleep_since.take() {
             self.dozed = since.elapsed() < PROBE;
@@ -142,8 +147,7 @@ impl Spin {
         match self.failures {
             0 | 1 => LONG,
             n if n.is_multiple_of(PROBE_EVERY) || n.is_power_of_two() && self.dozed => PROBE,
-            // Where both share a core it is awake because it cannot get there.
-            _ if self.expectant && self.expectations.is_power_of_two() => LONG,
+            _ if self.expectant => LONG,
             _ => SHORT,
         }
     }
@@ -262,7 +266,7 @@ mod tests {
     fn a_side_that_was_found_awake_is_waited_for() {
         let mut spin = Spin { failures: 5, dozed: true, ..spin() };
         let mut budget = |awake| {
-            spin.expect(awake);
+            spin.expect_soon(awake);
             spin.budget()
         };
         assert_eq!([budget(true), budget(false)], [LONG, SHORT]);
@@ -271,7 +275,7 @@ mod tests {
         assert_eq!(long, 9, "of the 2nd, 4th, … 512th");
         // Answers take too long anyway.
         let mut patient = Spin { dozed: false, ..spin };
-        patient.expect(true);
+        patient.expect_soon(true);
         assert_eq!(patient.budget(), SHORT);
     }
 }

@@ -364,7 +364,6 @@ impl Connection {
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             inner.take_releases();
             if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
-                inner.note_acknowledgement();
                 return Some(Ok(()));
             }
             inner.await_acknowledgement(end);

@@ -65,10 +65,10 @@ impl Inner {
     /// The call has what it waited for.
     #[inline]
     fn found(&mut self, seat: &mut Seat, interest: Interest) {
-        if !seat.is_empty() && interest == Interest::Recv {
-            self.note_arrival();
+        if !seat.is_empty() {
+            self.note_wake_up(interest);
+            self.waiters.leave(seat);
         }
-        self.waiters.leave(seat);
     }
 
     /// As far as a waiting call gets with the lock.

@@ -33,9 +33,9 @@ pub(crate) fn messages_that_are_there_take_no_system_call(stage: &mut Stage) {
 
 pub(crate) fn an_idle_channel_sleeps(stage: &mut Stage) {
     let host = stage.joined("host", "");
-    let peers = ["", "link=unix"].map(|link| {
-        let peer = stage.joined(format!("peer {link}"), &format!("role=peer {link}"));
-        assert_ne!(link_of(&peer), "none");
+    let peers = [("ring", "shared memory"), ("unix", "unix socket")].map(|(setting, link)| {
+        let peer = stage.joined(format!("peer on {setting}"), &format!("role=peer link={setting}"));
+        assert_eq!(link_of(&peer), link);
         peer
     });
     let everybody: Vec<_> = std::iter::once(&host).chain(&peers).collect();
@@ -85,7 +85,11 @@ pub(crate) fn count_in_a_busy_pair() {
         // What a thread needs for its first message is not counted.
         round_trips(&peer, &host);
         trap();
-        (round_trips(&peer, &host), peer, host)
+        let with_calls = round_trips(&peer, &host);
+        let before = TRAPPED.load(Ordering::Relaxed);
+        let _ = rustix::process::getppid();
+        assert_eq!(TRAPPED.load(Ordering::Relaxed), before + 1, "nothing is counted");
+        (with_calls, peer, host)
     });
     let (calls, _peer, _host) = counting.join().unwrap();
     say!("calls {calls}");

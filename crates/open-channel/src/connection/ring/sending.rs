@@ -87,7 +87,7 @@ impl Inner {
                 // Not for a longer one: it would need more room in one place than there is while the receiver keeps half of the
                 // ring, perhaps until it has this message. In parts it may fit.
                 Err(RingError::Full { .. }) if len <= ring.worth_waiting => {
-                    ring.wait_for_room();
+                    self.await_room();
                     return None;
                 }
                 // Or it is much too long or not the only one; or the ring is broken, which the next look at it says.

@@ -82,10 +82,12 @@ impl Inner {
     /// Notes that somebody waits for the acknowledgement of everything before `next`.
     pub(in crate::connection) fn await_acknowledgement(&mut self, next: u64) {
         if let Some(ring) = &mut self.ring {
-            ring.room_awaited = false;
-            match self.session.stored_end(next) {
-                0 => ring.wait_for_room(),
-                end => ring.wait_for(end),
+            let end = self.session.stored_end(next);
+            ring.room_awaited = end == 0;
+            if ring.room_awaited {
+                ring.wait_for_room();
+            } else {
+                ring.wait_for(end);
             }
         }
     }
@@ -142,7 +144,7 @@ impl Inner {
                     Some(watch) => ring.consumer.watch_again(watch),
                     None => ring.consumer.watch(),
                 };
-                ring.recv_spin.expect(ring.producer.found_awake());
+                ring.recv_spin.expect_soon(ring.producer.found_awake());
                 (Awaited::Message, watch, &ring.recv_spin)
             }
             Interest::Acks if ring.awaited == 0 => return None,
@@ -178,17 +180,14 @@ impl Inner {
         }
     }
 
-    /// A call that perhaps slept has the message that it waited for.
-    pub(in crate::connection) fn note_arrival(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            ring.recv_spin.woken();
-        }
-    }
-
-    /// The same of an acknowledgement.
-    pub(in crate::connection) fn note_acknowledgement(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            ring.ack_spin.woken();
+    /// A call that has had a seat, and so perhaps slept, has what it waited for. Of waits for room the spin is not told, which keeps
+    /// early probes off them.
+    pub(in crate::connection) fn note_wake_up(&mut self, interest: Interest) {
+        let Some(ring) = &mut self.ring else { return };
+        match interest {
+            Interest::Recv => ring.recv_spin.woken(),
+            Interest::Acks if ring.room_awaited => {}
+            Interest::Acks => ring.ack_spin.woken(),
         }
     }
 
