@@ -6,7 +6,7 @@
 
 use anyhow::{Result, ensure};
 use bytes::{Bytes, BytesMut};
-use open_channel::{MessageReader, Reservation};
+use open_channel::{Draft, MessageReader, Reservation};
 use std::io::Read;
 use std::mem::MaybeUninit;
 
@@ -77,6 +77,14 @@ impl Payload {
         let mut words = Words(self.seed);
         reservation.append_blocks((0..self.len / BLOCK).map(|_| words.block()));
         (0..self.len % BLOCK / WORD).for_each(|_| reservation.append(&words.next()));
+    }
+
+    /// Writes every byte of the message into its batch.
+    #[inline(always)]
+    pub(crate) fn append_to_draft(self, draft: &mut Draft<'_>) {
+        let mut words = Words(self.seed);
+        (0..self.len / BLOCK).for_each(|_| draft.append(&words.block()));
+        (0..self.len % BLOCK / WORD).for_each(|_| draft.append(&words.next()));
     }
 
     /// Reads every byte of the message in place, and says which it was.

@@ -8,33 +8,30 @@ use open_channel::{Batch, Messages};
 #[derive(Default)]
 pub(super) struct Batches {
     pub(super) outgoing: Batch,
-    incoming: Vec<Payload>,
-    counted: usize,
+    incoming: Option<Messages>,
 }
 
 impl Batches {
     /// Says whether the batch is full.
     #[inline(always)]
     pub(super) fn push(&mut self, payload: Payload) -> bool {
-        self.outgoing.push_with(payload.len, |message| payload.write(message));
+        let mut draft = self.outgoing.draft();
+        payload.append_to_draft(&mut draft);
+        draft.commit();
         self.outgoing.is_full()
     }
 
+    /// Reads the next message to its last byte; after the last they are acknowledged, and none is left.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Option<Payload> {
-        let next = self.incoming.get(self.counted).copied();
-        self.counted += 1;
-        next
+    pub(super) fn next(&mut self) -> Option<Result<Payload>> {
+        let payload = self.incoming.as_mut()?.next_message().map(|message| Payload::check(&message));
+        if payload.is_none() {
+            self.incoming = None;
+        }
+        payload
     }
 
-    /// Reads them all to the last byte, and acknowledges them.
-    pub(super) fn take(&mut self, messages: Messages) -> Result<()> {
-        self.counted = 0;
-        self.incoming.clear();
-        self.incoming.reserve(messages.len());
-        for message in &messages {
-            self.incoming.push(Payload::check(&message)?);
-        }
-        Ok(())
+    pub(super) fn take(&mut self, messages: Messages) {
+        self.incoming = Some(messages);
     }
 }

@@ -120,10 +120,10 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         }
         loop {
             if let Some(payload) = self.batches.next() {
-                return Ok(payload);
+                return payload;
             }
             let messages = self.socket.recv_many()?.context("the other side finished")?;
-            self.batches.take(messages)?;
+            self.batches.take(messages);
         }
     }
 

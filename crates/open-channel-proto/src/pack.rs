@@ -13,6 +13,7 @@
 //! number, and the pack is acknowledged when all of them are handled.
 
 use std::collections::VecDeque;
+use std::io;
 
 use bytes::{Buf, Bytes};
 
@@ -107,8 +108,24 @@ impl Pack {
     }
 
     /// The messages, in order.
+    #[inline]
     pub fn iter(&self) -> Messages<'_> {
-        Messages { bytes: &self.bytes, left: self.count, raw: self.count == 1 }
+        Messages { pack: self, cursor: Cursor::default() }
+    }
+
+    /// The message at the cursor, which moves on; `None` behind the last.
+    #[inline]
+    pub fn next(&self, cursor: &mut Cursor) -> Option<&[u8]> {
+        if cursor.taken == self.count {
+            return None;
+        }
+        cursor.taken += 1;
+        if self.count == 1 {
+            return Some(&self.bytes);
+        }
+        let (message, _) = split_first(self.bytes.get(cursor.at..)?)?;
+        cursor.at += PREFIX + message.len();
+        Some(message)
     }
 
     /// Takes the first message out, and says whether that was the last one.
@@ -142,12 +159,26 @@ impl Pack {
     }
 }
 
+/// How far the messages of a [`Pack`] were taken; at first in front of them all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cursor {
+    taken: u32,
+    at: usize,
+}
+
+impl Cursor {
+    /// How many messages it has passed.
+    #[inline]
+    pub fn taken(&self) -> u32 {
+        self.taken
+    }
+}
+
 /// The messages of a [`Pack`]; from [`Pack::iter`].
 #[derive(Debug, Clone)]
 pub struct Messages<'a> {
-    bytes: &'a [u8],
-    left: u32,
-    raw: bool,
+    pack: &'a Pack,
+    cursor: Cursor,
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -155,17 +186,12 @@ impl<'a> Iterator for Messages<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.left = self.left.checked_sub(1)?;
-        if self.raw {
-            return Some(self.bytes);
-        }
-        let (message, rest) = split_first(self.bytes)?;
-        self.bytes = rest;
-        Some(message)
+        self.pack.next(&mut self.cursor)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left as usize, Some(self.left as usize))
+        let left = (self.pack.count - self.cursor.taken) as usize;
+        (left, Some(left))
     }
 }
 
@@ -190,10 +216,10 @@ pub struct Packer {
 /// A pack that may still grow.
 #[derive(Debug, Default)]
 struct Open {
-    /// Each message behind its length.
+    /// Each message behind its length; what lies behind `end` is a draft, or was one that was given up.
     bytes: Vec<u8>,
+    end: usize,
     count: u32,
-    cost: usize,
     longest: usize,
 }
 
@@ -220,21 +246,85 @@ impl<'a> Next<'a> {
 }
 
 impl Open {
-    /// A single message travels without its length.
+    /// Forgets its messages and keeps its memory, which the nearest cache still holds.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        (self.end, self.count, self.longest) = (0, 0, 0);
+    }
+
+    /// Where what travels begins: a single message travels without its length.
     fn start(&self) -> usize {
         if self.count == 1 { PREFIX } else { 0 }
     }
 
-    /// Adds a message of `len` bytes, to be appended by who calls.
+    /// As [`Pack::cost`]; each message's length stands in for a part of its overhead.
     #[inline]
-    fn begin(&mut self, len: usize, cost: usize) -> &mut Vec<u8> {
+    fn cost(&self) -> usize {
+        self.end + self.count as usize * (message_cost(0) - PREFIX)
+    }
+
+    /// Whether a message of `len` bytes belongs into the next one.
+    #[inline]
+    fn is_full_for(&self, len: usize) -> bool {
+        self.cost() + message_cost(len) > MAX_PACK_COST
+    }
+}
+
+/// A message that is being written behind those of a [`Packer`]; from [`Packer::draft`].
+///
+/// It counts when it is [committed](Self::commit). Dropped instead, it leaves nothing behind.
+#[derive(Debug)]
+#[must_use = "a draft counts for nothing until it is committed"]
+pub struct Draft<'a> {
+    packer: &'a mut Packer,
+}
+
+impl Draft<'_> {
+    /// Writes `bytes` behind what was written so far.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.packer.open.bytes.extend_from_slice(bytes);
+    }
+
+    /// Bytes written so far.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.packer.open.bytes.len() - self.packer.open.end - PREFIX
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was written is the next message.
+    ///
+    /// # Panics
+    /// If it has 4 GiB or more.
+    #[inline]
+    pub fn commit(self) {
+        let len = self.len();
         let prefix = u32::try_from(len).expect("a message is shorter than 4 GiB");
-        self.bytes.reserve(PREFIX + len);
-        self.bytes.extend_from_slice(&prefix.to_le_bytes());
-        self.count += 1;
-        self.cost += cost;
-        self.longest = self.longest.max(len);
-        &mut self.bytes
+        if self.packer.open.is_full_for(len) {
+            self.packer.seal_before_draft();
+        }
+        let open = &mut self.packer.open;
+        open.bytes[open.end..][..PREFIX].copy_from_slice(&prefix.to_le_bytes());
+        open.end = open.bytes.len();
+        open.count += 1;
+        open.longest = open.longest.max(len);
+    }
+}
+
+/// Takes everything.
+impl io::Write for Draft<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -242,41 +332,45 @@ impl Packer {
     /// Copies a message behind the others.
     ///
     /// # Panics
-    /// If it is longer than `u32::MAX` bytes.
+    /// If it has 4 GiB or more.
     #[inline]
     pub fn push(&mut self, message: &[u8]) {
-        self.begin(message.len()).extend_from_slice(message);
-    }
-
-    /// Adds a message of `len` bytes, all of them zero, which `fill` may write over.
-    ///
-    /// # Panics
-    /// If it is longer than `u32::MAX` bytes.
-    #[inline]
-    pub fn push_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
-        const ZEROS: [u8; 64] = [0; 64];
-        let bytes = self.begin(len);
-        let start = bytes.len();
-        // In steps of a known size, which is several times as fast for a short message.
-        (0..len / ZEROS.len()).for_each(|_| bytes.extend_from_slice(&ZEROS));
-        bytes.extend_from_slice(&ZEROS[..len % ZEROS.len()]);
-        fill(&mut bytes[start..]);
-    }
-
-    #[inline]
-    fn begin(&mut self, len: usize) -> &mut Vec<u8> {
-        let cost = message_cost(len);
-        if self.open.cost + cost > MAX_PACK_COST {
+        if self.open.is_full_for(message.len()) {
             self.seal();
         }
-        self.open.begin(len, cost)
+        let mut draft = self.draft();
+        draft.append(message);
+        draft.commit();
+    }
+
+    /// An empty message behind the others, to be written.
+    #[inline]
+    pub fn draft(&mut self) -> Draft<'_> {
+        self.open.bytes.truncate(self.open.end);
+        self.open.bytes.extend_from_slice(&[0; PREFIX]);
+        Draft { packer: self }
     }
 
     fn seal(&mut self) {
         if self.open.count > 0 {
-            let next = Open { bytes: std::mem::take(&mut self.spare), ..Open::default() };
-            self.sealed.push_back(std::mem::replace(&mut self.open, next));
+            let pack = self.replace_open();
+            self.sealed.push_back(pack);
         }
+    }
+
+    #[cold]
+    fn seal_before_draft(&mut self) {
+        if self.open.count > 0 {
+            let mut pack = self.replace_open();
+            self.open.bytes.extend_from_slice(&pack.bytes[pack.end..]);
+            pack.bytes.truncate(pack.end);
+            self.sealed.push_back(pack);
+        }
+    }
+
+    fn replace_open(&mut self) -> Open {
+        let next = Open { bytes: std::mem::take(&mut self.spare), ..Open::default() };
+        std::mem::replace(&mut self.open, next)
     }
 
     /// Messages in it.
@@ -292,40 +386,37 @@ impl Packer {
     /// Whether the first pack is as large as it gets, if what comes next is no smaller than what is there.
     #[inline]
     pub fn is_full(&self) -> bool {
-        !self.sealed.is_empty() || self.open.cost + message_cost(self.open.longest) > MAX_PACK_COST
+        !self.sealed.is_empty() || self.open.is_full_for(self.open.longest)
     }
 
     /// What its messages cost together in windows and outboxes.
     pub fn cost(&self) -> usize {
-        self.sealed.iter().chain([&self.open]).map(|pack| pack.cost).sum()
+        self.sealed.iter().chain([&self.open]).map(Open::cost).sum()
     }
 
     /// The first pack, to be taken from where it lies; followed by [`skip`](Self::skip).
     pub fn peek(&self) -> Option<Next<'_>> {
         let pack = self.sealed.front().unwrap_or(&self.open);
-        let Open { ref bytes, count, cost, longest } = *pack;
-        (count > 0).then(|| Next { bytes: &bytes[pack.start()..], count, longest, cost })
+        let Open { ref bytes, end, count, longest } = *pack;
+        (count > 0).then(|| Next { bytes: &bytes[pack.start()..end], count, longest, cost: pack.cost() })
     }
 
     /// Forgets the first pack.
     pub fn skip(&mut self) {
-        let mut pack = self.take_first();
-        pack.bytes.clear();
-        self.spare = pack.bytes;
+        match self.sealed.pop_front() {
+            Some(mut pack) => {
+                pack.bytes.clear();
+                self.spare = pack.bytes;
+            }
+            None => self.open.clear(),
+        }
     }
 
     /// Takes the first pack out.
     pub fn pop(&mut self) -> Option<Pack> {
-        let pack = self.take_first();
-        let (start, Open { bytes, count, longest, .. }) = (pack.start(), pack);
-        (count > 0).then(|| Pack { bytes: Bytes::from(bytes).slice(start..), count, longest })
-    }
-
-    fn take_first(&mut self) -> Open {
-        self.sealed.pop_front().unwrap_or_else(|| {
-            let next = Open { bytes: std::mem::take(&mut self.spare), ..Open::default() };
-            std::mem::replace(&mut self.open, next)
-        })
+        let pack = self.sealed.pop_front().unwrap_or_else(|| self.replace_open());
+        let (start, Open { bytes, end, count, longest }) = (pack.start(), pack);
+        (count > 0).then(|| Pack { bytes: Bytes::from(bytes).slice(start..end), count, longest })
     }
 }
 
@@ -368,6 +459,34 @@ mod tests {
         .collect();
         assert_eq!(longest, [6, 6, 6, 6, 2]);
         assert_eq!(pack.longest(), 2);
+    }
+
+    #[test]
+    fn a_draft_that_is_given_up_leaves_nothing() {
+        let mut packer = packed(&[b"a"]);
+        packer.draft().append(b"dropped");
+        assert_eq!(packer.peek().map(|next| next.bytes), Some(&b"a"[..]));
+        assert_eq!((packer.count(), packer.cost()), (1, message_cost(1)));
+        let mut draft = packer.draft();
+        draft.append(b"lon");
+        draft.append(b"ger");
+        assert_eq!(draft.len(), 6);
+        draft.commit();
+        packer.draft().append(b"dropped");
+        assert_eq!(packer.pop().as_ref(), packed(&[b"a", b"longer"]).pop().as_ref());
+        assert!(packer.is_empty() && packer.pop().is_none());
+    }
+
+    #[test]
+    fn a_draft_that_grows_too_long_for_its_pack_begins_the_next() {
+        let (short, long) = (vec![1; MAX_PACK_COST / 2], vec![2; MAX_PACK_COST / 2]);
+        let mut packer = packed(&[&short]);
+        let mut draft = packer.draft();
+        long.chunks(1000).for_each(|bytes| draft.append(bytes));
+        draft.commit();
+        packer.push(b"3");
+        let packs: Vec<Pack> = std::iter::from_fn(|| packer.pop()).collect();
+        assert_eq!(packs, [packed(&[&short]).pop(), packed(&[&long, b"3"]).pop()].map(Option::unwrap));
     }
 
     #[test]

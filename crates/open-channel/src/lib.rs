@@ -98,7 +98,7 @@ pub use error::{Error, SendError, TryRecvError};
 pub use event::{Event, Events, Role};
 pub use link::{LinkKind, PeerInfo};
 pub use message::{Message, MessageId, SocketId};
-pub use open_channel_proto::{MESSAGE_OVERHEAD, ResetCode};
+pub use open_channel_proto::{Draft, MESSAGE_OVERHEAD, ResetCode};
 pub use reader::MessageReader;
 pub use rendezvous::{MAX_NAME, Scope};
 pub use reservation::Reservation;
