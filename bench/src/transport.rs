@@ -33,6 +33,11 @@ pub(crate) trait Endpoint {
     /// The next message, read and checked to the last byte.
     async fn recv(&mut self) -> Result<Payload>;
 
+    /// What one call of the subject receives, at least one message: each read and checked to the last byte, and given to `take`.
+    async fn recv_some(&mut self, mut take: impl FnMut(Payload) -> Result<()>) -> Result<()> {
+        take(self.recv().await?)
+    }
+
     /// The next message, answered with its like. What keeps a received message for its receiver is let go of only after that, as in
     /// a service that must not lose a request.
     async fn answer(&mut self) -> Result<Payload> {

@@ -130,15 +130,20 @@ pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
 
 /// Receives in order and answers only the last message.
 async fn sink<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
-    for number in 0.. {
-        let payload = endpoint.recv().await?;
-        ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
-        if payload.is_last() {
+    let (mut number, mut last) = (0, None);
+    loop {
+        let take = |payload: Payload| {
+            ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
+            number += 1;
+            last = payload.is_last().then_some(payload);
+            Ok(())
+        };
+        endpoint.recv_some(take).await?;
+        if let Some(payload) = last {
             endpoint.send(payload).await?;
-            return Ok(number + 1);
+            return Ok(number);
         }
     }
-    Ok(0)
 }
 
 async fn ask<T: Transport>(job: &Job) -> Result<()> {

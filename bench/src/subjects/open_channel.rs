@@ -1,12 +1,12 @@
 //! open-channel, async face.
 
-use super::batches::Batches;
+use super::batches;
 use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Payload, Scratch};
 use crate::transport::{Endpoint, Runtime, Transport};
-use anyhow::{Context, Result, ensure};
-use open_channel::{Builder, Channel, LinkKind, Socket};
+use anyhow::{Context, Result};
+use open_channel::{Batch, Builder, Channel, LinkKind, Socket};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -24,7 +24,7 @@ pub(crate) struct OpenChannel<const BUFFERED: bool> {
 pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     scratch: Scratch,
-    batches: Batches,
+    batch: Batch,
     in_place: bool,
     _channel: Channel,
 }
@@ -32,7 +32,7 @@ pub(crate) struct End<const BUFFERED: bool> {
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
         let in_place = subject.in_place();
-        End { socket, scratch: Scratch::default(), batches: Batches::default(), in_place, _channel: channel }
+        End { socket, scratch: Scratch::default(), batch: Batch::new(), in_place, _channel: channel }
     }
 }
 
@@ -136,7 +136,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         if !BUFFERED {
             return self.send(payload).await;
         }
-        if self.batches.push(payload) {
+        if batches::push(&mut self.batch, payload) {
             // Boxed, so that the rest is small enough to be compiled into the sending loop.
             return Box::pin(self.flush()).await;
         }
@@ -144,32 +144,29 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        Ok(self.socket.send_many(&mut self.batches.outgoing).await?)
+        Ok(self.socket.send_many(&mut self.batch).await?)
     }
 
     async fn recv(&mut self) -> Result<Payload> {
         if self.in_place {
             return Box::pin(self.recv_in_place()).await;
         }
+        let message = self.socket.recv().await?.context("the other side finished")?;
+        Payload::check(&message)
+    }
+
+    async fn recv_some(&mut self, mut take: impl FnMut(Payload) -> Result<()>) -> Result<()> {
         if !BUFFERED {
-            let message = self.socket.recv().await?.context("the other side finished")?;
-            return Payload::check(&message);
+            return take(self.recv().await?);
         }
-        loop {
-            if let Some(payload) = self.batches.next() {
-                return payload;
-            }
-            let messages = self.socket.recv_many().await?.context("the other side finished")?;
-            self.batches.take(messages);
-        }
+        let messages = self.socket.recv_many().await?.context("the other side finished")?;
+        batches::take(&messages, take)
     }
 
     async fn answer(&mut self) -> Result<Payload> {
         if self.in_place {
             return Box::pin(self.answer_in_place()).await;
         }
-        // Buffered ones are not asked for answers, whose messages would have to be looked for in their batches.
-        ensure!(!BUFFERED, "batches are not answered one by one");
         let message = self.socket.recv().await?.context("the other side finished")?;
         let payload = Payload::check(&message)?;
         self.send(payload).await?;

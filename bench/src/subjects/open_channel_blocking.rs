@@ -1,12 +1,13 @@
 //! open-channel, blocking face.
 
-use super::batches::Batches;
+use super::batches;
 use super::open_channel::builder;
 use crate::job::{Job, Subject};
 use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Payload, Scratch};
 use crate::transport::{Endpoint, Runtime, Transport};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use open_channel::Batch;
 use open_channel::blocking::{Channel, Socket};
 use std::sync::{Arc, mpsc};
 
@@ -24,7 +25,7 @@ pub(crate) struct OpenChannelBlocking<const BUFFERED: bool> {
 pub(crate) struct End<const BUFFERED: bool> {
     socket: Socket,
     scratch: Scratch,
-    batches: Batches,
+    batch: Batch,
     in_place: bool,
     _channel: Channel,
 }
@@ -32,13 +33,13 @@ pub(crate) struct End<const BUFFERED: bool> {
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
         let in_place = subject.in_place();
-        End { socket, scratch: Scratch::default(), batches: Batches::default(), in_place, _channel: channel }
+        End { socket, scratch: Scratch::default(), batch: Batch::new(), in_place, _channel: channel }
     }
 
     /// Apart, so that the rest is small enough to be compiled into the sending loop.
     #[inline(never)]
     fn send_batch(&mut self) -> Result<()> {
-        Ok(self.socket.send_many(&mut self.batches.outgoing)?)
+        Ok(self.socket.send_many(&mut self.batch)?)
     }
 }
 
@@ -99,7 +100,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         if !BUFFERED {
             return self.send(payload).await;
         }
-        if self.batches.push(payload) {
+        if batches::push(&mut self.batch, payload) {
             return self.send_batch();
         }
         Ok(())
@@ -114,17 +115,16 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             let mut message = self.socket.recv_reader()?.context("the other side finished")?;
             return Payload::read(&mut message);
         }
+        let message = self.socket.recv()?.context("the other side finished")?;
+        Payload::check(&message)
+    }
+
+    async fn recv_some(&mut self, mut take: impl FnMut(Payload) -> Result<()>) -> Result<()> {
         if !BUFFERED {
-            let message = self.socket.recv()?.context("the other side finished")?;
-            return Payload::check(&message);
+            return take(self.recv().await?);
         }
-        loop {
-            if let Some(payload) = self.batches.next() {
-                return payload;
-            }
-            let messages = self.socket.recv_many()?.context("the other side finished")?;
-            self.batches.take(messages);
-        }
+        let messages = self.socket.recv_many()?.context("the other side finished")?;
+        batches::take(&messages, take)
     }
 
     async fn answer(&mut self) -> Result<Payload> {
@@ -134,8 +134,6 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             self.send(payload).await?;
             return Ok(payload);
         }
-        // Buffered ones are not asked for answers, whose messages would have to be looked for in their batches.
-        ensure!(!BUFFERED, "batches are not answered one by one");
         let message = self.socket.recv()?.context("the other side finished")?;
         let payload = Payload::check(&message)?;
         self.send(payload).await?;

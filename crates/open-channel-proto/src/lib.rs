@@ -45,7 +45,7 @@ pub use handshake::{
     Welcome,
 };
 pub use heartbeat::{Beat, Heartbeat};
-pub use pack::{Cursor, Draft, MAX_PACK_COST, Messages, Next, Pack, Packer};
+pub use pack::{Draft, MAX_PACK_COST, Messages, Next, Pack, Packer};
 pub use part::{Arrival, Kept, Part, PartKind};
 pub use session::{Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, Received, Session, SocketId};
 pub use transmit::TransmitBuffer;

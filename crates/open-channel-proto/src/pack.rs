@@ -108,24 +108,8 @@ impl Pack {
     }
 
     /// The messages, in order.
-    #[inline]
     pub fn iter(&self) -> Messages<'_> {
-        Messages { pack: self, cursor: Cursor::default() }
-    }
-
-    /// The message at the cursor, which moves on; `None` behind the last.
-    #[inline]
-    pub fn next(&self, cursor: &mut Cursor) -> Option<&[u8]> {
-        if cursor.taken == self.count {
-            return None;
-        }
-        cursor.taken += 1;
-        if self.count == 1 {
-            return Some(&self.bytes);
-        }
-        let (message, _) = split_first(self.bytes.get(cursor.at..)?)?;
-        cursor.at += PREFIX + message.len();
-        Some(message)
+        Messages { bytes: &self.bytes, left: self.count, raw: self.count == 1 }
     }
 
     /// Takes the first message out, and says whether that was the last one.
@@ -159,26 +143,12 @@ impl Pack {
     }
 }
 
-/// How far the messages of a [`Pack`] were taken; at first in front of them all.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cursor {
-    taken: u32,
-    at: usize,
-}
-
-impl Cursor {
-    /// How many messages it has passed.
-    #[inline]
-    pub fn taken(&self) -> u32 {
-        self.taken
-    }
-}
-
 /// The messages of a [`Pack`]; from [`Pack::iter`].
 #[derive(Debug, Clone)]
 pub struct Messages<'a> {
-    pack: &'a Pack,
-    cursor: Cursor,
+    bytes: &'a [u8],
+    left: u32,
+    raw: bool,
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -186,12 +156,17 @@ impl<'a> Iterator for Messages<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.pack.next(&mut self.cursor)
+        self.left = self.left.checked_sub(1)?;
+        if self.raw {
+            return Some(self.bytes);
+        }
+        let (message, rest) = split_first(self.bytes)?;
+        self.bytes = rest;
+        Some(message)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = (self.pack.count - self.cursor.taken) as usize;
-        (left, Some(left))
+        (self.left as usize, Some(self.left as usize))
     }
 }
 
@@ -306,7 +281,7 @@ impl Draft<'_> {
         let len = self.len();
         let prefix = u32::try_from(len).expect("a message is shorter than 4 GiB");
         if self.packer.open.is_full_for(len) {
-            self.packer.seal_before_draft();
+            self.packer.seal();
         }
         let open = &mut self.packer.open;
         open.bytes[open.end..][..PREFIX].copy_from_slice(&prefix.to_le_bytes());
@@ -351,15 +326,9 @@ impl Packer {
         Draft { packer: self }
     }
 
-    fn seal(&mut self) {
-        if self.open.count > 0 {
-            let pack = self.replace_open();
-            self.sealed.push_back(pack);
-        }
-    }
-
+    /// The open pack takes no more messages. A draft goes into the next one.
     #[cold]
-    fn seal_before_draft(&mut self) {
+    fn seal(&mut self) {
         if self.open.count > 0 {
             let mut pack = self.replace_open();
             self.open.bytes.extend_from_slice(&pack.bytes[pack.end..]);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use open_channel_proto::{Cursor, Draft, Pack, Packer, Received};
+use open_channel_proto::{Draft, Pack, Packer, Received};
 
 use crate::connection::Connection;
 use crate::message::MessageId;
@@ -125,8 +125,6 @@ impl<M: AsRef<[u8]>> FromIterator<M> for Batch {
 /// Dropping them acknowledges them all. Dropped while their thread unwinds from a panic, none of them is acknowledged.
 pub struct Messages {
     pack: Pack,
-    /// Behind what `next_message` gave.
-    cursor: Cursor,
     first: MessageId,
     redelivered: bool,
     connection: Arc<Connection>,
@@ -142,8 +140,7 @@ pub struct MessageRef<'a> {
 impl Messages {
     pub(crate) fn new(connection: Arc<Connection>, received: Received) -> Self {
         let Received { first: seq, pack, redelivered } = received;
-        let first = MessageId { socket: connection.id(), seq };
-        Self { pack, cursor: Cursor::default(), first, redelivered, connection }
+        Self { pack, first: MessageId { socket: connection.id(), seq }, redelivered, connection }
     }
 
     /// How many they are; never 0.
@@ -156,37 +153,6 @@ impl Messages {
     #[inline]
     pub fn iter(&self) -> Iter<'_> {
         Iter { messages: self.pack.iter(), next: self.first }
-    }
-
-    /// The next of the messages in turn, `None` after the last; for who keeps them and takes one now and then. It has no
-    /// influence on [`iter`](Self::iter), and acknowledges nothing.
-    ///
-    /// # Examples
-    /// ```
-    /// # use open_channel::{Messages, blocking::Socket};
-    /// struct Lines {
-    ///     socket: Socket,
-    ///     messages: Option<Messages>,
-    /// }
-    ///
-    /// impl Lines {
-    ///     fn next_len(&mut self) -> Result<Option<usize>, open_channel::Error> {
-    ///         loop {
-    ///             if let Some(message) = self.messages.as_mut().and_then(Messages::next_message) {
-    ///                 return Ok(Some(message.len()));
-    ///             }
-    ///             // Those before are dropped first, and with that acknowledged.
-    ///             self.messages = None;
-    ///             let Some(more) = self.socket.recv_many()? else { return Ok(None) };
-    ///             self.messages = Some(more);
-    ///         }
-    ///     }
-    /// }
-    /// ```
-    #[inline]
-    pub fn next_message(&mut self) -> Option<MessageRef<'_>> {
-        let id = MessageId { seq: self.first.seq + u64::from(self.cursor.taken()), ..self.first };
-        Some(MessageRef { bytes: self.pack.next(&mut self.cursor)?, id })
     }
 
     /// Whether an earlier host may have handled them: they were sent to one and not all acknowledged. As
