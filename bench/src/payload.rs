@@ -75,7 +75,7 @@ impl Payload {
     /// Writes every byte of the message in place.
     pub(crate) fn append_to(self, reservation: &mut Reservation) {
         let mut words = Words(self.seed);
-        reservation.append_blocks((0..self.len / BLOCK).map(|_| words.block()));
+        reservation.append_blocks(Blocks { words: words.skip(self.len / BLOCK), left: self.len / BLOCK });
         (0..self.len % BLOCK / WORD).for_each(|_| reservation.append(&words.next()));
     }
 
@@ -121,6 +121,12 @@ impl Payload {
 struct Words(u64);
 
 impl Words {
+    /// Goes past so many blocks, and returns what stood before them.
+    fn skip(&mut self, blocks: usize) -> Words {
+        let after = self.0.wrapping_add(STEP.wrapping_mul((blocks * BLOCK / WORD) as u64));
+        Words(std::mem::replace(&mut self.0, after))
+    }
+
     #[inline(always)]
     fn next(&mut self) -> [u8; WORD] {
         let word = self.0;
@@ -133,6 +139,22 @@ impl Words {
         let mut block = [0; BLOCK];
         block.chunks_exact_mut(WORD).for_each(|chunk| chunk.copy_from_slice(&self.next()));
         block
+    }
+}
+
+/// The whole blocks of a message.
+struct Blocks {
+    words: Words,
+    left: usize,
+}
+
+impl Iterator for Blocks {
+    type Item = [u8; BLOCK];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[u8; BLOCK]> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.words.block())
     }
 }
 

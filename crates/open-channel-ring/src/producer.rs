@@ -277,10 +277,14 @@ impl Fill {
         if room > 0 && self.written.is_multiple_of(8) {
             let free = words.from(self.start + RECORD_HEADER + self.written as u64);
             let places = free.chunks_exact(BLOCK / 8).filter_map(|words| words.first_chunk());
+            // Counted apart: a store to `self` between those of the blocks would take their place in the processor's queue of stores,
+            // and keep it from waiting for as many lines at once.
+            let mut stored = 0;
             for (place, block) in places.take(room).zip(&mut blocks) {
                 store_block(block, place);
-                self.written += BLOCK;
+                stored += BLOCK;
             }
+            self.written += stored;
         }
         blocks.for_each(|block| self.append(words, &block));
     }
