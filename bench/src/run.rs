@@ -2,6 +2,7 @@
 //! machine does meets all of them alike.
 
 use crate::job::Subject;
+use crate::measure::distance::Distance;
 use crate::measure::{connect, failover, fan_in, idle, limits, pair, syscalls};
 use crate::procfs;
 use crate::results::{Measure, Results};
@@ -59,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) idle: Duration,
     /// Cores of host and peer.
     pub(crate) pin: Option<(usize, usize)>,
+    /// Between those cores, if they are two.
+    pub(crate) distance: Option<Distance>,
     measures: Vec<Measure>,
     subjects: Vec<Subject>,
 }
@@ -73,6 +76,12 @@ impl Plan {
         let all = Subject::value_variants().iter().copied();
         let measures =
             if options.only.is_empty() { Measure::value_variants().to_vec() } else { options.only.clone() };
+        let pin = match options.pin[..] {
+            [] => None,
+            [both] => Some((both, both)),
+            [host, peer, ..] => Some((host, peer)),
+        };
+        let first_look = Duration::from_secs(if quick { 10 } else { 40 });
         Plan {
             rounds: options.rounds.unwrap_or(if quick { 3 } else { 7 }).max(1),
             millis: if quick { 100 } else { 400 },
@@ -81,11 +90,8 @@ impl Plan {
             connects: if quick { 3 } else { 5 },
             kills: if quick { 3 } else { 5 },
             idle: Duration::from_secs(if quick { 2 } else { 5 }),
-            pin: match options.pin[..] {
-                [] => None,
-                [both] => Some((both, both)),
-                [host, peer, ..] => Some((host, peer)),
-            },
+            pin,
+            distance: pin.filter(|(host, peer)| host != peer).map(|cores| Distance::new(cores, first_look)),
             measures,
             subjects: all.filter(wanted).collect(),
         }
@@ -97,7 +103,9 @@ impl Plan {
             None => "not pinned".into(),
             Some((host, peer)) => format!("host on core {host}, peer on core {peer}"),
         };
-        format!("{} rounds of {} ms, {pinned}", self.rounds, self.millis)
+        let distance = self.distance.as_ref().and_then(Distance::describe);
+        let distance = distance.map_or(String::new(), |distance| format!("; {distance}"));
+        format!("{} rounds of {} ms, {pinned}{distance}", self.rounds, self.millis)
     }
 
     pub(crate) fn run(&self) -> Results {

@@ -45,9 +45,10 @@ const SLEEPING: Handing = Handing {
 };
 
 pub(crate) fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
-    let spun = ping_pong(plan.millis, &SPINNING)?;
+    let cores = (0, 1 % clock::cores());
+    let spun = cache_line(plan.millis, cores)?;
     add(results, "cache line, there and back", Metric::Nanos, spun);
-    let slept = ping_pong(plan.millis, &SLEEPING)?;
+    let slept = ping_pong(plan.millis, &SLEEPING, cores)?;
     add(results, "futex wake, there and back", Metric::Nanos, slept);
     for len in BLOCKS {
         let row = format!("memcpy of {}", size(len));
@@ -61,12 +62,17 @@ fn add(results: &mut Results, row: &str, metric: Metric, value: f64) {
     results.add(Measure::Limits, case, metric, row, value);
 }
 
+/// A cache line there and back between two cores, in nanoseconds.
+pub(super) fn cache_line(millis: u64, cores: (usize, usize)) -> Result<f64> {
+    ping_pong(millis, &SPINNING, cores)
+}
+
 /// Two threads on two cores count one word up in turn; nanoseconds for a round.
-fn ping_pong(millis: u64, handing: &'static Handing) -> Result<f64> {
+fn ping_pong(millis: u64, handing: &'static Handing, cores: (usize, usize)) -> Result<f64> {
     const STOP: u32 = u32::MAX;
     let turn = AtomicU32::new(0);
     let answer = || -> Result<()> {
-        clock::pin(1 % clock::cores())?;
+        clock::pin(cores.1)?;
         let mut written = 0;
         loop {
             match (handing.wait)(&turn, written) {
@@ -78,7 +84,7 @@ fn ping_pong(millis: u64, handing: &'static Handing) -> Result<f64> {
         }
     };
     let ask = || -> Result<f64> {
-        clock::pin(0)?;
+        clock::pin(cores.0)?;
         let (start, mut rounds, mut value) = (clock::now(), 0_u32, 0);
         loop {
             for _ in 0..BATCH {

@@ -78,7 +78,11 @@ pub(crate) fn round_trip(plan: &Plan, subject: Subject, results: &mut Results) -
         return Ok(());
     }
     for len in ROUND_TRIPS {
-        let reports = run(plan, subject, Task::RoundTrip, len, plan.pin, results)?;
+        let mut measure = || run(plan, subject, Task::RoundTrip, len, plan.pin, results);
+        let reports = match &plan.distance {
+            Some(distance) if subject.spins() => distance.steady(measure)?,
+            _ => measure()?,
+        };
         add_round_trip(Measure::Rtt, &size(len), subject, &reports, results);
     }
     Ok(())
