@@ -74,8 +74,8 @@ impl Payload {
 
     /// Writes every byte of the message in place.
     pub(crate) fn append_to(self, reservation: &mut Reservation) {
-        let mut words = Words(self.seed);
-        reservation.append_blocks(Blocks { words: words.skip(self.len / BLOCK), left: self.len / BLOCK });
+        let (mut words, left) = (Words(self.seed), self.len / BLOCK);
+        reservation.append_blocks(Blocks { words: words.skip(left), left });
         (0..self.len % BLOCK / WORD).for_each(|_| reservation.append(&words.next()));
     }
 

@@ -2,7 +2,7 @@
 //! machine does meets all of them alike.
 
 use crate::job::Subject;
-use crate::measure::distance::Distance;
+use crate::measure::distance::{Distance, Patience};
 use crate::measure::{connect, failover, fan_in, idle, limits, pair, syscalls};
 use crate::procfs;
 use crate::results::{Measure, Results};
@@ -68,7 +68,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(options: &Options) -> Plan {
-        let quick = options.quick;
+        let (quick, seconds) = (options.quick, Duration::from_secs);
         let baselines = [Subject::Tokio, Subject::TokioBuffered];
         let wanted = |subject: &Subject| {
             options.subjects.is_empty() || options.subjects.contains(subject) || baselines.contains(subject)
@@ -81,7 +81,10 @@ impl Plan {
             [both] => Some((both, both)),
             [host, peer, ..] => Some((host, peer)),
         };
-        let first_look = Duration::from_secs(if quick { 10 } else { 40 });
+        let patience = match quick {
+            true => Patience { first_look: seconds(5), each: seconds(5), all: seconds(60) },
+            false => Patience { first_look: seconds(40), each: seconds(30), all: seconds(15 * 60) },
+        };
         Plan {
             rounds: options.rounds.unwrap_or(if quick { 3 } else { 7 }).max(1),
             millis: if quick { 100 } else { 400 },
@@ -89,9 +92,9 @@ impl Plan {
             trips: if quick { 50_000 } else { 100_000 },
             connects: if quick { 3 } else { 5 },
             kills: if quick { 3 } else { 5 },
-            idle: Duration::from_secs(if quick { 2 } else { 5 }),
+            idle: seconds(if quick { 2 } else { 5 }),
             pin,
-            distance: pin.filter(|(host, peer)| host != peer).map(|cores| Distance::new(cores, first_look)),
+            distance: pin.filter(|(host, peer)| host != peer).map(|cores| Distance::new(cores, patience)),
             measures,
             subjects: all.filter(wanted).collect(),
         }

@@ -134,6 +134,7 @@ async fn sink<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     loop {
         let take = |payload: Payload| {
             ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
+            ensure!(last.is_none(), "message {number} came after the last");
             number += 1;
             last = payload.is_last().then_some(payload);
             Ok(())

@@ -12,42 +12,43 @@ use anyhow::Result;
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
-/// The distance to measure at: the shortest of all but this share.
+/// The distance to measure at: that which so small a share of the first looks found shorter.
 const RARE: f64 = 0.1;
 /// The same distance is one of up to so many times as much or as little.
 const TOLERANCE: f64 = 1.5;
 const PROBE_MILLIS: u64 = 2;
 const BETWEEN_PROBES: Duration = Duration::from_millis(50);
-/// How long is waited for one measurement, and in all.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PATIENCE_IN_ALL: Duration = Duration::from_secs(15 * 60);
+
+/// How long is looked first, waited for one measurement, and waited in all.
+pub(crate) struct Patience {
+    pub(crate) first_look: Duration,
+    pub(crate) each: Duration,
+    pub(crate) all: Duration,
+}
 
 /// What is known of the distance of host and peer.
 pub(crate) struct Distance {
     cores: (usize, usize),
-    first_look: Duration,
+    patience: Patience,
     /// A cache line there and back, in nanoseconds.
     chosen: OnceCell<f64>,
     waited: Cell<Duration>,
-    in_time: Cell<usize>,
-    late: Cell<usize>,
 }
 
 impl Distance {
-    pub(crate) fn new(cores: (usize, usize), first_look: Duration) -> Self {
-        let (in_time, late) = (Cell::new(0), Cell::new(0));
-        Distance { cores, first_look, chosen: OnceCell::new(), waited: Cell::default(), in_time, late }
+    pub(crate) fn new(cores: (usize, usize), patience: Patience) -> Self {
+        Distance { cores, patience, chosen: OnceCell::new(), waited: Cell::default() }
     }
 
-    /// Measures until the cores had the chosen distance before it and after it, or for as long as there is patience.
-    pub(crate) fn steady<T>(&self, mut measure: impl FnMut() -> Result<T>) -> Result<T> {
+    /// Measures until the cores had the chosen distance before it and after it, or for as long as there is patience; says which.
+    pub(crate) fn steady<T>(&self, mut measure: impl FnMut() -> Result<T>) -> Result<(T, bool)> {
         let chosen = self.chosen()?;
         let is_there = || -> Result<bool> {
             let now = f64::from(self.probe()?);
             Ok(now <= chosen * TOLERANCE && now >= chosen / TOLERANCE)
         };
         let start = clock::now();
-        let patience = PATIENCE.min(PATIENCE_IN_ALL.saturating_sub(self.waited.get()));
+        let patience = self.patience.each.min(self.patience.all.saturating_sub(self.waited.get()));
         let is_over = || clock::now() >= start + nanos(patience);
         loop {
             let mut steady = is_there()?;
@@ -59,10 +60,8 @@ impl Distance {
             let measured = measure()?;
             steady &= is_there()?;
             if steady || is_over() {
-                let count = if steady { &self.in_time } else { &self.late };
-                count.set(count.get() + 1);
                 self.waited.set(self.waited.get() + Duration::from_nanos(attempt - start));
-                return Ok(measured);
+                return Ok((measured, steady));
             }
         }
     }
@@ -71,7 +70,7 @@ impl Distance {
         if let Some(chosen) = self.chosen.get() {
             return Ok(*chosen);
         }
-        let (end, mut probes) = (clock::now() + nanos(self.first_look), Vec::new());
+        let (end, mut probes) = (clock::now() + nanos(self.patience.first_look), Vec::new());
         while probes.is_empty() || clock::now() < end {
             probes.push(self.probe()?);
         }
@@ -87,11 +86,9 @@ impl Distance {
     /// A part of a sentence on the conditions of a run; nothing if nothing was measured.
     pub(crate) fn describe(&self) -> Option<String> {
         let chosen = self.chosen.get()?;
-        let all = self.in_time.get() + self.late.get();
         Some(format!(
-            "of {all} round-trip measurements of those who spin, {} were made while a cache line took {chosen:.0} ns there and back \
-             between these cores, give or take a half ({} s waited for that)",
-            self.in_time.get(),
+            "round trips of those who spin were measured while a cache line took {chosen:.0} ns there and back between these cores, \
+             give or take a half ({} s waited for that)",
             self.waited.get().as_secs()
         ))
     }

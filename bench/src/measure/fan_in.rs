@@ -48,14 +48,18 @@ impl Tally {
 async fn drain<E: Endpoint>(endpoint: &mut E, tally: &Tally, sources: usize) -> Result<()> {
     let mut due = vec![0_u64; sources];
     loop {
-        let payload = endpoint.recv().await?;
-        let source = if sources == 1 { 0 } else { usize::from(payload.sender()) };
-        let due = due.get_mut(source).context("a peer has an unknown index")?;
-        ensure!(payload.number() == *due, "message {} came when {due} was due", payload.number());
-        *due += 1;
-        if payload.number() == 0 || payload.is_last() {
-            tally.note(payload);
-        }
+        endpoint
+            .recv_some(|payload| {
+                let source = if sources == 1 { 0 } else { usize::from(payload.sender()) };
+                let due = due.get_mut(source).context("a peer has an unknown index")?;
+                ensure!(payload.number() == *due, "message {} came when {due} was due", payload.number());
+                *due += 1;
+                if payload.number() == 0 || payload.is_last() {
+                    tally.note(payload);
+                }
+                Ok(())
+            })
+            .await?;
     }
 }
 

@@ -45,8 +45,11 @@ const SLEEPING: Handing = Handing {
 };
 
 pub(crate) fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
-    let cores = (0, 1 % clock::cores());
-    let spun = cache_line(plan.millis, cores)?;
+    let cores = plan.pin.unwrap_or((0, 1 % clock::cores()));
+    let spun = match &plan.distance {
+        Some(distance) => distance.steady(|| cache_line(plan.millis, cores))?.0,
+        None => cache_line(plan.millis, cores)?,
+    };
     add(results, "cache line, there and back", Metric::Nanos, spun);
     let slept = ping_pong(plan.millis, &SLEEPING, cores)?;
     add(results, "futex wake, there and back", Metric::Nanos, slept);
@@ -70,6 +73,9 @@ pub(super) fn cache_line(millis: u64, cores: (usize, usize)) -> Result<f64> {
 /// Two threads on two cores count one word up in turn; nanoseconds for a round.
 fn ping_pong(millis: u64, handing: &'static Handing, cores: (usize, usize)) -> Result<f64> {
     const STOP: u32 = u32::MAX;
+    // First apart: a partner that could not be pinned would be waited for for ever.
+    let pinned = || clock::pin(cores.0).and_then(|()| clock::pin(cores.1));
+    std::thread::scope(|scope| scope.spawn(pinned).join()).map_err(|_| anyhow!("a thread panicked"))??;
     let turn = AtomicU32::new(0);
     let answer = || -> Result<()> {
         clock::pin(cores.1)?;

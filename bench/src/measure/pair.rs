@@ -80,7 +80,15 @@ pub(crate) fn round_trip(plan: &Plan, subject: Subject, results: &mut Results) -
     for len in ROUND_TRIPS {
         let mut measure = || run(plan, subject, Task::RoundTrip, len, plan.pin, results);
         let reports = match &plan.distance {
-            Some(distance) if subject.spins() => distance.steady(measure)?,
+            Some(distance) if subject.spins() => {
+                let (reports, steady) = distance.steady(measure)?;
+                if !steady {
+                    results.caveat(format!(
+                        "Not all round trips of {subject} were measured at the chosen distance."
+                    ));
+                }
+                reports
+            }
             _ => measure()?,
         };
         add_round_trip(Measure::Rtt, &size(len), subject, &reports, results);

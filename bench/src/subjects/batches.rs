@@ -13,7 +13,7 @@ pub(super) fn push(batch: &mut Batch, payload: Payload) -> bool {
     batch.is_full()
 }
 
-/// Reads them all to the last byte, and acknowledges them.
-pub(super) fn take(messages: &Messages, mut each: impl FnMut(Payload) -> Result<()>) -> Result<()> {
+/// Reads them all to the last byte.
+pub(super) fn read_each(messages: &Messages, mut each: impl FnMut(Payload) -> Result<()>) -> Result<()> {
     messages.iter().try_for_each(|message| each(Payload::check(&message)?))
 }

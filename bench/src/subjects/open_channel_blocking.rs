@@ -124,7 +124,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             return take(self.recv().await?);
         }
         let messages = self.socket.recv_many()?.context("the other side finished")?;
-        batches::take(&messages, take)
+        batches::read_each(&messages, take)
     }
 
     async fn answer(&mut self) -> Result<Payload> {

@@ -171,6 +171,16 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         Ok(payload)
     }
 
+    async fn recv_some(&mut self, mut take: impl FnMut(Payload) -> Result<()>) -> Result<()> {
+        loop {
+            take(self.read()?)?;
+            if !BUFFERED || self.incoming.theirs == self.incoming.mine {
+                self.incoming.release();
+                return Ok(());
+            }
+        }
+    }
+
     async fn answer(&mut self) -> Result<Payload> {
         let payload = self.read()?;
         self.send(payload).await?;

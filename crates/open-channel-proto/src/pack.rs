@@ -13,7 +13,7 @@
 //! number, and the pack is acknowledged when all of them are handled.
 
 use std::collections::VecDeque;
-use std::io;
+use std::{fmt, io};
 
 use bytes::{Buf, Bytes};
 
@@ -243,12 +243,27 @@ impl Open {
     fn is_full_for(&self, len: usize) -> bool {
         self.cost() + message_cost(len) > MAX_PACK_COST
     }
+
+    #[inline]
+    fn give_draft_up(&mut self) {
+        self.bytes.truncate(self.end);
+    }
+
+    /// The draft, of so many bytes, is the next message.
+    #[inline]
+    fn finish(&mut self, prefix: [u8; PREFIX], len: usize) {
+        self.bytes[self.end..][..PREFIX].copy_from_slice(&prefix);
+        self.end = self.bytes.len();
+        self.count += 1;
+        self.longest = self.longest.max(len);
+    }
 }
 
-/// A message that is being written behind those of a [`Packer`]; from [`Packer::draft`].
+/// A message that is being written behind the others of a batch.
 ///
-/// It counts when it is [committed](Self::commit). Dropped instead, it leaves nothing behind.
-#[derive(Debug)]
+/// It counts when it is [committed](Self::commit); dropped or forgotten instead, it leaves nothing but memory to be used again. It lies
+/// where it will be sent from, unless it turns out too long to travel with those before it: then it is moved once. How long a
+/// message may be is looked at when the batch is sent.
 #[must_use = "a draft counts for nothing until it is committed"]
 pub struct Draft<'a> {
     packer: &'a mut Packer,
@@ -268,6 +283,7 @@ impl Draft<'_> {
     }
 
     /// Whether nothing was written yet.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -279,15 +295,17 @@ impl Draft<'_> {
     #[inline]
     pub fn commit(self) {
         let len = self.len();
-        let prefix = u32::try_from(len).expect("a message is shorter than 4 GiB");
+        let prefix = prefix(len);
         if self.packer.open.is_full_for(len) {
             self.packer.seal();
         }
-        let open = &mut self.packer.open;
-        open.bytes[open.end..][..PREFIX].copy_from_slice(&prefix.to_le_bytes());
-        open.end = open.bytes.len();
-        open.count += 1;
-        open.longest = open.longest.max(len);
+        self.packer.open.finish(prefix, len);
+    }
+}
+
+impl fmt::Debug for Draft<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("len", &self.len()).finish()
     }
 }
 
@@ -303,6 +321,11 @@ impl io::Write for Draft<'_> {
     }
 }
 
+#[inline]
+fn prefix(len: usize) -> [u8; PREFIX] {
+    u32::try_from(len).expect("a message is shorter than 4 GiB").to_le_bytes()
+}
+
 impl Packer {
     /// Copies a message behind the others.
     ///
@@ -310,18 +333,22 @@ impl Packer {
     /// If it has 4 GiB or more.
     #[inline]
     pub fn push(&mut self, message: &[u8]) {
+        let prefix = prefix(message.len());
+        self.open.give_draft_up();
         if self.open.is_full_for(message.len()) {
             self.seal();
         }
-        let mut draft = self.draft();
-        draft.append(message);
-        draft.commit();
+        self.draft().append(message);
+        self.open.finish(prefix, message.len());
     }
 
     /// An empty message behind the others, to be written.
     #[inline]
     pub fn draft(&mut self) -> Draft<'_> {
-        self.open.bytes.truncate(self.open.end);
+        self.open.give_draft_up();
+        if self.open.is_full_for(0) {
+            self.seal();
+        }
         self.open.bytes.extend_from_slice(&[0; PREFIX]);
         Draft { packer: self }
     }
@@ -332,7 +359,9 @@ impl Packer {
         if self.open.count > 0 {
             let mut pack = self.replace_open();
             self.open.bytes.extend_from_slice(&pack.bytes[pack.end..]);
-            pack.bytes.truncate(pack.end);
+            pack.give_draft_up();
+            // The draft may have been much longer than the pack, which may have to be kept for long.
+            pack.bytes.shrink_to(2 * MAX_PACK_COST);
             self.sealed.push_back(pack);
         }
     }
@@ -340,6 +369,12 @@ impl Packer {
     fn replace_open(&mut self) -> Open {
         let next = Open { bytes: std::mem::take(&mut self.spare), ..Open::default() };
         std::mem::replace(&mut self.open, next)
+    }
+
+    /// Forgets all messages, and keeps the memory of those that were pushed last.
+    pub fn clear(&mut self) {
+        self.sealed.clear();
+        self.open.clear();
     }
 
     /// Messages in it.
@@ -383,9 +418,11 @@ impl Packer {
 
     /// Takes the first pack out.
     pub fn pop(&mut self) -> Option<Pack> {
-        let pack = self.sealed.pop_front().unwrap_or_else(|| self.replace_open());
-        let (start, Open { bytes, end, count, longest }) = (pack.start(), pack);
-        (count > 0).then(|| Pack { bytes: Bytes::from(bytes).slice(start..end), count, longest })
+        let mut pack = self.sealed.pop_front().unwrap_or_else(|| self.replace_open());
+        pack.give_draft_up();
+        pack.bytes.shrink_to(2 * MAX_PACK_COST);
+        let (start, Open { bytes, count, longest, .. }) = (pack.start(), pack);
+        (count > 0).then(|| Pack { bytes: Bytes::from(bytes).slice(start..), count, longest })
     }
 }
 
@@ -430,32 +467,54 @@ mod tests {
         assert_eq!(pack.longest(), 2);
     }
 
+    fn drafted(packer: &mut Packer, message: &[u8]) {
+        let mut draft = packer.draft();
+        message.chunks(1000).for_each(|bytes| draft.append(bytes));
+        assert_eq!(draft.len(), message.len());
+        draft.commit();
+    }
+
     #[test]
     fn a_draft_that_is_given_up_leaves_nothing() {
         let mut packer = packed(&[b"a"]);
         packer.draft().append(b"dropped");
         assert_eq!(packer.peek().map(|next| next.bytes), Some(&b"a"[..]));
         assert_eq!((packer.count(), packer.cost()), (1, message_cost(1)));
-        let mut draft = packer.draft();
-        draft.append(b"lon");
-        draft.append(b"ger");
-        assert_eq!(draft.len(), 6);
-        draft.commit();
+        drafted(&mut packer, b"longer");
         packer.draft().append(b"dropped");
-        assert_eq!(packer.pop().as_ref(), packed(&[b"a", b"longer"]).pop().as_ref());
+        packer.push(&[3; MAX_PACK_COST]);
+        packer.draft().append(b"dropped");
+        assert_eq!(packer.pop(), packed(&[b"a", b"longer"]).pop());
+        packer.skip();
         assert!(packer.is_empty() && packer.pop().is_none());
     }
 
     #[test]
-    fn a_draft_that_grows_too_long_for_its_pack_begins_the_next() {
-        let (short, long) = (vec![1; MAX_PACK_COST / 2], vec![2; MAX_PACK_COST / 2]);
-        let mut packer = packed(&[&short]);
-        let mut draft = packer.draft();
-        long.chunks(1000).for_each(|bytes| draft.append(bytes));
-        draft.commit();
-        packer.push(b"3");
-        let packs: Vec<Pack> = std::iter::from_fn(|| packer.pop()).collect();
-        assert_eq!(packs, [packed(&[&short]).pop(), packed(&[&long, b"3"]).pop()].map(Option::unwrap));
+    fn drafts_are_cut_into_packs_as_other_messages_are() {
+        let lens =
+            [0, 1, 100, 5000, MAX_PACK_COST / 2, MAX_PACK_COST / 2, MAX_PACK_COST, 3, MAX_PACK_COST + 1, 4];
+        let messages: Vec<Vec<u8>> = lens.iter().zip(0..).map(|(len, fill)| vec![fill; *len]).collect();
+        let pushed = &mut packed(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let mut packer = Packer::default();
+        for _ in 0..2 {
+            messages.iter().for_each(|message| drafted(&mut packer, message));
+            packer.skip();
+        }
+        packer.clear();
+        messages.iter().for_each(|message| drafted(&mut packer, message));
+        let all = |packer: &mut Packer| std::iter::from_fn(|| packer.pop()).collect::<Vec<_>>();
+        assert_eq!(all(&mut packer), all(pushed));
+    }
+
+    #[test]
+    fn a_short_message_does_not_keep_the_memory_of_a_long_draft() {
+        let mut packer = packed(&[b"short"]);
+        drafted(&mut packer, &vec![1; 100 * MAX_PACK_COST]);
+        assert!(packer.sealed[0].bytes.capacity() <= 2 * MAX_PACK_COST);
+        let mut packer = packed(&[b"short"]);
+        packer.draft().append(&vec![1; 100 * MAX_PACK_COST]);
+        let pack = packer.pop().map(Pack::into_bytes).and_then(|bytes| bytes.try_into_mut().ok());
+        assert!(pack.is_some_and(|bytes| bytes.capacity() <= 2 * MAX_PACK_COST));
     }
 
     #[test]

@@ -351,7 +351,8 @@ impl<R: Region> Reservation<R> {
         self.fill.append(&self.words, bytes);
     }
 
-    /// [`append`](Self::append) for bytes that are made as they are written: they never lie in other memory.
+    /// [`append`](Self::append) for bytes that are made as they are written: they never lie in other memory. If `blocks` panics,
+    /// it is not specified how many of them were written.
     ///
     /// # Panics
     /// If they do not fit.

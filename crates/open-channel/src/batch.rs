@@ -60,7 +60,8 @@ impl Batch {
         self.packer.push(message.as_ref());
     }
 
-    /// An empty message behind the others, to be written where it lies and then [committed](Draft::commit).
+    /// An empty message behind the others, to be written and then [committed](Draft::commit). A message that is made piece by piece
+    /// needs no memory of its own like this.
     ///
     /// # Examples
     /// ```
@@ -102,7 +103,7 @@ impl Batch {
 
     /// Forgets its messages.
     pub fn clear(&mut self) {
-        self.packer = Packer::default();
+        self.packer.clear();
     }
 }
 

@@ -60,7 +60,8 @@ impl Reservation {
     }
 
     /// [`append`](Self::append) for bytes that are made as they are written, 64 at a time: in place, they go from the processor's
-    /// registers to where they travel, and never lie in other memory. Fastest behind a multiple of eight bytes.
+    /// registers to where they travel, and never lie in other memory. Fastest behind a multiple of eight bytes, from an iterator that owns
+    /// what it makes them from. If `blocks` panics, it is not specified how many of them were written.
     ///
     /// # Panics
     /// If they do not fit.
