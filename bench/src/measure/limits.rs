@@ -47,7 +47,13 @@ const SLEEPING: Handing = Handing {
 pub(crate) fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
     let cores = plan.pin.unwrap_or((0, 1 % clock::cores()));
     let spun = match &plan.distance {
-        Some(distance) => distance.steady(|| cache_line(plan.millis, cores))?.0,
+        Some(distance) => {
+            let (spun, steady) = distance.steady(|| cache_line(plan.millis, cores))?;
+            if !steady {
+                results.caveat("Not all limits were measured at the chosen distance.".into());
+            }
+            spun
+        }
         None => cache_line(plan.millis, cores)?,
     };
     add(results, "cache line, there and back", Metric::Nanos, spun);

@@ -105,24 +105,28 @@ impl Spin {
         let mut stopped = false;
         while started.elapsed() < budget && !stopped {
             if look(ready) {
-                // Later than that it did not pay: such waits are long, or this thread lost its core.
-                if started.elapsed() < LONG {
-                    self.pay();
-                } else {
-                    self.failures = self.failures.wrapping_add(1);
-                }
+                self.found_after(started.elapsed());
                 return true;
             }
             stopped = stop();
         }
-        self.failures = self.failures.wrapping_add(1);
+        self.fail();
         self.asleep_since = (!stopped).then(Instant::now);
         false
+    }
+
+    /// Late it did not pay: such waits are long, or this thread lost its core.
+    fn found_after(&mut self, time: Duration) {
+        if time < LONG { self.pay() } else { self.fail() }
     }
 
     fn pay(&mut self) {
         self.failures = 0;
         self.expectations = 0;
+    }
+
+    fn fail(&mut self) {
+        self.failures = self.failures.wrapping_add(1);
     }
 
     /// Before a wait: whether the other side was awake when it was last sent something, so that its answer may be early. Relied on
@@ -136,8 +140,12 @@ impl Spin {
     /// The wait that went on asleep is over. Whose waits are never told of has no early probes.
     pub fn woken(&mut self) {
         if let Some(since) = self.asleep_since.take() {
-            self.dozed = since.elapsed() < PROBE;
+            self.slept(since.elapsed());
         }
+    }
+
+    fn slept(&mut self, time: Duration) {
+        self.dozed = time < PROBE;
     }
 
     /// After short sleeps the first probes come soon. If all it was is that a core was taken away for a moment, then both sides sleep
@@ -171,6 +179,9 @@ fn online_cores() -> usize {
     };
     ranges.trim().split(',').filter_map(count).sum::<usize>().max(1)
 }
+
+#[cfg(all(test, not(loom)))]
+mod pair_tests;
 
 #[cfg(all(test, not(loom)))]
 mod tests {
