@@ -69,6 +69,23 @@ fn run(
     Pair::start(&job, group, cores)?.reports(subject, results)
 }
 
+/// [`run`] on two cores, again if they were moved meanwhile.
+fn run_steadily(
+    plan: &Plan,
+    subject: Subject,
+    task: Task,
+    len: usize,
+    results: &mut Results,
+) -> Result<(Line, u64)> {
+    let mut measure = || run(plan, subject, task, len, plan.pin, results);
+    let Some(distance) = &plan.distance else { return measure() };
+    let (reports, steady) = distance.steady(measure)?;
+    if !steady {
+        results.caveat(format!("Not all measurements of {subject} were made at the chosen distance."));
+    }
+    Ok(reports)
+}
+
 fn per_million(cpu_nanos: u64, messages: u64) -> f64 {
     cpu_nanos as f64 * 1e6 / messages as f64
 }
@@ -78,19 +95,7 @@ pub(crate) fn round_trip(plan: &Plan, subject: Subject, results: &mut Results) -
         return Ok(());
     }
     for len in ROUND_TRIPS {
-        let mut measure = || run(plan, subject, Task::RoundTrip, len, plan.pin, results);
-        let reports = match &plan.distance {
-            Some(distance) if subject.spins() => {
-                let (reports, steady) = distance.steady(measure)?;
-                if !steady {
-                    results.caveat(format!(
-                        "Not all round trips of {subject} were measured at the chosen distance."
-                    ));
-                }
-                reports
-            }
-            _ => measure()?,
-        };
+        let reports = run_steadily(plan, subject, Task::RoundTrip, len, results)?;
         add_round_trip(Measure::Rtt, &size(len), subject, &reports, results);
     }
     Ok(())
@@ -133,7 +138,7 @@ fn add_round_trip(
 
 pub(crate) fn one_way(plan: &Plan, subject: Subject, results: &mut Results) -> Result<()> {
     for len in ONE_WAY {
-        let (line, served) = run(plan, subject, Task::OneWay, len, plan.pin, results)?;
+        let (line, served) = run_steadily(plan, subject, Task::OneWay, len, results)?;
         if let Line::OneWay { messages, nanos, cpu_nanos } = line {
             let rate = messages as f64 * 1e9 / nanos as f64;
             let (metric, value) = if len >= LARGE {
