@@ -83,7 +83,7 @@ impl Plan {
         };
         let patience = match quick {
             true => Patience { first_look: seconds(5), each: seconds(5), all: seconds(60) },
-            false => Patience { first_look: seconds(40), each: seconds(30), all: seconds(20 * 60) },
+            false => Patience { first_look: seconds(40), each: seconds(30), all: seconds(15 * 60) },
         };
         Plan {
             rounds: options.rounds.unwrap_or(if quick { 3 } else { 7 }).max(1),

@@ -1,9 +1,9 @@
 //! How far apart two cores are.
 //!
 //! A hypervisor moves its virtual processors between real ones every few seconds. On the machine this was written on a cache line
-//! takes 32 ns there and back (two threads of one core, it seems), 115 ns, or 480 ns, and what processes exchange follows it:
-//! medians of a handful of rounds would say who was lucky. So round trips and rates are measured while the cores are as far
-//! apart as at one same time, which is looked for first.
+//! takes 32 ns there and back (two threads of one core, it seems), 115 ns, or 480 ns. Round trips of those who spin follow it, and
+//! so do their rates where the memory between the cores is the limit: medians of a handful of rounds would say who was lucky.
+//! So these are measured while the cores are as far apart as at one same time, which is looked for first.
 
 use super::limits;
 use crate::clock;
@@ -87,7 +87,7 @@ impl Distance {
     pub(crate) fn describe(&self) -> Option<String> {
         let chosen = self.chosen.get()?;
         Some(format!(
-            "round trips and rates were measured while a cache line took {chosen:.0} ns there and back between these cores, \
+            "round trips, and rates from 64 KiB, of those who spin were measured while a cache line took {chosen:.0} ns there and back between these cores, \
              give or take a half ({} s waited for that)",
             self.waited.get().as_secs()
         ))

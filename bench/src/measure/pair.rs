@@ -69,7 +69,7 @@ fn run(
     Pair::start(&job, group, cores)?.reports(subject, results)
 }
 
-/// [`run`] on two cores, again if they were moved meanwhile.
+/// [`run`] on two cores, again if they were moved meanwhile and what is measured follows their distance.
 fn run_steadily(
     plan: &Plan,
     subject: Subject,
@@ -78,10 +78,14 @@ fn run_steadily(
     results: &mut Results,
 ) -> Result<(Line, u64)> {
     let mut measure = || run(plan, subject, task, len, plan.pin, results);
-    let Some(distance) = &plan.distance else { return measure() };
+    let follows = subject.spins() && (task == Task::RoundTrip || len >= LARGE);
+    let Some(distance) = plan.distance.as_ref().filter(|_| follows) else { return measure() };
     let (reports, steady) = distance.steady(measure)?;
     if !steady {
-        results.caveat(format!("Not all measurements of {subject} were made at the chosen distance."));
+        let what = format!("{subject}, {}", size(len));
+        results.caveat(format!(
+            "Not all measurements of {what}, were made at the chosen distance between cores."
+        ));
     }
     Ok(reports)
 }
