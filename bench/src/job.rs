@@ -41,9 +41,9 @@ pub(crate) enum Subject {
     OpenChannelBuffered,
     /// open-channel, blocking face, on the link that it picks by itself, messages sent and received in batches
     OpenChannelBlockingBuffered,
-    /// open-channel, async face, messages written and read in place, in rings of 1 or 4 MiB
+    /// open-channel, async face, messages written and read in place, in rings of 1 to 8 MiB
     OpenChannelInPlace,
-    /// open-channel, blocking face, messages written and read in place, in rings of 1 or 4 MiB
+    /// open-channel, blocking face, messages written and read in place, in rings of 1 to 8 MiB
     OpenChannelBlockingInPlace,
     /// open-channel, async face, made to use the Unix socket
     OpenChannelUnix,

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use open_channel::{Draft, MessageReader, Reservation};
 use std::io::Read;
 use std::mem::MaybeUninit;
+use wide::u64x2;
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 const LAST: u64 = 1 << 63;
@@ -62,40 +63,53 @@ impl Payload {
         self.seed & LAST != 0
     }
 
+    /// Its words from that byte on.
+    #[inline(always)]
+    fn blocks_from(self, byte: usize) -> Blocks {
+        let word = |index: usize| self.seed.wrapping_add(STEP.wrapping_mul((byte / WORD + index) as u64));
+        let pairs = std::array::from_fn(|pair| u64x2::new([word(2 * pair), word(2 * pair + 1)]));
+        Blocks { before: pairs.map(|pair| pair - AHEAD), left: (self.len - byte) / BLOCK }
+    }
+
     /// Writes every byte of the message.
     pub(crate) fn write_uninit(self, into: &mut [MaybeUninit<u8>]) {
-        let mut words = Words(self.seed);
-        let mut blocks = into.chunks_exact_mut(BLOCK);
-        blocks.by_ref().for_each(|chunk| chunk.copy_from_slice(&words.block().map(MaybeUninit::new)));
-        for chunk in blocks.into_remainder().chunks_exact_mut(WORD) {
-            chunk.copy_from_slice(&words.next().map(MaybeUninit::new));
+        let mut blocks = self.blocks_from(0);
+        let mut whole = into.chunks_exact_mut(BLOCK);
+        whole.by_ref().for_each(|chunk| chunk.copy_from_slice(&blocks.block().map(MaybeUninit::new)));
+        let rest = whole.into_remainder();
+        if !rest.is_empty() {
+            rest.copy_from_slice(&blocks.block().map(MaybeUninit::new)[..rest.len()]);
         }
     }
 
     /// Writes every byte of the message in place.
     pub(crate) fn append_to(self, reservation: &mut Reservation) {
-        let (mut words, left) = (Words(self.seed), self.len / BLOCK);
-        reservation.append_blocks(Blocks { words: words.skip(left), left });
-        (0..self.len % BLOCK / WORD).for_each(|_| reservation.append(&words.next()));
+        reservation.append_blocks(self.blocks_from(0));
+        let rest = self.len % BLOCK;
+        if rest > 0 {
+            reservation.append(&self.blocks_from(self.len - rest).block()[..rest]);
+        }
     }
 
     /// Writes every byte of the message into its batch.
     #[inline(always)]
     pub(crate) fn append_to_draft(self, draft: &mut Draft<'_>) {
-        let mut words = Words(self.seed);
-        (0..self.len / BLOCK).for_each(|_| draft.append(&words.block()));
-        (0..self.len % BLOCK / WORD).for_each(|_| draft.append(&words.next()));
+        let mut blocks = self.blocks_from(0);
+        (0..self.len / BLOCK).for_each(|_| draft.append(&blocks.block()));
+        let rest = self.len % BLOCK;
+        if rest > 0 {
+            draft.append(&blocks.block()[..rest]);
+        }
     }
 
     /// Reads every byte of the message in place, and says which it was.
     pub(crate) fn read(message: &mut MessageReader) -> Result<Payload> {
         let len = message.len();
-        let mut sum = Sum::default();
-        message.blocks().for_each(|block| sum.add(&block));
+        let mut sum = message.blocks().fold(Sum::default(), Sum::with_block);
         let mut rest = [0; BLOCK];
         let rest = &mut rest[..message.remaining()];
         message.read_exact(rest)?;
-        sum.add(rest);
+        sum.add_rest(rest);
         sum.identify(len)
     }
 
@@ -110,51 +124,43 @@ impl Payload {
     #[inline(always)]
     pub(crate) fn check(bytes: &[u8]) -> Result<Payload> {
         let mut sum = Sum::default();
-        let mut blocks = bytes.chunks_exact(BLOCK);
-        blocks.by_ref().for_each(|block| sum.add(block));
-        sum.add(blocks.remainder());
+        let (blocks, rest) = bytes.as_chunks();
+        blocks.iter().for_each(|block| sum.add_block(*block));
+        sum.add_rest(rest);
         sum.identify(bytes.len())
     }
 }
 
-/// The words of a message, one after the other.
-struct Words(u64);
+/// The words of a block, so that one costs four additions of two words each to make and to add up: neither is what is measured.
+type Pairs = [u64x2; BLOCK / WORD / 2];
 
-impl Words {
-    /// Goes past so many blocks, and returns what stood before them.
-    fn skip(&mut self, blocks: usize) -> Words {
-        let after = self.0.wrapping_add(STEP.wrapping_mul((blocks * BLOCK / WORD) as u64));
-        Words(std::mem::replace(&mut self.0, after))
-    }
+/// What words have grown by one block later.
+const AHEAD: u64x2 = u64x2::new([STEP.wrapping_mul((BLOCK / WORD) as u64); 2]);
 
-    #[inline(always)]
-    fn next(&mut self) -> [u8; WORD] {
-        let word = self.0;
-        self.0 = word.wrapping_add(STEP);
-        word.to_le_bytes()
-    }
-
-    #[inline(always)]
-    fn block(&mut self) -> [u8; BLOCK] {
-        let mut block = [0; BLOCK];
-        block.chunks_exact_mut(WORD).for_each(|chunk| chunk.copy_from_slice(&self.next()));
-        block
-    }
-}
-
-/// The whole blocks of a message.
+/// The blocks of a message.
 struct Blocks {
-    words: Words,
+    /// The words one block before.
+    before: Pairs,
+    /// Whole blocks that an iteration still makes.
     left: usize,
 }
 
+impl Blocks {
+    #[inline(always)]
+    fn block(&mut self) -> [u8; BLOCK] {
+        self.before = self.before.map(|pair| pair + AHEAD);
+        bytemuck::cast(self.before)
+    }
+}
+
+/// The whole blocks.
 impl Iterator for Blocks {
     type Item = [u8; BLOCK];
 
     #[inline(always)]
     fn next(&mut self) -> Option<[u8; BLOCK]> {
         self.left = self.left.checked_sub(1)?;
-        Some(self.words.block())
+        Some(self.block())
     }
 }
 
@@ -162,19 +168,40 @@ impl Iterator for Blocks {
 #[derive(Default)]
 struct Sum {
     seed: Option<u64>,
-    sum: u64,
+    /// Of every eighth word.
+    sums: Pairs,
 }
 
 impl Sum {
     #[inline(always)]
-    fn add(&mut self, bytes: &[u8]) {
-        self.seed = self.seed.or_else(|| bytes.get(..WORD).map(word_of));
-        self.sum = bytes.chunks_exact(WORD).map(word_of).fold(self.sum, u64::wrapping_add);
+    fn with_block(mut self, block: [u8; BLOCK]) -> Sum {
+        self.add_block(block);
+        self
+    }
+
+    #[inline(always)]
+    fn add_block(&mut self, block: [u8; BLOCK]) {
+        let pairs: Pairs = bytemuck::cast(block);
+        self.seed = self.seed.or(Some(pairs[0].to_array()[0]));
+        for (sum, pair) in self.sums.iter_mut().zip(pairs) {
+            *sum += pair;
+        }
+    }
+
+    /// What is left behind the last block: less than one.
+    #[inline(always)]
+    fn add_rest(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            let mut block = [0; BLOCK];
+            block[..rest.len()].copy_from_slice(rest);
+            self.add_block(block);
+        }
     }
 
     /// Which message it was, if its words add up.
     fn identify(self, len: usize) -> Result<Payload> {
-        let (seed, sum, count) = (self.seed.unwrap_or_default(), self.sum, (len / WORD) as u64);
+        let (seed, count) = (self.seed.unwrap_or_default(), (len / WORD) as u64);
+        let sum = self.sums.into_iter().flat_map(u64x2::to_array).fold(0, u64::wrapping_add);
         let steps = count.wrapping_mul(count.wrapping_sub(1)) / 2;
         let expected = seed.wrapping_mul(count).wrapping_add(STEP.wrapping_mul(steps));
         ensure!(
@@ -183,12 +210,6 @@ impl Sum {
         );
         Ok(Payload { seed, len })
     }
-}
-
-fn word_of(chunk: &[u8]) -> u64 {
-    let mut word = [0; WORD];
-    word.copy_from_slice(chunk);
-    u64::from_le_bytes(word)
 }
 
 /// Memory for the subjects that take a slice, the same for every message.

@@ -121,6 +121,35 @@ fn ping_pong(millis: u64, handing: &'static Handing, cores: (usize, usize)) -> R
     })
 }
 
+/// What is left of a core's speed while the other works: all of it, unless they are two threads of one core, which share what computes.
+pub(super) fn share(millis: u64, cores: (usize, usize)) -> Result<f64> {
+    let on = |core| move || clock::pin(core).map(|()| additions(millis));
+    std::thread::scope(|scope| {
+        let alone = scope.spawn(on(cores.0)).join().map_err(|_| anyhow!("a thread panicked"))??;
+        let both = [scope.spawn(on(cores.0)), scope.spawn(on(cores.1))];
+        both.into_iter().try_fold(f64::INFINITY, |least, one| {
+            let rate = one.join().map_err(|_| anyhow!("a thread panicked"))??;
+            Ok(least.min(rate / alone))
+        })
+    })
+}
+
+/// Steps in a second that keep all of a core's units for whole numbers busy.
+fn additions(millis: u64) -> f64 {
+    let (start, mut steps, mut words) = (clock::now(), 0_u64, [1_u64; 8]);
+    loop {
+        for _ in 0..1000 {
+            words.iter_mut().for_each(|word| *word = word.wrapping_add(1 << 40).rotate_left(7));
+            black_box(&mut words);
+        }
+        steps += 1000;
+        let elapsed = clock::now() - start;
+        if elapsed >= millis * 1_000_000 {
+            return steps as f64 * 1e9 / elapsed as f64;
+        }
+    }
+}
+
 /// Bytes copied in a second.
 fn copy(millis: u64, len: usize) -> f64 {
     // Not zeros: those would be pages that the kernel has yet to hand out.

@@ -12,6 +12,8 @@ const ROUND_TRIPS: [usize; 2] = [SMALLEST, 1024];
 const ONE_WAY: [usize; 4] = [SMALLEST, 1024, 64 * 1024, 1024 * 1024];
 /// From here on a rate in bytes says more than one in messages.
 const LARGE: usize = 64 * 1024;
+/// What follows the distance of the cores is measured for a shorter time: they are more likely to stay where they are.
+const SHORTER: u64 = 4;
 
 pub(crate) fn size(len: usize) -> String {
     match len {
@@ -57,7 +59,7 @@ impl Pair {
 }
 
 fn run(
-    plan: &Plan,
+    millis: u64,
     subject: Subject,
     task: Task,
     len: usize,
@@ -65,7 +67,7 @@ fn run(
     results: &mut Results,
 ) -> Result<(Line, u64)> {
     let group = Group::new()?;
-    let job = Job { len, millis: plan.millis, ..group.job(subject, Side::Host, task, 1) };
+    let job = Job { len, millis, ..group.job(subject, Side::Host, task, 1) };
     Pair::start(&job, group, cores)?.reports(subject, results)
 }
 
@@ -77,9 +79,11 @@ fn run_steadily(
     len: usize,
     results: &mut Results,
 ) -> Result<(Line, u64)> {
-    let mut measure = || run(plan, subject, task, len, plan.pin, results);
     let follows = subject.spins() && (task == Task::RoundTrip || len >= LARGE);
-    let Some(distance) = plan.distance.as_ref().filter(|_| follows) else { return measure() };
+    let Some(distance) = plan.distance.as_ref().filter(|_| follows) else {
+        return run(plan.millis, subject, task, len, plan.pin, results);
+    };
+    let measure = || run(plan.millis / SHORTER, subject, task, len, plan.pin, results);
     let (reports, steady) = distance.steady(measure)?;
     if !steady {
         let what = format!("{subject}, {}", size(len));
@@ -112,7 +116,7 @@ pub(crate) fn asleep(plan: &Plan, subject: Subject, results: &mut Results) -> Re
         return Ok(());
     }
     let mut ask = |case: &str, task, cores| -> Result<()> {
-        let reports = run(plan, subject, task, SMALLEST, cores, results)?;
+        let reports = run(plan.millis, subject, task, SMALLEST, cores, results)?;
         add_round_trip(Measure::Asleep, case, subject, &reports, results);
         Ok(())
     };

@@ -12,13 +12,13 @@ pub const MAX_CAPACITY: usize = 64 << 20;
 /// First word of the mapping: "ochring" and a zero byte.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ochring\0");
 /// Goes up with every change of the layout or of the protocol.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// What two processors may fetch together: x86 prefetches lines of 64 bytes in pairs, and Apple's
 /// and some other ARM cores have lines of 128.
 pub(crate) const LINE_WORDS: usize = if cfg!(loom) { 2 } else { 16 };
-/// The first page holds the header and the control lines, so that the rings start on a page.
-const HEADER_BYTES: usize = if cfg!(loom) { 9 * LINE_WORDS * 8 } else { 4096 };
+/// The first page holds the header, the control lines, and the first word of the first ring, so that the payload behind it starts on a page.
+const HEADER_BYTES: usize = if cfg!(loom) { 10 * LINE_WORDS * 8 } else { 4096 };
 
 /// Words of the header line.
 pub(crate) const HEADER_MAGIC: usize = 0;
@@ -71,13 +71,13 @@ impl Layout {
     }
 
     pub(crate) fn up_ring(&self) -> RingPlace {
-        RingPlace { control: LINE_WORDS, data: HEADER_BYTES / 8, capacity: self.up as u64 }
+        RingPlace { control: LINE_WORDS, data: HEADER_BYTES / 8 - 1, capacity: self.up as u64 }
     }
 
     pub(crate) fn down_ring(&self) -> RingPlace {
         RingPlace {
             control: LINE_WORDS + CONTROL_WORDS,
-            data: (HEADER_BYTES + self.up) / 8,
+            data: (HEADER_BYTES + self.up) / 8 - 1,
             capacity: self.down as u64,
         }
     }
@@ -141,9 +141,14 @@ impl Position {
 /// Bytes of a record's header.
 pub(crate) const RECORD_HEADER: u64 = 8;
 
-/// Header and payload, rounded up so that the next header is aligned.
-pub(crate) fn record_bytes(payload: usize) -> u64 {
-    RECORD_HEADER + (payload as u64).next_multiple_of(8)
+/// Payloads from this length on leave the next record where its payload starts a cache line.
+const LONG: usize = 1024;
+const LINE: u64 = 64;
+
+/// Where a record that starts at `start` ends, and the next one starts: at a whole word, and behind a long one so that a payload there
+/// starts a cache line (as positions that are multiples of a line are one word before one).
+pub(crate) fn record_end(start: u64, payload: usize) -> u64 {
+    (start + RECORD_HEADER + payload as u64).next_multiple_of(if payload < LONG { 8 } else { LINE })
 }
 
 /// Set in every published header: a word of zero means "nothing here yet".
@@ -263,10 +268,10 @@ impl RingPlace {
         if header.len() > self.max_payload() {
             return Err(Misbehaviour::TooLong);
         }
-        let bytes = record_bytes(header.len());
-        if self.offset(start) + bytes > self.capacity {
+        let end = record_end(start, header.len());
+        if self.offset(start) + (end - start) > self.capacity {
             return Err(Misbehaviour::PastEnd);
         }
-        Ok(Head { start, end: start + bytes, header })
+        Ok(Head { start, end, header })
     }
 }

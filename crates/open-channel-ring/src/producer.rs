@@ -1,7 +1,7 @@
 //! The writing end of a ring, which is also the store of what was sent and not yet handled.
 use crate::error::{Misbehaviour, RingError};
-use crate::layout::{Head, Header, Position, RECORD_HEADER, RingPlace, record_bytes};
-use crate::shim::{AcqRel, Acquire, AtomicU64, BLOCK, Relaxed, Release, copy_in, store_block};
+use crate::layout::{Head, Header, Position, RECORD_HEADER, RingPlace, record_end};
+use crate::shim::{AcqRel, Acquire, AtomicU64, BLOCK, Relaxed, Release, copy_in, store_blocks};
 use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;
 
@@ -89,14 +89,15 @@ impl<R: Region, W: Wake> Producer<R, W> {
             return Err(RingError::TooLarge { len, max: self.max_payload() });
         }
         let place = self.words.place;
-        let bytes = record_bytes(len);
         let rest = place.capacity - place.offset(self.tail);
-        let start = if bytes <= rest { self.tail } else { self.tail + rest };
+        let fits = record_end(self.tail, len) - self.tail <= rest;
+        let start = if fits { self.tail } else { self.tail + rest };
+        let end = record_end(start, len);
         // The consumer's line is read only when the last look at it does not suffice.
-        if start + bytes - self.released > place.usable() {
+        if end - self.released > place.usable() {
             self.released()?;
-            if start + bytes - self.released > place.usable() {
-                return Err(RingError::Full { wanted: Position(start + bytes - place.usable()) });
+            if end - self.released > place.usable() {
+                return Err(RingError::Full { wanted: Position(end - place.usable()) });
             }
         }
         Ok(Fill { start, room: len, written: 0, partial: 0 })
@@ -201,7 +202,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
     #[inline]
     fn publish(&mut self, start: u64, len: usize, kind: u8, flags: u8) {
         let place = self.words.place;
-        let end = start + record_bytes(len);
+        let end = record_end(start, len);
         // First of all "nothing here yet" behind the record: whoever sees the record sees this.
         self.words.at(end).store(0, Relaxed);
         let header = Header::record(len, kind, flags, start).word();
@@ -271,20 +272,16 @@ impl Fill {
 
     /// Copies blocks behind what was written so far; from registers, if that is a multiple of eight bytes.
     #[inline]
-    fn append_blocks<R: Region>(&mut self, words: &Words<R>, blocks: impl Iterator<Item = [u8; BLOCK]>) {
-        let mut blocks = blocks.fuse();
+    fn append_blocks<R: Region>(&mut self, words: &Words<R>, mut blocks: impl Iterator<Item = [u8; BLOCK]>) {
         let room = self.remaining() / BLOCK;
         if room > 0 && self.written.is_multiple_of(8) {
             let free = words.from(self.start + RECORD_HEADER + self.written as u64);
-            let places = free.chunks_exact(BLOCK / 8).filter_map(|words| words.first_chunk());
-            // Counted apart: a store to `self` between those of the blocks would take their place in the processor's queue of stores,
-            // and keep it from waiting for as many lines at once.
-            let mut stored = 0;
-            for (place, block) in places.take(room).zip(&mut blocks) {
-                store_block(block, place);
-                stored += BLOCK;
+            let (stored, rest) = store_blocks(blocks, &free.as_chunks().0[..room]);
+            self.written += stored * BLOCK;
+            if stored < room {
+                return;
             }
-            self.written += stored;
+            blocks = rest;
         }
         blocks.for_each(|block| self.append(words, &block));
     }
@@ -376,7 +373,7 @@ impl<R: Region> Reservation<R> {
         self.fill.finish(&self.words);
         let (start, len) = (self.fill.start, self.fill.written);
         let header = Header::record(len, 0, 0, start);
-        self.words.record(Head { start, end: start + record_bytes(len), header }).to_vec()
+        self.words.record(Head { start, end: record_end(start, len), header }).to_vec()
     }
 }
 

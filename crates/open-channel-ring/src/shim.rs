@@ -7,7 +7,7 @@
 use std::mem::MaybeUninit;
 
 use blocks::{copy_blocks_in, copy_blocks_out};
-pub(crate) use blocks::{load_block, store_block};
+pub(crate) use blocks::{load_block, store_blocks};
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, fence};
@@ -54,12 +54,68 @@ pub(crate) fn copy_in(bytes: &[u8], words: &[AtomicU64]) {
     }
 }
 
+/// Stores blocks over `places` until one of both ends; how many, and what is left of `blocks`.
+#[inline(always)]
+fn store_each<I: Iterator<Item = [u8; BLOCK]>>(
+    blocks: I,
+    places: &[BlockWords],
+    store: impl Fn([u8; BLOCK], &BlockWords),
+) -> (usize, I) {
+    // Owned here, so that what makes the blocks is in registers. Nothing else is stored in this loop: it would take a place in the
+    // processor's queue of stores, and keep it from waiting for as many lines at once.
+    let mut blocks = blocks;
+    for (stored, place) in places.iter().enumerate() {
+        match blocks.next() {
+            Some(block) => store(block, place),
+            None => return (stored, blocks),
+        }
+    }
+    (places.len(), blocks)
+}
+
 /// Whole blocks, many words at a time; what they leave over is for the word loops.
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 mod blocks {
-    use std::arch::x86_64::__m128i;
+    use std::arch::x86_64::{__m128i, __m256i};
 
-    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit};
+    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit, store_each};
+
+    /// [`store_each`] through the widest registers that this processor has.
+    #[inline]
+    pub(crate) fn store_blocks<I: Iterator<Item = [u8; BLOCK]>>(
+        blocks: I,
+        places: &[BlockWords],
+    ) -> (usize, I) {
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { store_wide(blocks, places) };
+        }
+        store_each(blocks, places, store_block)
+    }
+
+    /// Two stores to a block instead of four: half the places in the queue of stores. What makes the blocks is compiled for such a
+    /// processor, too.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn store_wide<I: Iterator<Item = [u8; BLOCK]>>(
+        blocks: I,
+        places: &[BlockWords],
+    ) -> (usize, I) {
+        store_each(blocks, places, |block, words| {
+            // SAFETY: both are 64 bytes of which every pattern is a value.
+            let [a, b] = unsafe { std::mem::transmute::<[u8; BLOCK], [__m256i; 2]>(block) };
+            // SAFETY: as in `store_block`, and this function is compiled for AVX2 only.
+            unsafe {
+                std::arch::asm!(
+                    "vmovups [{to}], {a}",
+                    "vmovups [{to} + 32], {b}",
+                    to = in(reg) words.as_ptr(),
+                    a = in(ymm_reg) a,
+                    b = in(ymm_reg) b,
+                    options(nostack, preserves_flags),
+                );
+            }
+        })
+    }
 
     /// What `words` hold, each loaded once.
     #[inline(always)]
@@ -87,7 +143,7 @@ mod blocks {
 
     /// Stores `block` over `words`.
     #[inline(always)]
-    pub(crate) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
+    pub(super) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
         // SAFETY: both are 64 bytes of which every pattern is a value.
         let [a, b, c, d] = unsafe { std::mem::transmute::<[u8; BLOCK], [__m128i; 4]>(block) };
         // SAFETY: SSE2 is part of x86_64; 64 bytes are written, all of `words`, which are atomics. Why the stores come before
@@ -174,7 +230,16 @@ mod blocks {
 /// Everywhere else the word loops do it all.
 #[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
 mod blocks {
-    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit, Relaxed};
+    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit, Relaxed, store_each};
+
+    /// [`store_each`].
+    #[inline]
+    pub(crate) fn store_blocks<I: Iterator<Item = [u8; BLOCK]>>(
+        blocks: I,
+        places: &[BlockWords],
+    ) -> (usize, I) {
+        store_each(blocks, places, store_block)
+    }
 
     /// What `words` hold, each loaded once.
     pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
@@ -185,8 +250,7 @@ mod blocks {
         block
     }
 
-    /// Stores `block` over `words`.
-    pub(crate) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
+    pub(super) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
         super::copy_in(&block, words);
     }
 
@@ -222,6 +286,29 @@ mod tests {
             let out: Vec<u8> = out.iter().map(|byte| unsafe { byte.assume_init() }).collect();
             assert_eq!(&out[..len], &padded[..len]);
             assert_eq!(out[len], 0xEE);
+        }
+    }
+    #[test]
+    fn blocks_are_stored_through_registers_of_either_width() {
+        type Store =
+            fn(std::vec::IntoIter<[u8; BLOCK]>, &[BlockWords]) -> (usize, std::vec::IntoIter<[u8; BLOCK]>);
+        let mut ways: Vec<Store> = vec![|blocks, places| store_each(blocks, places, blocks::store_block)];
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function is compiled for.
+            ways.push(|blocks, places| unsafe { blocks::store_wide(blocks, places) });
+        }
+        for (way, count, room) in (0..ways.len()).flat_map(|way| (0..36).map(move |n| (way, n / 6, n % 6))) {
+            let words: Vec<BlockWords> =
+                (0..=room).map(|_| [const { AtomicU64::new(u64::MAX) }; 8]).collect();
+            let made: Vec<[u8; BLOCK]> =
+                (0..count).map(|n| std::array::from_fn(|at| (n * 64 + at) as u8)).collect();
+            let (stored, rest) = ways[way](made.clone().into_iter(), &words[..room]);
+            assert_eq!((stored, rest.as_slice()), (count.min(room), &made[stored..]), "way {way}");
+            for (index, words) in words.iter().enumerate() {
+                let expected = if index < stored { made[index] } else { [0xff; BLOCK] };
+                assert_eq!(load_block(words), expected, "way {way}, block {index} of {count} in {room}");
+            }
         }
     }
 }

@@ -259,21 +259,20 @@ impl<'a> Record<'a> {
     pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
         assert!(at.is_multiple_of(8) && at <= self.head.len(), "no word of the record begins there");
         let whole = (self.head.len() - at) / BLOCK * BLOCK;
-        Blocks(self.payload[at / 8..][..whole / 8].chunks_exact(BLOCK / 8))
+        Blocks(self.payload[at / 8..][..whole / 8].as_chunks().0.iter())
     }
 }
 
 /// Blocks of 64 bytes that lie in shared memory, each loaded once; from [`Record::blocks_at`].
 #[derive(Debug, Clone)]
-pub struct Blocks<'a>(std::slice::ChunksExact<'a, AtomicU64>);
+pub struct Blocks<'a>(std::slice::Iter<'a, BlockWords>);
 
 impl Iterator for Blocks<'_> {
     type Item = [u8; BLOCK];
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let words: &BlockWords = self.0.next()?.first_chunk()?;
-        Some(load_block(words))
+        self.0.next().map(load_block)
     }
 
     #[inline]

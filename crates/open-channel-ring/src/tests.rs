@@ -169,8 +169,9 @@ fn a_slot_can_be_filled_in_pieces_and_committed_short() {
 
 #[test]
 fn the_longest_record_fits_wherever_the_last_one_ended() {
-    for start in 0..64 {
-        let (mut producer, mut consumer, _) = ring(512);
+    // In the larger ring it is one that ends at a cache line.
+    for (start, capacity) in (0..64).map(|n| (n, 512)).chain((0..512).map(|n| (n, 4096))) {
+        let (mut producer, mut consumer, _) = ring(capacity);
         for _ in 0..start {
             let end = producer.push(0, 0, &[]).unwrap();
             consumer.claim().unwrap().unwrap();
@@ -181,6 +182,19 @@ fn the_longest_record_fits_wherever_the_last_one_ended() {
         assert_eq!(consumer.claim().unwrap().unwrap().to_vec(), longest);
         let max = producer.max_payload();
         assert_eq!(producer.reserve(max + 1).err(), Some(RingError::TooLarge { len: max + 1, max }));
+    }
+}
+
+#[test]
+fn the_payload_behind_a_long_record_starts_a_cache_line() {
+    for place in [Layout::new(4096, 8192).unwrap().up_ring(), Layout::new(4096, 8192).unwrap().down_ring()] {
+        for before in (0..200).step_by(8) {
+            for len in [1024, 1025, 1087, 1088, 1500] {
+                let end = layout::record_end(before, len);
+                assert_eq!((place.word(end) + 1) % 8, 0, "{len} bytes at {before}");
+                assert!(end - before < 8 + len as u64 + 64, "no more than a line is given away");
+            }
+        }
     }
 }
 
@@ -211,7 +225,7 @@ fn full_says_what_to_wait_for_and_that_is_enough() {
 fn the_ring_behaves_like_a_queue_that_forgets_nothing_unreleased() {
     for seed in 1..=if cfg!(miri) { 3 } else { 300 } {
         let mut random = Random(seed);
-        let (mut producer, mut consumer, _) = ring(256 << (seed % 3));
+        let (mut producer, mut consumer, _) = ring(256 << (seed % 6));
         let mut written: Vec<(u8, Vec<u8>, Position)> = Vec::new();
         let (mut read, mut released) = (0, 0);
         for _ in 0..if cfg!(miri) { 100 } else { 500 } {
