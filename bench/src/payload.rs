@@ -66,9 +66,8 @@ impl Payload {
     /// Its words from that byte on.
     #[inline(always)]
     fn blocks_from(self, byte: usize) -> Blocks {
-        let word = |index: usize| self.seed.wrapping_add(STEP.wrapping_mul((byte / WORD + index) as u64));
-        let pairs = std::array::from_fn(|pair| u64x2::new([word(2 * pair), word(2 * pair + 1)]));
-        Blocks { before: pairs.map(|pair| pair - AHEAD), left: (self.len - byte) / BLOCK }
+        let first = u64x2::splat(self.seed.wrapping_add(STEP.wrapping_mul((byte / WORD) as u64)));
+        Blocks { before: BEHIND.map(|behind| first + behind), left: (self.len - byte) / BLOCK }
     }
 
     /// Writes every byte of the message.
@@ -137,6 +136,17 @@ type Pairs = [u64x2; BLOCK / WORD / 2];
 /// What words have grown by one block later.
 const AHEAD: u64x2 = u64x2::new([STEP.wrapping_mul((BLOCK / WORD) as u64); 2]);
 
+/// What the words one block before the first have over its first word.
+const BEHIND: Pairs = [behind(0), behind(2), behind(4), behind(6)];
+
+const fn behind(word: u64) -> u64x2 {
+    let words = (BLOCK / WORD) as u64;
+    u64x2::new([
+        STEP.wrapping_mul(word.wrapping_sub(words)),
+        STEP.wrapping_mul((word + 1).wrapping_sub(words)),
+    ])
+}
+
 /// The blocks of a message.
 struct Blocks {
     /// The words one block before.
@@ -201,7 +211,8 @@ impl Sum {
     /// Which message it was, if its words add up.
     fn identify(self, len: usize) -> Result<Payload> {
         let (seed, count) = (self.seed.unwrap_or_default(), (len / WORD) as u64);
-        let sum = self.sums.into_iter().flat_map(u64x2::to_array).fold(0, u64::wrapping_add);
+        let [even, odd] = self.sums.into_iter().fold(u64x2::ZERO, |sum, pair| sum + pair).to_array();
+        let sum = even.wrapping_add(odd);
         let steps = count.wrapping_mul(count.wrapping_sub(1)) / 2;
         let expected = seed.wrapping_mul(count).wrapping_add(STEP.wrapping_mul(steps));
         ensure!(
