@@ -2,12 +2,11 @@
 //!
 //! The first word says who sent the message, its number and whether it ends a phase; each further
 //! word follows from it. The receiver sums *all* words and compares with the sum that the first word
-//! implies, so a subject that skips, tears or reorders bytes fails instead of looking fast.
+//! implies, so a subject that skips or tears bytes fails instead of looking fast.
 
 use anyhow::{Result, ensure};
 use bytes::{Bytes, BytesMut};
 use open_channel::{Draft, MessageReader, Reservation};
-use std::io::Read;
 use std::mem::MaybeUninit;
 use wide::u64x2;
 
@@ -24,12 +23,13 @@ const BLOCK: usize = 64;
 pub(crate) struct Payload {
     /// The message's first word: who sent it, its number, and whether it is the last one.
     seed: u64,
-    /// Bytes, a multiple of 8.
+    /// Bytes, a multiple of [`BLOCK`].
     pub(crate) len: usize,
 }
 
 impl Payload {
     pub(crate) fn new(len: usize, number: u64) -> Payload {
+        assert!(len.is_multiple_of(BLOCK), "whole blocks are written and read");
         Payload { seed: number & NUMBER_MASK, len }
     }
 
@@ -63,53 +63,34 @@ impl Payload {
         self.seed & LAST != 0
     }
 
-    /// Its words from that byte on.
     #[inline(always)]
-    fn blocks_from(self, byte: usize) -> Blocks {
-        let first = u64x2::splat(self.seed.wrapping_add(STEP.wrapping_mul((byte / WORD) as u64)));
-        Blocks { before: BEHIND.map(|behind| first + behind), left: (self.len - byte) / BLOCK }
+    fn blocks(self) -> Blocks {
+        let first = u64x2::splat(self.seed);
+        Blocks { before: BEHIND.map(|behind| first + behind), left: self.len / BLOCK }
     }
 
     /// Writes every byte of the message.
     pub(crate) fn write_uninit(self, into: &mut [MaybeUninit<u8>]) {
-        let mut blocks = self.blocks_from(0);
-        let mut whole = into.chunks_exact_mut(BLOCK);
-        whole.by_ref().for_each(|chunk| chunk.copy_from_slice(&blocks.block().map(MaybeUninit::new)));
-        let rest = whole.into_remainder();
-        if !rest.is_empty() {
-            rest.copy_from_slice(&blocks.block().map(MaybeUninit::new)[..rest.len()]);
+        for (place, block) in into.chunks_exact_mut(BLOCK).zip(self.blocks()) {
+            place.copy_from_slice(&block.map(MaybeUninit::new));
         }
     }
 
     /// Writes every byte of the message in place.
     pub(crate) fn append_to(self, reservation: &mut Reservation) {
-        reservation.append_blocks(self.blocks_from(0));
-        let rest = self.len % BLOCK;
-        if rest > 0 {
-            reservation.append(&self.blocks_from(self.len - rest).block()[..rest]);
-        }
+        reservation.append_blocks(self.blocks());
     }
 
     /// Writes every byte of the message into its batch.
     #[inline(always)]
     pub(crate) fn append_to_draft(self, draft: &mut Draft<'_>) {
-        let mut blocks = self.blocks_from(0);
-        (0..self.len / BLOCK).for_each(|_| draft.append(&blocks.block()));
-        let rest = self.len % BLOCK;
-        if rest > 0 {
-            draft.append(&blocks.block()[..rest]);
-        }
+        self.blocks().for_each(|block| draft.append(&block));
     }
 
     /// Reads every byte of the message in place, and says which it was.
     pub(crate) fn read(message: &mut MessageReader) -> Result<Payload> {
         let len = message.len();
-        let mut sum = message.blocks().fold(Sum::default(), Sum::with_block);
-        let mut rest = [0; BLOCK];
-        let rest = &mut rest[..message.remaining()];
-        message.read_exact(rest)?;
-        sum.add_rest(rest);
-        sum.identify(len)
+        message.blocks().fold(Sum::default(), Sum::with).identify(len)
     }
 
     /// Writes every byte of the message over initialised memory.
@@ -122,11 +103,8 @@ impl Payload {
     /// Reads every byte and says which message it was.
     #[inline(always)]
     pub(crate) fn check(bytes: &[u8]) -> Result<Payload> {
-        let mut sum = Sum::default();
-        let (blocks, rest) = bytes.as_chunks();
-        blocks.iter().for_each(|block| sum.add_block(*block));
-        sum.add_rest(rest);
-        sum.identify(bytes.len())
+        let (blocks, _) = bytes.as_chunks();
+        blocks.iter().copied().fold(Sum::default(), Sum::with).identify(bytes.len())
     }
 }
 
@@ -151,26 +129,17 @@ const fn behind(word: u64) -> u64x2 {
 struct Blocks {
     /// The words one block before.
     before: Pairs,
-    /// Whole blocks that an iteration still makes.
     left: usize,
 }
 
-impl Blocks {
-    #[inline(always)]
-    fn block(&mut self) -> [u8; BLOCK] {
-        self.before = self.before.map(|pair| pair + AHEAD);
-        bytemuck::cast(self.before)
-    }
-}
-
-/// The whole blocks.
 impl Iterator for Blocks {
     type Item = [u8; BLOCK];
 
     #[inline(always)]
     fn next(&mut self) -> Option<[u8; BLOCK]> {
         self.left = self.left.checked_sub(1)?;
-        Some(self.block())
+        self.before = self.before.map(|pair| pair + AHEAD);
+        Some(bytemuck::cast(self.before))
     }
 }
 
@@ -184,28 +153,10 @@ struct Sum {
 
 impl Sum {
     #[inline(always)]
-    fn with_block(mut self, block: [u8; BLOCK]) -> Sum {
-        self.add_block(block);
-        self
-    }
-
-    #[inline(always)]
-    fn add_block(&mut self, block: [u8; BLOCK]) {
+    fn with(self, block: [u8; BLOCK]) -> Sum {
         let pairs: Pairs = bytemuck::cast(block);
-        self.seed = self.seed.or(Some(pairs[0].to_array()[0]));
-        for (sum, pair) in self.sums.iter_mut().zip(pairs) {
-            *sum += pair;
-        }
-    }
-
-    /// What is left behind the last block: less than one.
-    #[inline(always)]
-    fn add_rest(&mut self, rest: &[u8]) {
-        if !rest.is_empty() {
-            let mut block = [0; BLOCK];
-            block[..rest.len()].copy_from_slice(rest);
-            self.add_block(block);
-        }
+        let seed = self.seed.or(Some(pairs[0].to_array()[0]));
+        Sum { seed, sums: std::array::from_fn(|pair| self.sums[pair] + pairs[pair]) }
     }
 
     /// Which message it was, if its words add up.
@@ -216,7 +167,7 @@ impl Sum {
         let steps = count.wrapping_mul(count.wrapping_sub(1)) / 2;
         let expected = seed.wrapping_mul(count).wrapping_add(STEP.wrapping_mul(steps));
         ensure!(
-            count > 0 && sum == expected,
+            count > 0 && len.is_multiple_of(BLOCK) && sum == expected,
             "a message of {len} bytes arrived damaged (sum {sum:#x}, expected {expected:#x})"
         );
         Ok(Payload { seed, len })
@@ -251,7 +202,7 @@ impl Arena {
             self.buffer.reserve(payload.len.max(Arena::CHUNK));
         }
         payload.write_uninit(&mut self.buffer.spare_capacity_mut()[..payload.len]);
-        // SAFETY: the line above initialised exactly these bytes (every length is a multiple of 8).
+        // SAFETY: the line above initialised exactly these bytes (every length is a multiple of a block).
         unsafe { self.buffer.set_len(payload.len) };
         self.buffer.split().freeze()
     }
@@ -263,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_message_tells_who_sent_it_and_which_it_was() {
-        for len in [8, 64, 1024, 1 << 20] {
+        for len in [64, 1024, 1 << 20] {
             let sent = Payload::new(len, 77).from(63).last();
             assert_eq!(Payload::check(&Arena::default().message(sent)).ok(), Some(sent));
         }

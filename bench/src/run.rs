@@ -106,7 +106,8 @@ impl Plan {
             None => "not pinned".into(),
             Some((host, peer)) => format!("host on core {host}, peer on core {peer}"),
         };
-        let distance = self.distance.as_ref().and_then(Distance::describe);
+        let distance =
+            self.distance.as_ref().and_then(|distance| distance.describe(self.millis / pair::SHORTER));
         let distance = distance.map_or(String::new(), |distance| format!("; {distance}"));
         format!("{} rounds of {} ms, {pinned}{distance}", self.rounds, self.millis)
     }

@@ -33,9 +33,15 @@ pub(crate) struct Patience {
 pub(crate) struct Distance {
     cores: (usize, usize),
     patience: Patience,
-    /// A cache line there and back, in nanoseconds.
-    chosen: OnceCell<f64>,
+    chosen: OnceCell<Chosen>,
     waited: Cell<Duration>,
+}
+
+struct Chosen {
+    /// A cache line there and back.
+    nanos: f64,
+    /// Two threads of it are all there was.
+    one_core: bool,
 }
 
 impl Distance {
@@ -45,7 +51,7 @@ impl Distance {
 
     /// Measures until the cores had the chosen distance before it and after it, or for as long as there is patience; says which.
     pub(crate) fn steady<T>(&self, mut measure: impl FnMut() -> Result<T>) -> Result<(T, bool)> {
-        let chosen = self.chosen()?;
+        let chosen = self.chosen()?.nanos;
         let is_there = || -> Result<bool> {
             let now = f64::from(self.probe()?);
             Ok(now <= chosen * TOLERANCE && now >= chosen / TOLERANCE)
@@ -69,9 +75,9 @@ impl Distance {
         }
     }
 
-    fn chosen(&self) -> Result<f64> {
+    fn chosen(&self) -> Result<&Chosen> {
         if let Some(chosen) = self.chosen.get() {
-            return Ok(*chosen);
+            return Ok(chosen);
         }
         let end = clock::now() + nanos(self.patience.first_look);
         let (mut looks, mut of_two_cores) = (Vec::new(), Vec::new());
@@ -82,9 +88,10 @@ impl Distance {
             }
         }
         // If it is one core all the time, that is what there is to measure on.
-        let mut probes = if of_two_cores.is_empty() { looks } else { of_two_cores };
+        let one_core = (of_two_cores.len() as f64) < RARE * looks.len() as f64;
+        let mut probes = if one_core { looks } else { of_two_cores };
         probes.sort_unstable();
-        Ok(*self.chosen.get_or_init(|| percentile(&probes, RARE)))
+        Ok(self.chosen.get_or_init(|| Chosen { nanos: percentile(&probes, RARE), one_core }))
     }
 
     /// Whole nanoseconds.
@@ -92,12 +99,14 @@ impl Distance {
         Ok(limits::cache_line(PROBE_MILLIS, self.cores)? as u32)
     }
 
-    /// A part of a sentence on the conditions of a run; nothing if nothing was measured.
-    pub(crate) fn describe(&self) -> Option<String> {
-        let chosen = self.chosen.get()?;
+    /// A part of a sentence on the conditions of a run, in which what follows the distance was measured for so many milliseconds;
+    /// nothing if nothing was.
+    pub(crate) fn describe(&self, millis: u64) -> Option<String> {
+        let Chosen { nanos, one_core } = self.chosen.get()?;
+        let between = if *one_core { "two threads of one core" } else { "two cores" };
         Some(format!(
-            "round trips, and rates from 64 KiB, of those who spin were measured for a quarter of that, while a cache line took {chosen:.0} ns \
-             there and back between these cores, give or take a half ({} s waited for that)",
+            "round trips, and rates from 64 KiB, of those who spin: {millis} ms, while a cache line took {nanos:.0} ns there and \
+             back between {between}, give or take a half ({} s waited for that)",
             self.waited.get().as_secs()
         ))
     }

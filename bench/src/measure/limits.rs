@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use rustix::thread::futex::{self, Flags};
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::ScopedJoinHandle;
 
 const BLOCKS: [usize; 2] = [1 << 20, 64 << 20];
 /// Round trips between two looks at the clock.
@@ -122,30 +123,31 @@ fn ping_pong(millis: u64, handing: &'static Handing, cores: (usize, usize)) -> R
 }
 
 /// What is left of a core's speed while the other works: all of it, unless they are two threads of one core, which share what computes.
-pub(super) fn share(millis: u64, cores: (usize, usize)) -> Result<f64> {
-    let on = |core| move || clock::pin(core).map(|()| additions(millis));
+pub(super) fn share(millis: u64, (one, two): (usize, usize)) -> Result<f64> {
     std::thread::scope(|scope| {
-        let alone = scope.spawn(on(cores.0)).join().map_err(|_| anyhow!("a thread panicked"))??;
-        let both = [scope.spawn(on(cores.0)), scope.spawn(on(cores.1))];
-        both.into_iter().try_fold(f64::INFINITY, |least, one| {
-            let rate = one.join().map_err(|_| anyhow!("a thread panicked"))??;
-            Ok(least.min(rate / alone))
-        })
+        let start = |core| scope.spawn(move || clock::pin(core).map(|()| additions(millis)));
+        let join = |rate: ScopedJoinHandle<'_, Result<f64>>| {
+            rate.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")))
+        };
+        let alone = [join(start(one))?, join(start(two))?];
+        let both = [start(one), start(two)].map(join);
+        let [one, two] = both;
+        Ok((one? / alone[0]).min(two? / alone[1]))
     })
 }
 
-/// Steps in a second that keep all of a core's units for whole numbers busy.
+/// Rounds in a second of additions that do not wait for each other.
 fn additions(millis: u64) -> f64 {
-    let (start, mut steps, mut words) = (clock::now(), 0_u64, [1_u64; 8]);
+    let (start, mut rounds, mut words) = (clock::now(), 0_u64, [1_u64; 8]);
     loop {
-        for _ in 0..1000 {
-            words.iter_mut().for_each(|word| *word = word.wrapping_add(1 << 40).rotate_left(7));
-            black_box(&mut words);
+        for round in 0..1000 {
+            words.iter_mut().for_each(|word| *word = (*word ^ round).rotate_left(7).wrapping_add(1 << 40));
         }
-        steps += 1000;
+        black_box(&mut words);
+        rounds += 1;
         let elapsed = clock::now() - start;
         if elapsed >= millis * 1_000_000 {
-            return steps as f64 * 1e9 / elapsed as f64;
+            return rounds as f64 * 1e9 / elapsed as f64;
         }
     }
 }

@@ -13,7 +13,7 @@ const ONE_WAY: [usize; 4] = [SMALLEST, 1024, 64 * 1024, 1024 * 1024];
 /// From here on a rate in bytes says more than one in messages.
 const LARGE: usize = 64 * 1024;
 /// What follows the distance of the cores is measured for a shorter time: they are more likely to stay where they are.
-const SHORTER: u64 = 4;
+pub(crate) const SHORTER: u64 = 4;
 
 pub(crate) fn size(len: usize) -> String {
     match len {

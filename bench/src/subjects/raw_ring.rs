@@ -46,17 +46,21 @@ struct Half {
     theirs: u64,
 }
 
-/// Room for 64 messages, within 1 and 4 MiB (smaller rings make both cores fight for the same lines,
-/// larger ones leave the cache), and for 4 messages in any case.
+/// Room for 64 messages, within 1 and 4 MiB (in smaller rings both cores fight for the same lines), and for 4 messages in any case.
 fn capacity(len: usize) -> u64 {
     let comfortable = (64 * len).clamp(1 << 20, 4 << 20);
-    comfortable.max(4 * (len + HEADER)).next_power_of_two() as u64
+    comfortable.max(4 * (len + LINE)).next_power_of_two() as u64
+}
+
+/// Header and payload; behind a long one the next payload begins with a cache line, too.
+fn record(len: usize) -> u64 {
+    (HEADER + len).next_multiple_of(if len < 1024 { 8 } else { 64 }) as u64
 }
 
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(job: &Job) -> Result<Self> {
         let capacity = capacity(job.len);
-        let each = 2 * LINE + usize::try_from(capacity)?;
+        let each = 3 * LINE + usize::try_from(capacity)?;
         let path = job.place.join("ring");
         let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.set_len(2 * each as u64)?;
@@ -99,8 +103,8 @@ impl Half {
 
     /// The byte at an index that runs on for ever.
     fn at(&self, index: u64, capacity: u64) -> *mut u8 {
-        // SAFETY: the offset is below the capacity, which the half has after its two index lines.
-        unsafe { self.base.add(2 * LINE + (index & (capacity - 1)) as usize) }
+        // SAFETY: the offset is below the capacity, which the half has from the end of its third line on.
+        unsafe { self.base.add(3 * LINE - HEADER + (index & (capacity - 1)) as usize) }
     }
 }
 
@@ -130,7 +134,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn feed(&mut self, payload: Payload) -> Result<()> {
         ensure!(payload.len <= self.largest, "the ring was made for smaller messages");
         let (ring, capacity) = (&mut self.outgoing, self.capacity);
-        let record = (HEADER + payload.len) as u64;
+        let record = record(payload.len);
         let left = capacity - (ring.mine & (capacity - 1));
         let skip = if left < record { left } else { 0 };
         while capacity - (ring.mine - ring.theirs) < skip + record {
@@ -210,7 +214,7 @@ impl<const BUFFERED: bool> End<BUFFERED> {
             // SAFETY: as above; the producer leaves the bytes alone until the tail passes them.
             let body = unsafe { std::slice::from_raw_parts(start.add(HEADER), len as usize) };
             let payload = Payload::check(body)?;
-            ring.mine += HEADER as u64 + len;
+            ring.mine += record(len as usize);
             return Ok(payload);
         }
     }

@@ -17,8 +17,8 @@ pub(crate) const VERSION: u64 = 2;
 /// What two processors may fetch together: x86 prefetches lines of 64 bytes in pairs, and Apple's
 /// and some other ARM cores have lines of 128.
 pub(crate) const LINE_WORDS: usize = if cfg!(loom) { 2 } else { 16 };
-/// The first page holds the header, the control lines, and the first word of the first ring, so that the payload behind it starts on a page.
-const HEADER_BYTES: usize = if cfg!(loom) { 10 * LINE_WORDS * 8 } else { 4096 };
+/// The header and the control lines, and the first words of the first ring: it ends a line before the second one begins.
+const HEADER_BYTES: usize = if cfg!(loom) { 11 * LINE_WORDS * 8 } else { 4096 };
 
 /// Words of the header line.
 pub(crate) const HEADER_MAGIC: usize = 0;
@@ -71,7 +71,9 @@ impl Layout {
     }
 
     pub(crate) fn up_ring(&self) -> RingPlace {
-        RingPlace { control: LINE_WORDS, data: HEADER_BYTES / 8 - 1, capacity: self.up as u64 }
+        // A word before a line, so that the payload of a record there begins with the line.
+        let data = HEADER_BYTES / 8 - LINE_WORDS - 1;
+        RingPlace { control: LINE_WORDS, data, capacity: self.up as u64 }
     }
 
     pub(crate) fn down_ring(&self) -> RingPlace {
@@ -141,12 +143,14 @@ impl Position {
 /// Bytes of a record's header.
 pub(crate) const RECORD_HEADER: u64 = 8;
 
-/// Payloads from this length on leave the next record where its payload starts a cache line.
+/// A payload of so many bytes or more leaves the next record where its payload begins with a cache line. As [`LINE`], part of the
+/// protocol: both sides find the next record by it, and another value is another [`VERSION`].
 const LONG: usize = 1024;
 const LINE: u64 = 64;
 
-/// Where a record that starts at `start` ends, and the next one starts: at a whole word, and behind a long one so that a payload there
-/// starts a cache line (as positions that are multiples of a line are one word before one).
+/// Where a record that starts at `start` ends, and the next one starts: at a whole word, and behind a long one at a multiple of a
+/// line, which lies one word before a line. (A capacity is a multiple of a line wherever a long payload fits, so what ends before the
+/// end of the ring does so rounded up, too.)
 pub(crate) fn record_end(start: u64, payload: usize) -> u64 {
     (start + RECORD_HEADER + payload as u64).next_multiple_of(if payload < LONG { 8 } else { LINE })
 }

@@ -6,8 +6,8 @@
 //! peer harmless to the compiler: an atomic may change at any time, a `&[u8]` may not.
 use std::mem::MaybeUninit;
 
+pub(crate) use blocks::{Loader, store_blocks};
 use blocks::{copy_blocks_in, copy_blocks_out};
-pub(crate) use blocks::{load_block, store_blocks};
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, fence};
@@ -96,10 +96,7 @@ mod blocks {
     /// Two stores to a block instead of four: half the places in the queue of stores. What makes the blocks is compiled for such a
     /// processor, too.
     #[target_feature(enable = "avx2")]
-    pub(super) fn store_wide<I: Iterator<Item = [u8; BLOCK]>>(
-        blocks: I,
-        places: &[BlockWords],
-    ) -> (usize, I) {
+    fn store_wide<I: Iterator<Item = [u8; BLOCK]>>(blocks: I, places: &[BlockWords]) -> (usize, I) {
         store_each(blocks, places, |block, words| {
             // SAFETY: both are 64 bytes of which every pattern is a value.
             let [a, b] = unsafe { std::mem::transmute::<[u8; BLOCK], [__m256i; 2]>(block) };
@@ -117,28 +114,48 @@ mod blocks {
         })
     }
 
-    /// What `words` hold, each loaded once.
-    #[inline(always)]
-    pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
-        let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
-        // SAFETY: SSE2 is part of x86_64; 64 bytes are read, all of `words`. That another process may write them meanwhile
-        // is as in `copy_blocks_out`.
-        unsafe {
-            std::arch::asm!(
-                "movups {a}, [{from}]",
-                "movups {b}, [{from} + 16]",
-                "movups {c}, [{from} + 32]",
-                "movups {d}, [{from} + 48]",
-                from = in(reg) words.as_ptr(),
-                a = out(xmm_reg) a,
-                b = out(xmm_reg) b,
-                c = out(xmm_reg) c,
-                d = out(xmm_reg) d,
-                options(nostack, preserves_flags, readonly),
-            );
+    macro_rules! load_with {
+        ($instruction:literal, $words:ident) => {{
+            let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
+            // SAFETY: the processor knows the instruction; 64 bytes are read, all of `words`. That another process may write them
+            // meanwhile is as in `copy_blocks_out`.
+            unsafe {
+                std::arch::asm!(
+                    concat!($instruction, " {a}, [{from}]"),
+                    concat!($instruction, " {b}, [{from} + 16]"),
+                    concat!($instruction, " {c}, [{from} + 32]"),
+                    concat!($instruction, " {d}, [{from} + 48]"),
+                    from = in(reg) $words.as_ptr(),
+                    a = out(xmm_reg) a,
+                    b = out(xmm_reg) b,
+                    c = out(xmm_reg) c,
+                    d = out(xmm_reg) d,
+                    options(nostack, preserves_flags, readonly),
+                );
+            }
+            // SAFETY: both are 64 bytes of which every pattern is a value.
+            unsafe { std::mem::transmute::<[__m128i; 4], [u8; BLOCK]>([a, b, c, d]) }
+        }};
+    }
+
+    /// How blocks are loaded: an instruction of the old form between those that use the upper half of a register, as
+    /// [`store_wide`] does, can cost more than the block, and one of the new form is not in every processor.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Loader {
+        avx: bool,
+    }
+
+    impl Loader {
+        #[inline]
+        pub(crate) fn new() -> Loader {
+            Loader { avx: std::arch::is_x86_feature_detected!("avx") }
         }
-        // SAFETY: both are 64 bytes of which every pattern is a value.
-        unsafe { std::mem::transmute::<[__m128i; 4], [u8; BLOCK]>([a, b, c, d]) }
+
+        /// What `words` hold, each loaded once.
+        #[inline(always)]
+        pub(crate) fn load(self, words: &BlockWords) -> [u8; BLOCK] {
+            if self.avx { load_with!("vmovups", words) } else { load_with!("movups", words) }
+        }
     }
 
     /// Stores `block` over `words`.
@@ -241,13 +258,23 @@ mod blocks {
         store_each(blocks, places, store_block)
     }
 
-    /// What `words` hold, each loaded once.
-    pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
-        let mut block = [0; BLOCK];
-        for (chunk, word) in block.chunks_exact_mut(8).zip(words) {
-            chunk.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+    /// How blocks are loaded.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Loader;
+
+    impl Loader {
+        pub(crate) fn new() -> Loader {
+            Loader
         }
-        block
+
+        /// What `words` hold, each loaded once.
+        pub(crate) fn load(self, words: &BlockWords) -> [u8; BLOCK] {
+            let mut block = [0; BLOCK];
+            for (chunk, word) in block.chunks_exact_mut(8).zip(words) {
+                chunk.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+            }
+            block
+        }
     }
 
     pub(super) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
@@ -292,12 +319,9 @@ mod tests {
     fn blocks_are_stored_through_registers_of_either_width() {
         type Store =
             fn(std::vec::IntoIter<[u8; BLOCK]>, &[BlockWords]) -> (usize, std::vec::IntoIter<[u8; BLOCK]>);
-        let mut ways: Vec<Store> = vec![|blocks, places| store_each(blocks, places, blocks::store_block)];
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has what the function is compiled for.
-            ways.push(|blocks, places| unsafe { blocks::store_wide(blocks, places) });
-        }
+        // The second is the wide one, where there are such registers.
+        let ways: [Store; 2] =
+            [|blocks, places| store_each(blocks, places, blocks::store_block), store_blocks];
         for (way, count, room) in (0..ways.len()).flat_map(|way| (0..36).map(move |n| (way, n / 6, n % 6))) {
             let words: Vec<BlockWords> =
                 (0..=room).map(|_| [const { AtomicU64::new(u64::MAX) }; 8]).collect();
@@ -307,7 +331,11 @@ mod tests {
             assert_eq!((stored, rest.as_slice()), (count.min(room), &made[stored..]), "way {way}");
             for (index, words) in words.iter().enumerate() {
                 let expected = if index < stored { made[index] } else { [0xff; BLOCK] };
-                assert_eq!(load_block(words), expected, "way {way}, block {index} of {count} in {room}");
+                assert_eq!(
+                    Loader::new().load(words),
+                    expected,
+                    "way {way}, block {index} of {count} in {room}"
+                );
             }
         }
     }

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use crate::error::Misbehaviour;
 use crate::layout::{self, Head, Layout, Position, RingPlace};
-use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Relaxed, copy_out, load_block};
+use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Loader, Relaxed, copy_out};
 
 /// Memory that both sides see, as words. Cloning gives another handle on the same words.
 pub trait Region: Clone {
@@ -259,25 +259,28 @@ impl<'a> Record<'a> {
     pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
         assert!(at.is_multiple_of(8) && at <= self.head.len(), "no word of the record begins there");
         let whole = (self.head.len() - at) / BLOCK * BLOCK;
-        Blocks(self.payload[at / 8..][..whole / 8].as_chunks().0.iter())
+        Blocks { words: self.payload[at / 8..][..whole / 8].as_chunks().0.iter(), loader: Loader::new() }
     }
 }
 
 /// Blocks of 64 bytes that lie in shared memory, each loaded once; from [`Record::blocks_at`].
 #[derive(Debug, Clone)]
-pub struct Blocks<'a>(std::slice::Iter<'a, BlockWords>);
+pub struct Blocks<'a> {
+    words: std::slice::Iter<'a, BlockWords>,
+    loader: Loader,
+}
 
 impl Iterator for Blocks<'_> {
     type Item = [u8; BLOCK];
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(load_block)
+        self.words.next().map(|words| self.loader.load(words))
     }
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
+        self.words.size_hint()
     }
 }
 

@@ -105,7 +105,8 @@ impl Builder {
     ///
     /// What was received and not handled stays in its ring, so that the smaller of ring and window is the limit. A message
     /// longer than the ring passes through in parts, once those before it are handled. A ring takes memory as it
-    /// is used for the first time, page by page.
+    /// is used for the first time, page by page. For a stream of messages of 64 KiB and more, one of 2 MiB or more, room for
+    /// eight of them, is several times as fast: it should not fit in the caches that a core has for itself.
     /// Default: [`DEFAULT_RING_BYTES`](crate::DEFAULT_RING_BYTES).
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
         self.settings.ring_bytes = bytes;

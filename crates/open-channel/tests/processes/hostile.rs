@@ -28,7 +28,9 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlag
 /// Where things lie in the memory, by docs/PROTOCOL.md.
 const UP_CLAIMED: u64 = 128;
 const DOWN_RELEASED: u64 = 768;
-const UP_DATA: u64 = 4088;
+const UP_DATA: u64 = 3960;
+/// And as many bytes as the up ring has.
+const DOWN_DATA: u64 = 4088;
 const BYTES: u64 = 4096 + 2 * RING;
 
 const WHOLE: u8 = 1;
@@ -157,6 +159,11 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
         file.write_all(&[0; 4096]).unwrap();
         OwnedFd::from(file)
     };
+    let older = || {
+        let fd = good();
+        poke(&fd, 8, 1);
+        fd
+    };
     let blank = || {
         let fd = rustix::fs::memfd_create(c"hostile", MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::ftruncate(&fd, BYTES).unwrap();
@@ -190,6 +197,7 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
         ("memory that is too small", with_memory(memory(4096, SEALS))),
         ("memory that is too large", with_memory(memory(BYTES + 4096, SEALS))),
         ("memory without a header", with_memory(blank())),
+        ("memory of another version", with_memory(older())),
         ("memory that nobody may write", with_memory(memory(BYTES, SEALS | SealFlags::WRITE))),
         ("memory that the host may not write", with_memory(read_only())),
         ("a pipe for a bell", (usual, vec![good(), pipe(), bell()])),
@@ -478,7 +486,7 @@ pub(crate) fn a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error(stage
             let [memory, peers_bell, _] = [&fds[0], &fds[1], &fds[2]].map(|fd| fd.try_clone().unwrap());
             let layout = Layout::new(sizes(118), sizes(126)).unwrap();
             let _ring = accept(layout, fds).unwrap();
-            poke(&memory, UP_DATA + sizes(118) as u64, 0x0123_4567_89ab_cdef);
+            poke(&memory, DOWN_DATA + sizes(118) as u64, 0x0123_4567_89ab_cdef);
             call(&peers_bell);
         }
         // Stays connected.
