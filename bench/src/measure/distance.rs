@@ -40,7 +40,7 @@ pub(crate) struct Distance {
 struct Chosen {
     /// A cache line there and back.
     nanos: f64,
-    /// Two threads of it are all there was.
+    /// Hardly any look was at two cores.
     one_core: bool,
 }
 
@@ -87,7 +87,7 @@ impl Distance {
                 of_two_cores.extend(looks.last());
             }
         }
-        // If it is one core all the time, that is what there is to measure on.
+        // Where two cores are rare, two threads of one are what there is to measure on.
         let one_core = (of_two_cores.len() as f64) < RARE * looks.len() as f64;
         let mut probes = if one_core { looks } else { of_two_cores };
         probes.sort_unstable();
@@ -106,7 +106,7 @@ impl Distance {
         let between = if *one_core { "two threads of one core" } else { "two cores" };
         Some(format!(
             "round trips, and rates from 64 KiB, of those who spin: {millis} ms, while a cache line took {nanos:.0} ns there and \
-             back between {between}, give or take a half ({} s waited for that)",
+             back between {between}, within a factor of {TOLERANCE} ({} s waited for that)",
             self.waited.get().as_secs()
         ))
     }

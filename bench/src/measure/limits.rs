@@ -136,18 +136,18 @@ pub(super) fn share(millis: u64, (one, two): (usize, usize)) -> Result<f64> {
     })
 }
 
-/// Rounds in a second of additions that do not wait for each other.
+/// Thousands of steps in a second of eight chains that do not wait for each other.
 fn additions(millis: u64) -> f64 {
-    let (start, mut rounds, mut words) = (clock::now(), 0_u64, [1_u64; 8]);
+    let (start, mut thousands, mut words) = (clock::now(), 0_u64, [1_u64; 8]);
     loop {
-        for round in 0..1000 {
-            words.iter_mut().for_each(|word| *word = (*word ^ round).rotate_left(7).wrapping_add(1 << 40));
+        for step in 0..1000 {
+            words.iter_mut().for_each(|word| *word = (*word ^ step).rotate_left(7).wrapping_add(1 << 40));
         }
         black_box(&mut words);
-        rounds += 1;
+        thousands += 1;
         let elapsed = clock::now() - start;
         if elapsed >= millis * 1_000_000 {
-            return rounds as f64 * 1e9 / elapsed as f64;
+            return thousands as f64 * 1e9 / elapsed as f64;
         }
     }
 }

@@ -103,7 +103,7 @@ impl Half {
 
     /// The byte at an index that runs on for ever.
     fn at(&self, index: u64, capacity: u64) -> *mut u8 {
-        // SAFETY: the offset is below the capacity, which the half has from the end of its third line on.
+        // SAFETY: the offset is below the capacity, and the half has its capacity and a header more from the end of its third line, less a header, on.
         unsafe { self.base.add(3 * LINE - HEADER + (index & (capacity - 1)) as usize) }
     }
 }

@@ -132,7 +132,8 @@ mod linux {
         }
     }
 
-    /// In ordinary memory: a memfd, once its pages are there, is the same to the processor, but for where long payloads begin.
+    /// In ordinary memory: a memfd, once its pages are there, is the same to the processor. (But there long payloads begin with a
+    /// cache line.)
     fn ends(bytes: usize, spin: &Spin) -> (End, End) {
         let layout = Layout::new(bytes, bytes).expect("layout");
         let memory = Heap::new(layout);

@@ -11,13 +11,13 @@ pub const MAX_CAPACITY: usize = 64 << 20;
 
 /// First word of the mapping: "ochring" and a zero byte.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ochring\0");
-/// Goes up with every change of the layout or of the protocol.
+/// Goes up with every change of a released layout or protocol.
 pub(crate) const VERSION: u64 = 2;
 
 /// What two processors may fetch together: x86 prefetches lines of 64 bytes in pairs, and Apple's
 /// and some other ARM cores have lines of 128.
 pub(crate) const LINE_WORDS: usize = if cfg!(loom) { 2 } else { 16 };
-/// The header and the control lines, and the first words of the first ring: it ends a line before the second one begins.
+/// The header, the control lines, and the first words of the first ring, which ends a line before the second one begins.
 const HEADER_BYTES: usize = if cfg!(loom) { 11 * LINE_WORDS * 8 } else { 4096 };
 
 /// Words of the header line.
@@ -149,7 +149,7 @@ const LONG: usize = 1024;
 const LINE: u64 = 64;
 
 /// Where a record that starts at `start` ends, and the next one starts: at a whole word, and behind a long one at a multiple of a
-/// line, which lies one word before a line. (A capacity is a multiple of a line wherever a long payload fits, so what ends before the
+/// line, which lies one word before a line. (A capacity is a multiple of a line wherever a long payload fits, so what ends at or before the
 /// end of the ring does so rounded up, too.)
 pub(crate) fn record_end(start: u64, payload: usize) -> u64 {
     (start + RECORD_HEADER + payload as u64).next_multiple_of(if payload < LONG { 8 } else { LINE })

@@ -55,9 +55,9 @@
 //! **Publishing.** A record is published by the store of its header, last, over the word of zeros that
 //! was there. Before that the producer puts the next word of zeros behind the record, so whoever can
 //! see a record can see where the records end. There is no shared tail: the consumer waits on the very
-//! cache line that brings the record, or its header, if the payload begins with the next line: so it is at the start of the ring
-//! and behind a payload of 1 KiB and more, which is padded so far. A record is never split; when the rest of the ring is too short
-//! for it, a padding header says so and the record starts at the front.
+//! cache line that brings the record's header. (At the start of the ring, behind a payload of 1 KiB and more, and wherever else a
+//! position is a multiple of 64, the payload begins with the next line.) A record is never split; when the rest of the ring is too
+//! short for it, a padding header says so and the record starts at the front.
 //!
 //! **Claiming.** Before the consumer looks at a record's payload it moves `claimed` past it with a
 //! compare-and-swap. The producer's [`fence`](Producer::fence) sets bit 0 of the same word: from then on

@@ -313,7 +313,7 @@ fn no_word_in_shared_memory_can_hurt() {
     for seed in 1..=if cfg!(miri) { 20 } else { 20_000 } {
         let mut random = Random(seed);
         // In the larger ring there are long records, too.
-        let (capacity, longest) = if seed % 2 == 0 { (256, 130) } else { (4096, 2041) };
+        let (capacity, longest) = if seed % 2 == 0 { (256, 130) } else { (4096, 2100) };
         let (mut producer, mut consumer, region) = ring(capacity);
         let place = Layout::tiny(capacity).up_ring();
         for _ in 0..40 {
@@ -342,7 +342,7 @@ fn no_word_in_shared_memory_can_hurt() {
                     let anywhere = |random: &mut Random| match random.below(3) {
                         0 => place.word(random.below(place.capacity)),
                         1 => place.word(producer.tail().bytes()),
-                        _ => random.below(9 * layout::LINE_WORDS as u64) as usize,
+                        _ => place.control + layout::LINE_WORDS * random.below(4) as usize,
                     };
                     let word = &words[anywhere(&mut random)];
                     let old = word.load(shim::Relaxed);

@@ -451,7 +451,8 @@ impl Bell {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => std::thread::sleep(NAP),
         }
-        if let Some((bell, _)) = bell {
+        // It comes first of those polled. If it rings from here on, it does so in the next sleep.
+        if let Some((bell, _)) = bell.filter(|_| fds[0].revents().contains(PollFlags::IN)) {
             let (mut bell, mut rung) = (bell, [0; 64]);
             while matches!(bell.read(&mut rung), Ok(64)) {}
         }

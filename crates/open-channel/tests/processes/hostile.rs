@@ -29,7 +29,7 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlag
 const UP_CLAIMED: u64 = 128;
 const DOWN_RELEASED: u64 = 768;
 const UP_DATA: u64 = 3960;
-/// And as many bytes as the up ring has.
+/// Plus the size of the up ring.
 const DOWN_DATA: u64 = 4088;
 const BYTES: u64 = 4096 + 2 * RING;
 
@@ -413,7 +413,7 @@ pub(crate) fn a_peer_that_scribbles_in_the_shared_memory_hurts_nobody(stage: &mu
                     rustix::io::pread(&peer.memory, &mut word, offset).unwrap();
                     peer.write(offset, u64::from_ne_bytes(word) ^ 1 << bit);
                 }
-                _ => peer.write(UP_DATA + below(2 * RING / 8) * 8, below(u64::MAX)),
+                _ => peer.write(UP_DATA + below((BYTES - UP_DATA) / 8) * 8, below(u64::MAX)),
             }
             peer.call();
             if peer.is_closed() {
