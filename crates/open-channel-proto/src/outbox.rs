@@ -17,22 +17,23 @@ use crate::pack::{Pack, is_of, pack_cost};
 use crate::part::{Kept, Part, PartKind};
 use crate::transmit::TransmitBuffer;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
-    /// A message, or a pack of several.
-    Message(Bytes),
+    /// A message, or a pack of several, in the queue of payloads.
+    Message,
     Fin,
     /// Messages that lie in the link's store, and nowhere else.
-    Stored {
-        len: usize,
-    },
+    Stored,
 }
 
+/// Without the payload, because thousands of them may lie here for what is in the store: half as much memory to go through.
 #[derive(Debug)]
 struct Entry {
     first: u64,
     count: u32,
     content: Content,
+    /// Of the payload.
+    len: usize,
     /// Some host may have seen it.
     transmitted: bool,
     redelivered: bool,
@@ -43,17 +44,16 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(first: u64, count: u32, content: Content) -> Self {
-        Self {
-            first,
-            count,
-            content,
-            transmitted: false,
-            redelivered: false,
-            end: 0,
-            transmitted_before: false,
-        }
-    }
+    const EMPTY: Entry = Entry {
+        first: 0,
+        count: 0,
+        content: Content::Message,
+        len: 0,
+        transmitted: false,
+        redelivered: false,
+        end: 0,
+        transmitted_before: false,
+    };
 
     fn next(&self) -> u64 {
         self.first + u64::from(self.count)
@@ -64,11 +64,28 @@ impl Entry {
     }
 
     fn cost(&self) -> usize {
-        match &self.content {
-            Content::Message(payload) => pack_cost(payload.len(), self.count),
-            Content::Stored { len } => pack_cost(*len, self.count),
+        match self.content {
+            Content::Message | Content::Stored => pack_cost(self.len, self.count),
             Content::Fin => 0,
         }
+    }
+
+    /// Leaves the store; returns the payload if that lay nowhere else.
+    fn reclaim(&mut self, kept: &mut impl Iterator<Item = Kept>) -> Result<Option<Bytes>, ProtocolError> {
+        let Some(found) = kept.find(|kept| kept.end >= self.end).filter(|kept| kept.end == self.end) else {
+            return Err(ProtocolError::Unexpected("a record of the store that was destroyed"));
+        };
+        self.end = 0;
+        // What no host has claimed is as good as never sent, on this link.
+        self.transmitted = found.claimed || self.transmitted_before;
+        if self.content != Content::Stored {
+            return Ok(None);
+        }
+        if found.payload.len() != self.len || !is_of(&found.payload, self.count) {
+            return Err(ProtocolError::Unexpected("a record of the store that was changed"));
+        }
+        self.content = Content::Message;
+        Ok(Some(found.payload))
     }
 }
 
@@ -82,8 +99,12 @@ struct Carried {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
+    /// Those of the entries that are messages, in their order.
+    payloads: VecDeque<Bytes>,
     next: u64,
     cursor: usize,
+    /// Payloads of the entries before the cursor.
+    payload_cursor: usize,
     /// Bytes of the entry at the cursor that are on the link already.
     offset: usize,
     cost: usize,
@@ -99,8 +120,10 @@ impl Outbox {
     pub(crate) fn new(first: u64, limit: usize) -> Self {
         Self {
             entries: VecDeque::new(),
+            payloads: VecDeque::new(),
             next: first,
             cursor: 0,
+            payload_cursor: 0,
             offset: 0,
             cost: 0,
             in_flight: 0,
@@ -164,13 +187,21 @@ impl Outbox {
     /// Returns the number of the first message.
     pub(crate) fn push(&mut self, pack: Pack) -> u64 {
         self.cost += pack.cost();
-        self.append(pack.count(), Content::Message(pack.into_bytes()))
+        let first = self.append(pack.count(), Content::Message, pack.bytes().len());
+        self.payloads.push_back(pack.into_bytes());
+        first
     }
 
     #[inline]
-    fn append(&mut self, count: u32, content: Content) -> u64 {
+    fn append(&mut self, count: u32, content: Content, len: usize) -> u64 {
         let first = self.next;
-        self.entries.push_back(Entry::new(first, count, content));
+        self.entries.push_back(Entry::EMPTY);
+        if let Some(entry) = self.entries.back_mut() {
+            entry.first = first;
+            entry.count = count;
+            entry.len = len;
+            entry.content = content;
+        }
         self.next += u64::from(count);
         first
     }
@@ -183,7 +214,7 @@ impl Outbox {
     }
 
     fn push_end(&mut self) {
-        self.append(1, Content::Fin);
+        self.append(1, Content::Fin, 0);
     }
 
     /// The other side has handled everything through `through`.
@@ -196,6 +227,10 @@ impl Outbox {
         }
         while self.entries.front().is_some_and(|entry| entry.next() <= through + 1) {
             let Some(entry) = self.entries.pop_front() else { break };
+            if entry.content == Content::Message {
+                self.payloads.pop_front();
+                self.payload_cursor -= 1;
+            }
             self.cursor -= 1;
             self.cost -= entry.cost();
             self.in_flight -= entry.cost();
@@ -213,11 +248,30 @@ impl Outbox {
         if cursor > sent || self.first_at(cursor) != next {
             return Err(ProtocolError::Handshake("the other side expects a message that was never sent"));
         }
-        self.cursor = cursor;
-        self.offset = 0;
+        self.set_cursor(cursor);
         let transmitted: usize = self.entries.range(..self.cursor).map(Entry::cost).sum();
         self.in_flight = transmitted + self.carried.map_or(0, |carried| carried.cost);
         Ok(())
+    }
+
+    /// Nothing of the entry there is on the link.
+    fn set_cursor(&mut self, cursor: usize) {
+        self.cursor = cursor;
+        self.payload_cursor = self.messages_before(cursor);
+        self.offset = 0;
+    }
+
+    fn messages_before(&self, end: usize) -> usize {
+        self.entries.range(..end).filter(|entry| entry.content == Content::Message).count()
+    }
+
+    /// The entry at the cursor is on the link as a whole.
+    fn advance(&mut self) {
+        let Some(entry) = self.entries.get(self.cursor) else { return };
+        self.in_flight += entry.cost();
+        self.payload_cursor += usize::from(entry.content == Content::Message);
+        self.cursor += 1;
+        self.offset = 0;
     }
 
     /// Whether this direction has ended and the other side has handled its end.
@@ -236,8 +290,7 @@ impl Outbox {
             self.next -= 1;
             self.push_end();
         }
-        self.cursor = 0;
-        self.offset = 0;
+        self.set_cursor(0);
         self.in_flight = 0;
         self.carried = None;
         for entry in &mut self.entries {
@@ -250,8 +303,7 @@ impl Outbox {
         // With the same numbers, a link that this hello did not know of may have carried something.
         let renumbered = self.base() != first;
         self.next = first;
-        self.cursor = 0;
-        self.offset = 0;
+        self.set_cursor(0);
         self.in_flight = 0;
         self.carried = None;
         for entry in &mut self.entries {
@@ -266,6 +318,7 @@ impl Outbox {
         self.finished = true;
         self.next = self.base();
         self.entries.clear();
+        self.payloads.clear();
         self.cost = 0;
     }
 
@@ -292,15 +345,16 @@ impl Outbox {
             let entry = &mut self.entries[self.cursor];
             entry.transmitted = true;
             let (seq, packed) = (entry.first, entry.is_packed());
-            let (start, total) = (self.offset, entry.cost());
-            let whole = match &entry.content {
+            let whole = match entry.content {
                 // Nothing is stored on a link that takes frames.
-                Content::Stored { .. } => return,
+                Content::Stored => return,
                 Content::Fin => {
                     Frame::Fin { seq }.encode(out);
                     true
                 }
-                Content::Message(payload) => {
+                Content::Message => {
+                    let Some(payload) = self.payloads.get(self.payload_cursor) else { return };
+                    let start = self.offset;
                     let end = payload.len().min(start + MAX_CHUNK);
                     let flags = DataFlags {
                         first: start == 0,
@@ -314,9 +368,7 @@ impl Outbox {
                 }
             };
             if whole {
-                self.offset = 0;
-                self.cursor += 1;
-                self.in_flight += total;
+                self.advance();
             }
         }
     }
@@ -341,10 +393,11 @@ impl Outbox {
     pub(crate) fn next_part(&self, window: usize, max: usize) -> Option<Part<'_>> {
         let entry = self.entries.get(self.cursor).filter(|entry| self.fits(entry, window))?;
         let (redelivered, packed) = (entry.redelivered, entry.is_packed());
-        match &entry.content {
-            Content::Stored { .. } => None,
+        match entry.content {
+            Content::Stored => None,
             Content::Fin => Some(Part { kind: PartKind::End, redelivered, packed, total: 0, payload: &[] }),
-            Content::Message(payload) => {
+            Content::Message => {
+                let payload = self.payloads.get(self.payload_cursor)?;
                 let end = payload.len().min(self.offset + max);
                 let kind = match (self.offset == 0, end == payload.len()) {
                     (true, true) => PartKind::Whole,
@@ -365,23 +418,22 @@ impl Outbox {
             entry.transmitted_before = entry.transmitted;
         }
         entry.transmitted = true;
-        let whole = match &entry.content {
+        let whole = match entry.content {
             // In one part: the store is its only place from here on.
-            Content::Message(payload) if payload.len() == len => {
-                entry.content = Content::Stored { len };
+            Content::Message if entry.len == len => {
+                entry.content = Content::Stored;
+                self.payloads.remove(self.payload_cursor);
                 true
             }
-            Content::Message(payload) => {
+            Content::Message => {
                 self.offset += len;
-                self.offset == payload.len()
+                self.offset == entry.len
             }
-            Content::Fin | Content::Stored { .. } => true,
+            Content::Fin | Content::Stored => true,
         };
         if whole {
             entry.end = end;
-            self.in_flight += entry.cost();
-            self.offset = 0;
-            self.cursor += 1;
+            self.advance();
         }
     }
 
@@ -396,13 +448,12 @@ impl Outbox {
     /// Messages that were written to the store before they were accepted here.
     #[inline]
     pub(crate) fn push_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
-        let first = self.append(count, Content::Stored { len });
+        let first = self.append(count, Content::Stored, len);
         if let Some(entry) = self.entries.back_mut() {
             (entry.transmitted, entry.end) = (true, end);
             self.cost += entry.cost();
-            self.in_flight += entry.cost();
         }
-        self.cursor += 1;
+        self.advance();
         first
     }
 
@@ -418,28 +469,33 @@ impl Outbox {
     pub(crate) fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
         self.store = false;
         let mut kept = kept.into_iter();
-        for entry in self.entries.range_mut(..self.cursor).filter(|entry| entry.end != 0) {
-            let Some(found) = kept.find(|kept| kept.end >= entry.end).filter(|kept| kept.end == entry.end)
-            else {
-                return Err(ProtocolError::Unexpected("a record of the store that was destroyed"));
+        // What the store gives back belongs between those that are here.
+        let waiting = self.payloads.split_off(self.payload_cursor);
+        let mut here = std::mem::take(&mut self.payloads).into_iter();
+        let mut result = Ok(());
+        for entry in self.entries.range_mut(..self.cursor) {
+            let payload = match entry.content {
+                Content::Message => here.next(),
+                Content::Fin | Content::Stored => None,
             };
-            entry.end = 0;
-            // What no host has claimed is as good as never sent, on this link.
-            entry.transmitted = found.claimed || entry.transmitted_before;
-            if let Content::Stored { len } = entry.content {
-                if found.payload.len() != len || !is_of(&found.payload, entry.count) {
-                    return Err(ProtocolError::Unexpected("a record of the store that was changed"));
+            let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut kept) };
+            match back {
+                Ok(back) => self.payloads.extend(back.or(payload)),
+                Err(error) => {
+                    self.payloads.extend(payload);
+                    result = result.and(Err(error));
                 }
-                entry.content = Content::Message(found.payload);
             }
         }
+        self.payload_cursor = self.payloads.len();
+        self.payloads.extend(waiting);
         // A message that is half-way into the store has been seen by nobody.
         if let Some(entry) = self.entries.get_mut(self.cursor)
             && self.offset > 0
         {
             entry.transmitted = entry.transmitted_before;
         }
-        Ok(())
+        result
     }
 
     /// The window invariant: `in_flight` is what is transmitted and unacknowledged, no more and no less.
@@ -448,5 +504,8 @@ impl Outbox {
         let carried = self.carried.map_or(0, |carried| carried.cost);
         assert_eq!(self.in_flight, transmitted + carried, "window credit leaked");
         assert_eq!(self.cost, self.entries.iter().map(Entry::cost).sum::<usize>(), "outbox room leaked");
+        let payloads = (self.payload_cursor, self.payloads.len());
+        let messages = (self.messages_before(self.cursor), self.messages_before(self.entries.len()));
+        assert_eq!(payloads, messages, "a payload without its entry, or the other way round");
     }
 }

@@ -33,6 +33,8 @@ pub struct Spin {
     dozed: bool,
     /// How many threads of this process may spin at once.
     seats: usize,
+    /// Of the last spin.
+    took: Duration,
 }
 
 impl Default for Spin {
@@ -57,7 +59,13 @@ impl Spin {
             expectant: false,
             asleep_since: None,
             dozed: false,
+            took: Duration::ZERO,
         }
+    }
+
+    /// How long the last call of [`until`](Self::until) spun; nothing if a first round of looks was enough.
+    pub fn took(&self) -> Duration {
+        self.took
     }
 
     /// Calls `ready` until it says yes, or the time is up, of which there is never more than `at_most` and a few microseconds. Answers
@@ -76,6 +84,7 @@ impl Spin {
         mut ready: impl FnMut() -> bool,
         mut stop: impl FnMut() -> bool,
     ) -> bool {
+        self.took = Duration::ZERO;
         if ready() {
             return true;
         }
@@ -103,9 +112,11 @@ impl Spin {
         let budget = self.budget().min(at_most);
         let started = Instant::now();
         let mut stopped = false;
-        while started.elapsed() < budget && !stopped {
-            if look(ready) {
-                self.found_after(started.elapsed());
+        while self.took < budget && !stopped {
+            let found = look(ready);
+            self.took = started.elapsed();
+            if found {
+                self.found_after(self.took);
                 return true;
             }
             stopped = stop();

@@ -187,16 +187,20 @@ impl Socket {
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
-    /// As [`open_channel::Socket::send_copy`](crate::Socket::send_copy): blocks while the outbox is full.
+    /// As [`open_channel::Socket::send_copy`](crate::Socket::send_copy): blocks while the outbox or the link is full.
     ///
     /// # Errors
     /// As there.
     #[inline]
     pub fn send_copy(&self, message: &[u8]) -> Result<MessageId, Error> {
-        match self.connection().send_at_once(message) {
-            Some(id) => Ok(id),
-            None => Ok(self.send(Bytes::copy_from_slice(message))?),
+        let connection = self.connection();
+        if let Some(id) = connection.send_at_once(message) {
+            return Ok(id);
         }
+        let sent =
+            wait(connection, None, |cx, seat| connection.poll_send_copy(cx, seat, Eyes::Thread, message))
+                .unwrap_or_else(|| unreachable!("waits without a limit"));
+        connection.sent(sent)
     }
 
     /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox or the link is full.

@@ -160,8 +160,9 @@ impl Socket {
     }
 
     /// [`send`](Self::send) for bytes that stay the caller's. A message of up to an eighth of the
-    /// [ring](crate::Builder::ring_bytes) that finds its place there is copied once only, to where the other side reads it,
-    /// and nothing is allocated; any other is copied to memory of its own first.
+    /// [ring](crate::Builder::ring_bytes) is copied once only, to where the other side reads it, and nothing is allocated:
+    /// for its place there it waits while the ring is full, however much the outbox may hold. A longer one, or one behind
+    /// others that wait in the outbox, is copied to memory of its own first.
     ///
     /// # Errors
     /// As [`send`](Self::send), with nothing to hand back.
@@ -169,10 +170,14 @@ impl Socket {
     /// # Cancel safety
     /// Cancel safe: when dropped before it is done, the message was not accepted.
     pub async fn send_copy(&self, message: &[u8]) -> Result<MessageId, Error> {
-        match self.connection().send_at_once(message) {
-            Some(id) => Ok(id),
-            None => Ok(self.send(Bytes::copy_from_slice(message)).await?),
+        let connection = self.connection();
+        if let Some(id) = connection.send_at_once(message) {
+            return Ok(id);
         }
+        let sent =
+            poll_parked(connection, |cx, seat| connection.poll_send_copy(cx, seat, Eyes::Task, message))
+                .await;
+        connection.sent(sent)
     }
 
     /// Accepts a message if the outbox has room.

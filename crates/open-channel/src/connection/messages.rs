@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Packer, Refused};
+use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Next, Pack, Packer, Refused};
 
 use super::Connection;
 use super::inner::Inner;
@@ -19,6 +19,13 @@ const WRITE_AT_ONCE: usize = 32;
 
 /// Unwritten bytes that are worth a system call of their own.
 const WORTH_WRITING: usize = 32 * 1024;
+
+/// Where a pack is, or is to be put.
+enum Place {
+    /// It is in the ring, and its first message has this number.
+    Ring(u64),
+    Outbox,
+}
 
 /// Sending.
 impl Inner {
@@ -105,39 +112,59 @@ impl Inner {
         }
     }
 
+    /// Accepts a copy of `message`; `None`: not yet.
+    pub(super) fn send_copy(&mut self, message: &[u8]) -> Option<Result<u64, Error>> {
+        let placed = self.place(Next::of(message))?;
+        Some(placed.map(|stored| match stored {
+            Place::Ring(seq) => seq,
+            Place::Outbox => self.queue(Pack::one(Bytes::copy_from_slice(message))),
+        }))
+    }
+
     /// Takes packs out of `batch` as long as there is room; `None` when some are left.
     pub(super) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
         while let Some(next) = batch.peek() {
-            if let Some(error) = self.objection(next.longest) {
-                return Some(Err(error));
-            }
-            if !self.has_room_for(next.cost) {
-                return None;
-            }
-            match self.store_pack(next) {
-                Stored::At(_) => batch.skip(),
-                Stored::Full => {
-                    self.await_room();
-                    return None;
-                }
-                Stored::Elsewhere => {
-                    // The look for room may have found the ring broken.
-                    if let Some(error) = self.objection(next.longest) {
-                        return Some(Err(error));
+            self.turn.use_messages(next.count);
+            match self.place(next)? {
+                Ok(Place::Ring(_)) => batch.skip(),
+                Ok(Place::Outbox) => {
+                    if let Some(pack) = batch.pop() {
+                        self.queue(pack);
                     }
-                    self.send_pack(batch);
                 }
+                Err(error) => return Some(Err(error)),
             }
         }
         Some(Ok(()))
     }
 
-    fn send_pack(&mut self, batch: &mut Packer) {
-        if let Some(pack) = batch.pop() {
-            let accepted = self.session.send_pack(pack);
-            debug_assert!(accepted.is_ok(), "it was asked before");
-            self.sent();
+    /// Where a pack goes that the caller has in memory of its own, so that it needs no second place there: into a ring that is
+    /// only full it waits to get. `None`: not yet.
+    fn place(&mut self, next: Next<'_>) -> Option<Result<Place, Error>> {
+        if let Some(error) = self.objection(next.longest) {
+            return Some(Err(error));
         }
+        if !self.has_room_for(next.cost) {
+            return None;
+        }
+        match self.store_pack(next) {
+            Stored::At(seq) => Some(Ok(Place::Ring(seq))),
+            Stored::Full => {
+                self.await_room();
+                None
+            }
+            // The look for room may have found the ring broken.
+            Stored::Elsewhere => Some(self.objection(next.longest).map_or(Ok(Place::Outbox), Err)),
+        }
+    }
+
+    /// Accepts a pack whose [place](Self::place) is the outbox: its first number.
+    fn queue(&mut self, pack: Pack) -> u64 {
+        let seq = self.session.next_seq();
+        let accepted = self.session.send_pack(pack);
+        debug_assert!(accepted.is_ok(), "it was asked before");
+        self.sent();
+        seq
     }
 
     /// Why a message of `len` bytes can never be sent.
@@ -195,6 +222,7 @@ impl Inner {
         self.next_for_application(Self::claim_many, |inner| match inner.session.recv_many() {
             Some(received) => {
                 inner.held += received.pack.count() as usize;
+                inner.turn.use_messages(received.pack.count());
                 if received.redelivered {
                     tell_redelivered(connection, received.first);
                 }

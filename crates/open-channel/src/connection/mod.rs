@@ -30,6 +30,7 @@ mod inner;
 mod messages;
 mod polling;
 mod ring;
+mod turn;
 
 pub(crate) use inner::{Inner, Read};
 pub(crate) use ring::{Ring, Room};
@@ -263,6 +264,18 @@ impl Connection {
             }
             Err(refused) => Some(Err(Box::new(inner.send_error(refused)))),
         })
+    }
+
+    /// Accepts a copy of `message`.
+    pub(crate) fn poll_send_copy(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        eyes: Eyes,
+        message: &[u8],
+    ) -> Poll<Result<u64, Box<Error>>> {
+        let send = |inner: &mut Inner| Some(inner.send_copy(message)?.map_err(Box::new));
+        self.poll(cx, seat, eyes, Interest::Acks, send)
     }
 
     /// Sends a copy of `message`, if it can go into the ring at once.

@@ -1,9 +1,10 @@
 //! One poll of a waiting call: looks, spins, takes a seat, looks again.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::inner::Inner;
 use super::ring::Spinning;
+use super::turn::Turn;
 use super::{Connection, Eyes};
 use crate::waiters::{Interest, Seat};
 
@@ -37,6 +38,10 @@ impl Connection {
                 OneSpin::Due(spinning) => inner.spun(spinning),
                 before => spin = before,
             }
+            match eyes {
+                Eyes::Task => ready!(inner.turn.poll(cx)),
+                Eyes::Thread | Eyes::Loop | Eyes::None => inner.turn = Turn::default(),
+            }
             if let Some(found) = short(&mut inner) {
                 inner.found(seat, interest);
                 return Poll::Ready(found);
@@ -65,6 +70,7 @@ impl Inner {
     /// The call has what it waited for.
     #[inline]
     fn found(&mut self, seat: &mut Seat, interest: Interest) {
+        self.turn.use_messages(1);
         if !seat.is_empty() {
             self.note_wake_up(interest);
             self.waiters.leave(seat);

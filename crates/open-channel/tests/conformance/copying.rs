@@ -1,6 +1,6 @@
 //! Messages that are copied from a slice: the same promises as for those that are sent.
 
-use open_channel::{Batch, Error};
+use open_channel::{Batch, Error, LinkKind};
 
 use crate::world::{World, next, pattern, poll_and_drop};
 
@@ -8,6 +8,7 @@ on_every_link!(
     copies_of_every_length_arrive,
     copies_keep_their_place_among_other_messages,
     a_copy_waits_for_room_and_one_that_is_given_up_was_not_accepted,
+    a_copy_waits_for_a_full_ring_where_other_messages_go_to_the_outbox,
     a_copy_that_is_too_large_is_refused,
     nothing_is_copied_to_a_socket_that_is_over,
 );
@@ -66,6 +67,30 @@ async fn a_copy_waits_for_room_and_one_that_is_given_up_was_not_accepted(world: 
         let second = pair.near.send_copy(&pattern(1000, 2)).await.expect("accepted");
         let third = pair.near.send_copy(b"").await.expect("accepted");
         assert_eq!((second.seq, third.seq), (2, 3));
+    };
+    tokio::join!(sending, receiving);
+}
+
+async fn a_copy_waits_for_a_full_ring_where_other_messages_go_to_the_outbox(world: World) {
+    const RING: usize = 1 << 16;
+    let pair = world.pair_with(|builder| builder.ring_bytes(RING)).await;
+    let mut sent = 0;
+    while poll_and_drop(pair.near.send_copy(&pattern(1000, sent))).await.is_ready() {
+        sent += 1;
+    }
+    let on_a_ring = world.link() == LinkKind::Ring;
+    assert_eq!(sent * 1000 < RING, on_a_ring, "{sent} messages");
+    assert_eq!(pair.near.try_send(pattern(1000, sent)).is_ok(), on_a_ring);
+    sent += usize::from(on_a_ring);
+    let receiving = async {
+        for number in 0..sent + 100 {
+            assert!(next(&pair.far).await == pattern(1000, number), "message {number}");
+        }
+    };
+    let sending = async {
+        for number in sent..sent + 100 {
+            pair.near.send_copy(&pattern(1000, number)).await.expect("accepted");
+        }
     };
     tokio::join!(sending, receiving);
 }

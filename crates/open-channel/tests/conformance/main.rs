@@ -40,5 +40,6 @@ mod order;
 mod reading;
 mod reserving;
 mod threads;
+mod turns;
 mod waking;
 mod world;

@@ -27,13 +27,14 @@ impl Inner {
     #[inline]
     pub(in crate::connection) fn store_at_once(&mut self, message: &[u8]) -> Option<u64> {
         let look_due = self.ring.as_ref().is_none_or(|ring| ring.is_look_due());
-        if look_due || self.failed.is_some() || !self.session.has_room(message.len()) {
+        if look_due || self.turn.is_due() || self.failed.is_some() || !self.session.has_room(message.len()) {
             return None;
         }
         let Stored::At(seq) = self.store_pack(Next::of(message)) else { return None };
         if let Some(ring) = &mut self.ring {
             ring.unlooked += 1;
         }
+        self.turn.use_messages(1);
         Some(seq)
     }
 
