@@ -205,6 +205,8 @@ pub(crate) enum Line {
     },
     FanIn {
         messages: u64,
+        /// Of the peer that got fewest through.
+        fewest: u64,
         end_nanos: u64,
     },
     /// The first acknowledgement in a generation, and whether this process hosts it.

@@ -95,6 +95,7 @@ pub(crate) enum Metric {
     PeerPss,
     CpuShare,
     WakeupsPerSecond,
+    LeastShare,
 }
 
 impl Metric {
@@ -116,6 +117,7 @@ impl Metric {
             Metric::PeerPss => "peer PSS",
             Metric::CpuShare => "CPU",
             Metric::WakeupsPerSecond => "wake-ups/s",
+            Metric::LeastShare => "least share",
         }
     }
 
@@ -128,6 +130,7 @@ impl Metric {
             }
             Metric::CallsPerTrip => format!("{value:.4}"),
             Metric::CpuShare => format!("{:.3} %", value * 100.0),
+            Metric::LeastShare => format!("{:.0} %", value * 100.0),
             _ => duration(value),
         }
     }
@@ -142,6 +145,7 @@ impl Metric {
                 | Metric::HostRss
                 | Metric::CpuShare
                 | Metric::WakeupsPerSecond
+                | Metric::LeastShare
         )
     }
 }

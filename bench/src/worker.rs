@@ -43,6 +43,10 @@ pub(crate) fn run<T: Transport + 'static>(job: &Job) -> Result<()> {
         (Runtime::Blocking, _) => ready(work::<T>(job))?,
         // Two ends that talk: no set of local tasks between them and the runtime.
         (Runtime::Tokio, task) if task.is_of_a_pair() => tokio_runtime()?.block_on(work::<T>(job)),
+        // As servers are run: a worker for each core.
+        (Runtime::Tokio, Task::FanIn) if job.side == Side::Host => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work::<T>(job))
+        }
         (Runtime::Tokio, _) => tokio::task::LocalSet::new().block_on(&tokio_runtime()?, work::<T>(job)),
     }
 }

@@ -22,12 +22,14 @@ pub(crate) struct Tally {
     arrived: AtomicUsize,
     finished: AtomicUsize,
     messages: AtomicU64,
+    /// Of the peer that got fewest through.
+    fewest: AtomicU64,
 }
 
 impl Tally {
     pub(crate) fn new(expected: usize) -> Tally {
         let (arrived, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Tally { expected, arrived, finished, messages: AtomicU64::new(0) }
+        Tally { expected, arrived, finished, messages: AtomicU64::new(0), fewest: AtomicU64::new(u64::MAX) }
     }
 
     fn note(&self, payload: Payload) {
@@ -36,9 +38,12 @@ impl Tally {
         }
         if payload.is_last() {
             self.messages.fetch_add(payload.number(), Ordering::Relaxed);
+            self.fewest.fetch_min(payload.number(), Ordering::Relaxed);
             if self.finished.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
-                let messages = self.messages.load(Ordering::Relaxed);
-                say(&Line::FanIn { messages, end_nanos: clock::now() });
+                let end_nanos = clock::now();
+                let (messages, fewest) =
+                    (self.messages.load(Ordering::Relaxed), self.fewest.load(Ordering::Relaxed));
+                say(&Line::FanIn { messages, fewest, end_nanos });
             }
         }
     }
@@ -69,16 +74,9 @@ pub(crate) async fn receive_at_one<T: Transport>(mut host: T, tally: Arc<Tally>)
     drain(&mut endpoint, &tally, tally.expected).await
 }
 
-/// A task for each connection. It ends with the connection, and so may end in an error.
-pub(crate) async fn receive_in_tasks<T: Transport>(mut host: T, tally: Arc<Tally>) -> Result<()>
-where
-    T::Endpoint: 'static,
-{
-    loop {
-        let mut endpoint = host.accept().await?;
-        let tally = Arc::clone(&tally);
-        tokio::task::spawn_local(async move { drain(&mut endpoint, &tally, 1).await });
-    }
+/// What a host does with one of many connections. It ends with the connection, and so may end in an error.
+pub(crate) async fn receive<E: Endpoint>(mut endpoint: E, tally: Arc<Tally>) -> Result<()> {
+    drain(&mut endpoint, &tally, 1).await
 }
 
 /// A thread for each connection.
@@ -87,9 +85,9 @@ where
     T::Endpoint: Send + 'static,
 {
     loop {
-        let mut endpoint = host.accept().await?;
+        let endpoint = host.accept().await?;
         let tally = Arc::clone(&tally);
-        std::thread::spawn(move || ready(drain(&mut endpoint, &tally, 1)));
+        std::thread::spawn(move || ready(receive(endpoint, tally)));
     }
 }
 
@@ -109,13 +107,17 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
         group.wait_for("all peers to arrive", |line| matches!(line, Line::Settled).then_some(()))?;
         let start = clock::now();
         group.go()?;
-        let (messages, end) = group.wait_for("the host to have read it all", |line| match *line {
-            Line::FanIn { messages, end_nanos } => Some((messages, end_nanos)),
+        let (messages, fewest, end) = group.wait_for("the host to have read it all", |line| match *line {
+            Line::FanIn { messages, fewest, end_nanos } => Some((messages, fewest, end_nanos)),
             _ => None,
         })?;
         let rate = messages as f64 * 1e9 / (end - start) as f64;
-        let case = if peers == 1 { "1 peer".into() } else { format!("{peers} peers") };
-        results.add(Measure::FanIn, case, Metric::MessagesPerSecond, subject, rate);
+        let case = if peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") };
+        results.add(Measure::FanIn, &case, Metric::MessagesPerSecond, subject, rate);
+        if peers > 1 {
+            let share = (fewest * peers as u64) as f64 / messages as f64;
+            results.add(Measure::FanIn, case, Metric::LeastShare, subject, share);
+        }
     }
     Ok(())
 }

@@ -56,8 +56,9 @@ pub(crate) fn draw(
             }
         }
         Measure::FanIn => {
-            let all = series(plan, measure, &columns, results);
-            lines(&file("rates"), measure, Metric::MessagesPerSecond, &columns, &all)?;
+            let rates = rates(&columns);
+            let all = series(plan, measure, &rates, results);
+            lines(&file("rates"), measure, Metric::MessagesPerSecond, &rates, &all)?;
         }
         Measure::Failover => {
             let of = |metric: Metric| -> Vec<Column> {

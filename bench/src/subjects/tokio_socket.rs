@@ -48,8 +48,10 @@ impl<const BUFFERED: bool> Transport for TokioSocket<BUFFERED> {
         Ok(Frames::new(UnixStream::connect(job.place.join("socket")).await?))
     }
 
-    async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
-        fan_in::receive_in_tasks(self, tally).await
+    async fn receive_all(mut self, tally: Arc<Tally>) -> Result<()> {
+        loop {
+            tokio::spawn(fan_in::receive(self.accept().await?, Arc::clone(&tally)));
+        }
     }
 
     async fn connect_first(job: &Job) -> Result<()> {

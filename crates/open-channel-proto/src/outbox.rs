@@ -195,6 +195,7 @@ impl Outbox {
     #[inline]
     fn append(&mut self, count: u32, content: Content, len: usize) -> u64 {
         let first = self.next;
+        // Filled in where it lies: one that is made before is copied in wider pieces than it was written in, and that stalls.
         self.entries.push_back(Entry::EMPTY);
         if let Some(entry) = self.entries.back_mut() {
             entry.first = first;

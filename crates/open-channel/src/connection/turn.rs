@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::task::coop;
 
-/// What a unit buys: a turn ends after four milliseconds of spinning, or 8192 messages.
+/// What a unit buys: a turn ends after four milliseconds of spinning, or 16384 messages.
 const UNIT: Duration = Duration::from_micros(32);
 /// What a message is taken to cost, its handler included.
-const MESSAGE: Duration = Duration::from_nanos(500);
+const MESSAGE: Duration = Duration::from_nanos(250);
 
 /// What a connection has used since it was last paid for.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_ends() {
-        assert_eq!(times_in_a_turn(|turn| turn.use_messages(1)).await, 129 * 64 - 1);
+        assert_eq!(times_in_a_turn(|turn| turn.use_messages(1)).await, 129 * 128 - 1);
         assert_eq!(times_in_a_turn(|turn| turn.use_messages(500)).await, 128);
         assert_eq!(times_in_a_turn(|turn| turn.use_up(UNIT / 4)).await, 129 * 4 - 1);
         assert_eq!(times_in_a_turn(|turn| turn.use_up(Duration::MAX)).await, 128);
