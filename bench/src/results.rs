@@ -130,7 +130,7 @@ impl Metric {
             }
             Metric::CallsPerTrip => format!("{value:.4}"),
             Metric::CpuShare => format!("{:.3} %", value * 100.0),
-            Metric::LeastShare => format!("{:.0} %", value * 100.0),
+            Metric::LeastShare => format!("{:.1} %", value * 100.0),
             _ => duration(value),
         }
     }

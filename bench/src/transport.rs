@@ -59,7 +59,7 @@ pub(crate) trait Endpoint {
 /// How the subject's futures are run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runtime {
-    /// A tokio runtime on the main thread.
+    /// A tokio runtime on the main thread; of a host with many peers, one with a worker for each core.
     Tokio,
     /// They never wait: see `ready`.
     Blocking,

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// The clock is looked at once per this many bytes or messages, so that it costs nothing.
 const BYTES_PER_LOOK: usize = 64 * 1024;
+/// One of many peers may not send much more than what is counted from one look to the next.
+const BYTES_PER_LOOK_OF_MANY: usize = 4 * 1024;
 
 /// Before a paced round trip: many times longer than anything spins before it goes to sleep.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -236,15 +238,21 @@ async fn pour<T: Transport>(job: &Job) -> Result<()> {
 /// From the first message sent until the receiver has answered that it read the last.
 async fn one_way<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Result<(u64, u64)> {
     let start = clock::now();
-    let messages = feed_until(endpoint, Payload::new(len, 0), start + millis * 1_000_000).await?;
+    let messages =
+        feed_until(endpoint, Payload::new(len, 0), start + millis * 1_000_000, BYTES_PER_LOOK).await?;
     let answer = endpoint.recv().await?;
     ensure!(answer.is_last() && answer.number() + 1 == messages, "{messages} sent, answered {answer:?}");
     Ok((messages, clock::now() - start))
 }
 
-/// Messages from `first` on until the deadline; the last one says so. The count includes it.
-async fn feed_until<E: Endpoint>(endpoint: &mut E, first: Payload, deadline: u64) -> Result<u64> {
-    let look = (BYTES_PER_LOOK / first.len).max(1).next_power_of_two() as u64;
+/// Messages from `first` on until the deadline, looked for once in so many bytes; the last one says so. The count includes it.
+async fn feed_until<E: Endpoint>(
+    endpoint: &mut E,
+    first: Payload,
+    deadline: u64,
+    bytes_per_look: usize,
+) -> Result<u64> {
+    let look = (bytes_per_look / first.len).max(1).next_power_of_two() as u64;
     for number in first.number().. {
         let last = number & (look - 1) == 0 && clock::now() >= deadline;
         // One call for both, so that the compiler makes one loop of it.
@@ -265,6 +273,6 @@ async fn join_in<T: Transport>(job: &Job) -> Result<()> {
     endpoint.send(first).await?;
     control::go().await?;
     let deadline = clock::now() + job.millis * 1_000_000;
-    feed_until(&mut endpoint, first.numbered(1), deadline).await?;
+    feed_until(&mut endpoint, first.numbered(1), deadline, BYTES_PER_LOOK_OF_MANY).await?;
     hold::<T>(endpoint).await
 }

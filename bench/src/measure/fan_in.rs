@@ -39,7 +39,7 @@ impl Tally {
         if payload.is_last() {
             self.messages.fetch_add(payload.number(), Ordering::Relaxed);
             self.fewest.fetch_min(payload.number(), Ordering::Relaxed);
-            if self.finished.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
+            if self.finished.fetch_add(1, Ordering::AcqRel) + 1 == self.expected {
                 let end_nanos = clock::now();
                 let (messages, fewest) =
                     (self.messages.load(Ordering::Relaxed), self.fewest.load(Ordering::Relaxed));

@@ -89,6 +89,8 @@ impl Entry {
     }
 }
 
+const _: () = assert!(size_of::<Entry>() == 32);
+
 /// Bytes that the other side still holds from an earlier host, which count against its window.
 #[derive(Debug, Clone, Copy)]
 struct Carried {
@@ -479,14 +481,13 @@ impl Outbox {
                 Content::Message => here.next(),
                 Content::Fin | Content::Stored => None,
             };
+            // After an error every entry still has its payload, or is stored, for good.
             let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut kept) };
-            match back {
-                Ok(back) => self.payloads.extend(back.or(payload)),
-                Err(error) => {
-                    self.payloads.extend(payload);
-                    result = result.and(Err(error));
-                }
-            }
+            let back = back.unwrap_or_else(|error| {
+                result = result.clone().and(Err(error));
+                None
+            });
+            self.payloads.extend(back.or(payload));
         }
         self.payload_cursor = self.payloads.len();
         self.payloads.extend(waiting);

@@ -197,10 +197,13 @@ impl Socket {
         if let Some(id) = connection.send_at_once(message) {
             return Ok(id);
         }
-        let sent =
+        let placed =
             wait(connection, None, |cx, seat| connection.poll_send_copy(cx, seat, Eyes::Thread, message))
-                .unwrap_or_else(|| unreachable!("waits without a limit"));
-        connection.sent(sent)
+                .unwrap_or_else(|| unreachable!("waits without a limit"))?;
+        match placed {
+            Some(id) => Ok(id),
+            None => Ok(self.send(Bytes::copy_from_slice(message))?),
+        }
     }
 
     /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox or the link is full.

@@ -161,8 +161,8 @@ impl Socket {
 
     /// [`send`](Self::send) for bytes that stay the caller's. A message of up to an eighth of the
     /// [ring](crate::Builder::ring_bytes) is copied once only, to where the other side reads it, and nothing is allocated:
-    /// for its place there it waits while the ring is full, however much the outbox may hold. A longer one, or one behind
-    /// others that wait in the outbox, is copied to memory of its own first.
+    /// it waits for its place there while the ring is full, however much the outbox may hold. It is copied to memory of its own
+    /// first where there is no ring, if it is longer, and while other messages wait in the outbox or a reservation is open.
     ///
     /// # Errors
     /// As [`send`](Self::send), with nothing to hand back.
@@ -174,10 +174,12 @@ impl Socket {
         if let Some(id) = connection.send_at_once(message) {
             return Ok(id);
         }
-        let sent =
-            poll_parked(connection, |cx, seat| connection.poll_send_copy(cx, seat, Eyes::Task, message))
-                .await;
-        connection.sent(sent)
+        let place =
+            |cx: &mut Context<'_>, seat: &mut Seat| connection.poll_send_copy(cx, seat, Eyes::Task, message);
+        match poll_parked(connection, place).await? {
+            Some(id) => Ok(id),
+            None => Ok(self.send(Bytes::copy_from_slice(message)).await?),
+        }
     }
 
     /// Accepts a message if the outbox has room.

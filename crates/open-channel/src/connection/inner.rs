@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::Eyes;
 use super::ring::Ring;
-use super::turn::Turn;
+use super::turn::Owed;
 use crate::attendant::Attendance;
 use crate::election::Fence;
 use crate::error::Error;
@@ -62,7 +62,7 @@ pub(crate) struct Inner {
     pub(super) handing_over: bool,
     pub(super) failed: Option<Error>,
     pub(super) woken: Vec<Waker>,
-    pub(super) turn: Turn,
+    pub(super) owed: Owed,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Inner {
             handing_over: false,
             failed: None,
             woken: Vec::new(),
-            turn: Turn::default(),
+            owed: Owed::default(),
         }
     }
 

@@ -20,10 +20,11 @@ const WRITE_AT_ONCE: usize = 32;
 /// Unwritten bytes that are worth a system call of their own.
 const WORTH_WRITING: usize = 32 * 1024;
 
-/// Where a pack is, or is to be put.
-enum Place {
+/// Where a pack [goes](Inner::place).
+pub(super) enum Place {
     /// It is in the ring, and its first message has this number.
     Ring(u64),
+    /// Nowhere yet.
     Outbox,
 }
 
@@ -37,7 +38,9 @@ impl Inner {
         if self.failed.is_some() {
             return Err(Refused::Closed(std::mem::take(payload)));
         }
+        let len = payload.len();
         let seq = self.session.send(std::mem::take(payload))?;
+        self.owed.add_piece(len + MESSAGE_OVERHEAD);
         self.sent();
         Ok(seq)
     }
@@ -55,7 +58,9 @@ impl Inner {
         if self.failed.is_some() {
             return Err(Refused::Closed(payload));
         }
+        let len = payload.len();
         let seq = self.session.send_over(payload)?;
+        self.owed.add_piece(len + MESSAGE_OVERHEAD);
         self.sent();
         Ok(seq)
     }
@@ -112,19 +117,12 @@ impl Inner {
         }
     }
 
-    /// Accepts a copy of `message`; `None`: not yet.
-    pub(super) fn send_copy(&mut self, message: &[u8]) -> Option<Result<u64, Error>> {
-        let placed = self.place(Next::of(message))?;
-        Some(placed.map(|stored| match stored {
-            Place::Ring(seq) => seq,
-            Place::Outbox => self.queue(Pack::one(Bytes::copy_from_slice(message))),
-        }))
-    }
-
-    /// Takes packs out of `batch` as long as there is room; `None` when some are left.
+    /// Takes packs out of `batch` as long as there is room and nothing is to be paid; `None` when there is no more room.
     pub(super) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
         while let Some(next) = batch.peek() {
-            self.turn.use_messages(next.count);
+            if self.owed.is_due() {
+                break;
+            }
             match self.place(next)? {
                 Ok(Place::Ring(_)) => batch.skip(),
                 Ok(Place::Outbox) => {
@@ -138,9 +136,9 @@ impl Inner {
         Some(Ok(()))
     }
 
-    /// Where a pack goes that the caller has in memory of its own, so that it needs no second place there: into a ring that is
-    /// only full it waits to get. `None`: not yet.
-    fn place(&mut self, next: Next<'_>) -> Option<Result<Place, Error>> {
+    /// For a pack in memory of the caller's: puts it into the ring, or says that it has to go through the outbox, where a copy has
+    /// room now. `None`: not yet; for a ring that is only full it waits.
+    pub(super) fn place(&mut self, next: Next<'_>) -> Option<Result<Place, Error>> {
         if let Some(error) = self.objection(next.longest) {
             return Some(Err(error));
         }
@@ -148,7 +146,10 @@ impl Inner {
             return None;
         }
         match self.store_pack(next) {
-            Stored::At(seq) => Some(Ok(Place::Ring(seq))),
+            Stored::At(seq) => {
+                self.owed.add_piece(next.cost);
+                Some(Ok(Place::Ring(seq)))
+            }
             Stored::Full => {
                 self.await_room();
                 None
@@ -158,13 +159,12 @@ impl Inner {
         }
     }
 
-    /// Accepts a pack whose [place](Self::place) is the outbox: its first number.
-    fn queue(&mut self, pack: Pack) -> u64 {
-        let seq = self.session.next_seq();
+    /// Accepts a pack whose [place](Self::place) is the outbox.
+    fn queue(&mut self, pack: Pack) {
+        self.owed.add_piece(pack.cost());
         let accepted = self.session.send_pack(pack);
         debug_assert!(accepted.is_ok(), "it was asked before");
         self.sent();
-        seq
     }
 
     /// Why a message of `len` bytes can never be sent.
@@ -192,6 +192,7 @@ impl Inner {
     fn take_message(&mut self, connection: &Arc<Connection>) -> Option<Message> {
         match self.session.recv()? {
             Incoming::Message { seq, payload, redelivered } => {
+                self.owed.add_piece(payload.len() + MESSAGE_OVERHEAD);
                 Some(self.give(connection, seq, payload, redelivered))
             }
             Incoming::End { seq } => {
@@ -222,7 +223,7 @@ impl Inner {
         self.next_for_application(Self::claim_many, |inner| match inner.session.recv_many() {
             Some(received) => {
                 inner.held += received.pack.count() as usize;
-                inner.turn.use_messages(received.pack.count());
+                inner.owed.add_piece(received.pack.cost());
                 if received.redelivered {
                     tell_redelivered(connection, received.first);
                 }

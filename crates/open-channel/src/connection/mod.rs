@@ -7,11 +7,12 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, Features, Frame, Hello, Packer, Refused, ResetCode, Session, SocketId, Welcome,
+    Attachment, ChannelKey, Features, Frame, Hello, Next, Packer, Refused, ResetCode, Session, SocketId,
+    Welcome,
 };
 use open_channel_ring::{Mapped, Watch};
 use tokio::runtime::Handle;
@@ -33,6 +34,7 @@ mod ring;
 mod turn;
 
 pub(crate) use inner::{Inner, Read};
+use messages::Place;
 pub(crate) use ring::{Ring, Room};
 
 #[derive(Debug)]
@@ -266,22 +268,28 @@ impl Connection {
         })
     }
 
-    /// Accepts a copy of `message`.
+    /// Copies `message` into the ring; `None` if its copy has to be sent.
     pub(crate) fn poll_send_copy(
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
         eyes: Eyes,
         message: &[u8],
-    ) -> Poll<Result<u64, Box<Error>>> {
-        let send = |inner: &mut Inner| Some(inner.send_copy(message)?.map_err(Box::new));
-        self.poll(cx, seat, eyes, Interest::Acks, send)
+    ) -> Poll<Result<Option<MessageId>, Error>> {
+        let placed = self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.place(Next::of(message)));
+        placed.map_ok(|place| match place {
+            Place::Ring(seq) => Some(MessageId { socket: self.id, seq }),
+            Place::Outbox => None,
+        })
     }
 
-    /// Sends a copy of `message`, if it can go into the ring at once.
+    /// Sends a copy of `message`, if it can go into the ring at once and the task has nothing to pay before.
     #[inline]
     pub(crate) fn send_at_once(&self, message: &[u8]) -> Option<MessageId> {
         let mut inner = self.lock();
+        if inner.owed.is_due() {
+            return None;
+        }
         let stored = inner.store_at_once(message);
         let seq = stored.or_else(|| self.tend(inner, |inner| inner.store_after_look(message)))?;
         Some(MessageId { socket: self.id, seq })
@@ -305,7 +313,10 @@ impl Connection {
         eyes: Eyes,
         batch: &mut Packer,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.send_many(batch))
+        while !batch.is_empty() {
+            ready!(self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.send_many(batch)))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Room for a message of `len` bytes.

@@ -1,10 +1,11 @@
-//! One poll of a waiting call: looks, spins, takes a seat, looks again.
+//! One poll of a waiting call: pays for what was, looks, spins, takes a seat, looks again.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+
+use tokio::task::coop;
 
 use super::inner::Inner;
 use super::ring::Spinning;
-use super::turn::Turn;
 use super::{Connection, Eyes};
 use crate::waiters::{Interest, Seat};
 
@@ -38,9 +39,14 @@ impl Connection {
                 OneSpin::Due(spinning) => inner.spun(spinning),
                 before => spin = before,
             }
-            match eyes {
-                Eyes::Task => ready!(inner.turn.poll(cx)),
-                Eyes::Thread | Eyes::Loop | Eyes::None => inner.turn = Turn::default(),
+            if eyes != Eyes::Task {
+                inner.owed.forget();
+            } else if inner.owed.is_due() {
+                drop(inner);
+                if self.pay(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                continue;
             }
             if let Some(found) = short(&mut inner) {
                 inner.found(seat, interest);
@@ -58,6 +64,17 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Takes a unit of the task's budget. Pending: it has none left, and is polled again after others.
+    #[cold]
+    fn pay(&self, cx: &mut Context<'_>) -> Poll<()> {
+        coop::poll_proceed(cx).map(|unit| {
+            unit.made_progress();
+            self.lock().owed.pay();
+        })
+    }
+}
+
 /// A poll spins once at most.
 enum OneSpin {
     Possible,
@@ -70,7 +87,6 @@ impl Inner {
     /// The call has what it waited for.
     #[inline]
     fn found(&mut self, seat: &mut Seat, interest: Interest) {
-        self.turn.use_messages(1);
         if !seat.is_empty() {
             self.note_wake_up(interest);
             self.waiters.leave(seat);

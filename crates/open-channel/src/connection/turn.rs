@@ -1,52 +1,56 @@
 //! When a task that finds at once whatever it waits for has to let the others of its thread go on.
 //!
-//! A runtime's own sockets take one of a task's 128 units for everything that they give it, and then make it wait for a turn of the
-//! others. Here a message costs as little as a hundred nanoseconds, and a turn at least a system call where there is nobody else: so
-//! a unit buys many messages, or a batch, or some time of spinning.
+//! A runtime's own sockets take one of the 128 units of a task's turn for everything that they give it. Here a message costs as little
+//! as a hundred nanoseconds, and the end of a turn a system call, even where nobody else has anything to do: so a unit buys some time,
+//! in which there may be many messages.
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::task::coop;
+/// Nanoseconds that a unit of the budget buys: a turn lasts about four milliseconds.
+const UNIT: u32 = 32_000;
+/// What a whole turn buys. Nobody owes more.
+const TURN: u32 = 128 * UNIT;
+/// What a message, or a pack of them, is taken to cost, its handler included: this, and so many bytes for each nanosecond.
+const PIECE: u32 = 200;
+const BYTES: usize = 8;
 
-/// What a unit buys: a turn ends after four milliseconds of spinning, or 16384 messages.
-const UNIT: Duration = Duration::from_micros(32);
-/// What a message is taken to cost, its handler included.
-const MESSAGE: Duration = Duration::from_nanos(250);
-
-/// What a connection has used since it was last paid for.
+/// What a connection has given to a task, or spun for it, and the task has not paid for.
 #[derive(Debug, Default)]
-pub(super) struct Turn(u32);
+pub(super) struct Owed {
+    nanos: u32,
+}
 
-impl Turn {
+impl Owed {
+    /// For something that counts so many bytes in the window.
     #[inline]
-    pub(super) fn use_messages(&mut self, count: u32) {
-        self.use_up(MESSAGE.saturating_mul(count));
+    pub(super) fn add_piece(&mut self, cost: usize) {
+        self.add(u32::try_from(cost / BYTES).unwrap_or(TURN).saturating_add(PIECE));
     }
 
     #[inline]
-    pub(super) fn use_up(&mut self, time: Duration) {
-        self.0 = self.0.saturating_add(u32::try_from(time.as_nanos()).unwrap_or(u32::MAX));
+    pub(super) fn add_spin(&mut self, time: Duration) {
+        self.add(u32::try_from(time.as_nanos()).unwrap_or(TURN));
     }
 
-    /// Whether it is time to pay.
+    #[inline]
+    fn add(&mut self, nanos: u32) {
+        self.nanos = self.nanos.saturating_add(nanos).min(TURN);
+    }
+
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.0 >= UNIT.as_nanos() as u32
+        self.nanos >= UNIT
     }
 
-    /// Pays, if it is time to. Pending: the task has nothing left, and is polled again after the others.
+    /// A unit was paid.
+    pub(super) fn pay(&mut self) {
+        self.nanos = self.nanos.saturating_sub(UNIT);
+    }
+
+    /// Nobody else wants a turn.
     #[inline]
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_due() { self.pay(cx) } else { Poll::Ready(()) }
-    }
-
-    #[cold]
-    fn pay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        coop::poll_proceed(cx).map(|unit| {
-            unit.made_progress();
-            *self = Turn::default();
-        })
+    pub(super) fn forget(&mut self) {
+        self.nanos = 0;
     }
 }
 
@@ -54,34 +58,26 @@ impl Turn {
 mod tests {
     use super::*;
 
-    /// How often one task does this before it has to let others go on.
-    async fn times_in_a_turn(act: fn(&mut Turn)) -> usize {
-        let count = move |cx: &mut Context<'_>| {
-            let mut turn = Turn::default();
-            let ready = |_: &usize| {
-                act(&mut turn);
-                turn.poll(cx).is_ready()
-            };
-            Poll::Ready((0..1_000_000).take_while(ready).count())
-        };
-        tokio::spawn(std::future::poll_fn(count)).await.expect("no panic")
-    }
-
-    #[tokio::test]
-    async fn a_turn_ends() {
-        assert_eq!(times_in_a_turn(|turn| turn.use_messages(1)).await, 129 * 128 - 1);
-        assert_eq!(times_in_a_turn(|turn| turn.use_messages(500)).await, 128);
-        assert_eq!(times_in_a_turn(|turn| turn.use_up(UNIT / 4)).await, 129 * 4 - 1);
-        assert_eq!(times_in_a_turn(|turn| turn.use_up(Duration::MAX)).await, 128);
+    /// How many units so much costs.
+    fn units(act: impl FnOnce(&mut Owed)) -> usize {
+        let mut owed = Owed::default();
+        act(&mut owed);
+        std::iter::from_fn(|| owed.is_due().then(|| owed.pay())).count()
     }
 
     #[test]
-    fn without_a_runtime_there_are_no_turns() {
-        let mut turn = Turn::default();
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        for _ in 0..10_000 {
-            turn.use_up(UNIT);
-            assert!(turn.poll(&mut cx).is_ready());
-        }
+    fn what_takes_long_costs_much() {
+        assert_eq!(units(|_| ()), 0);
+        assert_eq!(units(|owed| (0..1500).for_each(|_| owed.add_piece(128))), 1500 * 216 / 32_000);
+        assert_eq!(units(|owed| owed.add_piece(64 << 10)), 0);
+        assert_eq!(units(|owed| owed.add_piece(1 << 20)), 4);
+        assert_eq!(units(|owed| owed.add_spin(Duration::from_micros(200))), 6);
+        assert_eq!(units(|owed| (0..1000).for_each(|_| owed.add_spin(Duration::from_micros(8)))), 128);
+    }
+
+    #[test]
+    fn nobody_owes_more_than_a_turn() {
+        assert_eq!(units(|owed| owed.add_spin(Duration::MAX)), 128);
+        assert_eq!(units(|owed| (0..9).for_each(|_| owed.add_piece(usize::MAX))), 128);
     }
 }

@@ -5,9 +5,9 @@ use open_channel::{Batch, Builder, Socket};
 use crate::world::World;
 
 /// More than what passes in one turn.
-const MANY: usize = 20_000;
+const MANY: usize = 30_000;
 /// The same in batches of a thousand.
-const BATCHES: usize = 200;
+const BATCHES: usize = 1000;
 
 on_every_link!(
     who_receives_lets_others_go_on,
@@ -18,7 +18,7 @@ on_every_link!(
 
 /// Everything fits: nobody has to wait.
 fn roomy(builder: Builder) -> Builder {
-    builder.ring_bytes(16 << 20).outbox_bytes(64 << 20).receive_window(64 << 20)
+    builder.ring_bytes(16 << 20).outbox_bytes(128 << 20).receive_window(128 << 20)
 }
 
 fn thousand() -> Batch {

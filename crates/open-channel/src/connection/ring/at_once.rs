@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::{Next, PartKind};
+use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartKind};
 use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position};
 
 use super::REDELIVERED;
@@ -27,14 +27,15 @@ impl Inner {
     #[inline]
     pub(in crate::connection) fn store_at_once(&mut self, message: &[u8]) -> Option<u64> {
         let look_due = self.ring.as_ref().is_none_or(|ring| ring.is_look_due());
-        if look_due || self.turn.is_due() || self.failed.is_some() || !self.session.has_room(message.len()) {
+        if look_due || self.failed.is_some() || !self.session.has_room(message.len()) {
             return None;
         }
-        let Stored::At(seq) = self.store_pack(Next::of(message)) else { return None };
+        let next = Next::of(message);
+        let Stored::At(seq) = self.store_pack(next) else { return None };
         if let Some(ring) = &mut self.ring {
             ring.unlooked += 1;
         }
-        self.turn.use_messages(1);
+        self.owed.add_piece(next.cost);
         Some(seq)
     }
 
@@ -64,7 +65,7 @@ impl Inner {
         if !self.ring.as_ref().is_some_and(|ring| ring.consumer.is_ready()) || !self.may_deliver() {
             return None;
         }
-        let Self { ring: Some(ring), session, .. } = self else { return None };
+        let Self { ring: Some(ring), session, owed, .. } = self else { return None };
         let claimed = ring.consumer.claim_if(|kind, flags, len| {
             kind == PartKind::Whole.to_bits() && flags & !REDELIVERED == 0 && session.may_receive_apart(len)
         });
@@ -73,6 +74,7 @@ impl Inner {
         ring.told = false;
         let record = ring.consumer.record(claim);
         let redelivered = record.flags() & REDELIVERED != 0;
+        owed.add_piece(record.len() + MESSAGE_OVERHEAD);
         let seq = session.receive_apart(record.len(), record.end().bytes());
         Some(Direct { payload: take(&ring.consumer, claim), seq, redelivered })
     }

@@ -168,7 +168,7 @@ impl Inner {
 
     /// The ring learns from how it went.
     pub(in crate::connection) fn spun(&mut self, spinning: Spinning) {
-        self.turn.use_up(spinning.spin.took());
+        self.owed.add_spin(spinning.spin.took());
         if let Some(ring) = &mut self.ring
             && spinning.link == self.links
         {
