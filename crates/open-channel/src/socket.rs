@@ -162,7 +162,8 @@ impl Socket {
     /// [`send`](Self::send) for bytes that stay the caller's. A message of up to an eighth of the
     /// [ring](crate::Builder::ring_bytes) is copied once only, to where the other side reads it, and nothing is allocated:
     /// it waits for its place there while the ring is full, however much the outbox may hold. It is copied to memory of its own
-    /// first where there is no ring, if it is longer, and while other messages wait in the outbox or a reservation is open.
+    /// first if it is longer, and while there is no ring, other messages wait in the outbox, the window is used up or a reservation
+    /// is open.
     ///
     /// # Errors
     /// As [`send`](Self::send), with nothing to hand back.

@@ -40,7 +40,7 @@ impl Inner {
         }
         let len = payload.len();
         let seq = self.session.send(std::mem::take(payload))?;
-        self.owed.add_piece(len + MESSAGE_OVERHEAD);
+        self.owed.add_messages(1, len + MESSAGE_OVERHEAD);
         self.sent();
         Ok(seq)
     }
@@ -60,7 +60,7 @@ impl Inner {
         }
         let len = payload.len();
         let seq = self.session.send_over(payload)?;
-        self.owed.add_piece(len + MESSAGE_OVERHEAD);
+        self.owed.add_messages(1, len + MESSAGE_OVERHEAD);
         self.sent();
         Ok(seq)
     }
@@ -147,7 +147,7 @@ impl Inner {
         }
         match self.store_pack(next) {
             Stored::At(seq) => {
-                self.owed.add_piece(next.cost);
+                self.owed.add_messages(next.count, next.cost);
                 Some(Ok(Place::Ring(seq)))
             }
             Stored::Full => {
@@ -161,7 +161,7 @@ impl Inner {
 
     /// Accepts a pack whose [place](Self::place) is the outbox.
     fn queue(&mut self, pack: Pack) {
-        self.owed.add_piece(pack.cost());
+        self.owed.add_messages(pack.count(), pack.cost());
         let accepted = self.session.send_pack(pack);
         debug_assert!(accepted.is_ok(), "it was asked before");
         self.sent();
@@ -192,7 +192,7 @@ impl Inner {
     fn take_message(&mut self, connection: &Arc<Connection>) -> Option<Message> {
         match self.session.recv()? {
             Incoming::Message { seq, payload, redelivered } => {
-                self.owed.add_piece(payload.len() + MESSAGE_OVERHEAD);
+                self.owed.add_messages(1, payload.len() + MESSAGE_OVERHEAD);
                 Some(self.give(connection, seq, payload, redelivered))
             }
             Incoming::End { seq } => {
@@ -223,7 +223,7 @@ impl Inner {
         self.next_for_application(Self::claim_many, |inner| match inner.session.recv_many() {
             Some(received) => {
                 inner.held += received.pack.count() as usize;
-                inner.owed.add_piece(received.pack.cost());
+                inner.owed.add_messages(received.pack.count(), received.pack.cost());
                 if received.redelivered {
                     tell_redelivered(connection, received.first);
                 }

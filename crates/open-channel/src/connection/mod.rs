@@ -290,6 +290,7 @@ impl Connection {
         if inner.owed.is_due() {
             return None;
         }
+        inner.owed.add_call();
         let stored = inner.store_at_once(message);
         let seq = stored.or_else(|| self.tend(inner, |inner| inner.store_after_look(message)))?;
         Some(MessageId { socket: self.id, seq })

@@ -87,6 +87,7 @@ impl Inner {
     /// The call has what it waited for.
     #[inline]
     fn found(&mut self, seat: &mut Seat, interest: Interest) {
+        self.owed.add_call();
         if !seat.is_empty() {
             self.note_wake_up(interest);
             self.waiters.leave(seat);

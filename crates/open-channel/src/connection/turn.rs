@@ -10,8 +10,9 @@ use std::time::Duration;
 const UNIT: u32 = 32_000;
 /// What a whole turn buys. Nobody owes more.
 const TURN: u32 = 128 * UNIT;
-/// What a message, or a pack of them, is taken to cost, its handler included: this, and so many bytes for each nanosecond.
-const PIECE: u32 = 200;
+/// What things are taken to cost: a call, a message with what its handler does, and so many bytes in a nanosecond.
+const CALL: u32 = 200;
+const MESSAGE: u32 = 50;
 const BYTES: usize = 8;
 
 /// What a connection has given to a task, or spun for it, and the task has not paid for.
@@ -21,10 +22,16 @@ pub(super) struct Owed {
 }
 
 impl Owed {
-    /// For something that counts so many bytes in the window.
     #[inline]
-    pub(super) fn add_piece(&mut self, cost: usize) {
-        self.add(u32::try_from(cost / BYTES).unwrap_or(TURN).saturating_add(PIECE));
+    pub(super) fn add_call(&mut self) {
+        self.add(CALL);
+    }
+
+    /// For messages that count so many bytes in the window together.
+    #[inline]
+    pub(super) fn add_messages(&mut self, count: u32, cost: usize) {
+        let bytes = u32::try_from(cost / BYTES).unwrap_or(TURN);
+        self.add(MESSAGE.saturating_mul(count).saturating_add(bytes));
     }
 
     #[inline]
@@ -68,9 +75,11 @@ mod tests {
     #[test]
     fn what_takes_long_costs_much() {
         assert_eq!(units(|_| ()), 0);
-        assert_eq!(units(|owed| (0..1500).for_each(|_| owed.add_piece(128))), 1500 * 216 / 32_000);
-        assert_eq!(units(|owed| owed.add_piece(64 << 10)), 0);
-        assert_eq!(units(|owed| owed.add_piece(1 << 20)), 4);
+        assert_eq!(units(|owed| (0..1500).for_each(|_| owed.add_messages(1, 128))), 1500 * 66 / 32_000);
+        assert_eq!(units(|owed| (0..320).for_each(|_| owed.add_call())), 2);
+        assert_eq!(units(|owed| owed.add_messages(1, 64 << 10)), 0);
+        assert_eq!(units(|owed| owed.add_messages(1, 1 << 20)), 4);
+        assert_eq!(units(|owed| owed.add_messages(2000, 0)), 3);
         assert_eq!(units(|owed| owed.add_spin(Duration::from_micros(200))), 6);
         assert_eq!(units(|owed| (0..1000).for_each(|_| owed.add_spin(Duration::from_micros(8)))), 128);
     }
@@ -78,6 +87,6 @@ mod tests {
     #[test]
     fn nobody_owes_more_than_a_turn() {
         assert_eq!(units(|owed| owed.add_spin(Duration::MAX)), 128);
-        assert_eq!(units(|owed| (0..9).for_each(|_| owed.add_piece(usize::MAX))), 128);
+        assert_eq!(units(|owed| (0..9).for_each(|_| owed.add_messages(u32::MAX, usize::MAX))), 128);
     }
 }

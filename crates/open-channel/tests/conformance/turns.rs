@@ -7,13 +7,14 @@ use crate::world::World;
 /// More than what passes in one turn.
 const MANY: usize = 30_000;
 /// The same in batches of a thousand.
-const BATCHES: usize = 1000;
+const BATCHES: usize = 200;
 
 on_every_link!(
     who_receives_lets_others_go_on,
     who_receives_batches_lets_others_go_on,
     who_sends_lets_others_go_on,
     who_sends_batches_lets_others_go_on,
+    who_reserves_lets_others_go_on,
 );
 
 /// Everything fits: nobody has to wait.
@@ -89,6 +90,19 @@ async fn who_sends_batches_lets_others_go_on(world: World) {
     let busy = move || async move {
         for _ in 0..BATCHES {
             pair.near.send_many(&mut thousand()).await.expect("accepted");
+        }
+        pair.near
+    };
+    assert!(turn_beside(busy).await, "the others waited until there was nothing to send");
+}
+
+async fn who_reserves_lets_others_go_on(world: World) {
+    let pair = world.pair_with(roomy).await;
+    let busy = move || async move {
+        for _ in 0..MANY {
+            let mut reservation = pair.near.reserve(7).await.expect("room");
+            reservation.append(b"message");
+            reservation.commit().expect("accepted");
         }
         pair.near
     };

@@ -35,7 +35,7 @@ impl Inner {
         if let Some(ring) = &mut self.ring {
             ring.unlooked += 1;
         }
-        self.owed.add_piece(next.cost);
+        self.owed.add_messages(1, next.cost);
         Some(seq)
     }
 
@@ -74,7 +74,7 @@ impl Inner {
         ring.told = false;
         let record = ring.consumer.record(claim);
         let redelivered = record.flags() & REDELIVERED != 0;
-        owed.add_piece(record.len() + MESSAGE_OVERHEAD);
+        owed.add_messages(1, record.len() + MESSAGE_OVERHEAD);
         let seq = session.receive_apart(record.len(), record.end().bytes());
         Some(Direct { payload: take(&ring.consumer, claim), seq, redelivered })
     }

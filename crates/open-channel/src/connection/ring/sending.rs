@@ -1,7 +1,7 @@
 //! Sending on a ring: what the session has goes into it, and what the other side releases is acknowledged.
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{Next, PartKind, Refused};
+use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartKind, Refused};
 use open_channel_ring::RingError;
 
 use super::{PACKED, Room, flag};
@@ -104,6 +104,7 @@ impl Inner {
                 let len = slot.len();
                 if self.session.may_store(len) {
                     let end = ring.producer.commit(slot, PartKind::Whole.to_bits(), 0);
+                    self.owed.add_messages(1, len + MESSAGE_OVERHEAD);
                     return Ok(self.session.message_stored(len, end.bytes()));
                 }
                 // Others were sent meanwhile: they come first.
