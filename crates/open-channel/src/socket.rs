@@ -31,6 +31,9 @@ use crate::waiters::Seat;
 /// acknowledged), then the other side sees the end. A socket dropped while its thread unwinds from a panic is
 /// reset instead.
 ///
+/// On tokio, what a socket gives to a task counts against that task's budget (see `tokio::task::coop`): once in a few milliseconds a
+/// call that could be ready lets other tasks go on first.
+///
 /// Also a `Stream` of messages and a `Sink` of [`Bytes`].
 #[derive(Debug)]
 pub struct Socket {

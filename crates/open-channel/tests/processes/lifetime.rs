@@ -349,9 +349,11 @@ fn futures_dropped_half_way() {
         for _ in 0..100 {
             for socket in [&own, &other] {
                 assert!(socket.recv().now_or_never().is_none());
-                let sent = socket.send("once").now_or_never().is_some();
+                // Where a spin has used up this task's turn, nothing is ready before the next one.
+                while socket.send("once").now_or_never().is_none() {
+                    tokio::task::yield_now().await;
+                }
                 let _ = socket.flush().now_or_never();
-                assert!(sent);
                 let mut received = socket.recv().now_or_never();
                 while received.is_none() {
                     tokio::task::yield_now().await;
