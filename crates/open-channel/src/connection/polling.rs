@@ -62,9 +62,7 @@ impl Connection {
             }
         }
     }
-}
 
-impl Connection {
     /// Takes a unit of the task's budget. Pending: it has none left, and is polled again after others.
     #[cold]
     fn pay(&self, cx: &mut Context<'_>) -> Poll<()> {
