@@ -1,0 +1,87 @@
+// Scripts that are not the user's own: test runners, and other tools that run the user's code in their own process.
+import { readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve, sep } from "node:path";
+import { isMainThread } from "./native.js";
+import { realPath } from "./release.js";
+
+/** Packages that run tests in a process or thread of their own script. */
+const RUNNERS = new Set(
+  "@cucumber/cucumber @hapi/lab @playwright/test @tapjs/run ava borp jasmine jest jest-cli lab mocha playwright tap tape uvu vitest".split(" "),
+);
+/** Packages that others use for this, and that have other uses: what runs tests sets one of the variables. */
+const POOLS = new Set("jest-worker piscina react-scripts tinypool workerpool".split(" "));
+const MARKS = ["JEST_WORKER_ID", "MOCHA_WORKER_ID", "VITEST"];
+
+const SCRIPT = /\.[cm]?[jt]sx?$/;
+
+/** A package in a `node_modules` folder. */
+export interface Package {
+  name: string;
+  folder: string;
+}
+
+/** The package that a script belongs to; `undefined` for a script outside of `node_modules`. */
+export function packageOf(script: string): Package | undefined {
+  const segment = `${sep}node_modules${sep}`;
+  const end = script.lastIndexOf(segment) + segment.length;
+  if (end < segment.length) return undefined;
+  const [first = "", second = ""] = script.slice(end).split(sep);
+  const name = first.startsWith("@") ? `${first}/${second}` : first;
+  return { name, folder: join(script.slice(0, end), name) };
+}
+
+/** Whether this process or thread exists to run tests. */
+export function runsTests(): boolean {
+  // Without processes of their own for the files: each of those has its file as its script.
+  if (process.execArgv.includes("--test") && process.env["NODE_TEST_CONTEXT"] === undefined) return true;
+  const script = process.argv[1];
+  const tool = script === undefined ? undefined : packageOf(realPath(script) ?? script);
+  if (tool === undefined) return false;
+  return RUNNERS.has(tool.name) || (POOLS.has(tool.name) && MARKS.some((mark) => process.env[mark] !== undefined));
+}
+
+/** The application of a test: of its process or thread alone, and of its file where the runner tells which that is. */
+export function testApplication(): string {
+  const { performance } = require("node:perf_hooks") as typeof import("node:perf_hooks");
+  const { threadId } = require("node:worker_threads") as typeof import("node:worker_threads");
+  // A number of a process is used again, in other containers even at the same time.
+  const process_ = `${process.pid}${isMainThread ? "" : `.${threadId}`}@${Math.round(performance.timeOrigin)}`;
+  return `[test]${testFile() ?? ""}#${process_}`;
+}
+
+function testFile(): string | undefined {
+  const { __vitest_worker__: vitest } = globalThis as { __vitest_worker__?: { filepath?: unknown } };
+  if (typeof vitest?.filepath === "string") return vitest.filepath;
+  // Jest gives each file a `require` of its own.
+  const main = require.main?.filename;
+  return main !== undefined && packageOf(main) === undefined ? main : undefined;
+}
+
+/**
+ * What the tool at `script` runs, if that is not its own: the first of its arguments that is a script, or the project in
+ * `directory` that depends on open-channel.
+ */
+export function runByTool(tool: Package, directory: string): { script?: string; project?: string } {
+  // A program that uses open-channel itself, or brings it along.
+  if (__dirname.startsWith(tool.folder + sep) || depends(tool.folder)) return {};
+  const own = process.argv.slice(2).find((argument) => SCRIPT.test(argument) && isScript(resolve(argument)));
+  if (own !== undefined) return { script: resolve(own) };
+  for (let folder = directory; ; folder = dirname(folder)) {
+    if (statSync(join(folder, "package.json"), { throwIfNoEntry: false })?.isFile()) return depends(folder) ? { project: folder } : {};
+    if (folder === dirname(folder)) return {};
+  }
+}
+
+function isScript(path: string): boolean {
+  const real = realPath(path);
+  return real !== undefined && packageOf(real) === undefined && statSync(real).isFile();
+}
+
+function depends(folder: string): boolean {
+  try {
+    const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<string, Record<string, unknown> | undefined>;
+    return ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"].some((kind) => manifest[kind]?.["open-channel"] !== undefined);
+  } catch {
+    return false;
+  }
+}
