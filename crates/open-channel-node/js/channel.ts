@@ -106,12 +106,18 @@ export class ProcessChannel extends EventEmitter {
     return this.#options.scope ?? "app";
   }
 
-  /** The application that it belongs to; `null` with scope `"user"`. As `OPEN_CHANNEL_APP` it brings a child process here. */
+  /**
+   * The application that it belongs to; `null` with scope `"user"`. A child process belongs to it,
+   * too, with this as `OPEN_CHANNEL_APP` in its environment.
+   */
   get app(): string | null {
     return this.#options.app ?? null;
   }
 
-  /** What name, scope and application amount to: processes meet if their keys and their runtime directories are the same. */
+  /**
+   * A digest of name, scope and application, as 32 hexadecimal digits: processes meet if their keys
+   * and their runtime directories are the same.
+   */
   get key(): string {
     return this.#key;
   }
@@ -220,10 +226,15 @@ export class ProcessChannel extends EventEmitter {
     }
   }
 
-  /** For `console.log` and `util.inspect`: what tells two processes apart that do not meet. */
-  [Symbol.for("nodejs.util.inspect.custom")](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
+  /** For `console.log` and `util.inspect`: the properties to compare where two do not meet. */
+  [Symbol.for("nodejs.util.inspect.custom")](
+    _depth: number,
+    options: object,
+    inspect: (value: unknown, options: object) => string,
+  ): string {
     const { name, scope, app, key, state, role, generation } = this;
-    return `${this.constructor.name} ${inspect({ name, scope, app, key, state, role, generation }, options)}`;
+    const shown = inspect({ name, scope, app, key, state, role, generation }, options);
+    return `${this.constructor.name} ${shown}`;
   }
 
   #wake(reasons: number): void {

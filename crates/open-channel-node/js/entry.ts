@@ -1,4 +1,4 @@
-// Which application this process belongs to, for channels of scope "app". The table in the README says the same.
+// The application of this process, for channels of scope "app". The README has it as a table.
 import { basename, resolve, sep } from "node:path";
 import { addon, isMainThread } from "./native.js";
 import { realDirectory, realPath, stable, workingDirectory } from "./release.js";
@@ -8,9 +8,10 @@ let known: string | undefined;
 let testing: boolean | undefined;
 
 /**
- * The path of the entry script, as a real path but for a link that deployments move. A worker thread belongs to the
- * application of its process when the main thread has loaded this package too, and else to its own script. A test
- * runner has one application for each process or thread that runs tests, and for each file where it tells which that is.
+ * The path of the entry script, as a real path but for a link that deployments move. A worker
+ * thread belongs to the application of its process when the main thread has loaded this package
+ * too, and else to its own script. A test runner has one application for each process or thread
+ * that runs tests, and for each file where it tells which that is.
  */
 export function application(): string {
   // The next file may come to the same process.
@@ -29,7 +30,7 @@ function find(): string {
   return inherited ?? ofScript() ?? `[eval]${ofFolder(workingDirectory())}`;
 }
 
-/** What a script was called when it was started, and where it is. */
+/** A script: its path as somebody wrote it, and its real path. */
 interface Script {
   given: string;
   real: string;
@@ -39,25 +40,34 @@ function ofScript(): string | undefined {
   const main = require.main?.filename ?? process.argv[1];
   const managed = managedScript(main);
   // PM2's own list tells its applications apart by the path that they were started with.
-  if (managed !== undefined) return ofTool(managed.real, process.env["pm_cwd"] ?? workingDirectory()) ?? stable(managed.given, managed.real, true);
+  if (managed !== undefined) {
+    const directory = process.env["pm_cwd"] ?? workingDirectory();
+    return ofTool(managed.real, directory) ?? stable(managed.given, managed.real, true);
+  }
   // Without an entry script the first argument is the user's, not Node's.
   if (isMainThread && evaluated()) return undefined;
   const script = located(main) ?? located(process.argv[1]);
-  return script && (ofTool(script.real, workingDirectory()) ?? stable(asWritten(script), script.real));
+  if (script === undefined) return undefined;
+  return ofTool(script.real, workingDirectory()) ?? stable(asWritten(script), script.real);
 }
 
-/** The script that PM2 started this process with, if this is that process: others inherit the variable. */
+/** The script that PM2 started this process with. Its children inherit the variable, too. */
 function managedScript(main: string | undefined): Script | undefined {
   const given = process.env["pm_exec_path"];
   const script = given === undefined || given === "" ? undefined : located(given);
   if (script === undefined) return undefined;
-  const own = isContainer(main) || isContainer(process.argv[1]) || (main !== undefined && located(main)?.real === script.real);
+  const own =
+    isContainer(main) || isContainer(process.argv[1]) || located(main)?.real === script.real;
   return own ? script : undefined;
 }
 
 /** PM2 starts its own container, which then runs the script. */
 function isContainer(path: string | undefined): boolean {
-  return path !== undefined && path.includes(`${sep}pm2${sep}`) && basename(path).startsWith("ProcessContainer");
+  return (
+    path !== undefined &&
+    path.includes(`${sep}pm2${sep}`) &&
+    basename(path).startsWith("ProcessContainer")
+  );
 }
 
 function evaluated(): boolean {
@@ -82,7 +92,8 @@ function ofFolder(path: string): string {
 /** With the name that the user has for the working directory, and for the script itself. */
 function asWritten({ given, real }: Script): string {
   const argument = process.argv[1];
-  const written = argument !== undefined && located(argument)?.real === real ? resolve(argument) : given;
+  const written =
+    argument !== undefined && located(argument)?.real === real ? resolve(argument) : given;
   const [physical, logical] = [realDirectory(), workingDirectory()];
   return written.startsWith(physical + sep) ? logical + written.slice(physical.length) : written;
 }

@@ -8,13 +8,14 @@ export interface ChannelOptions {
   /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
   name?: string;
   /**
-   * Who meets on the channel. `"app"`: processes of this user that belong to the same application. `"user"`: every program
-   * of this user, Rust ones included. Default: `$OPEN_CHANNEL_SCOPE`, else `"app"`; with the option `app` always `"app"`.
+   * Who meets on the channel. `"app"`: processes of this user that belong to the same application.
+   * `"user"`: every program of this user, Rust ones included. Default: `"app"` with the option
+   * `app`, else `$OPEN_CHANNEL_SCOPE`, else `"app"`.
    */
   scope?: "app" | "user";
   /**
-   * With scope `"app"`: the name of the application. Default: `$OPEN_CHANNEL_APP`, else the path of the entry script; the
-   * README has a table of what that is for PM2, loaders, test runners and others.
+   * With scope `"app"`: the name of the application. Default: `$OPEN_CHANNEL_APP`, else the path of
+   * the entry script, of which the README has a table for PM2, loaders, test runners and others.
    */
   app?: string;
   /**
@@ -55,14 +56,15 @@ const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as c
 const MAX = 2 ** 32 - 1;
 
 /**
- * The options with `scope` and `app` decided: an option counts before the environment, and that before the default. An empty
- * variable is one that is not set.
+ * The options with `scope` and `app` decided: an option counts before the environment, and that
+ * before the default. An empty variable is one that is not set.
  */
 export function meeting(options: ChannelOptions): ChannelOptions {
-  const { app } = options;
-  const scope = options.scope === undefined && app === undefined ? scopeOfEnvironment() : options.scope;
+  let { scope, app } = options;
+  if (scope === undefined && app === undefined) scope = scopeOfEnvironment();
   if (scope === "user") return { ...options, scope, app: undefined };
-  return { ...options, scope, app: app === undefined ? process.env["OPEN_CHANNEL_APP"] || application() : app };
+  if (app === undefined) app = process.env["OPEN_CHANNEL_APP"] || application();
+  return { ...options, scope, app };
 }
 
 function scopeOfEnvironment(): ChannelOptions["scope"] {
@@ -70,7 +72,8 @@ function scopeOfEnvironment(): ChannelOptions["scope"] {
   const value = process.env[variable] || undefined;
   const choices: readonly (string | undefined)[] = CHOICES.scope;
   if (value !== undefined && !choices.includes(value)) {
-    throw channelError({ code: "EINVAL", message: `the environment variable ${variable} is ${show(value)}; ${among(CHOICES.scope)}` });
+    const message = `the environment variable ${variable} is ${show(value)}; ${among(CHOICES.scope)}`;
+    throw channelError({ code: "EINVAL", message });
   }
   return value as ChannelOptions["scope"];
 }

@@ -1,14 +1,18 @@
-// Scripts that are not the user's own: test runners, and other tools that run the user's code in their own process.
-import { readFileSync, statSync } from "node:fs";
+// Scripts that are not the user's own: test runners, and other tools that run the user's code in
+// their own process.
+import { readFileSync } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
 import { isMainThread } from "./native.js";
-import { realPath } from "./release.js";
+import { isFile, realDirectory, realPath } from "./release.js";
 
 /** Packages that run tests in a process or thread of their own script. */
 const RUNNERS = new Set(
-  "@cucumber/cucumber @hapi/lab @playwright/test @tapjs/run ava borp jasmine jest jest-cli lab mocha playwright tap tape uvu vitest".split(" "),
+  (
+    "@cucumber/cucumber @hapi/lab @playwright/test @tapjs/run ava borp jasmine jest jest-cli lab " +
+    "mocha playwright tap tape uvu vitest"
+  ).split(" "),
 );
-/** Packages that others use for this, and that have other uses: what runs tests sets one of the variables. */
+/** Packages that test runners use, and others, too: a test runner sets one of the variables. */
 const POOLS = new Set("jest-worker piscina react-scripts tinypool workerpool".split(" "));
 const MARKS = ["JEST_WORKER_ID", "MOCHA_WORKER_ID", "VITEST"];
 
@@ -32,25 +36,34 @@ export function packageOf(script: string): Package | undefined {
 
 /** Whether this process or thread exists to run tests. */
 export function runsTests(): boolean {
-  // Without processes of their own for the files: each of those has its file as its script.
-  if (process.execArgv.includes("--test") && process.env["NODE_TEST_CONTEXT"] === undefined) return true;
+  // Node's own runner, where files get no process of their own, which would have them as scripts.
+  const { NODE_TEST_CONTEXT } = process.env;
+  if (process.execArgv.includes("--test") && NODE_TEST_CONTEXT === undefined) return true;
   const script = process.argv[1];
   const tool = script === undefined ? undefined : packageOf(realPath(script) ?? script);
   if (tool === undefined) return false;
-  return RUNNERS.has(tool.name) || (POOLS.has(tool.name) && MARKS.some((mark) => process.env[mark] !== undefined));
+  return (
+    RUNNERS.has(tool.name) ||
+    (POOLS.has(tool.name) && MARKS.some((mark) => process.env[mark] !== undefined))
+  );
 }
 
-/** The application of a test: of its process or thread alone, and of its file where the runner tells which that is. */
+/**
+ * The application of a test: of its process or thread alone, and of its file where the runner tells
+ * which that is.
+ */
 export function testApplication(): string {
   const { performance } = require("node:perf_hooks") as typeof import("node:perf_hooks");
   const { threadId } = require("node:worker_threads") as typeof import("node:worker_threads");
-  // A number of a process is used again, in other containers even at the same time.
-  const process_ = `${process.pid}${isMainThread ? "" : `.${threadId}`}@${Math.round(performance.timeOrigin)}`;
-  return `[test]${testFile() ?? ""}#${process_}`;
+  const thread = isMainThread ? process.pid : `${process.pid}.${threadId}`;
+  // The number of a process is used again, in other containers even at the same time.
+  return `[test]${testFile() ?? ""}#${thread}@${Math.round(performance.timeOrigin)}`;
 }
 
 function testFile(): string | undefined {
-  const { __vitest_worker__: vitest } = globalThis as { __vitest_worker__?: { filepath?: unknown } };
+  const { __vitest_worker__: vitest } = globalThis as {
+    __vitest_worker__?: { filepath?: unknown };
+  };
   if (typeof vitest?.filepath === "string") return vitest.filepath;
   // Jest gives each file a `require` of its own.
   const main = require.main?.filename;
@@ -58,29 +71,41 @@ function testFile(): string | undefined {
 }
 
 /**
- * What the tool at `script` runs, if that is not its own: the first of its arguments that is a script, or the project in
- * `directory` that depends on open-channel.
+ * The user's code that a tool runs: the first of the arguments that is a script, or the project
+ * in `directory` that depends on open-channel. A program may be a tool of its own, with neither.
  */
 export function runByTool(tool: Package, directory: string): { script?: string; project?: string } {
   // A program that uses open-channel itself, or brings it along.
   if (__dirname.startsWith(tool.folder + sep) || depends(tool.folder)) return {};
-  const own = process.argv.slice(2).find((argument) => SCRIPT.test(argument) && isScript(resolve(argument)));
-  if (own !== undefined) return { script: resolve(own) };
+  const own = process.argv
+    .slice(2)
+    .map((argument) => resolve(realDirectory(), argument))
+    .find((path) => SCRIPT.test(path) && isScript(path));
+  if (own !== undefined) return { script: own };
   for (let folder = directory; ; folder = dirname(folder)) {
-    if (statSync(join(folder, "package.json"), { throwIfNoEntry: false })?.isFile()) return depends(folder) ? { project: folder } : {};
+    if (isFile(join(folder, "package.json"))) return depends(folder) ? { project: folder } : {};
     if (folder === dirname(folder)) return {};
   }
 }
 
 function isScript(path: string): boolean {
   const real = realPath(path);
-  return real !== undefined && packageOf(real) === undefined && statSync(real).isFile();
+  return real !== undefined && packageOf(real) === undefined && isFile(real);
 }
+
+type Manifest = Record<string, Record<string, unknown> | undefined>;
+
+const DEPENDENCIES = [
+  "dependencies",
+  "devDependencies",
+  "optionalDependencies",
+  "peerDependencies",
+];
 
 function depends(folder: string): boolean {
   try {
-    const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<string, Record<string, unknown> | undefined>;
-    return ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"].some((kind) => manifest[kind]?.["open-channel"] !== undefined);
+    const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
+    return DEPENDENCIES.some((kind) => manifest[kind]?.["open-channel"] !== undefined);
   } catch {
     return false;
   }

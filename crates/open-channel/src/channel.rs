@@ -380,7 +380,7 @@ impl Shared {
         let cause = match &self.identity.scope {
             Scope::User => cause,
             Scope::App(app) => format!(
-                "{cause} in the application {app:?} (programs of other applications share the channel with \
+                "in the application {app:?}, {cause} (programs of other applications share the channel with \
                  Scope::User, the same Scope::App, or OPEN_CHANNEL_APP in their environment)"
             ),
         };
