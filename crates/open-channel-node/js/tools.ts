@@ -48,16 +48,25 @@ export function runsTests(): boolean {
   );
 }
 
+let runner: string | undefined;
+
 /**
  * The application of a test: of its process or thread alone, and of its file where the runner tells
- * which that is.
+ * which that is. The workers of a cluster belong to the test that forked them.
  */
 export function testApplication(): string {
-  const { performance } = require("node:perf_hooks") as typeof import("node:perf_hooks");
-  const { threadId } = require("node:worker_threads") as typeof import("node:worker_threads");
-  const thread = isMainThread ? process.pid : `${process.pid}.${threadId}`;
-  // The number of a process is used again, in other containers even at the same time.
-  return `[test]${testFile() ?? ""}#${thread}@${Math.round(performance.timeOrigin)}`;
+  return `[test]${testFile() ?? ""}#${(runner ??= runnerName())}`;
+}
+
+/** With the name of the machine: in several containers, processes have the same number. */
+function runnerName(): string {
+  const { hostname } = require("node:os") as typeof import("node:os");
+  if (!isMainThread) {
+    const { threadId } = require("node:worker_threads") as typeof import("node:worker_threads");
+    return `${process.pid}.${threadId}@${hostname()}`;
+  }
+  const { isWorker } = require("node:cluster") as typeof import("node:cluster").default;
+  return `${isWorker ? process.ppid : process.pid}@${hostname()}`;
 }
 
 function testFile(): string | undefined {
