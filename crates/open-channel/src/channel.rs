@@ -11,43 +11,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::builder::Builder;
+use crate::connection::Change;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::event::{Event, Events, Role};
+use crate::event::{Event, Events, Role, State};
 use crate::host::Host;
 use crate::rendezvous::{ChannelDir, Endpoint, Identity, default_root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
-use crate::{driver, membership, peer};
-
-/// How far a channel is.
-///
-/// ```text
-/// initiated ──connect()──▶ connecting ──▶ connected ──host lost──▶ connecting …
-///                               └──timeout──▶ closed ◀──close()──┘
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Nothing was done yet.
-    Initiated,
-    /// Looking for the host, or becoming it.
-    Connecting,
-    /// There is a host, perhaps this process.
-    Connected,
-    /// Closed, or not reached within the connect timeout.
-    Closed,
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Initiated => "initiated",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closed => "closed",
-        })
-    }
-}
+use crate::stats::ChannelStats;
+use crate::{driver, membership, peer, stall};
 
 /// A named meeting place of processes; cheap to clone.
 ///
@@ -221,6 +194,14 @@ impl Channel {
         Events::new(receiver, over)
     }
 
+    /// What the channel and all its sockets are doing in this process. Takes the lock of each of them for a moment.
+    ///
+    /// Any thread may ask, also while a listener hangs in another one: its messages are those that are
+    /// [held](crate::SocketStats::held), for [so long](crate::SocketStats::oldest_unhandled).
+    pub fn stats(&self) -> ChannelStats {
+        self.keep.shared.stats()
+    }
+
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
     /// if this process hosts, lets the handlers finish the messages they have, then hands over.
     ///
@@ -381,7 +362,14 @@ impl Shared {
             false
         });
         if starts {
-            self.background.spawn(membership::run(Arc::clone(self)));
+            let (member, watching) = (Arc::clone(self), Arc::clone(self));
+            self.background.spawn(async move {
+                let watch = stall::watch(watching.settings.stall_after, |now| watching.look_for_silence(now));
+                tokio::select! {
+                    () = membership::run(member) => {}
+                    () = watch => {}
+                }
+            });
         }
     }
 
@@ -493,6 +481,53 @@ impl Shared {
 
     fn connections(&self) -> Vec<Arc<Connection>> {
         lock(&self.connections).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The sockets that this process serves, and the host that it is for them.
+    fn hosted(&self) -> Option<(Arc<Host>, Vec<Arc<Connection>>)> {
+        let host = match &*self.place.borrow() {
+            Place::Hosting(host) => Arc::clone(host),
+            _ => return None,
+        };
+        let connections = host.connections();
+        Some((host, connections))
+    }
+
+    fn look_for_silence(&self, now: Duration) {
+        let hosted = self.hosted().map_or_else(Vec::new, |(_, connections)| connections);
+        for connection in self.connections().iter().chain(&hosted) {
+            let Some(change) = connection.look_for_silence(now, self.settings.stall_after) else { continue };
+            match &change {
+                Change::Began(stall) => {
+                    tracing::warn!(channel = self.name, socket = %stall.socket, ?stall, "a socket is stalled");
+                }
+                Change::Ended(end) => {
+                    tracing::info!(channel = self.name, socket = %end.socket, ?end, "a stall is over");
+                }
+            }
+            self.announce(match change {
+                Change::Began(stall) => Event::Stalled(stall),
+                Change::Ended(end) => Event::StallEnded(end),
+            });
+        }
+    }
+
+    fn stats(&self) -> ChannelStats {
+        let place = self.place.borrow().clone();
+        let hosted = self.hosted();
+        let live = |connections: Vec<Arc<Connection>>| {
+            let live = connections.into_iter().filter(|connection| !connection.is_over());
+            live.map(|connection| connection.stats()).collect()
+        };
+        ChannelStats {
+            name: self.name.clone(),
+            state: place.state(),
+            role: place.role(),
+            generation: place.generation(),
+            hosting: hosted.as_ref().map(|(host, _)| host.age()),
+            sockets: live(self.connections()),
+            hosted: hosted.map_or_else(Vec::new, |(_, connections)| live(connections)),
+        }
     }
 
     /// The host is gone: its sockets take in what it had sent, and wait for the next one.

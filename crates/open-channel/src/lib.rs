@@ -88,14 +88,16 @@ mod rendezvous;
 mod reservation;
 mod settings;
 mod socket;
+mod stall;
+mod stats;
 mod stream;
 mod waiters;
 
 pub use batch::{Batch, Iter, MessageRef, Messages};
 pub use builder::Builder;
-pub use channel::{Channel, State};
+pub use channel::Channel;
 pub use error::{Error, SendError, TryRecvError};
-pub use event::{Event, Events, Role};
+pub use event::{Event, Events, Role, Stall, StallEnd, State};
 pub use link::{LinkKind, PeerInfo};
 pub use message::{Message, MessageId, SocketId};
 pub use open_channel_proto::{Draft, MESSAGE_OVERHEAD, ResetCode};
@@ -104,6 +106,7 @@ pub use rendezvous::{MAX_NAME, Scope};
 pub use reservation::Reservation;
 pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
+pub use stats::{ChannelStats, SocketStats, Totals};
 pub use stream::ByteStream;
 
 #[cfg(doctest)]
