@@ -34,7 +34,7 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 9] = [
+const OPTIONS: [(&str, &str); 10] = [
     ("connect_timeout", "connectTimeout"),
     ("host_timeout", "hostTimeout"),
     ("max_connections", "maxConnections"),
@@ -44,6 +44,7 @@ const OPTIONS: [(&str, &str); 9] = [
     ("resume_timeout", "resumeTimeout"),
     ("ring_bytes", "ringBytes"),
     ("runtime_dir", "runtimeDir"),
+    ("stall_after", "stallAfter"),
 ];
 
 fn told(error: &Error) -> String {
@@ -55,7 +56,7 @@ fn code(error: &Error) -> String {
         Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
-        Error::Timeout { .. } | Error::Unacknowledged { .. } => "ETIMEDOUT",
+        Error::Timeout { .. } | Error::Unacknowledged { .. } | Error::FlushTimeout { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",
         Error::Full => "EAGAIN",
         Error::TooLarge { .. } => "EMSGSIZE",
