@@ -152,7 +152,7 @@ fn main() {
         silence {
             a_listener_that_loops_for_ever_is_known_to_its_senders_and_its_successor_ends_the_stall,
             a_stopped_host_stalls_its_senders_until_it_goes_on,
-            a_stopped_sender_takes_its_own_absence_for_no_stall,
+            a_suspension_of_both_sides_is_no_stall,
         }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,
