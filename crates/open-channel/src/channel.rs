@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::builder::Builder;
-use crate::connection::Change;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role, State};
@@ -21,6 +20,8 @@ use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
 use crate::stats::ChannelStats;
 use crate::{driver, membership, peer, stall};
+
+mod silence;
 
 /// A named meeting place of processes; cheap to clone.
 ///
@@ -481,53 +482,6 @@ impl Shared {
 
     fn connections(&self) -> Vec<Arc<Connection>> {
         lock(&self.connections).iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// The sockets that this process serves, and the host that it is for them.
-    fn hosted(&self) -> Option<(Arc<Host>, Vec<Arc<Connection>>)> {
-        let host = match &*self.place.borrow() {
-            Place::Hosting(host) => Arc::clone(host),
-            _ => return None,
-        };
-        let connections = host.connections();
-        Some((host, connections))
-    }
-
-    fn look_for_silence(&self, now: Duration) {
-        let hosted = self.hosted().map_or_else(Vec::new, |(_, connections)| connections);
-        for connection in self.connections().iter().chain(&hosted) {
-            let Some(change) = connection.look_for_silence(now, self.settings.stall_after) else { continue };
-            match &change {
-                Change::Began(stall) => {
-                    tracing::warn!(channel = self.name, socket = %stall.socket, ?stall, "a socket is stalled");
-                }
-                Change::Ended(end) => {
-                    tracing::info!(channel = self.name, socket = %end.socket, ?end, "a stall is over");
-                }
-            }
-            self.announce(match change {
-                Change::Began(stall) => Event::Stalled(stall),
-                Change::Ended(end) => Event::StallEnded(end),
-            });
-        }
-    }
-
-    fn stats(&self) -> ChannelStats {
-        let place = self.place.borrow().clone();
-        let hosted = self.hosted();
-        let live = |connections: Vec<Arc<Connection>>| {
-            let live = connections.into_iter().filter(|connection| !connection.is_over());
-            live.map(|connection| connection.stats()).collect()
-        };
-        ChannelStats {
-            name: self.name.clone(),
-            state: place.state(),
-            role: place.role(),
-            generation: place.generation(),
-            hosting: hosted.as_ref().map(|(host, _)| host.age()),
-            sockets: live(self.connections()),
-            hosted: hosted.map_or_else(Vec::new, |(_, connections)| live(connections)),
-        }
     }
 
     /// The host is gone: its sockets take in what it had sent, and wait for the next one.

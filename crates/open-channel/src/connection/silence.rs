@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_socket_that_is_over_is_stalled_no_longer() {
-        let told = told((0..20).map(|_| 3..9).chain([3..3]));
+        let told = told((0..20).map(|_| 3..9).chain(std::iter::once(3..3)));
         match &told[..] {
             [(11, Change::Began(_)), (21, Change::Ended(end))] => assert!(!end.acknowledged),
             other => panic!("{other:?}"),
