@@ -1,9 +1,11 @@
 import { EventEmitter } from "node:events";
+import { bounded, type Bounds } from "./bounds.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
-import { addon, Reason, type NativeChannel, type NativeEvent, type Role } from "./native.js";
+import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, type Role } from "./native.js";
 import { amount, meeting, openOptions, type ChannelOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
+import type { SocketStats } from "./stats.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -19,6 +21,55 @@ export interface Failover {
   role: Role;
 }
 
+/** What a channel is doing in this process; from `channel.stats()`. */
+export interface ChannelStats {
+  name: string;
+  state: State;
+  role: Role;
+  generation: number;
+  /** For how many milliseconds this process has been the host. Missing if it is not. */
+  hosting?: number;
+  /** The sockets of `connect()`. */
+  sockets: SocketStats[];
+  /** The sockets that this process serves as the host. */
+  hosted: SocketStats[];
+  /**
+   * How many milliseconds this thread's event loop took to answer the addon, when it was asked last: while messages come, that is
+   * about once in a second.
+   */
+  eventLoopDelay: number;
+  /** The longest such time so far. */
+  longestEventLoopDelay: number;
+}
+
+/** Nothing of what a socket sent was handled for `stallAfter`. */
+export interface Stall {
+  /** Missing if it was destroyed meanwhile. */
+  socket?: ChannelSocket;
+  id: string;
+  /** The end that the listener was given, whose answers its peer does not take. */
+  accepted: boolean;
+  generation: number;
+  /** Age of the oldest message in milliseconds. */
+  oldest: number;
+  /** Messages that are not handled. */
+  messages: number;
+  /** What they take of the outbox. */
+  bytes: number;
+}
+
+/** The end of a stall. */
+export interface StallEnd {
+  /** Missing if it was destroyed meanwhile. */
+  socket?: ChannelSocket;
+  id: string;
+  accepted: boolean;
+  /** For how many milliseconds there was no progress. */
+  lasted: number;
+  /** The oldest message was handled after all. If not, the socket is over. */
+  acknowledged: boolean;
+}
+
 export interface ChannelEvents {
   /** This process hosts now. */
   host: [generation: number];
@@ -32,6 +83,10 @@ export interface ChannelEvents {
   failover: [Failover];
   /** This process hosted, was given up as dead, and lost the right to host. */
   fenced: [generation: number];
+  /** A socket, of either end, is stalled: nothing of what it sent was handled for `stallAfter`. The socket emits it, too. */
+  stall: [Stall];
+  /** A stall is over. The socket emits it, too. */
+  stallend: [StallEnd];
   close: [error?: Error];
 }
 
@@ -159,6 +214,16 @@ export class ProcessChannel extends EventEmitter {
     return socket;
   }
 
+  /** What the channel and its sockets are doing in this process. */
+  stats(): ChannelStats {
+    const { name, state, role, generation } = this;
+    const { hosting, sockets, hosted } = this.#native?.stats() ?? { sockets: [], hosted: [] };
+    const [eventLoopDelay, longestEventLoopDelay] = hub.delays();
+    const stats: ChannelStats = { name, state, role, generation, sockets, hosted, eventLoopDelay, longestEventLoopDelay };
+    if (hosting != null) stats.hosting = hosting;
+    return stats;
+  }
+
   /** Takes part without a socket of one's own: resolves with the role when this process hosts or is connected. */
   async join(): Promise<Role> {
     const native = (this.#native ??= this.#open());
@@ -198,9 +263,14 @@ export class ProcessChannel extends EventEmitter {
 
   /**
    * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
-   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts.
+   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts. With bounds,
+   * fails if they are reached before; leaving goes on.
    */
-  close(): Promise<void> {
+  close(bounds?: Bounds): Promise<void> {
+    return bounded(bounds, "closing the channel", "close", this.#name, () => this.#leaveOnce());
+  }
+
+  #leaveOnce(): Promise<void> {
     const native = this.#native;
     if (native === null || native === this.#closing?.native) return this.#closing?.done ?? Promise.resolve();
     const done = this.#close(native).finally(() => {
@@ -266,8 +336,20 @@ export class ProcessChannel extends EventEmitter {
     return true;
   }
 
-  #tell({ kind, role, generation, failure }: NativeEvent): void {
+  #stalled(name: "stall" | "stallend", { id, accepted, ...news }: NativeStall, generation: number): void {
+    const sockets = [...(accepted ? this.#accepted : this.#sockets)];
+    const socket = sockets.find((socket) => socket.id === id);
+    const told = { ...(socket && { socket }), id, accepted, ...(name === "stall" && { generation }), ...news };
+    if (socket !== undefined) guard(() => socket.emit(name, told));
+    guard(() => this.emit(name, told));
+  }
+
+  #tell({ kind, role, generation, failure, stall }: NativeEvent): void {
     switch (kind) {
+      case "stalled":
+        return this.#stalled("stall", stall!, generation);
+      case "stallEnded":
+        return this.#stalled("stallend", stall!, generation);
       case "hostLost":
       case "handedOver":
       case "fenced": {

@@ -1,5 +1,6 @@
 // The addon, and what each of its numbers means. Nothing here is public.
 import { join } from "node:path";
+import type { SocketStats } from "./stats.js";
 import { triples } from "./triple.js";
 
 export const enum Reason {
@@ -44,11 +45,28 @@ export interface Connection {
   over: boolean;
 }
 
+export interface NativeStall {
+  id: string;
+  accepted: boolean;
+  oldest?: number | null;
+  messages?: number | null;
+  bytes?: number | null;
+  lasted?: number | null;
+  acknowledged?: boolean | null;
+}
+
+export interface NativeChannelStats {
+  hosting?: number | null;
+  sockets: SocketStats[];
+  hosted: SocketStats[];
+}
+
 export interface NativeEvent {
-  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "closed";
+  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "stalled" | "stallEnded" | "closed";
   role: Role;
   generation: number;
   failure?: Failure | null;
+  stall?: NativeStall | null;
 }
 
 export type Role = "none" | "peer" | "host";
@@ -61,6 +79,7 @@ export interface OpenOptions {
   connectTimeout?: number;
   hostTimeout?: number;
   resumeTimeout?: number;
+  stallAfter?: number;
   outboxBytes?: number;
   receiveWindow?: number;
   ringBytes?: number;
@@ -83,7 +102,10 @@ export interface NativeSocket {
   failure(): Failure | null;
   idle(): void;
   flush(request: number): void;
+  /** Withdraws a `flush`. False if it has completed. */
+  withdraw(request: number): boolean;
   flushed(): void;
+  stats(): SocketStats;
   finish(): boolean;
   destroy(): void;
 }
@@ -98,12 +120,15 @@ export interface NativeChannel {
   readonly waiting: number;
   accept(token: number): NativeSocket;
   event(): NativeEvent | null;
+  stats(): NativeChannelStats;
   join(request: number): void;
   close(request: number): void;
 }
 
 export interface Hub {
   completed(): Completion[];
+  /** Milliseconds that this thread's event loop took to answer, the last time and at most. */
+  delays(): [last: number, longest: number];
   /** Keeps the process alive, until `release`. */
   hold(): void;
   release(): void;

@@ -35,6 +35,11 @@ export interface ChannelOptions {
   hostTimeout?: number;
   /** How long a host keeps what belongs to a peer that lost its connection. */
   resumeTimeout?: number;
+  /**
+   * A socket is stalled when nothing of what it sent was handled for so long: then there is a `stall` event, and nothing else
+   * happens. `Infinity`: never. Default 10 000.
+   */
+  stallAfter?: number;
   /** What a socket accepts before the other side has acknowledged. */
   outboxBytes?: number;
   /** What a socket receives before it is acknowledged. */
@@ -49,7 +54,7 @@ export interface ChannelOptions {
 
 const STRINGS = ["app", "runtimeDir"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */

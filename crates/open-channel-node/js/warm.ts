@@ -30,7 +30,9 @@ function nowhere(): NativeSocket {
     acknowledge() {},
     idle() {},
     flush() {},
+    withdraw: () => false,
     flushed() {},
+    stats: () => null as never,
     destroy() {},
   };
 }

@@ -34,7 +34,7 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 11] = [
+const OPTIONS: [(&str, &str); 12] = [
     ("Scope::App", "app"),
     ("Scope::User", "scope: \"user\""),
     ("connect_timeout", "connectTimeout"),
@@ -46,6 +46,7 @@ const OPTIONS: [(&str, &str); 11] = [
     ("resume_timeout", "resumeTimeout"),
     ("ring_bytes", "ringBytes"),
     ("runtime_dir", "runtimeDir"),
+    ("stall_after", "stallAfter"),
 ];
 
 fn told(error: &Error) -> String {
@@ -57,7 +58,7 @@ fn code(error: &Error) -> String {
         Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
-        Error::Timeout { .. } | Error::Unacknowledged { .. } => "ETIMEDOUT",
+        Error::Timeout { .. } | Error::Unacknowledged { .. } | Error::FlushTimeout { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",
         Error::Full => "EAGAIN",
         Error::TooLarge { .. } => "EMSGSIZE",

@@ -26,6 +26,8 @@ pub struct OpenOptions {
     pub host_timeout: Option<u32>,
     /// Milliseconds that a host keeps the session of a peer that went away.
     pub resume_timeout: Option<u32>,
+    /// Milliseconds without an acknowledgement after which a socket is stalled.
+    pub stall_after: Option<u32>,
     /// Bytes accepted and not yet acknowledged, per socket.
     pub outbox_bytes: Option<u32>,
     /// Bytes received and not yet acknowledged, per socket.
@@ -59,6 +61,12 @@ impl OpenOptions {
         }
         if let Some(ms) = self.resume_timeout {
             builder = builder.resume_timeout(millis(ms));
+        }
+        match self.stall_after {
+            // What JavaScript calls infinite.
+            Some(u32::MAX) => builder = builder.stall_after(Duration::MAX),
+            Some(ms) => builder = builder.stall_after(millis(ms)),
+            None => {}
         }
         if let Some(bytes) = self.outbox_bytes {
             builder = builder.outbox_bytes(bytes as usize);

@@ -44,13 +44,14 @@ use crate::builder::Builder;
 use crate::channel;
 use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
-use crate::event::{Events, Role};
+use crate::event::{Events, Role, Stall, State};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId, SocketId};
 use crate::reader::MessageReader;
 use crate::rendezvous::Scope;
 use crate::reservation::Reservation;
 use crate::socket;
+use crate::stats::{ChannelStats, SocketStats};
 use crate::waiters::Seat;
 
 mod halves;
@@ -133,7 +134,7 @@ impl Channel {
     }
 
     /// As [`open_channel::Channel::state`](crate::Channel::state).
-    pub fn state(&self) -> channel::State {
+    pub fn state(&self) -> State {
         self.channel.state()
     }
 
@@ -156,6 +157,11 @@ impl Channel {
     /// [`blocking_recv`](Events::blocking_recv).
     pub fn events(&self) -> Events {
         self.channel.events()
+    }
+
+    /// As [`open_channel::Channel::stats`](crate::Channel::stats).
+    pub fn stats(&self) -> ChannelStats {
+        self.channel.stats()
     }
 
     /// As [`open_channel::Channel::close`](crate::Channel::close).
@@ -313,6 +319,28 @@ impl Socket {
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
+    /// [`flush`](Self::flush) for a limited time, and perhaps a millisecond more. What was sent is still delivered afterwards.
+    ///
+    /// # Errors
+    /// [`Error::FlushTimeout`] when not everything is acknowledged within `timeout`, else as [`flush`](Self::flush).
+    pub fn flush_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        let connection = self.connection();
+        let end = connection.request_ack();
+        let deadline = Instant::now().checked_add(timeout);
+        wait(connection, deadline, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Thread, end))
+            .unwrap_or_else(|| {
+                Err(Error::FlushTimeout { messages: connection.unacknowledged(), after: timeout })
+            })
+    }
+
+    /// As [`open_channel::Socket::stalled`](crate::Socket::stalled): blocks until the socket is stalled.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stalled(&self) -> Result<Stall, Error> {
+        block_on(self.connection().stalled())
+    }
+
     /// As [`open_channel::Socket::finish`](crate::Socket::finish).
     ///
     /// # Errors
@@ -354,6 +382,11 @@ impl Socket {
     /// As [`open_channel::Socket::generation`](crate::Socket::generation).
     pub fn generation(&self) -> u64 {
         self.socket.generation()
+    }
+
+    /// As [`open_channel::Socket::stats`](crate::Socket::stats).
+    pub fn stats(&self) -> SocketStats {
+        self.socket.stats()
     }
 
     /// As [`open_channel::Socket::max_message`](crate::Socket::max_message).

@@ -69,6 +69,17 @@ impl Builder {
         self
     }
 
+    /// After how long without an acknowledgement a socket counts as stalled, on either end, while something waits for one.
+    ///
+    /// That is told by [`Event::Stalled`](crate::Event::Stalled), by [`Socket::stalled`](crate::Socket::stalled) and in the
+    /// [statistics](crate::Channel::stats), and nothing else happens. It is found with a delay of at most a quarter of this time, and
+    /// of at most two seconds. A handler that may take longer than this for one message, or acknowledges it that late, is a reason to raise it.
+    /// [`Duration::MAX`] turns the event off. Not zero. Default: [`DEFAULT_STALL_AFTER`](crate::DEFAULT_STALL_AFTER).
+    pub fn stall_after(mut self, time: Duration) -> Self {
+        self.settings.stall_after = time;
+        self
+    }
+
     /// Limit in bytes of what each socket holds of messages sent and not acknowledged; a message counts its length
     /// plus [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD), also while it lies in shared memory. One message always fits.
     /// Default: [`DEFAULT_OUTBOX_BYTES`](crate::DEFAULT_OUTBOX_BYTES).

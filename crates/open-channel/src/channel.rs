@@ -13,41 +13,15 @@ use tokio::sync::{broadcast, watch};
 use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::event::{Event, Events, Role};
+use crate::event::{Event, Events, Role, State};
 use crate::host::Host;
 use crate::rendezvous::{ChannelDir, Endpoint, Identity, Scope, default_root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
-use crate::{driver, membership, peer};
+use crate::stats::ChannelStats;
+use crate::{driver, membership, peer, stall};
 
-/// How far a channel is.
-///
-/// ```text
-/// initiated ──connect()──▶ connecting ──▶ connected ──host lost──▶ connecting …
-///                               └──timeout──▶ closed ◀──close()──┘
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Nothing was done yet.
-    Initiated,
-    /// Looking for the host, or becoming it.
-    Connecting,
-    /// There is a host, perhaps this process.
-    Connected,
-    /// Closed, or not reached within the connect timeout.
-    Closed,
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Initiated => "initiated",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closed => "closed",
-        })
-    }
-}
+mod silence;
 
 /// A named meeting place of processes; cheap to clone.
 ///
@@ -241,6 +215,14 @@ impl Channel {
         Events::new(receiver, over)
     }
 
+    /// What the channel and all its sockets are doing in this process. Takes the lock of each of them for a moment.
+    ///
+    /// Any thread may ask, also while a listener hangs in another one: its messages are those that are
+    /// [held](crate::SocketStats::held), for [so long](crate::SocketStats::oldest_unhandled).
+    pub fn stats(&self) -> ChannelStats {
+        self.keep.shared.stats()
+    }
+
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
     /// if this process hosts, lets the handlers finish the messages they have, then hands over.
     ///
@@ -413,7 +395,14 @@ impl Shared {
             false
         });
         if starts {
-            self.background.spawn(membership::run(Arc::clone(self)));
+            let (member, watching) = (Arc::clone(self), Arc::clone(self));
+            self.background.spawn(async move {
+                let watch = stall::watch(watching.settings.stall_after, |now| watching.look_for_silence(now));
+                tokio::select! {
+                    () = membership::run(member) => {}
+                    () = watch => {}
+                }
+            });
         }
     }
 

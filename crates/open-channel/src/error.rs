@@ -69,6 +69,16 @@ pub enum Error {
         /// How long closing waited.
         after: Duration,
     },
+    /// A flush reached its time limit. What was sent is still delivered.
+    #[error(
+        "{messages} messages are not acknowledged after {after:?}: their handler may hang; they are still delivered"
+    )]
+    FlushTimeout {
+        /// How many.
+        messages: u64,
+        /// How long it waited.
+        after: Duration,
+    },
     /// This side's direction of the socket is finished; nothing can be sent any more.
     #[error("this direction is finished: nothing can be sent after finish()")]
     Finished,
@@ -139,7 +149,9 @@ impl Error {
             }
             Self::Directory { .. } | Self::PermissionDenied(_) => io::ErrorKind::PermissionDenied,
             Self::NoRuntime | Self::Version(_) => io::ErrorKind::Unsupported,
-            Self::Timeout { .. } | Self::Unacknowledged { .. } => io::ErrorKind::TimedOut,
+            Self::Timeout { .. } | Self::Unacknowledged { .. } | Self::FlushTimeout { .. } => {
+                io::ErrorKind::TimedOut
+            }
             Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
             Self::Full => io::ErrorKind::WouldBlock,
             Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,

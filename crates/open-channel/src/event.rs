@@ -1,9 +1,41 @@
 //! What happens to a channel, for those who want to know.
 
+use std::time::Duration;
+
+use open_channel_proto::SocketId;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::Error;
+
+/// How far a channel is.
+///
+/// ```text
+/// initiated ──connect()──▶ connecting ──▶ connected ──host lost──▶ connecting …
+///                               └──timeout──▶ closed ◀──close()──┘
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing was done yet.
+    Initiated,
+    /// Looking for the host, or becoming it.
+    Connecting,
+    /// There is a host, perhaps this process.
+    Connected,
+    /// Closed, or not reached within the connect timeout.
+    Closed,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Initiated => "initiated",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Closed => "closed",
+        })
+    }
+}
 
 /// What this process is on its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,11 +90,52 @@ pub enum Event {
         /// This process's former generation.
         generation: u64,
     },
+    /// A socket of this process, of either end, is stalled: nothing of what it sent was acknowledged for
+    /// [`stall_after`](crate::Builder::stall_after). Nothing else happens: the socket goes on, and so do the others.
+    ///
+    /// Its host may have a handler that hangs or takes long, may be stopped, or may be missing: having no connection does not
+    /// stop the count, nor does a change of host. Told once, until it [is over](Self::StallEnded).
+    Stalled(Stall),
+    /// A stall is over. After [`Closed`](Self::Closed), all are.
+    StallEnded(StallEnd),
     /// The channel is closed, by this side if there is no error.
     Closed {
         /// Why, unless on purpose.
         error: Option<Error>,
     },
+}
+
+/// A socket on which nothing that was sent is acknowledged; told by [`Event::Stalled`] and by
+/// [`Socket::stalled`](crate::Socket::stalled). As of the moment at which that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stall {
+    /// The socket.
+    pub socket: SocketId,
+    /// Whether this is the end that a listener was given, whose answers its peer does not take.
+    pub accepted: bool,
+    /// Generation of the host that it is or was last connected to; 0 before the first.
+    pub generation: u64,
+    /// Age of the oldest message, and no less than it was waited for; see [`SocketStats`](crate::SocketStats) for how exact it is.
+    pub oldest: Duration,
+    /// How many messages are not acknowledged.
+    pub messages: u64,
+    /// The bytes that they take in the outbox.
+    pub bytes: usize,
+}
+
+/// The end of a stall; told by [`Event::StallEnded`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StallEnd {
+    /// The socket.
+    pub socket: SocketId,
+    /// As [`Stall::accepted`].
+    pub accepted: bool,
+    /// For how long there was no progress.
+    pub lasted: Duration,
+    /// Whether the oldest message was acknowledged after all. If not, the socket is over.
+    pub acknowledged: bool,
 }
 
 /// The events of a channel from [`Channel::events`](crate::Channel::events) on.

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use open_channel_proto::{
     Features, Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, Welcome,
@@ -58,6 +58,7 @@ enum Phase {
 pub(crate) struct Host {
     shared: Weak<Shared>,
     generation: u64,
+    since: Instant,
     endpoint: Endpoint,
     fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
@@ -71,6 +72,7 @@ impl Host {
         Self {
             shared: Arc::downgrade(shared),
             generation: tenure.generation(),
+            since: Instant::now(),
             endpoint: tenure.endpoint(),
             fence: Arc::new(tenure.fence(shared.settings.host_timeout)),
             sessions: Mutex::default(),
@@ -81,6 +83,16 @@ impl Host {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// How long it has hosted.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// The sockets that it serves.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.sessions().values().cloned().collect()
     }
 
     /// Where others connect.
@@ -296,7 +308,7 @@ impl Host {
     /// Handlers finish what they have, then the right to host is given back, then the peers are told.
     async fn hand_over(&self, tenure: Tenure, patience: Duration) {
         self.phase.send_replace(Phase::Closing);
-        let connections: Vec<_> = self.sessions().values().cloned().collect();
+        let connections = self.connections();
         connections.iter().for_each(|connection| connection.stop_delivery());
         let settled = async {
             while !connections.iter().all(|connection| connection.is_settled()) {

@@ -48,6 +48,8 @@
 //!    [marked](Message::redelivered) and with the same [id](Message::id).
 //! 4. Acknowledged means handled: somebody called [`Message::ack`], and nothing else acknowledges.
 //! 5. Every queue is bounded.
+//! 6. Silence is visible: a socket whose messages are not handled for long [says so](Event::Stalled), and its
+//!    [statistics](SocketStats) tell the age of the oldest one.
 //!
 //! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
 //!
@@ -88,14 +90,16 @@ mod rendezvous;
 mod reservation;
 mod settings;
 mod socket;
+mod stall;
+mod stats;
 mod stream;
 mod waiters;
 
 pub use batch::{Batch, Iter, MessageRef, Messages};
 pub use builder::Builder;
-pub use channel::{Channel, State};
+pub use channel::Channel;
 pub use error::{Error, SendError, TryRecvError};
-pub use event::{Event, Events, Role};
+pub use event::{Event, Events, Role, Stall, StallEnd, State};
 pub use link::{LinkKind, PeerInfo};
 pub use message::{Message, MessageId, SocketId};
 pub use open_channel_proto::{Draft, MESSAGE_OVERHEAD, ResetCode};
@@ -104,6 +108,7 @@ pub use rendezvous::{MAX_NAME, Scope};
 pub use reservation::Reservation;
 pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
+pub use stats::{ChannelStats, SocketStats, Totals};
 pub use stream::ByteStream;
 
 #[cfg(doctest)]

@@ -15,6 +15,8 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(5000);
 pub const DEFAULT_HOST_TIMEOUT: Duration = Duration::from_millis(3000);
 /// Default of [`Builder::resume_timeout`](crate::Builder::resume_timeout).
 pub const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Default of [`Builder::stall_after`](crate::Builder::stall_after).
+pub const DEFAULT_STALL_AFTER: Duration = Duration::from_secs(10);
 /// Default of [`Builder::outbox_bytes`](crate::Builder::outbox_bytes).
 pub const DEFAULT_OUTBOX_BYTES: usize = 1 << 20;
 /// Default of [`Builder::receive_window`](crate::Builder::receive_window).
@@ -37,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) host_timeout: Duration,
     pub(crate) resume_timeout: Duration,
+    pub(crate) stall_after: Duration,
     pub(crate) limits: Limits,
     pub(crate) max_connections: usize,
     pub(crate) allowed_uids: Vec<u32>,
@@ -52,6 +55,7 @@ impl Default for Settings {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             host_timeout: DEFAULT_HOST_TIMEOUT,
             resume_timeout: DEFAULT_RESUME_TIMEOUT,
+            stall_after: DEFAULT_STALL_AFTER,
             limits: Limits {
                 outbox: DEFAULT_OUTBOX_BYTES,
                 window: DEFAULT_RECEIVE_WINDOW,
@@ -79,6 +83,9 @@ impl Settings {
         }
         if self.connect_timeout.is_zero() {
             return invalid("connect_timeout", "is zero: nothing connects in no time");
+        }
+        if self.stall_after.is_zero() {
+            return invalid("stall_after", "is zero: every message would be late");
         }
         Ok(())
     }

@@ -27,21 +27,27 @@ use crate::message::{Message, MessageId};
 use crate::reader::MessageReader;
 use crate::waiters::{Interest, Seat, Waiters};
 
+mod age;
 mod inner;
 mod messages;
 mod polling;
 mod ring;
+mod silence;
 mod turn;
 
 pub(crate) use inner::{Inner, Read};
 use messages::Place;
 pub(crate) use ring::{Ring, Room};
+pub(crate) use silence::Change;
+use silence::Silence;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
     inner: Mutex<Inner>,
     /// Shared with `inner`, for those who come without the lock.
     waiters: Arc<Waiters>,
+    /// Apart from `inner`, for those who look in now and then.
+    silence: Mutex<Silence>,
     /// The link was lost or the session is over: calls the owner on the background thread.
     pub(crate) changed: Notify,
     background: Handle,
@@ -73,7 +79,14 @@ impl Connection {
         let id = session.id();
         let waiters = Arc::new(Waiters::default());
         let inner = Inner::new(session, Arc::clone(&waiters), fence);
-        Arc::new(Self { inner: Mutex::new(inner), waiters, changed: Notify::new(), background, id })
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            waiters,
+            silence: Mutex::default(),
+            changed: Notify::new(),
+            background,
+            id,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -472,6 +485,11 @@ impl Connection {
         self.id
     }
 
+    /// Whether it is the host's end.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.lock().fence.is_some()
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.lock().link.is_some()
     }
@@ -530,9 +548,7 @@ impl Connection {
 
     /// How many messages are accepted and not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
-        let inner = self.lock();
-        let end = u64::from(inner.session.is_finished() && !inner.session.is_flushed());
-        inner.session.next_seq() - inner.session.first_unacknowledged() - end
+        self.lock().session.messages_unacknowledged()
     }
 
     /// Whether the other side's direction has ended, and the application has heard it.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use open_channel::{Builder, Channel, Error, Event, LinkKind, Message, Scope, Socket, TryRecvError};
+use open_channel::{Builder, Channel, Error, Event, LinkKind, Message, Scope, Socket, Stall, TryRecvError};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
@@ -198,6 +198,7 @@ impl Actor {
                     self.join();
                 }
                 ["status"] => self.status(),
+                ["totals"] => self.totals(),
                 ["shut"] => self.shut(),
                 ["drop-channel"] => drop(self.channel.take()),
                 ["connect", name, ..] => self.connect(name, words.get(2) == Some(&"mute")),
@@ -286,6 +287,20 @@ impl Actor {
     fn status(&self) {
         let channel = self.channel();
         say!("status {} {} {}", channel.role(), channel.generation(), channel.state());
+    }
+
+    fn totals(&self) {
+        let sums = self.channel().stats().totals();
+        let age = |age: Option<Duration>| age.map_or(-1, |age| age.as_millis().cast_signed());
+        say!(
+            "totals {} {} {} {} {} {}",
+            sums.stalled,
+            sums.unacknowledged,
+            age(sums.oldest_unacknowledged),
+            sums.held,
+            age(sums.oldest_unhandled),
+            sums.redelivered
+        );
     }
 
     fn shut(&self) {
@@ -468,6 +483,9 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     if let Some(timeout) = millis("resume_timeout") {
         builder = builder.resume_timeout(timeout);
     }
+    if let Some(time) = millis("stall_after") {
+        builder = builder.stall_after(time);
+    }
     if let Some(bytes) = size("outbox") {
         builder = builder.outbox_bytes(bytes);
     }
@@ -504,6 +522,13 @@ fn tell_event(event: Event) {
         Event::HostLost { generation } => say!("event host-lost {generation}"),
         Event::HandedOver { generation } => say!("event handed-over {generation}"),
         Event::Fenced { generation } => say!("event fenced {generation}"),
+        Event::Stalled(stall) => {
+            let Stall { socket, generation, oldest, messages, .. } = stall;
+            say!("event stalled {socket} {generation} {messages} {}", oldest.as_millis());
+        }
+        Event::StallEnded(end) => {
+            say!("event stall-ended {} {} {}", end.socket, end.acknowledged, end.lasted.as_millis());
+        }
         Event::Closed { error: None } => say!("event closed"),
         Event::Closed { error: Some(error) } => say!("event closed {error}"),
         other => say!("event unknown {other:?}"),
@@ -570,6 +595,12 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
                 continue;
             }
             Some("finish") => socket.finish().unwrap(),
+            // A fault that only this host has; its other tasks go on elsewhere.
+            Some("loop") if !redelivered => tokio::task::block_in_place(|| {
+                loop {
+                    std::hint::spin_loop();
+                }
+            }),
             // Never comes back for another one.
             Some("stall") => std::future::pending().await,
             Some("ask") => {

@@ -24,6 +24,7 @@ mod raw;
 mod rendezvous;
 mod resume;
 mod ring;
+mod silence;
 mod stage;
 mod whereabouts;
 
@@ -153,6 +154,11 @@ fn main() {
         }
         log {
             the_decisions_are_told,
+        }
+        silence {
+            a_listener_that_loops_for_ever_is_known_to_its_senders_and_its_successor_ends_the_stall,
+            a_stopped_host_stalls_its_senders_until_it_goes_on,
+            a_suspension_of_both_sides_is_no_stall,
         }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,
