@@ -6,7 +6,9 @@ import { amount } from "./options.js";
 export interface Bounds {
   /** Milliseconds, after which the call fails with `ETIMEDOUT`. */
   timeout?: number;
-  /** Makes the call fail with an `AbortError` when it aborts; the signal's reason is its `cause`. */
+  /**
+   * Makes the call fail with an `AbortError` when it aborts; the signal's reason is its `cause`.
+   */
   signal?: AbortSignal;
 }
 

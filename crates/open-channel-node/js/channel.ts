@@ -339,9 +339,9 @@ export class ProcessChannel extends EventEmitter {
   #stalled(name: "stall" | "stallend", { id, accepted, ...news }: NativeStall, generation: number): void {
     const sockets = [...(accepted ? this.#accepted : this.#sockets)];
     const socket = sockets.find((socket) => socket.id === id);
-    const told = { ...(socket && { socket }), id, accepted, ...(name === "stall" && { generation }), ...news };
-    if (socket !== undefined) guard(() => socket.emit(name, told));
-    guard(() => this.emit(name, told));
+    const event = { ...(socket && { socket }), id, accepted, ...(name === "stall" && { generation }), ...news };
+    if (socket !== undefined) guard(() => socket.emit(name, event));
+    guard(() => this.emit(name, event));
   }
 
   #tell({ kind, role, generation, failure, stall }: NativeEvent): void {

@@ -1,9 +1,9 @@
 /**
- * What one socket is doing; from `socket.stats()`. Messages are counted; of a host's end, those of this host's time. Bytes are those
- * of the messages and 64 more for each.
+ * What one socket is doing; from `socket.stats()`. Messages are counted; of a host's end, those of
+ * this host's time. Bytes are those of the messages and 64 more for each.
  *
- * Times are milliseconds. An age is less than the true one by a second at most, or by an eighth of `stallAfter` if that is less; time
- * in which this process was stopped does not count.
+ * Times are milliseconds. An age is less than the true one by a second at most, or by an eighth of
+ * `stallAfter` if that is less; time in which this process was stopped does not count.
  */
 export interface SocketStats {
   id: string;
@@ -35,7 +35,10 @@ export interface SocketStats {
   redelivered: number;
   /** Age of the oldest message that the other side has not handled. Missing if there is none. */
   oldestUnacknowledged?: number;
-  /** Time since the arrival of the oldest message that this side has not handled. Missing if there is none. */
+  /**
+   * Time since the arrival of the oldest message that this side has not handled. Missing if there
+   * is none.
+   */
   oldestUnhandled?: number;
   /** For how long there has been no progress, while the socket is stalled. */
   stalled?: number;

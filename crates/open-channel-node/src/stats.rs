@@ -1,4 +1,5 @@
-//! The library's statistics as JavaScript gets them: times in milliseconds, and what there is not is left out.
+//! The library's statistics as JavaScript gets them: times in milliseconds, and what there is not
+//! is left out.
 
 use std::time::Duration;
 

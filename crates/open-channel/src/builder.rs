@@ -69,12 +69,15 @@ impl Builder {
         self
     }
 
-    /// After how long without an acknowledgement a socket counts as stalled, on either end, while something waits for one.
+    /// After how long without an acknowledgement a socket counts as stalled, on either end, while
+    /// messages wait for one.
     ///
-    /// That is told by [`Event::Stalled`](crate::Event::Stalled), by [`Socket::stalled`](crate::Socket::stalled) and in the
-    /// [statistics](crate::Channel::stats), and nothing else happens. It is found with a delay of at most a quarter of this time, and
-    /// of at most two seconds. A handler that may take longer than this for one message, or acknowledges it that late, is a reason to raise it.
-    /// [`Duration::MAX`] turns the event off. Not zero. Default: [`DEFAULT_STALL_AFTER`](crate::DEFAULT_STALL_AFTER).
+    /// [`Event::Stalled`](crate::Event::Stalled), [`Socket::stalled`](crate::Socket::stalled) and the
+    /// [statistics](crate::Channel::stats) report it, and nothing else happens. It is found with a
+    /// delay of a quarter of this time at most, and of two seconds at most. Raise it if a handler may
+    /// take longer than this for one message. [`Duration::MAX`] turns the event off. Not zero.
+    ///
+    /// Default: [`DEFAULT_STALL_AFTER`](crate::DEFAULT_STALL_AFTER).
     pub fn stall_after(mut self, time: Duration) -> Self {
         self.settings.stall_after = time;
         self

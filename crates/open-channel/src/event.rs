@@ -90,11 +90,12 @@ pub enum Event {
         /// This process's former generation.
         generation: u64,
     },
-    /// A socket of this process, of either end, is stalled: nothing of what it sent was acknowledged for
-    /// [`stall_after`](crate::Builder::stall_after). Nothing else happens: the socket goes on, and so do the others.
+    /// A socket of this process, of either end, is stalled: nothing that it sent was acknowledged for
+    /// [`stall_after`](crate::Builder::stall_after). Nothing else happens: the socket goes on.
     ///
-    /// Its host may have a handler that hangs or takes long, may be stopped, or may be missing: having no connection does not
-    /// stop the count, nor does a change of host. Told once, until it [is over](Self::StallEnded).
+    /// The handler at the other side hangs or takes long, or its process is stopped, or there is no
+    /// host. Neither a lost connection nor a change of host begins the count anew. Reported once for
+    /// each stall, until [its end](Self::StallEnded).
     Stalled(Stall),
     /// A stall is over. After [`Closed`](Self::Closed), all are.
     StallEnded(StallEnd),
@@ -105,8 +106,8 @@ pub enum Event {
     },
 }
 
-/// A socket on which nothing that was sent is acknowledged; told by [`Event::Stalled`] and by
-/// [`Socket::stalled`](crate::Socket::stalled). As of the moment at which that was found.
+/// A socket on which nothing that was sent is acknowledged, as of the moment at which that was found;
+/// from [`Event::Stalled`] and [`Socket::stalled`](crate::Socket::stalled).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
@@ -116,7 +117,8 @@ pub struct Stall {
     pub accepted: bool,
     /// Generation of the host that it is or was last connected to; 0 before the first.
     pub generation: u64,
-    /// Age of the oldest message, and no less than it was waited for; see [`SocketStats`](crate::SocketStats) for how exact it is.
+    /// Age of the oldest message, at least `stall_after`; [`SocketStats`](crate::SocketStats) says how
+    /// exact it is.
     pub oldest: Duration,
     /// How many messages are not acknowledged.
     pub messages: u64,
@@ -124,7 +126,7 @@ pub struct Stall {
     pub bytes: usize,
 }
 
-/// The end of a stall; told by [`Event::StallEnded`].
+/// The end of a stall; from [`Event::StallEnded`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StallEnd {

@@ -48,8 +48,8 @@
 //!    [marked](Message::redelivered) and with the same [id](Message::id).
 //! 4. Acknowledged means handled: somebody called [`Message::ack`], and nothing else acknowledges.
 //! 5. Every queue is bounded.
-//! 6. Silence is visible: a socket whose messages are not handled for long [says so](Event::Stalled), and its
-//!    [statistics](SocketStats) tell the age of the oldest one.
+//! 6. Silence is visible: a socket without any acknowledgement for long is [reported](Event::Stalled),
+//!    and its [statistics](SocketStats) show the age of its oldest message.
 //!
 //! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
 //!

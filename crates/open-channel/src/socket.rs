@@ -311,8 +311,8 @@ impl Socket {
         })
     }
 
-    /// Waits until everything sent so far is acknowledged, which means handled. It waits for as long as that takes: a handler
-    /// that hangs makes it wait for ever, so whoever cannot wait so long sets a limit, or [looks](Self::stalled) for the reason.
+    /// Waits until everything sent so far is acknowledged, which means handled. A handler that
+    /// hangs makes it wait for ever: set a limit, or wait for [`stalled`](Self::stalled) beside it.
     ///
     /// # Errors
     /// Why the socket is over before that.
@@ -339,8 +339,8 @@ impl Socket {
         acknowledged(self.connection(), self.connection().request_ack()).await
     }
 
-    /// Resolves when the socket is stalled, at once if it is: nothing of what it sent was acknowledged for
-    /// [`stall_after`](crate::Builder::stall_after). Nothing else happens then; the socket goes on.
+    /// Resolves when the socket is stalled, at once if it is: nothing that it sent was acknowledged
+    /// for [`stall_after`](crate::Builder::stall_after). Nothing else happens; the socket goes on.
     ///
     /// # Errors
     /// Why the socket is over.

@@ -15,8 +15,9 @@ fn interval(stall_after: Duration) -> Duration {
     (stall_after / LOOKS).clamp(SHORTEST, LONGEST)
 }
 
-/// Calls `look` at regular times, for as long as it is polled, with a time that stands still while this process does: one that
-/// was stopped, or a machine that was suspended, does not take its own absence for the silence of others.
+/// Calls `look` at regular times, for as long as it is polled, with a time that stands still while
+/// this process does: one that was stopped, or a machine that was suspended, does not take its own
+/// absence for the silence of others.
 pub(crate) async fn watch(stall_after: Duration, mut look: impl FnMut(Duration)) {
     let interval = interval(stall_after);
     let mut ticks = driver::beats(interval);

@@ -9,20 +9,21 @@ use crate::link::{LinkKind, PeerInfo};
 
 /// What one socket is doing; from [`Socket::stats`](crate::Socket::stats).
 ///
-/// Messages are counted by their sequence numbers, so that counting costs nothing. On the host's end, they are those of this host's
-/// time. There are no sums of bytes. The bytes that wait now are told, each message with
-/// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) on top of its length.
+/// Messages are counted by their sequence numbers, so that counting costs nothing. The host's end
+/// counts those of this host's time. There are no sums of bytes, only those that wait now, each
+/// message with [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) on top of its length.
 ///
-/// Ages are measured by looking in regularly, at least once in a second: an age is less than the true one by no more than the time
-/// between two looks, which is an eighth of [`stall_after`](crate::Builder::stall_after) or a second, whichever is less. Time in which
-/// this process was stopped does not count. Of a socket with a constant backlog, the age of a message far behind in it may be told
-/// less exactly, and never as more than it is.
+/// Ages come from regular looks. An age is less than the true one by the time between two looks at
+/// most: an eighth of [`stall_after`](crate::Builder::stall_after), or a second if that is less.
+/// Time in which this process was stopped does not count. After a long backlog, the age of a
+/// message may be less exact, and is never more than the true one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketStats {
     /// The socket.
     pub id: SocketId,
-    /// Whether this is the end that a listener was given, and not the one from [`connect`](crate::Channel::connect).
+    /// Whether this is the end that a listener was given, and not the one from
+    /// [`connect`](crate::Channel::connect).
     pub accepted: bool,
     /// What carries it; `None` while there is no connection.
     pub link: Option<LinkKind>,
@@ -42,7 +43,8 @@ pub struct SocketStats {
     pub outbox_bytes: usize,
     /// How many bytes make `send` wait; see [`outbox_bytes`](crate::Builder::outbox_bytes).
     pub outbox_limit: usize,
-    /// Messages taken from the link. On a ring, a message stays where it is until the application takes it.
+    /// Messages taken from the link. On a ring, a message stays where it is until the application
+    /// takes it.
     pub received: u64,
     /// Those of them that are handled, up to the oldest one that is not.
     pub handled: u64,
@@ -50,15 +52,19 @@ pub struct SocketStats {
     pub held: u64,
     /// Bytes of the messages received and not handled.
     pub inbox_bytes: usize,
-    /// How many of these bytes make the other side hold back; see [`receive_window`](crate::Builder::receive_window).
+    /// How many of these bytes make the other side hold back; see
+    /// [`receive_window`](crate::Builder::receive_window).
     pub inbox_limit: usize,
-    /// Messages that the application was given with the [`redelivered`](crate::Message::redelivered) mark.
+    /// Messages that the application was given with the
+    /// [`redelivered`](crate::Message::redelivered) mark.
     pub redelivered: u64,
     /// Age of the oldest message that the other side has not acknowledged.
     pub oldest_unacknowledged: Option<Duration>,
-    /// Time since the arrival of the oldest message that this side has not handled: held by the application, or not even taken.
+    /// Time since the arrival of the oldest message that this side has not handled: held by the
+    /// application, or not even taken.
     pub oldest_unhandled: Option<Duration>,
-    /// While the socket is [stalled](crate::Event::Stalled): for how long there has been no progress.
+    /// While the socket is [stalled](crate::Event::Stalled): for how long there has been no
+    /// progress.
     pub stalled: Option<Duration>,
 }
 
@@ -76,7 +82,8 @@ pub struct ChannelStats {
     pub generation: u64,
     /// For how long this process has been the host; `None` if it is not.
     pub hosting: Option<Duration>,
-    /// The sockets from [`connect`](crate::Channel::connect) that are not over, those that were dropped and still deliver among them.
+    /// The sockets from [`connect`](crate::Channel::connect) that are not over, those that were
+    /// dropped and still deliver among them.
     pub sockets: Vec<SocketStats>,
     /// The sockets that this process serves as the host.
     pub hosted: Vec<SocketStats>,

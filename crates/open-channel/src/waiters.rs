@@ -110,12 +110,13 @@ impl Waiters {
         self.attention.notified().await;
     }
 
-    /// Resolves at the next change that concerns everybody, or is [told](Self::tell_change) of.
+    /// Resolves at the next change that concerns everybody, or at a call of
+    /// [`notify_change`](Self::notify_change).
     pub(crate) fn change(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    pub(crate) fn tell_change(&self) {
+    pub(crate) fn notify_change(&self) {
         self.changed.notify_waiters();
     }
 
@@ -159,7 +160,7 @@ impl Waiters {
     }
 
     pub(crate) fn collect_all(&self, woken: &mut Vec<Waker>) {
-        self.tell_change();
+        self.notify_change();
         woken.extend(self.lock().slots.iter().map(|slot| slot.waker.clone()));
     }
 }

@@ -1,13 +1,15 @@
 //! How old the oldest open message of one direction is, from looks at the sequence numbers alone.
 //!
-//! No message is timed: that would read a clock with each. Somebody looks at regular times, and a message is as old as the
-//! first look that found it, which is less than its age by no more than the time between two looks.
+//! No message is timed: that would read a clock with each. Somebody looks at regular times, and a
+//! message is as old as the first look that found it, which is less than its age by no more than
+//! the time between two looks.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Looks that are remembered. With more, every second one is forgotten, and messages seem to be younger than they are.
+/// Looks that are remembered. With more, every second one is forgotten, and messages seem to be
+/// younger than they are.
 const LOOKS: usize = 32;
 
 /// What the looks at one direction have found.

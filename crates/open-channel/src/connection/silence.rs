@@ -1,4 +1,5 @@
-//! Silence: what stays unacknowledged on the other side, or unhandled on this one, and for how long.
+//! Silence: what stays unacknowledged on the other side, or unhandled on this one, and for how
+//! long.
 
 use std::ops::Range;
 use std::sync::{MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ pub(super) struct Silence {
     now: Duration,
     unacknowledged: Age,
     unhandled: Age,
-    /// Told, and not over.
+    /// Reported, and not over.
     stall: Option<Stalled>,
 }
 
@@ -33,7 +34,7 @@ struct Stalled {
     since: Duration,
 }
 
-/// What is to be told after a look.
+/// What is to be reported after a look.
 #[derive(Debug)]
 pub(crate) enum Change {
     Began(Stall),
@@ -91,7 +92,7 @@ impl Connection {
         let change = silence.change(&open, stall_after, self.id, self.is_accepted());
         drop(silence);
         if change.is_some() || self.is_over() {
-            self.waiters.tell_change();
+            self.waiters.notify_change();
         }
         change
     }
@@ -191,8 +192,8 @@ mod tests {
 
     const STALL_AFTER: Duration = Duration::from_secs(10);
 
-    /// What a look at each second tells when these messages are unacknowledged.
-    fn told(open: impl IntoIterator<Item = Range<u64>>) -> Vec<(u64, Change)> {
+    /// What a look at each second reports when these messages are unacknowledged.
+    fn reported(open: impl IntoIterator<Item = Range<u64>>) -> Vec<(u64, Change)> {
         let mut silence = Silence::default();
         let mut changes = Vec::new();
         for (second, unacknowledged) in (1..).zip(open) {
@@ -208,15 +209,15 @@ mod tests {
     #[test]
     fn a_backlog_that_moves_never_stalls_however_old_its_messages_are() {
         let moving = (1..1000).map(|second| second / 9..second + 1);
-        assert!(told(moving).is_empty());
-        assert!(told((1..1000).map(|_| 5..5)).is_empty());
+        assert!(reported(moving).is_empty());
+        assert!(reported((1..1000).map(|_| 5..5)).is_empty());
     }
 
     #[test]
-    fn a_stall_is_told_once_and_so_is_its_end() {
+    fn a_stall_is_reported_once_and_so_is_its_end() {
         let stuck = (0..50).map(|second: u64| 1..second.min(20) + 2);
-        let told = told(stuck.chain((0..12).map(|_| 10..22)));
-        match &told[..] {
+        let changes = reported(stuck.chain((0..12).map(|_| 10..22)));
+        match &changes[..] {
             [(11, Change::Began(first)), (51, Change::Ended(end)), (61, Change::Began(second))] => {
                 assert_eq!((first.oldest, first.messages), (STALL_AFTER, 11));
                 assert_eq!((end.lasted, end.acknowledged), (Duration::from_secs(50), true));
@@ -228,8 +229,8 @@ mod tests {
 
     #[test]
     fn a_socket_that_is_over_is_stalled_no_longer() {
-        let told = told((0..20).map(|_| 3..9).chain(std::iter::once(3..3)));
-        match &told[..] {
+        let changes = reported((0..20).map(|_| 3..9).chain(std::iter::once(3..3)));
+        match &changes[..] {
             [(11, Change::Began(_)), (21, Change::Ended(end))] => assert!(!end.acknowledged),
             other => panic!("{other:?}"),
         }
