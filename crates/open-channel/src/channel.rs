@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use open_channel_proto::{ChannelKey, Session, SocketId};
+use open_channel_ring::Process;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
@@ -55,6 +56,12 @@ impl std::fmt::Display for State {
 /// takes part: it hosts the channel when nobody else does, and the listener given to [`new`](Self::new) runs
 /// once for each socket that connects. When the last clone and the last socket from `connect` are gone,
 /// the channel is closed in the background; [`close`](Self::close) does it in an orderly way.
+///
+/// # Forks
+/// A child of `fork(2)` makes channels of its own. What it inherited (channels, sockets, events, messages, reservations,
+/// readers) fails with [`Error::Forked`], and using or dropping it in the child changes nothing for the parent. Programs
+/// that are started with [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
+/// `clone(2)`, past the C library, is not noticed.
 #[derive(Debug, Clone)]
 pub struct Channel {
     keep: Arc<Keep>,
@@ -64,10 +71,15 @@ pub struct Channel {
 #[derive(Debug)]
 pub(crate) struct Keep {
     pub(crate) shared: Arc<Shared>,
+    process: Process,
 }
 
 impl Drop for Keep {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // Neither closed nor dropped by a forked child: others may have held its locks.
+            return std::mem::forget(Arc::clone(&self.shared));
+        }
         self.shared.begin_closing(Closing::Orderly);
     }
 }
@@ -139,7 +151,20 @@ impl Channel {
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
         });
-        Ok(Self { keep: Arc::new(Keep { shared }) })
+        Ok(Self { keep: Arc::new(Keep { shared, process: Process::current() }) })
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, which has inherited it.
+    fn shared(&self) -> Result<&Arc<Shared>, Error> {
+        if self.keep.process.is_current() { Ok(&self.keep.shared) } else { Err(Error::Forked) }
+    }
+
+    fn place<T>(&self, look: impl FnOnce(&Place) -> T) -> T {
+        match self.shared() {
+            Ok(shared) => look(&shared.place.borrow()),
+            Err(forked) => look(&Place::Closed(Some(forked))),
+        }
     }
 
     /// A new socket to the host, whoever that is and will be. Returns at once; what is sent before the connection
@@ -152,18 +177,18 @@ impl Channel {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
-        if shared.is_closing() {
-            connection.fail(Error::Closed);
+        match self.shared() {
+            Ok(shared) => shared.supervise(&connection),
+            Err(forked) => connection.fail(forked),
         }
-        shared.enlist(&connection);
-        shared.start();
-        shared.background.spawn(peer::supervise(Arc::clone(shared), Arc::clone(&connection)));
         Socket::connecting(connection, Arc::clone(&self.keep))
     }
 
     /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from here on.
     pub fn connect_within(&self, timeout: Duration) -> Socket {
-        *lock(&self.keep.shared.connect_timeout) = timeout;
+        if let Ok(shared) = self.shared() {
+            *lock(&shared.connect_timeout) = timeout;
+        }
         self.connect()
     }
 
@@ -176,7 +201,7 @@ impl Channel {
     /// # Cancel safety
     /// Cancel safe: the channel goes on joining.
     pub async fn join(&self) -> Result<Role, Error> {
-        let shared = &self.keep.shared;
+        let shared = self.shared()?;
         shared.start();
         let mut place = shared.place.subscribe();
         match place.wait_for(Place::is_settled).await.as_deref() {
@@ -193,7 +218,7 @@ impl Channel {
 
     /// How far it is.
     pub fn state(&self) -> State {
-        self.keep.shared.place.borrow().state()
+        self.place(Place::state)
     }
 
     /// Whether there is a host, perhaps this process.
@@ -203,18 +228,18 @@ impl Channel {
 
     /// What this process is on the channel.
     pub fn role(&self) -> Role {
-        self.keep.shared.place.borrow().role()
+        self.place(Place::role)
     }
 
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
     pub fn generation(&self) -> u64 {
-        self.keep.shared.place.borrow().generation()
+        self.place(Place::generation)
     }
 
     /// What happens from here on.
     pub fn events(&self) -> Events {
-        let shared = &self.keep.shared;
+        let Ok(shared) = self.shared() else { return Events::inherited() };
         // Subscribed before the look: what comes in between is heard or seen.
         let receiver = shared.events.subscribe();
         let over = matches!(*shared.place.borrow(), Place::Closed(None));
@@ -232,7 +257,7 @@ impl Channel {
     /// # Cancel safety
     /// When dropped before it is done, closing goes on in the background.
     pub async fn close(&self) -> Result<(), Error> {
-        let shared = Arc::clone(&self.keep.shared);
+        let shared = Arc::clone(self.shared()?);
         let background = shared.background.clone();
         background.spawn(async move { shared.close().await }).await.unwrap_or(Err(Error::Closed))
     }
@@ -240,7 +265,8 @@ impl Channel {
 
 impl Channel {
     pub(crate) fn abandon(&self) {
-        let shared = &self.keep.shared;
+        // A forked child has nothing to leave.
+        let Ok(shared) = self.shared() else { return };
         shared.begin_closing(Closing::Abruptly);
         shared.connections().iter().for_each(|connection| connection.fail(Error::Closed));
     }
@@ -483,6 +509,16 @@ impl Shared {
             }
             None => {}
         }
+    }
+
+    /// Connects a new socket to the host, and to each host after it.
+    fn supervise(self: &Arc<Self>, connection: &Arc<Connection>) {
+        if self.is_closing() {
+            connection.fail(Error::Closed);
+        }
+        self.enlist(connection);
+        self.start();
+        self.background.spawn(peer::supervise(Arc::clone(self), Arc::clone(connection)));
     }
 
     fn enlist(&self, connection: &Arc<Connection>) {

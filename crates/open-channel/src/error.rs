@@ -56,6 +56,10 @@ pub enum Error {
         /// What stood in the way last.
         cause: String,
     },
+    /// The channel or the socket belongs to the process that this one was forked from. Nothing that a forked child does
+    /// with what it inherited reaches its parent's connections.
+    #[error("this belongs to the process before the fork: make a new channel in the child")]
+    Forked,
     /// The channel or the socket was closed on this side.
     #[error("closed on this side")]
     Closed,
@@ -140,6 +144,7 @@ impl Error {
             Self::Directory { .. } | Self::PermissionDenied(_) => io::ErrorKind::PermissionDenied,
             Self::NoRuntime | Self::Version(_) => io::ErrorKind::Unsupported,
             Self::Timeout { .. } | Self::Unacknowledged { .. } => io::ErrorKind::TimedOut,
+            Self::Forked => io::ErrorKind::NotConnected,
             Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
             Self::Full => io::ErrorKind::WouldBlock,
             Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,

@@ -3,6 +3,8 @@
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use open_channel_ring::ProcessLocal;
+
 use crate::error::Error;
 
 /// What this process is on its channel.
@@ -68,7 +70,7 @@ pub enum Event {
 /// The events of a channel from [`Channel::events`](crate::Channel::events) on.
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    receiver: ProcessLocal<broadcast::Receiver<Event>>,
     over: bool,
 }
 
@@ -78,7 +80,15 @@ impl Events {
 
     /// Of a channel that may be `over` already.
     pub(crate) fn new(receiver: broadcast::Receiver<Event>, over: bool) -> Self {
-        Self { receiver, over }
+        Self { receiver: ProcessLocal::new(receiver), over }
+    }
+
+    /// Of a channel that a forked child has inherited.
+    pub(crate) fn inherited() -> Self {
+        let (sender, receiver) = broadcast::channel(1);
+        // The receiver is here.
+        let _ = sender.send(Event::Closed { error: Some(Error::Forked) });
+        Self::new(receiver, false)
     }
 
     /// The next event; `None` when there will be no more, because the channel was closed on purpose.
@@ -87,7 +97,8 @@ impl Events {
     /// Cancel safe: no event is lost.
     pub async fn recv(&mut self) -> Option<Event> {
         while !self.over {
-            let received = self.receiver.recv().await;
+            let Some(receiver) = self.receiver.get_mut() else { return self.forked() };
+            let received = receiver.recv().await;
             if let Some(event) = self.take(received) {
                 return Some(event);
             }
@@ -98,12 +109,19 @@ impl Events {
     /// The next event, waiting on this thread; not for use in async code.
     pub fn blocking_recv(&mut self) -> Option<Event> {
         while !self.over {
-            let received = self.receiver.blocking_recv();
+            let Some(receiver) = self.receiver.get_mut() else { return self.forked() };
+            let received = receiver.blocking_recv();
             if let Some(event) = self.take(received) {
                 return Some(event);
             }
         }
         None
+    }
+
+    /// All that a forked child gets.
+    fn forked(&mut self) -> Option<Event> {
+        self.over = true;
+        Some(Event::Closed { error: Some(Error::Forked) })
     }
 
     fn take(&mut self, received: Result<Event, RecvError>) -> Option<Event> {

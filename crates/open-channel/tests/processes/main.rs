@@ -10,6 +10,7 @@ mod actor;
 mod calls;
 mod failover;
 mod fencing;
+mod fork;
 mod handover;
 mod herd;
 mod hostile;
@@ -175,6 +176,7 @@ fn main() {
             .into_iter()
             .map(|test| test.with_ignored_flag(!groups)),
     );
+    tests.extend(fork::scenes().map(|(name, scene)| sentence(name, scene)));
     tests.extend(lifetime::scenes().map(|(name, scene)| sentence(name, scene)));
     libtest_mimic::run(&arguments, tests).exit();
 }
