@@ -127,7 +127,7 @@ pub enum RejectCode {
     GoingAway,
     /// The [`Hello`] made no sense.
     Protocol,
-    /// The host lives and has no descriptors left: try again later.
+    /// The host lives and has no descriptors or threads left: try again later.
     Busy,
     /// A code of a newer version.
     Other(u16),

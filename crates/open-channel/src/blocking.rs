@@ -66,7 +66,8 @@ pub struct Channel {
 
 impl Channel {
     /// As [`open_channel::Channel::new`](crate::Channel::new), with a listener that runs on its own thread for each
-    /// socket; a listener that panics takes down its own connection only.
+    /// socket; a listener that panics takes down its own connection only. While no thread can be started, new sockets of
+    /// peers are put off, which try again until their connect timeout.
     ///
     /// # Errors
     /// [`Error::InvalidName`], or the background thread could not be started.

@@ -1,9 +1,10 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use open_channel_proto::{ChannelKey, Session, SocketId};
@@ -350,6 +351,10 @@ pub(crate) enum Listener {
     Thread(Arc<dyn Fn(Socket) + Send + Sync>),
 }
 
+/// What [`Shared::prepare_listener`] has got ready: a thread, if the listener needs one.
+#[derive(Debug)]
+pub(crate) struct ReadyListener(Option<mpsc::SyncSender<Socket>>);
+
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -496,18 +501,29 @@ impl Shared {
         gone
     }
 
-    pub(crate) fn listen(&self, socket: Socket) {
-        match &self.listener {
-            Some(Listener::Task { run, runtime }) => drop(runtime.spawn(run(socket))),
-            Some(Listener::Thread(run)) => {
-                let run = Arc::clone(run);
-                let spawned =
-                    std::thread::Builder::new().name("open-channel socket".into()).spawn(move || run(socket));
-                if let Err(error) = spawned {
-                    tracing::error!(%error, "no thread for a listener");
-                }
+    /// Gets ready to run the listener once, so that nothing can fail when there is a socket for it.
+    ///
+    /// # Errors
+    /// The kernel's: no thread can be started.
+    pub(crate) fn prepare_listener(&self) -> io::Result<ReadyListener> {
+        let Some(Listener::Thread(run)) = &self.listener else { return Ok(ReadyListener(None)) };
+        let (sender, socket) = mpsc::sync_channel(1);
+        let run = Arc::clone(run);
+        let thread = std::thread::Builder::new().name("open-channel socket".into());
+        thread.spawn(move || {
+            if let Ok(socket) = socket.recv() {
+                run(socket);
             }
-            None => {}
+        })?;
+        Ok(ReadyListener(Some(sender)))
+    }
+
+    pub(crate) fn listen(&self, listener: ReadyListener, socket: Socket) {
+        match (&self.listener, listener.0) {
+            (Some(Listener::Task { run, runtime }), _) => drop(runtime.spawn(run(socket))),
+            // The thread waits for it.
+            (_, Some(thread)) => drop(thread.send(socket)),
+            (_, None) => {}
         }
     }
 

@@ -16,7 +16,7 @@ use open_channel_ring::RingLink;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-use crate::channel::{Closing, Shared};
+use crate::channel::{Closing, ReadyListener, Shared};
 use crate::connection::{Connection, Ring};
 use crate::driver;
 use crate::election::{Fence, Tenure};
@@ -185,10 +185,10 @@ impl Host {
         }
         match self.admit(shared, &hello, version, peer) {
             Err(reject) => refuse(stream, reject).await,
-            Ok(Admission { connection, mut welcome, socket }) => {
+            Ok(Admission { connection, mut welcome, begins }) => {
                 // Before the answer, which may find nobody: the peer comes again, and to this listener.
-                if let Some(socket) = socket {
-                    shared.listen(socket);
+                if let Some((listener, socket)) = begins {
+                    shared.listen(listener, socket);
                 }
                 let ring = take_offer(shared, &hello, descriptors, peer);
                 if ring.is_some() {
@@ -233,11 +233,15 @@ impl Host {
         if let Some(connection) = sessions.get(&hello.socket) {
             let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
             tracing::info!(channel = shared.name(), socket = %hello.socket, "a socket resumed");
-            return Ok(Admission { connection: Arc::clone(connection), welcome, socket: None });
+            return Ok(Admission { connection: Arc::clone(connection), welcome, begins: None });
         }
         if sessions.len() >= shared.settings.max_connections {
             return Err(Reject::new(RejectCode::TooManyConnections, self.full(shared)));
         }
+        // The peer tries again, and may find others gone.
+        let listener = shared.prepare_listener().map_err(|error| {
+            Reject::new(RejectCode::Busy, format!("its host cannot start a thread for it: {error}"))
+        })?;
         let (session, welcome) = Session::accept(hello, version, self.generation, shared.settings.limits)
             .map_err(|error| protocol(error.to_string()))?;
         let connection = Connection::new(session, Some(Arc::clone(&self.fence)), shared.background.clone());
@@ -249,8 +253,8 @@ impl Host {
             shared.settings.resume_timeout,
             peer.pid,
         ));
-        let socket = Some(Socket::accepted(Arc::clone(&connection), shared, peer));
-        Ok(Admission { connection, welcome, socket })
+        let begins = Some((listener, Socket::accepted(Arc::clone(&connection), shared, peer)));
+        Ok(Admission { connection, welcome, begins })
     }
 
     /// Connects a socket of this same process.
@@ -262,13 +266,13 @@ impl Host {
         let hello = connection.hello(shared.key());
         let version = hello.negotiate(&shared.key()).map_err(reject_error)?;
         self.is_open(&shared, &hello).map_err(reject_error)?;
-        let Admission { connection: accepted, welcome, socket } =
+        let Admission { connection: accepted, welcome, begins } =
             self.admit(&shared, &hello, version, far.peer()).map_err(reject_error)?;
         accepted.begin(far, None);
         accepted.changed.notify_one();
         connection.attach(near, None, &welcome).map_err(Unwelcome::Refused)?;
-        if let Some(socket) = socket {
-            shared.listen(socket);
+        if let Some((listener, socket)) = begins {
+            shared.listen(listener, socket);
         }
         Ok(())
     }
@@ -352,8 +356,8 @@ impl Spare {
 struct Admission {
     connection: Arc<Connection>,
     welcome: Welcome,
-    /// For the listener, unless it has it already.
-    socket: Option<Socket>,
+    /// What the listener begins with, unless it runs already.
+    begins: Option<(ReadyListener, Socket)>,
 }
 
 /// Maps the rings that a peer offers, if it does and may.

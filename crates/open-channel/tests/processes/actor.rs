@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
 use crate::stage::now;
-use crate::{calls, fork, lifetime, memory_group, mixture};
+use crate::{calls, control_group, fork, lifetime, mixture};
 
 /// `commands`, or the name of a scene in [`lifetime`].
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_ACTOR";
@@ -124,7 +124,7 @@ fn set_the_scene() {
     use nix::sched::{CloneFlags, setns, unshare};
 
     if let Ok(group) = std::env::var(GROUP) {
-        memory_group::enter(&group);
+        control_group::enter(&group);
     }
     if let Ok(options) = std::env::var(DISK) {
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());

@@ -12,7 +12,10 @@ use open_channel::{Batch, Error, Event, LinkKind, Role, State, TryRecvError};
 use crate::actor::{self, say};
 use crate::stage::Stage;
 
-const HOST: &str = "fork: the host";
+/// A process that answers with what it gets, on a thread for each socket.
+pub(crate) const HOST: &str = "fork: the host over ring";
+/// The channel.
+pub(crate) const NAME: &str = "fork";
 /// Round trips of the parent after its child is gone.
 const TRIPS: u64 = 1000;
 /// Answered late enough for whoever waits to be asleep.
@@ -21,11 +24,13 @@ const LATE: u64 = 1 << 32;
 const TOLD: u64 = 1 << 33;
 const LATENESS: Duration = Duration::from_millis(20);
 
+const THE_HOST: &str = "fork: the host";
+
 type Scene = fn(LinkKind);
 
 /// What a process of its own performs, on each kind of link.
 const SCENES: &[(&str, Scene)] = &[
-    (HOST, |_| host()),
+    (THE_HOST, |_| host()),
     ("fork: a child that closes", |link| parent(link, a_child_that_closes)),
     ("fork: a child that drops", |link| parent(link, a_child_that_drops)),
     ("fork: a child that drops a message", a_child_that_drops_a_message),
@@ -49,7 +54,7 @@ pub(crate) fn perform(task: &str) -> bool {
 
 /// A test of each scene.
 pub(crate) fn scenes() -> impl Iterator<Item = (String, impl FnOnce(&mut Stage) + Send)> {
-    SCENES.iter().filter(|(scene, _)| *scene != HOST).map(|(scene, _)| {
+    SCENES.iter().filter(|(scene, _)| *scene != THE_HOST).map(|(scene, _)| {
         let name = scene.replace("fork: ", "fork::").replace(' ', "_");
         (format!("{name}_harms_nothing"), |stage: &mut Stage| play(stage, scene))
     })
@@ -62,7 +67,7 @@ fn play(stage: &Stage, scene: &str) {
             let task = format!("{scene} over {link}");
             stage.actor_with(label, &[(actor::VARIABLE, &task), ("OPEN_CHANNEL_DIR", dir.to_str().unwrap())])
         };
-        let other = (!scene.ends_with("of the host")).then(|| act("host", HOST));
+        let other = (!scene.ends_with("of the host")).then(|| act("host", THE_HOST));
         if let Some(host) = &other {
             host.wait("hosting");
         }
@@ -96,7 +101,7 @@ fn host() {
 }
 
 fn echoing() -> Channel {
-    let channel = Channel::new("fork", |socket| {
+    let channel = Channel::new(NAME, |socket| {
         let socket = Arc::new(socket);
         while let Ok(Some(message)) = socket.recv() {
             if number(&message) & LATE != 0 {
@@ -133,7 +138,7 @@ struct Parent {
 
 impl Parent {
     fn new(link: LinkKind) -> Self {
-        let builder = open_channel::Channel::builder("fork").link(link);
+        let builder = open_channel::Channel::builder(NAME).link(link);
         let channel = Channel::from(builder.build_peer().unwrap());
         let socket = channel.connect();
         let mut parent = Self { channel, socket, next: 0 };
@@ -316,7 +321,7 @@ fn a_child_that_connects(parent: &mut Parent) {
     assert_forked(parent.channel.join());
     assert_eq!(parent.channel.state(), State::Closed);
     assert_eq!((parent.channel.role(), parent.channel.generation()), (Role::None, 0));
-    assert_eq!(parent.channel.name(), "fork");
+    assert_eq!(parent.channel.name(), NAME);
     let mut events = parent.channel.events();
     assert!(matches!(events.blocking_recv(), Some(Event::Closed { error: Some(Error::Forked) })));
     assert!(events.blocking_recv().is_none());
@@ -350,7 +355,7 @@ fn a_child_of_a_child(parent: &mut Parent) {
 fn a_child_inside_a_runtime(link: LinkKind) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let started = runtime();
-    let builder = open_channel::Channel::builder("fork").link(link);
+    let builder = open_channel::Channel::builder(NAME).link(link);
     let channel = builder.build_peer().unwrap();
     let socket = channel.connect();
     started.block_on(async_trips(&socket, 100));

@@ -5,10 +5,13 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use crate::actor;
+use crate::control_group::ControlGroup;
 use crate::failover::{connected, traffic_flows};
+use crate::fork;
 use crate::ledger::Ledger;
 use crate::raw::{self, DATA, Hello, MAGIC, REJECT, RESET, WHOLE, frame};
-use crate::stage::{Actor, Stage};
+use crate::stage::{Actor, Stage, hex};
 
 /// What a process may grow by beyond its queues: allocator, stacks, buffers, an unoptimised build.
 pub(crate) const SLACK: u64 = 24 << 20;
@@ -22,6 +25,40 @@ pub(crate) fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
     peer.tell("stream s");
     traffic_flows([&peer]);
     (host, peer)
+}
+
+/// Its listeners run on threads of their own.
+pub(crate) fn a_host_that_can_start_no_thread_puts_newcomers_off(stage: &mut Stage) {
+    let group = ControlGroup::of_threads().unwrap();
+    let host = stage.actor_with("host", &[(actor::VARIABLE, fork::HOST), (actor::GROUP, group.path())]);
+    host.wait("hosting");
+    let open = |label: &str, timeout: u64| {
+        let peer = stage.actor_with(label, &[(actor::LOG, "yes")]);
+        let name = hex(fork::NAME);
+        peer.ask(&format!("open name={name} role=peer connect_timeout={timeout}"), "opened");
+        peer.ask("join", "joined");
+        peer.ask("connect s", "socket s");
+        peer.tell("send s dddddddd");
+        peer
+    };
+    let bystander = open("bystander", 20_000);
+    bystander.wait("reply s 1 dddddddd");
+    group.allow_no_more_threads();
+    let newcomer = open("newcomer", 20_000);
+    newcomer.find(0, "why it is put off", |line| line.text.contains("its host cannot start a thread"));
+    let hasty = open("hasty", 1000);
+    let error = hasty.wait("error recv s");
+    assert!(error.text.contains("was not reached within 1s: its host cannot start a thread"), "{error:?}");
+    assert_eq!(newcomer.count("end s") + newcomer.count("error"), 0);
+    bystander.tell("send s dddddddd");
+    bystander.wait("reply s 2 dddddddd");
+    group.allow_more_threads();
+    newcomer.wait("reply s 1 dddddddd");
+    newcomer.ask("flush s", "flush s");
+    // Those that the host could not take left nothing behind.
+    hasty.ask("connect again", "socket again");
+    hasty.tell("send again dddddddd");
+    hasty.wait("reply again 1 dddddddd");
 }
 
 /// The bystander has noticed nothing.

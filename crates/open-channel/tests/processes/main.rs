@@ -8,6 +8,7 @@ use libtest_mimic::{Arguments, Trial};
 
 mod actor;
 mod calls;
+mod control_group;
 mod failover;
 mod fencing;
 mod fork;
@@ -18,7 +19,6 @@ mod isolation;
 mod ledger;
 mod lifetime;
 mod log;
-mod memory_group;
 mod mixture;
 mod raw;
 mod rendezvous;
@@ -170,9 +170,15 @@ fn main() {
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
     );
-    let groups = memory_group::MemoryGroup::new(1 << 20).is_some();
+    let groups = control_group::ControlGroup::of_memory(1 << 20).is_some();
     tests.extend(
         sentences! { ring { where_little_memory_is_left_the_socket_carries_on } }
+            .into_iter()
+            .map(|test| test.with_ignored_flag(!groups)),
+    );
+    let groups = control_group::ControlGroup::of_threads().is_some();
+    tests.extend(
+        sentences! { isolation { a_host_that_can_start_no_thread_puts_newcomers_off } }
             .into_iter()
             .map(|test| test.with_ignored_flag(!groups)),
     );

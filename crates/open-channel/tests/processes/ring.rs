@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actor::{DENIED, GROUP, RUNTIME};
+use crate::control_group::ControlGroup;
 use crate::failover::{connected, host_of, traffic_flows};
 use crate::ledger::Ledger;
-use crate::memory_group::MemoryGroup;
 use crate::stage::{Actor, Stage, now, opening};
 use crate::whereabouts::{self, Place, Whereabouts};
 
@@ -291,7 +291,7 @@ pub(crate) fn without_address_space_the_socket_carries_on(stage: &mut Stage) {
 
 /// The kernel would not refuse the pages, but kill somebody.
 pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stage) {
-    let group = MemoryGroup::new(100 << 20).unwrap();
+    let group = ControlGroup::of_memory(100 << 20).unwrap();
     let poor = |label: &str, settings: &str| {
         let actor = stage.actor_with(label, &[(GROUP, group.path())]);
         actor.open(settings);
