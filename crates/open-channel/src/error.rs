@@ -107,7 +107,8 @@ pub enum Error {
     /// This process was stopped for so long that another took over; the peer goes on with that one.
     #[error("this host was stopped for too long and another took over")]
     Fenced,
-    /// The other side speaks other versions of the protocol.
+    /// The hosts of the channel speak other versions of the protocol, or processes do that take part and have none. This process
+    /// waited for another host until its connect timeout.
     #[error("no common protocol version: {0}; update the older program")]
     Version(String),
     /// The host refused the connection.

@@ -89,6 +89,7 @@ mod reservation;
 mod settings;
 mod socket;
 mod stream;
+mod versions;
 mod waiters;
 
 pub use batch::{Batch, Iter, MessageRef, Messages};

@@ -25,6 +25,7 @@ mod rendezvous;
 mod resume;
 mod ring;
 mod stage;
+mod versions;
 mod whereabouts;
 
 /// Makes a test of each function: its module and its name, under a watchdog.
@@ -181,6 +182,16 @@ fn main() {
         sentences! { isolation { a_host_that_can_start_no_thread_puts_newcomers_off } }
             .into_iter()
             .map(|test| test.with_ignored_flag(!groups)),
+    );
+    tests.extend(
+        sentences! { versions {
+            a_newcomer_waits_for_the_host_to_leave,
+            a_newcomer_that_waits_in_vain_names_both_versions,
+            a_newcomer_does_not_take_over_from_those_that_it_cannot_serve,
+            what_a_peer_sent_waits_for_a_host_of_its_version,
+        } }
+        .into_iter()
+        .map(|test| test.with_ignored_flag(!versions::IS_OTHER)),
     );
     tests.extend(fork::scenes().map(|(name, scene)| sentence(name, scene)));
     tests.extend(lifetime::scenes().map(|(name, scene)| sentence(name, scene)));
