@@ -44,7 +44,7 @@ pub enum Event {
         /// Its generation.
         generation: u64,
     },
-    /// The host died or was given up; the next one is being found. Replies of its that had arrived are in their
+    /// The host died, was given up, or was [fenced](Self::Fenced); the next one is being found. Replies of its that had arrived are in their
     /// sockets already.
     HostLost {
         /// The lost host's generation.

@@ -52,6 +52,8 @@ enum Phase {
     Closing,
     /// The right to host is given back: peers may go.
     Released,
+    /// It was lost, or the process behaves as if it had been killed: peers are told nothing.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -288,9 +290,11 @@ impl Host {
                         return;
                     }
                 }
-                () = released(&mut phase) => {
-                    // Who cannot be told finds out by the end of the stream.
-                    let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                end = over(&mut phase) => {
+                    if end == Phase::Released {
+                        // Who cannot be told finds out by the end of the stream.
+                        let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                    }
                     return;
                 }
             }
@@ -310,6 +314,10 @@ impl Host {
         if tokio::time::timeout(patience, settled).await.is_err() {
             tracing::warn!(generation = self.generation, "handlers did not finish before the hand-over");
         }
+        if !self.fence.holds() {
+            // Another process has taken over meanwhile: there is nothing to hand over.
+            return self.step_down(Error::Fenced);
+        }
         self.fence.give_up();
         drop(tenure);
         connections.iter().for_each(|connection| connection.say_go_away());
@@ -321,7 +329,7 @@ impl Host {
         self.fence.give_up();
         self.sessions().drain().for_each(|(_, connection)| connection.fail(why.clone()));
         // Lifelines end too.
-        self.phase.send_replace(Phase::Released);
+        self.phase.send_replace(Phase::Lost);
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Connection>>> {
@@ -378,9 +386,10 @@ fn into_tokio(listener: StdListener) -> Option<UnixListener> {
         .ok()
 }
 
-async fn released(phase: &mut watch::Receiver<Phase>) {
-    // A host that is gone has released too.
-    let _ = phase.wait_for(|phase| *phase == Phase::Released).await;
+/// How hosting ended.
+async fn over(phase: &mut watch::Receiver<Phase>) -> Phase {
+    let over = phase.wait_for(|phase| matches!(phase, Phase::Released | Phase::Lost)).await;
+    over.map_or(Phase::Lost, |phase| *phase)
 }
 
 async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {

@@ -68,6 +68,7 @@ fn main() {
         }
         fencing {
             a_stopped_host_is_replaced_and_handles_nothing_more,
+            peers_of_a_fenced_host_are_not_told_of_a_hand_over,
             a_host_stopped_in_the_middle_of_traffic_loses_nothing,
             a_short_stop_changes_nothing,
             a_stopped_peer_changes_nothing,
