@@ -94,7 +94,7 @@ pub enum Error {
     Reset {
         /// Its code.
         code: ResetCode,
-        /// Its words.
+        /// Its words, with everything escaped that a terminal would obey.
         reason: String,
     },
     /// The process on the other side is gone or did not come back in time (host's side only: a peer finds a new

@@ -273,6 +273,39 @@ pub(crate) fn a_host_of_another_version_gives_a_clear_error(stage: &mut Stage) {
     }
 }
 
+pub(crate) fn words_of_the_other_side_cannot_steer_a_terminal(stage: &mut Stage) {
+    let words = "\u{1b}]0;owned\u{7}\u{1b}[2Jcome \u{202e}in\n";
+    let shown = r"\u{1b}]0;owned\u{7}\u{1b}[2Jcome \u{202e}in\n";
+    let (host, bystander) = busy_pair(stage, "");
+    let (_, path) = stage.published();
+    let (mut peer, _) = raw::greet(&path, &Hello::default());
+    let mut body = vec![9, 0];
+    body.extend(words.bytes());
+    peer.write_all(&frame(RESET, 0, &body)).unwrap();
+    host.find(0, "the words of the peer", |line| line.is("failed") && line.text.ends_with(shown));
+    check_unharmed(&host, &bystander);
+    drop((host, bystander));
+    let listener = impostor(stage);
+    answer_everybody(listener, move |mut stream| {
+        raw::read_frame(&mut stream);
+        let mut body = MAGIC.to_vec();
+        body.extend([1, 0, 1, 0, 4, 0]);
+        body.extend(words.bytes());
+        let _ = stream.write_all(&frame(REJECT, 0, &body));
+    });
+    let refused = stage.actor_with("refused", &[(actor::LOG, "yes")]);
+    refused.open("role=peer");
+    refused.ask("connect s", "socket s");
+    for failed in ["error recv s", "error join"] {
+        if failed == "error join" {
+            refused.tell("join");
+        }
+        let error = refused.wait(failed);
+        assert!(error.text.ends_with(&format!("the host refused the connection: {shown}")), "{error:?}");
+    }
+    assert!(refused.lines().iter().all(|line| !line.text.contains(char::is_control)));
+}
+
 pub(crate) fn a_host_that_lies_about_its_generation_gives_a_clear_error(stage: &mut Stage) {
     let listener = impostor(stage);
     answer_everybody(listener, |mut stream| {

@@ -86,6 +86,7 @@ fn main() {
             nonsense_after_a_good_handshake_hurts_nobody,
             a_peer_of_another_version_is_told_so,
             a_host_of_another_version_gives_a_clear_error,
+            words_of_the_other_side_cannot_steer_a_terminal,
             a_host_that_lies_about_its_generation_gives_a_clear_error,
             a_peer_that_never_reads_costs_bounded_memory,
             a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory,
