@@ -373,7 +373,7 @@ fn take_offer(shared: &Shared, hello: &Hello, descriptors: Vec<OwnedFd>, peer: P
     if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer.uid) {
         return None;
     }
-    ring::accept(hello.ring, descriptors)
+    ring::accept(hello.ring, descriptors, shared.settings.ring_memory)
         .inspect_err(|error| {
             tracing::debug!(channel = shared.name(), %error, "a ring was declined: the socket carries on alone");
         })

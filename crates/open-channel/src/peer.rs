@@ -180,7 +180,7 @@ fn offer(shared: &Shared, mut hello: Hello, peer: PeerInfo) -> (Hello, Option<(R
     if !shared.settings.shares_memory_with(peer.uid) {
         return (hello, None);
     }
-    match ring::offer(shared.settings.ring_bytes) {
+    match ring::offer(shared.settings.ring_bytes, shared.settings.ring_memory) {
         Ok((link, offer, sizes)) => {
             hello.features = Features::RING;
             hello.ring = sizes;

@@ -474,6 +474,9 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     if let Some(bytes) = size("ring") {
         builder = builder.ring_bytes(bytes);
     }
+    if let Some(bytes) = size("ring_memory") {
+        builder = builder.ring_memory(bytes);
+    }
     builder = match settings.get("link") {
         Some(&"unix") => builder.link(LinkKind::Unix),
         Some(&"ring") => builder.link(LinkKind::Ring),
