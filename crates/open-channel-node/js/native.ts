@@ -83,6 +83,7 @@ export interface OpenOptions {
   outboxBytes?: number;
   receiveWindow?: number;
   ringBytes?: number;
+  ringMemory?: number;
   maxMessage?: number;
   maxConnections?: number;
 }

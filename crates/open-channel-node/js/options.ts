@@ -46,6 +46,8 @@ export interface ChannelOptions {
   receiveWindow?: number;
   /** Of each of the two rings in shared memory that a socket brings to its host, one for each direction. */
   ringBytes?: number;
+  /** Of all rings that the process has, on whatever channel; beyond it a socket does without. */
+  ringMemory?: number;
   /** The longest message. */
   maxMessage?: number;
   /** How many connections a host accepts at a time. */
@@ -54,7 +56,7 @@ export interface ChannelOptions {
 
 const STRINGS = ["app", "runtimeDir"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */

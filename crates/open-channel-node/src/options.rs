@@ -34,6 +34,8 @@ pub struct OpenOptions {
     pub receive_window: Option<u32>,
     /// Bytes of each of the two rings that a socket offers.
     pub ring_bytes: Option<u32>,
+    /// Bytes of all rings that the process has, at most.
+    pub ring_memory: Option<u32>,
     /// The longest message, in bytes.
     pub max_message: Option<u32>,
     /// Connections that a host accepts at a time.
@@ -73,6 +75,9 @@ impl OpenOptions {
         }
         if let Some(bytes) = self.receive_window {
             builder = builder.receive_window(bytes as usize);
+        }
+        if let Some(bytes) = self.ring_memory {
+            builder = builder.ring_memory(bytes as usize);
         }
         if let Some(bytes) = self.max_message {
             builder = builder.max_message(bytes as usize);

@@ -36,6 +36,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use open_channel_ring::ProcessLocal;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
@@ -68,7 +69,8 @@ pub struct Channel {
 
 impl Channel {
     /// As [`open_channel::Channel::new`](crate::Channel::new), with a listener that runs on its own thread for each
-    /// socket; a listener that panics takes down its own connection only.
+    /// socket; a listener that panics takes down its own connection only. While no thread can be started, new sockets of
+    /// peers are put off, which try again until their connect timeout.
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, or the background thread could
@@ -407,6 +409,7 @@ fn wait<T>(
     mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> Option<T> {
     BELL.with(|bell| {
+        let bell = bell.of_this_process();
         let mut seat = Seat::default();
         loop {
             // Anew each time: there may be descriptors for it now.
@@ -443,13 +446,15 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 thread_local! {
-    static BELL: Bell = const { Bell { ends: OnceCell::new() } };
+    static BELL: Bell = const { Bell { ends: OnceCell::new(), in_child: OnceCell::new() } };
 }
 
 /// Wakes one thread out of poll(2).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bell {
-    ends: OnceCell<(UnixStream, Waker)>,
+    ends: OnceCell<ProcessLocal<(UnixStream, Waker)>>,
+    /// A forked child that listened at its parent's would take its wake-ups.
+    in_child: OnceCell<Box<Bell>>,
 }
 
 /// The end that others pull.
@@ -468,6 +473,13 @@ impl Wake for Rope {
 }
 
 impl Bell {
+    fn of_this_process(&self) -> &Self {
+        match self.ends.get() {
+            Some(ends) if ends.is_inherited() => self.in_child.get_or_init(Box::default).of_this_process(),
+            _ => self,
+        }
+    }
+
     fn ends(&self) -> Option<&(UnixStream, Waker)> {
         if self.ends.get().is_none() {
             let pair = UnixStream::pair().and_then(|(bell, rope)| {
@@ -477,10 +489,14 @@ impl Bell {
             });
             // Out of descriptors: this round sleeps without one, in short naps.
             if let Ok((bell, rope)) = pair {
-                let _ = self.ends.set((bell, Arc::new(Rope(rope)).into()));
+                let _ = self.ends.set(ProcessLocal::new((bell, Arc::new(Rope(rope)).into())));
             }
         }
-        self.ends.get()
+        self.made()
+    }
+
+    fn made(&self) -> Option<&(UnixStream, Waker)> {
+        self.ends.get()?.get()
     }
 
     fn waker(&self) -> &Waker {
@@ -490,7 +506,7 @@ impl Bell {
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
         // None that is made only now: the waker that others have would not ring it.
-        let bell = self.ends.get();
+        let bell = self.made();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = if bell.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
         let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());

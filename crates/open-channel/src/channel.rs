@@ -1,12 +1,14 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use open_channel_proto::{ChannelKey, Session, SocketId};
+use open_channel_ring::Process;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
@@ -29,6 +31,12 @@ mod silence;
 /// takes part: it hosts the channel when nobody else does, and the listener given to [`new`](Self::new) runs
 /// once for each socket that connects. When the last clone and the last socket from `connect` are gone,
 /// the channel is closed in the background; [`close`](Self::close) does it in an orderly way.
+///
+/// # Forks
+/// A child of `fork(2)` makes channels of its own. What it inherited (channels, sockets, events, messages, reservations,
+/// readers) fails with [`Error::Forked`], and using or dropping it in the child changes nothing for the parent. Programs
+/// that are started with [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
+/// `clone(2)`, past the C library, is not noticed.
 #[derive(Debug, Clone)]
 pub struct Channel {
     keep: Arc<Keep>,
@@ -38,10 +46,15 @@ pub struct Channel {
 #[derive(Debug)]
 pub(crate) struct Keep {
     pub(crate) shared: Arc<Shared>,
+    process: Process,
 }
 
 impl Drop for Keep {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // Neither closed nor dropped by a forked child: others may have held its locks.
+            return std::mem::forget(Arc::clone(&self.shared));
+        }
         self.shared.begin_closing(Closing::Orderly);
     }
 }
@@ -122,7 +135,20 @@ impl Channel {
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
         });
-        Ok(Self { keep: Arc::new(Keep { shared }) })
+        Ok(Self { keep: Arc::new(Keep { shared, process: Process::current() }) })
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, which has inherited it.
+    fn shared(&self) -> Result<&Arc<Shared>, Error> {
+        if self.keep.process.is_current() { Ok(&self.keep.shared) } else { Err(Error::Forked) }
+    }
+
+    fn place<T>(&self, look: impl FnOnce(&Place) -> T) -> T {
+        match self.shared() {
+            Ok(shared) => look(&shared.place.borrow()),
+            Err(forked) => look(&Place::Closed(Some(forked))),
+        }
     }
 
     /// A new socket to the host, whoever that is and will be. Returns at once; what is sent before the connection
@@ -135,18 +161,18 @@ impl Channel {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
-        if shared.is_closing() {
-            connection.fail(Error::Closed);
+        match self.shared() {
+            Ok(shared) => shared.supervise(&connection),
+            Err(forked) => connection.fail(forked),
         }
-        shared.enlist(&connection);
-        shared.start();
-        shared.background.spawn(peer::supervise(Arc::clone(shared), Arc::clone(&connection)));
         Socket::connecting(connection, Arc::clone(&self.keep))
     }
 
     /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from here on.
     pub fn connect_within(&self, timeout: Duration) -> Socket {
-        *lock(&self.keep.shared.connect_timeout) = timeout;
+        if let Ok(shared) = self.shared() {
+            *lock(&shared.connect_timeout) = timeout;
+        }
         self.connect()
     }
 
@@ -159,7 +185,7 @@ impl Channel {
     /// # Cancel safety
     /// Cancel safe: the channel goes on joining.
     pub async fn join(&self) -> Result<Role, Error> {
-        let shared = &self.keep.shared;
+        let shared = self.shared()?;
         shared.start();
         let mut place = shared.place.subscribe();
         match place.wait_for(Place::is_settled).await.as_deref() {
@@ -187,7 +213,7 @@ impl Channel {
 
     /// How far it is.
     pub fn state(&self) -> State {
-        self.keep.shared.place.borrow().state()
+        self.place(Place::state)
     }
 
     /// Whether there is a host, perhaps this process.
@@ -197,18 +223,18 @@ impl Channel {
 
     /// What this process is on the channel.
     pub fn role(&self) -> Role {
-        self.keep.shared.place.borrow().role()
+        self.place(Place::role)
     }
 
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
     pub fn generation(&self) -> u64 {
-        self.keep.shared.place.borrow().generation()
+        self.place(Place::generation)
     }
 
     /// What happens from here on.
     pub fn events(&self) -> Events {
-        let shared = &self.keep.shared;
+        let Ok(shared) = self.shared() else { return Events::inherited() };
         // Subscribed before the look: what comes in between is heard or seen.
         let receiver = shared.events.subscribe();
         let over = matches!(*shared.place.borrow(), Place::Closed(None));
@@ -234,7 +260,7 @@ impl Channel {
     /// # Cancel safety
     /// When dropped before it is done, closing goes on in the background.
     pub async fn close(&self) -> Result<(), Error> {
-        let shared = Arc::clone(&self.keep.shared);
+        let shared = Arc::clone(self.shared()?);
         let background = shared.background.clone();
         background.spawn(async move { shared.close().await }).await.unwrap_or(Err(Error::Closed))
     }
@@ -242,7 +268,8 @@ impl Channel {
 
 impl Channel {
     pub(crate) fn abandon(&self) {
-        let shared = &self.keep.shared;
+        // A forked child has nothing to leave.
+        let Ok(shared) = self.shared() else { return };
         shared.begin_closing(Closing::Abruptly);
         shared.connections().iter().for_each(|connection| connection.fail(Error::Closed));
     }
@@ -325,6 +352,10 @@ pub(crate) enum Listener {
     Task { run: Box<dyn Fn(Socket) -> Task + Send + Sync>, runtime: Handle },
     Thread(Arc<dyn Fn(Socket) + Send + Sync>),
 }
+
+/// What [`Shared::prepare_listener`] has got ready: a thread, if the listener needs one.
+#[derive(Debug)]
+pub(crate) struct ReadyListener(Option<mpsc::SyncSender<Socket>>);
 
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -491,19 +522,40 @@ impl Shared {
         gone
     }
 
-    pub(crate) fn listen(&self, socket: Socket) {
-        match &self.listener {
-            Some(Listener::Task { run, runtime }) => drop(runtime.spawn(run(socket))),
-            Some(Listener::Thread(run)) => {
-                let run = Arc::clone(run);
-                let spawned =
-                    std::thread::Builder::new().name("open-channel socket".into()).spawn(move || run(socket));
-                if let Err(error) = spawned {
-                    tracing::error!(%error, "no thread for a listener");
-                }
+    /// Gets ready to run the listener once, so that nothing can fail when there is a socket for it.
+    ///
+    /// # Errors
+    /// The kernel's: no thread can be started.
+    pub(crate) fn prepare_listener(&self) -> io::Result<ReadyListener> {
+        let Some(Listener::Thread(run)) = &self.listener else { return Ok(ReadyListener(None)) };
+        let (sender, socket) = mpsc::sync_channel(1);
+        let run = Arc::clone(run);
+        let thread = std::thread::Builder::new().name("open-channel socket".into());
+        thread.spawn(move || {
+            if let Ok(socket) = socket.recv() {
+                run(socket);
             }
-            None => {}
+        })?;
+        Ok(ReadyListener(Some(sender)))
+    }
+
+    pub(crate) fn listen(&self, listener: ReadyListener, socket: Socket) {
+        match (&self.listener, listener.0) {
+            (Some(Listener::Task { run, runtime }), _) => drop(runtime.spawn(run(socket))),
+            // The thread waits for it.
+            (_, Some(thread)) => drop(thread.send(socket)),
+            (_, None) => {}
         }
+    }
+
+    /// Connects a new socket to the host, and to each host after it.
+    fn supervise(self: &Arc<Self>, connection: &Arc<Connection>) {
+        if self.is_closing() {
+            connection.fail(Error::Closed);
+        }
+        self.enlist(connection);
+        self.start();
+        self.background.spawn(peer::supervise(Arc::clone(self), Arc::clone(connection)));
     }
 
     fn enlist(&self, connection: &Arc<Connection>) {

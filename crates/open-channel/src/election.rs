@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use open_channel_ring::Process;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -201,6 +202,7 @@ pub(crate) struct Candidate {
     lock: File,
     endpoint: Endpoint,
     listener: Option<UnixListener>,
+    process: Process,
 }
 
 impl Candidate {
@@ -208,7 +210,8 @@ impl Candidate {
         let token = Token::random()?;
         let endpoint = dir.endpoint(&token.socket())?;
         let lock = make_lock(dir, token)?;
-        let mut candidate = Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None };
+        let process = Process::current();
+        let mut candidate = Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None, process };
         candidate.listener = Some(candidate.listen()?);
         Ok(candidate)
     }
@@ -261,6 +264,10 @@ fn make_lock(dir: &ChannelDir, token: Token) -> io::Result<File> {
 
 impl Drop for Candidate {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // They are the parent's.
+            return;
+        }
         // While the lock is still held, so that nobody takes half-removed files for a live host's.
         remove(&self.dir, &self.token.socket());
         remove(&self.dir, &self.token.lock());

@@ -56,6 +56,10 @@ pub enum Error {
         /// What stood in the way last.
         cause: String,
     },
+    /// The channel or the socket belongs to the process that this one was forked from. Nothing that a forked child does
+    /// with what it inherited reaches its parent's connections.
+    #[error("this belongs to the process before the fork: make a new channel in the child")]
+    Forked,
     /// The channel or the socket was closed on this side.
     #[error("closed on this side")]
     Closed,
@@ -100,7 +104,7 @@ pub enum Error {
     Reset {
         /// Its code.
         code: ResetCode,
-        /// Its words.
+        /// Its words, with everything escaped that a terminal would obey.
         reason: String,
     },
     /// The process on the other side is gone or did not come back in time (host's side only: a peer finds a new
@@ -113,7 +117,8 @@ pub enum Error {
     /// This process was stopped for so long that another took over; the peer goes on with that one.
     #[error("this host was stopped for too long and another took over")]
     Fenced,
-    /// The other side speaks other versions of the protocol.
+    /// The hosts of the channel speak other versions of the protocol, or processes do that take part and have none. This process
+    /// waited for another host until its connect timeout.
     #[error("no common protocol version: {0}; update the older program")]
     Version(String),
     /// The host refused the connection.
@@ -152,6 +157,7 @@ impl Error {
             Self::Timeout { .. } | Self::Unacknowledged { .. } | Self::FlushTimeout { .. } => {
                 io::ErrorKind::TimedOut
             }
+            Self::Forked => io::ErrorKind::NotConnected,
             Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
             Self::Full => io::ErrorKind::WouldBlock,
             Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,

@@ -6,6 +6,8 @@ use open_channel_proto::SocketId;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use open_channel_ring::ProcessLocal;
+
 use crate::error::Error;
 
 /// How far a channel is.
@@ -74,7 +76,7 @@ pub enum Event {
         /// Its generation.
         generation: u64,
     },
-    /// The host died or was given up; the next one is being found. Replies of its that had arrived are in their
+    /// The host died, was given up, or was [fenced](Self::Fenced); the next one is being found. Replies of its that had arrived are in their
     /// sockets already.
     HostLost {
         /// The lost host's generation.
@@ -143,7 +145,7 @@ pub struct StallEnd {
 /// The events of a channel from [`Channel::events`](crate::Channel::events) on.
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    receiver: ProcessLocal<broadcast::Receiver<Event>>,
     over: bool,
 }
 
@@ -153,7 +155,15 @@ impl Events {
 
     /// Of a channel that may be `over` already.
     pub(crate) fn new(receiver: broadcast::Receiver<Event>, over: bool) -> Self {
-        Self { receiver, over }
+        Self { receiver: ProcessLocal::new(receiver), over }
+    }
+
+    /// Of a channel that a forked child has inherited.
+    pub(crate) fn inherited() -> Self {
+        let (sender, receiver) = broadcast::channel(1);
+        // The receiver is here.
+        let _ = sender.send(Event::Closed { error: Some(Error::Forked) });
+        Self::new(receiver, false)
     }
 
     /// The next event; `None` when there will be no more, because the channel was closed on purpose.
@@ -162,7 +172,8 @@ impl Events {
     /// Cancel safe: no event is lost.
     pub async fn recv(&mut self) -> Option<Event> {
         while !self.over {
-            let received = self.receiver.recv().await;
+            let Some(receiver) = self.receiver.get_mut() else { return self.forked() };
+            let received = receiver.recv().await;
             if let Some(event) = self.take(received) {
                 return Some(event);
             }
@@ -173,12 +184,19 @@ impl Events {
     /// The next event, waiting on this thread; not for use in async code.
     pub fn blocking_recv(&mut self) -> Option<Event> {
         while !self.over {
-            let received = self.receiver.blocking_recv();
+            let Some(receiver) = self.receiver.get_mut() else { return self.forked() };
+            let received = receiver.blocking_recv();
             if let Some(event) = self.take(received) {
                 return Some(event);
             }
         }
         None
+    }
+
+    /// All that a forked child gets.
+    fn forked(&mut self) -> Option<Event> {
+        self.over = true;
+        Some(Event::Closed { error: Some(Error::Forked) })
     }
 
     fn take(&mut self, received: Result<Event, RecvError>) -> Option<Event> {

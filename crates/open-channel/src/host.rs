@@ -16,7 +16,7 @@ use open_channel_ring::RingLink;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-use crate::channel::{Closing, Shared};
+use crate::channel::{Closing, ReadyListener, Shared};
 use crate::connection::{Connection, Ring};
 use crate::driver;
 use crate::election::{Fence, Tenure};
@@ -52,6 +52,8 @@ enum Phase {
     Closing,
     /// The right to host is given back: peers may go.
     Released,
+    /// It was lost, or the process behaves as if it had been killed: peers are told nothing.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -197,10 +199,10 @@ impl Host {
         }
         match self.admit(shared, &hello, version, peer) {
             Err(reject) => refuse(stream, reject).await,
-            Ok(Admission { connection, mut welcome, socket }) => {
+            Ok(Admission { connection, mut welcome, begins }) => {
                 // Before the answer, which may find nobody: the peer comes again, and to this listener.
-                if let Some(socket) = socket {
-                    shared.listen(socket);
+                if let Some((listener, socket)) = begins {
+                    shared.listen(listener, socket);
                 }
                 let ring = take_offer(shared, &hello, descriptors, peer);
                 if ring.is_some() {
@@ -245,11 +247,15 @@ impl Host {
         if let Some(connection) = sessions.get(&hello.socket) {
             let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
             tracing::info!(channel = shared.name(), socket = %hello.socket, "a socket resumed");
-            return Ok(Admission { connection: Arc::clone(connection), welcome, socket: None });
+            return Ok(Admission { connection: Arc::clone(connection), welcome, begins: None });
         }
         if sessions.len() >= shared.settings.max_connections {
             return Err(Reject::new(RejectCode::TooManyConnections, self.full(shared)));
         }
+        // The peer tries again, and may find others gone.
+        let listener = shared.prepare_listener().map_err(|error| {
+            Reject::new(RejectCode::Busy, format!("its host cannot start a thread for it: {error}"))
+        })?;
         let (session, welcome) = Session::accept(hello, version, self.generation, shared.settings.limits)
             .map_err(|error| protocol(error.to_string()))?;
         let connection = Connection::new(session, Some(Arc::clone(&self.fence)), shared.background.clone());
@@ -261,8 +267,8 @@ impl Host {
             shared.settings.resume_timeout,
             peer.pid,
         ));
-        let socket = Some(Socket::accepted(Arc::clone(&connection), shared, peer));
-        Ok(Admission { connection, welcome, socket })
+        let begins = Some((listener, Socket::accepted(Arc::clone(&connection), shared, peer)));
+        Ok(Admission { connection, welcome, begins })
     }
 
     /// Connects a socket of this same process.
@@ -274,13 +280,13 @@ impl Host {
         let hello = connection.hello(shared.key());
         let version = hello.negotiate(&shared.key()).map_err(reject_error)?;
         self.is_open(&shared, &hello).map_err(reject_error)?;
-        let Admission { connection: accepted, welcome, socket } =
+        let Admission { connection: accepted, welcome, begins } =
             self.admit(&shared, &hello, version, far.peer()).map_err(reject_error)?;
         accepted.begin(far, None);
         accepted.changed.notify_one();
         connection.attach(near, None, &welcome).map_err(Unwelcome::Refused)?;
-        if let Some(socket) = socket {
-            shared.listen(socket);
+        if let Some((listener, socket)) = begins {
+            shared.listen(listener, socket);
         }
         Ok(())
     }
@@ -296,9 +302,11 @@ impl Host {
                         return;
                     }
                 }
-                () = released(&mut phase) => {
-                    // Who cannot be told finds out by the end of the stream.
-                    let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                end = over(&mut phase) => {
+                    if end == Phase::Released {
+                        // Who cannot be told finds out by the end of the stream.
+                        let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                    }
                     return;
                 }
             }
@@ -318,6 +326,10 @@ impl Host {
         if tokio::time::timeout(patience, settled).await.is_err() {
             tracing::warn!(generation = self.generation, "handlers did not finish before the hand-over");
         }
+        if !self.fence.holds() {
+            // Another process has taken over meanwhile: there is nothing to hand over.
+            return self.step_down(Error::Fenced);
+        }
         self.fence.give_up();
         drop(tenure);
         connections.iter().for_each(|connection| connection.say_go_away());
@@ -329,7 +341,7 @@ impl Host {
         self.fence.give_up();
         self.sessions().drain().for_each(|(_, connection)| connection.fail(why.clone()));
         // Lifelines end too.
-        self.phase.send_replace(Phase::Released);
+        self.phase.send_replace(Phase::Lost);
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Connection>>> {
@@ -364,8 +376,8 @@ impl Spare {
 struct Admission {
     connection: Arc<Connection>,
     welcome: Welcome,
-    /// For the listener, unless it has it already.
-    socket: Option<Socket>,
+    /// What the listener begins with, unless it runs already.
+    begins: Option<(ReadyListener, Socket)>,
 }
 
 /// Maps the rings that a peer offers, if it does and may.
@@ -373,7 +385,7 @@ fn take_offer(shared: &Shared, hello: &Hello, descriptors: Vec<OwnedFd>, peer: P
     if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer.uid) {
         return None;
     }
-    ring::accept(hello.ring, descriptors)
+    ring::accept(hello.ring, descriptors, shared.settings.ring_memory)
         .inspect_err(|error| {
             tracing::debug!(channel = shared.name(), %error, "a ring was declined: the socket carries on alone");
         })
@@ -386,9 +398,10 @@ fn into_tokio(listener: StdListener) -> Option<UnixListener> {
         .ok()
 }
 
-async fn released(phase: &mut watch::Receiver<Phase>) {
-    // A host that is gone has released too.
-    let _ = phase.wait_for(|phase| *phase == Phase::Released).await;
+/// How hosting ended.
+async fn over(phase: &mut watch::Receiver<Phase>) -> Phase {
+    let over = phase.wait_for(|phase| matches!(phase, Phase::Released | Phase::Lost)).await;
+    over.map_or(Phase::Lost, |phase| *phase)
 }
 
 async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {

@@ -93,6 +93,7 @@ mod socket;
 mod stall;
 mod stats;
 mod stream;
+mod versions;
 mod waiters;
 
 pub use batch::{Batch, Iter, MessageRef, Messages};

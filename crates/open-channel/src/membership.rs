@@ -27,6 +27,7 @@ use crate::host::{self, Host};
 use crate::lifeline::{Lifeline, Loss, NoLifeline};
 use crate::link::unix;
 use crate::rendezvous::{ChannelDir, Endpoint};
+use crate::versions::{self, Presence, Versions};
 
 /// Attempts that are only microseconds apart: another process is about to publish itself, or to be gone.
 const QUICK_ATTEMPTS: u32 = 20;
@@ -43,7 +44,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         presumed_dead: None,
         attempts: 0,
         inhabited_since: None,
-        cause: String::new(),
+        presence: None,
+        strangers_since: None,
+        cause: Cause::default(),
     };
     loop {
         shared.set_place(Place::Searching);
@@ -129,6 +132,22 @@ enum Step {
     Again,
     /// Look again after a pause; why, for people.
     Wait(String),
+    /// The same, because of processes that speak other versions.
+    WaitForVersions(String),
+}
+
+/// What stood in the way last, for people.
+#[derive(Debug, Default)]
+struct Cause {
+    words: String,
+    /// It is that others speak other versions.
+    versions: bool,
+}
+
+impl From<String> for Cause {
+    fn from(words: String) -> Self {
+        Self { words, versions: false }
+    }
 }
 
 struct Search<'a> {
@@ -141,8 +160,11 @@ struct Search<'a> {
     attempts: u32,
     /// Since when a living process has been seen here without a link.
     inhabited_since: Option<Instant>,
-    /// What stood in the way last, for people.
-    cause: String,
+    /// What tells others of this process's versions.
+    presence: Option<Presence>,
+    /// Since when processes that this one cannot talk to have been without a host.
+    strangers_since: Option<Instant>,
+    cause: Cause,
 }
 
 impl Search<'_> {
@@ -155,7 +177,7 @@ impl Search<'_> {
     async fn find(&mut self) -> Result<Found, Error> {
         let started = Instant::now();
         self.attempts = 0;
-        self.cause = "no process hosts it".into();
+        self.cause = String::from("no process hosts it").into();
         loop {
             let timeout = self.shared.connect_timeout();
             let left = timeout.saturating_sub(started.elapsed());
@@ -163,14 +185,25 @@ impl Search<'_> {
                 Ok(Ok(Step::Found(found))) => return Ok(found),
                 Ok(Ok(Step::Again)) => {}
                 Ok(Ok(Step::Wait(why))) => {
-                    self.cause = why;
+                    self.cause = why.into();
+                    self.pause().await;
+                }
+                Ok(Ok(Step::WaitForVersions(words))) => {
+                    if !self.cause.versions {
+                        tracing::warn!(channel = self.shared.name(), words, "waiting for another host");
+                    }
+                    self.cause = Cause { words, versions: true };
                     self.pause().await;
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
             }
             if started.elapsed() >= timeout {
-                return Err(self.shared.not_reached(timeout, self.cause.clone()));
+                let cause = std::mem::take(&mut self.cause);
+                return Err(match cause.versions {
+                    true => Error::Version(cause.words),
+                    false => self.shared.not_reached(timeout, cause.words),
+                });
             }
         }
     }
@@ -194,31 +227,52 @@ impl Search<'_> {
             Err(error @ Error::Io { .. }) => return Ok(Step::Wait(error.to_string())),
             Err(error) => return Err(error),
         };
+        let step = self.step_in(&dir).await;
+        if matches!(step, Ok(Step::Found(_))) {
+            self.take_part(&dir);
+        }
+        step
+    }
+
+    /// Others learn which versions this process speaks.
+    fn take_part(&mut self, dir: &ChannelDir) {
+        self.strangers_since = None;
+        if self.presence.as_ref().is_some_and(Presence::is_visible) {
+            return;
+        }
+        self.presence = Presence::announce(dir)
+            .inspect_err(|error| {
+                tracing::debug!(channel = self.shared.name(), %error, "others cannot see its versions");
+            })
+            .ok();
+    }
+
+    async fn step_in(&mut self, dir: &Arc<ChannelDir>) -> Result<Step, Error> {
         let unreadable = |error| Step::Wait(format!("reading {}: {error}", dir.path().display()));
-        let published = match election::current(&dir) {
+        let published = match election::current(dir) {
             Ok(Some(published)) => published,
-            Ok(None) => return Ok(self.found(&dir)),
+            Ok(None) => return Ok(self.found(dir)),
             Err(error) => return Ok(unreadable(error)),
         };
         let next = published.generation.max(self.last_generation).max(self.passed_over) + 1;
         // Who cannot take its place can only hope that it comes back.
         if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
-            return Ok(self.stand(&dir, next));
+            return Ok(self.stand(dir, next));
         }
         if published.generation < self.last_generation && self.shared.may_host() {
             // Somebody emptied the place, and who came then began anew; generations never go back.
-            return Ok(self.stand_against(&dir, next, Rival::Alive));
+            return Ok(self.stand_against(dir, next, Rival::Alive));
         }
         let endpoint =
-            published.endpoint(&dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+            published.endpoint(dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
         self.inhabited_since = None;
         match unix::connect(endpoint.path()).await {
             Ok(stream) => self.join(stream, published, endpoint).await,
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                    Ok(match published.is_locked(&dir) {
+                    Ok(match published.is_locked(dir) {
                         Ok(true) => Step::Wait("its host lives and cannot be reached".into()),
-                        Ok(false) => self.stand(&dir, next),
+                        Ok(false) => self.stand(dir, next),
                         Err(error) => unreadable(error),
                     })
                 }
@@ -252,6 +306,9 @@ impl Search<'_> {
         if !self.shared.may_host() {
             return Step::Wait("no process hosts it, and this one only joins".into());
         }
+        if let Some(words) = self.give_way(dir) {
+            return Step::WaitForVersions(words);
+        }
         match Candidate::prepare(dir).and_then(|candidate| candidate.publish(generation)) {
             Ok(Some(tenure)) => Step::Found(Found::Tenure(tenure, rival)),
             Ok(None) => {
@@ -272,6 +329,15 @@ impl Search<'_> {
         }
     }
 
+    /// Why others should host who are here and could not be served by this process. A host of theirs takes over at once,
+    /// if one of them can; if none did for the host timeout, there is nobody to wait for.
+    fn give_way(&mut self, dir: &ChannelDir) -> Option<String> {
+        let strangers = versions::strangers(dir).ok().flatten()?;
+        let since = *self.strangers_since.get_or_insert_with(Instant::now);
+        let words = || format!("processes that take part speak {strangers}, this one {}", Versions::OWN);
+        (since.elapsed() < self.shared.settings.host_timeout).then(words)
+    }
+
     async fn join(
         &mut self,
         stream: tokio::net::UnixStream,
@@ -286,7 +352,11 @@ impl Search<'_> {
             )));
         }
         let host_timeout = self.shared.settings.host_timeout;
-        self.cause = "its host does not answer".into();
+        self.strangers_since = None;
+        let cause = "its host does not answer";
+        if !self.cause.versions {
+            self.cause = String::from(cause).into();
+        }
         // A host that puts us off may do so again, and each hello of a socket costs the memory of its rings.
         if self.attempts == 0 {
             self.shared.set_place(Place::Approaching { endpoint: endpoint.clone() });
@@ -323,9 +393,14 @@ impl Search<'_> {
                 );
                 self.presumed_dead = Some(published.generation);
                 // A dead one whose forked child still listens is silent at once.
-                Ok(if self.shared.may_host() { Step::Again } else { Step::Wait(self.cause.clone()) })
+                Ok(if self.shared.may_host() {
+                    Step::Again
+                } else {
+                    Step::Wait("its host does not answer".into())
+                })
             }
             Err(NoLifeline::Unwelcome(Unwelcome::Gone(why) | Unwelcome::Later(why))) => Ok(Step::Wait(why)),
+            Err(NoLifeline::Unwelcome(Unwelcome::OtherVersions(why))) => Ok(Step::WaitForVersions(why)),
             Err(NoLifeline::Unwelcome(Unwelcome::Refused(error))) => Err(error),
         }
     }

@@ -246,7 +246,8 @@ impl Inner {
         take: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<Result<Option<T>, Error>> {
         if self.handing_over && !self.ended {
-            return Some(Err(Error::HandedOver));
+            // Or why there is nothing to hand over.
+            return Some(Err(self.failed.clone().unwrap_or(Error::HandedOver)));
         }
         if !self.is_still_host() {
             self.failed.get_or_insert(Error::Fenced);

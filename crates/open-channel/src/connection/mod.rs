@@ -6,7 +6,7 @@
 //! of grace, so that acknowledgements and heartbeats never depend on what the application does.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use open_channel_proto::{
     Attachment, ChannelKey, Features, Frame, Hello, Next, Packer, Refused, ResetCode, Session, SocketId,
     Welcome,
 };
-use open_channel_ring::{Mapped, Watch};
+use open_channel_ring::{Mapped, ProcessLocal, Watch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -25,6 +25,7 @@ use crate::error::{Error, SendError};
 use crate::link::{Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
 use crate::reader::MessageReader;
+use crate::settings::Settings;
 use crate::waiters::{Interest, Seat, Waiters};
 
 mod age;
@@ -43,7 +44,9 @@ use silence::Silence;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    inner: Mutex<Inner>,
+    inner: ProcessLocal<Mutex<Inner>>,
+    /// What a forked child has in its place: a connection that is over.
+    inherited: OnceLock<Box<Mutex<Inner>>>,
     /// Shared with `inner`, for those who come without the lock.
     waiters: Arc<Waiters>,
     /// Apart from `inner`, for those who look in now and then.
@@ -80,7 +83,8 @@ impl Connection {
         let waiters = Arc::new(Waiters::default());
         let inner = Inner::new(session, Arc::clone(&waiters), fence);
         Arc::new(Self {
-            inner: Mutex::new(inner),
+            inner: ProcessLocal::new(Mutex::new(inner)),
+            inherited: OnceLock::new(),
             waiters,
             silence: Mutex::default(),
             changed: Notify::new(),
@@ -90,7 +94,25 @@ impl Connection {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let inner = self.inner.get().unwrap_or_else(|| self.inherited());
+        inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn inherited(&self) -> &Mutex<Inner> {
+        self.inherited.get_or_init(|| {
+            let session = Session::new(self.id, Settings::default().limits);
+            let mut inner = Inner::new(session, Arc::default(), None);
+            inner.failed = Some(Error::Forked);
+            Box::new(Mutex::new(inner))
+        })
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, which has inherited it.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.inner.is_inherited() { Err(Error::Forked) } else { Ok(()) }
     }
 
     /// Resolves when the attendant is called.
@@ -210,7 +232,9 @@ impl Connection {
                 inner.wake_all();
             }
         });
-        self.changed.notify_one();
+        if self.check_process().is_ok() {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -399,6 +423,7 @@ impl Connection {
         eyes: Eyes,
         end: u64,
     ) -> Poll<Result<(), Error>> {
+        self.check_process()?;
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             inner.take_releases();
             if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
@@ -448,6 +473,9 @@ impl Connection {
 
     /// The application has handled these messages.
     pub(crate) fn handled(&self, seqs: Range<u64>) {
+        if self.check_process().is_err() {
+            return;
+        }
         let mut inner = self.lock();
         inner.held -= (seqs.end - seqs.start) as usize;
         inner.session.handled_all(seqs);
@@ -467,7 +495,9 @@ impl Connection {
 
     /// So many messages were dropped without an acknowledgement: they stay unhandled.
     pub(crate) fn not_handled(&self, count: usize) {
-        self.with(|inner| inner.held -= count);
+        if self.check_process().is_ok() {
+            self.with(|inner| inner.held -= count);
+        }
     }
 
     /// The waiting call is over.

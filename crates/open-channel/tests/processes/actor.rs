@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
 use crate::stage::now;
-use crate::{calls, lifetime, memory_group, mixture};
+use crate::{calls, control_group, fork, lifetime, mixture};
 
 /// `commands`, or the name of a scene in [`lifetime`].
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_ACTOR";
@@ -96,7 +96,9 @@ pub(crate) fn main() -> ! {
     }
     let task = std::env::var(VARIABLE).unwrap();
     if task != "commands" {
-        lifetime::perform(&task);
+        if !fork::perform(&task) {
+            lifetime::perform(&task);
+        }
         std::process::exit(0);
     }
     let (sender, commands) = mpsc::unbounded_channel();
@@ -122,7 +124,7 @@ fn set_the_scene() {
     use nix::sched::{CloneFlags, setns, unshare};
 
     if let Ok(group) = std::env::var(GROUP) {
-        memory_group::enter(&group);
+        control_group::enter(&group);
     }
     if let Ok(options) = std::env::var(DISK) {
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
@@ -222,7 +224,7 @@ impl Actor {
                 ["answer"] => self.backstage.cue.notify_one(),
                 ["release"] => self.release(),
                 ["block", millis] => block(millis.parse().unwrap()),
-                ["fork"] => fork(),
+                ["fork"] => fork_and_wait(),
                 ["descriptors", limit] => limit_descriptors(limit),
                 ["eat", spare] => self.eat(spare.parse().unwrap()),
                 ["spit"] => self.eaten.clear(),
@@ -495,6 +497,9 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     if let Some(bytes) = size("ring") {
         builder = builder.ring_bytes(bytes);
     }
+    if let Some(bytes) = size("ring_memory") {
+        builder = builder.ring_memory(bytes);
+    }
     builder = match settings.get("link") {
         Some(&"unix") => builder.link(LinkKind::Unix),
         Some(&"ring") => builder.link(LinkKind::Ring),
@@ -683,7 +688,7 @@ fn block(millis: u64) {
     say!("unblocked");
 }
 
-fn fork() {
+fn fork_and_wait() {
     // SAFETY: the child does nothing but wait for signals, which needs neither locks nor memory.
     match unsafe { nix::unistd::fork() }.unwrap() {
         nix::unistd::ForkResult::Parent { child } => say!("forked {child}"),

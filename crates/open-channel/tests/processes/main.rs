@@ -8,9 +8,11 @@ use libtest_mimic::{Arguments, Trial};
 
 mod actor;
 mod calls;
+mod control_group;
 mod environment;
 mod failover;
 mod fencing;
+mod fork;
 mod handover;
 mod herd;
 mod hostile;
@@ -18,7 +20,6 @@ mod isolation;
 mod ledger;
 mod lifetime;
 mod log;
-mod memory_group;
 mod mixture;
 mod raw;
 mod rendezvous;
@@ -26,6 +27,7 @@ mod resume;
 mod ring;
 mod silence;
 mod stage;
+mod versions;
 mod whereabouts;
 
 /// Makes a test of each function: its module and its name, under a watchdog.
@@ -68,6 +70,7 @@ fn main() {
         }
         fencing {
             a_stopped_host_is_replaced_and_handles_nothing_more,
+            peers_of_a_fenced_host_are_not_told_of_a_hand_over,
             a_host_stopped_in_the_middle_of_traffic_loses_nothing,
             a_short_stop_changes_nothing,
             a_stopped_peer_changes_nothing,
@@ -85,6 +88,7 @@ fn main() {
             nonsense_after_a_good_handshake_hurts_nobody,
             a_peer_of_another_version_is_told_so,
             a_host_of_another_version_gives_a_clear_error,
+            words_of_the_other_side_cannot_steer_a_terminal,
             a_host_that_lies_about_its_generation_gives_a_clear_error,
             a_peer_that_never_reads_costs_bounded_memory,
             a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory,
@@ -131,6 +135,7 @@ fn main() {
             a_host_that_cannot_share_memory_stays_with_the_socket,
             without_address_space_the_socket_carries_on,
             a_limit_to_the_size_of_files_is_respected,
+            the_rings_of_a_process_take_no_more_than_they_may_together,
             with_few_descriptors_left_the_socket_carries_on,
             both_sides_say_which_link_they_use,
             a_stopped_host_takes_nothing_more_from_its_ring,
@@ -181,12 +186,32 @@ fn main() {
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
     );
-    let groups = memory_group::MemoryGroup::new(1 << 20).is_some();
+    let groups = control_group::ControlGroup::of_memory(1 << 20).is_some();
     tests.extend(
-        sentences! { ring { where_little_memory_is_left_the_socket_carries_on } }
+        sentences! { ring {
+            where_little_memory_is_left_the_socket_carries_on,
+            many_rings_leave_a_small_group_its_memory,
+        } }
+        .into_iter()
+        .map(|test| test.with_ignored_flag(!groups)),
+    );
+    let groups = control_group::ControlGroup::of_threads().is_some();
+    tests.extend(
+        sentences! { isolation { a_host_that_can_start_no_thread_puts_newcomers_off } }
             .into_iter()
             .map(|test| test.with_ignored_flag(!groups)),
     );
+    tests.extend(
+        sentences! { versions {
+            a_newcomer_waits_for_the_host_to_leave,
+            a_newcomer_that_waits_in_vain_names_both_versions,
+            a_newcomer_does_not_take_over_from_those_that_it_cannot_serve,
+            what_a_peer_sent_waits_for_a_host_of_its_version,
+        } }
+        .into_iter()
+        .map(|test| test.with_ignored_flag(!versions::IS_OTHER)),
+    );
+    tests.extend(fork::scenes().map(|(name, scene)| sentence(name, scene)));
     tests.extend(lifetime::scenes().map(|(name, scene)| sentence(name, scene)));
     libtest_mimic::run(&arguments, tests).exit();
 }

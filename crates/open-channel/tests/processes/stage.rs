@@ -125,7 +125,17 @@ impl Stage {
     }
 
     pub(crate) fn actor_with(&self, label: impl Into<String>, environment: &[(&str, &str)]) -> Actor {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        self.actor_of(&std::env::current_exe().unwrap(), label, environment)
+    }
+
+    /// One of another build of these tests.
+    pub(crate) fn actor_of(
+        &self,
+        executable: &Path,
+        label: impl Into<String>,
+        environment: &[(&str, &str)],
+    ) -> Actor {
+        let mut command = Command::new(executable);
         command.env("OPEN_CHANNEL_DIR", self.runtime_dir()).env(actor::VARIABLE, "commands");
         command.envs(environment.iter().copied());
         let label = label.into();
