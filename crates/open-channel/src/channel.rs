@@ -1,7 +1,7 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -14,8 +14,10 @@ use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role};
+use crate::generation_file::GenerationFile;
 use crate::host::Host;
-use crate::rendezvous::{ChannelDir, Endpoint, Identity, default_root};
+use crate::rendezvous::{ChannelDir, Endpoint, Identity, Missing};
+use crate::root::{self, Root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
 use crate::{driver, membership, peer};
@@ -79,7 +81,8 @@ impl Channel {
     /// connection only.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::NoRuntime`], or the background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::NoRuntime`], [`Error::Directory`] if a relative path of a directory cannot be made
+    /// absolute, or the background thread could not be started.
     ///
     /// # Examples
     /// ```
@@ -114,7 +117,7 @@ impl Channel {
     /// A channel that this process joins without ever hosting it: for tools.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], or the background thread could not be started.
+    /// As [`new`](Self::new), but for the runtime, which is not needed.
     pub fn peer(name: impl Into<String>) -> Result<Self, Error> {
         Self::builder(name).build_peer()
     }
@@ -127,9 +130,14 @@ impl Channel {
     pub(crate) fn with(name: String, settings: Settings, listener: Option<Listener>) -> Result<Self, Error> {
         settings.check()?;
         let identity = Identity::new(&name, &settings.scope)?;
+        let root = Arc::new(Root::choose(settings.runtime_dir.as_deref())?);
+        let generations = settings.generation_file.as_deref().map(root::absolute).transpose()?;
+        let generations = generations.map(|path| GenerationFile::new(path, settings.privacy()));
         let shared = Arc::new(Shared {
             name,
             identity,
+            root,
+            generations,
             listener,
             background: driver::handle()?,
             connect_timeout: Mutex::new(settings.connect_timeout),
@@ -191,6 +199,14 @@ impl Channel {
         &self.keep.shared.name
     }
 
+    /// The directory of this channel, absolute: where this process meets the others, or would look for them now.
+    ///
+    /// Two processes that name the same channel and do not meet look in different directories: compare these first. Its
+    /// parent is the runtime directory, which [`Builder::runtime_dir`] and `$OPEN_CHANNEL_DIR` choose.
+    pub fn directory(&self) -> PathBuf {
+        self.keep.shared.directory()
+    }
+
     /// How far it is.
     pub fn state(&self) -> State {
         self.keep.shared.place.borrow().state()
@@ -208,6 +224,10 @@ impl Channel {
 
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
+    ///
+    /// It grows for as long as the channel's directory stays. Without [`Builder::generation_file`] it may begin anew at 1 after
+    /// a restart of the machine, the user's last logout, or when something has removed the directory; in the last case two
+    /// processes may have hosted under one generation. A resource that outlives these needs that file.
     pub fn generation(&self) -> u64 {
         self.keep.shared.place.borrow().generation()
     }
@@ -306,13 +326,18 @@ impl Place {
         !matches!(self, Self::Initiated | Self::Searching | Self::Approaching { .. })
     }
 
+    /// Where the host, or the one that may become it, listens.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Hosting(host) => Some(host.endpoint()),
+            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => Some(endpoint),
+            Self::Initiated | Self::Searching | Self::Closed(_) => None,
+        }
+    }
+
     /// Whether the host, or the one that may become it, listens there.
     pub(crate) fn leads_to(&self, place: &Path) -> bool {
-        match self {
-            Self::Hosting(host) => host.endpoint().path() == place,
-            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => endpoint.path() == place,
-            Self::Initiated | Self::Searching | Self::Closed(_) => false,
-        }
+        self.endpoint().is_some_and(|endpoint| endpoint.path() == place)
     }
 }
 
@@ -338,6 +363,8 @@ impl std::fmt::Debug for Listener {
 pub(crate) struct Shared {
     name: String,
     identity: Identity,
+    root: Arc<Root>,
+    generations: Option<GenerationFile>,
     listener: Option<Listener>,
     pub(crate) settings: Settings,
     connect_timeout: Mutex<Duration>,
@@ -366,8 +393,29 @@ impl Shared {
     }
 
     pub(crate) fn open_dir(&self) -> Result<Arc<ChannelDir>, Error> {
-        let root = self.settings.runtime_dir.clone().unwrap_or_else(default_root);
-        ChannelDir::open(&root, &self.identity, self.settings.privacy()).map(Arc::new)
+        // Whoever never hosts has nothing to put there.
+        let missing = if self.may_host() { Missing::Make } else { Missing::Leave };
+        ChannelDir::open(&self.root, &self.identity, self.settings.privacy(), missing).map(Arc::new)
+    }
+
+    /// The file that generations live on in, if there is one.
+    pub(crate) fn generations(&self) -> Option<&GenerationFile> {
+        self.generations.as_ref()
+    }
+
+    /// The channel's directory: the one that is in use, or else the one that would be.
+    pub(crate) fn directory(&self) -> PathBuf {
+        if let Some(endpoint) = self.place.borrow().endpoint() {
+            return endpoint.directory().to_owned();
+        }
+        // Whatever is wrong with it is told by whoever opens it.
+        self.root.path().unwrap_or_default().join(self.identity.directory())
+    }
+
+    /// The error of what was not done in time, and what stood in the way.
+    pub(crate) fn timed_out(&self, after: Duration, cause: &str) -> Error {
+        let cause = format!("{cause} (in {})", self.directory().display());
+        Error::Timeout { name: self.name.clone(), after, cause }
     }
 
     /// Starts taking part, unless that is so already or the channel was closed on purpose.

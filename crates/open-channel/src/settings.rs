@@ -33,6 +33,7 @@ const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
 pub(crate) struct Settings {
     pub(crate) scope: Scope,
     pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) generation_file: Option<PathBuf>,
     pub(crate) connect_timeout: Duration,
     pub(crate) host_timeout: Duration,
     pub(crate) resume_timeout: Duration,
@@ -48,6 +49,7 @@ impl Default for Settings {
         Self {
             scope: Scope::User,
             runtime_dir: None,
+            generation_file: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             host_timeout: DEFAULT_HOST_TIMEOUT,
             resume_timeout: DEFAULT_RESUME_TIMEOUT,
