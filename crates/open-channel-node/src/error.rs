@@ -34,8 +34,9 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 9] = [
+const OPTIONS: [(&str, &str); 10] = [
     ("connect_timeout", "connectTimeout"),
+    ("generation_file", "generationFile"),
     ("host_timeout", "hostTimeout"),
     ("max_connections", "maxConnections"),
     ("max_message", "maxMessage"),

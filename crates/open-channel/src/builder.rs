@@ -46,7 +46,7 @@ impl Builder {
         self
     }
 
-    /// A file in which generations live on when the channel's directory does not: after a restart of the machine, a logout, or
+    /// A file in which generations live on when the runtime directory does not: after a restart of the machine, a logout, or
     /// when something has removed the directory. [`generation`](crate::Channel::generation) is then a fencing token that
     /// never comes again, as long as the file stays. By default there is none.
     ///

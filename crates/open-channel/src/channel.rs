@@ -225,7 +225,7 @@ impl Channel {
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
     ///
-    /// It grows for as long as the channel's directory stays. Without [`Builder::generation_file`] it may begin anew at 1 after
+    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`] it begins anew at 1 after
     /// a restart of the machine, the user's last logout, or when something has removed the directory; in the last case two
     /// processes may have hosted under one generation. A resource that outlives these needs that file.
     pub fn generation(&self) -> u64 {
@@ -392,9 +392,7 @@ impl Shared {
         self.listener.is_some()
     }
 
-    pub(crate) fn open_dir(&self) -> Result<Arc<ChannelDir>, Error> {
-        // Whoever never hosts has nothing to put there.
-        let missing = if self.may_host() { Missing::Make } else { Missing::Leave };
+    pub(crate) fn open_dir(&self, missing: Missing) -> Result<Arc<ChannelDir>, Error> {
         ChannelDir::open(&self.root, &self.identity, self.settings.privacy(), missing).map(Arc::new)
     }
 

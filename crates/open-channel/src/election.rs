@@ -9,7 +9,8 @@
 //!
 //! The host is the one of the highest generation. The next generation may be opened when that host's lock is free
 //! (the kernel frees it at any kind of death) or when it has not answered for the host timeout. A host that finds a
-//! generation above its own has been fenced off. The last link always stays: it is the memory of the generation.
+//! generation above its own has been fenced off. The last link stays as the memory of the generation, until whoever
+//! leaves last [removes](crate::removal) the directory.
 
 use std::fs::File;
 use std::io;
@@ -20,37 +21,53 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
-use crate::entries::{Entry, Token, current, entries, exists, link_name, read_link, remove};
+use crate::entries::{
+    Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link, remove,
+};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::filesystem::Step;
 use crate::generation_file::GenerationFile;
 use crate::link::unix;
 use crate::lock_file;
+use crate::removal;
 use crate::rendezvous::{ChannelDir, Endpoint, Privacy};
 
-/// Tries to become the host of `generation`, or of one above it that `memory` has not given out; `None` when somebody
-/// else is the host of that one, or has been meanwhile.
+/// A generation to become the host of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) generation: u64,
+    /// The one that was seen before it; `None` in a directory without links.
+    pub(crate) over: Option<u64>,
+}
+
+/// Tries to become the host of a generation, or of one above it that `memory` has not given out;
+/// `None` when somebody else is the host of that one, or has been meanwhile.
 ///
 /// # Errors
 /// As [`Candidate::prepare`], and those of the file.
 pub(crate) fn stand(
     dir: &Arc<ChannelDir>,
-    generation: u64,
+    next: Next,
     memory: Option<&GenerationFile>,
 ) -> Result<Option<Tenure>, Error> {
-    let Some(memory) = memory else { return Candidate::prepare(dir)?.publish(generation) };
-    // Held until the link is there: of those who stand at once, each would get a generation of its own otherwise, and fence
-    // the one before.
+    if next.generation > MAX_GENERATION {
+        let problem = format!("it is at generation {MAX_GENERATION}, the last one: remove the directory");
+        return Err(Error::directory(dir.path(), problem));
+    }
+    let Some(memory) = memory else { return Candidate::prepare(dir)?.publish(next) };
+    // Held until the link is there: of those who stand at once, each would get a generation of its
+    // own otherwise, and fence the one before.
     let Some(mut memory) = memory.lock()? else {
-        return Err(Error::io("another process holds the lock of the generation file", Errno::WOULDBLOCK));
+        let what = "another process holds the lock of the generation file";
+        return Err(Error::io(what, Errno::WOULDBLOCK));
     };
     let latest = current(dir).map_err(|error| Error::io("reading the directory", error))?;
-    if latest.is_some_and(|latest| latest.generation >= generation) {
+    if latest.is_some_and(|latest| latest.generation >= next.generation) {
         return Ok(None);
     }
     let candidate = Candidate::prepare(dir)?;
-    candidate.publish(memory.grow(generation)?)
+    candidate.publish(Next { generation: memory.grow(next.generation)?, ..next })
 }
 
 /// Ready to host: locked and listening under a token that nobody knows yet.
@@ -87,29 +104,28 @@ impl Candidate {
         Ok(listener)
     }
 
-    /// Tries to become the host of `generation`; `None` when somebody else is.
+    /// Tries to become the host; `None` when somebody else is, or has been.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare). The generation is free then, as it was.
-    pub(crate) fn publish(self, generation: u64) -> Result<Option<Tenure>, Error> {
-        let dir = Arc::clone(&self.dir);
+    fn publish(self, next: Next) -> Result<Option<Tenure>, Error> {
+        let (dir, generation) = (Arc::clone(&self.dir), next.generation);
         match rustix::fs::symlinkat(self.token.to_string(), dir.fd(), link_name(generation)) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(None),
             Err(errno) => return Err(dir.failed(Step::Publish, errno)),
         }
         let tenure = Tenure { candidate: self, generation };
-        // Whoever was stopped before publishing may have won a generation that is history by now.
-        let fenced = tenure.is_fenced();
-        if !matches!(fenced, Ok(false)) {
-            remove(&dir, &link_name(generation));
-            return match fenced {
-                Ok(_) => Ok(None),
-                Err(error) => Err(Error::io("reading the directory", error)),
-            };
+        match tenure.has_passed(next.over) {
+            Ok(false) => {
+                tenure.sweep();
+                Ok(Some(tenure))
+            }
+            passed => {
+                remove(&dir, &link_name(generation));
+                passed.map(|_| None)
+            }
         }
-        tenure.sweep();
-        Ok(Some(tenure))
     }
 }
 
@@ -143,9 +159,17 @@ impl Tenure {
         self.candidate.endpoint.clone()
     }
 
-    /// Whether a higher generation exists.
-    pub(crate) fn is_fenced(&self) -> io::Result<bool> {
-        Ok(current(&self.candidate.dir)?.is_some_and(|latest| latest.generation > self.generation))
+    /// Whether the one just published has been passed by since its candidate saw the generation `over`, or none: then
+    /// this one may be history, or somebody else hosts one in between.
+    fn has_passed(&self, over: Option<u64>) -> Result<bool, Error> {
+        let dir = &self.candidate.dir;
+        let reading = |error| Error::io("reading the directory", error);
+        let entries = entries(dir).map_err(reading)?;
+        let below = |limit| highest_below(dir, &entries, limit).map_err(reading);
+        if below(u64::MAX)? != Some(self.generation) || below(self.generation)? != over {
+            return Ok(true);
+        }
+        Ok(over.is_none() && removal::past(dir)? >= self.generation)
     }
 
     /// Puts back what something deleted under a live host: its lock, its link, and its socket file, for which a
@@ -180,34 +204,15 @@ impl Tenure {
     }
 
     /// Removes what dead hosts and candidates left behind. Links go last and lowest first, so that the
-    /// highest generation is visible at every moment. What cannot be removed stays, for the next host to try.
+    /// highest generation is visible at every moment.
     fn sweep(&self) {
         let dir = &self.candidate.dir;
         let Ok(entries) = entries(dir) else { return };
-        let mut past = Vec::new();
-        for entry in entries {
-            let swept = match entry {
-                Entry::Generation(generation) => {
-                    past.extend(Some(generation).filter(|&past| past < self.generation));
-                    Ok(())
-                }
-                Entry::NewLock(token) => lock_file::remove_if_free(dir, &token.new_lock(), None),
-                Entry::Lock(token) => lock_file::remove_if_free(dir, &token.lock(), Some(&token.socket())),
-                // Its lock came before it: one that is not there now has been deleted.
-                Entry::Socket(token) => exists(dir, &token.lock()).map(|lives| {
-                    if !lives {
-                        remove(dir, &token.socket());
-                    }
-                }),
-            };
-            if let Err(error) = swept {
-                tracing::debug!(directory = %dir.path().display(), ?entry, %error, "not swept away");
-            }
-        }
+        lock_file::sweep(dir, &entries);
+        let mut past: Vec<u64> = entries.into_iter().filter_map(Entry::generation).collect();
+        past.retain(|&generation| generation < self.generation);
         past.sort_unstable();
-        for generation in past {
-            remove(dir, &link_name(generation));
-        }
+        past.into_iter().for_each(|generation| remove(dir, &link_name(generation)));
     }
 }
 
@@ -228,7 +233,9 @@ mod tests {
         let dir = Arc::new(dir.expect("opened"));
         let host = |generation| {
             let candidate = Candidate::prepare(&dir).expect("a candidate");
-            candidate.publish(generation).expect("published").expect("the first of its generation")
+            let over = current(&dir).expect("readable").map(|latest| latest.generation);
+            let published = candidate.publish(Next { generation, over }).expect("published");
+            published.expect("the first of its generation")
         };
         let mut early = host(1);
         let fence = early.fence(Duration::from_secs(1));

@@ -10,6 +10,8 @@ use crate::rendezvous::{ChannelDir, Endpoint};
 
 /// Digits of a generation's file name: all of a `u64`, so that names sort like numbers.
 const GENERATION_DIGITS: usize = 20;
+/// The highest generation: the largest number that JavaScript tells exactly.
+pub(crate) const MAX_GENERATION: u64 = (1 << 53) - 1;
 const LOCK: &str = ".lock";
 const NEW_LOCK: &str = ".new";
 const SOCKET: &str = ".sock";
@@ -92,7 +94,7 @@ impl Entry {
         digits
             .parse()
             .ok()
-            .filter(|&generation| generation > 0 && generation < u64::MAX)
+            .filter(|&generation| (1..=MAX_GENERATION).contains(&generation))
             .map(Self::Generation)
     }
 
@@ -139,6 +141,19 @@ pub(crate) fn current(dir: &ChannelDir) -> io::Result<Option<Published>> {
 /// [`current`], through a listing that is open already: needs no new descriptor.
 pub(crate) fn current_in(dir: &ChannelDir, listing: &mut Dir) -> io::Result<Option<Published>> {
     highest(dir, list(listing)?)
+}
+
+/// The highest generation below `limit` of these entries that is a host's link.
+pub(crate) fn highest_below(dir: &ChannelDir, entries: &[Entry], limit: u64) -> io::Result<Option<u64>> {
+    let mut generations: Vec<u64> = entries.iter().filter_map(|entry| entry.generation()).collect();
+    generations.retain(|&generation| generation < limit);
+    generations.sort_unstable_by_key(|&generation| std::cmp::Reverse(generation));
+    for generation in generations {
+        if read_link(dir, generation)?.is_some() {
+            return Ok(Some(generation));
+        }
+    }
+    Ok(None)
 }
 
 fn highest(dir: &ChannelDir, entries: Vec<Entry>) -> io::Result<Option<Published>> {

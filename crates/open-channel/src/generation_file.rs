@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::entries::MAX_GENERATION;
 use crate::error::Error;
 use crate::rendezvous::Privacy;
 
-/// The largest number that the npm package can tell exactly.
-const MAX: u64 = (1 << 53) - 1;
 /// All digits of a `u64` and a line feed: written over the same bytes each time, which a disk writes at once.
 const LEN: usize = 21;
 
@@ -105,10 +104,10 @@ impl Locked<'_> {
     /// when this returns, so that no later host gets it, whatever becomes of this one.
     pub(crate) fn grow(&mut self, at_least: u64) -> Result<u64, Error> {
         let generation = at_least.max(self.highest.saturating_add(1));
-        if generation > MAX {
+        if generation > MAX_GENERATION {
             return Err(self
                 .of
-                .problem(format!("there is no generation above {MAX}: correct what it holds")));
+                .problem(format!("there is no generation above {MAX_GENERATION}: correct what it holds")));
         }
         let written = self.write(generation);
         written.map_err(|error| self.of.problem(format!("it cannot be written: {error}")))?;
@@ -198,7 +197,7 @@ mod tests {
         assert_eq!([grow(1), grow(1), grow(7), grow(2)], [1, 2, 7, 8]);
         let mut held = file.lock().expect("usable").expect("free");
         assert!(file.lock().expect("usable").is_none(), "two hold its lock");
-        assert_eq!(held.grow(MAX).expect("grown"), MAX);
+        assert_eq!(held.grow(MAX_GENERATION).expect("grown"), MAX_GENERATION);
         let error = held.grow(1).expect_err("there is none above").to_string();
         assert!(error.contains("there is no generation above 9007199254740991"), "{error}");
         assert_eq!(std::fs::read(dir.path().join("generation")).expect("there"), b"00009007199254740991\n");

@@ -89,6 +89,7 @@ mod membership;
 mod message;
 mod peer;
 mod reader;
+mod removal;
 mod rendezvous;
 mod reservation;
 mod root;

@@ -44,6 +44,11 @@ pub(crate) fn is_alive(dir: &ChannelDir, token: Token) -> Result<bool, Error> {
     is_locked(dir, &token.lock())
 }
 
+/// Whether a process is about to give this token's lock its name.
+pub(crate) fn is_in_the_making(dir: &ChannelDir, token: Token) -> Result<bool, Error> {
+    is_locked(dir, &token.new_lock())
+}
+
 /// Whether some process holds a lock here: one that is about to publish itself, or a host whose link something
 /// deleted, which it will put back.
 pub(crate) fn is_inhabited(dir: &ChannelDir) -> io::Result<bool> {
@@ -91,9 +96,30 @@ pub(crate) fn check(dir: &ChannelDir, token: Token) -> Result<(), Error> {
     Err(dir.failed(Step::Lock, io::Error::new(io::ErrorKind::Unsupported, "it keeps nobody out")))
 }
 
+/// Removes what dead hosts and candidates left behind of these `entries`, but for links. What cannot be removed stays, for the
+/// next one to try.
+pub(crate) fn sweep(dir: &ChannelDir, entries: &[Entry]) {
+    for entry in entries {
+        let swept = match *entry {
+            Entry::Generation(_) => Ok(()),
+            Entry::NewLock(token) => remove_if_free(dir, &token.new_lock(), None),
+            Entry::Lock(token) => remove_if_free(dir, &token.lock(), Some(&token.socket())),
+            // Its lock came before it: one that is not there now has been deleted.
+            Entry::Socket(token) => exists(dir, &token.lock()).map(|lives| {
+                if !lives {
+                    remove(dir, &token.socket());
+                }
+            }),
+        };
+        if let Err(error) = swept {
+            tracing::debug!(directory = %dir.path().display(), ?entry, %error, "not swept away");
+        }
+    }
+}
+
 /// Removes a lock file that nobody holds, and the socket that goes with it. Holds the lock meanwhile: whoever is
 /// stopped in the middle of this must not remove the files of one that has come to life since.
-pub(crate) fn remove_if_free(dir: &ChannelDir, lock: &str, socket: Option<&str>) -> io::Result<()> {
+fn remove_if_free(dir: &ChannelDir, lock: &str, socket: Option<&str>) -> io::Result<()> {
     let Some(file) = open(dir, lock)? else { return Ok(()) };
     match file.try_lock() {
         Ok(()) => {

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::channel::{Place, Shared};
-use crate::election::{self, Tenure};
+use crate::election::{self, Next, Tenure};
 use crate::entries::{self, Published};
 use crate::error::Error;
 use crate::event::{Event, Role};
@@ -30,7 +30,8 @@ use crate::host::{self, Host};
 use crate::lifeline::{Lifeline, Loss, NoLifeline};
 use crate::link::unix;
 use crate::lock_file;
-use crate::rendezvous::{ChannelDir, Endpoint};
+use crate::removal;
+use crate::rendezvous::{ChannelDir, Endpoint, Missing};
 
 /// Attempts that are only microseconds apart: another process is about to publish itself, or to be gone.
 const QUICK_ATTEMPTS: u32 = 20;
@@ -43,8 +44,43 @@ const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
 
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    let Outcome { error, host_lives } = take_part(&shared).await;
+    // Whoever is killed leaves this to the next one that comes and goes.
+    if !host_lives
+        && let Ok(dir) = shared.open_dir(Missing::Leave)
+        && let Err(error) = removal::remove_if_deserted(&dir)
+    {
+        tracing::debug!(channel = shared.name(), %error, "the directory stays");
+    }
+    shared.ended(error);
+}
+
+/// How taking part ended.
+struct Outcome {
+    /// Why, if not because the channel is being closed.
+    error: Option<Error>,
+    /// Another process hosts.
+    host_lives: bool,
+}
+
+impl Outcome {
+    /// The channel is being closed, and no other process is known to host it.
+    const CLOSED: Self = Self { error: None, host_lives: false };
+    const CLOSED_AS_GUEST: Self = Self { error: None, host_lives: true };
+
+    fn failed(error: Error) -> Self {
+        // The others came from a host.
+        let of_the_place = matches!(
+            error,
+            Error::Timeout { .. } | Error::Directory { .. } | Error::GenerationFile { .. } | Error::Io { .. }
+        );
+        Self { error: Some(error), host_lives: !of_the_place }
+    }
+}
+
+async fn take_part(shared: &Arc<Shared>) -> Outcome {
     let mut search = Search {
-        shared: &shared,
+        shared,
         last_generation: 0,
         passed_over: 0,
         presumed_dead: None,
@@ -56,7 +92,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         shared.set_place(Place::Searching);
         let found = tokio::select! {
             found = search.find() => found,
-            _ = shared.closing() => return shared.ended(None),
+            _ = shared.closing() => return Outcome::CLOSED,
         };
         match found {
             Ok(Found::Tenure(tenure, rival)) => {
@@ -64,22 +100,22 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 if rival == Rival::Alive {
                     tokio::select! {
                         () = tokio::time::sleep(fence::lease(shared.settings.host_timeout)) => {}
-                        _ = shared.closing() => return shared.ended(None),
+                        _ = shared.closing() => return Outcome::CLOSED,
                     }
                 }
-                match host(&shared, tenure).await {
-                    host::End::Closing => return shared.ended(None),
+                match host(shared, tenure).await {
+                    host::End::Closing => return Outcome::CLOSED,
                     host::End::Fenced => {}
                 }
             }
             Ok(Found::Guest(lifeline, endpoint)) => {
                 search.last_generation = lifeline.generation;
                 tokio::select! {
-                    loss = guest(&shared, lifeline, endpoint) => search.lost(loss),
-                    _ = shared.closing() => return shared.ended(None),
+                    loss = guest(shared, lifeline, endpoint) => search.lost(loss),
+                    _ = shared.closing() => return Outcome::CLOSED_AS_GUEST,
                 }
             }
-            Err(error) => return shared.ended(Some(error)),
+            Err(error) => return Outcome::failed(error),
         }
     }
 }
@@ -155,6 +191,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Whoever never hosts has nothing to put in the directory.
+    fn missing(&self) -> Missing {
+        if self.shared.may_host() { Missing::Make } else { Missing::Leave }
+    }
+
     fn lost(&mut self, loss: Loss) {
         if loss != Loss::HandedOver {
             self.presumed_dead = (loss == Loss::Stuck).then_some(self.last_generation);
@@ -197,7 +238,7 @@ impl Search<'_> {
     }
 
     async fn step(&mut self) -> Result<Step, Error> {
-        let dir = match self.shared.open_dir() {
+        let dir = match self.shared.open_dir(self.missing()) {
             Ok(dir) => dir,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.shared.may_host() => {
                 return Ok(Step::Wait(ONLY_JOINS.into()));
@@ -210,7 +251,10 @@ impl Search<'_> {
             Ok(None) => return self.found(&dir).await,
             Err(error) => return Ok(unreadable(error)),
         };
-        let next = published.generation.max(self.last_generation).max(self.passed_over) + 1;
+        let next = Next {
+            generation: published.generation.max(self.last_generation).max(self.passed_over) + 1,
+            over: Some(published.generation),
+        };
         // Who cannot take its place can only hope that it comes back.
         if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
             return self.stand(&dir, next).await;
@@ -251,29 +295,34 @@ impl Search<'_> {
             return Ok(Step::Wait("its host is about to publish itself".into()));
         }
         self.inhabited_since = None;
-        self.stand(dir, self.last_generation.max(self.passed_over) + 1).await
+        let past = match removal::past(dir) {
+            Ok(past) => past.max(self.last_generation).max(self.passed_over),
+            Err(error) => return self.put_off(error),
+        };
+        self.stand(dir, Next { generation: past + 1, over: None }).await
     }
 
-    async fn stand(&mut self, dir: &Arc<ChannelDir>, generation: u64) -> Result<Step, Error> {
-        self.stand_against(dir, generation, Rival::Gone).await
+    async fn stand(&mut self, dir: &Arc<ChannelDir>, next: Next) -> Result<Step, Error> {
+        self.stand_against(dir, next, Rival::Gone).await
     }
 
-    /// Tries to become the host of `generation`.
+    /// Tries to become the host.
     async fn stand_against(
         &mut self,
         dir: &Arc<ChannelDir>,
-        generation: u64,
+        next: Next,
         rival: Rival,
     ) -> Result<Step, Error> {
         if !self.shared.may_host() {
             return Ok(Step::Wait(ONLY_JOINS.into()));
         }
+        let generation = next.generation;
         let stood = match self.shared.generations() {
-            None => election::stand(dir, generation, None),
+            None => election::stand(dir, next, None),
             // A disk may take its time, and this thread answers heartbeats.
             Some(file) => {
                 let (dir, file) = (Arc::clone(dir), file.clone());
-                on_a_thread(move || election::stand(&dir, generation, Some(&file))).await
+                on_a_thread(move || election::stand(&dir, next, Some(&file))).await
             }
         };
         match stood {

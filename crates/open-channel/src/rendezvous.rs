@@ -129,15 +129,24 @@ impl ChannelDir {
         privacy: Privacy,
         missing: Missing,
     ) -> Result<Self, Error> {
+        Self::in_root(root, &identity.directory, privacy, missing)
+    }
+
+    /// Another directory in the same root, with the same checks.
+    pub(crate) fn beside(&self, name: &str, missing: Missing) -> Result<Self, Error> {
+        Self::in_root(&self.root, name, self.privacy, missing)
+    }
+
+    fn in_root(root: &Arc<Root>, name: &str, privacy: Privacy, missing: Missing) -> Result<Self, Error> {
         let root_path = root.path().map_err(|error| Error::io("looking for the runtime directory", error))?;
         let root_fd = open_checked(&root_path, privacy, missing)?;
-        let path = root_path.join(&identity.directory);
+        let path = root_path.join(name);
         let fd = open_checked(&path, privacy, missing)?;
         if privacy == Privacy::Shared {
             share_like(&fd, &root_fd)
                 .map_err(|errno| Error::io(format!("sharing {}", path.display()), errno))?;
         }
-        Ok(Self { fd, path, root: Arc::clone(root), name: identity.directory.clone(), privacy })
+        Ok(Self { fd, path, root: Arc::clone(root), name: name.to_owned(), privacy })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

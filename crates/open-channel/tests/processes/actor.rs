@@ -204,6 +204,10 @@ impl Actor {
                     self.join();
                 }
                 ["status"] => self.status(),
+                ["come-and-go", times, count] => {
+                    self.come_and_go(times.parse().unwrap(), count.parse().unwrap());
+                }
+                ["names", count] => self.names(count.parse().unwrap()),
                 ["directory"] => say!("directory {}", self.channel().directory().display()),
                 ["chdir", path] => {
                     std::env::set_current_dir(path).unwrap();
@@ -285,6 +289,32 @@ impl Actor {
         });
         self.channel = Some(channel);
         say!("opened");
+    }
+
+    /// Opens the channel again and again, sends numbered messages and closes it.
+    fn come_and_go(&self, times: u64, count: u64) {
+        let backstage = Arc::clone(&self.backstage);
+        tokio::spawn(async move {
+            for _ in 0..times {
+                if let Err(error) = come_and_go(&backstage, "test".into(), count).await {
+                    return say!("error come-and-go {error}");
+                }
+            }
+            say!("went");
+        });
+    }
+
+    /// Does the same once on each of many channels.
+    fn names(&self, count: u64) {
+        let backstage = Arc::clone(&self.backstage);
+        tokio::spawn(async move {
+            for name in 0..count {
+                if let Err(error) = come_and_go(&backstage, format!("name {name}"), 1).await {
+                    return say!("error names {error}");
+                }
+            }
+            say!("named {count}");
+        });
     }
 
     fn channel(&self) -> &Channel {
@@ -511,6 +541,28 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
         Some(dir) => builder.runtime_dir(dir),
         None => builder,
     }
+}
+
+async fn come_and_go(backstage: &Arc<Backstage>, name: String, count: u64) -> Result<(), Error> {
+    let backstage = Arc::clone(backstage);
+    let builder = configured(Channel::builder(name), &HashMap::new());
+    let channel = builder.build(move |socket| listen(socket, Arc::clone(&backstage)))?;
+    let mut events = channel.events();
+    let told = tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            tell_event(event);
+        }
+    });
+    let socket = channel.connect();
+    say!("socket s {}", socket.id());
+    for number in 1..=count {
+        socket.send(numbered(number, 0)).await?;
+    }
+    socket.flush().await?;
+    say!("flushed {} {count}", socket.id());
+    channel.close().await?;
+    told.await.unwrap();
+    Ok(())
 }
 
 fn tell_event(event: Event) {

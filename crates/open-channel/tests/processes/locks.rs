@@ -90,7 +90,10 @@ pub(crate) fn a_file_system_that_cannot_do_it_is_an_error_at_once(stage: &mut St
         assert!(error.contains(step), "{denied}: {error}");
         assert!(error.contains("(its file system is "), "{denied}: {error}");
         assert!(error.contains("set OPEN_CHANNEL_DIR to a directory on a local Unix file system"), "{error}");
-        assert_eq!(generations(&stage.channel_dir()), [""; 0], "{denied}: a generation was used up");
+        for dir in fs::read_dir(stage.runtime_dir()).unwrap() {
+            let dir = dir.unwrap().path();
+            assert_eq!(generations(&dir), [""; 0], "{denied}: a generation was used up in {}", dir.display());
+        }
     }
     assert_eq!(connected(&stage.joined("host", ""), 1), "host");
 }

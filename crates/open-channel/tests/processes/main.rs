@@ -17,6 +17,7 @@ mod herd;
 mod hostile;
 mod isolation;
 mod ledger;
+mod leftovers;
 mod lifetime;
 mod locks;
 mod log;
@@ -126,6 +127,15 @@ fn main() {
             hosts_killed_while_they_take_over_never_share_a_generation,
             a_generation_file_that_cannot_be_used_is_a_clear_error,
             a_generation_file_that_somebody_holds_is_waited_for,
+        }
+        leftovers {
+            a_thousand_names_leave_one_entry_behind,
+            generations_go_on_when_the_directory_was_removed,
+            what_killed_processes_leave_the_next_one_removes,
+            whoever_only_joins_removes_what_is_left,
+            a_directory_with_something_else_in_it_stays,
+            a_herd_that_comes_and_goes_loses_nothing_and_leaves_nothing,
+            a_herd_of_which_some_are_killed_loses_nothing_and_leaves_nothing,
         }
         locks {
             what_cannot_be_swept_away_does_not_undo_an_election,
