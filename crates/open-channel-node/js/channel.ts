@@ -115,16 +115,16 @@ export class ProcessChannel extends EventEmitter {
   }
 
   /**
-   * The directory in which this process meets the others; empty before the first `connect()` or `join()`. Processes that do not
-   * meet look in different ones.
+   * The directory in which this process meets the others; empty before the first `connect()` or
+   * `join()`. Processes that do not meet look in different ones.
    */
   get directory(): string {
     return this.#native?.directory ?? "";
   }
 
   /**
-   * Grows with every change of host: a fencing token, which begins anew with a new runtime directory unless the option
-   * `generationFile` names a file. 0 before the first.
+   * Grows with every change of host: a fencing token, which begins anew with a new runtime
+   * directory unless the option `generationFile` names a file. 0 before the first.
    */
   get generation(): number {
     return this.#native?.generation ?? 0;

@@ -26,8 +26,8 @@ export interface ChannelOptions {
   /** Where channels live, instead of the user's runtime directory. */
   runtimeDir?: string;
   /**
-   * A file in which `generation` outlives the runtime directory, so that as a fencing token it never comes again. The same
-   * for all processes of the channel, and for no other channel. Default: none.
+   * A file in which `generation` outlives the runtime directory, so that as a fencing token it never
+   * comes again. The same for all processes of the channel, and for no other channel. Default: none.
    */
   generationFile?: string;
   /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */

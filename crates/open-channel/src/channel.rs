@@ -81,8 +81,8 @@ impl Channel {
     /// connection only.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::NoRuntime`], [`Error::Directory`] if a relative path of a directory cannot be made
-    /// absolute, or the background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::NoRuntime`], [`Error::Directory`] if a relative path of a
+    /// directory cannot be made absolute, or the background thread could not be started.
     ///
     /// # Examples
     /// ```
@@ -199,10 +199,12 @@ impl Channel {
         &self.keep.shared.name
     }
 
-    /// The directory of this channel, absolute: where this process meets the others, or would look for them now.
+    /// The directory of this channel, absolute: where this process meets the others, or would look
+    /// for them now.
     ///
-    /// Two processes that name the same channel and do not meet look in different directories: compare these first. Its
-    /// parent is the runtime directory, which [`Builder::runtime_dir`] and `$OPEN_CHANNEL_DIR` choose.
+    /// Two processes that name the same channel and do not meet look in different directories:
+    /// compare these first. Its parent is the runtime directory, which [`Builder::runtime_dir`] and
+    /// `$OPEN_CHANNEL_DIR` choose.
     pub fn directory(&self) -> PathBuf {
         self.keep.shared.directory()
     }
@@ -225,9 +227,10 @@ impl Channel {
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
     ///
-    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`] it begins anew at 1 after
-    /// a restart of the machine, the user's last logout, or when something has removed the directory; in the last case two
-    /// processes may have hosted under one generation. A resource that outlives these needs that file.
+    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`] it
+    /// begins anew at 1 after a restart of the machine, the user's last logout, or when something
+    /// has removed the directory; in the last case two processes may have hosted under one
+    /// generation. A resource that outlives these needs that file.
     pub fn generation(&self) -> u64 {
         self.keep.shared.place.borrow().generation()
     }

@@ -7,10 +7,11 @@
 //! nobody can be stopped half-way and hold the others up. Neither the empty file nor the short link needs a
 //! data block, so that a full disk does not keep a channel captive.
 //!
-//! The host is the one of the highest generation. The next generation may be opened when that host's lock is free
-//! (the kernel frees it at any kind of death) or when it has not answered for the host timeout. A host that finds a
-//! generation above its own has been fenced off. The last link stays as the memory of the generation, until whoever
-//! leaves last [removes](crate::removal) the directory.
+//! The host is the one of the highest generation. The next generation may be opened when that
+//! host's lock is free (the kernel frees it at any kind of death) or when it has not answered for
+//! the host timeout. A host that finds a generation above its own has been fenced off. The last
+//! link stays as the memory of the generation, until whoever leaves last [removes](crate::removal)
+//! the directory.
 
 use std::fs::File;
 use std::io;
@@ -159,8 +160,8 @@ impl Tenure {
         self.candidate.endpoint.clone()
     }
 
-    /// Whether the one just published has been passed by since its candidate saw the generation `over`, or none: then
-    /// this one may be history, or somebody else hosts one in between.
+    /// Whether the one just published has been passed by since its candidate saw the generation
+    /// `over`, or none: then this one may be history, or somebody else hosts one in between.
     fn has_passed(&self, over: Option<u64>) -> Result<bool, Error> {
         let dir = &self.candidate.dir;
         let reading = |error| Error::io("reading the directory", error);

@@ -108,8 +108,8 @@ pub enum Error {
     /// This process hosts no longer, in an orderly way; the peer goes on with the next host.
     #[error("hosting was handed over: the peer goes on with the next host")]
     HandedOver,
-    /// This process was stopped for so long that another took over, or newcomers no longer look in its directory; the
-    /// peer goes on with another host.
+    /// This process was stopped for so long that another took over, or newcomers no longer look in
+    /// its directory; the peer goes on with another host.
     #[error("this host was stopped for too long, or its directory was removed, and another took over")]
     Fenced,
     /// The other side speaks other versions of the protocol.

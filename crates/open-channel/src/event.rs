@@ -53,8 +53,8 @@ pub enum Event {
         /// The former host's generation.
         generation: u64,
     },
-    /// This process hosted, and another took over: this one was stopped for too long, or newcomers no longer look in its
-    /// directory.
+    /// This process hosted, and another took over: this one was stopped for too long, or newcomers
+    /// no longer look in its directory.
     Fenced {
         /// This process's former generation.
         generation: u64,

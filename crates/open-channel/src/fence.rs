@@ -12,9 +12,9 @@ use crate::rendezvous::ChannelDir;
 
 /// Lets a host find out that it lost its right before it handles another message.
 ///
-/// Others fence a host after it was silent for the host timeout. The lease is half as long and renewed only
-/// by the same background thread that answers heartbeats: within the lease nobody can have given the host up,
-/// and beyond it every message asks the directory first.
+/// Others fence a host after it was silent for the host timeout. The lease is half as long and
+/// renewed only by the same background thread that answers heartbeats: within the lease nobody can
+/// have given the host up, and beyond it every message asks the directory first.
 #[derive(Debug)]
 pub(crate) struct Fence {
     dir: Arc<ChannelDir>,
@@ -33,7 +33,7 @@ pub(crate) fn lease(host_timeout: Duration) -> Duration {
 }
 
 impl Fence {
-    /// Of the host that has just published itself.
+    /// The fence of a host that has just published itself.
     pub(crate) fn new(dir: Arc<ChannelDir>, generation: u64, token: Token, host_timeout: Duration) -> Self {
         let fence = Self {
             listing: Mutex::new(Dir::read_from(dir.fd()).ok()),
@@ -93,7 +93,8 @@ impl Fence {
         if current_in(&self.dir, listing)?.is_some_and(|latest| latest.generation > self.generation) {
             return Ok(false);
         }
-        // No link is one that something deleted, which is put back: a successor's would have been there before.
+        // No link is one that something deleted, which is put back: a successor's would have been
+        // there before.
         Ok(read_link(&self.dir, self.generation)?.is_none_or(|token| token == self.token))
     }
 

@@ -1,4 +1,5 @@
-//! What a file system must be able to do for processes to meet on it, and what to say when one cannot.
+//! What a file system must be able to do for processes to meet on it, and what to say when one
+//! cannot.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// The way out for whoever has a directory on a file system that cannot do what is needed.
+/// The way out when a directory is on a file system that cannot do what is needed.
 pub(crate) const REMEDY: &str =
     "set OPEN_CHANNEL_DIR to a directory on a local Unix file system, such as a new one in /run or /tmp";
 
@@ -33,7 +34,8 @@ impl Step {
         }
     }
 
-    /// Whether the file system cannot do this at all. Everything else may be otherwise a moment later.
+    /// Whether the file system cannot do this at all. Everything else may be otherwise a moment
+    /// later.
     fn is_impossible(self, error: &io::Error) -> bool {
         if error.kind() == io::ErrorKind::Unsupported {
             return true;
@@ -47,7 +49,8 @@ impl Step {
     }
 }
 
-/// The error of a `step` in the directory at `path`, open as `fd`: one of the directory if it can never work there.
+/// The error of a `step` in the directory at `path`, open as `fd`: one of the directory if it can
+/// never work there.
 pub(crate) fn failed(fd: BorrowedFd<'_>, path: &Path, step: Step, error: io::Error) -> Error {
     if !step.is_impossible(&error) {
         return Error::io(step.words(), error);

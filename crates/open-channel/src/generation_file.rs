@@ -12,7 +12,8 @@ use crate::entries::MAX_GENERATION;
 use crate::error::Error;
 use crate::rendezvous::Privacy;
 
-/// All digits of a `u64` and a line feed: written over the same bytes each time, which a disk writes at once.
+/// All digits of a `u64` and a line feed: written over the same bytes each time, which a disk
+/// writes at once.
 const LEN: usize = 21;
 
 /// The file's path, and who may write to it.
@@ -28,8 +29,8 @@ impl GenerationFile {
         Self { path, privacy }
     }
 
-    /// Opens and locks it, and reads what it remembers; `None` while another process holds its lock. Makes the file if there
-    /// is none.
+    /// Opens and locks it, and reads what it remembers; `None` while another process holds its
+    /// lock. Makes the file if there is none.
     ///
     /// # Errors
     /// [`Error::GenerationFile`], or [`Error::Io`] if it may be otherwise a moment later.
@@ -100,8 +101,9 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// The generation for a host whose directory asks for `at_least`: above all that the file remembers. It is on the disk
-    /// when this returns, so that no later host gets it, whatever becomes of this one.
+    /// The generation for a host whose directory asks for `at_least`: above all that the file
+    /// remembers. It is on the disk when this returns, so that no later host gets it, whatever
+    /// becomes of this one.
     pub(crate) fn grow(&mut self, at_least: u64) -> Result<u64, Error> {
         let generation = at_least.max(self.highest.saturating_add(1));
         if generation > MAX_GENERATION {

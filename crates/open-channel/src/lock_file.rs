@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::filesystem::Step;
 use crate::rendezvous::{ChannelDir, Privacy};
 
-/// Opened for writing where that is allowed: a network file system that emulates `flock` takes an exclusive lock on no
-/// other descriptor. `None` if no file of that name is a lock.
+/// Opened for writing where that is allowed: a network file system that emulates `flock` takes an
+/// exclusive lock on no other descriptor. `None` if no file of that name is a lock.
 fn open(dir: &ChannelDir, name: &str) -> io::Result<Option<File>> {
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let open = |access| rustix::fs::openat(dir.fd(), name, flags | access, Mode::empty());
@@ -49,8 +49,8 @@ pub(crate) fn is_in_the_making(dir: &ChannelDir, token: Token) -> Result<bool, E
     is_locked(dir, &token.new_lock())
 }
 
-/// Whether some process holds a lock here: one that is about to publish itself, or a host whose link something
-/// deleted, which it will put back.
+/// Whether some process holds a lock here: one that is about to publish itself, or a host whose
+/// link something deleted, which it will put back.
 pub(crate) fn is_inhabited(dir: &ChannelDir) -> io::Result<bool> {
     // A lock that cannot be looked at says nothing of the others.
     let held = |entry| matches!(entry, Entry::Lock(token) if is_alive(dir, token).unwrap_or(false));
@@ -65,7 +65,8 @@ pub(crate) fn make(dir: &ChannelDir, token: Token) -> Result<File, Error> {
     let lock = File::from(created.map_err(|errno| dir.failed(Step::Create, errno))?);
     let named = (|| {
         if dir.privacy() == Privacy::Shared {
-            // Others who may join must be able to try the lock, whatever the umask of this process is.
+            // Others who may join must be able to try the lock, whatever the umask of this process
+            // is.
             let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
             rustix::fs::fchmod(&lock, mode).map_err(|errno| dir.failed(Step::Share, errno))?;
         }
@@ -96,8 +97,8 @@ pub(crate) fn check(dir: &ChannelDir, token: Token) -> Result<(), Error> {
     Err(dir.failed(Step::Lock, io::Error::new(io::ErrorKind::Unsupported, "it keeps nobody out")))
 }
 
-/// Removes what dead hosts and candidates left behind of these `entries`, but for links. What cannot be removed stays, for the
-/// next one to try.
+/// Removes what dead hosts and candidates left behind of these `entries`, but for links. What
+/// cannot be removed stays, for the next one to try.
 pub(crate) fn sweep(dir: &ChannelDir, entries: &[Entry]) {
     for entry in entries {
         let swept = match *entry {
@@ -117,8 +118,9 @@ pub(crate) fn sweep(dir: &ChannelDir, entries: &[Entry]) {
     }
 }
 
-/// Removes a lock file that nobody holds, and the socket that goes with it. Holds the lock meanwhile: whoever is
-/// stopped in the middle of this must not remove the files of one that has come to life since.
+/// Removes a lock file that nobody holds, and the socket that goes with it. Holds the lock
+/// meanwhile: whoever is stopped in the middle of this must not remove the files of one that has
+/// come to life since.
 fn remove_if_free(dir: &ChannelDir, lock: &str, socket: Option<&str>) -> io::Result<()> {
     let Some(file) = open(dir, lock)? else { return Ok(()) };
     match file.try_lock() {
@@ -141,7 +143,8 @@ mod tests {
     use crate::rendezvous::{Identity, Missing, Scope};
     use crate::root::Root;
 
-    /// A `flock` that is emulated over a network refuses an exclusive lock on a descriptor that cannot write.
+    /// A `flock` that is emulated over a network refuses an exclusive lock on a descriptor that
+    /// cannot write.
     #[test]
     fn a_lock_of_somebody_else_is_opened_for_writing() {
         let root = tempfile::tempdir().expect("a directory");

@@ -45,7 +45,7 @@ const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let Outcome { error, host_lives } = take_part(&shared).await;
-    // Whoever is killed leaves this to the next one that comes and goes.
+    // A killed process leaves this to the next one that comes and goes.
     if !host_lives
         && let Ok(dir) = shared.open_dir(Missing::Leave)
         && let Err(error) = removal::remove_if_deserted(&dir)
@@ -191,7 +191,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Whoever never hosts has nothing to put in the directory.
+    /// A process that never hosts has nothing to put in the directory.
     fn missing(&self) -> Missing {
         if self.shared.may_host() { Missing::Make } else { Missing::Leave }
     }
@@ -345,8 +345,9 @@ impl Search<'_> {
         }
     }
 
-    /// After an error here: tries again. Only the first search gives a directory up at once that can never be used, for
-    /// later on there are messages to lose, and another process may be able to host.
+    /// After an error here: tries again. Only the first search gives a directory up at once that
+    /// can never be used, for later on there are messages to lose, and another process may be able
+    /// to host.
     fn put_off(&self, error: Error) -> Result<Step, Error> {
         match error {
             Error::Io { .. } => Ok(Step::Wait(error.to_string())),

@@ -1,12 +1,14 @@
-//! Nothing is left behind: whoever leaves a channel's directory and finds nobody alive in it removes it.
+//! Nothing is left behind: a process that leaves a channel and finds nobody alive in its directory
+//! removes it.
 //!
-//! Generations must not begin anew for that. Before the links go, the highest of them is put down in the root as
-//! `generations/<generation>`, and a directory without links goes on from the highest entry there. That one entry stays, for
-//! all channels together; each lower one is removed.
+//! Generations must not begin anew for that. Before the links go, the highest of them is put down
+//! in the root as `generations/<generation>`, and a directory without links goes on from the
+//! highest entry there. That one entry stays, for all channels together; each lower one is removed.
 //!
-//! Nobody holds a lock for this, so nobody can be stopped in the middle of it and hold the others up. Only an empty directory can
-//! be removed, and nothing can be made in one that was. Whoever has a file in it by then stays in it, and finds out after
-//! [publishing](crate::election::Candidate::publish) that the links were removed before.
+//! No process holds a lock for this, so none can be stopped in the middle of it and hold the others
+//! up. Only an empty directory can be removed, and nothing can be made in one that was. A candidate
+//! that has a file in it by then stays in it, and finds out after publishing that the links were
+//! removed before.
 
 use rustix::io::Errno;
 
@@ -16,12 +18,14 @@ use crate::filesystem::Step;
 use crate::lock_file;
 use crate::rendezvous::{ChannelDir, Missing};
 
-/// The directory in the root that remembers removed directories. No channel's has such a name, for those have a `-`.
+/// The directory in the root that remembers removed directories. No channel's has such a name, for
+/// those have a `-`.
 const GENERATIONS: &str = "generations";
 /// What such an entry, a symbolic link, says to people.
 const TARGET: &str = "removed";
 
-/// The highest generation of the directories that were removed from this root; 0 if there were none.
+/// The highest generation of the directories that were removed from this root; 0 if there were
+/// none.
 pub(crate) fn past(dir: &ChannelDir) -> Result<u64, Error> {
     match dir.beside(GENERATIONS, Missing::Leave) {
         Ok(past) => Ok(generations(&past)?.into_iter().max().unwrap_or(0)),
@@ -35,7 +39,8 @@ fn generations(past: &ChannelDir) -> Result<Vec<u64>, Error> {
     Ok(entries.into_iter().filter_map(Entry::generation).collect())
 }
 
-/// Removes the directory, unless somebody is alive in it or something else lies there; tells whether it is gone.
+/// Removes the directory, unless somebody is alive in it or something else lies there; tells
+/// whether it is gone.
 ///
 /// # Errors
 /// Whatever cannot be done now: then the directory stays, with its generations.
@@ -60,13 +65,13 @@ pub(crate) fn remove_if_deserted(dir: &ChannelDir) -> Result<bool, Error> {
     if !dir.is_where_others_look() {
         return Ok(false);
     }
-    // Of the listing in which nobody was alive, and not of a later one.
+    // Taken from the listing in which nobody was alive, not from a later one.
     let latest = highest_below(dir, &entries, u64::MAX).map_err(reading)?.unwrap_or(0);
     if latest > 0 {
         put_down(dir, latest)?;
     }
     lock_file::sweep(dir, &entries);
-    // Lowest first: who sees that a link is there knows that those above it have not been removed.
+    // Lowest first: while a link is there, those above it have not been removed.
     let mut links: Vec<u64> = entries.into_iter().filter_map(Entry::generation).collect();
     links.retain(|&generation| generation <= latest);
     links.sort_unstable();

@@ -153,8 +153,9 @@ impl ChannelDir {
         self.fd.as_fd()
     }
 
-    /// Whether a process that comes now would open this same directory. It does not after this one was removed, moved,
-    /// unmounted or mounted over, or after the user's runtime directory came or went.
+    /// Whether a process that comes now would open this same directory. It does not after this one
+    /// was removed, moved, unmounted or mounted over, or after the user's runtime directory came or
+    /// went.
     pub(crate) fn is_where_others_look(&self) -> bool {
         let Ok(here) = rustix::fs::fstat(&self.fd) else { return true };
         if here.st_nlink == 0 {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// How the root is found: chosen when the channel is made, so that no later change of the environment or of the working
-/// directory leads anywhere else.
+/// How the root is found: chosen when the channel is made, so that no later change of the
+/// environment or of the working directory leads anywhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Root {
     /// Named by the program or by `$OPEN_CHANNEL_DIR`; absolute.
@@ -32,9 +32,10 @@ impl Root {
         absolute(&path).map(Self::Named)
     }
 
-    /// Where a process that comes now looks: the named directory, else `$XDG_RUNTIME_DIR/open-channel` if that variable
-    /// names a directory of the user's own, else `/run/user/<uid>/open-channel` if that is the user's own and private,
-    /// else `/tmp/open-channel-<uid>`.
+    /// Where a process that comes now looks: the named directory, else
+    /// `$XDG_RUNTIME_DIR/open-channel` if that variable names a directory of the user's own, else
+    /// `/run/user/<uid>/open-channel` if that is the user's own and private, else
+    /// `/tmp/open-channel-<uid>`.
     ///
     /// # Errors
     /// It cannot be told at the moment.

@@ -759,8 +759,9 @@ mod denial {
         SeccompRule,
     };
 
-    /// `what` is `memfd`, `memory` (none for a memfd), `sharing` (of mappings), or one of `flock`, `symlink` and `bind` and
-    /// the number of the error that it meets; with 0 it does nothing and says that all is well.
+    /// `what` is `memfd`, `memory` (none for a memfd), `sharing` (of mappings), or one of `flock`,
+    /// `symlink` and `bind` and the number of the error that it meets; with 0 it does nothing and
+    /// says that all is well.
     pub(super) fn enforce(what: &str) {
         use SeccompCmpOp::MaskedEq;
         const MAP_SHARED: u64 = 1;

@@ -10,7 +10,7 @@ use crate::stage::{Actor, Stage};
 
 const SETTINGS: &str = "host_timeout=1000";
 const SESSION: &str = "XDG_RUNTIME_DIR";
-/// Of a process without any setting.
+/// The environment of a process without any setting.
 const UNSET: (&str, &str) = ("OPEN_CHANNEL_DIR", "");
 
 /// Where a process is, or would look.
@@ -167,6 +167,6 @@ pub(crate) fn the_directory_in_use_is_told(stage: &mut Stage) {
     stray.open(&format!("role=peer connect_timeout=300 dir={}", elsewhere.display()));
     let error = stray.ask("join", "error join");
     assert!(error.text.contains(&format!("(in {}/", elsewhere.display())), "{error:?}");
-    // Whoever only looks leaves nothing behind.
+    // A process that only looks leaves nothing behind.
     assert!(!elsewhere.exists());
 }

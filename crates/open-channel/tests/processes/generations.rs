@@ -22,7 +22,7 @@ fn remembered(stage: &Stage) -> u64 {
     fs::read_to_string(file(stage)).unwrap().trim_end().parse().unwrap()
 }
 
-/// Of each time that one of these became host.
+/// The generations of each time that one of these became host.
 fn generations<'a>(actors: impl IntoIterator<Item = &'a Actor>) -> Vec<u64> {
     let mut all = Vec::new();
     for actor in actors {
@@ -72,7 +72,7 @@ pub(crate) fn thirty_two_processes_with_a_generation_file_find_one_host(stage: &
     fs::write(file(stage), "").unwrap();
     fs::set_permissions(file(stage), PermissionsExt::from_mode(0o600)).unwrap();
     for round in 0..2 {
-        // Of the last round's herd some took over from those killed before them.
+        // In the last round some took over from those killed before them.
         let before = fs::read_to_string(file(stage)).unwrap().trim_end().parse().unwrap_or(0);
         let dir = stage.path().join(format!("round-{round}"));
         let settings = format!("{} dir={}", settings(stage).replace("=1000", "=20000"), dir.display());
