@@ -46,11 +46,11 @@ const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
 pub(crate) async fn run(shared: Arc<Shared>) {
     let Outcome { error, host_lives } = take_part(&shared).await;
     // A killed process leaves this to the next one that comes and goes.
-    if !host_lives
-        && let Ok(dir) = shared.open_dir(Missing::Leave)
-        && let Err(error) = removal::remove_if_deserted(&dir)
-    {
-        tracing::debug!(channel = shared.name(), %error, "the directory stays");
+    if !host_lives && let Ok(dir) = shared.open_dir(Missing::Leave) {
+        if let Err(error) = removal::remove_if_deserted(&dir) {
+            tracing::debug!(channel = shared.name(), %error, "the directory stays");
+        }
+        removal::remove_others(&dir);
     }
     shared.ended(error);
 }

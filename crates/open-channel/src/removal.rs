@@ -16,11 +16,15 @@ use crate::entries::{Entry, entries, highest_below, link_name, read_link, remove
 use crate::error::Error;
 use crate::filesystem::Step;
 use crate::lock_file;
-use crate::rendezvous::{ChannelDir, Missing};
+use crate::rendezvous::{ChannelDir, Missing, is_channel};
 
 /// The directory in the root that remembers removed directories. No channel's has such a name, for
 /// those have a `-`.
 const GENERATIONS: &str = "generations";
+/// Entries of the root that are listed at most to find other channels' directories, and how many of
+/// these are looked at: leaving takes no time that grows with what others left behind.
+const LISTED: usize = 256;
+const LOOKED_AT: usize = 4;
 /// What such an entry, a symbolic link, says to people.
 const TARGET: &str = "removed";
 
@@ -81,6 +85,22 @@ pub(crate) fn remove_if_deserted(dir: &ChannelDir) -> Result<bool, Error> {
         // Somebody has come, or something lies there that is not ours.
         Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
         Err(errno) => Err(Error::io("removing the directory", errno)),
+    }
+}
+
+/// Removes a few of the other channels' directories if they are deserted: names that never come
+/// again have nobody else to do it.
+pub(crate) fn remove_others(dir: &ChannelDir) {
+    let Some(listed) = dir.path().parent().and_then(|root| std::fs::read_dir(root).ok()) else { return };
+    let names = listed.take(LISTED).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.filter(|name| is_channel(name)).collect();
+    // Anywhere, so that those of living channels are not looked at again and again.
+    let begin = getrandom::u32().map_or(0, |random| random as usize % names.len().max(1));
+    for name in names.iter().cycle().skip(begin).take(LOOKED_AT.min(names.len())) {
+        let removed = dir.beside(name, Missing::Leave).and_then(|dir| remove_if_deserted(&dir));
+        if let Err(error) = removed {
+            tracing::debug!(name, %error, "another channel's directory stays");
+        }
     }
 }
 

@@ -77,6 +77,17 @@ impl Identity {
     }
 }
 
+/// Whether a channel's directory could have this name.
+pub(crate) fn is_channel(directory: &str) -> bool {
+    let Some((readable, unique)) = directory.rsplit_once('-') else { return false };
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    unique.len() == 16
+        && unique.bytes().all(is_hex)
+        && (1..=READABLE_PREFIX).contains(&readable.len())
+        && readable.bytes().all(is_safe)
+}
+
 /// Who may enter the runtime directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Privacy {
@@ -315,7 +326,17 @@ mod tests {
                 directory.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
                 "{directory}"
             );
+            assert!(is_channel(&directory), "{directory}");
             assert!(seen.insert(directory));
+        }
+    }
+
+    #[test]
+    fn directories_that_are_no_channels_are_told_apart() {
+        for other in
+            ["generations", "photos-2024", "-0123456789abcdef", "a-0123456789ABCDEF", "a-0123456789abcde"]
+        {
+            assert!(!is_channel(other), "{other}");
         }
     }
 

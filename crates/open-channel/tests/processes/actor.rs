@@ -207,6 +207,7 @@ impl Actor {
                 ["come-and-go", times, count] => {
                     self.come_and_go(times.parse().unwrap(), count.parse().unwrap());
                 }
+                ["hold-names", count] => self.hold_names(count.parse().unwrap()),
                 ["names", count] => self.names(count.parse().unwrap()),
                 ["directory"] => say!("directory {}", self.channel().directory().display()),
                 ["chdir", path] => {
@@ -314,6 +315,24 @@ impl Actor {
                 }
             }
             say!("named {count}");
+        });
+    }
+
+    /// Joins many channels, and stays.
+    fn hold_names(&self, count: u64) {
+        let backstage = Arc::clone(&self.backstage);
+        tokio::spawn(async move {
+            let mut channels = Vec::new();
+            for name in 0..count {
+                let backstage = Arc::clone(&backstage);
+                let builder = configured(Channel::builder(format!("held {name}")), &HashMap::new());
+                let built = builder.build(move |socket| listen(socket, Arc::clone(&backstage)));
+                let channel = built.unwrap();
+                channel.join().await.unwrap();
+                channels.push(channel);
+            }
+            say!("held {count}");
+            std::future::pending::<()>().await;
         });
     }
 

@@ -76,6 +76,24 @@ pub(crate) fn what_killed_processes_leave_the_next_one_removes(stage: &mut Stage
     assert_eq!(left(stage), remembers(4));
 }
 
+pub(crate) fn names_of_killed_processes_that_never_come_again_are_removed_by_others(stage: &mut Stage) {
+    let (killed, alive) = (stage.actor("killed"), stage.joined("alive", ""));
+    killed.ask("hold-names 40", "held 40");
+    killed.kill();
+    let own = stage.runtime_dir().join("photos");
+    fs::create_dir(&own).unwrap();
+    assert_eq!(
+        left(stage).iter().filter(|name| name.starts_with("held-") && !name.contains('/')).count(),
+        40
+    );
+    let other = stage.actor("other");
+    other.ask("names 40", "named 40");
+    assert_eq!(left(stage).iter().filter(|name| name.starts_with("held-")).count(), 0);
+    assert!(own.is_dir(), "it was no channel's");
+    gets_through(&stage.joined("peer", "role=peer"));
+    assert_eq!(alive.ask("status", "status").text, "status host 1 connected");
+}
+
 pub(crate) fn whoever_only_joins_removes_what_is_left(stage: &mut Stage) {
     let (host, tool) = (stage.joined("host", ""), stage.joined("tool", "role=peer"));
     host.kill();

@@ -132,6 +132,7 @@ fn main() {
             a_thousand_names_leave_one_entry_behind,
             generations_go_on_when_the_directory_was_removed,
             what_killed_processes_leave_the_next_one_removes,
+            names_of_killed_processes_that_never_come_again_are_removed_by_others,
             whoever_only_joins_removes_what_is_left,
             a_directory_with_something_else_in_it_stays,
             a_herd_that_comes_and_goes_loses_nothing_and_leaves_nothing,
