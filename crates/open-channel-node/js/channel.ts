@@ -115,8 +115,8 @@ export class ProcessChannel extends EventEmitter {
   }
 
   /**
-   * The directory in which this process meets the others; empty before the first `connect()` or
-   * `join()`. Processes that do not meet look in different ones.
+   * The directory in which this process meets the others, or would look for them now. Processes that
+   * do not meet look in different ones.
    */
   get directory(): string {
     return this.#native?.directory ?? "";

@@ -55,6 +55,7 @@ fn code(error: &Error) -> String {
     match error {
         Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
+        Error::GenerationFile { .. } => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
         Error::Timeout { .. } | Error::Unacknowledged { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",

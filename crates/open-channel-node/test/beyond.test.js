@@ -242,16 +242,16 @@ test("the generation goes on in its file when the runtime directory is gone", as
   const name = unique();
   for (const generation of [1, 2, 3]) {
     const channel = openChannel({ name, runtimeDir, generationFile }, () => {});
-    assert.equal(channel.directory, "");
+    const { directory } = channel;
+    assert.equal(path.dirname(directory), runtimeDir);
     await channel.join();
-    assert.equal(channel.generation, generation);
-    assert.equal(path.dirname(channel.directory), runtimeDir);
+    assert.deepEqual([channel.generation, channel.directory], [generation, directory]);
     await channel.close();
     fs.rmSync(runtimeDir, { recursive: true });
   }
   fs.writeFileSync(generationFile, "not a number");
   const channel = openChannel({ name, runtimeDir, generationFile }, () => {});
-  await assert.rejects(channel.join(), /one decimal number/);
+  await assert.rejects(channel.join(), { code: "EINVAL", message: /one decimal number/ });
 });
 
 test("the news of a failed attempt does not hurt the next one", async () => {
