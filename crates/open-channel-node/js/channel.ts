@@ -195,7 +195,18 @@ export class ProcessChannel extends EventEmitter {
     return this.#native?.role ?? "none";
   }
 
-  /** Grows by one with every change of host: a fencing token. 0 before the first. */
+  /**
+   * The directory in which this process meets the others, or would look for them now. Processes that
+   * do not meet look in different ones.
+   */
+  get directory(): string {
+    return this.#native?.directory ?? "";
+  }
+
+  /**
+   * Grows with every change of host: a fencing token, which begins anew with a new runtime
+   * directory unless the option `generationFile` names a file. 0 before the first.
+   */
   get generation(): number {
     return this.#native?.generation ?? 0;
   }

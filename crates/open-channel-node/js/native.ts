@@ -76,6 +76,7 @@ export interface OpenOptions {
   host: boolean;
   app?: string;
   runtimeDir?: string;
+  generationFile?: string;
   connectTimeout?: number;
   hostTimeout?: number;
   resumeTimeout?: number;
@@ -116,6 +117,7 @@ export interface NativeChannel {
   readonly hostTimeout: number;
   readonly role: Role;
   readonly generation: number;
+  readonly directory: string;
   connect(token: number, timeout: number): NativeSocket;
   /** Connections that can be accepted. */
   readonly waiting: number;

@@ -29,6 +29,11 @@ export interface ChannelOptions {
   allowHalfOpen?: boolean;
   /** Where channels live, instead of the user's runtime directory. */
   runtimeDir?: string;
+  /**
+   * A file in which `generation` outlives the runtime directory, so that as a fencing token it never
+   * comes again. The same for all processes of the channel, and for no other channel. Default: none.
+   */
+  generationFile?: string;
   /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
   connectTimeout?: number;
   /** A host that is silent for so long is replaced. */
@@ -54,7 +59,7 @@ export interface ChannelOptions {
   maxConnections?: number;
 }
 
-const STRINGS = ["app", "runtimeDir"] as const;
+const STRINGS = ["app", "runtimeDir", "generationFile"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
 const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;

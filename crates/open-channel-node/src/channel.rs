@@ -189,7 +189,13 @@ impl NativeChannel {
         role(self.channel.role())
     }
 
-    /// Grows by one with every change of host; 0 before the first.
+    /// The directory in which the channel's processes meet.
+    #[napi(getter)]
+    pub fn directory(&self) -> String {
+        self.channel.directory().to_string_lossy().into_owned()
+    }
+
+    /// Grows with every change of host; 0 before the first.
     #[napi(getter)]
     pub fn generation(&self) -> f64 {
         self.channel.generation() as f64

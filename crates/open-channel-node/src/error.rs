@@ -34,10 +34,11 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 12] = [
+const OPTIONS: [(&str, &str); 13] = [
     ("Scope::App", "app"),
     ("Scope::User", "scope: \"user\""),
     ("connect_timeout", "connectTimeout"),
+    ("generation_file", "generationFile"),
     ("host_timeout", "hostTimeout"),
     ("max_connections", "maxConnections"),
     ("max_message", "maxMessage"),
@@ -57,6 +58,7 @@ fn code(error: &Error) -> String {
     match error {
         Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
+        Error::GenerationFile { .. } => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
         Error::Timeout { .. } | Error::Unacknowledged { .. } | Error::FlushTimeout { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",

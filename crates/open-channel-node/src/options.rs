@@ -20,6 +20,8 @@ pub struct OpenOptions {
     pub app: Option<String>,
     /// Where channels live, instead of the user's runtime directory.
     pub runtime_dir: Option<String>,
+    /// A file in which the generation outlives the runtime directory.
+    pub generation_file: Option<String>,
     /// Milliseconds to find a host in, and to find one again.
     pub connect_timeout: Option<u32>,
     /// Milliseconds of silence after which a host is given up.
@@ -54,6 +56,9 @@ impl OpenOptions {
         let mut builder = Channel::builder(self.name).scope(scope).ring_bytes(ring);
         if let Some(path) = self.runtime_dir {
             builder = builder.runtime_dir(path);
+        }
+        if let Some(path) = self.generation_file {
+            builder = builder.generation_file(path);
         }
         if let Some(ms) = self.connect_timeout {
             builder = builder.connect_timeout(millis(ms));

@@ -30,6 +30,7 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -118,6 +119,11 @@ impl Channel {
     /// As there.
     pub fn join(&self) -> Result<Role, Error> {
         block_on(self.channel.join())
+    }
+
+    /// As [`open_channel::Channel::directory`](crate::Channel::directory).
+    pub fn directory(&self) -> PathBuf {
+        self.channel.directory()
     }
 
     /// As [`open_channel::Channel::name`](crate::Channel::name).

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
@@ -16,8 +16,10 @@ use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role, State};
+use crate::generation_file::GenerationFile;
 use crate::host::Host;
-use crate::rendezvous::{ChannelDir, Endpoint, Identity, Scope, default_root};
+use crate::rendezvous::{ChannelDir, Endpoint, Identity, Missing, Scope};
+use crate::root::{self, Root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
 use crate::stats::ChannelStats;
@@ -66,8 +68,9 @@ impl Channel {
     /// connection only.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, [`Error::NoRuntime`], or the
-    /// background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, [`Error::NoRuntime`],
+    /// [`Error::Directory`] if a relative path of a directory cannot be made absolute, or the background thread could
+    /// not be started.
     ///
     /// # Examples
     /// ```
@@ -104,8 +107,7 @@ impl Channel {
     /// A channel that this process joins without ever hosting it: for tools.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, or the background thread could
-    /// not be started.
+    /// As [`new`](Self::new), but for the runtime, which is not needed.
     pub fn peer(name: impl Into<String>) -> Result<Self, Error> {
         Self::builder(name).build_peer()
     }
@@ -123,9 +125,14 @@ impl Channel {
         settings.check()?;
         let scope = settings.scope.take().map_or_else(Scope::from_environment, Ok)?;
         let identity = Identity::new(&name, scope)?;
+        let root = Arc::new(Root::choose(settings.runtime_dir.as_deref())?);
+        let generations = settings.generation_file.as_deref().map(root::absolute).transpose()?;
+        let generations = generations.map(|path| GenerationFile::new(path, settings.privacy()));
         let shared = Arc::new(Shared {
             name,
             identity,
+            root,
+            generations,
             listener,
             background: driver::handle()?,
             connect_timeout: Mutex::new(settings.connect_timeout),
@@ -206,9 +213,22 @@ impl Channel {
     }
 
     /// What its name and scope amount to, as 32 hexadecimal digits. Processes meet on it if their keys and their
-    /// runtime directories are the same: it is for logs and comparisons.
+    /// [directories](Self::directory) are the same: it is for logs and comparisons.
     pub fn key(&self) -> String {
         self.keep.shared.key().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The directory of this channel, absolute: where this process meets the others, or would look
+    /// for them now.
+    ///
+    /// Two processes that name the same channel and do not meet look in different directories:
+    /// compare these first. Its parent is the runtime directory, which [`Builder::runtime_dir`] and
+    /// `$OPEN_CHANNEL_DIR` choose.
+    pub fn directory(&self) -> PathBuf {
+        match self.shared() {
+            Ok(shared) => shared.directory(),
+            Err(_) => self.keep.shared.future_directory(),
+        }
     }
 
     /// How far it is.
@@ -228,6 +248,11 @@ impl Channel {
 
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
+    ///
+    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`] it
+    /// begins anew at 1 after a restart of the machine, the user's last logout, or when something
+    /// has removed the directory; in the last case two processes may have hosted under one
+    /// generation. A resource that outlives these needs that file.
     pub fn generation(&self) -> u64 {
         self.place(Place::generation)
     }
@@ -335,13 +360,18 @@ impl Place {
         !matches!(self, Self::Initiated | Self::Searching | Self::Approaching { .. })
     }
 
+    /// Where the host, or the one that may become it, listens.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Hosting(host) => Some(host.endpoint()),
+            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => Some(endpoint),
+            Self::Initiated | Self::Searching | Self::Closed(_) => None,
+        }
+    }
+
     /// Whether the host, or the one that may become it, listens there.
     pub(crate) fn leads_to(&self, place: &Path) -> bool {
-        match self {
-            Self::Hosting(host) => host.endpoint().path() == place,
-            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => endpoint.path() == place,
-            Self::Initiated | Self::Searching | Self::Closed(_) => false,
-        }
+        self.endpoint().is_some_and(|endpoint| endpoint.path() == place)
     }
 }
 
@@ -371,6 +401,8 @@ impl std::fmt::Debug for Listener {
 pub(crate) struct Shared {
     name: String,
     identity: Identity,
+    root: Arc<Root>,
+    generations: Option<GenerationFile>,
     listener: Option<Listener>,
     pub(crate) settings: Settings,
     connect_timeout: Mutex<Duration>,
@@ -392,6 +424,7 @@ impl Shared {
 
     /// Nobody was reached within `after`; `cause` is what stood in the way last.
     pub(crate) fn not_reached(&self, after: Duration, cause: String) -> Error {
+        let cause = format!("{cause} (in {})", self.directory().display());
         let cause = match &self.identity.scope {
             Scope::User => cause,
             Scope::App(app) => format!(
@@ -410,9 +443,27 @@ impl Shared {
         self.listener.is_some()
     }
 
-    pub(crate) fn open_dir(&self) -> Result<Arc<ChannelDir>, Error> {
-        let root = self.settings.runtime_dir.clone().unwrap_or_else(default_root);
-        ChannelDir::open(&root, &self.identity, self.settings.privacy()).map(Arc::new)
+    pub(crate) fn open_dir(&self, missing: Missing) -> Result<Arc<ChannelDir>, Error> {
+        ChannelDir::open(&self.root, &self.identity, self.settings.privacy(), missing).map(Arc::new)
+    }
+
+    /// The file that generations live on in, if there is one.
+    pub(crate) fn generations(&self) -> Option<&GenerationFile> {
+        self.generations.as_ref()
+    }
+
+    /// The channel's directory: the one that is in use, or else the one that would be.
+    pub(crate) fn directory(&self) -> PathBuf {
+        match self.place.borrow().endpoint() {
+            Some(endpoint) => endpoint.directory().to_owned(),
+            None => self.future_directory(),
+        }
+    }
+
+    /// Where it would look now. Takes no lock, so that a forked child may ask.
+    fn future_directory(&self) -> PathBuf {
+        // The call that opens it says what is wrong with it.
+        self.root.path().unwrap_or_default().join(self.identity.directory())
     }
 
     /// Starts taking part, unless that is so already or the channel was closed on purpose.

@@ -40,6 +40,14 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// The file of [`Builder::generation_file`](crate::Builder::generation_file) cannot be used.
+    #[error("the generation file {} cannot be used: {problem}", path.display())]
+    GenerationFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// Access to the channel was denied, by the operating system or by its host.
     #[error("no permission: {0}")]
     PermissionDenied(String),
@@ -53,7 +61,7 @@ pub enum Error {
         name: String,
         /// The timeout.
         after: Duration,
-        /// What stood in the way last.
+        /// What stood in the way last, and in which directory.
         cause: String,
     },
     /// The channel or the socket belongs to the process that this one was forked from. Nothing that a forked child does
@@ -114,8 +122,9 @@ pub enum Error {
     /// This process hosts no longer, in an orderly way; the peer goes on with the next host.
     #[error("hosting was handed over: the peer goes on with the next host")]
     HandedOver,
-    /// This process was stopped for so long that another took over; the peer goes on with that one.
-    #[error("this host was stopped for too long and another took over")]
+    /// This process was stopped for so long that another took over, or newcomers no longer look in
+    /// its directory; the peer goes on with another host.
+    #[error("this host was stopped for too long, or its directory was removed, and another took over")]
     Fenced,
     /// The hosts of the channel speak other versions of the protocol, or processes do that take part and have none. This process
     /// waited for another host until its connect timeout.
@@ -163,7 +172,7 @@ impl Error {
             Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,
             Self::HandedOver | Self::Fenced => io::ErrorKind::ConnectionAborted,
             Self::Refused(_) => io::ErrorKind::ConnectionRefused,
-            Self::Protocol(_) => io::ErrorKind::InvalidData,
+            Self::Protocol(_) | Self::GenerationFile { .. } => io::ErrorKind::InvalidData,
             Self::Io { source, .. } => source.kind(),
         }
     }

@@ -87,7 +87,8 @@ pub enum Event {
         /// The former host's generation.
         generation: u64,
     },
-    /// This process hosted, was stopped for too long, and another took over.
+    /// This process hosted, and another took over: this one was stopped for too long, or newcomers
+    /// no longer look in its directory.
     Fenced {
         /// This process's former generation.
         generation: u64,

@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     /// As the environment says when missing.
     pub(crate) scope: Option<Scope>,
     pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) generation_file: Option<PathBuf>,
     pub(crate) connect_timeout: Duration,
     pub(crate) host_timeout: Duration,
     pub(crate) resume_timeout: Duration,
@@ -55,6 +56,7 @@ impl Default for Settings {
         Self {
             scope: None,
             runtime_dir: None,
+            generation_file: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             host_timeout: DEFAULT_HOST_TIMEOUT,
             resume_timeout: DEFAULT_RESUME_TIMEOUT,

@@ -2,8 +2,9 @@
 //!
 //! For each range of versions there is an empty file `versions-<oldest>-<newest>`. Every process that hosts or has a
 //! host holds a shared lock on the file of its range, until it leaves the channel. So whoever is about to host sees
-//! whether there are processes that it could not serve. The file is never removed, or its lock could be split in two.
-//! Programs from before there were such files ignore them.
+//! whether there are processes that it could not serve, and whoever leaves, whether somebody is left. The last to
+//! leave removes the file with its lock held alone; a newcomer that had it open by then finds it removed and makes
+//! another. Programs from before there were such files ignore them.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -13,6 +14,7 @@ use open_channel_proto::{VERSION_MAX, VERSION_MIN};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::entries::remove;
 use crate::rendezvous::{ChannelDir, Privacy};
 
 const PREFIX: &str = "versions-";
@@ -65,19 +67,14 @@ pub(crate) struct Presence {
 
 impl Presence {
     pub(crate) fn announce(dir: &ChannelDir) -> io::Result<Self> {
-        let name = Versions::OWN.file();
-        let file = match open(dir, &name, OFlags::empty()) {
-            // Creating what exists already is not allowed in a directory that others may write to.
-            Err(Errno::NOENT) => match open(dir, &name, OFlags::CREATE | OFlags::EXCL) {
-                Err(Errno::EXIST) => open(dir, &name, OFlags::empty())?,
-                made => made?,
-            },
-            found => found?,
-        };
         for _ in 0..ATTEMPTS {
-            match file.try_lock_shared() {
+            let presence = Self { file: own_file(dir)? };
+            match presence.file.try_lock_shared() {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
-                locked => return Ok(locked.map(|()| Self { file })?),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) if presence.is_visible() => return Ok(presence),
+                // Somebody who left has just removed it.
+                Ok(()) => {}
             }
         }
         Err(io::ErrorKind::WouldBlock.into())
@@ -89,21 +86,67 @@ impl Presence {
     }
 }
 
+/// The file of this program's versions, made if it is not there.
+fn own_file(dir: &ChannelDir) -> Result<File, Errno> {
+    let name = Versions::OWN.file();
+    // Creating what exists already is not allowed in a directory that others may write to.
+    match open(dir, &name, OFlags::empty()) {
+        Err(Errno::NOENT) => {}
+        found => return found,
+    }
+    let made = match open(dir, &name, OFlags::CREATE | OFlags::EXCL) {
+        Err(Errno::EXIST) => return open(dir, &name, OFlags::empty()),
+        made => made?,
+    };
+    if dir.privacy() == Privacy::Shared {
+        // Others who may join must be able to lock it, whatever the umask of this process is.
+        rustix::fs::fchmod(&made, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)?;
+    }
+    Ok(made)
+}
+
 fn open(dir: &ChannelDir, name: &str, how: OFlags) -> Result<File, Errno> {
     let flags = how | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    // Others who may join must be able to lock it.
-    let mode = match dir.privacy() {
-        Privacy::Private => Mode::RUSR | Mode::WUSR,
-        Privacy::Shared => Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH,
-    };
-    rustix::fs::openat(dir.fd(), name, flags, mode).map(File::from)
+    rustix::fs::openat(dir.fd(), name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// The ranges of versions that have files here.
+fn present(dir: &ChannelDir) -> io::Result<Vec<Versions>> {
+    let mut found = Vec::new();
+    for entry in rustix::fs::Dir::read_from(dir.fd())? {
+        found.extend(Versions::parse(entry?.file_name().to_bytes()));
+    }
+    Ok(found)
+}
+
+/// Whether some process takes part, of whatever versions.
+pub(crate) fn is_anybody_there(dir: &ChannelDir) -> io::Result<bool> {
+    for versions in present(dir)? {
+        match open(dir, &versions.file(), OFlags::empty()) {
+            Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => return Ok(true),
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(false)
+}
+
+/// Removes the files that no process holds.
+pub(crate) fn sweep(dir: &ChannelDir) {
+    for versions in present(dir).unwrap_or_default() {
+        let name = versions.file();
+        // Held until it is removed, so that nobody who comes takes it for one that others can see.
+        if let Ok(file) = open(dir, &name, OFlags::empty())
+            && file.try_lock().is_ok()
+        {
+            remove(dir, &name);
+        }
+    }
 }
 
 /// The versions of some process that takes part and that this one cannot talk to.
 pub(crate) fn strangers(dir: &ChannelDir) -> io::Result<Option<Versions>> {
-    for entry in rustix::fs::Dir::read_from(dir.fd())? {
-        let entry = entry?;
-        let Some(versions) = Versions::parse(entry.file_name().to_bytes()) else { continue };
+    for versions in present(dir)? {
         if versions.meet(Versions::OWN) {
             continue;
         }

@@ -13,8 +13,8 @@ use super::Eyes;
 use super::ring::Ring;
 use super::turn::Owed;
 use crate::attendant::Attendance;
-use crate::election::Fence;
 use crate::error::Error;
+use crate::fence::Fence;
 use crate::link::{self, Link};
 use crate::waiters::{Interest, Waiters};
 

@@ -20,8 +20,8 @@ use tokio::sync::Notify;
 
 use crate::attendant;
 use crate::batch::Messages;
-use crate::election::Fence;
 use crate::error::{Error, SendError};
+use crate::fence::Fence;
 use crate::link::{Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
 use crate::reader::MessageReader;

@@ -9,16 +9,20 @@ use libtest_mimic::{Arguments, Trial};
 mod actor;
 mod calls;
 mod control_group;
+mod directories;
 mod environment;
 mod failover;
 mod fencing;
 mod fork;
+mod generations;
 mod handover;
 mod herd;
 mod hostile;
 mod isolation;
 mod ledger;
+mod leftovers;
 mod lifetime;
+mod locks;
 mod log;
 mod mixture;
 mod raw;
@@ -121,6 +125,36 @@ fn main() {
             a_path_too_long_for_a_socket_works,
             a_fork_that_outlives_the_host_does_not_hold_the_channel,
         }
+        directories {
+            a_runtime_directory_that_was_moved_is_survived,
+            a_channel_directory_that_was_moved_is_survived,
+            a_relative_directory_is_the_one_that_was_meant_at_first,
+            the_directory_in_use_is_told,
+        }
+        generations {
+            a_generation_file_goes_on_where_a_new_directory_would_begin_anew,
+            with_a_generation_file_no_two_hosts_ever_have_one_generation,
+            thirty_two_processes_with_a_generation_file_find_one_host,
+            hosts_killed_while_they_take_over_never_share_a_generation,
+            a_generation_file_that_cannot_be_used_is_a_clear_error,
+            a_generation_file_that_somebody_holds_is_waited_for,
+        }
+        leftovers {
+            a_thousand_names_leave_one_entry_behind,
+            generations_go_on_when_the_directory_was_removed,
+            what_killed_processes_leave_the_next_one_removes,
+            names_of_killed_processes_that_never_come_again_are_removed_by_others,
+            whoever_only_joins_removes_what_is_left,
+            a_directory_with_something_else_in_it_stays,
+            a_herd_that_comes_and_goes_loses_nothing_and_leaves_nothing,
+            a_herd_of_which_some_are_killed_loses_nothing_and_leaves_nothing,
+        }
+        locks {
+            what_cannot_be_swept_away_does_not_undo_an_election,
+            a_file_system_that_cannot_do_it_is_an_error_at_once,
+            a_peer_that_cannot_host_waits_for_one_that_can,
+            a_volume_with_a_group_of_its_own_gives_a_clear_error,
+        }
         resume {
             broken_connections_resume_exactly_once,
             a_welcome_that_got_lost_leaves_no_second_session,
@@ -174,6 +208,9 @@ fn main() {
         sentences! { rendezvous {
             another_user_gets_a_clear_error,
             an_allowed_user_joins,
+        } locks {
+            another_users_closed_lock_does_not_undo_an_election,
+            under_a_strict_umask_an_allowed_user_takes_over,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!root)),
@@ -182,6 +219,10 @@ fn main() {
         sentences! { rendezvous {
             with_no_inode_left_the_host_is_reachable_and_hosting_fails_clearly,
             with_no_block_left_another_takes_over,
+        } directories {
+            a_directory_that_is_mounted_over_and_unmounted_is_survived,
+            processes_without_a_session_meet_those_that_have_one,
+            a_runtime_directory_that_is_gone_after_a_logout_splits_nobody,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),

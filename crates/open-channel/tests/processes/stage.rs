@@ -168,8 +168,9 @@ impl Stage {
 
     /// The only channel's directory.
     pub(crate) fn channel_dir(&self) -> PathBuf {
-        let dirs: Vec<_> =
-            std::fs::read_dir(self.runtime_dir()).unwrap().map(|e| e.unwrap().path()).collect();
+        let dirs = std::fs::read_dir(self.runtime_dir()).unwrap().map(|e| e.unwrap().path());
+        // Besides those of channels there is the one that remembers removed ones.
+        let dirs: Vec<_> = dirs.filter(|dir| !dir.ends_with("generations")).collect();
         assert_eq!(dirs.len(), 1, "{dirs:?}");
         dirs[0].clone()
     }
