@@ -35,9 +35,10 @@ mod silence;
 /// the channel is closed in the background; [`close`](Self::close) does it in an orderly way.
 ///
 /// # Forks
-/// A child of `fork(2)` makes channels of its own. What it inherited (channels, sockets, events, messages, reservations,
-/// readers) fails with [`Error::Forked`], and using or dropping it in the child changes nothing for the parent. Programs
-/// that are started with [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
+/// A child of `fork(2)` makes channels of its own. Everything that it inherited (channels, sockets,
+/// events, messages, reservations, readers) fails with [`Error::Forked`]. Using or dropping it in
+/// the child changes nothing for the parent. Programs that are started with
+/// [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
 /// `clone(2)`, past the C library, is not noticed.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -271,7 +272,7 @@ impl Channel {
     /// Any thread may ask, also while a listener hangs in another one: its messages are those that are
     /// [held](crate::SocketStats::held), for [so long](crate::SocketStats::oldest_unhandled).
     pub fn stats(&self) -> ChannelStats {
-        self.keep.shared.stats()
+        self.shared().map_or_else(|_| ChannelStats::inherited(self.name()), |shared| shared.stats())
     }
 
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and

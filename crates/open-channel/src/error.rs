@@ -64,8 +64,8 @@ pub enum Error {
         /// What stood in the way last, and in which directory.
         cause: String,
     },
-    /// The channel or the socket belongs to the process that this one was forked from. Nothing that a forked child does
-    /// with what it inherited reaches its parent's connections.
+    /// The channel or the socket belongs to the process that this one was forked from. Nothing that
+    /// a forked child does with what it inherited reaches its parent's connections.
     #[error("this belongs to the process before the fork: make a new channel in the child")]
     Forked,
     /// The channel or the socket was closed on this side.
@@ -126,8 +126,8 @@ pub enum Error {
     /// its directory; the peer goes on with another host.
     #[error("this host was stopped for too long, or its directory was removed, and another took over")]
     Fenced,
-    /// The hosts of the channel speak other versions of the protocol, or processes do that take part and have none. This process
-    /// waited for another host until its connect timeout.
+    /// The hosts of the channel speak other versions of the protocol, or processes do that take
+    /// part and have none. This process waited for another host until its connect timeout.
     #[error("no common protocol version: {0}; update the older program")]
     Version(String),
     /// The host refused the connection.

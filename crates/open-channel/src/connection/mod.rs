@@ -45,7 +45,7 @@ use silence::Silence;
 #[derive(Debug)]
 pub(crate) struct Connection {
     inner: ProcessLocal<Mutex<Inner>>,
-    /// What a forked child has in its place: a connection that is over.
+    /// Takes its place in a forked child: a connection that is over.
     inherited: OnceLock<Box<Mutex<Inner>>>,
     /// Shared with `inner`, for those who come without the lock.
     waiters: Arc<Waiters>,
