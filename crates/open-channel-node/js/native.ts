@@ -31,6 +31,8 @@ export interface Failure {
   message: string;
   /** The other side left on purpose: an end rather than an error. */
   left?: boolean;
+  /** This process hosts no longer: the other side goes on with the next host. */
+  handedOver?: boolean;
 }
 
 export interface Completion {
@@ -42,6 +44,8 @@ export interface Connection {
   connected: boolean;
   links: number;
   over: boolean;
+  /** This process hosts it, and hands over. */
+  handingOver?: boolean;
 }
 
 export interface NativeEvent {
@@ -79,6 +83,12 @@ export interface NativeSocket {
   read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
+  /** One message stays unhandled. */
+  giveBack(seq: number): void;
+  /** So do all from `seq` on. */
+  giveBackFrom(seq: number): void;
+  /** From here on only acknowledgements. True if they are of no use any more; else raises `Connection` when that is so. */
+  linger(): boolean;
   connection(): Connection;
   failure(): Failure | null;
   idle(): void;
@@ -92,12 +102,14 @@ export interface NativeChannel {
   readonly hostTimeout: number;
   readonly role: Role;
   readonly generation: number;
-  connect(token: number, timeout: number): NativeSocket;
+  connect(token: number, timeout: number, reconnect: boolean): NativeSocket;
   /** Connections that can be accepted. */
   readonly waiting: number;
   accept(token: number): NativeSocket;
   event(): NativeEvent | null;
   join(request: number): void;
+  /** The first step of `close`: nothing more from other processes is delivered. */
+  retire(): void;
   close(request: number): void;
 }
 

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::builder::Builder;
+use crate::connect::ConnectOptions;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role};
@@ -149,22 +150,32 @@ impl Channel {
     /// [`Error::Timeout`]; calling `connect` again tries again. After [`close`](Self::close) they fail with
     /// [`Error::Closed`].
     pub fn connect(&self) -> Socket {
+        self.connect_with(ConnectOptions::new())
+    }
+
+    /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from here on.
+    pub fn connect_within(&self, timeout: Duration) -> Socket {
+        self.connect_with(ConnectOptions::new().timeout(timeout))
+    }
+
+    /// [`connect`](Self::connect) in another way than the default.
+    pub fn connect_with(&self, options: ConnectOptions) -> Socket {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
+        if let Some(timeout) = options.timeout {
+            *lock(&shared.connect_timeout) = timeout;
+        }
+        if options.reconnect == Some(false) {
+            connection.pin();
+        }
         if shared.is_closing() {
             connection.fail(Error::Closed);
         }
         shared.enlist(&connection);
         shared.start();
         shared.background.spawn(peer::supervise(Arc::clone(shared), Arc::clone(&connection)));
-        Socket::connecting(connection, Arc::clone(&self.keep))
-    }
-
-    /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from here on.
-    pub fn connect_within(&self, timeout: Duration) -> Socket {
-        *lock(&self.keep.shared.connect_timeout) = timeout;
-        self.connect()
+        Socket::connecting(connection, Arc::clone(&self.keep), options.reconnect)
     }
 
     /// Takes part without a socket: waits until this process hosts the channel or is connected to its host.
@@ -222,9 +233,13 @@ impl Channel {
     }
 
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
-    /// if this process hosts, lets the handlers finish the messages they have, then hands over.
+    /// if this process hosts, hands over.
     ///
-    /// Each of these two steps takes at most the host timeout.
+    /// A host that hands over delivers nothing more from other processes, from the call on: that waits for the next host.
+    /// Handlers may still answer and acknowledge the messages they have. The next host takes over when all of these are
+    /// acknowledged, at the latest after the host timeout; it gets what is not acknowledged by then, marked as redelivered.
+    ///
+    /// Flushing takes at most the host timeout too, so that closing takes at most twice as long.
     ///
     /// # Errors
     /// Of the sockets that could not be flushed, the first one's error.
@@ -239,6 +254,10 @@ impl Channel {
 }
 
 impl Channel {
+    pub(crate) fn retire(&self) {
+        self.keep.shared.retire();
+    }
+
     pub(crate) fn abandon(&self) {
         let shared = &self.keep.shared;
         shared.begin_closing(Closing::Abruptly);
@@ -299,6 +318,11 @@ impl Place {
             Self::Guest { generation, .. } => *generation,
             Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => 0,
         }
+    }
+
+    /// Whether the host of that generation is no longer the one that this process takes part with.
+    pub(crate) fn has_lost(&self, generation: u64) -> bool {
+        !matches!(self, Self::Closed(_)) && self.generation() != generation
     }
 
     /// Whether the search is over.
@@ -385,7 +409,17 @@ impl Shared {
         }
     }
 
+    /// If this process hosts: its handlers get nothing more from others.
+    fn retire(&self) {
+        let host = match &*self.place.borrow() {
+            Place::Hosting(host) => Arc::clone(host),
+            _ => return,
+        };
+        host.retire(self);
+    }
+
     async fn close(&self) -> Result<(), Error> {
+        self.retire();
         let patience = self.settings.host_timeout;
         let close = |connection| self.background.spawn(close_within(connection, patience));
         // All of them at once: each may take the whole time.
@@ -489,6 +523,11 @@ impl Shared {
         let mut connections = lock(&self.connections);
         connections.retain(|connection| connection.strong_count() > 0);
         connections.push(Arc::downgrade(connection));
+    }
+
+    /// Whether it is one of the sockets from [`Channel::connect`].
+    pub(crate) fn owns(&self, socket: SocketId) -> bool {
+        self.connections().iter().any(|connection| connection.id() == socket)
     }
 
     fn connections(&self) -> Vec<Arc<Connection>> {

@@ -6,6 +6,7 @@
 //! of grace, so that acknowledgements and heartbeats never depend on what the application does.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) changed: Notify,
     background: Handle,
     id: SocketId,
+    /// Ends with the host that it met first.
+    pinned: AtomicBool,
 }
 
 /// How a waiting call learns that the link is ready.
@@ -73,7 +76,8 @@ impl Connection {
         let id = session.id();
         let waiters = Arc::new(Waiters::default());
         let inner = Inner::new(session, Arc::clone(&waiters), fence);
-        Arc::new(Self { inner: Mutex::new(inner), waiters, changed: Notify::new(), background, id })
+        let pinned = AtomicBool::new(false);
+        Arc::new(Self { inner: Mutex::new(inner), waiters, changed: Notify::new(), background, id, pinned })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -152,6 +156,18 @@ impl Connection {
     /// The link leads nowhere any more: takes what has arrived, then lets go of it.
     pub(crate) fn abandon_link(&self) {
         self.with(Inner::drain_and_lose);
+    }
+
+    /// From here on, it ends with its host.
+    pub(crate) fn pin(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// The only host that it can go on with, if there is but one.
+    pub(crate) fn only_host(&self) -> Option<u64> {
+        let generation = self.pinned.load(Ordering::Relaxed).then(|| self.generation());
+        generation.filter(|generation| *generation > 0)
     }
 
     /// Ends it for this side with `error`.
@@ -376,6 +392,11 @@ impl Connection {
         self.poll(cx, seat, Eyes::None, Interest::Acks, |inner| {
             if inner.link.is_some() { Some(Ok(())) } else { inner.over().map(Err) }
         })
+    }
+
+    /// Nothing more can be sent or acknowledged.
+    pub(crate) fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()> {
+        self.poll(cx, seat, Eyes::None, Interest::Acks, |inner| inner.over().map(drop))
     }
 
     /// Everything before sequence number `end` is acknowledged.
