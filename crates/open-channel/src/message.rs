@@ -26,19 +26,24 @@ impl fmt::Display for MessageId {
 
 /// A received message; dereferences to its bytes.
 ///
-/// Dropping it acknowledges it: the sender may forget it, of messages that were sent together once all are dropped. A message that is dropped while its thread
-/// unwinds from a panic is *not* acknowledged. Messages may be kept and dropped in any order; the sender's
-/// window stays occupied from the oldest one that is kept.
+/// [`ack`](Self::ack) and [`into_bytes`](Self::into_bytes) acknowledge it: the sender may forget it, and
+/// the next host never sees it. Nothing else does. A message that is dropped otherwise stays unhandled,
+/// whatever dropped it: a panic, a cancelled task, an early return. Then the next host gets it, marked.
+///
+/// Messages may be acknowledged in any order. The sender's window stays occupied from the oldest one that
+/// is not acknowledged. Messages that were sent together are acknowledged once all of them are.
+#[must_use = "a message that is not acknowledged with `ack` stays unhandled"]
 pub struct Message {
     payload: Bytes,
     connection: Arc<Connection>,
     seq: u64,
     redelivered: bool,
+    acknowledged: bool,
 }
 
 impl Message {
     pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, redelivered: bool) -> Self {
-        Self { payload, connection, seq, redelivered }
+        Self { payload, connection, seq, redelivered, acknowledged: false }
     }
 
     /// The bytes.
@@ -48,6 +53,7 @@ impl Message {
 
     /// The bytes, without copying; acknowledges the message.
     pub fn into_bytes(mut self) -> Bytes {
+        self.acknowledge();
         std::mem::take(&mut self.payload)
     }
 
@@ -62,16 +68,23 @@ impl Message {
         self.redelivered
     }
 
-    /// Acknowledges the message; the same as dropping it.
-    pub fn ack(self) {}
+    /// Acknowledges the message: it is handled, and never delivered again.
+    #[inline]
+    pub fn ack(mut self) {
+        self.acknowledge();
+    }
+
+    #[inline]
+    fn acknowledge(&mut self) {
+        self.acknowledged = true;
+        self.connection.handled(self.seq..self.seq + 1);
+    }
 }
 
 impl Drop for Message {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.acknowledged {
             self.connection.not_handled(1);
-        } else {
-            self.connection.handled(self.seq..self.seq + 1);
         }
     }
 }
