@@ -415,7 +415,7 @@ export class Incoming {
     const stream = this.#stream;
     if (stream.readableEnded || stream.destroyed) return;
     // The reader of the last message comes back when it has dealt with it, and must find the stream open then.
-    if (this.#lent.length > 0) return;
+    if (this.#buffered.length > 0 || this.#lent.length > 0) return;
     if (this.#handingOver && this.busy) return;
     stream.push(null);
     // `end` comes even if nobody reads, when there is nothing left to read.

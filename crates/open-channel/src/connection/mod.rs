@@ -208,6 +208,8 @@ impl Connection {
                 // Whatever the other side said before, this side has closed it now.
                 inner.failed.get_or_insert(Error::Closed);
             } else if !inner.handing_over {
+                // What was handled before is known before.
+                inner.write_all();
                 inner.session.reset(code, reason);
                 inner.write();
                 inner.wake_all();
