@@ -390,6 +390,14 @@ export class ChannelSocket extends Socket {
     return this;
   }
 
+  override once(event: string | symbol, listener: (...args: any[]) => void): this {
+    if (event === "connect" && !this.connecting && !this.destroyed && calledByTls()) {
+      process.nextTick(() => listener.call(this));
+      return this;
+    }
+    return super.once(event as string, listener);
+  }
+
   override addListener(event: string | symbol, listener: (...args: any[]) => void): this {
     return this.on(event, listener);
   }
@@ -510,6 +518,15 @@ type Captures = { [EventEmitter.captureRejectionSymbol]?(error: Error, event: st
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {
   return value !== null && typeof (value as PromiseLike<unknown>).then === "function";
+}
+
+/** TLS waits for `connect` of every net.Socket without a handle, connected or not. So it has to be told apart. */
+function calledByTls(): boolean {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 8;
+  const { stack } = new Error();
+  Error.stackTraceLimit = stackTraceLimit;
+  return stack?.includes("node:_tls_wrap") ?? false;
 }
 
 function bytes(chunk: Buffer | string, encoding: BufferEncoding): Buffer {
