@@ -440,7 +440,9 @@ impl Actor {
 
     fn release(&self) {
         let held = std::mem::take(&mut *self.backstage.held.lock().unwrap());
-        say!("released {}", held.len());
+        let count = held.len();
+        held.into_iter().for_each(Message::ack);
+        say!("released {count}");
     }
 
     /// Takes all descriptors but `spare` of them.
