@@ -71,8 +71,8 @@ export class Incoming {
   /** The addon has nothing, and will wake us when it has. */
   #drained = false;
   #ended = false;
-  /** The rest is for the next host. */
-  #handingOver = false;
+  /** The end comes when nothing is held any more. */
+  #waits = false;
   #pumping = false;
   #scheduled = false;
   #bytes = 0;
@@ -124,10 +124,12 @@ export class Incoming {
     if (this.#next === this.#chunks.length) this.#endStream();
   }
 
-  /** Nothing more is delivered here: it is for the next host. The end comes when what was delivered is dealt with. */
-  handOver(): void {
-    if (this.#handingOver) return;
-    this.#handingOver = true;
+  /**
+   * Nothing more is delivered here: it is for the next host. If what was delivered can still be acknowledged, the end `waits`
+   * until it is dealt with.
+   */
+  handOver(waits: boolean): void {
+    this.#waits = waits;
     this.#tellHandled();
     this.#native?.giveBackFrom(Math.abs(this.#seqs[this.#next] ?? Infinity));
     this.#chunks.length = this.#seqs.length = this.#next;
@@ -192,7 +194,7 @@ export class Incoming {
     if (handled) this.#lender?.acknowledge(seq);
     else this.#lender?.giveBack(seq);
     if (--this.#held > 0) return;
-    if (this.#handingOver) this.#endStream();
+    if (this.#waits) this.#endStream();
     this.#observer.settled();
   }
 
@@ -416,7 +418,7 @@ export class Incoming {
     if (stream.readableEnded || stream.destroyed) return;
     // The reader of the last message comes back when it has dealt with it, and must find the stream open then.
     if (this.#buffered.length > 0 || this.#lent.length > 0) return;
-    if (this.#handingOver && this.busy) return;
+    if (this.#waits && this.busy) return;
     stream.push(null);
     // `end` comes even if nobody reads, when there is nothing left to read.
     stream.read(0);

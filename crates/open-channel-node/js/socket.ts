@@ -228,7 +228,7 @@ export class ChannelSocket extends Socket {
   #lookAtConnection(): void {
     while (this.#native !== null) {
       const { connected, links, handingOver } = this.#native.connection();
-      if (handingOver) this.#handOver();
+      if (handingOver) this.#handOver(true);
       if (connected === this.#connected && links === this.#links) break;
       if (this.#client && !this.#owner.catchUp()) return;
       if (links > this.#links) {
@@ -297,11 +297,11 @@ export class ChannelSocket extends Socket {
     this.#lookAtConnection();
   }
 
-  #handOver(): void {
+  #handOver(waits: boolean): void {
     if (this.#handedOver || this.#client) return;
     this.#handedOver = true;
     guard(() => this.emit("handover"));
-    this.#incoming.handOver();
+    this.#incoming.handOver(waits);
   }
 
   #broke(failure: Failure): void {
@@ -310,7 +310,7 @@ export class ChannelSocket extends Socket {
     if (this.#client && !failure.left && waits) {
       this.destroy(channelError(failure, this.#links === 0 ? "connect" : "read", this.#owner.name));
     } else if (failure.handedOver) {
-      this.#handOver();
+      this.#handOver(this.#native?.connection().handingOver === true);
     } else {
       // The other side left. To a server, a process that is gone has ended too, as on a Unix socket.
       this.#incoming.end();

@@ -92,6 +92,18 @@ for (const face of FACES) {
     await channel.close();
   });
 
+  test(`a host that closes after the other side's end leaves the last message to the next host (${face})`, async () => {
+    const { host, tell, channel, socket, got } = await stage(face, { options: { hostTimeout: 600 } });
+    const ended = new Promise((resolve, reject) => socket.end("job", (error) => (error ? reject(error) : resolve())));
+    await host.line("took job");
+    assert.equal(await settled(ended), false);
+    tell("close");
+    await host.line("closed");
+    await within(ended, "the callback");
+    assert.deepEqual(got, [["job", true]]);
+    await channel.close();
+  });
+
   test(`process.exit leaves what is not handled to the next host (${face})`, async () => {
     const { host, tell, channel, socket, got } = await stage(face);
     socket.write("job");
@@ -155,8 +167,8 @@ test("a message that JavaScript has forgotten stays unhandled, also when it is c
   await channel.close();
 });
 
-test("a message whose listener throws stays unhandled although the process survives", async () => {
-  const { host, channel, socket, got } = await stage("throwing");
+for (const face of ["throwing", "failing"]) test(`a message whose listener throws stays unhandled although the process survives (${face})`, async () => {
+  const { host, channel, socket, got } = await stage(face);
   for (const text of ["fine", "poison", "later"]) socket.write(text);
   await host.line("uncaught poison");
   await host.line("took later");
