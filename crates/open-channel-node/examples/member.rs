@@ -19,16 +19,15 @@ use std::{
     time::Duration,
 };
 
-use open_channel::{Channel, Event, Events, Message, Scope, Socket};
+use open_channel::{Channel, Event, Events, Message, Socket};
 use tokio::io::AsyncReadExt;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ledger = Arc::new(Ledger::open(&env::var("LEDGER")?)?);
     let host = Arc::clone(&ledger);
-    let channel = Channel::builder(env::var("CHANNEL")?)
-        .scope(Scope::User)
-        .build(move |socket| serve(socket, Arc::clone(&host)))?;
+    let channel =
+        Channel::builder(env::var("CHANNEL")?).build(move |socket| serve(socket, Arc::clone(&host)))?;
     // Before it takes part: it may host at once.
     tokio::spawn(tell_hosting(channel.events(), Arc::clone(&ledger)));
 

@@ -3,7 +3,7 @@ import { asyncDispose } from "./dispose.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type Role } from "./native.js";
-import { connectOptions, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
+import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
@@ -40,7 +40,8 @@ export class ProcessChannel extends EventEmitter {
   /** Called with each connection while this process hosts, as by `net.createServer`. */
   connectionListener: ConnectionListener | null;
   readonly #name: string;
-  readonly #options: ChannelOptions;
+  #options: ChannelOptions;
+  #key = "";
   #token = 0;
   readonly #owner: Owner;
   /** Those of `connect()`. */
@@ -84,8 +85,12 @@ export class ProcessChannel extends EventEmitter {
     this.#left = null;
     this.#token = register((reasons) => this.#wake(reasons));
     try {
+      // Where it met before, it meets when it is opened again.
+      this.#options = meeting(this.#options);
       const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
-      return new addon.NativeChannel(hub, this.#token, options);
+      const native = new addon.NativeChannel(hub, this.#token, options);
+      this.#key = native.key;
+      return native;
     } catch (error) {
       forget(this.#token);
       rethrow(error, "open", this.#name);
@@ -94,6 +99,27 @@ export class ProcessChannel extends EventEmitter {
 
   get name(): string {
     return this.#name;
+  }
+
+  /** Who meets on it, as the option, the environment or the default decided. */
+  get scope(): "app" | "user" {
+    return this.#options.scope ?? "app";
+  }
+
+  /**
+   * The application that it belongs to; `null` with scope `"user"`. A child process belongs to it,
+   * too, with this as `OPEN_CHANNEL_APP` in its environment.
+   */
+  get app(): string | null {
+    return this.#options.app ?? null;
+  }
+
+  /**
+   * A digest of name, scope and application, as 32 hexadecimal digits: processes meet if their keys
+   * and their runtime directories are the same.
+   */
+  get key(): string {
+    return this.#key;
   }
 
   /** `initiated` before the first `connect()`; `closed` when every socket of `connect()` is. */
@@ -213,6 +239,17 @@ export class ProcessChannel extends EventEmitter {
       for (const socket of sockets) socket.destroy();
       this.emit("close");
     }
+  }
+
+  /** For `console.log` and `util.inspect`: the properties to compare where two do not meet. */
+  [Symbol.for("nodejs.util.inspect.custom")](
+    _depth: number,
+    options: object,
+    inspect: (value: unknown, options: object) => string,
+  ): string {
+    const { name, scope, app, key, state, role, generation } = this;
+    const shown = inspect({ name, scope, app, key, state, role, generation }, options);
+    return `${this.constructor.name} ${shown}`;
   }
 
   #wake(reasons: number): void {

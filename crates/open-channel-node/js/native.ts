@@ -99,6 +99,7 @@ export interface NativeSocket {
 }
 
 export interface NativeChannel {
+  readonly key: string;
   readonly hostTimeout: number;
   readonly role: Role;
   readonly generation: number;
@@ -125,7 +126,7 @@ export interface Addon {
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** Whether this is the thread that the process began with. */
   isMainThread(): boolean;
-  /** The entry script that the main thread of this process found, for its worker threads. */
+  /** The application that the main thread of this process found last, for its worker threads. */
   entry(found?: string): string | null;
 }
 

@@ -8,11 +8,15 @@ export interface ChannelOptions {
   /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
   name?: string;
   /**
-   * Who meets on the channel. `"app"`, the default: processes of this user that run the same entry script.
-   * `"user"`: every program of this user, Rust ones included.
+   * Who meets on the channel. `"app"`: processes of this user that belong to the same application.
+   * `"user"`: every program of this user, Rust ones included. Default: `"app"` with the option
+   * `app`, else `$OPEN_CHANNEL_SCOPE`, else `"app"`.
    */
   scope?: "app" | "user";
-  /** With scope `"app"`: the name of the application, instead of the path of its entry script. */
+  /**
+   * With scope `"app"`: the name of the application. Default: `$OPEN_CHANNEL_APP`, else the path of
+   * the entry script, of which the README has a table for PM2, loaders, test runners and others.
+   */
   app?: string;
   /**
    * When a message to this process as the host is acknowledged, and so never delivered again. `"auto"`, the default: when its
@@ -66,15 +70,36 @@ const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as c
 /** The addon's numbers have 32 bits. As a time it is 49 days. */
 const MAX = 2 ** 32 - 1;
 
-/** As the addon takes them. */
+/**
+ * The options with `scope` and `app` decided: an option counts before the environment, and that
+ * before the default. An empty variable is one that is not set.
+ */
+export function meeting(options: ChannelOptions): ChannelOptions {
+  let { scope, app } = options;
+  if (scope === undefined && app === undefined) scope = scopeOfEnvironment();
+  if (scope === "user") return { ...options, scope, app: undefined };
+  if (app === undefined) app = process.env["OPEN_CHANNEL_APP"] || application();
+  return { ...options, scope, app };
+}
+
+function scopeOfEnvironment(): ChannelOptions["scope"] {
+  const variable = "OPEN_CHANNEL_SCOPE";
+  const value = process.env[variable] || undefined;
+  const choices: readonly (string | undefined)[] = CHOICES.scope;
+  if (value !== undefined && !choices.includes(value)) {
+    const message = `the environment variable ${variable} is ${show(value)}; ${among(CHOICES.scope)}`;
+    throw channelError({ code: "EINVAL", message });
+  }
+  return value as ChannelOptions["scope"];
+}
+
+/** As the addon takes them, after `meeting`. */
 export function openOptions(name: string, options: ChannelOptions, hasListener: boolean): OpenOptions {
   const open: OpenOptions = { name: typed(name, "string", "name"), host: options.host ?? hasListener };
   for (const key of BOOLEANS) if (options[key] !== undefined) typed(options[key], "boolean", key);
   for (const key of ["scope", "acknowledge"] as const) if (options[key] !== undefined) choose(options[key], key);
   for (const key of STRINGS) if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);
-  if (options.scope === "user") delete open.app;
-  else open.app ??= application();
   return open;
 }
 
@@ -88,7 +113,7 @@ export function connectOptions(given: number | ConnectOptions, timeout: number):
 
 function choose(value: unknown, key: keyof typeof CHOICES): void {
   const choices: readonly unknown[] = CHOICES[key];
-  if (!choices.includes(value)) throw invalid(key, `is ${show(value)}; it can be ${choices.map(show).join(" or ")}`);
+  if (!choices.includes(value)) throw invalid(key, `is ${show(value)}; ${among(CHOICES[key])}`);
 }
 
 /** A size or a time. */
@@ -107,5 +132,7 @@ function typed<T>(value: T, type: "string" | "number" | "boolean", name: string)
 function invalid(name: string, problem: string): Error {
   return channelError({ code: "EINVAL", message: `the option ${name} ${problem}` });
 }
+
+const among = (choices: readonly string[]) => `it can be ${choices.map(show).join(" or ")}`;
 
 const show = (value: unknown) => (typeof value === "string" ? JSON.stringify(value) : String(value));

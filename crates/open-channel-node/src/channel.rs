@@ -175,6 +175,12 @@ impl NativeChannel {
         self.host_timeout.as_secs_f64() * 1000.0
     }
 
+    /// What the name and the scope amount to.
+    #[napi(getter)]
+    pub fn key(&self) -> String {
+        self.channel.key()
+    }
+
     /// `host`, `peer` or `none`.
     #[napi(getter)]
     pub fn role(&self) -> String {

@@ -37,7 +37,9 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 9] = [
+const OPTIONS: [(&str, &str); 11] = [
+    ("Scope::App", "app"),
+    ("Scope::User", "scope: \"user\""),
     ("connect_timeout", "connectTimeout"),
     ("host_timeout", "hostTimeout"),
     ("max_connections", "maxConnections"),

@@ -49,6 +49,7 @@ use crate::event::{Events, Role};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId, SocketId};
 use crate::reader::MessageReader;
+use crate::rendezvous::Scope;
 use crate::reservation::Reservation;
 use crate::socket;
 use crate::waiters::Seat;
@@ -70,7 +71,8 @@ impl Channel {
     /// socket; a listener that panics takes down its own connection only.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], or the background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, or the background thread could
+    /// not be started.
     pub fn new<F>(name: impl Into<String>, listener: F) -> Result<Self, Error>
     where
         F: Fn(Socket) + Send + Sync + 'static,
@@ -124,6 +126,16 @@ impl Channel {
     /// As [`open_channel::Channel::name`](crate::Channel::name).
     pub fn name(&self) -> &str {
         self.channel.name()
+    }
+
+    /// As [`open_channel::Channel::scope`](crate::Channel::scope).
+    pub fn scope(&self) -> &Scope {
+        self.channel.scope()
+    }
+
+    /// As [`open_channel::Channel::key`](crate::Channel::key).
+    pub fn key(&self) -> String {
+        self.channel.key()
     }
 
     /// As [`open_channel::Channel::state`](crate::Channel::state).

@@ -27,9 +27,14 @@ impl Builder {
         Self { name, settings: Settings::default() }
     }
 
-    /// Who shares the channel; by default every program of the user.
+    /// Who shares the channel.
+    ///
+    /// By default as the environment says, for those who cannot change the program: with `OPEN_CHANNEL_SCOPE=user`
+    /// every program of the user, and with `OPEN_CHANNEL_APP` set, or with `OPEN_CHANNEL_SCOPE=app` too, the programs
+    /// of the application of that name. If neither is set, or both are empty, every program of the user. A value that
+    /// cannot be understood makes [`build`](Self::build) fail with [`Error::InvalidSetting`], which names the variable.
     pub fn scope(mut self, scope: Scope) -> Self {
-        self.settings.scope = scope;
+        self.settings.scope = Some(scope);
         self
     }
 

@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role};
 use crate::host::Host;
-use crate::rendezvous::{ChannelDir, Endpoint, Identity, default_root};
+use crate::rendezvous::{ChannelDir, Endpoint, Identity, Scope, default_root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
 use crate::{driver, membership, peer};
@@ -80,7 +80,8 @@ impl Channel {
     /// connection only.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::NoRuntime`], or the background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, [`Error::NoRuntime`], or the
+    /// background thread could not be started.
     ///
     /// # Examples
     /// ```
@@ -117,7 +118,8 @@ impl Channel {
     /// A channel that this process joins without ever hosting it: for tools.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], or the background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, or the background thread could
+    /// not be started.
     pub fn peer(name: impl Into<String>) -> Result<Self, Error> {
         Self::builder(name).build_peer()
     }
@@ -127,9 +129,14 @@ impl Channel {
         Builder::new(name.into())
     }
 
-    pub(crate) fn with(name: String, settings: Settings, listener: Option<Listener>) -> Result<Self, Error> {
+    pub(crate) fn with(
+        name: String,
+        mut settings: Settings,
+        listener: Option<Listener>,
+    ) -> Result<Self, Error> {
         settings.check()?;
-        let identity = Identity::new(&name, &settings.scope)?;
+        let scope = settings.scope.take().map_or_else(Scope::from_environment, Ok)?;
+        let identity = Identity::new(&name, scope)?;
         let shared = Arc::new(Shared {
             name,
             identity,
@@ -202,6 +209,17 @@ impl Channel {
     /// The name.
     pub fn name(&self) -> &str {
         &self.keep.shared.name
+    }
+
+    /// Who shares it: what was given to [`Builder::scope`], or what the environment said when it was built.
+    pub fn scope(&self) -> &Scope {
+        &self.keep.shared.identity.scope
+    }
+
+    /// What its name and scope amount to, as 32 hexadecimal digits. Processes meet on it if their keys and their
+    /// runtime directories are the same: it is for logs and comparisons.
+    pub fn key(&self) -> String {
+        self.keep.shared.key().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// How far it is.
@@ -381,6 +399,18 @@ impl Shared {
 
     pub(crate) fn key(&self) -> ChannelKey {
         self.identity.key
+    }
+
+    /// Nobody was reached within `after`; `cause` is what stood in the way last.
+    pub(crate) fn not_reached(&self, after: Duration, cause: String) -> Error {
+        let cause = match &self.identity.scope {
+            Scope::User => cause,
+            Scope::App(app) => format!(
+                "in the application {app:?}, {cause} (programs of other applications share the channel with \
+                 Scope::User, the same Scope::App, or OPEN_CHANNEL_APP in their environment)"
+            ),
+        };
+        Error::Timeout { name: self.name.clone(), after, cause }
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {

@@ -464,7 +464,7 @@ mod tests {
     #[test]
     fn a_host_does_not_put_back_the_link_that_its_successor_swept_away() {
         let root = tempfile::tempdir().expect("a directory");
-        let identity = Identity::new("swept", &Scope::User).expect("a good name");
+        let identity = Identity::new("swept", Scope::User).expect("a good name");
         let dir = Arc::new(
             ChannelDir::open(&root.path().join("channels"), &identity, Privacy::Private).expect("opened"),
         );

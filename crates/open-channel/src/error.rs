@@ -27,7 +27,7 @@ pub enum Error {
     /// A setting that cannot work.
     #[error("the setting `{setting}` {problem}")]
     InvalidSetting {
-        /// Name of the builder's method.
+        /// Name of the builder's method, or of the environment variable.
         setting: &'static str,
         /// What is wrong and what to do.
         problem: &'static str,

@@ -170,8 +170,7 @@ impl Search<'_> {
                 Err(_) => {}
             }
             if started.elapsed() >= timeout {
-                let name = self.shared.name().to_owned();
-                return Err(Error::Timeout { name, after: timeout, cause: self.cause.clone() });
+                return Err(self.shared.not_reached(timeout, self.cause.clone()));
             }
         }
     }

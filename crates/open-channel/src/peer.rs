@@ -44,7 +44,7 @@ impl Failures {
         self.count += 1;
         let after = shared.connect_timeout();
         if self.since.get_or_insert_with(Instant::now).elapsed() >= after {
-            return Err(Error::Timeout { name: shared.name().into(), after, cause });
+            return Err(shared.not_reached(after, cause));
         }
         Ok((RETRY_PAUSE * self.count).min(LONGEST_PAUSE))
     }

@@ -31,7 +31,8 @@ const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) scope: Scope,
+    /// As the environment says when missing.
+    pub(crate) scope: Option<Scope>,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) connect_timeout: Duration,
     pub(crate) host_timeout: Duration,
@@ -46,7 +47,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            scope: Scope::User,
+            scope: None,
             runtime_dir: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             host_timeout: DEFAULT_HOST_TIMEOUT,

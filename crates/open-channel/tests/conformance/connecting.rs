@@ -238,7 +238,12 @@ async fn channels_of_other_names_and_scopes_do_not_meet(world: World) {
     for channel in &channels {
         assert_eq!(channel.join().await.expect("hosting"), Role::Host);
     }
-    assert_eq!(build("a", open_channel::Scope::User).join().await.expect("joined"), Role::Peer);
+    let keys: std::collections::HashSet<_> = channels.iter().map(Channel::key).collect();
+    assert_eq!(keys.len(), channels.len(), "what tells them apart");
+    assert_eq!(*channels[2].scope(), open_channel::Scope::App("one".into()));
+    let peer = build("a", open_channel::Scope::User);
+    assert_eq!(peer.join().await.expect("joined"), Role::Peer);
+    assert_eq!(peer.key(), channels[0].key());
 }
 
 async fn more_connections_than_allowed_are_refused_clearly(world: World) {

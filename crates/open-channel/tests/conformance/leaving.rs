@@ -14,6 +14,7 @@ on_every_link!(
     what_a_handler_holds_when_its_host_closes_comes_to_the_next_host,
     what_is_acknowledged_while_its_host_closes_is_not_delivered_again,
     what_is_held_when_its_socket_ends_is_never_acknowledged,
+    what_was_acknowledged_before_its_socket_ends_is_known,
     what_a_stream_has_not_read_comes_to_the_next_host,
     what_a_stream_has_not_read_when_it_is_dropped_is_never_acknowledged,
     an_end_waits_for_what_a_stream_has_not_read,
@@ -104,6 +105,21 @@ async fn what_is_held_when_its_socket_ends_is_never_acknowledged(world: World) {
         };
         assert!(matches!(code, ResetCode::Closed | ResetCode::Destroyed), "{code:?}");
         held.ack();
+    }
+}
+
+async fn what_was_acknowledged_before_its_socket_ends_is_known(world: World) {
+    let ends: [fn(Socket); 2] = [drop, |socket| socket.destroy()];
+    for end in ends {
+        let Pair { near, far, hosted: _hosted } = world.pair().await;
+        for number in 0..3 {
+            near.send(format!("message {number}")).await.expect("accepted");
+        }
+        for _ in 0..3 {
+            receive(&far).await.ack();
+        }
+        end(far);
+        near.flush().await.expect("handled");
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use open_channel::{Builder, Channel, ConnectOptions, Error, Event, LinkKind, Message, Socket, TryRecvError};
+use open_channel::{
+    Builder, Channel, ConnectOptions, Error, Event, LinkKind, Message, Scope, Socket, TryRecvError,
+};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
@@ -464,6 +466,9 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     // Ample by default, so that a busy machine is no reason to fail.
     builder = builder.connect_timeout(millis("connect_timeout").unwrap_or(Duration::from_secs(25)));
     builder = builder.host_timeout(millis("host_timeout").unwrap_or(Duration::from_secs(20)));
+    if let Some(app) = settings.get("app") {
+        builder = builder.scope(Scope::App((*app).to_owned()));
+    }
     if let Some(timeout) = millis("resume_timeout") {
         builder = builder.resume_timeout(timeout);
     }

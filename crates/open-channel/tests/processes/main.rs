@@ -8,6 +8,7 @@ use libtest_mimic::{Arguments, Trial};
 
 mod actor;
 mod calls;
+mod environment;
 mod failover;
 mod fencing;
 mod handover;
@@ -94,6 +95,11 @@ fn main() {
             a_host_out_of_descriptors_waits_without_spinning,
             a_socket_that_its_host_cannot_take_says_so_in_time,
             a_host_out_of_descriptors_is_never_one_of_two,
+        }
+        environment {
+            the_environment_names_the_application_and_a_setting_goes_before_it,
+            an_environment_that_makes_no_sense_is_refused_and_named,
+            a_timeout_names_the_application_and_what_to_do,
         }
         rendezvous {
             what_a_killed_host_left_behind_is_cleared_away,
