@@ -50,7 +50,10 @@ export class ProcessChannel extends EventEmitter {
   readonly #accepted = new Set<ChannelSocket>();
   /** Those that have a connection at the moment. */
   readonly #live = new Set<ChannelSocket>();
-  /** Those of `#sockets` follow what happens to the channel, those of `#accepted` what happens to this process as a host. */
+  /**
+   * Those of `#sockets` follow what happens to the channel, those of `#accepted` what happens to
+   * this process as a host.
+   */
   readonly #followers = new Map<ChannelSocket, Follower>();
   #native: NativeChannel | null;
   #opened = false;
@@ -148,7 +151,8 @@ export class ProcessChannel extends EventEmitter {
   /**
    * A socket to the host, which is this process if there is no other. It can be written to at once. Every call makes a socket
    * of its own.
-   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000. Or more options.
+   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000. Or more
+   * options.
    * @param listener Of the event `connect`.
    */
   connect(timeout?: number | ConnectOptions, listener?: () => void): ChannelSocket;
@@ -203,10 +207,11 @@ export class ProcessChannel extends EventEmitter {
   }
 
   /**
-   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
-   * an error anywhere. A host delivers nothing more from other processes, from the call on. It hands over when everything that it
-   * has delivered is handled, at the latest after the host timeout; the next host gets the rest, marked as redelivered.
-   * Whoever does not read what was written is not waited for longer than two host timeouts.
+   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another
+   * one takes over without an error anywhere. A host delivers nothing more from other processes,
+   * from the call on. It hands over when everything that it has delivered is handled, at the latest
+   * after the host timeout; the next host gets the rest, marked as redelivered. Whoever does not
+   * read what was written is not waited for longer than two host timeouts.
    */
   close(): Promise<void> {
     const native = this.#native;

@@ -58,7 +58,9 @@ export class Incoming {
   readonly #buffered: Buffered[] = [];
   /** Messages that a `read()` handed out; the next `read()` tells that they were dealt with. */
   #lent: number[] = [];
-  /** Messages that listeners still deal with: their promises are pending, or `ack()` was not called. */
+  /**
+   * Messages that listeners still deal with: their promises are pending, or `ack()` was not called.
+   */
   #held = 0;
   /** The message that listeners run for; 0 if none does. */
   #delivering = 0;
@@ -125,8 +127,8 @@ export class Incoming {
   }
 
   /**
-   * Nothing more is delivered here: it is for the next host. If what was delivered can still be acknowledged, the end `waits`
-   * until it is dealt with.
+   * Nothing more is delivered here: it is for the next host. If what was delivered can still be
+   * acknowledged, the end `waits` until it is dealt with.
    */
   handOver(waits: boolean): void {
     this.#waits = waits;
@@ -312,7 +314,8 @@ export class Incoming {
         this.#tellHandled();
         this.#observer.delivered();
       } else {
-        // A listener threw, and has not handled its message. If the process survives that, the others come.
+        // A listener threw, and has not handled its message. If the process survives that, the
+        // others come.
         if (this.#delivering !== 0) this.#giveBack(this.#delivering);
         this.#delivering = 0;
         this.#promises = null;
@@ -416,7 +419,8 @@ export class Incoming {
   #endStream(): void {
     const stream = this.#stream;
     if (stream.readableEnded || stream.destroyed) return;
-    // The reader of the last message comes back when it has dealt with it, and must find the stream open then.
+    // The reader of the last message comes back when it has dealt with it, and must find the stream
+    // open then.
     if (this.#buffered.length > 0 || this.#lent.length > 0) return;
     if (this.#waits && this.busy) return;
     stream.push(null);

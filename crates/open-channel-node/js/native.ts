@@ -87,7 +87,10 @@ export interface NativeSocket {
   giveBack(seq: number): void;
   /** So do all from `seq` on. */
   giveBackFrom(seq: number): void;
-  /** From here on only acknowledgements. True if they are of no use any more; else raises `Connection` when that is so. */
+  /**
+   * From here on only acknowledgements. True if they are of no use any more; else raises
+   * `Connection` when that is so.
+   */
   linger(): boolean;
   connection(): Connection;
   failure(): Failure | null;

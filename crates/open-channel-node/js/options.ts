@@ -19,10 +19,11 @@ export interface ChannelOptions {
    */
   app?: string;
   /**
-   * When a message to this process as the host is acknowledged, and so never delivered again. `"auto"`, the default: when its
-   * `data` listeners have returned, and the promises that they returned are fulfilled. `"manual"`: when `ack()` of the
-   * `Message` is called, which the `message` event brings; there are no `data` events. What `connect()` makes has an option of
-   * its own.
+   * When a message to this process as the host is acknowledged, and so never delivered again.
+   * `"auto"`, the default: when its `data` listeners have returned, and the promises that they
+   * returned are fulfilled. `"manual"`: when `ack()` of the `Message` is called, which the
+   * `message` event brings; there are no `data` events. What `connect()` makes has an option of its
+   * own.
    */
   acknowledge?: "auto" | "manual";
   /** This process may host. Default: true when there is a listener. */
@@ -51,11 +52,15 @@ export interface ChannelOptions {
 
 /** What `connect` takes besides, or instead of, a timeout. */
 export interface ConnectOptions {
-  /** Milliseconds to find a host in, before the socket fails. Default: the channel's `connectTimeout`. */
+  /**
+   * Milliseconds to find a host in, before the socket fails. Default: the channel's
+   * `connectTimeout`.
+   */
   timeout?: number;
   /**
-   * Goes on with the next host when this one is lost or leaves. Default true. Protocols that keep a state on the connection
-   * (HTTP, TLS, uploads in pieces) set it to false: the socket then fails with its host (`ECONNRESET`), as a plain one would.
+   * Goes on with the next host when this one is lost or leaves. Default true. Protocols that keep a
+   * state on the connection (HTTP, TLS, uploads in pieces) set it to false: the socket then fails
+   * with its host (`ECONNRESET`), as a plain one would.
    */
   reconnect?: boolean;
   /** When a message from the host is acknowledged, as for a channel. Default `"auto"`. */

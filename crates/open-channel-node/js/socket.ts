@@ -52,15 +52,18 @@ export interface Owner {
 /**
  * A `net.Socket` of a channel: what `channel.connect()` returns, and what the listener receives.
  *
- * Each `write` is one message and arrives as one `data` event. `connect` is emitted once, at the first connection, and
- * `reconnect` at each later one; between two connections `connecting` is true and writes are kept. The callback of `end` is
- * called, and `finish` is emitted, when the other side has handled everything.
+ * Each `write` is one message and arrives as one `data` event. `connect` is emitted once, at the
+ * first connection, and `reconnect` at each later one; between two connections `connecting` is true
+ * and writes are kept. The callback of `end` is called, and `finish` is emitted, when the other
+ * side has handled everything.
  *
- * A message is handled when its `data` and `message` listeners have returned and the promises that they returned are
- * fulfilled. One whose listener throws, or whose promise is rejected, stays unhandled: the next host gets it.
+ * A message is handled when its `data` and `message` listeners have returned and the promises that
+ * they returned are fulfilled. One whose listener throws, or whose promise is rejected, stays
+ * unhandled: the next host gets it.
  *
- * A socket of the listener ends when its host hands over. `handover` is emitted then, and `handedOver` is true: the other side
- * has not ended. It can be written to until everything that was delivered on it is handled; `end` and `close` follow.
+ * A socket of the listener ends when its host hands over. `handover` is emitted then, and
+ * `handedOver` is true: the other side has not ended. It can be written to until everything that
+ * was delivered on it is handled; `end` and `close` follow.
  */
 export class ChannelSocket extends Socket {
   declare connecting: boolean;
@@ -78,7 +81,9 @@ export class ChannelSocket extends Socket {
   /** The longest message that this side, and the other one if there is one, takes. */
   #maxMessage: number;
   #referenced = true;
-  /** Rejections of what listeners return become events, as the process wants it for all emitters. */
+  /**
+   * Rejections of what listeners return become events, as the process wants it for all emitters.
+   */
   readonly #captures = EventEmitter.captureRejections;
   #handedOver = false;
   /** Destroyed, but for messages that can still be acknowledged. */
@@ -155,7 +160,10 @@ export class ChannelSocket extends Socket {
     return this.#incoming.message;
   }
 
-  /** On a socket of the listener: this process hosts no longer, and the other side goes on with the next host. */
+  /**
+   * On a socket of the listener: this process hosts no longer, and the other side goes on with the
+   * next host.
+   */
   get handedOver(): boolean {
     return this.#handedOver;
   }
@@ -305,7 +313,8 @@ export class ChannelSocket extends Socket {
   }
 
   #broke(failure: Failure): void {
-    // A peer that has ended waits for nothing but the other side's end, which a lost host does not stand for.
+    // A peer that has ended waits for nothing but the other side's end, which a lost host does not
+    // stand for.
     const waits = !this.writableFinished || this.#pinned && !this.#incoming.ended;
     if (this.#client && !failure.left && waits) {
       this.destroy(channelError(failure, this.#links === 0 ? "connect" : "read", this.#owner.name));
@@ -484,7 +493,8 @@ export class ChannelSocket extends Socket {
       this.#native = null;
       this.#lingering = native;
       if (!this.#incoming.busy) this.#release();
-      // Both sides have ended: the messages are all that is left. Else nobody waits for more than what ends now.
+      // Both sides have ended: the messages are all that is left. Else nobody waits for more than
+      // what ends now.
       else if (error !== null || !this.readableEnded || !this.writableFinished) setImmediate(() => this.#release());
       else if (native.linger()) this.#release();
       if (this.#referenced) release();
@@ -520,7 +530,10 @@ function isPromise(value: unknown): value is PromiseLike<unknown> {
   return value !== null && typeof (value as PromiseLike<unknown>).then === "function";
 }
 
-/** TLS waits for `connect` of every net.Socket without a handle, connected or not. So it has to be told apart. */
+/**
+ * TLS waits for `connect` of every net.Socket without a handle, connected or not. So it has to be
+ * told apart.
+ */
 function calledByTls(): boolean {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 8;

@@ -313,8 +313,8 @@ impl NativeSocket {
         self.lent.truncate(first);
     }
 
-    /// JavaScript reads and writes no more, and may still acknowledge. True if that is of no use any more; if not, raises
-    /// `CONNECTION` when it is.
+    /// JavaScript reads and writes no more, and may still acknowledge. True if that is of no use
+    /// any more; if not, raises `CONNECTION` when it is.
     #[napi]
     pub fn linger(&mut self) -> bool {
         self.link = None;

@@ -1,4 +1,5 @@
-// What becomes of messages that are not handled, on every way out: an acknowledgement is something that somebody did.
+// What becomes of messages that are not handled, on every way out: an acknowledgement is something
+// that somebody did.
 "use strict";
 const { test, scratch, until, within, next, unique, node, fixture } = require("./harness.js");
 const assert = require("node:assert/strict");
@@ -10,7 +11,10 @@ const { openChannel } = require("..");
 
 const FACES = ["manual", "async", "iterate"];
 
-/** A host in a process of its own, and a sender in this one, which hosts next and keeps what it gets then. */
+/**
+ * A host in a process of its own, and a sender in this one, which hosts next and keeps what it gets
+ * then.
+ */
 async function stage(face, { options = {}, args = [], connect } = {}) {
   const name = unique();
   const env = { NAME: name, FACE: face, OPTIONS: JSON.stringify(options) };

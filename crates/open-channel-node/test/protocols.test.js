@@ -14,7 +14,10 @@ const { openChannel } = require("..");
 
 const BYTES = { reconnect: false };
 
-/** A channel whose sockets `server` gets, in this process, and another channel object to connect from. */
+/**
+ * A channel whose sockets `server` gets, in this process, and another channel object to connect
+ * from.
+ */
 async function serve(attach) {
   const name = unique();
   const host = openChannel(name, attach);

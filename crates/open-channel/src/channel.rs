@@ -162,7 +162,8 @@ impl Channel {
         self.connect_with(ConnectOptions::new())
     }
 
-    /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from here on.
+    /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from
+    /// here on.
     pub fn connect_within(&self, timeout: Duration) -> Socket {
         self.connect_with(ConnectOptions::new().timeout(timeout))
     }
@@ -255,9 +256,10 @@ impl Channel {
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
     /// if this process hosts, hands over.
     ///
-    /// A host that hands over delivers nothing more from other processes, from the call on: that waits for the next host.
-    /// Handlers may still answer and acknowledge the messages they have. The next host takes over when all of these are
-    /// acknowledged, at the latest after the host timeout; it gets what is not acknowledged by then, marked as redelivered.
+    /// A host that hands over delivers nothing more from other processes, from the call on: that
+    /// waits for the next host. Handlers may still answer and acknowledge the messages they have.
+    /// The next host takes over when all of these are acknowledged, at the latest after the host
+    /// timeout; it gets what is not acknowledged by then, marked as redelivered.
     ///
     /// Flushing takes at most the host timeout too, so that closing takes at most twice as long.
     ///

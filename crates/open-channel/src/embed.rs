@@ -72,7 +72,8 @@ pub trait Face {
     fn watch_fd(&self) -> Option<OwnedFd>;
     /// How many connections the socket has had.
     fn links(&self) -> u64;
-    /// Whether the host of this socket, which is this process, hands over: nothing more is delivered.
+    /// Whether the host of this socket, which is this process, hands over: nothing more is
+    /// delivered.
     fn is_handing_over(&self) -> bool;
     /// Nothing more can be sent or acknowledged.
     fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()>;
@@ -177,8 +178,8 @@ pub fn background() -> Result<Handle, Error> {
     driver::handle()
 }
 
-/// The first step of closing, for a face that has more to do before the others: if this process hosts, nothing more from other
-/// processes is delivered.
+/// The first step of closing, for a face that has more to do before the others: if this process
+/// hosts, nothing more from other processes is delivered.
 pub fn retire(channel: &Channel) {
     channel.retire();
 }

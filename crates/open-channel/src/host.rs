@@ -48,7 +48,8 @@ pub(crate) enum End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// Only the sockets of this same channel come in, to get rid of what they hold. Handlers finish what they have.
+    /// Only the sockets of this same channel come in, to get rid of what they hold. Handlers finish
+    /// what they have.
     Retiring,
     /// Nothing new comes in; handlers finish what they have.
     Closing,
@@ -303,8 +304,8 @@ impl Host {
         }
     }
 
-    /// The hand-over begins: from here on, what the peers send is for the next host. The sockets of this same channel go
-    /// on: closing the channel flushes them first.
+    /// The hand-over begins: from here on, what the peers send is for the next host. The sockets of
+    /// this same channel go on: closing the channel flushes them first.
     pub(crate) fn retire(&self, shared: &Shared) {
         let begins = self.phase.send_if_modified(|phase| {
             let begins = *phase == Phase::Open;

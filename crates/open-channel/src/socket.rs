@@ -127,11 +127,7 @@ pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration
 }
 
 impl Socket {
-    pub(crate) fn connecting(
-        connection: Arc<Connection>,
-        keep: Arc<Keep>,
-        reconnect: Option<bool>,
-    ) -> Self {
+    pub(crate) fn connecting(connection: Arc<Connection>, keep: Arc<Keep>, reconnect: Option<bool>) -> Self {
         let background = keep.shared.background.clone();
         let (host, peer) = (None, None);
         Self::from_owner(Owner { connection, keep: Some(keep), host, background, peer, reconnect })
@@ -371,8 +367,8 @@ impl Socket {
 
     /// The socket as a stream of bytes, for codecs and protocols that want one.
     ///
-    /// On the peer's end it ends with its host ([`Error::HostLost`]), as a plain socket does, unless
-    /// [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect) was set to `true`.
+    /// On the peer's end it ends with its host ([`Error::HostLost`]), as a plain socket does,
+    /// unless [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect) was set to `true`.
     pub fn into_stream(self) -> ByteStream {
         ByteStream::new(self)
     }

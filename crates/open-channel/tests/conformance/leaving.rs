@@ -33,7 +33,8 @@ fn channel(world: &World, tell: mpsc::UnboundedSender<Socket>) -> Channel {
     builder.build(listener).expect("a channel")
 }
 
-/// Two channels, the first of which hosts; a socket of the second one's with `options`, and its other end.
+/// Two channels, the first of which hosts; a socket of the second one's with `options`, and its
+/// other end.
 struct Stage {
     first: Channel,
     second: Channel,
@@ -89,11 +90,8 @@ async fn what_is_acknowledged_while_its_host_closes_is_not_delivered_again(world
 }
 
 async fn what_is_held_when_its_socket_ends_is_never_acknowledged(world: World) {
-    let ends: [fn(Socket); 3] = [
-        drop,
-        |socket| socket.destroy(),
-        |socket| drop(tokio::spawn(async move { socket.close().await })),
-    ];
+    let ends: [fn(Socket); 3] =
+        [drop, |socket| socket.destroy(), |socket| drop(tokio::spawn(async move { socket.close().await }))];
     for end in ends {
         let Pair { near, far, hosted: _hosted } = world.pair().await;
         near.send("held").await.expect("accepted");
@@ -273,11 +271,8 @@ mod threads {
     }
 
     fn what_a_thread_holds_when_its_socket_ends_is_never_acknowledged(world: World) {
-        let ends: [fn(Socket); 3] = [
-            drop,
-            |socket| socket.destroy(),
-            |socket| socket.close().expect("nothing to flush"),
-        ];
+        let ends: [fn(Socket); 3] =
+            [drop, |socket| socket.destroy(), |socket| socket.close().expect("nothing to flush")];
         for end in ends {
             let stage = stage(&world, ConnectOptions::new());
             let held = receive(&stage.far);
