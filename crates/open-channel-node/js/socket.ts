@@ -10,6 +10,7 @@ import { Incoming } from "./incoming.js";
 import type { Message } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
+import { calledByTls } from "./tls.js";
 
 /**
  * What a channel does to its sockets.
@@ -528,18 +529,6 @@ type Captures = { [EventEmitter.captureRejectionSymbol]?(error: Error, event: st
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {
   return value !== null && typeof (value as PromiseLike<unknown>).then === "function";
-}
-
-/**
- * TLS waits for `connect` of every net.Socket without a handle, connected or not. So it has to be
- * told apart.
- */
-function calledByTls(): boolean {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 8;
-  const { stack } = new Error();
-  Error.stackTraceLimit = stackTraceLimit;
-  return stack?.includes("node:_tls_wrap") ?? false;
 }
 
 function bytes(chunk: Buffer | string, encoding: BufferEncoding): Buffer {

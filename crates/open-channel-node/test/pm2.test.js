@@ -77,6 +77,11 @@ test("pm2 with its kill timeout of 1.6 seconds: reloads in the middle of jobs of
   t.diagnostic(JSON.stringify({ sent, done: done.size, repeated, left: entries.filter((entry) => entry.left).length }));
   assert.equal(done.size, sent, "jobs that were done");
   assert.deepEqual(unmarked, [], "jobs that came again without the mark");
+  // Those that PM2 had to kill left theirs to the next host.
+  for (const { pid } of entries.filter((entry) => entry.left)) {
+    const jobs = (what) => entries.filter((entry) => entry.pid === pid && entry[what]).map((entry) => entry[what]);
+    assert.deepEqual(jobs("done"), jobs("started"), "a worker that left by itself has done its jobs");
+  }
   socket.destroy();
   await pm2("delete", "jobs");
 });
