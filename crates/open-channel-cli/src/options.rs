@@ -17,7 +17,8 @@ pub(crate) struct Options {
     scope_app: Option<String>,
 
     /// The directory in which processes find each other [default: $OPEN_CHANNEL_DIR, else
-    /// $XDG_RUNTIME_DIR/open-channel, else /tmp/open-channel-<uid>]
+    /// $XDG_RUNTIME_DIR/open-channel, else /run/user/<uid>/open-channel, else
+    /// /tmp/open-channel-<uid>]
     #[arg(long, global = true, help_heading = HEADING, value_name = "PATH")]
     dir: Option<PathBuf>,
 

@@ -1,10 +1,12 @@
 import { EventEmitter } from "node:events";
+import { bounded, type Bounds } from "./bounds.js";
 import { asyncDispose } from "./dispose.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
-import { addon, Reason, type NativeChannel, type NativeEvent, type Role } from "./native.js";
+import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, type Role } from "./native.js";
 import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
+import type { SocketStats } from "./stats.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -20,6 +22,55 @@ export interface Failover {
   role: Role;
 }
 
+/** What a channel is doing in this process; from `channel.stats()`. */
+export interface ChannelStats {
+  name: string;
+  state: State;
+  role: Role;
+  generation: number;
+  /** For how many milliseconds this process has been the host. Missing if it is not. */
+  hosting?: number;
+  /** The sockets of `connect()`. */
+  sockets: SocketStats[];
+  /** The sockets that this process serves as the host. */
+  hosted: SocketStats[];
+  /**
+   * How many milliseconds this thread's event loop took to answer the addon, when it was asked last: while messages come, that is
+   * about once in a second.
+   */
+  eventLoopDelay: number;
+  /** The longest such time so far. */
+  longestEventLoopDelay: number;
+}
+
+/** Nothing of what a socket sent was handled for `stallAfter`. */
+export interface Stall {
+  /** Missing if it was destroyed meanwhile. */
+  socket?: ChannelSocket;
+  id: string;
+  /** The end that the listener was given, whose answers its peer does not take. */
+  accepted: boolean;
+  generation: number;
+  /** Age of the oldest message in milliseconds. */
+  oldest: number;
+  /** Messages that are not handled. */
+  messages: number;
+  /** What they take of the outbox. */
+  bytes: number;
+}
+
+/** The end of a stall. */
+export interface StallEnd {
+  /** Missing if it was destroyed meanwhile. */
+  socket?: ChannelSocket;
+  id: string;
+  accepted: boolean;
+  /** For how many milliseconds there was no progress. */
+  lasted: number;
+  /** The oldest message was handled after all. If not, the socket is over. */
+  acknowledged: boolean;
+}
+
 export interface ChannelEvents {
   /** This process hosts now. */
   host: [generation: number];
@@ -33,6 +84,10 @@ export interface ChannelEvents {
   failover: [Failover];
   /** This process hosted, was given up as dead, and lost the right to host. */
   fenced: [generation: number];
+  /** A socket, of either end, is stalled: nothing of what it sent was handled for `stallAfter`. The socket emits it, too. */
+  stall: [Stall];
+  /** A stall is over. The socket emits it, too. */
+  stallend: [StallEnd];
   close: [error?: Error];
 }
 
@@ -143,7 +198,18 @@ export class ProcessChannel extends EventEmitter {
     return this.#native?.role ?? "none";
   }
 
-  /** Grows by one with every change of host: a fencing token. 0 before the first. */
+  /**
+   * The directory in which this process meets the others, or would look for them now. Processes that
+   * do not meet look in different ones.
+   */
+  get directory(): string {
+    return this.#native?.directory ?? "";
+  }
+
+  /**
+   * Grows with every change of host: a fencing token, which begins anew with a new runtime
+   * directory unless the option `generationFile` names a file. 0 before the first.
+   */
   get generation(): number {
     return this.#native?.generation ?? 0;
   }
@@ -167,6 +233,16 @@ export class ProcessChannel extends EventEmitter {
     if (listener !== undefined) socket.once("connect", listener);
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
+  }
+
+  /** What the channel and its sockets are doing in this process. */
+  stats(): ChannelStats {
+    const { name, state, role, generation } = this;
+    const { hosting, sockets, hosted } = this.#native?.stats() ?? { sockets: [], hosted: [] };
+    const [eventLoopDelay, longestEventLoopDelay] = hub.delays();
+    const stats: ChannelStats = { name, state, role, generation, sockets, hosted, eventLoopDelay, longestEventLoopDelay };
+    if (hosting != null) stats.hosting = hosting;
+    return stats;
   }
 
   /** Takes part without a socket of one's own: resolves with the role when this process hosts or is connected. */
@@ -211,9 +287,14 @@ export class ProcessChannel extends EventEmitter {
    * one takes over without an error anywhere. A host delivers nothing more from other processes,
    * from the call on. It hands over when everything that it has delivered is handled, at the latest
    * after the host timeout; the next host gets the rest, marked as redelivered. Whoever does not
-   * read what was written is not waited for longer than two host timeouts.
+   * read what was written is not waited for longer than two host timeouts. With bounds,
+   * fails if they are reached before; leaving goes on.
    */
-  close(): Promise<void> {
+  close(bounds?: Bounds): Promise<void> {
+    return bounded(bounds, "closing the channel", "close", this.#name, () => this.#leaveOnce());
+  }
+
+  #leaveOnce(): Promise<void> {
     const native = this.#native;
     if (native === null || native === this.#closing?.native) return this.#closing?.done ?? Promise.resolve();
     const done = this.#close(native).finally(() => {
@@ -292,8 +373,20 @@ export class ProcessChannel extends EventEmitter {
     return true;
   }
 
-  #tell({ kind, role, generation, failure }: NativeEvent): void {
+  #stalled(name: "stall" | "stallend", { id, accepted, ...news }: NativeStall, generation: number): void {
+    const sockets = [...(accepted ? this.#accepted : this.#sockets)];
+    const socket = sockets.find((socket) => socket.id === id);
+    const event = { ...(socket && { socket }), id, accepted, ...(name === "stall" && { generation }), ...news };
+    if (socket !== undefined) guard(() => socket.emit(name, event));
+    guard(() => this.emit(name, event));
+  }
+
+  #tell({ kind, role, generation, failure, stall }: NativeEvent): void {
     switch (kind) {
+      case "stalled":
+        return this.#stalled("stall", stall!, generation);
+      case "stallEnded":
+        return this.#stalled("stallend", stall!, generation);
       case "hostLost":
       case "handedOver":
       case "fenced": {

@@ -1,5 +1,6 @@
 // The addon, and what each of its numbers means. Nothing here is public.
 import { join } from "node:path";
+import type { SocketStats } from "./stats.js";
 import { triples } from "./triple.js";
 
 export const enum Reason {
@@ -48,11 +49,28 @@ export interface Connection {
   handingOver?: boolean;
 }
 
+export interface NativeStall {
+  id: string;
+  accepted: boolean;
+  oldest?: number | null;
+  messages?: number | null;
+  bytes?: number | null;
+  lasted?: number | null;
+  acknowledged?: boolean | null;
+}
+
+export interface NativeChannelStats {
+  hosting?: number | null;
+  sockets: SocketStats[];
+  hosted: SocketStats[];
+}
+
 export interface NativeEvent {
-  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "closed";
+  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "stalled" | "stallEnded" | "closed";
   role: Role;
   generation: number;
   failure?: Failure | null;
+  stall?: NativeStall | null;
 }
 
 export type Role = "none" | "peer" | "host";
@@ -62,12 +80,15 @@ export interface OpenOptions {
   host: boolean;
   app?: string;
   runtimeDir?: string;
+  generationFile?: string;
   connectTimeout?: number;
   hostTimeout?: number;
   resumeTimeout?: number;
+  stallAfter?: number;
   outboxBytes?: number;
   receiveWindow?: number;
   ringBytes?: number;
+  ringMemory?: number;
   maxMessage?: number;
   maxConnections?: number;
 }
@@ -96,7 +117,10 @@ export interface NativeSocket {
   failure(): Failure | null;
   idle(): void;
   flush(request: number): void;
+  /** Withdraws a `flush`. False if it has completed. */
+  withdraw(request: number): boolean;
   flushed(): void;
+  stats(): SocketStats;
   finish(): boolean;
   destroy(): void;
 }
@@ -106,11 +130,13 @@ export interface NativeChannel {
   readonly hostTimeout: number;
   readonly role: Role;
   readonly generation: number;
+  readonly directory: string;
   connect(token: number, timeout: number, reconnect: boolean): NativeSocket;
   /** Connections that can be accepted. */
   readonly waiting: number;
   accept(token: number): NativeSocket;
   event(): NativeEvent | null;
+  stats(): NativeChannelStats;
   join(request: number): void;
   /** The first step of `close`: nothing more from other processes is delivered. */
   retire(): void;
@@ -119,6 +145,8 @@ export interface NativeChannel {
 
 export interface Hub {
   completed(): Completion[];
+  /** Milliseconds that this thread's event loop took to answer, the last time and at most. */
+  delays(): [last: number, longest: number];
   /** Keeps the process alive, until `release`. */
   hold(): void;
   release(): void;

@@ -32,18 +32,30 @@ export interface ChannelOptions {
   allowHalfOpen?: boolean;
   /** Where channels live, instead of the user's runtime directory. */
   runtimeDir?: string;
+  /**
+   * A file in which `generation` outlives the runtime directory, so that as a fencing token it never
+   * comes again. The same for all processes of the channel, and for no other channel. Default: none.
+   */
+  generationFile?: string;
   /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
   connectTimeout?: number;
   /** A host that is silent for so long is replaced. */
   hostTimeout?: number;
   /** How long a host keeps what belongs to a peer that lost its connection. */
   resumeTimeout?: number;
+  /**
+   * A socket is stalled when nothing of what it sent was handled for so long: then there is a `stall` event, and nothing else
+   * happens. `Infinity`: never. Default 10 000.
+   */
+  stallAfter?: number;
   /** What a socket accepts before the other side has acknowledged. */
   outboxBytes?: number;
   /** What a socket receives before it is acknowledged. */
   receiveWindow?: number;
   /** Of each of the two rings in shared memory that a socket brings to its host, one for each direction. */
   ringBytes?: number;
+  /** Of all rings that the process has, on whatever channel; beyond it a socket does without. */
+  ringMemory?: number;
   /** The longest message. */
   maxMessage?: number;
   /** How many connections a host accepts at a time. */
@@ -67,9 +79,9 @@ export interface ConnectOptions {
   acknowledge?: "auto" | "manual";
 }
 
-const STRINGS = ["app", "runtimeDir"] as const;
+const STRINGS = ["app", "runtimeDir", "generationFile"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */

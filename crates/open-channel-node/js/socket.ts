@@ -3,6 +3,7 @@
 // the stream's own.
 import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
+import { bounded, type Bounds, type Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { asyncDispose } from "./dispose.js";
 import { forget, guard, hold, register, release, request } from "./hub.js";
@@ -10,6 +11,7 @@ import { Incoming } from "./incoming.js";
 import type { Message } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
+import type { SocketStats } from "./stats.js";
 import { calledByTls } from "./tls.js";
 
 /**
@@ -169,21 +171,38 @@ export class ChannelSocket extends Socket {
     return this.#handedOver;
   }
 
-  /** Resolves when the other side has handled everything written so far. */
-  async flush(): Promise<void> {
+  /**
+   * Resolves when the other side has handled everything written so far, however long that takes; with bounds, fails if they are
+   * reached before. What was written is delivered all the same.
+   */
+  async flush(bounds?: Bounds): Promise<void> {
+    return bounded(bounds, "flushing the socket", "write", this.#owner.name, (wait) => this.#flush(wait));
+  }
+
+  async #flush(wait: Wait): Promise<void> {
     if (this.#outgoing.waiting || this.writableLength > 0) {
       // Streams keep order: an empty write, which is no message, ends after all writes before it.
       await new Promise<void>((resolve, reject) => {
-        if (this.writableEnded) this.once("finish", resolve).once("error", reject);
-        else super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
+        if (!this.writableEnded) return void super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
+        const leave = () => this.off("finish", finished).off("error", failed);
+        const finished = () => (leave(), resolve());
+        const failed = (error: Error) => (leave(), reject(error));
+        this.once("finish", finished).once("error", failed);
+        wait.undo(leave);
       });
+      if (wait.over) return;
     }
     if (this.#native === null) {
       if (this.writableFinished) return;
       throw channelError({ code: "EPIPE", message: "the socket was destroyed before it was flushed" }, "write", this.#owner.name);
     }
     const native = this.#native;
-    await request((number) => native.flush(number), "write", this.#owner.name);
+    await request((number) => native.flush(number), "write", this.#owner.name, wait, (number) => native.withdraw(number));
+  }
+
+  /** What the socket is doing; `null` once it is destroyed. */
+  stats(): SocketStats | null {
+    return this.#native?.stats() ?? null;
   }
 
   /** Resolves when everything written is handled and the socket is closed. */

@@ -33,7 +33,9 @@ function nowhere(): NativeSocket {
     linger: () => true,
     idle() {},
     flush() {},
+    withdraw: () => false,
     flushed() {},
+    stats: () => null as never,
     destroy() {},
   };
 }

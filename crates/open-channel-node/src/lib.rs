@@ -30,6 +30,7 @@ mod hub;
 mod options;
 mod socket;
 mod spin;
+mod stats;
 mod uv;
 
 /// Whether this is the thread that the process began with: the one that Node runs what is no worker on.
