@@ -1,9 +1,10 @@
 import { EventEmitter } from "node:events";
 import { bounded, type Bounds } from "./bounds.js";
+import { asyncDispose } from "./dispose.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, type Role } from "./native.js";
-import { amount, meeting, openOptions, type ChannelOptions } from "./options.js";
+import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 import type { SocketStats } from "./stats.js";
 
@@ -104,7 +105,10 @@ export class ProcessChannel extends EventEmitter {
   readonly #accepted = new Set<ChannelSocket>();
   /** Those that have a connection at the moment. */
   readonly #live = new Set<ChannelSocket>();
-  /** Those of `#sockets` follow what happens to the channel. */
+  /**
+   * Those of `#sockets` follow what happens to the channel, those of `#accepted` what happens to
+   * this process as a host.
+   */
   readonly #followers = new Map<ChannelSocket, Follower>();
   #native: NativeChannel | null;
   #opened = false;
@@ -124,7 +128,6 @@ export class ProcessChannel extends EventEmitter {
     this.#options = options;
     this.#owner = {
       name,
-      manual: options.acknowledge === "manual",
       allowHalfOpen: options.allowHalfOpen ?? false,
       opened: (socket, follower) => void this.#followers.set(socket, follower),
       catchUp: () => this.#catchUp(),
@@ -214,13 +217,20 @@ export class ProcessChannel extends EventEmitter {
   /**
    * A socket to the host, which is this process if there is no other. It can be written to at once. Every call makes a socket
    * of its own.
-   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000.
+   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000. Or more
+   * options.
+   * @param listener Of the event `connect`.
    */
-  connect(timeout: number = this.#options.connectTimeout ?? 5000): ChannelSocket {
-    const within = amount(timeout, "timeout");
+  connect(timeout?: number | ConnectOptions, listener?: () => void): ChannelSocket;
+  connect(listener?: () => void): ChannelSocket;
+  connect(first?: number | ConnectOptions | (() => void), second?: () => void): ChannelSocket {
+    const [given, listener] = typeof first === "function" ? [undefined, first] : [first, second];
+    const { timeout, reconnect, acknowledge } = connectOptions(given ?? {}, this.#options.connectTimeout ?? 5000);
     const native = (this.#native ??= this.#open());
     this.#opened = true;
-    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, within));
+    const kind = { client: true, manual: acknowledge === "manual", reconnect };
+    const socket = new ChannelSocket(this.#owner, kind, (token) => native.connect(token, timeout, reconnect));
+    if (listener !== undefined) socket.once("connect", listener);
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
   }
@@ -273,8 +283,11 @@ export class ProcessChannel extends EventEmitter {
   }
 
   /**
-   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
-   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts. With bounds,
+   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another
+   * one takes over without an error anywhere. A host delivers nothing more from other processes,
+   * from the call on. It hands over when everything that it has delivered is handled, at the latest
+   * after the host timeout; the next host gets the rest, marked as redelivered. Whoever does not
+   * read what was written is not waited for longer than two host timeouts. With bounds,
    * fails if they are reached before; leaving goes on.
    */
   close(bounds?: Bounds): Promise<void> {
@@ -291,7 +304,13 @@ export class ProcessChannel extends EventEmitter {
     return done;
   }
 
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #close(native: NativeChannel): Promise<void> {
+    native.retire();
+    this.#lookAtAccepted();
     await settled([...this.#sockets].map((socket) => socket.flush()), native.hostTimeout);
     this.#native = null;
     this.#opened = true;
@@ -302,6 +321,7 @@ export class ProcessChannel extends EventEmitter {
       await request((number) => native.close(number), "close", this.#name);
     } finally {
       forget(token);
+      this.#lookAtAccepted();
       for (const socket of sockets) socket.destroy();
       this.emit("close");
     }
@@ -321,7 +341,7 @@ export class ProcessChannel extends EventEmitter {
   #wake(reasons: number): void {
     if (reasons & Reason.Event) {
       this.#catchUp();
-      for (const follower of this.#followers.values()) follower.look();
+      for (const socket of this.#sockets) this.#followers.get(socket)?.look();
     }
     if (reasons & Reason.Accepted) {
       const native = this.#native;
@@ -329,8 +349,14 @@ export class ProcessChannel extends EventEmitter {
     }
   }
 
+  /** They may have to go: also those that nobody reads from. */
+  #lookAtAccepted(): void {
+    for (const socket of this.#accepted) this.#followers.get(socket)?.look();
+  }
+
   #accept(native: NativeChannel): void {
-    const socket = new ChannelSocket(this.#owner, false, (token) => native.accept(token));
+    const kind = { client: false, manual: this.#options.acknowledge === "manual", reconnect: true };
+    const socket = new ChannelSocket(this.#owner, kind, (token) => native.accept(token));
     this.#accepted.add(socket);
     guard(() => this.connectionListener?.(socket));
   }
@@ -365,7 +391,7 @@ export class ProcessChannel extends EventEmitter {
       case "handedOver":
       case "fenced": {
         this.#left ??= generation;
-        for (const follower of this.#followers.values()) follower.lost(generation);
+        for (const socket of this.#sockets) this.#followers.get(socket)?.lost(generation);
         const name = ({ hostLost: "hostlost", handedOver: "handover", fenced: "fenced" } as const)[kind];
         return void guard(() => this.emit(name, generation));
       }

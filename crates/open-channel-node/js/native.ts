@@ -32,6 +32,8 @@ export interface Failure {
   message: string;
   /** The other side left on purpose: an end rather than an error. */
   left?: boolean;
+  /** This process hosts no longer: the other side goes on with the next host. */
+  handedOver?: boolean;
 }
 
 export interface Completion {
@@ -43,6 +45,8 @@ export interface Connection {
   connected: boolean;
   links: number;
   over: boolean;
+  /** This process hosts it, and hands over. */
+  handingOver?: boolean;
 }
 
 export interface NativeStall {
@@ -100,6 +104,15 @@ export interface NativeSocket {
   read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
+  /** One message stays unhandled. */
+  giveBack(seq: number): void;
+  /** So do all from `seq` on. */
+  giveBackFrom(seq: number): void;
+  /**
+   * From here on only acknowledgements. True if they are of no use any more; else raises
+   * `Connection` when that is so.
+   */
+  linger(): boolean;
   connection(): Connection;
   failure(): Failure | null;
   idle(): void;
@@ -118,13 +131,15 @@ export interface NativeChannel {
   readonly role: Role;
   readonly generation: number;
   readonly directory: string;
-  connect(token: number, timeout: number): NativeSocket;
+  connect(token: number, timeout: number, reconnect: boolean): NativeSocket;
   /** Connections that can be accepted. */
   readonly waiting: number;
   accept(token: number): NativeSocket;
   event(): NativeEvent | null;
   stats(): NativeChannelStats;
   join(request: number): void;
+  /** The first step of `close`: nothing more from other processes is delivered. */
+  retire(): void;
   close(request: number): void;
 }
 

@@ -28,6 +28,9 @@ function nowhere(): NativeSocket {
     finish: () => true,
     handled() {},
     acknowledge() {},
+    giveBack() {},
+    giveBackFrom() {},
+    linger: () => true,
     idle() {},
     flush() {},
     withdraw: () => false,
@@ -41,14 +44,13 @@ function pass(): void {
   let follower: Follower | undefined;
   const owner = {
     name: "",
-    manual: false,
     allowHalfOpen: false,
     opened: (_: ChannelSocket, its: Follower) => void (follower = its),
     catchUp: () => true,
     connectionChanged() {},
     closed() {},
   };
-  const socket = new ChannelSocket(owner, true, nowhere);
+  const socket = new ChannelSocket(owner, { client: true, manual: false, reconnect: true }, nowhere);
   socket.on("data", () => {});
   socket.write(GREETING);
   follower?.look();

@@ -86,6 +86,8 @@ pub struct Connection {
     pub links: f64,
     /// There will be no other; `failure` tells why.
     pub over: bool,
+    /// This process hosts it, and hands over: nothing more is delivered.
+    pub handing_over: bool,
 }
 
 impl NativeSocket {
@@ -295,12 +297,37 @@ impl NativeSocket {
     /// Acknowledges one message, in any order.
     #[napi]
     pub fn acknowledge(&mut self, seq: f64) {
-        if let Ok(index) = self.lent.binary_search_by_key(&(seq as u64), |(seq, _)| *seq) {
-            self.lent[index].1.take().into_iter().for_each(Message::ack);
+        if let Some(message) = self.take_back(seq) {
+            message.ack();
         }
-        while let Some((_, None)) = self.lent.front() {
-            self.lent.pop_front();
+    }
+
+    /// One message will not be acknowledged by this process, in any order: the next host gets it.
+    #[napi]
+    pub fn give_back(&mut self, seq: f64) {
+        // Dropped, it stays unhandled.
+        drop(self.take_back(seq));
+    }
+
+    /// The same for all messages from `seq` on.
+    #[napi]
+    pub fn give_back_from(&mut self, seq: f64) {
+        self.next = None;
+        let first = self.lent.partition_point(|(lent, _)| *lent < seq as u64);
+        self.lent.truncate(first);
+    }
+
+    /// JavaScript reads and writes no more, and may still acknowledge. True if that is of no use
+    /// any more; if not, raises `CONNECTION` when it is.
+    #[napi]
+    pub fn linger(&mut self) -> bool {
+        self.link = None;
+        self.next = None;
+        for waiting in [&mut self.receiving, &mut self.sending] {
+            self.socket.leave(&mut waiting.seat);
         }
+        let Waiting { seat, waker } = &mut self.connecting;
+        self.socket.poll_over(&mut Context::from_waker(waker), seat).is_ready()
     }
 
     /// JavaScript does not read for a while: the background thread sees to the link.
@@ -315,11 +342,13 @@ impl NativeSocket {
         let Waiting { seat, waker } = &mut self.connecting;
         let polled = self.socket.poll_connected(&mut Context::from_waker(waker), seat);
         let links = self.socket.links() as f64;
-        match polled {
-            Poll::Ready(Ok(())) => Connection { connected: true, links, over: false },
-            Poll::Ready(Err(error)) => Connection { connected: false, links, over: self.fail(&error, true) },
-            Poll::Pending => Connection { connected: false, links, over: false },
-        }
+        let handing_over = self.socket.is_handing_over();
+        let (connected, over) = match polled {
+            Poll::Ready(Ok(())) => (true, false),
+            Poll::Ready(Err(error)) => (false, self.fail(&error, true)),
+            Poll::Pending => (false, false),
+        };
+        Connection { connected, links, over, handing_over }
     }
 
     /// Why the last call failed.
@@ -387,6 +416,16 @@ impl NativeSocket {
         self.kept = None;
         self.next = None;
         self.lent.clear();
+    }
+
+    /// JavaScript is done with the message `seq`, if it has it.
+    fn take_back(&mut self, seq: f64) -> Option<Message> {
+        let index = self.lent.binary_search_by_key(&(seq as u64), |(seq, _)| *seq).ok()?;
+        let message = self.lent[index].1.take();
+        while let Some((_, None)) = self.lent.front() {
+            self.lent.pop_front();
+        }
+        message
     }
 
     fn fail<T>(&mut self, error: &Error, answer: T) -> T {

@@ -119,6 +119,10 @@ pub enum Error {
     /// host instead).
     #[error("the peer is gone")]
     PeerGone,
+    /// The host was lost or has handed over, and this socket does not go on with the next one: see
+    /// [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect).
+    #[error("its host is gone, and this socket does not reconnect: connect again")]
+    HostLost,
     /// This process hosts no longer, in an orderly way; the peer goes on with the next host.
     #[error("hosting was handed over: the peer goes on with the next host")]
     HandedOver,
@@ -169,7 +173,7 @@ impl Error {
             Self::Forked => io::ErrorKind::NotConnected,
             Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
             Self::Full => io::ErrorKind::WouldBlock,
-            Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,
+            Self::Reset { .. } | Self::PeerGone | Self::HostLost => io::ErrorKind::ConnectionReset,
             Self::HandedOver | Self::Fenced => io::ErrorKind::ConnectionAborted,
             Self::Refused(_) => io::ErrorKind::ConnectionRefused,
             Self::Protocol(_) | Self::GenerationFile { .. } => io::ErrorKind::InvalidData,

@@ -36,6 +36,7 @@ mod copying;
 mod executors;
 mod halves;
 mod identity;
+mod leaving;
 mod order;
 mod reading;
 mod reserving;
