@@ -10,7 +10,9 @@ const requests = new Map<number, (failure: Failure | null | undefined) => void>(
 let counter = 0;
 
 // A worker thread may be terminated at any time, and its event loop must not have anything open then.
-export const hub: Hub = isMainThread ? new addon.Hub(wake, readable) : new addon.Hub(wake);
+// Bun exports functions of libuv that end the process when an addon calls them.
+const watches = isMainThread && process.versions.bun === undefined;
+export const hub: Hub = watches ? new addon.Hub(wake, readable) : new addon.Hub(wake);
 
 export function register(object: Wake): number {
   counter = (counter + 1) >>> 0 || 1;

@@ -169,6 +169,8 @@ export class ChannelSocket extends Socket {
         get(this: ChannelSocket) {
           return get(this);
         },
+        // Where these are fields, as in Bun, the constructor of net.Socket sets them.
+        set() {},
       });
     }
   }

@@ -27,6 +27,7 @@ use rustix::{process::getpid, thread::gettid};
 mod channel;
 mod error;
 mod hub;
+mod libuv;
 mod options;
 mod socket;
 mod spin;
