@@ -1,6 +1,7 @@
 // Which application this process belongs to, for channels of scope "app".
 import { realpathSync } from "node:fs";
 import { basename, sep } from "node:path";
+import { runtimeRequire } from "./load.js";
 import { addon, isMainThread } from "./native.js";
 
 let known: string | undefined;
@@ -25,7 +26,7 @@ function find(): string {
 function script(): string | undefined {
   // Without an entry script the first argument is the user's, not Node's.
   if (isMainThread && evaluated()) return undefined;
-  const main = require.main?.filename ?? process.argv[1];
+  const main = runtimeRequire.main?.filename ?? process.argv[1];
   const managed = process.env["pm_exec_path"];
   // PM2 starts its own container, which then runs the script; its environment is inherited by grandchildren too.
   const candidates = managed !== undefined && isContainer(main) ? [managed] : [main, process.argv[1]];
@@ -48,7 +49,7 @@ function isContainer(path: string | undefined): boolean {
 /** `node app` may mean app.js, or the main file of a folder. */
 function resolved(path: string): string | undefined {
   try {
-    return realpathSync(require.resolve(path));
+    return realpathSync(runtimeRequire.resolve(path));
   } catch {
     try {
       return realpathSync(path);

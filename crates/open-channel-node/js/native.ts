@@ -1,6 +1,5 @@
 // The addon, and what each of its numbers means. Nothing here is public.
-import { join } from "node:path";
-import { triples } from "./triple.js";
+import { load } from "./load.js";
 
 export const enum Reason {
   Readable = 1,
@@ -117,25 +116,7 @@ export interface Addon {
   entry(found?: string): string | null;
 }
 
-function load(): Addon {
-  const names = triples();
-  const failures: string[] = [];
-  for (const name of names) {
-    for (const place of [join(__dirname, "..", `open-channel.${name}.node`), `open-channel-${name}`]) {
-      try {
-        return require(place) as Addon;
-      } catch (error) {
-        failures.push((error as Error).message.split("\n", 1)[0]!);
-      }
-    }
-  }
-  throw new Error(
-    `open-channel has no addon for ${names.join(" or ")}. If that platform is supported, reinstall without --omit=optional: ` +
-      `the addon comes as the optional dependency open-channel-${names[0]}.\n  ${failures.join("\n  ")}`,
-  );
-}
-
-export const addon = load();
+export const addon = load() as Addon;
 
 /** As in `node:worker_threads`, which takes longer to load than the addon. */
 export const isMainThread = addon.isMainThread();
