@@ -4,6 +4,7 @@ import { forget, guard, hold, hub, register, release, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type Role } from "./native.js";
 import { amount, openOptions, type ChannelOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
+import { clearTimeout, setTimeout } from "./timers.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -85,7 +86,7 @@ export class ProcessChannel extends EventEmitter {
     this.#token = register((reasons) => this.#wake(reasons));
     try {
       const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
-      return new addon.NativeChannel(hub, this.#token, options);
+      return new addon.NativeChannel(hub(), this.#token, options);
     } catch (error) {
       forget(this.#token);
       rethrow(error, "open", this.#name);

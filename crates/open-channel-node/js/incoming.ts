@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import { guard } from "./hub.js";
 import { Message } from "./message.js";
 import { Read, type Failure, type NativeSocket } from "./native.js";
+import { nextTick, setImmediate } from "./timers.js";
 
 /** Messages pulled from the addon in one call. */
 const BATCH = 512;
@@ -151,7 +152,7 @@ export class Incoming {
   schedule(): void {
     if (this.#scheduled || this.#pumping || this.#native === null) return;
     this.#scheduled = true;
-    process.nextTick(this.#pumpLater);
+    nextTick(this.#pumpLater);
   }
 
   // ---- the pump ----

@@ -101,6 +101,9 @@ export interface NativeChannel {
 }
 
 export interface Hub {
+  /** `wake` is called, until `rest`, with pairs of an object's number and reasons. */
+  listen(wake: (pairs: number[]) => void): void;
+  rest(): void;
   completed(): Completion[];
   /** Keeps the process alive, until `release`. */
   hold(): void;
@@ -108,10 +111,12 @@ export interface Hub {
 }
 
 export interface Addon {
-  Hub: new (wake: (pairs: number[]) => void, readable?: (token: number) => void) => Hub;
+  Hub: new (readable?: (token: number) => void) => Hub;
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** Whether this is the thread that the process began with. */
   isMainThread(): boolean;
+  /** The global object of the process. A script may have been given another one. */
+  globals(): { process?: NodeJS.Process };
   /** The entry script that the main thread of this process found, for its worker threads. */
   entry(found?: string): string | null;
 }

@@ -8,6 +8,7 @@ import { Incoming } from "./incoming.js";
 import type { Message } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
+import { nextTick } from "./timers.js";
 
 /**
  * What a channel does to its sockets.
@@ -91,7 +92,7 @@ export class ChannelSocket extends Socket {
     else hold();
     if (client) owner.opened(this, { lost: (generation) => this.#lost(generation), look: () => this.#lookAtConnection() });
     // A client's listeners are attached after this.
-    if (client) process.nextTick(() => this.#lookAtConnection());
+    if (client) nextTick(() => this.#lookAtConnection());
     else this.#lookAtConnection();
     // Like a net.Socket, it notices an end even if nobody reads.
     this.read(0);
@@ -394,7 +395,7 @@ export class ChannelSocket extends Socket {
     }
     callback(error);
     this.#outgoing.stop(error);
-    process.nextTick(() => this.emit("close", error !== null && error !== undefined));
+    nextTick(() => this.emit("close", error !== null && error !== undefined));
   }
 
   /** Reading and writing put off `timeout`. */

@@ -21,6 +21,7 @@
 
 use std::sync::OnceLock;
 
+use napi::{Env, JsGlobal};
 use napi_derive::napi;
 use rustix::{process::getpid, thread::gettid};
 
@@ -32,11 +33,18 @@ mod options;
 mod socket;
 mod spin;
 mod uv;
+mod wake;
 
 /// Whether this is the thread that the process began with: the one that Node runs what is no worker on.
 #[napi]
 pub fn is_main_thread() -> bool {
     gettid() == getpid()
+}
+
+/// The global object of the process. A test runner gives each of its scripts another one.
+#[napi(ts_return_type = "typeof globalThis")]
+pub fn globals(env: Env) -> napi::Result<JsGlobal<'static>> {
+    env.get_global()
 }
 
 /// The entry script that the main thread `found`, for worker threads, which cannot see it themselves.

@@ -21,7 +21,7 @@ use std::{
 use napi::sys;
 use open_channel::embed::Arrival;
 
-use crate::{libuv::Libuv, spin::BeforeSleep};
+use crate::{libuv::Libuv, spin::BeforeSleep, wake::throw_uncaught};
 
 /// `UV_POLL` of `uv_handle_type`, part of libuv's stable interface.
 const UV_POLL: c_int = 8;
@@ -90,9 +90,7 @@ impl Loop {
             let status =
                 sys::napi_make_callback(env, ptr::null_mut(), this, function, 1, &argument, &mut result);
             if status == sys::Status::napi_pending_exception {
-                let mut exception = ptr::null_mut();
-                sys::napi_get_and_clear_last_exception(env, &mut exception);
-                sys::napi_fatal_exception(env, exception);
+                throw_uncaught(env);
             }
             sys::napi_close_handle_scope(env, scope);
         }
