@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
@@ -42,6 +43,8 @@ export class ProcessChannel extends EventEmitter {
   readonly #name: string;
   readonly #options: ChannelOptions;
   #token = 0;
+  /** Where the listener and those of the events run: in the context that opened the channel. */
+  #context!: AsyncResource;
   readonly #owner: Owner;
   /** Those of `connect()`. */
   readonly #sockets = new Set<ChannelSocket>();
@@ -83,12 +86,15 @@ export class ProcessChannel extends EventEmitter {
 
   #open(): NativeChannel {
     this.#left = null;
-    this.#token = register((reasons) => this.#wake(reasons));
+    const context = new AsyncResource("open-channel:channel", { requireManualDestroy: true });
+    this.#context = context;
+    this.#token = register((reasons) => context.runInAsyncScope(this.#wake, this, reasons));
     try {
       const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
       return new addon.NativeChannel(hub(), this.#token, options);
     } catch (error) {
       forget(this.#token);
+      context.emitDestroy();
       rethrow(error, "open", this.#name);
     }
   }
@@ -190,14 +196,15 @@ export class ProcessChannel extends EventEmitter {
     this.#native = null;
     this.#opened = true;
     this.#leave();
-    const token = this.#token;
+    const [token, context] = [this.#token, this.#context];
     const sockets = [...this.#sockets, ...this.#accepted];
     try {
       await request((number) => native.close(number), "close", this.#name);
     } finally {
       forget(token);
       for (const socket of sockets) socket.destroy();
-      this.emit("close");
+      context.runInAsyncScope(() => this.emit("close"));
+      context.emitDestroy();
     }
   }
 
@@ -225,7 +232,7 @@ export class ProcessChannel extends EventEmitter {
   #catchUp(): boolean {
     if (this.#catchingUp) return false;
     this.#catchingUp = true;
-    for (let event; (event = this.#native?.event()); ) this.#tell(event);
+    for (let event; (event = this.#native?.event()); ) this.#context.runInAsyncScope(this.#tell, this, event);
     this.#catchingUp = false;
     return true;
   }

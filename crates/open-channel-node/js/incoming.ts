@@ -25,6 +25,8 @@ let slabAt = 0;
 
 /** What the socket is told. */
 export interface Observer {
+  /** Runs what calls listeners. */
+  enter(pump: () => void): void;
   /** A batch of `count` messages was pulled; the connection as it was then. */
   pulled(count: number, connected: boolean, links: number): void;
   /** Everything that was pulled and wanted is delivered. */
@@ -159,7 +161,7 @@ export class Incoming {
 
   readonly #pumpLater = (): void => {
     this.#scheduled = false;
-    guard(() => this.#pump(TURNS));
+    guard(() => this.#observer.enter(() => this.#pump(TURNS)));
   };
 
   #wanted(): boolean {

@@ -1,6 +1,7 @@
 // The channel's socket as a net.Socket. A net.Socket without a handle does nothing by itself: every method
 // that would look at the handle is overridden here, and `close` is emitted here, because net.Socket turns off
 // the stream's own.
+import { AsyncResource } from "node:async_hooks";
 import { Socket } from "node:net";
 import { channelError } from "./errors.js";
 import { forget, guard, hold, register, release, request } from "./hub.js";
@@ -47,6 +48,8 @@ export class ChannelSocket extends Socket {
   declare connecting: boolean;
   declare timeout: number | undefined;
 
+  /** Where the listeners run: in the context of `connect()`, as those of a net.Socket do. */
+  readonly #context = new AsyncResource("open-channel:socket", { requireManualDestroy: true });
   readonly #owner: Owner;
   /** Made by `connect()`, not handed to the listener. */
   readonly #client: boolean;
@@ -72,7 +75,7 @@ export class ChannelSocket extends Socket {
     this.#owner = owner;
     this.#client = client;
     this.connecting = client;
-    this.#token = register((reasons) => this.#wake(reasons));
+    this.#token = register((reasons) => this.#context.runInAsyncScope(this.#wake, this, reasons));
     try {
       this.#native = open(this.#token);
     } catch (error) {
@@ -83,6 +86,7 @@ export class ChannelSocket extends Socket {
     this.#maxMessage = this.#native.maxMessage;
     this.#outgoing = new Outgoing(this.#native, owner.name, client);
     this.#incoming = new Incoming(this, this.#native, owner.manual, {
+      enter: (pump) => this.#context.runInAsyncScope(pump),
       pulled: (count, connected, links) => this.#pulled(count, connected, links),
       delivered: () => this.#delivered(),
       broke: (failure) => this.#broke(failure),
@@ -90,7 +94,12 @@ export class ChannelSocket extends Socket {
     // The other end of a connection within this process is what keeps it alive, if anything does.
     if (!client && this.peerPid === process.pid) this.#referenced = false;
     else hold();
-    if (client) owner.opened(this, { lost: (generation) => this.#lost(generation), look: () => this.#lookAtConnection() });
+    if (client) {
+      owner.opened(this, {
+        lost: (generation) => this.#context.runInAsyncScope(this.#lost, this, generation),
+        look: () => this.#context.runInAsyncScope(this.#lookAtConnection, this),
+      });
+    }
     // A client's listeners are attached after this.
     if (client) nextTick(() => this.#lookAtConnection());
     else this.#lookAtConnection();
@@ -395,7 +404,10 @@ export class ChannelSocket extends Socket {
     }
     callback(error);
     this.#outgoing.stop(error);
-    nextTick(() => this.emit("close", error !== null && error !== undefined));
+    nextTick(() => {
+      this.#context.runInAsyncScope(() => this.emit("close", error !== null && error !== undefined));
+      this.#context.emitDestroy();
+    });
   }
 
   /** Reading and writing put off `timeout`. */
