@@ -10,13 +10,13 @@ const objects = new Map<number, Wake>();
 const requests = new Map<number, (failure: Failure | null | undefined) => void>();
 let counter = 0;
 
-// A worker thread may be terminated at any time, and its event loop must not have anything open then.
+// A worker thread may be terminated at any time. Its event loop must not have anything open then.
 // Bun exports functions of libuv that end the process when an addon calls them.
 const watches = isMainThread && process.versions.bun === undefined;
 let made: Hub | undefined;
 let listening = false;
 
-/** The addon's side of this. Made when it is needed, for whoever loads this package may not use it. */
+/** The addon's side of this. Made when it is needed: loading this package starts nothing. */
 export function hub(): Hub {
   return (made ??= new addon.Hub(watches ? readable : undefined));
 }

@@ -1,5 +1,5 @@
-// The timers of Node. A test runner may have put others in their place, which stand still: Jest shows
-// its tests a `process` and globals of their own, Sinon changes the real ones.
+// The timers of Node. A test runner may have put others in their place, which stand still: Jest
+// shows its tests a `process` and globals of their own, Sinon changes the real ones.
 import * as timers from "node:timers";
 import { addon } from "./native.js";
 

@@ -70,7 +70,7 @@ pub struct Completion {
 
 #[napi]
 impl Hub {
-    /// With `readable`, which receives a token, this thread's event loop itself waits for what comes in.
+    /// With `readable`, which receives a token, this thread's event loop itself waits for links.
     #[napi(constructor)]
     pub fn new(env: Env, readable: Option<Function<'_, u32, ()>>) -> Self {
         let event_loop = readable
@@ -79,11 +79,11 @@ impl Hub {
         Self { inner: Arc::new(Inner { notes: Arc::default(), event_loop }) }
     }
 
-    /// From here on, `wake` is called. It receives pairs of (token, bits of `Reason`), and must then take what
-    /// `completed` has.
+    /// From here on, `wake` is called. It receives pairs of (token, bits of `Reason`), and must then
+    /// take what `completed` has.
     #[napi]
     pub fn listen(&self, env: Env, wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>) -> napi::Result<()> {
-        // Takes longer than a connection. If it cannot start now, who needs it tries again and says so.
+        // Takes longer than a connection. If it cannot start now, opening a channel says so.
         let _ = embed::background();
         let pending = Arc::downgrade(&self.inner.notes);
         let collect = move || pending.upgrade().map_or_else(Vec::new, |notes| collect(&notes));
@@ -100,7 +100,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Nothing is there that could wake JavaScript, and nothing stays open for it until the next `listen`.
+    /// Nothing is there that could wake JavaScript. Nothing stays open for it until `listen`.
     #[napi]
     pub fn rest(&self) {
         let wake = lock(&self.inner.notes).wake.take();

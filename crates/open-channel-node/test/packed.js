@@ -13,7 +13,11 @@ const addon = `open-channel.${triple()}.node`;
 /** Packs what is in a folder, and returns what npm says about it. */
 function pack(folder) {
   const args = ["pack", "--json", "--pack-destination", scratch, "--loglevel", "silent"];
-  const output = execFileSync("npm", args, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const output = execFileSync("npm", args, {
+    cwd: folder,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const [packed] = JSON.parse(output.replace(/^[^[]*/, ""));
   return { ...packed, path: path.join(scratch, packed.filename) };
 }
@@ -32,7 +36,12 @@ function installed(app, { withPlatform = true } = {}) {
   unpack(packMain().path, path.join(app, "node_modules", "open-channel"));
   if (withPlatform) {
     const source = path.join(scratch, `platform-of-${path.basename(app)}`);
-    execFileSync(process.execPath, [path.join(root, "scripts", "pack.mjs"), "platform", triple(), source]);
+    execFileSync(process.execPath, [
+      path.join(root, "scripts", "pack.mjs"),
+      "platform",
+      triple(),
+      source,
+    ]);
     unpack(pack(source).path, path.join(app, "node_modules", platform));
   }
   return app;

@@ -1,5 +1,5 @@
-// Under test runners, which load a package once for each file of tests, look for what stays open, and
-// let time stand still.
+// Under test runners, which load a package once for each file of tests, look for what stays open,
+// and let time stand still.
 "use strict";
 const { test, fixture, within, start, node } = require("./harness.js");
 const assert = require("node:assert/strict");

@@ -1,6 +1,17 @@
 // Bun and Deno beside Node: both load the addon, and neither has a libuv that it could use.
 "use strict";
-const { test, scratch, fixture, until, within, start, node, install, unique, Ledger } = require("./harness.js");
+const {
+  test,
+  scratch,
+  fixture,
+  until,
+  within,
+  start,
+  node,
+  install,
+  unique,
+  Ledger,
+} = require("./harness.js");
 const readme = require("./readme.js");
 const { before } = require("node:test");
 const assert = require("node:assert/strict");
@@ -30,7 +41,8 @@ for (const [name, run] of Object.entries(runtimes)) {
     test(`${snippet.name} prints the same in ${name}`, async () => {
       const child = run(readme.place(snippet));
       for (const promise of snippet.promises) await child.line(promise);
-      if (snippet.ends) assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
+      if (snippet.ends)
+        assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
       assert.deepEqual(child.lines, snippet.promises);
     });
   }
@@ -38,13 +50,25 @@ for (const [name, run] of Object.entries(runtimes)) {
   test(`the host goes from Node to ${name} to Node, killed each time, and nothing is lost`, async (t) => {
     const ledger = new Ledger();
     const env = { LEDGER: ledger.file, CHANNEL: unique() };
-    const members = { Node: () => node(fixture("member.js"), [], { env }), [name]: () => run(fixture("member.js"), env) };
-    const written = (member) => ledger.entries().filter((entry) => entry.writer?.startsWith(`${member.pid}.`)).length;
-    const hostNow = () => ledger.entries().filter((entry) => entry.handled).at(-1)?.by.split(".")[0];
+    const members = {
+      Node: () => node(fixture("member.js"), [], { env }),
+      [name]: () => run(fixture("member.js"), env),
+    };
+    const written = (member) =>
+      ledger.entries().filter((entry) => entry.writer?.startsWith(`${member.pid}.`)).length;
+    const hostNow = () =>
+      ledger
+        .entries()
+        .filter((entry) => entry.handled)
+        .at(-1)
+        ?.by.split(".")[0];
     const hosts = (member) => until(() => hostNow() === String(member.pid), "messages at the host");
     const join = async (kind) => {
       const member = members[kind]();
-      await until(() => ledger.entries().some((entry) => entry.connected === member.pid), `a connection of ${kind}`);
+      await until(
+        () => ledger.entries().some((entry) => entry.connected === member.pid),
+        `a connection of ${kind}`,
+      );
       return member;
     };
 
@@ -70,6 +94,9 @@ for (const [name, run] of Object.entries(runtimes)) {
     assert.equal(figures.writers, 2);
     assert.equal(figures.lost, 0, "lost");
     assert.equal(figures.duplicatesUnmarked, 0, "duplicates without the mark");
-    assert.ok(ledger.entries().some((entry) => entry.answered > 0), "answers went back");
+    assert.ok(
+      ledger.entries().some((entry) => entry.answered > 0),
+      "answers went back",
+    );
   });
 }

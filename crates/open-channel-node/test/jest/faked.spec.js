@@ -8,7 +8,9 @@ const { openChannel } = require("../..");
 
 test("messages go both ways, and closing ends", async () => {
   expect(jest.isMockFunction(setTimeout) || "clock" in setTimeout).toBe(true);
-  const channel = openChannel(`jest-${process.pid}`, (socket) => socket.on("data", (data) => socket.write(data)));
+  const channel = openChannel(`jest-${process.pid}`, (socket) =>
+    socket.on("data", (data) => socket.write(data)),
+  );
   const socket = channel.connect();
   for (const text of ["one", "two"]) {
     socket.write(text);
