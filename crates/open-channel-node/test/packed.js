@@ -32,18 +32,12 @@ function unpack(file, folder) {
 }
 
 /** Makes a program's folder, with the package and that of this platform. */
-function installed(app, { withPlatform = true } = {}) {
+function installed(app) {
+  const source = path.join(scratch, "platform");
+  const args = [path.join(root, "scripts", "pack.mjs"), "platform", triple(), source];
+  execFileSync(process.execPath, args);
   unpack(packMain().path, path.join(app, "node_modules", "open-channel"));
-  if (withPlatform) {
-    const source = path.join(scratch, `platform-of-${path.basename(app)}`);
-    execFileSync(process.execPath, [
-      path.join(root, "scripts", "pack.mjs"),
-      "platform",
-      triple(),
-      source,
-    ]);
-    unpack(pack(source).path, path.join(app, "node_modules", platform));
-  }
+  unpack(pack(source).path, path.join(app, "node_modules", platform));
   return app;
 }
 
