@@ -78,15 +78,3 @@ test("installed from the packed files, it works as CommonJS, as an ES module and
     }
   }
 });
-
-test("from a clone, the one command of the README installs it for a program", { timeout: 170_000 }, () => {
-  const readme = fs.readFileSync(path.join(root, "README.md"), "utf8");
-  const [, script] = /^node \.\.\/open-channel\/crates\/open-channel-node\/(\S+)$/m.exec(readme);
-  const app = path.join(scratch, "trial");
-  fs.mkdirSync(app);
-  fs.writeFileSync(path.join(app, "package.json"), JSON.stringify({ private: true }));
-  execFileSync(process.execPath, [path.join(root, script)], { cwd: app, stdio: "pipe" });
-  assert.equal(Object.keys(read(path.join(app, "package.json")).dependencies)[0], "open-channel");
-  const say = "require('open-channel').openChannel((s) => s.end('hello')).connect().on('data', (d) => console.log(String(d)))";
-  assert.equal(execFileSync(process.execPath, ["-e", say], { cwd: app, encoding: "utf8" }), "hello\n");
-});
