@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { bounded, type Bounds } from "./bounds.js";
 import { asyncDispose } from "./dispose.js";
@@ -7,6 +8,7 @@ import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, 
 import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 import type { SocketStats } from "./stats.js";
+import { clearTimeout, setTimeout } from "./timers.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -98,6 +100,8 @@ export class ProcessChannel extends EventEmitter {
   #options: ChannelOptions;
   #key = "";
   #token = 0;
+  /** Where the listener and those of the events run: in the context that opened the channel. */
+  #context!: AsyncResource;
   readonly #owner: Owner;
   /** Those of `connect()`. */
   readonly #sockets = new Set<ChannelSocket>();
@@ -141,16 +145,19 @@ export class ProcessChannel extends EventEmitter {
 
   #open(): NativeChannel {
     this.#left = null;
-    this.#token = register((reasons) => this.#wake(reasons));
+    const context = new AsyncResource("open-channel:channel", { requireManualDestroy: true });
+    this.#context = context;
+    this.#token = register((reasons) => context.runInAsyncScope(this.#wake, this, reasons));
     try {
       // Where it met before, it meets when it is opened again.
       this.#options = meeting(this.#options);
       const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
-      const native = new addon.NativeChannel(hub, this.#token, options);
+      const native = new addon.NativeChannel(hub(), this.#token, options);
       this.#key = native.key;
       return native;
     } catch (error) {
       forget(this.#token);
+      context.emitDestroy();
       rethrow(error, "open", this.#name);
     }
   }
@@ -239,7 +246,7 @@ export class ProcessChannel extends EventEmitter {
   stats(): ChannelStats {
     const { name, state, role, generation } = this;
     const { hosting, sockets, hosted } = this.#native?.stats() ?? { sockets: [], hosted: [] };
-    const [eventLoopDelay, longestEventLoopDelay] = hub.delays();
+    const [eventLoopDelay, longestEventLoopDelay] = hub().delays();
     const stats: ChannelStats = { name, state, role, generation, sockets, hosted, eventLoopDelay, longestEventLoopDelay };
     if (hosting != null) stats.hosting = hosting;
     return stats;
@@ -315,7 +322,7 @@ export class ProcessChannel extends EventEmitter {
     this.#native = null;
     this.#opened = true;
     this.#leave();
-    const token = this.#token;
+    const [token, context] = [this.#token, this.#context];
     const sockets = [...this.#sockets, ...this.#accepted];
     try {
       await request((number) => native.close(number), "close", this.#name);
@@ -323,7 +330,8 @@ export class ProcessChannel extends EventEmitter {
       forget(token);
       this.#lookAtAccepted();
       for (const socket of sockets) socket.destroy();
-      this.emit("close");
+      context.runInAsyncScope(() => this.emit("close"));
+      context.emitDestroy();
     }
   }
 
@@ -333,8 +341,8 @@ export class ProcessChannel extends EventEmitter {
     options: object,
     inspect: (value: unknown, options: object) => string,
   ): string {
-    const { name, scope, app, key, state, role, generation } = this;
-    const shown = inspect({ name, scope, app, key, state, role, generation }, options);
+    const { name, scope, app, key, directory, state, role, generation } = this;
+    const shown = inspect({ name, scope, app, key, directory, state, role, generation }, options);
     return `${this.constructor.name} ${shown}`;
   }
 
@@ -368,7 +376,7 @@ export class ProcessChannel extends EventEmitter {
   #catchUp(): boolean {
     if (this.#catchingUp) return false;
     this.#catchingUp = true;
-    for (let event; (event = this.#native?.event()); ) this.#tell(event);
+    for (let event; (event = this.#native?.event()); ) this.#context.runInAsyncScope(this.#tell, this, event);
     this.#catchingUp = false;
     return true;
   }

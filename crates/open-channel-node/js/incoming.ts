@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import { guard } from "./hub.js";
 import { Message } from "./message.js";
 import { Read, type Failure, type NativeSocket } from "./native.js";
+import { nextTick, setImmediate } from "./timers.js";
 
 /** Messages pulled from the addon in one call. */
 const BATCH = 512;
@@ -24,6 +25,8 @@ let slabAt = 0;
 
 /** What the socket is told. */
 export interface Observer {
+  /** Runs what calls listeners. */
+  enter(pump: () => void): void;
   /** A batch of `count` messages was pulled; the connection as it was then. */
   pulled(count: number, connected: boolean, links: number): void;
   /** Everything that was pulled and wanted is delivered. */
@@ -265,14 +268,14 @@ export class Incoming {
   schedule(): void {
     if (this.#scheduled || this.#pumping || this.#native === null) return;
     this.#scheduled = true;
-    process.nextTick(this.#pumpLater);
+    nextTick(this.#pumpLater);
   }
 
   // ---- the pump ----
 
   readonly #pumpLater = (): void => {
     this.#scheduled = false;
-    guard(() => this.#pump(TURNS));
+    guard(() => this.#observer.enter(() => this.#pump(TURNS)));
   };
 
   #wanted(): boolean {

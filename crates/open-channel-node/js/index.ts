@@ -1,4 +1,3 @@
-import "./warm.js";
 import { ProcessChannel, type ConnectionListener } from "./channel.js";
 import type { ChannelOptions } from "./options.js";
 

@@ -1,7 +1,6 @@
 // The addon, and what each of its numbers means. Nothing here is public.
-import { join } from "node:path";
+import { load } from "./load.js";
 import type { SocketStats } from "./stats.js";
-import { triples } from "./triple.js";
 
 export const enum Reason {
   Readable = 1,
@@ -144,6 +143,9 @@ export interface NativeChannel {
 }
 
 export interface Hub {
+  /** `wake` is called, until `rest`, with pairs of an object's number and reasons. */
+  listen(wake: (pairs: number[]) => void): void;
+  rest(): void;
   completed(): Completion[];
   /** Milliseconds that this thread's event loop took to answer, the last time and at most. */
   delays(): [last: number, longest: number];
@@ -153,33 +155,17 @@ export interface Hub {
 }
 
 export interface Addon {
-  Hub: new (wake: (pairs: number[]) => void, readable?: (token: number) => void) => Hub;
+  Hub: new (readable?: (token: number) => void) => Hub;
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** Whether this is the thread that the process began with. */
   isMainThread(): boolean;
+  /** The global object of the process. A script may have been given another one. */
+  globals(): { process?: NodeJS.Process };
   /** The application that the main thread of this process found last, for its worker threads. */
   entry(found?: string): string | null;
 }
 
-function load(): Addon {
-  const names = triples();
-  const failures: string[] = [];
-  for (const name of names) {
-    for (const place of [join(__dirname, "..", `open-channel.${name}.node`), `open-channel-${name}`]) {
-      try {
-        return require(place) as Addon;
-      } catch (error) {
-        failures.push((error as Error).message.split("\n", 1)[0]!);
-      }
-    }
-  }
-  throw new Error(
-    `open-channel has no addon for ${names.join(" or ")}. If that platform is supported, reinstall without --omit=optional: ` +
-      `the addon comes as the optional dependency open-channel-${names[0]}.\n  ${failures.join("\n  ")}`,
-  );
-}
-
-export const addon = load();
+export const addon = load() as Addon;
 
 /** As in `node:worker_threads`, which takes longer to load than the addon. */
 export const isMainThread = addon.isMainThread();

@@ -1,6 +1,7 @@
 // The channel's socket as a net.Socket. A net.Socket without a handle does nothing by itself: every method
 // that would look at the handle is overridden here, and `close` is emitted here, because net.Socket turns off
 // the stream's own.
+import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { bounded, type Bounds, type Wait } from "./bounds.js";
@@ -13,6 +14,7 @@ import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
 import type { SocketStats } from "./stats.js";
 import { calledByTls } from "./tls.js";
+import { nextTick, setImmediate } from "./timers.js";
 
 /**
  * What a channel does to its sockets.
@@ -72,6 +74,8 @@ export class ChannelSocket extends Socket {
   declare connecting: boolean;
   declare timeout: number | undefined;
 
+  /** Where the listeners run: in the context of `connect()`, as those of a net.Socket do. */
+  readonly #context = new AsyncResource("open-channel:socket", { requireManualDestroy: true });
   readonly #owner: Owner;
   readonly #client: boolean;
   /** It fails with its host. */
@@ -108,7 +112,7 @@ export class ChannelSocket extends Socket {
     this.#client = client;
     this.#pinned = !reconnect;
     this.connecting = client;
-    this.#token = register((reasons) => this.#wake(reasons));
+    this.#token = register((reasons) => this.#context.runInAsyncScope(this.#wake, this, reasons));
     try {
       this.#native = open(this.#token);
     } catch (error) {
@@ -119,6 +123,7 @@ export class ChannelSocket extends Socket {
     this.#maxMessage = this.#native.maxMessage;
     this.#outgoing = new Outgoing(this.#native, owner.name, client);
     this.#incoming = new Incoming(this, this.#native, manual, {
+      enter: (pump) => this.#context.runInAsyncScope(pump),
       pulled: (count, connected, links) => this.#pulled(count, connected, links),
       delivered: () => this.#delivered(),
       broke: (failure) => this.#broke(failure),
@@ -128,9 +133,12 @@ export class ChannelSocket extends Socket {
     // The other end of a connection within this process is what keeps it alive, if anything does.
     if (!client && this.peerPid === process.pid) this.#referenced = false;
     else hold();
-    owner.opened(this, { lost: (generation) => this.#lost(generation), look: () => this.#lookAtConnection() });
+    owner.opened(this, {
+      lost: (generation) => this.#context.runInAsyncScope(this.#lost, this, generation),
+      look: () => this.#context.runInAsyncScope(this.#lookAtConnection, this),
+    });
     // A client's listeners are attached after this.
-    if (client) process.nextTick(() => this.#lookAtConnection());
+    if (client) nextTick(() => this.#lookAtConnection());
     else this.#lookAtConnection();
     // Like a net.Socket, it notices an end even if nobody reads.
     this.read(0);
@@ -244,6 +252,8 @@ export class ChannelSocket extends Socket {
         get(this: ChannelSocket) {
           return get(this);
         },
+        // Where these are fields, as in Bun, the constructor of net.Socket sets them.
+        set() {},
       });
     }
   }
@@ -404,7 +414,7 @@ export class ChannelSocket extends Socket {
   #rejected(error: unknown): void {
     // Nobody handles it here: it surfaces as the rejection of any other promise.
     if (!this.#captures) throw error;
-    process.nextTick(() => (this as Captures)[EventEmitter.captureRejectionSymbol]!(error as Error, "data"));
+    nextTick(() => (this as Captures)[EventEmitter.captureRejectionSymbol]!(error as Error, "data"));
   }
 
   override resume(): this {
@@ -421,7 +431,7 @@ export class ChannelSocket extends Socket {
 
   override once(event: string | symbol, listener: (...args: any[]) => void): this {
     if (event === "connect" && !this.connecting && !this.destroyed && calledByTls()) {
-      process.nextTick(() => listener.call(this));
+      nextTick(() => listener.call(this));
       return this;
     }
     return super.once(event as string, listener);
@@ -522,7 +532,10 @@ export class ChannelSocket extends Socket {
     }
     callback(error);
     this.#outgoing.stop(error);
-    process.nextTick(() => this.emit("close", error !== null && error !== undefined));
+    nextTick(() => {
+      this.#context.runInAsyncScope(() => this.emit("close", error !== null && error !== undefined));
+      this.#context.emitDestroy();
+    });
   }
 
   #settled(): void {
