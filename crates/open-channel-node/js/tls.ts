@@ -3,9 +3,11 @@
  * told apart.
  */
 export function calledByTls(): boolean {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 8;
+  const limit = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit");
+  // It can be frozen, or gone: then the stack is what it is.
+  const settable = limit?.writable === true;
+  if (settable) Error.stackTraceLimit = 8;
   const { stack } = new Error();
-  Error.stackTraceLimit = stackTraceLimit;
+  if (settable) Error.stackTraceLimit = limit.value;
   return stack?.includes("node:_tls_wrap") ?? false;
 }

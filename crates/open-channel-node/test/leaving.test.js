@@ -70,6 +70,7 @@ for (const face of FACES) {
     await until(() => got.length > 0, "the next message at the next host");
     assert.deepEqual(got, [["m2", false]], "delivered to nobody else");
     assert.deepEqual(answers, ["answer to m1"]);
+    await host.line("close true");
     assert.deepEqual(host.lines.filter((line) => /^(end|close) /.test(line)), ["end true", "close true"]);
     await channel.close();
   });
