@@ -13,7 +13,7 @@ use open_channel_proto::{
 use open_channel_ring::*;
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 8192, window: 8192, max_message: 20_000 };
+const LIMITS: Limits = Limits { outbox: 8192, window: 8192, max_message: 20_000, max_attempts: None };
 /// Bytes before the payload of a first part.
 const TOTAL: usize = 8;
 const PART: usize = MIN_CAPACITY / 8 - TOTAL;

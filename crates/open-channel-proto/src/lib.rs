@@ -46,6 +46,9 @@ pub use handshake::{
 };
 pub use heartbeat::{Beat, Heartbeat};
 pub use pack::{Draft, MAX_PACK_COST, Messages, Next, Pack, Packer};
-pub use part::{Arrival, Kept, Part, PartKind};
-pub use session::{Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, Received, Session, SocketId};
+pub use part::{Arrival, Kept, Part, PartFlags, PartKind};
+pub use session::{
+    Attachment, Closed, GivenUp, Incoming, Limits, MAX_ATTEMPTS, MESSAGE_OVERHEAD, Received, Session,
+    SocketId, Undeliverable,
+};
 pub use transmit::TransmitBuffer;

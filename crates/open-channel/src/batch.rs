@@ -127,7 +127,7 @@ impl<M: AsRef<[u8]>> FromIterator<M> for Batch {
 pub struct Messages {
     pack: Pack,
     first: MessageId,
-    redelivered: bool,
+    attempt: u32,
     connection: Arc<Connection>,
 }
 
@@ -140,8 +140,8 @@ pub struct MessageRef<'a> {
 
 impl Messages {
     pub(crate) fn new(connection: Arc<Connection>, received: Received) -> Self {
-        let Received { first: seq, pack, redelivered } = received;
-        Self { pack, first: MessageId { socket: connection.id(), seq }, redelivered, connection }
+        let Received { first: seq, pack, attempt } = received;
+        Self { pack, first: MessageId { socket: connection.id(), seq }, attempt, connection }
     }
 
     /// How many they are; never 0.
@@ -159,7 +159,12 @@ impl Messages {
     /// Whether an earlier host may have handled them: they were sent to one and not all acknowledged. As
     /// [`Message::redelivered`](crate::Message::redelivered), and the same for all of them.
     pub fn redelivered(&self) -> bool {
-        self.redelivered
+        self.attempt > 1
+    }
+
+    /// Which attempt this is, as [`Message::attempt`](crate::Message::attempt), and the same for all of them.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// Acknowledges them; the same as dropping them.
@@ -191,7 +196,7 @@ impl fmt::Debug for Messages {
         f.debug_struct("Messages")
             .field("first", &format_args!("{}", self.first))
             .field("len", &self.len())
-            .field("redelivered", &self.redelivered())
+            .field("attempt", &self.attempt)
             .finish()
     }
 }

@@ -33,12 +33,12 @@ pub struct Message {
     payload: Bytes,
     connection: Arc<Connection>,
     seq: u64,
-    redelivered: bool,
+    attempt: u32,
 }
 
 impl Message {
-    pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, redelivered: bool) -> Self {
-        Self { payload, connection, seq, redelivered }
+    pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, attempt: u32) -> Self {
+        Self { payload, connection, seq, attempt }
     }
 
     /// The bytes.
@@ -59,7 +59,15 @@ impl Message {
     /// Whether an earlier host may have handled this message: it was sent to one and not acknowledged.
     /// A handler that must not act twice looks the [`id`](Self::id) up.
     pub fn redelivered(&self) -> bool {
-        self.redelivered
+        self.attempt > 1
+    }
+
+    /// Which attempt at handling this message this is: 1 at first, and one more for each host that may have seen it
+    /// without acknowledging it. Where messages are counted is their sender, so that this is exact whoever hosted; but
+    /// through shared memory 64 stands for 64 or more, otherwise 255, and a sender of an older version tells only
+    /// 1 or 2. What limits it is [`Builder::max_attempts`](crate::Builder::max_attempts) of the sender.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// Acknowledges the message; the same as dropping it.
@@ -95,7 +103,7 @@ impl fmt::Debug for Message {
         f.debug_struct("Message")
             .field("id", &format_args!("{}", self.id()))
             .field("len", &self.payload.len())
-            .field("redelivered", &self.redelivered)
+            .field("attempt", &self.attempt)
             .finish()
     }
 }

@@ -130,12 +130,16 @@ impl World {
         }
         let unit = end.sent.unit(end.session.first_unacknowledged() + random.below(said) as u64);
         let (seq, packed) = (unit.start, unit.end - unit.start > 1);
-        let flags = DataFlags { first: true, last: true, redelivered: random.chance(50), packed };
+        let redelivered = random.chance(50);
+        let attempt =
+            if end.version < 2 { 0 } else { 1 + u8::from(redelivered) * (1 + random.below(254) as u8) };
+        let flags = DataFlags { first: true, last: true, redelivered, packed, attempt };
         let frame = match end.sent.travels(unit) {
             Content::Message(payload) if payload.len() <= MAX_CHUNK => {
                 Frame::Data { seq, flags, total: payload.len() as u64, payload }
             }
             Content::End => Frame::Fin { seq },
+            Content::Nothing => Frame::Skip { seq },
             Content::Message(_) => return,
         };
         frame.encode(&mut end.out);
@@ -174,10 +178,10 @@ impl World {
 
     fn deliver_one(&mut self, side: Side) {
         match self.end(side).session.recv() {
-            Some(Incoming::Message { seq, payload, redelivered }) => {
-                self.delivered(side, seq, Content::Message(payload), redelivered);
+            Some(Incoming::Message { seq, payload, attempt }) => {
+                self.delivered(side, seq, Content::Message(payload), attempt);
             }
-            Some(Incoming::End { seq }) => self.delivered(side, seq, Content::End, false),
+            Some(Incoming::End { seq }) => self.delivered(side, seq, Content::End, 1),
             None => {}
         }
     }
@@ -185,7 +189,7 @@ impl World {
     /// Takes as many as make one pack, which are as many as the model says; none when the end comes next.
     fn deliver_many(&mut self, side: Side) -> bool {
         let due = self.end(side).due_together();
-        let Some(Received { first, pack, redelivered }) = self.end(side).session.recv_many() else {
+        let Some(Received { first, pack, attempt }) = self.end(side).session.recv_many() else {
             let end = self.end(side);
             assert!(due.is_empty() || end.is_discarded(), "{side:?} is not given {due:?}");
             return false;
@@ -194,14 +198,14 @@ impl World {
         assert!(pack.count() == 1 || pack.cost() <= MAX_PACK_COST, "a pack that is too large is received");
         let longest = pack.iter().map(<[u8]>::len).max();
         assert_eq!(Some(pack.longest()), longest, "the longest of what is received");
-        self.tell_of_many(side, &due, redelivered);
+        self.tell_of_many(side, &due, attempt);
         for (seq, message) in (first..).zip(pack.iter()) {
-            self.delivered(side, seq, Content::Message(Bytes::copy_from_slice(message)), redelivered);
+            self.delivered(side, seq, Content::Message(Bytes::copy_from_slice(message)), attempt);
         }
         true
     }
 
-    fn tell_of_many(&mut self, side: Side, due: &Range<u64>, redelivered: bool) {
+    fn tell_of_many(&mut self, side: Side, due: &Range<u64>, attempt: u32) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let tally = &mut self.tally;
         let in_reach = |slot: &&Slot| due.contains(&slot.seq);
@@ -213,25 +217,28 @@ impl World {
         let first = end.undelivered().expect("the model said that there is something");
         tally.many_behind_one += u64::from(first.place > 0);
         let Some(next) = end.slots.iter().find(|slot| slot.seq == due.end) else { return };
-        match (&next.content, next.redelivered) {
-            (Content::End, _) => tally.many_up_to_the_end += 1,
-            (_, Some(mark)) if mark != redelivered => tally.many_up_to_a_mark += 1,
-            _ => tally.many_up_to_the_limit += 1,
+        match &next.content {
+            Content::End => tally.many_up_to_the_end += 1,
+            Content::Nothing => {}
+            Content::Message(_) if !next.attempts.contains(&attempt) => tally.many_up_to_a_mark += 1,
+            Content::Message(_) => tally.many_up_to_the_limit += 1,
         }
     }
 
-    pub fn delivered(&mut self, side: Side, seq: u64, content: Content, redelivered: bool) {
+    pub fn delivered(&mut self, side: Side, seq: u64, content: Content, attempt: u32) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let slot = end.undelivered().expect("nothing is delivered that did not arrive");
         slot.delivered = true;
         assert_eq!(seq, slot.seq, "the order of messages");
         assert!(content == slot.content, "message {seq} has other bytes");
         let is_end = content == Content::End;
-        assert!(is_end || slot.redelivered.is_none_or(|mark| mark == redelivered), "the mark of {seq}");
+        assert!(is_end || slot.attempts.contains(&attempt), "attempt {attempt} at {seq}");
+        let redelivered = attempt > 1;
         let first_of_pack = slot.place == 0 && slot.is_packed();
-        note!(self, "{side:?} is given {seq}{}", if redelivered { ", redelivered" } else { "" });
+        note!(self, "{side:?} is given {seq}, attempt {attempt}");
         self.tally.delivered += 1;
         self.tally.redelivered += u64::from(redelivered);
+        self.tally.third_attempts += u64::from(attempt > 2);
         self.tally.packs_redelivered += u64::from(redelivered && first_of_pack);
         if let Side::Host(host, socket) = side {
             let entry = self.sockets[socket].end.sent.entry(seq).expect("accepted");

@@ -1,13 +1,16 @@
 //! One side of a socket in the simulated world: the real [`Session`] beside a naive model of what it must be.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::num::NonZeroU32;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{
-    ChannelKey, Closed, Features, HEADER_LEN, Kept, Limits, MAX_BODY, MAX_CHUNK, MAX_PACK_COST,
-    MESSAGE_OVERHEAD, Pack, Packer, Session, TransmitBuffer,
+    ChannelKey, Closed, Features, GivenUp, HEADER_LEN, Kept, Limits, MAX_BODY, MAX_CHUNK, MAX_PACK_COST,
+    MESSAGE_OVERHEAD, Pack, Packer, Session, TransmitBuffer, Undeliverable, Welcome,
 };
+
+use crate::tally::Tally;
 
 pub const CHANNEL: ChannelKey = [7; 16];
 
@@ -16,13 +19,15 @@ pub const CHANNEL: ChannelKey = [7; 16];
 pub enum Content {
     Message(Bytes),
     End,
+    /// There was a message, which was withdrawn.
+    Nothing,
 }
 
 impl Content {
     pub fn cost(&self) -> usize {
         match self {
             Self::Message(payload) => payload.len() + MESSAGE_OVERHEAD,
-            Self::End => 0,
+            Self::End | Self::Nothing => 0,
         }
     }
 
@@ -42,25 +47,60 @@ pub struct Entry {
     pub handled: bool,
     /// Hosts whose application received it.
     pub delivered_by: Vec<usize>,
-    /// Generation attached to when it was first put on a link.
-    pub sent_to: Option<u64>,
+    /// Generations attached to when it was put on a link.
+    sent_to: Vec<u64>,
     /// The same, when only its first part may have been.
-    pub begun_to: Option<u64>,
+    begun_to: Vec<u64>,
     /// Where it ends in the store of the link, while it lies there.
     pub stored_at: Option<u64>,
     /// What `sent_to` and `begun_to` were before that.
-    before: (Option<u64>, Option<u64>),
+    before: (Vec<u64>, Vec<u64>),
+    /// From this generation on it travels by itself.
+    apart_from: Option<u64>,
+    /// From this generation on it is not delivered any more.
+    pub withdrawn_from: Option<u64>,
 }
 
 impl Entry {
     /// Its first part goes into a store.
     pub fn is_being_stored(&mut self) {
-        self.before = (self.sent_to, self.begun_to);
+        self.before = (self.sent_to.clone(), self.begun_to.clone());
+    }
+
+    /// Which attempt its delivery to a host of this generation is: one more than there are hosts before it that may
+    /// have seen it. Nobody knows exactly how much of a long message has left.
+    pub fn attempts(&self, generation: u64) -> RangeInclusive<u32> {
+        let before = |known: &&u64| **known < generation;
+        let sent = self.sent_to.iter().filter(before).count() as u32;
+        let begun = self.begun_to.iter().filter(before).filter(|known| !self.sent_to.contains(known));
+        1 + sent..=1 + sent + begun.count() as u32
+    }
+
+    pub fn was_ever_sent(&self) -> bool {
+        !self.sent_to.is_empty()
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn_from.is_some()
+    }
+
+    /// What the other side gets, a host of this generation.
+    pub fn travels_as(&self, generation: u64) -> Content {
+        let withdrawn = self.withdrawn_from.is_some_and(|from| generation >= from);
+        if withdrawn { Content::Nothing } else { self.content.clone() }
+    }
+
+    fn cost(&self) -> usize {
+        if self.is_withdrawn() { 0 } else { self.content.cost() }
+    }
+
+    fn held(&self) -> usize {
+        if self.is_withdrawn() { MESSAGE_OVERHEAD } else { self.content.cost() }
     }
 
     /// It came back, and no application can have seen it there.
     fn was_not_seen(&mut self) {
-        (self.sent_to, self.begun_to) = self.before;
+        (self.sent_to, self.begun_to) = self.before.clone();
     }
 }
 
@@ -97,18 +137,46 @@ impl Ledger {
             count,
             handled: false,
             delivered_by: Vec::new(),
-            sent_to: None,
-            begun_to: None,
+            sent_to: Vec::new(),
+            begun_to: Vec::new(),
             stored_at: None,
-            before: (None, None),
+            before: Default::default(),
+            apart_from: None,
+            withdrawn_from: None,
         });
     }
 
-    /// The numbers that were accepted in one piece with this one.
+    /// The numbers that travel in one piece with this one.
     pub fn unit(&self, seq: u64) -> Range<u64> {
+        self.unit_for(seq, u64::MAX)
+    }
+
+    /// The same, to a host of this generation.
+    pub fn unit_for(&self, seq: u64, generation: u64) -> Range<u64> {
+        let entry = &self.entries[(seq - self.first) as usize];
+        if entry.apart_from.is_some_and(|from| generation >= from) {
+            return seq..seq + 1;
+        }
+        self.accepted_with(seq)
+    }
+
+    /// The numbers that were accepted in one piece with this one.
+    fn accepted_with(&self, seq: u64) -> Range<u64> {
         let entry = &self.entries[(seq - self.first) as usize];
         let first = seq - u64::from(entry.place);
         first..first + u64::from(entry.count)
+    }
+
+    /// A new host of this generation gets each message by itself that another may have seen.
+    pub fn take_apart(&mut self, from: u64, generation: u64) -> usize {
+        let first = self.first;
+        let seen = self.entries[(from - first) as usize..].iter_mut().filter(|entry| entry.was_ever_sent());
+        let mut packs = 0;
+        for entry in seen.filter(|entry| entry.count > 1 && entry.apart_from.is_none()) {
+            packs += usize::from(entry.place == 0);
+            entry.apart_from = Some(generation);
+        }
+        packs
     }
 
     pub fn all_of(&mut self, unit: Range<u64>) -> &mut [Entry] {
@@ -137,12 +205,40 @@ impl Ledger {
     }
 
     fn is_within_one_unit(&self, from: u64, to: u64) -> bool {
-        from == to || self.unit(from).end >= to || self.cost(self.unit(from).end, to) == 0
+        // What costs nothing may be before it and behind it.
+        let costs = |seq: &u64| self.cost(*seq, *seq + 1) > 0;
+        (from..to).find(costs).is_none_or(|first| self.cost(self.unit(first).end.min(to), to) == 0)
+    }
+
+    fn was_accepted_as_one(&self, from: u64, to: u64) -> bool {
+        from == to || self.accepted_with(from).end >= to || self.held(self.accepted_with(from).end, to) == 0
     }
 
     pub fn cost(&self, from: u64, to: u64) -> usize {
         let index = |seq: u64| (seq - self.first) as usize;
-        self.entries[index(from)..index(to)].iter().map(|entry| entry.content.cost()).sum()
+        self.entries[index(from)..index(to)].iter().map(Entry::cost).sum()
+    }
+
+    /// What it takes of the outbox.
+    fn held(&self, from: u64, to: u64) -> usize {
+        let index = |seq: u64| (seq - self.first) as usize;
+        self.entries[index(from)..index(to)].iter().map(Entry::held).sum()
+    }
+
+    /// With a limit of attempts, what some host may have seen is alone on its way to this one.
+    fn check_what_is_alone(&self, from: u64, to: u64, generation: u64) -> bool {
+        let index = |seq: u64| (seq - self.first) as usize;
+        let entries = &self.entries[index(from)..index(to)];
+        let seen = |entry: &Entry| entry.cost() > 0 && *entry.attempts(generation).start() > 1;
+        let Some(at) = entries.iter().position(seen) else { return false };
+        let others = entries.iter().filter(|entry| entry.cost() > 0).count() - 1;
+        assert_eq!(others, 0, "{} is not alone on its way", from + at as u64);
+        assert_eq!(at + 1, entries.len(), "something follows {}", from + at as u64);
+        true
+    }
+
+    pub fn has_gaps(&self, from: u64) -> bool {
+        self.entries[(from - self.first) as usize..].iter().any(Entry::is_withdrawn)
     }
 }
 
@@ -153,8 +249,8 @@ pub struct Slot {
     pub place: u32,
     pub count: u32,
     pub content: Content,
-    /// The mark that it must carry; unknown for one that was sent in part.
-    pub redelivered: Option<bool>,
+    /// The attempt that it must tell; not known exactly for one that was sent in part.
+    pub attempts: RangeInclusive<u32>,
     /// Host that sent it, when a peer received it.
     pub from: usize,
     pub delivered: bool,
@@ -162,16 +258,20 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub fn new(seq: u64, entry: &Entry, redelivered: Option<bool>, from: usize) -> Self {
+    /// As it reaches a host of this generation, or comes from it.
+    pub fn new(seq: u64, sent: &Ledger, attempts: RangeInclusive<u32>, from: usize, generation: u64) -> Self {
+        let unit = sent.unit_for(seq, generation);
+        let content = sent.entries[(seq - sent.first) as usize].travels_as(generation);
+        let nothing = content == Content::Nothing;
         Self {
             seq,
-            place: entry.place,
-            count: entry.count,
-            content: entry.content.clone(),
-            redelivered,
+            place: (seq - unit.start) as u32,
+            count: (unit.end - unit.start) as u32,
+            content,
+            attempts,
             from,
-            delivered: false,
-            handled: false,
+            delivered: nothing,
+            handled: nothing,
         }
     }
 
@@ -214,6 +314,8 @@ pub struct Endpoint {
     pub out: TransmitBuffer,
     pub buf: BytesMut,
     pub link: Option<usize>,
+    /// That this side speaks on it.
+    pub version: u16,
     /// The link keeps what it carries.
     pub has_store: bool,
     /// The last link did.
@@ -249,6 +351,7 @@ impl Endpoint {
             out: TransmitBuffer::default(),
             buf: BytesMut::new(),
             link: None,
+            version: 1,
             has_store: false,
             left_a_store: false,
             half_stored: None,
@@ -291,14 +394,14 @@ impl Endpoint {
     /// with it.
     pub fn due_together(&mut self) -> Range<u64> {
         let Some(first) = self.undelivered().filter(|slot| slot.content != Content::End) else { return 0..0 };
-        let (start, mark, mut end) = (first.seq, first.redelivered, first.unit().end);
+        let (start, attempts, mut end) = (first.seq, first.attempts.clone(), first.unit().end);
         let cost_of = |range: Range<u64>| -> usize {
             let within = self.slots.iter().filter(|slot| range.contains(&slot.seq));
             within.map(|slot| slot.content.cost()).sum()
         };
         while let Some(next) = self.slots.iter().find(|slot| slot.seq == end) {
             let together = cost_of(start..next.unit().end) <= MAX_PACK_COST;
-            if next.content == Content::End || next.redelivered != mark || !together {
+            if !matches!(next.content, Content::Message(_)) || next.attempts != attempts || !together {
                 break;
             }
             end = next.unit().end;
@@ -339,6 +442,38 @@ impl Endpoint {
         self.plan.clear();
     }
 
+    pub fn has_gaps(&self) -> bool {
+        self.sent.has_gaps(self.session.first_unacknowledged().max(self.sent.first))
+    }
+
+    /// A new host: each message that an earlier one may have seen is counted by itself, if there is a limit, and what
+    /// has had all its attempts comes back.
+    pub fn take_apart_and_back(&mut self, welcome: &Welcome, tally: &mut Tally) {
+        let given_up: Vec<Undeliverable> = std::iter::from_fn(|| self.session.take_undeliverable()).collect();
+        let Some(max) = self.limits.max_attempts.map(NonZeroU32::get) else {
+            assert_eq!(given_up, [], "without a limit nothing is given up");
+            return;
+        };
+        if self.is_closed() {
+            return;
+        }
+        let base = self.session.first_unacknowledged().max(self.acknowledged);
+        tally.packs_taken_apart += self.sent.take_apart(base, welcome.generation) as u64;
+        for Undeliverable { seq, attempts, reason, payload } in given_up {
+            assert_eq!((welcome.version, reason), (2, GivenUp::MaxAttempts));
+            let entry = self.sent.entry(seq).expect("accepted");
+            assert!(entry.content == Content::Message(payload), "{seq} comes back with other bytes");
+            assert!(!entry.is_withdrawn(), "{seq} comes back twice");
+            let next = entry.attempts(welcome.generation);
+            assert!(next.contains(&(attempts + 1)), "{seq} had {attempts} attempts, not {next:?} less one");
+            // More than that only with hosts that cannot be told of a gap.
+            assert!(attempts >= max, "{seq} is given up with attempts left");
+            entry.withdrawn_from = Some(welcome.generation);
+            entry.handled = true;
+            tally.undeliverable += 1;
+        }
+    }
+
     /// Puts what the session wants to say into the buffer and remembers what that was.
     pub fn transmit(&mut self) {
         self.session.transmit(&mut self.out);
@@ -352,12 +487,14 @@ impl Endpoint {
         let begun = self.session.first_unacknowledged() + self.session.messages_in_flight() as u64;
         for seq in self.session.first_unacknowledged()..begun {
             let entry = self.sent.entry(seq).expect("in flight, so accepted");
-            entry.sent_to.get_or_insert(generation);
+            if !entry.sent_to.contains(&generation) {
+                entry.sent_to.push(generation);
+            }
         }
         if let Some(entry) = self.sent.entry(begun).filter(|entry| entry.content.is_chunked()) {
             // In a store nobody takes the half of a message for the whole.
-            if !self.has_store {
-                entry.begun_to.get_or_insert(generation);
+            if !self.has_store && !entry.begun_to.contains(&generation) {
+                entry.begun_to.push(generation);
             }
         }
     }
@@ -390,11 +527,11 @@ impl Endpoint {
         let (base, next) = (session.first_unacknowledged(), session.next_seq());
         assert_eq!(next, self.sent.next(), "the next number to send");
         assert!(base >= self.acknowledged, "an acknowledgement was taken back");
-        let held = self.sent.cost(base, next);
+        let held = self.sent.held(base, next);
         assert_eq!(session.outbox_bytes(), held, "outbox_bytes");
         assert_eq!(session.holds_no_message(), held == 0, "holds_no_message");
         assert_eq!(session.is_flushed(), base == next, "is_flushed");
-        let alone = self.sent.is_within_one_unit(base, next);
+        let alone = self.sent.was_accepted_as_one(base, next);
         assert!(held <= self.limits.outbox || alone, "the outbox exceeds its limit");
 
         let flying = base + session.messages_in_flight() as u64;
@@ -426,12 +563,16 @@ impl Endpoint {
             assert_eq!(session.stored_end(next), self.stored_end(next), "the end in the store before {next}");
         }
 
+        if self.limits.max_attempts.is_some() && session.closed().is_none() {
+            self.sent.check_what_is_alone(base, flying, session.generation());
+        }
+
         let hello = session.hello(CHANNEL, Features::default());
         assert_eq!(hello.recv_next, self.received_next, "the next number to receive");
         assert_eq!(hello.handled, self.handled_through, "the last number handled");
         let unhandled: usize = self.slots.iter().map(|slot| slot.content.cost()).sum();
         assert_eq!(session.unhandled_bytes(), unhandled, "unhandled_bytes");
-        let messages = self.slots.iter().filter(|slot| slot.content != Content::End);
+        let messages = self.slots.iter().filter(|slot| matches!(slot.content, Content::Message(_)));
         let units = messages.filter(|slot| slot.is_last()).count();
         assert!(unhandled <= self.limits.window || units == 1, "received more than the window");
         let readable = self.slots.iter().any(|slot| !slot.delivered);

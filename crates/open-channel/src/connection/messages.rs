@@ -191,9 +191,9 @@ impl Inner {
 
     fn take_message(&mut self, connection: &Arc<Connection>) -> Option<Message> {
         match self.session.recv()? {
-            Incoming::Message { seq, payload, redelivered } => {
+            Incoming::Message { seq, payload, attempt } => {
                 self.owed.add_messages(1, payload.len() + MESSAGE_OVERHEAD);
-                Some(self.give(connection, seq, payload, redelivered))
+                Some(self.give(connection, seq, payload, attempt))
             }
             Incoming::End { seq } => {
                 self.take_end(seq);
@@ -207,13 +207,13 @@ impl Inner {
         connection: &Arc<Connection>,
         seq: u64,
         payload: Bytes,
-        redelivered: bool,
+        attempt: u32,
     ) -> Message {
         self.held += 1;
-        if redelivered {
-            tell_redelivered(connection, seq);
+        if attempt > 1 {
+            tell_redelivered(connection, seq, attempt);
         }
-        Message::new(Arc::clone(connection), seq, payload, redelivered)
+        Message::new(Arc::clone(connection), seq, payload, attempt)
     }
 
     pub(super) fn recv_many(
@@ -224,8 +224,8 @@ impl Inner {
             Some(received) => {
                 inner.held += received.pack.count() as usize;
                 inner.owed.add_messages(received.pack.count(), received.pack.cost());
-                if received.redelivered {
-                    tell_redelivered(connection, received.first);
+                if received.attempt > 1 {
+                    tell_redelivered(connection, received.first, received.attempt);
                 }
                 Some(Messages::new(Arc::clone(connection), received))
             }
@@ -277,6 +277,6 @@ impl Inner {
 }
 
 #[cold]
-fn tell_redelivered(connection: &Connection, seq: u64) {
-    tracing::debug!(socket = %connection.id(), seq, "redelivered: an earlier host may have handled it");
+fn tell_redelivered(connection: &Connection, seq: u64, attempt: u32) {
+    tracing::debug!(socket = %connection.id(), seq, attempt, "redelivered: an earlier host may have handled it");
 }

@@ -25,15 +25,6 @@ mod waiting;
 pub(super) use sending::Stored;
 pub(super) use waiting::Spinning;
 
-/// A record's flag: the message may have been handled by an earlier host.
-const REDELIVERED: u8 = 1;
-/// A record's flag: there are several messages in it.
-const PACKED: u8 = 2;
-
-fn flag(set: bool, flag: u8) -> u8 {
-    if set { flag } else { 0 }
-}
-
 /// Bytes before the payload of a first part: the length of the whole message.
 const TOTAL: usize = 8;
 
@@ -117,7 +108,7 @@ impl Ring {
     }
 
     fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
-        let flags = flag(part.redelivered, REDELIVERED) | flag(part.packed, PACKED);
+        let flags = part.flags.0;
         let kind = part.kind.to_bits();
         if part.kind != PartKind::First {
             return self.producer.push(kind, flags, part.payload);
