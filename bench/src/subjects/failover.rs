@@ -44,6 +44,7 @@ async fn check_order(socket: &Socket) -> Result<()> {
         let expected = next.unwrap_or(number);
         anyhow::ensure!(number <= expected, "message {number} came when {expected} was due");
         next = Some(number + 1);
+        message.ack();
     }
     Ok(())
 }

@@ -47,13 +47,16 @@ impl<const BUFFERED: bool> End<BUFFERED> {
 
     async fn recv_in_place(&mut self) -> Result<Payload> {
         let mut message = self.socket.recv_reader().await?.context("the other side finished")?;
-        Payload::read(&mut message)
+        let payload = Payload::read(&mut message)?;
+        message.ack();
+        Ok(payload)
     }
 
     async fn answer_in_place(&mut self) -> Result<Payload> {
         let mut message = self.socket.recv_reader().await?.context("the other side finished")?;
         let payload = Payload::read(&mut message)?;
         self.send_in_place(payload).await?;
+        message.ack();
         Ok(payload)
     }
 }
@@ -118,7 +121,7 @@ impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {
     async fn connect_first(job: &Job) -> Result<()> {
         let channel = builder(job).build(|socket: Socket| async move {
             while let Ok(Some(message)) = socket.recv().await {
-                drop(message);
+                message.ack();
             }
         })?;
         let socket = channel.connect();
@@ -155,7 +158,9 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             return Box::pin(self.recv_in_place()).await;
         }
         let message = self.socket.recv().await?.context("the other side finished")?;
-        Payload::check(&message)
+        let payload = Payload::check(&message)?;
+        message.ack();
+        Ok(payload)
     }
 
     async fn recv_some(&mut self, mut take: impl FnMut(Payload) -> Result<()>) -> Result<()> {
@@ -163,7 +168,9 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             return take(self.recv().await?);
         }
         let messages = self.socket.recv_many().await?.context("the other side finished")?;
-        batches::read_each(&messages, take)
+        batches::read_each(&messages, take)?;
+        messages.ack();
+        Ok(())
     }
 
     async fn answer(&mut self) -> Result<Payload> {
@@ -173,6 +180,7 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
         let message = self.socket.recv().await?.context("the other side finished")?;
         let payload = Payload::check(&message)?;
         self.send(payload).await?;
+        message.ack();
         Ok(payload)
     }
 

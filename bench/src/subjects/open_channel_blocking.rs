@@ -77,8 +77,11 @@ impl<const BUFFERED: bool> Transport for OpenChannelBlocking<BUFFERED> {
     }
 
     async fn connect_first(job: &Job) -> Result<()> {
-        let channel =
-            Channel::build(builder(job), |socket: Socket| while let Ok(Some(_)) = socket.recv() {})?;
+        let channel = Channel::build(builder(job), |socket: Socket| {
+            while let Ok(Some(message)) = socket.recv() {
+                message.ack();
+            }
+        })?;
         let socket = channel.connect();
         Self::Endpoint::new(job.subject, channel, socket).confirmed(Payload::new(job.len, 0)).await
     }
@@ -113,10 +116,14 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
     async fn recv(&mut self) -> Result<Payload> {
         if self.in_place {
             let mut message = self.socket.recv_reader()?.context("the other side finished")?;
-            return Payload::read(&mut message);
+            let payload = Payload::read(&mut message)?;
+            message.ack();
+            return Ok(payload);
         }
         let message = self.socket.recv()?.context("the other side finished")?;
-        Payload::check(&message)
+        let payload = Payload::check(&message)?;
+        message.ack();
+        Ok(payload)
     }
 
     async fn recv_some(&mut self, mut take: impl FnMut(Payload) -> Result<()>) -> Result<()> {
@@ -124,7 +131,9 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             return take(self.recv().await?);
         }
         let messages = self.socket.recv_many()?.context("the other side finished")?;
-        batches::read_each(&messages, take)
+        batches::read_each(&messages, take)?;
+        messages.ack();
+        Ok(())
     }
 
     async fn answer(&mut self) -> Result<Payload> {
@@ -132,11 +141,13 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
             let mut message = self.socket.recv_reader()?.context("the other side finished")?;
             let payload = Payload::read(&mut message)?;
             self.send(payload).await?;
+            message.ack();
             return Ok(payload);
         }
         let message = self.socket.recv()?.context("the other side finished")?;
         let payload = Payload::check(&message)?;
         self.send(payload).await?;
+        message.ack();
         Ok(payload)
     }
 

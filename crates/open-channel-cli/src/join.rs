@@ -81,8 +81,8 @@ async fn tell_role(channel: Channel) {
 
 async fn print_received(socket: Arc<Socket>) -> Result<()> {
     while let Some(message) = socket.recv().await.map_err(explained)? {
-        // Dropped after it, and so acknowledged: what we acknowledge has been printed.
         tokio::task::block_in_place(|| output::line(&message))?;
+        message.ack(); // after it was printed
     }
     Err(let_go())
 }

@@ -66,7 +66,7 @@ impl Relay {
                 batch.push(next);
             }
             self.printed(&others).await;
-            drop(batch);
+            batch.into_iter().for_each(Message::ack);
         }
         self.leave(&member);
     }

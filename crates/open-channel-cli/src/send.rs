@@ -85,7 +85,9 @@ async fn in_time<T>(
 
 /// Whoever relays on this channel may send to us too; what nobody reads must not make the host wait for us.
 async fn discard_received(socket: &Socket) -> std::convert::Infallible {
-    while let Ok(Some(_)) = socket.recv().await {}
+    while let Ok(Some(message)) = socket.recv().await {
+        message.ack();
+    }
     std::future::pending().await
 }
 

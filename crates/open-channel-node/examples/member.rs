@@ -27,7 +27,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let socket = Arc::new(channel.connect());
     let replies = Arc::clone(&socket);
-    tokio::spawn(async move { while let Ok(Some(_)) = replies.recv().await {} });
+    tokio::spawn(async move {
+        while let Ok(Some(reply)) = replies.recv().await {
+            reply.ack();
+        }
+    });
 
     let (mut sent, writer) = (0, me());
     let mut tick = tokio::time::interval(Duration::from_millis(1));
@@ -62,6 +66,7 @@ async fn serve(socket: Socket, ledger: Arc<Ledger>) {
             .and_then(|rest| rest.strip_suffix('}'))
             .and_then(|rest| rest.split_once(r#"","n":"#))
         else {
+            message.ack();
             continue;
         };
         ledger.note(&format!(
@@ -70,6 +75,7 @@ async fn serve(socket: Socket, ledger: Arc<Ledger>) {
             me(),
         ));
         let _ = socket.send(format!(r#"{{"reply":{n}}}"#)).await;
+        message.ack();
     }
 }
 

@@ -284,14 +284,15 @@ impl NativeSocket {
     /// Acknowledges the `count` oldest messages.
     #[napi]
     pub fn handled(&mut self, count: u32) {
-        self.lent.drain(..self.lent.len().min(count as usize));
+        let count = self.lent.len().min(count as usize);
+        self.lent.drain(..count).filter_map(|(_, message)| message).for_each(Message::ack);
     }
 
     /// Acknowledges one message, in any order.
     #[napi]
     pub fn acknowledge(&mut self, seq: f64) {
         if let Ok(index) = self.lent.binary_search_by_key(&(seq as u64), |(seq, _)| *seq) {
-            self.lent[index].1 = None;
+            self.lent[index].1.take().into_iter().for_each(Message::ack);
         }
         while let Some((_, None)) = self.lent.front() {
             self.lent.pop_front();

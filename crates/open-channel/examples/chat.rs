@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 None => break,
             },
             line = socket.recv() => match line? {
-                Some(line) => println!("{}", String::from_utf8_lossy(&line)),
+                Some(line) => println!("{}", String::from_utf8_lossy(&line.into_bytes())),
                 None => break,
             },
             Some(event) = events.recv() => match event {
@@ -60,6 +60,7 @@ async fn relay(socket: Socket, members: Members) {
     while let Ok(Some(line)) = receiver.recv().await {
         // Who does not read until its outbox is full has to leave: nobody waits for the slowest.
         lock(&members).retain(|_, member| member.try_send(line.bytes().clone()).is_ok());
+        line.ack();
     }
     lock(&members).remove(&id);
 }

@@ -50,7 +50,7 @@ async fn main() -> Result<(), Failure> {
     // Each answer is the number of the increment and the value after it; after a failover some come twice.
     let (mut answered, mut value) = (0, String::from("0"));
     while let Some(answer) = receiver.recv().await? {
-        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let answer = String::from_utf8_lossy(&answer.into_bytes()).into_owned();
         let (number, at) = answer.split_once(' ').ok_or("not an answer")?;
         (answered, value) = (number.parse()?, at.to_owned());
     }
@@ -68,10 +68,11 @@ async fn keep_count(socket: Socket, file: Arc<Mutex<PathBuf>>) {
         let applied = apply(&file.lock().unwrap_or_else(PoisonError::into_inner), message.id(), step);
         match applied {
             Ok(value) => drop(socket.send(format!("{} {value}", message.id().seq)).await),
-            // Not handled: an unwinding handler acknowledges nothing.
+            // Not acknowledged, and so not handled.
             Err(error) => panic!("the counter's state: {error}"),
         }
-    } // the message falls here: acknowledged, now that it is in the file and its answer is sent
+        message.ack(); // now that it is in the file and its answer is sent
+    }
 }
 
 /// Adds `step` unless message `id` was applied before; returns the value.

@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Some(reply) = socket.recv().await? else { return Err("the host ended the conversation".into()) };
         let host = socket.peer().and_then(|host| host.pid).unwrap_or_default();
         println!("asked the host, process {host}: {word}");
-        println!("answered: {}", String::from_utf8_lossy(&reply));
+        println!("answered: {}", String::from_utf8_lossy(&reply.into_bytes()));
     }
     Ok(channel.close().await?)
 }
@@ -38,5 +38,6 @@ async fn answer(socket: Socket) {
         if socket.send(message.to_ascii_uppercase()).await.is_err() {
             return; // the other side is gone
         }
-    } // the message falls here: handled, after its answer was sent
+        message.ack(); // handled, after its answer was sent
+    }
 }

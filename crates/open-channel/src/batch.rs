@@ -28,7 +28,8 @@ use crate::message::MessageId;
 ///         assert_eq!(message.len(), 8);
 ///     }
 /// #   let _ = done.send(messages.len());
-/// } // each time round: the messages are dropped, and with that acknowledged
+///     messages.ack();
+/// }
 /// # }})?;
 /// # let socket = channel.connect();
 /// let mut batch: open_channel::Batch = (0..1000_u64).map(|number| number.to_le_bytes()).collect();
@@ -123,11 +124,14 @@ impl<M: AsRef<[u8]>> FromIterator<M> for Batch {
 
 /// Messages that were received together, at least one; from [`Socket::recv_many`](crate::Socket::recv_many).
 ///
-/// Dropping them acknowledges them all. Dropped while their thread unwinds from a panic, none of them is acknowledged.
+/// [`ack`](Self::ack) acknowledges them all. Dropped otherwise, all of them stay unhandled, as a single
+/// [`Message`](crate::Message) does.
+#[must_use = "messages that are not acknowledged with `ack` stay unhandled"]
 pub struct Messages {
     pack: Pack,
     first: MessageId,
     attempt: u32,
+    acknowledged: bool,
     connection: Arc<Connection>,
 }
 
@@ -141,7 +145,8 @@ pub struct MessageRef<'a> {
 impl Messages {
     pub(crate) fn new(connection: Arc<Connection>, received: Received) -> Self {
         let Received { first: seq, pack, attempt } = received;
-        Self { pack, first: MessageId { socket: connection.id(), seq }, attempt, connection }
+        let first = MessageId { socket: connection.id(), seq };
+        Self { pack, first, attempt, acknowledged: false, connection }
     }
 
     /// How many they are; never 0.
@@ -167,16 +172,18 @@ impl Messages {
         self.attempt
     }
 
-    /// Acknowledges them; the same as dropping them.
-    pub fn ack(self) {}
+    /// Acknowledges them: they are handled, and never delivered again.
+    #[inline]
+    pub fn ack(mut self) {
+        self.acknowledged = true;
+        self.connection.handled(self.first.seq..self.first.seq + self.len() as u64);
+    }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.acknowledged {
             self.connection.not_handled(self.len());
-        } else {
-            self.connection.handled(self.first.seq..self.first.seq + self.len() as u64);
         }
     }
 }

@@ -12,15 +12,16 @@
 //! let channel = Channel::new("shout", |socket| {
 //!     while let Ok(Some(message)) = socket.recv() {
 //!         let _ = socket.send(message.to_ascii_uppercase());
+//!         message.ack();
 //!     }
 //! })?;
 //! # }
 //! # let channel = Channel::build(builder, |socket| {
-//! #     while let Ok(Some(message)) = socket.recv() { let _ = socket.send(message.to_ascii_uppercase()); }
+//! #     while let Ok(Some(message)) = socket.recv() { let _ = socket.send(message.to_ascii_uppercase()); message.ack() }
 //! # })?;
 //! let socket = channel.connect();
 //! socket.send("hello")?;
-//! assert_eq!(&socket.recv()?.unwrap()[..], b"HELLO");
+//! assert_eq!(socket.recv()?.unwrap().into_bytes(), "HELLO");
 //! # Ok(()) }
 //! ```
 

@@ -89,18 +89,20 @@ impl Channel {
     /// #   .build(|socket| async move {
     /// #     while let Ok(Some(message)) = socket.recv().await {
     /// #         let _ = socket.send([b"hello, ", &message[..]].concat()).await;
+    /// #         message.ack();
     /// #     }
     /// # })?;
     /// # if false {
     /// let channel = open_channel::Channel::new("greeting", |socket| async move {
     ///     while let Ok(Some(message)) = socket.recv().await {
     ///         let _ = socket.send([b"hello, ", &message[..]].concat()).await;
+    ///         message.ack();
     ///     }
     /// })?;
     /// # }
     /// let socket = channel.connect();
     /// socket.send("world").await?;
-    /// assert_eq!(&socket.recv().await?.unwrap()[..], b"hello, world");
+    /// assert_eq!(socket.recv().await?.unwrap().into_bytes(), "hello, world");
     /// # Ok(()) }
     /// ```
     pub fn new<F, Fut>(name: impl Into<String>, listener: F) -> Result<Self, Error>

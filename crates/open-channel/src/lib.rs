@@ -27,11 +27,11 @@
 //!     // Runs in whichever process hosts, once for each socket that connects.
 //!     while let Ok(Some(message)) = socket.recv().await {
 //!         println!("handling {:?}", message);
-//!         // Dropping the message acknowledges it: the sender may forget it.
+//!         message.ack(); // handled: the sender may forget it
 //!     }
 //! })?;
 //! # ; }
-//! # let channel = builder.build(|socket| async move { while let Ok(Some(_)) = socket.recv().await {} })?;
+//! # let channel = builder.build(|socket| async move { while let Ok(Some(m)) = socket.recv().await { m.ack() } })?;
 //! let socket = channel.connect(); // returns at once; what is sent before there is a connection waits
 //! socket.send("work").await?;
 //! socket.flush().await?; // handled, by whoever hosts
@@ -46,7 +46,7 @@
 //! 2. What `send` accepted is delivered while the sending process lives and some process can host.
 //! 3. Nothing is delivered twice by one host. After a change of host, what was not acknowledged is delivered again,
 //!    [marked](Message::redelivered) and with the same [id](Message::id).
-//! 4. Acknowledged means handled: the [`Message`] was dropped, and not by a panic.
+//! 4. Acknowledged means handled: somebody called [`Message::ack`], and nothing else acknowledges.
 //! 5. Every queue is bounded.
 //!
 //! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.

@@ -26,19 +26,24 @@ impl fmt::Display for MessageId {
 
 /// A received message; dereferences to its bytes.
 ///
-/// Dropping it acknowledges it: the sender may forget it, of messages that were sent together once all are dropped. A message that is dropped while its thread
-/// unwinds from a panic is *not* acknowledged. Messages may be kept and dropped in any order; the sender's
-/// window stays occupied from the oldest one that is kept.
+/// [`ack`](Self::ack) and [`into_bytes`](Self::into_bytes) acknowledge it: the sender may forget it, and
+/// the next host never sees it. Nothing else does. A message that is dropped otherwise stays unhandled,
+/// whatever dropped it: a panic, a cancelled task, an early return. Then the next host gets it, marked.
+///
+/// Messages may be acknowledged in any order. The sender's window stays occupied from the oldest one that
+/// is not acknowledged. Messages that were sent together are acknowledged once all of them are.
+#[must_use = "a message that is not acknowledged with `ack` stays unhandled"]
 pub struct Message {
     payload: Bytes,
     connection: Arc<Connection>,
     seq: u64,
     attempt: u32,
+    acknowledged: bool,
 }
 
 impl Message {
     pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, attempt: u32) -> Self {
-        Self { payload, connection, seq, attempt }
+        Self { payload, connection, seq, attempt, acknowledged: false }
     }
 
     /// The bytes.
@@ -48,6 +53,7 @@ impl Message {
 
     /// The bytes, without copying; acknowledges the message.
     pub fn into_bytes(mut self) -> Bytes {
+        self.acknowledge();
         std::mem::take(&mut self.payload)
     }
 
@@ -62,24 +68,33 @@ impl Message {
         self.attempt > 1
     }
 
-    /// Which attempt at handling this message this is: 1 at first, and one more for each host that may have seen it
-    /// without acknowledging it. Where messages are counted is their sender, so that this is exact whoever hosted; but
-    /// through shared memory 64 stands for 64 or more, otherwise 255, and a sender of an older version tells only
-    /// 1 or 2. What limits it is [`Builder::max_attempts`](crate::Builder::max_attempts) of the sender.
+    /// Which attempt at handling this message this is: 1 at first, and one more for each host that
+    /// may have seen it without acknowledging it.
+    ///
+    /// The sender counts, so that no change of host loses the number. It ends at 64 through shared
+    /// memory and at 255 otherwise; a sender of an older version of this library tells only 1 or 2.
+    /// The sender's [`Builder::max_attempts`](crate::Builder::max_attempts) limits it.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// Acknowledges the message; the same as dropping it.
-    pub fn ack(self) {}
+    /// Acknowledges the message: it is handled, and never delivered again.
+    #[inline]
+    pub fn ack(mut self) {
+        self.acknowledge();
+    }
+
+    #[inline]
+    fn acknowledge(&mut self) {
+        self.acknowledged = true;
+        self.connection.handled(self.seq..self.seq + 1);
+    }
 }
 
 impl Drop for Message {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.acknowledged {
             self.connection.not_handled(1);
-        } else {
-            self.connection.handled(self.seq..self.seq + 1);
         }
     }
 }

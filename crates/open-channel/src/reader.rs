@@ -15,9 +15,9 @@ use crate::message::{Message, MessageId};
 /// could change it meanwhile; each byte is read once. Other messages (those that came over other links, through the ring in parts, or in a
 /// batch) were copied before, as for [`recv`](crate::Socket::recv).
 ///
-/// Dropping it acknowledges the message, as with a [`Message`], whether it was read to its end or not. Until then it takes up its
-/// place in the ring.
-#[must_use = "dropping it acknowledges the message"]
+/// [`ack`](Self::ack) acknowledges the message, whether it was read to its end or not. Dropped otherwise, it stays
+/// unhandled, as a [`Message`] does. Until it is acknowledged it takes up its place in the ring.
+#[must_use = "a message that is not acknowledged with `ack` stays unhandled"]
 pub struct MessageReader {
     /// Empty, if the message is still in the ring.
     message: Message,
@@ -79,8 +79,11 @@ impl MessageReader {
         }
     }
 
-    /// Acknowledges the message; the same as dropping it.
-    pub fn ack(self) {}
+    /// Acknowledges the message: it is handled, and never delivered again.
+    #[inline]
+    pub fn ack(self) {
+        self.message.ack();
+    }
 }
 
 enum Blocks<'a> {

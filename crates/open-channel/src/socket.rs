@@ -226,7 +226,7 @@ impl Socket {
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let dir = tempfile::tempdir()?;
     /// # let channel = open_channel::Channel::builder("reserve").runtime_dir(dir.path().join("d"))
-    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { assert_eq!(&message[..], b"3 + 4 = 7"); } })?;
+    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { assert_eq!(message.into_bytes(), "3 + 4 = 7"); } })?;
     /// let socket = channel.connect();
     /// let mut message = socket.reserve(64).await?;
     /// write!(message, "3 + 4 = {}", 3 + 4)?;
@@ -285,6 +285,7 @@ impl Socket {
     ///         while let Ok(Some(mut message)) = socket.recv_reader().await {
     ///             let written = std::io::copy(&mut message, &mut std::io::sink());
     ///             assert_eq!(written.expect("nothing fails here"), 100_000);
+    ///             message.ack();
     ///         }
     ///     })?;
     /// let socket = channel.connect();

@@ -40,7 +40,12 @@ pub(crate) struct Reading {
 impl Reading {
     /// Reads on in `message`. An empty one is acknowledged at once: it would look like the end.
     pub(crate) fn begin(&mut self, message: Message) {
-        (self.message, self.read) = (Some(message).filter(|message| !message.is_empty()), 0);
+        self.read = 0;
+        if message.is_empty() {
+            message.ack();
+        } else {
+            self.message = Some(message);
+        }
     }
 
     /// Copies what there is, as far as `buf` has room; 0 when another message is due.
@@ -50,8 +55,10 @@ impl Reading {
         let len = rest.len().min(buf.len());
         buf[..len].copy_from_slice(&rest[..len]);
         self.read += len;
-        if self.read == message.len() {
-            self.message = None;
+        if self.read == message.len()
+            && let Some(message) = self.message.take()
+        {
+            message.ack();
         }
         len
     }

@@ -147,7 +147,7 @@ impl Handler {
                     if let Err(error) = self.handle(&socket, &message) {
                         fail(&error);
                     }
-                    // Dropped here, and so acknowledged: after it is written and reported.
+                    message.ack(); // after it is written and reported
                 }
                 // The worker at the other end left or was killed; it comes back on a new socket.
                 Ok(None) | Err(_) => return,

@@ -452,7 +452,7 @@ impl Connection {
         });
     }
 
-    /// So many messages were dropped while their handler panicked: they stay unhandled.
+    /// So many messages were dropped without an acknowledgement: they stay unhandled.
     pub(crate) fn not_handled(&self, count: usize) {
         self.with(|inner| inner.held -= count);
     }

@@ -1,4 +1,4 @@
-//! Acknowledged means handled: dropped, acknowledged or turned into bytes, and not while unwinding.
+//! Acknowledged means handled: by `ack` or by turning it into bytes, and by nothing else.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -9,12 +9,14 @@ use crate::world::{Pair, World, next, poll_once};
 
 on_every_link!(
     flush_waits_while_a_message_is_held,
-    a_message_is_acknowledged_by_drop_by_ack_and_by_into_bytes,
+    a_message_is_acknowledged_by_ack_and_by_into_bytes,
     messages_may_be_handled_in_any_order,
     a_message_that_outlives_its_socket_can_still_be_dropped,
     flush_with_nothing_sent_is_done_at_once,
     a_panicking_listener_acknowledges_nothing_and_takes_down_its_connection_only,
     a_message_dropped_in_a_caught_panic_stays_unhandled,
+    a_message_that_is_dropped_stays_unhandled,
+    a_message_of_a_cancelled_task_stays_unhandled,
     flush_waits_for_what_was_sent_before_it_only,
 );
 
@@ -40,13 +42,13 @@ async fn flush_waits_while_a_message_is_held(world: World) {
     assert!(poll_once(flush.as_mut()).await.is_pending());
     settle(&pair).await;
     assert!(poll_once(flush.as_mut()).await.is_pending(), "acknowledged while it is held");
-    drop(held);
+    held.ack();
     flush.await.expect("handled");
 }
 
-async fn a_message_is_acknowledged_by_drop_by_ack_and_by_into_bytes(world: World) {
+async fn a_message_is_acknowledged_by_ack_and_by_into_bytes(world: World) {
     let pair = world.pair().await;
-    let ways: [fn(Message); 3] = [drop, Message::ack, |message| assert_eq!(message.into_bytes(), "x")];
+    let ways: [fn(Message); 2] = [Message::ack, |message| assert_eq!(message.into_bytes(), "x")];
     for way in ways {
         pair.near.send("x").await.expect("accepted");
         let message = receive(&pair).await;
@@ -69,11 +71,11 @@ async fn messages_may_be_handled_in_any_order(world: World) {
     let mut flush = pin!(pair.near.flush());
     // The last to go is the first that was sent, once every other order was tried.
     while held.len() > 1 {
-        held.remove(1 + (held.len() * 7) % (held.len() - 1));
+        held.remove(1 + (held.len() * 7) % (held.len() - 1)).ack();
     }
     settle(&pair).await;
     assert!(poll_once(flush.as_mut()).await.is_pending(), "the first is still held");
-    drop(held);
+    held.into_iter().for_each(Message::ack);
     flush.await.expect("handled");
 }
 
@@ -99,6 +101,7 @@ async fn a_panicking_listener_acknowledges_nothing_and_takes_down_its_connection
         .serve(|socket| async move {
             while let Ok(Some(message)) = socket.recv().await {
                 assert!(&message[..] != b"die", "as the test wants it");
+                message.ack();
             }
         })
         .await;
@@ -136,15 +139,46 @@ async fn a_message_dropped_in_a_caught_panic_stays_unhandled(world: World) {
     assert!(matches!(flush.await, Err(Error::Reset { .. })));
 }
 
+/// What `lose` does with a message that was taken acknowledges nothing.
+async fn stays_unhandled(world: World, lose: impl AsyncFnOnce(Message)) {
+    let pair = world.pair().await;
+    pair.near.send("unhandled").await.expect("accepted");
+    lose(receive(&pair).await).await;
+    let mut flush = pin!(pair.near.flush());
+    settle(&pair).await;
+    assert!(poll_once(flush.as_mut()).await.is_pending(), "acknowledged by nobody");
+    drop(pair.far);
+    assert!(matches!(flush.await, Err(Error::Reset { .. })));
+}
+
+async fn a_message_that_is_dropped_stays_unhandled(world: World) {
+    stays_unhandled(world, async |message| drop(message)).await;
+}
+
+async fn a_message_of_a_cancelled_task_stays_unhandled(world: World) {
+    stays_unhandled(world, async |message: Message| {
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let handler = tokio::spawn(async move {
+            begun.send(()).expect("the test waits");
+            std::future::pending::<()>().await;
+            message.ack();
+        });
+        begins.await.expect("it runs");
+        handler.abort();
+        assert!(handler.await.expect_err("cancelled").is_cancelled());
+    })
+    .await;
+}
+
 async fn flush_waits_for_what_was_sent_before_it_only(world: World) {
     let pair = world.pair().await;
     pair.near.send("first").await.expect("accepted");
     let mut flush = pin!(pair.near.flush());
     assert!(poll_once(flush.as_mut()).await.is_pending());
     pair.near.send("second").await.expect("accepted");
-    drop(receive(&pair).await);
+    receive(&pair).await.ack();
     let second = receive(&pair).await;
     flush.await.expect("the first is handled");
-    drop(second);
+    second.ack();
     pair.near.flush().await.expect("handled");
 }

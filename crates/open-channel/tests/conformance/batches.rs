@@ -31,7 +31,9 @@ async fn many(socket: &Socket) -> Messages {
 async fn receive(socket: &Socket, count: usize) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     while all.len() < count {
-        all.extend(many(socket).await.iter().map(|message| message.to_vec()));
+        let messages = many(socket).await;
+        all.extend(messages.iter().map(|message| message.to_vec()));
+        messages.ack();
     }
     all
 }
@@ -104,7 +106,9 @@ async fn batches_and_single_messages_keep_their_order(world: World) {
         while got.len() < expected.len() {
             got.push(next(&pair.far).await.to_vec());
             if got.len() % 3 == 0 && got.len() < expected.len() {
-                got.extend(many(&pair.far).await.iter().map(|message| message.to_vec()));
+                let messages = many(&pair.far).await;
+                got.extend(messages.iter().map(|message| message.to_vec()));
+                messages.ack();
             }
         }
         assert!(got.iter().zip(&expected).all(|(got, expected)| got == expected.as_bytes()));
@@ -124,6 +128,7 @@ async fn each_message_of_a_batch_has_its_own_id(world: World) {
         assert_eq!(messages.iter().len(), messages.len());
         assert!(messages.iter().all(|message| message.id().socket == pair.near.id()));
         seqs.extend(messages.iter().map(|message| message.id().seq));
+        messages.ack();
     }
     assert_eq!(seqs, [before.seq + 1, before.seq + 2, before.seq + 3]);
     let after = pair.near.send("after").await.expect("accepted");
@@ -141,7 +146,7 @@ async fn a_batch_is_acknowledged_when_all_its_messages_are_handled(world: World)
         let mut flush = pin!(pair.near.flush());
         for which in order {
             assert!(poll_once(flush.as_mut()).await.is_pending(), "one of them is still held");
-            held[which] = None;
+            held[which].take().expect("held once").ack();
         }
         flush.await.expect("handled");
     }

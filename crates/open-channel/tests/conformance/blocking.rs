@@ -69,7 +69,7 @@ fn messages_go_there_and_back(world: World) {
         socket.send(pattern(len, seed)).expect("accepted");
         socket.send_copy(&pattern(len, seed + 1)).expect("accepted");
         for seed in [seed, seed + 1] {
-            let message = socket.recv().expect("a message").expect("not the end");
+            let message = socket.recv().expect("a message").expect("not the end").into_bytes();
             assert!(message[..] == pattern(len, seed)[..]);
         }
     }
@@ -99,6 +99,7 @@ fn batches_go_there_and_back(world: World) {
             assert_eq!(message[..], next.to_le_bytes());
             next += 1;
         }
+        messages.ack();
     }
     assert_eq!(next, MESSAGES);
     sending.join().expect("sent");
@@ -120,6 +121,7 @@ fn messages_can_be_written_and_read_in_place(world: World) {
             let mut bytes = Vec::new();
             reader.read_to_end(&mut bytes).expect("it is here");
             assert!(bytes == message[..]);
+            reader.ack();
         }
     }
     near.flush().expect("handled");
@@ -142,7 +144,7 @@ fn two_threads_share_a_socket(world: World) {
         });
         scope.spawn(|| {
             for number in 0..MESSAGES {
-                let message = socket.recv().expect("a message").expect("not the end");
+                let message = socket.recv().expect("a message").expect("not the end").into_bytes();
                 assert!(message[..] == pattern(3000, number)[..], "message {number}");
             }
             assert!(socket.recv().expect("the end").is_none());
@@ -166,7 +168,7 @@ fn what_waits_in_the_outbox_goes_out_while_a_thread_waits_for_messages(world: Wo
                 let received = far.recv_timeout(Duration::from_secs(10));
                 let received =
                     received.unwrap_or_else(|error| panic!("round {round}, message {number}: {error}"));
-                assert!(received.expect("not the end")[..] == message[..]);
+                assert!(received.expect("not the end").into_bytes() == message);
             }
         }
         far.finish().expect("open");
@@ -181,7 +183,7 @@ fn recv_timeout_gives_up_and_loses_nothing(world: World) {
     far.send("late").expect("accepted");
     let message = near.recv_timeout(Duration::from_secs(30)).expect("a message").expect("not the end");
     assert_eq!(&message[..], b"late");
-    drop(message);
+    message.ack();
     for number in 0..200 {
         far.send(format!("{number}")).expect("accepted");
         let message = loop {
@@ -192,6 +194,7 @@ fn recv_timeout_gives_up_and_loses_nothing(world: World) {
             }
         };
         assert_eq!(&message[..], format!("{number}").as_bytes());
+        message.ack();
     }
     assert!(near.recv_timeout(Duration::from_millis(1)).is_err());
     drop(far);
@@ -211,11 +214,11 @@ fn flush_waits_while_a_message_is_held(world: World) {
         // Whatever was on its way has arrived after this.
         for _ in 0..20 {
             far.send("settle").expect("accepted");
-            drop(near.recv());
+            near.recv().expect("a message").expect("not the end").ack();
         }
         far.flush().expect("handled");
         assert_eq!(flushed.load(Ordering::SeqCst), 0, "acknowledged while it is held");
-        drop(held);
+        held.ack();
         flushing.join().expect("no panic");
     });
 }
@@ -237,10 +240,10 @@ fn a_full_outbox_makes_send_wait_and_try_send_say_full(world: World) {
             near.close().expect("handled");
         });
         for number in 0..accepted {
-            let message = far.recv().expect("a message").expect("not the end");
+            let message = far.recv().expect("a message").expect("not the end").into_bytes();
             assert!(message[..] == pattern(1000, number)[..]);
         }
-        assert_eq!(&far.recv().expect("a message").expect("not the end")[..], b"late");
+        assert_eq!(far.recv().expect("a message").expect("not the end").into_bytes(), "late");
         assert!(far.recv().expect("the end").is_none());
     });
 }
@@ -252,7 +255,7 @@ fn close_waits_until_everything_is_handled(world: World) {
         move |socket| {
             while let Ok(Some(message)) = socket.recv() {
                 handled.fetch_add(1, Ordering::SeqCst);
-                drop(message);
+                message.ack();
             }
         }
     });
@@ -284,7 +287,7 @@ fn each_listener_has_its_thread(world: World) {
         socket.send(format!("{number}")).expect("accepted");
     }
     for (number, socket) in sockets.iter().enumerate().rev() {
-        let message = socket.recv().expect("a message").expect("not the end");
+        let message = socket.recv().expect("a message").expect("not the end").into_bytes();
         assert_eq!(&message[..], format!("{number}").as_bytes());
     }
 }
@@ -293,6 +296,7 @@ fn a_panicking_listener_takes_down_its_connection_only(world: World) {
     let (_host, channel) = serve(&world, |socket| {
         while let Ok(Some(message)) = socket.recv() {
             assert!(&message[..] != b"die", "as the test wants it");
+            message.ack();
         }
     });
     let (victim, bystander) = (channel.connect(), channel.connect());

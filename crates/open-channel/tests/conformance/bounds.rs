@@ -57,7 +57,9 @@ async fn a_full_outbox_makes_send_wait_and_try_send_say_full(world: World) {
         assert!(next(to).await == pattern(1000, accepted));
         from.flush().await.expect("handled");
         assert!(fill(from, 1000) >= accepted, "the outbox has shrunk");
-        while to.try_recv().is_ok() {}
+        while let Ok(Some(message)) = to.try_recv() {
+            message.ack();
+        }
         let flush = from.flush();
         let drain = async {
             loop {
@@ -197,7 +199,7 @@ async fn messages_flow_while_a_recv_is_waiting_and_not_polled(world: World) {
             assert!(next(to).await == pattern(30_000, number));
         }
         to.send("done").await.expect("accepted");
-        let done = waiting.await.expect("a message").expect("not the end");
+        let done = waiting.await.expect("a message").expect("not the end").into_bytes();
         assert_eq!(&done[..], b"done");
     }
 }
@@ -216,7 +218,7 @@ async fn held_messages_hold_the_sender_back_and_nothing_else(world: World) {
     }
     pair.far.flush().await.expect("handled");
     assert!(matches!(pair.near.try_send(pattern(1000, 0)).expect_err("full").error, Error::Full));
-    drop(held);
+    held.into_iter().for_each(Message::ack);
     pair.near.send("on").await.expect("accepted");
     assert_eq!(next(&pair.far).await, "on");
 }
@@ -238,7 +240,7 @@ async fn a_receiver_holds_no_more_than_its_window(world: World) {
         }
         to.flush().await.expect("handled");
         assert!(matches!(to.try_recv(), Err(TryRecvError::Empty)), "more than the window");
-        drop(held);
+        held.into_iter().for_each(Message::ack);
         for number in within..accepted {
             assert!(next(to).await == pattern(1000, number));
         }
@@ -256,13 +258,13 @@ async fn a_receiver_that_keeps_most_of_what_fits_gets_what_fits_besides(world: W
     for number in 0..40 {
         // All that the ring holds at a time is with the application, before the oldest of it is dropped.
         if kept.len() == 12 {
-            kept.pop_front();
+            kept.pop_front().into_iter().for_each(Message::ack);
         }
         let message = pair.far.recv().await.expect("a message").expect("not the end");
         assert!(message[..] == pattern(LEN, number)[..], "message {number}");
         kept.push_back(message);
     }
-    drop(kept);
+    kept.into_iter().for_each(Message::ack);
     pair.near.flush().await.expect("handled");
 }
 
@@ -286,9 +288,10 @@ async fn a_receiver_that_keeps_half_of_what_fits_gets_the_next_message(world: Wo
                 assert!(message[..] == pattern(len, number)[..], "message {number} of {len} bytes");
                 kept.push_back(message);
                 if kept.len() > keeps {
-                    kept.pop_front();
+                    kept.pop_front().into_iter().for_each(Message::ack);
                 }
             }
+            kept.into_iter().for_each(Message::ack);
         };
         tokio::join!(sending, receiving);
         pair.near.flush().await.expect("handled");
@@ -319,14 +322,14 @@ async fn what_another_task_drops_makes_room_for_the_message_that_is_waited_for(w
     assert!(poll_once(waiting.as_mut()).await.is_pending());
     // Until the sender sleeps, too, which nothing shows. Where it takes longer, this shows less.
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let dropping = async { drop(kept.drain(..2)) };
+    let dropping = async { kept.drain(..2).for_each(Message::ack) };
     let (received, ()) = tokio::join!(waiting, dropping);
-    received.expect("a message").expect("not the end");
+    received.expect("a message").expect("not the end").ack();
 }
 
 async fn who_looks_again_and_again_gets_what_fits_besides_what_it_keeps(world: World) {
     let (pair, mut kept) = full(&world).await;
-    kept.drain(..2);
+    kept.drain(..2).for_each(Message::ack);
     until(|| match pair.far.try_recv() {
         Ok(message) => message.is_some(),
         Err(TryRecvError::Empty) => false,

@@ -37,7 +37,7 @@ async fn a_cancelled_recv_loses_no_message(world: World) {
                 match poll_and_drop(to.recv()).await {
                     Poll::Ready(message) => {
                         let message = message.expect("a message").expect("not the end");
-                        assert_eq!(message[..], number.to_le_bytes());
+                        assert_eq!(message.into_bytes()[..], number.to_le_bytes());
                         number += 1;
                     }
                     Poll::Pending => tokio::task::yield_now().await,
@@ -74,7 +74,7 @@ async fn a_cancelled_flush_can_be_asked_again(world: World) {
     for _ in 0..10 {
         assert!(poll_and_drop(pair.near.flush()).await.is_pending());
     }
-    drop(held);
+    held.ack();
     pair.near.flush().await.expect("handled");
 }
 
@@ -87,7 +87,7 @@ async fn a_cancelled_close_goes_on_when_the_socket_is_dropped(world: World) {
     // It is not closed yet.
     near.send("more").await.expect("accepted");
     drop(near);
-    drop(held);
+    held.ack();
     assert_eq!(next(&far).await, "more");
     assert!(far.recv().await.expect("the end").is_none());
 }
@@ -144,7 +144,7 @@ async fn a_recv_that_loses_a_race_loses_no_message(world: World) {
             tokio::select! {
                 message = pair.far.recv() => {
                     let message = message.expect("a message").expect("not the end");
-                    assert_eq!(message[..], number.to_le_bytes());
+                    assert_eq!(message.into_bytes()[..], number.to_le_bytes());
                     number += 1;
                 }
                 () = tokio::time::sleep(Duration::from_millis(1)) => {}
@@ -160,7 +160,7 @@ async fn a_cancelled_close_of_the_channel_can_be_asked_again(world: World) {
     near.send("held").await.expect("accepted");
     let held = far.recv().await.expect("a message").expect("not the end");
     assert!(poll_and_drop(hosted.channel.close()).await.is_pending());
-    drop(held);
+    held.ack();
     hosted.channel.close().await.expect("closed");
     assert_eq!(hosted.channel.state(), open_channel::State::Closed);
 }

@@ -90,7 +90,7 @@ async fn close_waits_until_everything_is_handled(world: World) {
         }
         let last = to.recv().await.expect("a message").expect("not the end");
         assert!(poll_once(close.as_mut()).await.is_pending(), "closed while a message is held");
-        drop(last);
+        last.ack();
         close.await.expect("everything was handled");
         assert!(to.recv().await.expect("the end").is_none());
         assert!(matches!(from.try_send("late").expect_err("closed").error, Error::Closed));
@@ -123,7 +123,7 @@ async fn destroy_does_not_wait_and_the_other_side_gets_a_reset(world: World) {
         assert!(matches!(from.flush().await, Err(Error::Closed)));
         loop {
             match to.recv().await {
-                Ok(Some(message)) => assert_eq!(&message[..], b"unhandled"),
+                Ok(Some(message)) => assert_eq!(message.into_bytes(), "unhandled"),
                 Err(Error::Reset { code: ResetCode::Destroyed, .. }) => break,
                 other => panic!("{other:?}"),
             }

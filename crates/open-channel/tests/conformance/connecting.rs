@@ -91,7 +91,12 @@ async fn a_channel_that_takes_no_part_is_closed_with_an_event_too(world: World) 
 }
 
 async fn states_roles_and_events_follow_each_other(world: World) {
-    let host = world.builder().build(|socket| async move { drop(socket.recv().await) }).expect("a channel");
+    let host = world
+        .builder()
+        .build(|socket| async move {
+            let _ = socket.recv().await;
+        })
+        .expect("a channel");
     let mut events = host.events();
     assert_eq!((host.name(), host.state()), ("conformance", State::Initiated));
     assert_eq!((host.role(), host.generation(), host.connected()), (Role::None, 0, false));
@@ -133,6 +138,7 @@ async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
             while let Ok(Some(message)) = socket.recv().await {
                 let answer = format!("{who}: {}", String::from_utf8_lossy(&message));
                 let _ = socket.send(answer).await;
+                message.ack();
             }
         }
     };
@@ -278,7 +284,7 @@ async fn a_connection_that_ends_makes_room_for_another(world: World) {
             }
             match socket.recv().await {
                 Ok(answer) => {
-                    assert_eq!(&answer.expect("not the end")[..], format!("{number}").as_bytes());
+                    assert_eq!(answer.expect("not the end").into_bytes(), format!("{number}"));
                     break socket;
                 }
                 Err(Error::Refused(_)) => tokio::time::sleep(Duration::from_millis(1)).await,

@@ -22,6 +22,7 @@ async fn copies_of_every_length_arrive(world: World) {
             let got = to.recv().await.expect("a message").expect("not the end");
             assert_eq!(got.id(), id);
             assert!(got[..] == message[..], "{len} bytes");
+            got.ack();
         }
         from.flush().await.expect("handled");
     }

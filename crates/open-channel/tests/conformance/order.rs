@@ -105,7 +105,7 @@ async fn sockets_of_one_channel_are_independent(world: World) {
         far.send(format!("re {number}")).await.expect("accepted");
         assert_eq!(next(near).await, format!("re {number}"));
     }
-    drop(held);
+    held.ack();
     pairs[0].0.flush().await.expect("handled");
 }
 
@@ -118,6 +118,7 @@ async fn a_message_has_the_same_id_at_both_ends(world: World) {
             let message = to.recv().await.expect("a message").expect("not the end");
             assert_eq!(message.id(), id);
             assert!(!message.redelivered());
+            message.ack();
         }
     }
 }

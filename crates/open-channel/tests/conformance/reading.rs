@@ -11,7 +11,7 @@ on_every_link!(
     a_message_can_be_written_and_read_in_blocks,
     a_message_of_any_length_can_be_read,
     readers_and_messages_come_in_the_order_of_sending,
-    a_reader_acknowledges_when_it_is_dropped,
+    a_reader_acknowledges_by_ack_alone,
     what_is_held_stays_as_it_is_while_the_ring_goes_on,
     a_reader_outlives_its_connection,
     the_end_comes_after_the_last_message,
@@ -25,6 +25,13 @@ async fn reader(socket: &Socket) -> MessageReader {
 fn rest_of(reader: &mut MessageReader) -> Vec<u8> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).expect("it is here");
+    bytes
+}
+
+/// The whole message, acknowledged.
+fn handled(mut reader: MessageReader) -> Vec<u8> {
+    let bytes = rest_of(&mut reader);
+    reader.ack();
     bytes
 }
 
@@ -49,6 +56,7 @@ async fn a_message_can_be_read_in_pieces_of_any_length(world: World) {
                 }
             }
             assert!(got == message, "in pieces of {piece} bytes");
+            reader.ack();
         }
         from.flush().await.expect("handled");
     }
@@ -73,6 +81,7 @@ async fn a_message_can_be_written_and_read_in_blocks(world: World) {
         assert_eq!(reader.remaining(), 20);
         got.extend(rest_of(&mut reader));
         assert!(got == message, "{before} bytes, {count} blocks");
+        reader.ack();
     }
     // One by one, and not to the end.
     pair.near.send(pattern(640, 1)).await.expect("accepted");
@@ -91,6 +100,7 @@ async fn a_message_of_any_length_can_be_read(world: World) {
             let mut reader = reader(&pair.far).await;
             assert_eq!((reader.len(), reader.is_empty()), (len, len == 0));
             assert!(rest_of(&mut reader) == message, "{len} bytes");
+            reader.ack();
         };
         tokio::join!(sending, receiving);
     }
@@ -105,17 +115,17 @@ async fn readers_and_messages_come_in_the_order_of_sending(world: World) {
         pair.near.send_many(&mut batch).await.expect("accepted");
         pair.near.send(pattern(50_000, round)).await.expect("accepted");
         pair.near.send("six").await.expect("accepted");
-        assert_eq!(rest_of(&mut reader(&pair.far).await), b"one");
-        assert_eq!(rest_of(&mut reader(&pair.far).await), b"two");
+        assert_eq!(handled(reader(&pair.far).await), b"one");
+        assert_eq!(handled(reader(&pair.far).await), b"two");
         assert_eq!(next(&pair.far).await, "three");
-        assert_eq!(rest_of(&mut reader(&pair.far).await), b"four");
-        assert!(rest_of(&mut reader(&pair.far).await) == pattern(50_000, round));
+        assert_eq!(handled(reader(&pair.far).await), b"four");
+        assert!(handled(reader(&pair.far).await) == pattern(50_000, round));
         assert_eq!(next(&pair.far).await, "six");
         pair.near.flush().await.expect("handled");
     }
 }
 
-async fn a_reader_acknowledges_when_it_is_dropped(world: World) {
+async fn a_reader_acknowledges_by_ack_alone(world: World) {
     let pair = world.pair().await;
     pair.near.send("one").await.expect("accepted");
     pair.near.send("two").await.expect("accepted");
@@ -123,10 +133,17 @@ async fn a_reader_acknowledges_when_it_is_dropped(world: World) {
     let second = reader(&pair.far).await;
     assert_eq!(rest_of(&mut first), b"one");
     assert!(poll_and_drop(pair.near.flush()).await.is_pending(), "nothing is handled");
-    drop(second);
+    second.ack();
     assert!(poll_and_drop(pair.near.flush()).await.is_pending(), "the first is not handled");
     first.ack();
     pair.near.flush().await.expect("handled");
+    pair.near.send("three").await.expect("accepted");
+    assert_eq!(rest_of(&mut reader(&pair.far).await), b"three");
+    for _ in 0..20 {
+        pair.far.send("turn").await.expect("accepted");
+        assert_eq!(next(&pair.near).await, "turn");
+    }
+    assert!(poll_and_drop(pair.near.flush()).await.is_pending(), "dropping it acknowledged it");
 }
 
 async fn what_is_held_stays_as_it_is_while_the_ring_goes_on(world: World) {
@@ -140,10 +157,11 @@ async fn what_is_held_stays_as_it_is_while_the_ring_goes_on(world: World) {
     // The newest first, so that nothing is released before the last.
     for (number, mut reader) in held.into_iter().rev() {
         assert!(rest_of(&mut reader) == pattern(5000, number), "message {number}");
+        reader.ack();
     }
     for number in 0..200 {
         pair.near.send(pattern(5000, number)).await.expect("accepted");
-        assert!(rest_of(&mut reader(&pair.far).await) == pattern(5000, number), "message {number}");
+        assert!(handled(reader(&pair.far).await) == pattern(5000, number), "message {number}");
     }
     pair.near.flush().await.expect("handled");
 }
@@ -164,7 +182,7 @@ async fn the_end_comes_after_the_last_message(world: World) {
     let pair = world.pair().await;
     pair.near.send("last").await.expect("accepted");
     pair.near.finish().expect("open");
-    assert_eq!(rest_of(&mut reader(&pair.far).await), b"last");
+    assert_eq!(handled(reader(&pair.far).await), b"last");
     for _ in 0..2 {
         assert!(pair.far.recv_reader().await.expect("an end").is_none());
     }
@@ -187,6 +205,7 @@ async fn messages_written_in_place_and_read_in_place_go_around_the_ring(world: W
             let mut reader = reader(&pair.far).await;
             assert_eq!(reader.is_in_place(), world.link() == LinkKind::Ring, "message {number}");
             assert!(rest_of(&mut reader) == pattern(LEN, number), "message {number}");
+            reader.ack();
         }
     };
     tokio::join!(sending, receiving);

@@ -32,6 +32,7 @@ async fn a_reserved_message_arrives_as_it_was_written(world: World) {
             let got = to.recv().await.expect("a message").expect("not the end");
             assert_eq!(got.id(), id);
             assert!(got[..] == message[..], "{len} bytes");
+            got.ack();
         }
         from.flush().await.expect("handled");
     }

@@ -51,7 +51,7 @@ async fn who_receives_lets_others_go_on(world: World) {
     let far = pair.far;
     let busy = move || async move {
         for _ in 0..MANY {
-            far.recv().await.expect("open").expect("more");
+            far.recv().await.expect("open").expect("more").ack();
         }
         far
     };
@@ -67,7 +67,9 @@ async fn who_receives_batches_lets_others_go_on(world: World) {
     let busy = move || async move {
         let mut received = 0;
         while received < BATCHES * 1000 {
-            received += far.recv_many().await.expect("open").expect("more").len();
+            let messages = far.recv_many().await.expect("open").expect("more");
+            received += messages.len();
+            messages.ack();
         }
         far
     };

@@ -395,8 +395,8 @@ impl Actor {
             for _ in 0..times {
                 let socket = channel.connect();
                 let sent = socket.send(mixture::message(1)).await.map(drop);
-                let answered = socket.recv().await.map(drop);
-                if let (Ok(()), Ok(()), Ok(())) = (sent, answered, socket.close().await) {
+                let answered = socket.recv().await.map(|answer| answer.map(Message::ack));
+                if let (Ok(()), Ok(Some(())), Ok(())) = (sent, answered, socket.close().await) {
                     continue;
                 }
                 say!("error close");
@@ -550,7 +550,7 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
         let text = text(&message);
         if text.is_empty() || text.starts_with("n ") && text.split(' ').count() == 3 {
             mixture::answer(&socket, message.id().seq, message.redelivered(), &message).await;
-            drop(message);
+            message.ack();
             return mixture::answer_all(&socket).await;
         }
         check(&text, &message);
@@ -560,7 +560,10 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
         let mut words = text.split(' ');
         match words.next() {
             Some("panic") => std::panic::panic_any(AskedTo),
-            Some("hold") => backstage.held.lock().unwrap().push(message),
+            Some("hold") => {
+                backstage.held.lock().unwrap().push(message);
+                continue;
+            }
             Some("finish") => socket.finish().unwrap(),
             // Never comes back for another one.
             Some("stall") => std::future::pending().await,
@@ -580,6 +583,7 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
             Some("flood") => drop(tokio::spawn(fill("flood".into(), Arc::clone(&socket), FLOOD))),
             _ => {}
         }
+        message.ack();
     }
 }
 
@@ -608,7 +612,10 @@ async fn fill(name: String, socket: Arc<Socket>, size: usize) {
 async fn hear(name: String, socket: Arc<Socket>) {
     loop {
         match socket.recv().await {
-            Ok(Some(message)) => say!("reply {name} {} {}", message.id().seq, text(&message)),
+            Ok(Some(message)) => {
+                say!("reply {name} {} {}", message.id().seq, text(&message));
+                message.ack();
+            }
             Ok(None) => return say!("end {name}"),
             Err(error) => return say!("error recv {name} {error}"),
         }
@@ -619,7 +626,10 @@ async fn hear(name: String, socket: Arc<Socket>) {
 fn take(name: &str, socket: &Socket) {
     loop {
         match socket.try_recv() {
-            Ok(Some(message)) => say!("reply {name} {} {}", message.id().seq, text(&message)),
+            Ok(Some(message)) => {
+                say!("reply {name} {} {}", message.id().seq, text(&message));
+                message.ack();
+            }
             Ok(None) => return say!("end {name}"),
             Err(TryRecvError::Empty) => return say!("taken {name}"),
             Err(TryRecvError::Failed(error)) => return say!("error recv {name} {error}"),

@@ -119,7 +119,7 @@ fn runtime() -> Runtime {
 
 async fn echo(socket: Socket) {
     while let Ok(Some(message)) = socket.recv().await {
-        if socket.send(message.bytes().clone()).await.is_err() {
+        if socket.send(message.into_bytes()).await.is_err() {
             return;
         }
     }
@@ -132,7 +132,7 @@ fn host() -> Channel {
 async fn round_trip(socket: &Socket) {
     socket.send("hello").await.unwrap();
     let answer = socket.recv().await.unwrap().unwrap();
-    assert_eq!(&answer[..], b"hello");
+    assert_eq!(answer.into_bytes(), "hello");
 }
 
 /// A host, a peer in the same process, and a socket of each; all in use.
@@ -210,7 +210,7 @@ fn messages_outlive_everything() {
     });
     drop(runtime);
     for message in messages {
-        assert_eq!(&message[..], b"keep");
+        assert_eq!(message.into_bytes(), "keep");
     }
 }
 
@@ -359,7 +359,7 @@ fn futures_dropped_half_way() {
                     tokio::task::yield_now().await;
                     received = socket.recv().now_or_never();
                 }
-                assert_eq!(&received.unwrap().unwrap().unwrap()[..], b"once");
+                assert_eq!(received.unwrap().unwrap().unwrap().into_bytes(), "once");
             }
         }
         let _ = own.close().now_or_never();

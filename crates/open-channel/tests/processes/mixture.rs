@@ -130,18 +130,18 @@ pub(crate) async fn answer_all(socket: &Socket) {
         match received {
             Ok(Some(Received::One(message))) => {
                 answer(socket, message.id().seq, message.redelivered(), &message).await;
-                at_work(|| drop(message));
+                at_work(|| message.ack());
             }
             Ok(Some(Received::Many(messages))) => {
                 for message in &messages {
                     answer(socket, message.id().seq, messages.redelivered(), &message).await;
                 }
-                at_work(|| drop(messages));
+                at_work(|| messages.ack());
             }
             Ok(Some(Received::Reader(mut message))) => {
                 let bytes = read_in_pieces(&mut message);
                 answer(socket, message.id().seq, message.redelivered(), &bytes).await;
-                at_work(|| drop(message));
+                at_work(|| message.ack());
             }
             Ok(None) => return say!("ended {id}"),
             Err(error) => return say!("failed {id} {error}"),
@@ -206,7 +206,7 @@ async fn check_answers(name: String, socket: Arc<Socket>) {
             say!("jump {name} from {last:?} to {number:?}");
         }
         last = number;
-        at_work(|| drop(answer));
+        at_work(|| answer.ack());
         if heard == 1 {
             say!("mixing {name}");
         }
