@@ -131,6 +131,8 @@ pub(crate) struct Outbox {
     /// Bytes of the entry at the cursor that are on the link already.
     offset: usize,
     cost: usize,
+    /// Numbers in it that stand for nothing.
+    gaps: usize,
     in_flight: usize,
     carried: Option<Carried>,
     limit: usize,
@@ -155,6 +157,7 @@ impl Outbox {
             payload_cursor: 0,
             offset: 0,
             cost: 0,
+            gaps: 0,
             in_flight: 0,
             carried: None,
             limit: limits.outbox,
@@ -187,9 +190,9 @@ impl Outbox {
         self.finished
     }
 
-    /// Whether no message, at most the end of the direction, is left.
+    /// Whether no message is left: at most the end of the direction, and numbers that stand for nothing.
     pub(crate) fn holds_no_message(&self) -> bool {
-        self.cost == 0
+        self.cost == self.gaps * message_cost(0)
     }
 
     pub(crate) fn cost(&self) -> usize {
@@ -264,6 +267,8 @@ impl Outbox {
             if entry.content == Content::Message {
                 self.payloads.pop_front();
                 self.payload_cursor -= 1;
+            } else if entry.content == Content::Withdrawn {
+                self.gaps -= 1;
             }
             self.cursor -= 1;
             self.cost -= entry.held();
@@ -346,7 +351,7 @@ impl Outbox {
         self.next = self.base();
         self.entries.clear();
         self.payloads.clear();
-        self.cost = 0;
+        (self.cost, self.gaps) = (0, 0);
     }
 
     /// The other side still holds `cost` bytes that an earlier host sent, the last of them `through`.
@@ -551,6 +556,8 @@ impl Outbox {
         let carried = self.carried.map_or(0, |carried| carried.cost);
         assert_eq!(self.in_flight, transmitted + carried, "window credit leaked");
         assert_eq!(self.cost, self.entries.iter().map(Entry::held).sum::<usize>(), "outbox room leaked");
+        let gaps = self.entries.iter().filter(|entry| entry.content == Content::Withdrawn).count();
+        assert_eq!(self.gaps, gaps, "a gap too many or too few");
         let payloads = (self.payload_cursor, self.payloads.len());
         let messages = (self.messages_before(self.cursor), self.messages_before(self.entries.len()));
         assert_eq!(payloads, messages, "a payload without its entry, or the other way round");

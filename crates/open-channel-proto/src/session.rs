@@ -94,6 +94,14 @@ pub enum GivenUp {
     MaxAttempts,
 }
 
+impl std::fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MaxAttempts => write!(f, "it has had all its attempts"),
+        }
+    }
+}
+
 /// What [`Session::recv`] yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {

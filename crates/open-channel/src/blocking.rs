@@ -50,6 +50,7 @@ use crate::message::{Message, MessageId, SocketId};
 use crate::reader::MessageReader;
 use crate::reservation::Reservation;
 use crate::socket;
+use crate::undeliverable::Undeliverable;
 use crate::waiters::Seat;
 
 mod halves;
@@ -288,6 +289,22 @@ impl Socket {
     /// As there.
     pub fn try_recv(&self) -> Result<Option<Message>, TryRecvError> {
         self.socket.try_recv()
+    }
+
+    /// As [`open_channel::Socket::undeliverable`](crate::Socket::undeliverable): blocks until there is one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn undeliverable(&self) -> Result<Undeliverable, Error> {
+        block_on(self.socket.undeliverable())
+    }
+
+    /// The next message that is not delivered any more, if there is one already.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`], or why the socket is over.
+    pub fn try_undeliverable(&self) -> Result<Undeliverable, TryRecvError> {
+        self.socket.try_undeliverable()
     }
 
     /// As [`open_channel::Socket::flush`](crate::Socket::flush).

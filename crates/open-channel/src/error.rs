@@ -69,6 +69,14 @@ pub enum Error {
         /// How long closing waited.
         after: Duration,
     },
+    /// Messages that were to be flushed came back, because nobody will handle them; everything else
+    /// is acknowledged. Each is told of once. [`Socket::undeliverable`](crate::Socket::undeliverable)
+    /// has them.
+    #[error("{messages} messages are undeliverable: fetch them with undeliverable()")]
+    Undeliverable {
+        /// How many.
+        messages: u64,
+    },
     /// This side's direction of the socket is finished; nothing can be sent any more.
     #[error("this direction is finished: nothing can be sent after finish()")]
     Finished,
@@ -146,6 +154,7 @@ impl Error {
             Self::HandedOver | Self::Fenced => io::ErrorKind::ConnectionAborted,
             Self::Refused(_) => io::ErrorKind::ConnectionRefused,
             Self::Protocol(_) => io::ErrorKind::InvalidData,
+            Self::Undeliverable { .. } => io::ErrorKind::Other,
             Self::Io { source, .. } => source.kind(),
         }
     }

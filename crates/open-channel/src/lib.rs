@@ -89,6 +89,7 @@ mod reservation;
 mod settings;
 mod socket;
 mod stream;
+mod undeliverable;
 mod waiters;
 
 pub use batch::{Batch, Iter, MessageRef, Messages};
@@ -98,13 +99,14 @@ pub use error::{Error, SendError, TryRecvError};
 pub use event::{Event, Events, Role};
 pub use link::{LinkKind, PeerInfo};
 pub use message::{Message, MessageId, SocketId};
-pub use open_channel_proto::{Draft, MESSAGE_OVERHEAD, ResetCode};
+pub use open_channel_proto::{Draft, MAX_ATTEMPTS, MESSAGE_OVERHEAD, ResetCode};
 pub use reader::MessageReader;
 pub use rendezvous::{MAX_NAME, Scope};
 pub use reservation::Reservation;
 pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
 pub use stream::ByteStream;
+pub use undeliverable::{GivenUp, Undeliverable};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

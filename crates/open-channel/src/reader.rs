@@ -65,6 +65,11 @@ impl MessageReader {
         self.message.redelivered()
     }
 
+    /// As [`Message::attempt`].
+    pub fn attempt(&self) -> u32 {
+        self.message.attempt()
+    }
+
     /// What was not read yet in blocks of 64 bytes, which counts as read then, whether they are taken or not; what does not fill
     /// a block is left. In place, a block goes from where it lies to the processor's registers, and never lies in other memory.
     /// Fastest behind a multiple of eight bytes.
@@ -152,7 +157,7 @@ impl fmt::Debug for MessageReader {
             .field("id", &format_args!("{}", self.id()))
             .field("len", &self.len())
             .field("read", &self.at)
-            .field("redelivered", &self.redelivered())
+            .field("attempt", &self.attempt())
             .finish()
     }
 }

@@ -66,6 +66,7 @@ impl Outbox {
             let attempts = u32::from(entry.attempt) - 1;
             give_up(Undeliverable { seq: entry.first, attempts, reason: GivenUp::MaxAttempts, payload });
             entry.content = Content::Withdrawn;
+            self.gaps += 1;
         }
         self.cost += entry.held();
         self.entries.push_back(entry);
@@ -73,7 +74,7 @@ impl Outbox {
 
     /// Whether the numbers to come have gaps, which only a link of version 2 can tell of.
     pub(crate) fn has_gaps(&self) -> bool {
-        self.entries.iter().any(|entry| entry.content == Content::Withdrawn)
+        self.gaps > 0
     }
 }
 

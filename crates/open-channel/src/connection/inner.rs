@@ -16,6 +16,7 @@ use crate::attendant::Attendance;
 use crate::election::Fence;
 use crate::error::Error;
 use crate::link::{self, Link};
+use crate::undeliverable::Returned;
 use crate::waiters::{Interest, Waiters};
 
 /// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches before they are copied.
@@ -63,6 +64,8 @@ pub(crate) struct Inner {
     pub(super) failed: Option<Error>,
     pub(super) woken: Vec<Waker>,
     pub(super) owed: Owed,
+    pub(super) returned: Returned,
+    outbox_limit: usize,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,7 @@ struct Reactor {
 /// The session behind the lock.
 impl Inner {
     pub(super) fn new(session: Session, waiters: Arc<Waiters>, fence: Option<Arc<Fence>>) -> Self {
+        let outbox_limit = session.limits().outbox;
         Self {
             session,
             link: None,
@@ -97,11 +101,24 @@ impl Inner {
             failed: None,
             woken: Vec::new(),
             owed: Owed::default(),
+            returned: Returned::default(),
+            outbox_limit,
         }
     }
 
     pub(super) fn wake_all(&mut self) {
+        self.returned.news = true;
         self.waiters.collect_all(&mut self.woken);
+    }
+}
+
+/// What comes back, behind the lock.
+impl Inner {
+    /// Takes over what the session does not deliver any more.
+    pub(super) fn take_back(&mut self) {
+        while let Some(message) = self.session.take_undeliverable() {
+            self.returned.push(self.session.id(), message, self.outbox_limit);
+        }
     }
 }
 

@@ -117,6 +117,14 @@ impl Inner {
         }
     }
 
+    /// What a flush up to `end` has to say, once all of that is acknowledged.
+    pub(super) fn all_delivered(&mut self, end: u64) -> Result<(), Error> {
+        match self.returned.tell(end) {
+            0 => Ok(()),
+            messages => Err(Error::Undeliverable { messages }),
+        }
+    }
+
     /// Takes packs out of `batch` as long as there is room and nothing is to be paid; `None` when there is no more room.
     pub(super) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
         while let Some(next) = batch.peek() {

@@ -25,6 +25,7 @@ use crate::error::{Error, SendError};
 use crate::link::{Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
 use crate::reader::MessageReader;
+use crate::undeliverable::Undeliverable;
 use crate::waiters::{Interest, Seat, Waiters};
 
 mod inner;
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     waiters: Arc<Waiters>,
     /// The link was lost or the session is over: calls the owner on the background thread.
     pub(crate) changed: Notify,
+    /// Something came back that will not be delivered, or nothing will any more.
+    returned: Notify,
     background: Handle,
     id: SocketId,
 }
@@ -73,7 +76,8 @@ impl Connection {
         let id = session.id();
         let waiters = Arc::new(Waiters::default());
         let inner = Inner::new(session, Arc::clone(&waiters), fence);
-        Arc::new(Self { inner: Mutex::new(inner), waiters, changed: Notify::new(), background, id })
+        let (changed, returned) = (Notify::new(), Notify::new());
+        Arc::new(Self { inner: Mutex::new(inner), waiters, changed, returned, background, id })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -96,6 +100,7 @@ impl Connection {
         inner.drop_finished_link();
         let lost = had_link && inner.link.is_none();
         let attend = inner.needs_attendant();
+        let returned = std::mem::take(&mut inner.returned.news);
         let woken = if inner.woken.is_empty() { Vec::new() } else { std::mem::take(&mut inner.woken) };
         drop(inner);
         if attend || lost {
@@ -103,6 +108,9 @@ impl Connection {
         }
         if lost {
             self.changed.notify_one();
+        }
+        if returned {
+            self.returned.notify_waiters();
         }
         woken.into_iter().for_each(Waker::wake);
         result
@@ -122,6 +130,7 @@ impl Connection {
         let attached = self.with(|inner| {
             let attachment =
                 inner.session.attach(welcome).map_err(|error| Error::Protocol(error.to_string()))?;
+            inner.take_back();
             inner.take_link(link, ring);
             Ok(attachment)
         });
@@ -389,11 +398,29 @@ impl Connection {
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             inner.take_releases();
             if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
-                return Some(Ok(()));
+                return Some(inner.all_delivered(end));
             }
             inner.await_acknowledgement(end);
             inner.over().map(Err)
         })
+    }
+
+    /// The next message that is not delivered any more, oldest first.
+    pub(crate) async fn undeliverable(&self) -> Result<Undeliverable, Error> {
+        loop {
+            // Before the look, so that nothing that comes in between is missed.
+            let returned = self.returned.notified();
+            if let Some(found) = self.try_undeliverable() {
+                return found;
+            }
+            returned.await;
+        }
+    }
+
+    /// [`undeliverable`](Self::undeliverable), or why there will be none.
+    pub(crate) fn try_undeliverable(&self) -> Option<Result<Undeliverable, Error>> {
+        let mut inner = self.lock();
+        inner.returned.pop().map(Ok).or_else(|| inner.over().map(Err))
     }
 
     /// Everything sent so far is on the link, so that the other side gets it before a reset.

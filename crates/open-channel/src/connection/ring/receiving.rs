@@ -64,7 +64,7 @@ impl Inner {
         while let Some(record) = ring.consumer.claim()? {
             let arrival = arrival(&record)?;
             receive(session, &record, arrival)?;
-            if arrival.kind.completes() {
+            if arrival.kind.completes() && arrival.kind != PartKind::Skip {
                 return Ok(true);
             }
             ring.consumer.release(Position::new(session.releasable()))?;
