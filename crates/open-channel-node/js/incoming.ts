@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import { guard } from "./hub.js";
 import { Message } from "./message.js";
-import { Read, type Failure, type NativeSocket } from "./native.js";
+import { ATTEMPT, Read, type Failure, type NativeSocket } from "./native.js";
 
 /** Messages pulled from the addon in one call. */
 const BATCH = 512;
@@ -16,7 +16,7 @@ const ALL = 64;
 const SLAB = 64 * 1024;
 
 // What `read` tells: why it stopped, whether there is a connection, how many there were; then for each message its
-// length (−1 − length for a redelivery) and its number.
+// length (and `ATTEMPT` for each attempt before this one) and its number.
 const HEAD = 3;
 const meta = new Float64Array(HEAD + 2 * BATCH);
 let slab = Buffer.allocUnsafeSlow(SLAB);
@@ -41,6 +41,8 @@ export class Incoming {
   // Pulled from the addon, not yet delivered.
   #chunks: Buffer[] = [];
   #seqs: number[] = [];
+  /** Which attempt it is, of those in it that were delivered before; by their place. */
+  readonly #again = new Map<number, number>();
   #next = 0;
   #current: Message | null = null;
   /** The stream asked for more since the last delivery. */
@@ -220,6 +222,7 @@ export class Incoming {
   #fill(native: NativeSocket): void {
     this.#chunks.length = 0;
     this.#seqs.length = 0;
+    if (this.#again.size > 0) this.#again.clear();
     this.#next = 0;
     const handled = this.#handled;
     this.#handled = 0;
@@ -231,13 +234,12 @@ export class Incoming {
     }
     for (let i = 0; i < count; i++) {
       let length = meta[HEAD + 2 * i]!;
-      let seq = meta[HEAD + 1 + 2 * i]!;
-      if (length < 0) {
-        length = -1 - length;
-        seq = -seq;
+      if (length >= ATTEMPT) {
+        this.#again.set(i, 1 + Math.floor(length / ATTEMPT));
+        length %= ATTEMPT;
       }
       this.#chunks.push(slab.subarray(slabAt, (slabAt += length)));
-      this.#seqs.push(seq);
+      this.#seqs.push(meta[HEAD + 1 + 2 * i]!);
       this.#bytes += length;
     }
     const status: Read = meta[0]!;
@@ -258,9 +260,9 @@ export class Incoming {
   }
 
   #describe(index: number): Message {
-    const seq = Math.abs(this.#seqs[index]!);
+    const seq = this.#seqs[index]!;
     const acknowledge = this.#manual ? () => this.#native?.acknowledge(seq) : undefined;
-    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#seqs[index]! < 0, acknowledge);
+    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#again.get(index) ?? 1, acknowledge);
   }
 
   #deliver(): void {

@@ -5,7 +5,7 @@ import type { ChannelOptions } from "./options.js";
 
 export { ProcessChannel, type ChannelEvents, type ConnectionListener, type Failover, type State } from "./channel.js";
 export type { ChannelError } from "./errors.js";
-export { Message } from "./message.js";
+export { Message, type UndeliverableMessage } from "./message.js";
 export type { Role } from "./native.js";
 export type { ChannelOptions } from "./options.js";
 export { ChannelSocket } from "./socket.js";

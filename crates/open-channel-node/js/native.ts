@@ -9,6 +9,7 @@ export const enum Reason {
   Event = 8,
   Flushed = 16,
   Connection = 32,
+  Returned = 64,
 }
 
 export const enum Write {
@@ -17,6 +18,9 @@ export const enum Write {
   Full = 1,
   Failed = 2,
 }
+
+/** What `read` adds to a message's length for each attempt before this one. */
+export const ATTEMPT = 2 ** 32;
 
 /** Why a `read` stopped. */
 export const enum Read {
@@ -51,6 +55,14 @@ export interface NativeEvent {
   failure?: Failure | null;
 }
 
+/** A message that is not delivered any more. */
+export interface Returned {
+  data: Buffer;
+  seq: number;
+  attempts: number;
+  reason: string;
+}
+
 export type Role = "none" | "peer" | "host";
 
 export interface OpenOptions {
@@ -66,6 +78,7 @@ export interface OpenOptions {
   ringBytes?: number;
   maxMessage?: number;
   maxConnections?: number;
+  maxAttempts?: number;
 }
 
 export interface NativeSocket {
@@ -84,6 +97,7 @@ export interface NativeSocket {
   idle(): void;
   flush(request: number): void;
   flushed(): void;
+  undeliverable(): Returned | null;
   finish(): boolean;
   destroy(): void;
 }

@@ -41,11 +41,16 @@ export interface ChannelOptions {
   maxMessage?: number;
   /** How many connections a host accepts at a time. */
   maxConnections?: number;
+  /**
+   * How often a message that this process writes is delivered at most, from 1 to 64. One that has had its last attempt comes
+   * back with the event `undeliverable`. Default `Infinity`: as often as it takes.
+   */
+  maxAttempts?: number;
 }
 
 const STRINGS = ["app", "runtimeDir"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections", "maxAttempts"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */
@@ -61,6 +66,8 @@ export function openOptions(name: string, options: ChannelOptions, hasListener: 
   }
   for (const key of STRINGS) if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);
+  if (options.maxAttempts === Infinity) delete open.maxAttempts;
+  else if (open.maxAttempts === 0) throw invalid("maxAttempts", "is 0: no message would ever be delivered");
   if (options.scope === "user") delete open.app;
   else open.app ??= application();
   return open;

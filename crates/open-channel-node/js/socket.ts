@@ -5,7 +5,7 @@ import { Socket } from "node:net";
 import { channelError } from "./errors.js";
 import { forget, guard, hold, register, release, request } from "./hub.js";
 import { Incoming } from "./incoming.js";
-import type { Message } from "./message.js";
+import type { Message, UndeliverableMessage } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
 
@@ -124,7 +124,10 @@ export class ChannelSocket extends Socket {
     return this.#incoming.message;
   }
 
-  /** Resolves when the other side has handled everything written so far. */
+  /**
+   * Resolves when the other side has handled everything written so far. Rejects with `EUNDELIVERABLE`, once for each message,
+   * when some of it came back instead and everything else is handled.
+   */
   async flush(): Promise<void> {
     if (this.#outgoing.waiting || this.writableLength > 0) {
       // Streams keep order: an empty write, which is no message, ends after all writes before it.
@@ -153,6 +156,17 @@ export class ChannelSocket extends Socket {
     if (reasons & Reason.Connection) this.#lookAtConnection();
     if (reasons & Reason.Writable) this.#outgoing.resume();
     if (reasons & Reason.Flushed) this.#native?.flushed();
+    if (reasons & Reason.Returned) this.#bringBack();
+  }
+
+  /** What nobody will handle, to those who want to know. What nobody fetches stays in the addon, within its limit. */
+  #bringBack(): void {
+    while (this.#native !== null && this.listenerCount("undeliverable") > 0) {
+      const returned = this.#native.undeliverable();
+      if (returned === null) return;
+      const message: UndeliverableMessage = { ...returned, id: `${this.#id}:${returned.seq}` };
+      guard(() => this.emit("undeliverable", message));
+    }
   }
 
   // These are accessors of net.Socket's prototype, which its type declares as properties.
@@ -302,6 +316,7 @@ export class ChannelSocket extends Socket {
   override on(event: string | symbol, listener: (...args: any[]) => void): this {
     super.on(event as string, listener);
     if (event === "message") this.#incoming.schedule();
+    if (event === "undeliverable") process.nextTick(() => this.#bringBack());
     return this;
   }
 
@@ -358,7 +373,11 @@ export class ChannelSocket extends Socket {
     if (native === null || !native.finish()) return callback();
     request((number) => native.flush(number), "shutdown", this.#owner.name).then(
       () => callback(),
-      (error) => callback(this.#client && !this.#incoming.ended ? error : null),
+      (error) => {
+        // Its listeners have been told, message by message.
+        const told = error.code === "EUNDELIVERABLE" && this.listenerCount("undeliverable") > 0;
+        callback(this.#client && !this.#incoming.ended && !told ? error : null);
+      },
     );
   }
 

@@ -26,6 +26,7 @@ function nowhere(): NativeSocket {
     written: () => Write.Done,
     failure: () => null,
     finish: () => true,
+    undeliverable: () => null,
     handled() {},
     acknowledge() {},
     idle() {},

@@ -34,9 +34,10 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 9] = [
+const OPTIONS: [(&str, &str); 10] = [
     ("connect_timeout", "connectTimeout"),
     ("host_timeout", "hostTimeout"),
+    ("max_attempts", "maxAttempts"),
     ("max_connections", "maxConnections"),
     ("max_message", "maxMessage"),
     ("outbox_bytes", "outboxBytes"),
@@ -47,6 +48,9 @@ const OPTIONS: [(&str, &str); 9] = [
 ];
 
 fn told(error: &Error) -> String {
+    if let Error::Undeliverable { messages } = error {
+        return format!("{messages} messages are undeliverable: the event 'undeliverable' brings them");
+    }
     OPTIONS.iter().fold(error.to_string(), |text, (setting, option)| text.replace(setting, option))
 }
 
@@ -58,6 +62,7 @@ fn code(error: &Error) -> String {
         Error::Timeout { .. } | Error::Unacknowledged { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",
         Error::Full => "EAGAIN",
+        Error::Undeliverable { .. } => "EUNDELIVERABLE",
         Error::TooLarge { .. } => "EMSGSIZE",
         Error::Reset { .. } | Error::PeerGone => "ECONNRESET",
         Error::HandedOver | Error::Fenced => "ECONNABORTED",

@@ -8,9 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel::{
-    Channel, Error, Message, SendError, Socket, TryRecvError,
+    Channel, Error, Message, SendError, Socket, TryRecvError, Undeliverable,
     embed::{self, Face, Seat, Watcher},
 };
 
@@ -27,6 +28,9 @@ const FAILED: u32 = 2;
 
 /// From this length on, a message is copied once, into the ring, if it has room.
 const COPY_ONCE: usize = 8 * 1024;
+
+/// What is added to a message's length for each attempt before this one; the same number as in `js/native.ts`.
+const ATTEMPT: f64 = 4_294_967_296.0;
 
 /// What the first cell of `meta` says after a `read`.
 const MORE: f64 = 0.0;
@@ -47,6 +51,8 @@ pub struct NativeSocket {
     receiving: Waiting,
     sending: Waiting,
     flushing: Waiting,
+    /// Of those who wait for what comes back.
+    returning: Waker,
     /// The link as Node's event loop watches it, and which one of the socket's links that is.
     link: Option<(u64, uv::Watch)>,
     /// Has no room in the outbox yet.
@@ -87,6 +93,26 @@ pub struct Connection {
     pub over: bool,
 }
 
+/// A message that is not delivered any more.
+#[napi(object)]
+pub struct Returned {
+    /// What was written.
+    pub data: Buffer,
+    /// Its number.
+    pub seq: f64,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// Why there is no other.
+    pub reason: String,
+}
+
+impl From<Undeliverable> for Returned {
+    fn from(message: Undeliverable) -> Self {
+        let Undeliverable { id, attempts, reason, message: data, .. } = message;
+        Self { data: data.to_vec().into(), seq: id.seq as f64, attempts, reason: reason.to_string() }
+    }
+}
+
 impl NativeSocket {
     pub(crate) fn new(socket: Socket, channel: Channel, signal: Arc<Signal>) -> Self {
         Self {
@@ -95,6 +121,7 @@ impl NativeSocket {
             receiving: Waiting::new(&signal, reason::READABLE),
             sending: Waiting::new(&signal, reason::WRITABLE),
             flushing: Waiting::new(&signal, reason::FLUSHED),
+            returning: signal.waker(reason::RETURNED),
             signal,
             link: None,
             kept: None,
@@ -229,8 +256,8 @@ impl NativeSocket {
 
     /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab` from
     /// `begin` on, one message after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
-    /// were; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
-    /// redelivery. Returns how many, or minus the size of the
+    /// were; then come pairs of (length, sequence number), the length being 2^32 more for each attempt before this one.
+    /// Returns how many, or minus the size of the
     /// slab that the next message needs. Raises `READABLE` after `DRAINED`, which only comes with no message.
     #[napi]
     pub fn read(&mut self, handled: u32, slab: Slab<'_>, begin: u32, meta: Meta<'_>) -> f64 {
@@ -272,7 +299,7 @@ impl NativeSocket {
             at += length;
             count += 1;
             let seq = message.id().seq;
-            cell[0] = if message.redelivered() { -1.0 - length as f64 } else { length as f64 };
+            cell[0] = f64::from(message.attempt() - 1) * ATTEMPT + length as f64;
             cell[1] = seq as f64;
             self.lent.push_back((seq, Some(message)));
         }
@@ -341,6 +368,15 @@ impl NativeSocket {
                 Poll::Ready(result) => self.signal.hub().complete(request, result),
             }
             self.flushes.pop_front();
+        }
+    }
+
+    /// The next message that is not delivered any more; without one, raises `RETURNED` when there may be.
+    #[napi]
+    pub fn undeliverable(&mut self) -> Option<Returned> {
+        match self.socket.poll_undeliverable(&mut Context::from_waker(&self.returning)) {
+            Poll::Ready(Ok(message)) => Some(Returned::from(message)),
+            Poll::Ready(Err(_)) | Poll::Pending => None,
         }
     }
 

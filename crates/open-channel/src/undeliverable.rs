@@ -1,6 +1,7 @@
 //! Messages that come back to their sender, because nobody will handle them.
 
 use std::collections::VecDeque;
+use std::task::Waker;
 
 use bytes::Bytes;
 pub use open_channel_proto::GivenUp;
@@ -42,6 +43,8 @@ pub(crate) struct Returned {
     untold: VecDeque<u64>,
     /// Somebody who waits for them has something to look at.
     pub(crate) news: bool,
+    /// Who polls for them.
+    pub(crate) waker: Option<Waker>,
 }
 
 impl Returned {

@@ -101,6 +101,10 @@ impl Connection {
         let lost = had_link && inner.link.is_none();
         let attend = inner.needs_attendant();
         let returned = std::mem::take(&mut inner.returned.news);
+        if returned {
+            let Inner { returned, woken, .. } = &mut *inner;
+            woken.extend(returned.waker.take());
+        }
         let woken = if inner.woken.is_empty() { Vec::new() } else { std::mem::take(&mut inner.woken) };
         drop(inner);
         if attend || lost {
@@ -421,6 +425,18 @@ impl Connection {
     pub(crate) fn try_undeliverable(&self) -> Option<Result<Undeliverable, Error>> {
         let mut inner = self.lock();
         inner.returned.pop().map(Ok).or_else(|| inner.over().map(Err))
+    }
+
+    /// [`undeliverable`](Self::undeliverable) for one caller at a time, who is woken when it may be ready.
+    pub(crate) fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
+        let mut inner = self.lock();
+        match inner.returned.pop().map(Ok).or_else(|| inner.over().map(Err)) {
+            Some(found) => Poll::Ready(found),
+            None => {
+                inner.returned.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
     }
 
     /// Everything sent so far is on the link, so that the other side gets it before a reset.
