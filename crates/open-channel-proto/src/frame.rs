@@ -41,6 +41,8 @@ mod kind {
     pub(super) const PING: u8 = 10;
     pub(super) const PONG: u8 = 11;
     pub(super) const SKIP: u8 = 12;
+    pub(super) const RETURNED: u8 = 13;
+    pub(super) const WITHDRAWN: u8 = 15;
 }
 
 /// How a [`Frame::Data`] relates to its message.
@@ -130,6 +132,15 @@ impl ResetCode {
     }
 }
 
+/// What becomes of a message that its receiver gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The same host delivers it again.
+    Again,
+    /// Nobody is to deliver it again.
+    GivenUp,
+}
+
 /// One unit on a link. What is sent owns its payload, what is received borrows it from the read buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame<P = Bytes> {
@@ -158,6 +169,22 @@ pub enum Frame<P = Bytes> {
     /// Nothing has this number any more: its message was withdrawn. Counts as received and handled.
     Skip {
         /// The number.
+        seq: u64,
+    },
+    /// The receiver has not handled this message, and says what it does about that.
+    Returned {
+        /// The message's number.
+        seq: u64,
+        /// What becomes of it.
+        fate: Fate,
+        /// The attempt that failed, saturating.
+        attempt: u8,
+        /// For people, when it was given up on purpose.
+        reason: String,
+    },
+    /// The sender has taken back what the receiver has given up: the number counts as handled.
+    Withdrawn {
+        /// The message's number.
         seq: u64,
     },
     /// Everything up to and including `through` has been handled.
@@ -263,6 +290,8 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         kind::REJECT => Frame::Reject(Reject::decode(&mut body)?),
         kind::FIN => Frame::Fin { seq: body.u64("fin")? },
         kind::SKIP => Frame::Skip { seq: body.u64("skip")? },
+        kind::RETURNED => decode_returned(&mut body)?,
+        kind::WITHDRAWN => Frame::Withdrawn { seq: body.u64("withdrawn")? },
         kind::ACK => Frame::Ack { through: body.u64("ack")? },
         kind::ACK_REQUEST => Frame::AckRequest,
         kind::RESET => {
@@ -278,6 +307,21 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         return Err(FrameError::Malformed("frame: bytes after its end"));
     }
     Ok(frame)
+}
+
+fn decode_returned<'a>(body: &mut Body<'_>) -> Result<Frame<&'a [u8]>, FrameError> {
+    const WHAT: &str = "returned";
+    let seq = body.u64(WHAT)?;
+    let fate = match body.u8(WHAT)? {
+        0 => Fate::Again,
+        1 => Fate::GivenUp,
+        _ => return Err(FrameError::Malformed("returned: unknown fate")),
+    };
+    let attempt = body.u8(WHAT)?;
+    if attempt == 0 {
+        return Err(FrameError::Malformed("returned: attempt 0"));
+    }
+    Ok(Frame::Returned { seq, fate, attempt, reason: body.text(WHAT)? })
 }
 
 impl Frame {
@@ -307,6 +351,17 @@ impl Frame {
             }
             Self::Fin { seq } => return encode_number(out, kind::FIN, *seq),
             Self::Skip { seq } => return encode_number(out, kind::SKIP, *seq),
+            Self::Returned { seq, fate, attempt, reason } => {
+                body.put_u64_le(*seq);
+                body.put_u8(match fate {
+                    Fate::Again => 0,
+                    Fate::GivenUp => 1,
+                });
+                body.put_u8(*attempt);
+                body.put_slice(clip(reason).as_bytes());
+                kind::RETURNED
+            }
+            Self::Withdrawn { seq } => return encode_number(out, kind::WITHDRAWN, *seq),
             Self::Ack { through } => return encode_number(out, kind::ACK, *through),
             Self::Ping { nonce } => return encode_number(out, kind::PING, *nonce),
             Self::Pong { nonce } => return encode_number(out, kind::PONG, *nonce),
@@ -349,6 +404,8 @@ impl Frame<&[u8]> {
             Self::Reject(reject) => Frame::Reject(reject),
             Self::Fin { seq } => Frame::Fin { seq },
             Self::Skip { seq } => Frame::Skip { seq },
+            Self::Returned { seq, fate, attempt, reason } => Frame::Returned { seq, fate, attempt, reason },
+            Self::Withdrawn { seq } => Frame::Withdrawn { seq },
             Self::Ack { through } => Frame::Ack { through },
             Self::AckRequest => Frame::AckRequest,
             Self::Reset { code, reason } => Frame::Reset { code, reason },
@@ -443,6 +500,9 @@ mod tests {
             Frame::Data { seq: 8, flags: again, total: 1, payload: Bytes::from_static(b"x") },
             Frame::Fin { seq: u64::MAX },
             Frame::Skip { seq: 4 },
+            Frame::Returned { seq: 4, fate: Fate::Again, attempt: 2, reason: String::new() },
+            Frame::Returned { seq: 5, fate: Fate::GivenUp, attempt: 255, reason: "no such job".into() },
+            Frame::Withdrawn { seq: 5 },
             Frame::Ack { through: 0 },
             Frame::AckRequest,
             Frame::Reset { code: ResetCode::ListenerFailed, reason: "it panicked".into() },

@@ -17,6 +17,10 @@ use crate::frame::DataFlags;
 use crate::handshake::{ATTEMPTS, VERSION_MIN};
 use crate::pack::{MAX_PACK_COST, Pack, Packer};
 use crate::part::{Arrival, PartKind};
+mod given_back;
+
+use given_back::GivenBack;
+
 use crate::session::{Incoming, Limits, Received, message_cost};
 
 /// The part of the window after which an acknowledgement no longer waits for company.
@@ -86,6 +90,8 @@ pub(crate) struct Inbox {
     releasable: u64,
     /// Of the link.
     version: u16,
+    /// What the application has given back and not handled.
+    given_back: GivenBack,
 }
 
 impl Partial {
@@ -112,6 +118,7 @@ impl Inbox {
             finished: false,
             releasable: 0,
             version: VERSION_MIN,
+            given_back: GivenBack::default(),
         }
     }
 
@@ -141,6 +148,7 @@ impl Inbox {
     /// handled more since the handshake began, and nobody has told the sender.
     pub(crate) fn attach(&mut self, version: u16, sender_outbox: u64) {
         self.version = version;
+        self.given_back.attach();
         self.partial = None;
         self.ack_requested_through = 0;
         self.sender_limit = self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX));
@@ -473,6 +481,7 @@ impl Inbox {
             }
         }
         self.release_partial();
+        self.given_back.forget(self.handled_through);
     }
 
     /// The sender waits for an acknowledgement of what it has sent.

@@ -37,8 +37,8 @@ mod transmit;
 
 pub use error::{ProtocolError, Refused};
 pub use frame::{
-    DataFlags, Decoded, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode,
-    decode,
+    DataFlags, Decoded, Fate, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK,
+    ResetCode, decode,
 };
 pub use handshake::{
     ChannelKey, Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSizes, VERSION_MAX, VERSION_MIN,

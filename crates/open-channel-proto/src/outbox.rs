@@ -20,7 +20,11 @@ use crate::part::{Kept, Part, PartFlags, PartKind};
 use crate::session::{Limits, message_cost};
 use crate::transmit::TransmitBuffer;
 
+mod given_back;
 mod restart;
+
+use given_back::GivenBack;
+pub(crate) use given_back::TakenOut;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
@@ -31,6 +35,8 @@ enum Content {
     Stored,
     /// There was a message, which will not be delivered.
     Withdrawn,
+    /// The same, on a link that has the message: it counts there until it is acknowledged.
+    TakenOut,
 }
 
 /// Without the payload, because thousands of them may lie here for what is in the store: half as much memory to go through.
@@ -81,7 +87,7 @@ impl Entry {
 
     fn cost(&self) -> usize {
         match self.content {
-            Content::Message | Content::Stored => pack_cost(self.len, self.count.into()),
+            Content::Message | Content::Stored | Content::TakenOut => pack_cost(self.len, self.count.into()),
             Content::Fin | Content::Withdrawn => 0,
         }
     }
@@ -102,11 +108,17 @@ impl Entry {
         if self.content != Content::Stored {
             return Ok(None);
         }
-        if found.payload.len() != self.len || !is_of(&found.payload, self.count.into()) {
+        let payload = self.checked(found.payload)?;
+        self.content = Content::Message;
+        Ok(Some(payload))
+    }
+
+    /// What the store has, if it can be what was put there.
+    fn checked(&self, stored: Bytes) -> Result<Bytes, ProtocolError> {
+        if stored.len() != self.len || !is_of(&stored, self.count.into()) {
             return Err(ProtocolError::Unexpected("a record of the store that was changed"));
         }
-        self.content = Content::Message;
-        Ok(Some(found.payload))
+        Ok(stored)
     }
 }
 
@@ -133,6 +145,7 @@ pub(crate) struct Outbox {
     cost: usize,
     /// Numbers in it that stand for nothing.
     gaps: usize,
+    given_back: GivenBack,
     in_flight: usize,
     carried: Option<Carried>,
     limit: usize,
@@ -158,6 +171,7 @@ impl Outbox {
             offset: 0,
             cost: 0,
             gaps: 0,
+            given_back: GivenBack::default(),
             in_flight: 0,
             carried: None,
             limit: limits.outbox,
@@ -269,6 +283,8 @@ impl Outbox {
                 self.payload_cursor -= 1;
             } else if entry.content == Content::Withdrawn {
                 self.gaps -= 1;
+            } else if entry.content == Content::TakenOut {
+                self.given_back.taken_out -= 1;
             }
             self.cursor -= 1;
             self.cost -= entry.held();
@@ -277,6 +293,7 @@ impl Outbox {
         if self.in_flight == 0 {
             self.alone = false;
         }
+        self.given_back.acknowledge(through);
         if self.base() <= through {
             return Err(ProtocolError::Unexpected("an acknowledgement in the middle of a pack"));
         }
@@ -291,6 +308,7 @@ impl Outbox {
             return Err(ProtocolError::Handshake("the other side expects a message that was never sent"));
         }
         self.set_cursor(cursor);
+        self.turn_into_gaps();
         let transmitted: usize = self.entries.range(..self.cursor).map(Entry::cost).sum();
         self.in_flight = transmitted + self.carried.map_or(0, |carried| carried.cost);
         self.alone = self.entries.range(..self.cursor).any(|entry| entry.alone);
@@ -352,6 +370,7 @@ impl Outbox {
         self.entries.clear();
         self.payloads.clear();
         (self.cost, self.gaps) = (0, 0);
+        self.given_back = GivenBack::default();
     }
 
     /// The other side still holds `cost` bytes that an earlier host sent, the last of them `through`.
@@ -387,7 +406,7 @@ impl Outbox {
             let (seq, packed) = (entry.first, entry.is_packed());
             let whole = match entry.content {
                 // Nothing is stored on a link that takes frames.
-                Content::Stored => return,
+                Content::Stored | Content::TakenOut => return,
                 Content::Withdrawn => {
                     Frame::Skip { seq }.encode(out);
                     true
@@ -444,7 +463,7 @@ impl Outbox {
         let entry = self.entries.get(self.cursor).filter(|entry| self.fits(entry, window))?;
         let empty = |kind| Some(Part { kind, flags: PartFlags::NONE, total: 0, payload: &[] });
         match entry.content {
-            Content::Stored => None,
+            Content::Stored | Content::TakenOut => None,
             Content::Fin => empty(PartKind::End),
             Content::Withdrawn => empty(PartKind::Skip),
             Content::Message => {
@@ -481,7 +500,7 @@ impl Outbox {
                 self.offset += len;
                 self.offset == entry.len
             }
-            Content::Fin | Content::Stored | Content::Withdrawn => true,
+            Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => true,
         };
         if whole {
             entry.end = end;
@@ -529,7 +548,7 @@ impl Outbox {
         for entry in self.entries.range_mut(..self.cursor) {
             let payload = match entry.content {
                 Content::Message => here.next(),
-                Content::Fin | Content::Stored | Content::Withdrawn => None,
+                Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => None,
             };
             // After an error every entry still has its payload, or is stored, for good.
             let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut kept) };

@@ -29,6 +29,7 @@ use crate::pack::Pack;
 use crate::part::PartFlags;
 use crate::transmit::TransmitBuffer;
 
+mod given_up;
 mod questions;
 mod store;
 
@@ -92,12 +93,16 @@ pub struct Undeliverable {
 pub enum GivenUp {
     /// It has had as many attempts as it [may](Limits::max_attempts).
     MaxAttempts,
+    /// Its receiver has said so, in these words.
+    Rejected(String),
 }
 
 impl std::fmt::Display for GivenUp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::MaxAttempts => write!(f, "it has had all its attempts"),
+            Self::Rejected(reason) if reason.is_empty() => write!(f, "it was rejected"),
+            Self::Rejected(reason) => write!(f, "it was rejected: {reason}"),
         }
     }
 }
@@ -177,6 +182,9 @@ pub struct Session {
     ack_request: bool,
     /// What the application has not taken back yet.
     undeliverable: VecDeque<Undeliverable>,
+    given_up: given_up::GivenUps,
+    /// How often the other side's messages are delivered at most; 0 for any number.
+    remote_max_attempts: u32,
     going_away: bool,
     /// How this side ended the session; kept, because a link may lose it.
     reset: Option<(ResetCode, String)>,
@@ -198,6 +206,8 @@ impl Session {
             remote_max_message: usize::MAX,
             ack_request: false,
             undeliverable: VecDeque::new(),
+            given_up: given_up::GivenUps::default(),
+            remote_max_attempts: 0,
             going_away: false,
             reset: None,
             reset_due: false,
@@ -268,9 +278,11 @@ impl Session {
                 // It ended while the handshake was under way; this host knows of nothing and must not wait.
                 self.reset = Some((ResetCode::Closed, "the socket had ended".into()));
             }
+            self.inbox.change_sender();
             Attachment::Fresh
         };
         self.generation = welcome.generation;
+        self.remote_max_attempts = welcome.max_attempts;
         self.link_up(welcome.version, welcome.window, welcome.outbox, welcome.max_message);
         self.settle();
         Ok(attachment)
@@ -301,6 +313,7 @@ impl Session {
         if hello.ended {
             self.outbox.conclude();
         }
+        self.remote_max_attempts = hello.max_attempts;
         self.link_up(version, hello.window, hello.outbox, hello.max_message);
         self.welcome(version, false)
     }
@@ -370,6 +383,7 @@ impl Session {
     /// The link is lost; everything unacknowledged waits for the next one.
     pub fn detach(&mut self) {
         self.link = None;
+        self.given_up = given_up::GivenUps::default();
     }
 }
 
@@ -488,6 +502,8 @@ impl Session {
                 self.inbox.skip(seq)?;
                 self.settle();
             }
+            Frame::Returned { seq, fate, attempt, reason } => self.returned(seq, fate, attempt, reason)?,
+            Frame::Withdrawn { seq } => self.withdrawn(seq)?,
             Frame::Ack { through } => {
                 self.outbox.acknowledge(through)?;
                 self.settle();
@@ -519,6 +535,7 @@ impl Session {
             self.reset_due = false;
             return Frame::Reset { code, reason }.encode(out);
         }
+        self.transmit_returned(out);
         let in_frames = !self.outbox.has_store();
         let sendable = in_frames && self.outbox.is_sendable(link.window);
         if self.inbox.ack_urgent() || sendable && self.inbox.ack_pending() {

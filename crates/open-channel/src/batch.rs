@@ -3,10 +3,11 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use open_channel_proto::{Draft, Pack, Packer, Received};
 
-use crate::connection::Connection;
+use crate::connection::{Back, Connection, pause_after};
 use crate::message::MessageId;
 
 /// Messages to be sent together with [`Socket::send_many`](crate::Socket::send_many).
@@ -178,12 +179,30 @@ impl Messages {
         self.acknowledged = true;
         self.connection.handled(self.first.seq..self.first.seq + self.len() as u64);
     }
+
+    /// Gives them all back, each as with [`Message::nack`](crate::Message::nack).
+    pub fn nack(self) {
+        self.nack_after(Duration::ZERO);
+    }
+
+    /// Gives them all back, each as with [`Message::nack_after`](crate::Message::nack_after).
+    pub fn nack_after(mut self, pause: Duration) {
+        self.give_back(pause);
+    }
+
+    fn give_back(&mut self, pause: Duration) {
+        self.acknowledged = true;
+        let (attempt, bytes) = (self.attempt, self.pack.bytes());
+        let messages = (self.first.seq..).zip(self.pack.iter());
+        let back = messages.map(|(seq, message)| Back { seq, attempt, payload: bytes.slice_ref(message) });
+        self.connection.give_back(back, pause);
+    }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
         if !self.acknowledged {
-            self.connection.not_handled(self.len());
+            self.give_back(pause_after(self.attempt));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Starting over with a new host: what the last one may have seen has one attempt less.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 
-use super::{Content, Entry, Outbox};
+use super::{Content, Entry, GivenBack, Outbox};
 use crate::handshake::ATTEMPTS;
 use crate::pack::Pack;
 use crate::session::{GivenUp, Undeliverable};
@@ -17,15 +19,22 @@ impl Outbox {
             self.next -= 1;
             self.push_end();
         }
-        if self.max_attempts.is_some() && self.entries.iter().any(Entry::was_seen) {
+        self.set_cursor(0);
+        self.turn_into_gaps();
+        if self.entries.iter().any(|entry| self.is_counted_one_by_one(entry)) {
             self.count_one_by_one(version, give_up);
         } else {
             self.entries.iter_mut().for_each(Entry::lose_host);
         }
+        self.given_back = GivenBack::default();
         self.set_cursor(0);
         self.in_flight = 0;
         self.alone = false;
         self.carried = None;
+    }
+
+    fn is_counted_one_by_one(&self, entry: &Entry) -> bool {
+        self.max_attempts.is_some() && entry.was_seen() || entry.is_packed() && self.given_back.knows(entry)
     }
 
     fn count_one_by_one(&mut self, version: u16, mut give_up: impl FnMut(Undeliverable)) {
@@ -34,10 +43,11 @@ impl Outbox {
         for mut entry in entries {
             let payload = if entry.content == Content::Message { payloads.next() } else { None };
             match payload {
-                Some(payload) if entry.was_seen() => {
-                    entry.lose_host();
+                Some(payload) if self.is_counted_one_by_one(&entry) => {
                     self.cost -= entry.held();
-                    for (entry, payload) in taken_apart(entry, payload) {
+                    for (mut entry, payload) in taken_apart(entry, payload) {
+                        entry.attempt = entry.attempt.max(self.given_back.attempt(entry.first));
+                        entry.lose_host();
                         self.start_again(entry, payload, version, &mut give_up);
                     }
                 }
@@ -59,8 +69,12 @@ impl Outbox {
         version: u16,
         give_up: &mut impl FnMut(Undeliverable),
     ) {
-        let may = |max: std::num::NonZeroU32| u32::from(entry.attempt) <= max.get();
-        if version < ATTEMPTS || self.max_attempts.is_none_or(may) {
+        let may = |max: NonZeroU32| u32::from(entry.attempt) <= max.get();
+        let is_gone = self.given_back.is_gone(entry.first);
+        if is_gone {
+            entry.content = Content::Withdrawn;
+            self.gaps += 1;
+        } else if version < ATTEMPTS || self.max_attempts.is_none_or(may) {
             self.payloads.push_back(payload);
         } else {
             let attempts = u32::from(entry.attempt) - 1;
@@ -74,7 +88,7 @@ impl Outbox {
 
     /// Whether the numbers to come have gaps, which only a link of version 2 can tell of.
     pub(crate) fn has_gaps(&self) -> bool {
-        self.gaps > 0
+        self.gaps > 0 || self.given_back.has_gone()
     }
 }
 

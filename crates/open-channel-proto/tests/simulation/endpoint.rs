@@ -1,13 +1,13 @@
 //! One side of a socket in the simulated world: the real [`Session`] beside a naive model of what it must be.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::ops::{Range, RangeInclusive};
 
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{
-    ChannelKey, Closed, Features, GivenUp, HEADER_LEN, Kept, Limits, MAX_BODY, MAX_CHUNK, MAX_PACK_COST,
-    MESSAGE_OVERHEAD, Pack, Packer, Session, TransmitBuffer, Undeliverable, Welcome,
+    ChannelKey, Closed, Fate, Features, GivenUp, HEADER_LEN, Kept, Limits, MAX_BODY, MAX_CHUNK,
+    MAX_PACK_COST, MESSAGE_OVERHEAD, Pack, Packer, Session, TransmitBuffer, Undeliverable, Welcome,
 };
 
 use crate::tally::Tally;
@@ -59,6 +59,10 @@ pub struct Entry {
     apart_from: Option<u64>,
     /// From this generation on it is not delivered any more.
     pub withdrawn_from: Option<u64>,
+    /// The present host has it, though it is withdrawn.
+    pub taken_out: bool,
+    /// With which attempt the host of a generation went on, as far as the sender has heard.
+    pub counted: BTreeMap<u64, u32>,
 }
 
 impl Entry {
@@ -70,10 +74,16 @@ impl Entry {
     /// Which attempt its delivery to a host of this generation is: one more than there are hosts before it that may
     /// have seen it. Nobody knows exactly how much of a long message has left.
     pub fn attempts(&self, generation: u64) -> RangeInclusive<u32> {
-        let before = |known: &&u64| **known < generation;
-        let sent = self.sent_to.iter().filter(before).count() as u32;
-        let begun = self.begun_to.iter().filter(before).filter(|known| !self.sent_to.contains(known));
-        1 + sent..=1 + sent + begun.count() as u32
+        let begun = || self.begun_to.iter().filter(|known| !self.sent_to.contains(known));
+        self.after(self.sent_to.iter(), generation)
+            ..=self.after(self.sent_to.iter().chain(begun()), generation)
+    }
+
+    /// Each host before it adds one, from where it had come to itself.
+    fn after<'a>(&'a self, hosts: impl Iterator<Item = &'a u64>, generation: u64) -> u32 {
+        let mut hosts: Vec<u64> = hosts.copied().filter(|host| *host < generation).collect();
+        hosts.sort_unstable();
+        hosts.iter().fold(1, |attempt, host| attempt.max(self.counted.get(host).copied().unwrap_or(1)) + 1)
     }
 
     pub fn was_ever_sent(&self) -> bool {
@@ -91,11 +101,11 @@ impl Entry {
     }
 
     fn cost(&self) -> usize {
-        if self.is_withdrawn() { 0 } else { self.content.cost() }
+        if self.is_withdrawn() && !self.taken_out { 0 } else { self.content.cost() }
     }
 
     fn held(&self) -> usize {
-        if self.is_withdrawn() { MESSAGE_OVERHEAD } else { self.content.cost() }
+        if self.is_withdrawn() && !self.taken_out { MESSAGE_OVERHEAD } else { self.content.cost() }
     }
 
     /// It came back, and no application can have seen it there.
@@ -143,6 +153,8 @@ impl Ledger {
             before: Default::default(),
             apart_from: None,
             withdrawn_from: None,
+            taken_out: false,
+            counted: BTreeMap::new(),
         });
     }
 
@@ -170,8 +182,8 @@ impl Ledger {
     /// A new host of this generation gets each message by itself that another may have seen.
     pub fn take_apart(&mut self, from: u64, generation: u64) -> usize {
         let first = self.first;
-        let seen = self.entries[(from - first) as usize..].iter_mut().filter(|entry| entry.was_ever_sent());
         let mut packs = 0;
+        let seen = self.entries[(from - first) as usize..].iter_mut().filter(|entry| entry.was_ever_sent());
         for entry in seen.filter(|entry| entry.count > 1 && entry.apart_from.is_none()) {
             packs += usize::from(entry.place == 0);
             entry.apart_from = Some(generation);
@@ -229,7 +241,13 @@ impl Ledger {
     fn check_what_is_alone(&self, from: u64, to: u64, generation: u64) -> bool {
         let index = |seq: u64| (seq - self.first) as usize;
         let entries = &self.entries[index(from)..index(to)];
-        let seen = |entry: &Entry| entry.cost() > 0 && *entry.attempts(generation).start() > 1;
+        // What was given back to the same host has been there for long.
+        let seen = |entry: &Entry| {
+            entry.cost() > 0
+                && *entry.attempts(generation).start() > 1
+                && !entry.counted.contains_key(&generation)
+                && !entry.taken_out
+        };
         let Some(at) = entries.iter().position(seen) else { return false };
         let others = entries.iter().filter(|entry| entry.cost() > 0).count() - 1;
         assert_eq!(others, 0, "{} is not alone on its way", from + at as u64);
@@ -237,8 +255,23 @@ impl Ledger {
         true
     }
 
-    pub fn has_gaps(&self, from: u64) -> bool {
-        self.entries[(from - self.first) as usize..].iter().any(Entry::is_withdrawn)
+    /// The same without a limit, for packs of which a message was given back.
+    pub fn take_apart_what_came_back(&mut self, from: u64, generation: u64) -> usize {
+        let known = |entry: &Entry| entry.taken_out || entry.counted.contains_key(&self.latest(entry));
+        let packs: Vec<Range<u64>> = (from..self.next())
+            .filter(|seq| known(&self.entries[(seq - self.first) as usize]))
+            .map(|seq| self.unit(seq))
+            .filter(|unit| unit.end - unit.start > 1)
+            .collect();
+        for unit in &packs {
+            self.all_of(unit.clone()).iter_mut().for_each(|entry| entry.apart_from = Some(generation));
+        }
+        packs.len()
+    }
+
+    /// The last host that it was sent to.
+    fn latest(&self, entry: &Entry) -> u64 {
+        entry.sent_to.iter().copied().max().unwrap_or(0)
     }
 }
 
@@ -251,10 +284,18 @@ pub struct Slot {
     pub content: Content,
     /// The attempt that it must tell; not known exactly for one that was sent in part.
     pub attempts: RangeInclusive<u32>,
+    /// The attempt that it told.
+    pub told: u32,
     /// Host that sent it, when a peer received it.
     pub from: usize,
     pub delivered: bool,
     pub handled: bool,
+    /// By the application; it is by itself then.
+    pub given_back: bool,
+    /// Not until its attempt is over.
+    pub held: bool,
+    /// Until the sender has taken it back.
+    pub given_up: bool,
 }
 
 impl Slot {
@@ -269,9 +310,13 @@ impl Slot {
             count: (unit.end - unit.start) as u32,
             content,
             attempts,
+            told: 1,
             from,
             delivered: nothing,
             handled: nothing,
+            given_back: false,
+            held: false,
+            given_up: false,
         }
     }
 
@@ -300,6 +345,8 @@ pub struct Habits {
     /// Percentage, per occasion, of taking and of handling many messages at a time.
     pub takes_many: usize,
     pub handles_many: usize,
+    /// Percentage, per occasion, of giving a message back instead of handling it.
+    pub gives_back: usize,
     /// Percentage of messages that are answered (hosts only).
     pub replies: usize,
     /// Percentage, per occasion, of finishing before the plan is done.
@@ -329,6 +376,8 @@ pub struct Endpoint {
     /// Bytes and last number that the peer still held from earlier hosts.
     pub carried: Option<(u64, usize)>,
     pub received_next: u64,
+    /// What comes before it was sent by an earlier host.
+    pub first_of_sender: u64,
     pub handled_through: u64,
     pub slots: VecDeque<Slot>,
     pub plan: VecDeque<usize>,
@@ -360,6 +409,7 @@ impl Endpoint {
             remote_window: 0,
             carried: None,
             received_next: hello.recv_next,
+            first_of_sender: 0,
             handled_through: hello.handled,
             slots: VecDeque::new(),
             plan,
@@ -387,30 +437,37 @@ impl Endpoint {
     }
 
     pub fn undelivered(&mut self) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| !slot.delivered)
+        self.slots.iter_mut().find(|slot| !slot.delivered && !slot.held)
     }
 
     /// The numbers that are taken many at a time: what is left of one piece, and whole others that make one pack
     /// with it.
     pub fn due_together(&mut self) -> Range<u64> {
         let Some(first) = self.undelivered().filter(|slot| slot.content != Content::End) else { return 0..0 };
-        let (start, attempts, mut end) = (first.seq, first.attempts.clone(), first.unit().end);
+        let alone = |slot: &Slot| if slot.given_back { slot.seq + 1 } else { slot.unit().end };
+        let (start, attempts, mut end) = (first.seq, first.attempts.clone(), alone(first));
+        // What was given back stands before the rest of its pack.
+        let ready = |slot: &&Slot| !slot.delivered && !slot.held;
         let cost_of = |range: Range<u64>| -> usize {
             let within = self.slots.iter().filter(|slot| range.contains(&slot.seq));
             within.map(|slot| slot.content.cost()).sum()
         };
-        while let Some(next) = self.slots.iter().find(|slot| slot.seq == end) {
-            let together = cost_of(start..next.unit().end) <= MAX_PACK_COST;
+        while let Some(next) = self.slots.iter().filter(ready).find(|slot| slot.seq == end) {
+            let together = cost_of(start..alone(next)) <= MAX_PACK_COST;
             if !matches!(next.content, Content::Message(_)) || next.attempts != attempts || !together {
                 break;
             }
-            end = next.unit().end;
+            end = alone(next);
         }
         start..end
     }
 
     pub fn unhandled(&self) -> Vec<u64> {
-        self.slots.iter().filter(|slot| slot.delivered && !slot.handled).map(|slot| slot.seq).collect()
+        self.slots
+            .iter()
+            .filter(|slot| slot.delivered && !slot.handled && !slot.given_up)
+            .map(|slot| slot.seq)
+            .collect()
     }
 
     /// Nothing of a pack is acknowledged before all of it is handled.
@@ -442,8 +499,37 @@ impl Endpoint {
         self.plan.clear();
     }
 
-    pub fn has_gaps(&self) -> bool {
-        self.sent.has_gaps(self.session.first_unacknowledged().max(self.sent.first))
+    fn forget_what_was_taken_out(&mut self) {
+        self.sent.entries.iter_mut().for_each(|entry| entry.taken_out = false);
+    }
+
+    /// What the other side gives up, or goes on with, after this attempt.
+    pub fn hears_of(&mut self, seq: u64, fate: Fate, attempt: u8, reason: &str, tally: &mut Tally) {
+        let generation = self.session.generation();
+        if seq < self.session.first_unacknowledged() || self.is_closed() {
+            return;
+        }
+        let entry = self.sent.entry(seq).expect("accepted");
+        match fate {
+            Fate::Again => {
+                let counted = entry.counted.entry(generation).or_insert(1);
+                *counted = (*counted).max(u32::from(attempt) + 1);
+            }
+            Fate::GivenUp if !entry.is_withdrawn() => {
+                entry.withdrawn_from = Some(generation + 1);
+                (entry.taken_out, entry.handled) = (true, true);
+                let Content::Message(payload) = entry.content.clone() else { panic!("an end is given up") };
+                let exceeds = self.limits.max_attempts.is_some_and(|max| u32::from(attempt) >= max.get());
+                let by_count = exceeds && reason.is_empty();
+                let reason =
+                    if by_count { GivenUp::MaxAttempts } else { GivenUp::Rejected(reason.to_owned()) };
+                let due = Undeliverable { seq, attempts: attempt.into(), reason, payload };
+                assert_eq!(self.session.take_undeliverable(), Some(due), "{seq} comes back");
+                tally.given_up_at_a_host += 1;
+            }
+            Fate::GivenUp => tally.given_up_once_more += 1,
+        }
+        assert_eq!(self.session.take_undeliverable(), None, "more comes back than was given up");
     }
 
     /// A new host: each message that an earlier one may have seen is counted by itself, if there is a limit, and what
@@ -452,11 +538,18 @@ impl Endpoint {
         let given_up: Vec<Undeliverable> = std::iter::from_fn(|| self.session.take_undeliverable()).collect();
         let Some(max) = self.limits.max_attempts.map(NonZeroU32::get) else {
             assert_eq!(given_up, [], "without a limit nothing is given up");
+            if !self.is_closed() {
+                let base = self.session.first_unacknowledged().max(self.acknowledged);
+                let packs = self.sent.take_apart_what_came_back(base, welcome.generation);
+                tally.packs_taken_apart_that_came_back += packs as u64;
+                self.forget_what_was_taken_out();
+            }
             return;
         };
         if self.is_closed() {
             return;
         }
+        self.forget_what_was_taken_out();
         let base = self.session.first_unacknowledged().max(self.acknowledged);
         tally.packs_taken_apart += self.sent.take_apart(base, welcome.generation) as u64;
         for Undeliverable { seq, attempts, reason, payload } in given_up {
@@ -575,7 +668,7 @@ impl Endpoint {
         let messages = self.slots.iter().filter(|slot| matches!(slot.content, Content::Message(_)));
         let units = messages.filter(|slot| slot.is_last()).count();
         assert!(unhandled <= self.limits.window || units == 1, "received more than the window");
-        let readable = self.slots.iter().any(|slot| !slot.delivered);
+        let readable = self.slots.iter().any(|slot| !slot.delivered && !slot.held);
         assert_eq!(session.is_readable(), readable && !self.is_discarded(), "is_readable");
 
         assert!(self.has_store || session.releasable() == 0, "something to release, and no store");

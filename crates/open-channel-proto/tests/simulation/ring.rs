@@ -22,7 +22,7 @@ impl Rings {
 
 impl Link {
     /// The store that this side fills.
-    fn own_store(&mut self, side: Side) -> &mut Store {
+    pub fn own_store(&mut self, side: Side) -> &mut Store {
         let Rings { up, down } = self.rings.as_mut().expect("a link with a store");
         if matches!(side, Side::Peer(_)) { up } else { down }
     }

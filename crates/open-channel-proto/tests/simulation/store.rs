@@ -84,6 +84,12 @@ impl Store {
         self.released
     }
 
+    /// What ends there and is not released.
+    pub fn at(&self, end: u64) -> Option<Bytes> {
+        let found = self.records.iter().find(|record| record.end == end)?;
+        Some(found.payload.clone())
+    }
+
     /// From here on the consumer can claim nothing more.
     pub fn fence(&mut self) {
         self.fence.get_or_insert(self.claimed);

@@ -152,6 +152,7 @@ impl World {
             takes_many: self.random.pick(&[0, 50, 100]),
             handles_many: self.random.pick(&[0, 50, 100]),
             replies: self.random.pick(&[0, 20, 100]),
+            gives_back: self.random.pick(&[0, 0, 20, 50]),
             ends_early: if self.random.chance(25) { 4 } else { 0 },
             resets: if self.random.chance(6) { 5 } else { 0 },
         }
@@ -385,7 +386,7 @@ impl World {
     /// One side does some of what it can do, in any order and measure.
     fn serve(&mut self, side: Side) {
         for _ in 0..1 + self.random.below(4) {
-            let late = self.end(side).habits.reads_late;
+            let (late, gives_back) = (self.end(side).habits.reads_late, self.end(side).habits.gives_back);
             let life = match side {
                 Side::Peer(_) => Life::Running,
                 Side::Host(host, _) => self.hosts[host].life,
@@ -393,6 +394,7 @@ impl World {
             match self.random.below(20) {
                 0..4 => self.send(side),
                 4..7 if !late && life == Life::Running => self.deliver_some(side),
+                7..9 if life == Life::Running && self.random.chance(gives_back) => self.give_back_some(side),
                 7..9 if life != Life::Outdated => self.handle_some(side),
                 9..12 => {
                     let most = self.measure();
@@ -468,7 +470,7 @@ impl World {
         }
         // Whom nobody can tell of a gap would wait for a newer host for ever.
         if let Some(host) = self.current.filter(|host| self.hosts[*host].version < 2)
-            && self.sockets.iter().any(|socket| socket.end.has_gaps())
+            && self.sockets.iter().any(|socket| socket.version > 1)
         {
             self.die(host);
         }
@@ -495,6 +497,7 @@ impl World {
 
     fn serve_in_peace(&mut self, side: Side) {
         self.read(side, usize::MAX);
+        self.release_held(side);
         self.deliver(side);
         while !self.end(side).unhandled().is_empty() {
             self.handle_some(side);
@@ -735,6 +738,12 @@ impl World {
                     Attachment::Resumed => self.tally.resumed += 1,
                     Attachment::Fresh => {
                         self.tally.moved += u64::from(before > 0);
+                        // Nobody is left to take back what was given up.
+                        end.first_of_sender = end.received_next;
+                        for slot in end.slots.iter_mut().filter(|slot| slot.given_up) {
+                            slot.handled = true;
+                        }
+                        end.drop_whole_units();
                         end.take_apart_and_back(welcome, &mut self.tally);
                         // An acknowledged end, and nothing else, goes out again.
                         let first = end.session.first_unacknowledged();
@@ -890,8 +899,12 @@ impl World {
             self.drain(side);
         }
         let open = !self.end(side).is_closed();
+        let told = frame.clone();
         if let Err(error) = self.end(side).session.handle(frame) {
             panic!("{side:?} takes its honest other side for a liar: {error}");
+        }
+        if open {
+            self.heard(side, link, told);
         }
         let socket = self.links[link].socket;
         if reset && open && self.sockets[socket].end.session.closed() != Some(&Closed::Finished) {
@@ -900,6 +913,33 @@ impl World {
         self.arrived(side, link);
         self.acknowledged(side);
         self.check(side);
+    }
+
+    /// What a frame says of messages that were given back.
+    fn heard(&mut self, side: Side, link: usize, frame: Frame) {
+        while let Some(end) = self.end(side).session.wanted() {
+            let stored = self.links[link].own_store(side).at(end);
+            assert!(stored.is_some(), "what is wanted back is not in the store");
+            self.end(side).session.found(stored).expect("an honest store");
+            self.tally.given_up_out_of_a_store += 1;
+        }
+        match frame {
+            Frame::Returned { seq, fate, attempt, reason } => {
+                assert_eq!(self.end(side).version, 2, "version 1 is given something back");
+                let end = end_of(&mut self.sockets, &mut self.hosts, side);
+                end.hears_of(seq, fate, attempt, &reason, &mut self.tally);
+            }
+            Frame::Withdrawn { seq } => {
+                self.tally.withdrawn_answers += 1;
+                let end = self.end(side);
+                if let Some(slot) = end.slots.iter_mut().find(|slot| slot.seq == seq && slot.given_up) {
+                    slot.handled = true;
+                }
+                end.drop_whole_units();
+                self.release(side);
+            }
+            _ => {}
+        }
     }
 
     /// What the session counts as received goes into the model, with the content that the sender's ledger has.

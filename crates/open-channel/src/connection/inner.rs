@@ -183,6 +183,9 @@ impl Inner {
         let Some(link) = self.link.clone() else { return Read::Nothing };
         let before = self.session.first_unacknowledged();
         let result = BUFFER.with_borrow_mut(|buffer| self.read_into(&link, buffer));
+        if result.is_ok() {
+            self.answer_what_came_back();
+        }
         if self.session.first_unacknowledged() > before {
             self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
         }
@@ -246,6 +249,7 @@ impl Inner {
             self.session.handle(frame).map_err(|error| Trouble::Protocol(error.to_string()))?;
             rest = &rest[len..];
         }
+        self.take_back_given_up()?;
         self.partial.clear();
         if rest.is_empty() {
             self.partial = Vec::new();
@@ -420,7 +424,7 @@ impl Inner {
     }
 
     fn has_unwritten(&self) -> bool {
-        self.session.ack_pending() || !self.out.is_empty()
+        self.session.ack_pending() || !self.out.is_empty() || self.session.has_returned()
     }
 
     /// The attendant's look: everything goes out; what to do next.

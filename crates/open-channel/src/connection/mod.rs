@@ -28,12 +28,14 @@ use crate::reader::MessageReader;
 use crate::undeliverable::Undeliverable;
 use crate::waiters::{Interest, Seat, Waiters};
 
+mod giving_back;
 mod inner;
 mod messages;
 mod polling;
 mod ring;
 mod turn;
 
+pub(crate) use giving_back::{Back, pause_after};
 pub(crate) use inner::{Inner, Read};
 use messages::Place;
 pub(crate) use ring::{Ring, Room};
@@ -493,11 +495,6 @@ impl Connection {
                 inner.write();
             }
         });
-    }
-
-    /// So many messages were dropped without an acknowledgement: they stay unhandled.
-    pub(crate) fn not_handled(&self, count: usize) {
-        self.with(|inner| inner.held -= count);
     }
 
     /// The waiting call is over.

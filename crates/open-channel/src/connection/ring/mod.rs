@@ -9,7 +9,7 @@
 //! ```
 //! A whole message that need not wait takes the upper way, on either side: [at once](at_once), if that is all there is to do.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use open_channel_proto::{Part, PartKind, ProtocolError};
 use open_channel_ring::{
     Bell, Consumer, Mapped, Position, Producer, Reservation, RingError, RingLink, Spin, Watch,
@@ -117,6 +117,13 @@ impl Ring {
         slot.append(&(part.total as u64).to_le_bytes());
         slot.append(part.payload);
         Ok(slot.commit(kind, flags))
+    }
+
+    /// What was put there, ends at `end` and is not released.
+    pub(in crate::connection) fn stored(&mut self, end: u64) -> Option<Bytes> {
+        let mut stored = self.producer.unreleased().map_while(Result::ok);
+        let found = stored.find(|stored| stored.record.end().bytes() == end)?;
+        Some(found.record.to_vec().into())
     }
 
     /// Somebody waits until the other side has released up to `position`.
