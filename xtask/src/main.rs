@@ -3,6 +3,7 @@
 //! `test` is the one that a change has to pass. Each further command is a file of its own.
 
 mod bench;
+mod soak;
 mod step;
 mod test;
 mod totals;
@@ -25,12 +26,15 @@ enum Command {
     Test(test::Args),
     /// Measure beside other ways to carry messages, with a report.
     Bench(bench::Args),
+    /// Kill and close hosts under numbered traffic, a thousand times and more, and count what was lost.
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Soak(args) => soak::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

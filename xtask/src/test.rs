@@ -84,6 +84,25 @@ const STEPS: &[Step] = &[
         limit: minutes(20),
     },
     Step {
+        name: "two versions",
+        program: "cargo",
+        // Of the ordinary build, the step before has made the program that these tests meet.
+        args: &[
+            "test",
+            "-p",
+            "open-channel",
+            "--test",
+            "processes",
+            "--target-dir",
+            "target/other-version",
+            "versions::",
+        ],
+        folder: "",
+        env: &[("RUSTFLAGS", "--cfg open_channel_test_version=\"9\""), ("CARGO_PROFILE_DEV_DEBUG", "0")],
+        counted: true,
+        limit: minutes(10),
+    },
+    Step {
         name: "every interleaving of the ring",
         program: "cargo",
         // A folder of its own: the flag would have everything else built anew.

@@ -11,12 +11,14 @@ const HEADING: &str = "Global options";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Meet with the processes of this app scope (default: all programs of this user)
+    /// Meet with the processes of this app scope [default: as $OPEN_CHANNEL_APP and $OPEN_CHANNEL_SCOPE say, else all
+    /// programs of this user]
     #[arg(long, global = true, help_heading = HEADING, value_name = "NAME")]
     scope_app: Option<String>,
 
     /// The directory in which processes find each other [default: $OPEN_CHANNEL_DIR, else
-    /// $XDG_RUNTIME_DIR/open-channel, else /tmp/open-channel-<uid>]
+    /// $XDG_RUNTIME_DIR/open-channel, else /run/user/<uid>/open-channel, else
+    /// /tmp/open-channel-<uid>]
     #[arg(long, global = true, help_heading = HEADING, value_name = "PATH")]
     dir: Option<PathBuf>,
 

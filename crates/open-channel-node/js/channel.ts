@@ -1,9 +1,11 @@
 import { EventEmitter } from "node:events";
+import { bounded, type Bounds } from "./bounds.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
-import { addon, Reason, type NativeChannel, type NativeEvent, type Role } from "./native.js";
-import { amount, openOptions, type ChannelOptions } from "./options.js";
+import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, type Role } from "./native.js";
+import { amount, meeting, openOptions, type ChannelOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
+import type { SocketStats } from "./stats.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -19,6 +21,55 @@ export interface Failover {
   role: Role;
 }
 
+/** What a channel is doing in this process; from `channel.stats()`. */
+export interface ChannelStats {
+  name: string;
+  state: State;
+  role: Role;
+  generation: number;
+  /** For how many milliseconds this process has been the host. Missing if it is not. */
+  hosting?: number;
+  /** The sockets of `connect()`. */
+  sockets: SocketStats[];
+  /** The sockets that this process serves as the host. */
+  hosted: SocketStats[];
+  /**
+   * How many milliseconds this thread's event loop took to answer the addon, when it was asked last: while messages come, that is
+   * about once in a second.
+   */
+  eventLoopDelay: number;
+  /** The longest such time so far. */
+  longestEventLoopDelay: number;
+}
+
+/** Nothing of what a socket sent was handled for `stallAfter`. */
+export interface Stall {
+  /** Missing if it was destroyed meanwhile. */
+  socket?: ChannelSocket;
+  id: string;
+  /** The end that the listener was given, whose answers its peer does not take. */
+  accepted: boolean;
+  generation: number;
+  /** Age of the oldest message in milliseconds. */
+  oldest: number;
+  /** Messages that are not handled. */
+  messages: number;
+  /** What they take of the outbox. */
+  bytes: number;
+}
+
+/** The end of a stall. */
+export interface StallEnd {
+  /** Missing if it was destroyed meanwhile. */
+  socket?: ChannelSocket;
+  id: string;
+  accepted: boolean;
+  /** For how many milliseconds there was no progress. */
+  lasted: number;
+  /** The oldest message was handled after all. If not, the socket is over. */
+  acknowledged: boolean;
+}
+
 export interface ChannelEvents {
   /** This process hosts now. */
   host: [generation: number];
@@ -32,6 +83,10 @@ export interface ChannelEvents {
   failover: [Failover];
   /** This process hosted, was given up as dead, and lost the right to host. */
   fenced: [generation: number];
+  /** A socket, of either end, is stalled: nothing of what it sent was handled for `stallAfter`. The socket emits it, too. */
+  stall: [Stall];
+  /** A stall is over. The socket emits it, too. */
+  stallend: [StallEnd];
   close: [error?: Error];
 }
 
@@ -39,7 +94,8 @@ export class ProcessChannel extends EventEmitter {
   /** Called with each connection while this process hosts, as by `net.createServer`. */
   connectionListener: ConnectionListener | null;
   readonly #name: string;
-  readonly #options: ChannelOptions;
+  #options: ChannelOptions;
+  #key = "";
   #token = 0;
   readonly #owner: Owner;
   /** Those of `connect()`. */
@@ -84,8 +140,12 @@ export class ProcessChannel extends EventEmitter {
     this.#left = null;
     this.#token = register((reasons) => this.#wake(reasons));
     try {
+      // Where it met before, it meets when it is opened again.
+      this.#options = meeting(this.#options);
       const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
-      return new addon.NativeChannel(hub, this.#token, options);
+      const native = new addon.NativeChannel(hub, this.#token, options);
+      this.#key = native.key;
+      return native;
     } catch (error) {
       forget(this.#token);
       rethrow(error, "open", this.#name);
@@ -94,6 +154,27 @@ export class ProcessChannel extends EventEmitter {
 
   get name(): string {
     return this.#name;
+  }
+
+  /** Who meets on it, as the option, the environment or the default decided. */
+  get scope(): "app" | "user" {
+    return this.#options.scope ?? "app";
+  }
+
+  /**
+   * The application that it belongs to; `null` with scope `"user"`. A child process belongs to it,
+   * too, with this as `OPEN_CHANNEL_APP` in its environment.
+   */
+  get app(): string | null {
+    return this.#options.app ?? null;
+  }
+
+  /**
+   * A digest of name, scope and application, as 32 hexadecimal digits: processes meet if their keys
+   * and their runtime directories are the same.
+   */
+  get key(): string {
+    return this.#key;
   }
 
   /** `initiated` before the first `connect()`; `closed` when every socket of `connect()` is. */
@@ -114,7 +195,18 @@ export class ProcessChannel extends EventEmitter {
     return this.#native?.role ?? "none";
   }
 
-  /** Grows by one with every change of host: a fencing token. 0 before the first. */
+  /**
+   * The directory in which this process meets the others, or would look for them now. Processes that
+   * do not meet look in different ones.
+   */
+  get directory(): string {
+    return this.#native?.directory ?? "";
+  }
+
+  /**
+   * Grows with every change of host: a fencing token, which begins anew with a new runtime
+   * directory unless the option `generationFile` names a file. 0 before the first.
+   */
   get generation(): number {
     return this.#native?.generation ?? 0;
   }
@@ -131,6 +223,16 @@ export class ProcessChannel extends EventEmitter {
     const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, within));
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
+  }
+
+  /** What the channel and its sockets are doing in this process. */
+  stats(): ChannelStats {
+    const { name, state, role, generation } = this;
+    const { hosting, sockets, hosted } = this.#native?.stats() ?? { sockets: [], hosted: [] };
+    const [eventLoopDelay, longestEventLoopDelay] = hub.delays();
+    const stats: ChannelStats = { name, state, role, generation, sockets, hosted, eventLoopDelay, longestEventLoopDelay };
+    if (hosting != null) stats.hosting = hosting;
+    return stats;
   }
 
   /** Takes part without a socket of one's own: resolves with the role when this process hosts or is connected. */
@@ -172,9 +274,14 @@ export class ProcessChannel extends EventEmitter {
 
   /**
    * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
-   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts.
+   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts. With bounds,
+   * fails if they are reached before; leaving goes on.
    */
-  close(): Promise<void> {
+  close(bounds?: Bounds): Promise<void> {
+    return bounded(bounds, "closing the channel", "close", this.#name, () => this.#leaveOnce());
+  }
+
+  #leaveOnce(): Promise<void> {
     const native = this.#native;
     if (native === null || native === this.#closing?.native) return this.#closing?.done ?? Promise.resolve();
     const done = this.#close(native).finally(() => {
@@ -198,6 +305,17 @@ export class ProcessChannel extends EventEmitter {
       for (const socket of sockets) socket.destroy();
       this.emit("close");
     }
+  }
+
+  /** For `console.log` and `util.inspect`: the properties to compare where two do not meet. */
+  [Symbol.for("nodejs.util.inspect.custom")](
+    _depth: number,
+    options: object,
+    inspect: (value: unknown, options: object) => string,
+  ): string {
+    const { name, scope, app, key, state, role, generation } = this;
+    const shown = inspect({ name, scope, app, key, state, role, generation }, options);
+    return `${this.constructor.name} ${shown}`;
   }
 
   #wake(reasons: number): void {
@@ -229,8 +347,20 @@ export class ProcessChannel extends EventEmitter {
     return true;
   }
 
-  #tell({ kind, role, generation, failure }: NativeEvent): void {
+  #stalled(name: "stall" | "stallend", { id, accepted, ...news }: NativeStall, generation: number): void {
+    const sockets = [...(accepted ? this.#accepted : this.#sockets)];
+    const socket = sockets.find((socket) => socket.id === id);
+    const event = { ...(socket && { socket }), id, accepted, ...(name === "stall" && { generation }), ...news };
+    if (socket !== undefined) guard(() => socket.emit(name, event));
+    guard(() => this.emit(name, event));
+  }
+
+  #tell({ kind, role, generation, failure, stall }: NativeEvent): void {
     switch (kind) {
+      case "stalled":
+        return this.#stalled("stall", stall!, generation);
+      case "stallEnded":
+        return this.#stalled("stallend", stall!, generation);
       case "hostLost":
       case "handedOver":
       case "fenced": {

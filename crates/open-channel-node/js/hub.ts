@@ -1,5 +1,6 @@
 // One per JavaScript thread: hands what the addon reports to the object it concerns, and keeps the
 // process alive for as long as something wants it alive.
+import type { Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { addon, isMainThread, Reason, type Failure, type Hub } from "./native.js";
 
@@ -22,14 +23,24 @@ export function forget(token: number): void {
   objects.delete(token);
 }
 
-/** Runs something of the addon's that completes later. */
-export function request(start: (request: number) => void, syscall: string, channel: string): Promise<void> {
+/** Runs something of the addon's that completes later. `withdraw` takes it back if nobody waits for it any more, unless it has completed. */
+export function request(
+  start: (request: number) => void,
+  syscall: string,
+  channel: string,
+  wait?: Wait,
+  withdraw?: (request: number) => boolean,
+): Promise<void> {
   counter = (counter + 1) >>> 0 || 1;
   const number = counter;
   return new Promise<void>((resolve, reject) => {
     start(number);
     requests.set(number, (failure) => (failure ? reject(channelError(failure, syscall, channel)) : resolve()));
     hold();
+    if (withdraw === undefined) return;
+    wait?.undo(() => {
+      if (withdraw(number) && requests.delete(number)) release();
+    });
   });
 }
 

@@ -3,12 +3,23 @@ import type { Socket } from "node:net";
 import { ProcessChannel, type ConnectionListener } from "./channel.js";
 import type { ChannelOptions } from "./options.js";
 
-export { ProcessChannel, type ChannelEvents, type ConnectionListener, type Failover, type State } from "./channel.js";
+export {
+  ProcessChannel,
+  type ChannelEvents,
+  type ChannelStats,
+  type ConnectionListener,
+  type Failover,
+  type Stall,
+  type StallEnd,
+  type State,
+} from "./channel.js";
+export type { Bounds } from "./bounds.js";
 export type { ChannelError } from "./errors.js";
 export { Message, type UndeliverableMessage } from "./message.js";
 export type { Role } from "./native.js";
 export type { ChannelOptions } from "./options.js";
 export { ChannelSocket } from "./socket.js";
+export type { SocketStats } from "./stats.js";
 
 /**
  * Names a channel. Nothing happens before the first `connect()`: then this process joins the channel, hosting it if nobody

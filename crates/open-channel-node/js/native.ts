@@ -1,5 +1,6 @@
 // The addon, and what each of its numbers means. Nothing here is public.
 import { join } from "node:path";
+import type { SocketStats } from "./stats.js";
 import { triples } from "./triple.js";
 
 export const enum Reason {
@@ -48,11 +49,28 @@ export interface Connection {
   over: boolean;
 }
 
+export interface NativeStall {
+  id: string;
+  accepted: boolean;
+  oldest?: number | null;
+  messages?: number | null;
+  bytes?: number | null;
+  lasted?: number | null;
+  acknowledged?: boolean | null;
+}
+
+export interface NativeChannelStats {
+  hosting?: number | null;
+  sockets: SocketStats[];
+  hosted: SocketStats[];
+}
+
 export interface NativeEvent {
-  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "closed";
+  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "stalled" | "stallEnded" | "closed";
   role: Role;
   generation: number;
   failure?: Failure | null;
+  stall?: NativeStall | null;
 }
 
 /** A message that is not delivered any more. */
@@ -70,12 +88,15 @@ export interface OpenOptions {
   host: boolean;
   app?: string;
   runtimeDir?: string;
+  generationFile?: string;
   connectTimeout?: number;
   hostTimeout?: number;
   resumeTimeout?: number;
+  stallAfter?: number;
   outboxBytes?: number;
   receiveWindow?: number;
   ringBytes?: number;
+  ringMemory?: number;
   maxMessage?: number;
   maxConnections?: number;
   maxAttempts?: number;
@@ -96,27 +117,35 @@ export interface NativeSocket {
   failure(): Failure | null;
   idle(): void;
   flush(request: number): void;
+  /** Withdraws a `flush`. False if it has completed. */
+  withdraw(request: number): boolean;
   flushed(): void;
   undeliverable(): Returned | null;
+  stats(): SocketStats;
   finish(): boolean;
   destroy(): void;
 }
 
 export interface NativeChannel {
+  readonly key: string;
   readonly hostTimeout: number;
   readonly role: Role;
   readonly generation: number;
+  readonly directory: string;
   connect(token: number, timeout: number): NativeSocket;
   /** Connections that can be accepted. */
   readonly waiting: number;
   accept(token: number): NativeSocket;
   event(): NativeEvent | null;
+  stats(): NativeChannelStats;
   join(request: number): void;
   close(request: number): void;
 }
 
 export interface Hub {
   completed(): Completion[];
+  /** Milliseconds that this thread's event loop took to answer, the last time and at most. */
+  delays(): [last: number, longest: number];
   /** Keeps the process alive, until `release`. */
   hold(): void;
   release(): void;
@@ -127,7 +156,7 @@ export interface Addon {
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** Whether this is the thread that the process began with. */
   isMainThread(): boolean;
-  /** The entry script that the main thread of this process found, for its worker threads. */
+  /** The application that the main thread of this process found last, for its worker threads. */
   entry(found?: string): string | null;
 }
 

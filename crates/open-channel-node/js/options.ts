@@ -8,11 +8,15 @@ export interface ChannelOptions {
   /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
   name?: string;
   /**
-   * Who meets on the channel. `"app"`, the default: processes of this user that run the same entry script.
-   * `"user"`: every program of this user, Rust ones included.
+   * Who meets on the channel. `"app"`: processes of this user that belong to the same application.
+   * `"user"`: every program of this user, Rust ones included. Default: `"app"` with the option
+   * `app`, else `$OPEN_CHANNEL_SCOPE`, else `"app"`.
    */
   scope?: "app" | "user";
-  /** With scope `"app"`: the name of the application, instead of the path of its entry script. */
+  /**
+   * With scope `"app"`: the name of the application. Default: `$OPEN_CHANNEL_APP`, else the path of
+   * the entry script, of which the README has a table for PM2, loaders, test runners and others.
+   */
   app?: string;
   /**
    * When a message is acknowledged, and so never delivered again. `"auto"`, the default: when its `data` listeners have
@@ -25,18 +29,30 @@ export interface ChannelOptions {
   allowHalfOpen?: boolean;
   /** Where channels live, instead of the user's runtime directory. */
   runtimeDir?: string;
+  /**
+   * A file in which `generation` outlives the runtime directory, so that as a fencing token it never
+   * comes again. The same for all processes of the channel, and for no other channel. Default: none.
+   */
+  generationFile?: string;
   /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
   connectTimeout?: number;
   /** A host that is silent for so long is replaced. */
   hostTimeout?: number;
   /** How long a host keeps what belongs to a peer that lost its connection. */
   resumeTimeout?: number;
+  /**
+   * A socket is stalled when nothing of what it sent was handled for so long: then there is a `stall` event, and nothing else
+   * happens. `Infinity`: never. Default 10 000.
+   */
+  stallAfter?: number;
   /** What a socket accepts before the other side has acknowledged. */
   outboxBytes?: number;
   /** What a socket receives before it is acknowledged. */
   receiveWindow?: number;
   /** Of each of the two rings in shared memory that a socket brings to its host, one for each direction. */
   ringBytes?: number;
+  /** Of all rings that the process has, on whatever channel; beyond it a socket does without. */
+  ringMemory?: number;
   /** The longest message. */
   maxMessage?: number;
   /** How many connections a host accepts at a time. */
@@ -48,28 +64,49 @@ export interface ChannelOptions {
   maxAttempts?: number;
 }
 
-const STRINGS = ["app", "runtimeDir"] as const;
+const STRINGS = ["app", "runtimeDir", "generationFile"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "outboxBytes", "receiveWindow", "ringBytes", "maxMessage", "maxConnections", "maxAttempts"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections", "maxAttempts"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */
 const MAX = 2 ** 32 - 1;
 
-/** As the addon takes them. */
+/**
+ * The options with `scope` and `app` decided: an option counts before the environment, and that
+ * before the default. An empty variable is one that is not set.
+ */
+export function meeting(options: ChannelOptions): ChannelOptions {
+  let { scope, app } = options;
+  if (scope === undefined && app === undefined) scope = scopeOfEnvironment();
+  if (scope === "user") return { ...options, scope, app: undefined };
+  if (app === undefined) app = process.env["OPEN_CHANNEL_APP"] || application();
+  return { ...options, scope, app };
+}
+
+function scopeOfEnvironment(): ChannelOptions["scope"] {
+  const variable = "OPEN_CHANNEL_SCOPE";
+  const value = process.env[variable] || undefined;
+  const choices: readonly (string | undefined)[] = CHOICES.scope;
+  if (value !== undefined && !choices.includes(value)) {
+    const message = `the environment variable ${variable} is ${show(value)}; ${among(CHOICES.scope)}`;
+    throw channelError({ code: "EINVAL", message });
+  }
+  return value as ChannelOptions["scope"];
+}
+
+/** As the addon takes them, after `meeting`. */
 export function openOptions(name: string, options: ChannelOptions, hasListener: boolean): OpenOptions {
   const open: OpenOptions = { name: typed(name, "string", "name"), host: options.host ?? hasListener };
   for (const key of BOOLEANS) if (options[key] !== undefined) typed(options[key], "boolean", key);
   for (const [key, choices] of Object.entries(CHOICES)) {
     const value = options[key as keyof typeof CHOICES];
-    if (value !== undefined && !(choices as readonly string[]).includes(value)) throw invalid(key, `is ${show(value)}; it can be ${choices.map(show).join(" or ")}`);
+    if (value !== undefined && !(choices as readonly string[]).includes(value)) throw invalid(key, `is ${show(value)}; ${among(choices)}`);
   }
   for (const key of STRINGS) if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);
   if (options.maxAttempts === Infinity) delete open.maxAttempts;
   else if (open.maxAttempts === 0) throw invalid("maxAttempts", "is 0: no message would ever be delivered");
-  if (options.scope === "user") delete open.app;
-  else open.app ??= application();
   return open;
 }
 
@@ -89,5 +126,7 @@ function typed<T>(value: T, type: "string" | "number" | "boolean", name: string)
 function invalid(name: string, problem: string): Error {
   return channelError({ code: "EINVAL", message: `the option ${name} ${problem}` });
 }
+
+const among = (choices: readonly string[]) => `it can be ${choices.map(show).join(" or ")}`;
 
 const show = (value: unknown) => (typeof value === "string" ? JSON.stringify(value) : String(value));

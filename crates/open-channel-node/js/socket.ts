@@ -2,12 +2,14 @@
 // that would look at the handle is overridden here, and `close` is emitted here, because net.Socket turns off
 // the stream's own.
 import { Socket } from "node:net";
+import { bounded, type Bounds, type Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { forget, guard, hold, register, release, request } from "./hub.js";
 import { Incoming } from "./incoming.js";
 import type { Message, UndeliverableMessage } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
+import type { SocketStats } from "./stats.js";
 
 /**
  * What a channel does to its sockets.
@@ -125,23 +127,38 @@ export class ChannelSocket extends Socket {
   }
 
   /**
-   * Resolves when the other side has handled everything written so far. Rejects with `EUNDELIVERABLE`, once for each message,
-   * when some of it came back instead and everything else is handled.
+   * Resolves when the other side has handled everything written so far, however long that takes; with bounds, fails if they are
+   * reached before. What was written is delivered all the same. Rejects with `EUNDELIVERABLE`, once for each message, when some
+   * of it came back instead and everything else is handled.
    */
-  async flush(): Promise<void> {
+  async flush(bounds?: Bounds): Promise<void> {
+    return bounded(bounds, "flushing the socket", "write", this.#owner.name, (wait) => this.#flush(wait));
+  }
+
+  async #flush(wait: Wait): Promise<void> {
     if (this.#outgoing.waiting || this.writableLength > 0) {
       // Streams keep order: an empty write, which is no message, ends after all writes before it.
       await new Promise<void>((resolve, reject) => {
-        if (this.writableEnded) this.once("finish", resolve).once("error", reject);
-        else super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
+        if (!this.writableEnded) return void super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
+        const leave = () => this.off("finish", finished).off("error", failed);
+        const finished = () => (leave(), resolve());
+        const failed = (error: Error) => (leave(), reject(error));
+        this.once("finish", finished).once("error", failed);
+        wait.undo(leave);
       });
+      if (wait.over) return;
     }
     if (this.#native === null) {
       if (this.writableFinished) return;
       throw channelError({ code: "EPIPE", message: "the socket was destroyed before it was flushed" }, "write", this.#owner.name);
     }
     const native = this.#native;
-    await request((number) => native.flush(number), "write", this.#owner.name);
+    await request((number) => native.flush(number), "write", this.#owner.name, wait, (number) => native.withdraw(number));
+  }
+
+  /** What the socket is doing; `null` once it is destroyed. */
+  stats(): SocketStats | null {
+    return this.#native?.stats() ?? null;
   }
 
   #wake(reasons: number): void {

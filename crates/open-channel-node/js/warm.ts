@@ -31,7 +31,9 @@ function nowhere(): NativeSocket {
     acknowledge() {},
     idle() {},
     flush() {},
+    withdraw: () => false,
     flushed() {},
+    stats: () => null as never,
     destroy() {},
   };
 }

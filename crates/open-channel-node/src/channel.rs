@@ -18,6 +18,7 @@ use crate::{
     hub::{Hub, Inner, Signal, reason},
     options::OpenOptions,
     socket::NativeSocket,
+    stats::{NativeChannelStats, NativeStall},
 };
 
 /// The channel of one `ProcessChannel`.
@@ -78,7 +79,7 @@ impl News {
 /// What `ProcessChannel` emits.
 #[napi(object)]
 pub struct ChannelEvent {
-    /// `connected`, `becameHost`, `hostLost`, `handedOver`, `fenced` or `closed`.
+    /// `connected`, `becameHost`, `hostLost`, `handedOver`, `fenced`, `stalled`, `stallEnded` or `closed`.
     pub kind: String,
     /// `host`, `peer` or `none`.
     pub role: String,
@@ -86,6 +87,8 @@ pub struct ChannelEvent {
     pub generation: f64,
     /// Why, when something failed.
     pub failure: Option<Failure>,
+    /// Of `stalled` and `stallEnded`.
+    pub stall: Option<NativeStall>,
 }
 
 #[napi]
@@ -162,10 +165,22 @@ impl NativeChannel {
         self.background.spawn(async move { hub.complete(request, channel.close().await) });
     }
 
+    /// What the channel and its sockets are doing.
+    #[napi]
+    pub fn stats(&self) -> NativeChannelStats {
+        self.channel.stats().into()
+    }
+
     /// Milliseconds.
     #[napi(getter)]
     pub fn host_timeout(&self) -> f64 {
         self.host_timeout.as_secs_f64() * 1000.0
+    }
+
+    /// What the name and the scope amount to.
+    #[napi(getter)]
+    pub fn key(&self) -> String {
+        self.channel.key()
     }
 
     /// `host`, `peer` or `none`.
@@ -174,7 +189,13 @@ impl NativeChannel {
         role(self.channel.role())
     }
 
-    /// Grows by one with every change of host; 0 before the first.
+    /// The directory in which the channel's processes meet.
+    #[napi(getter)]
+    pub fn directory(&self) -> String {
+        self.channel.directory().to_string_lossy().into_owned()
+    }
+
+    /// Grows with every change of host; 0 before the first.
     #[napi(getter)]
     pub fn generation(&self) -> f64 {
         self.channel.generation() as f64
@@ -206,14 +227,25 @@ fn role(role: Role) -> String {
 
 /// `None` for a kind of event that this version has no name for.
 fn describe(event: Event) -> Option<ChannelEvent> {
+    let mut news = None;
     let (kind, as_role, generation, failure) = match event {
         Event::Connected { role, generation } => ("connected", role, generation, None),
         Event::BecameHost { generation } => ("becameHost", Role::Host, generation, None),
         Event::HostLost { generation } => ("hostLost", Role::Peer, generation, None),
         Event::HandedOver { generation } => ("handedOver", Role::Peer, generation, None),
         Event::Fenced { generation } => ("fenced", Role::None, generation, None),
+        Event::Stalled(stall) => {
+            let generation = stall.generation;
+            news = Some(stall.into());
+            ("stalled", Role::None, generation, None)
+        }
+        Event::StallEnded(end) => {
+            news = Some(end.into());
+            ("stallEnded", Role::None, 0, None)
+        }
         Event::Closed { error } => ("closed", Role::None, 0, error.as_ref().map(Failure::from)),
         _ => return None,
     };
-    Some(ChannelEvent { kind: kind.to_owned(), role: role(as_role), generation: generation as f64, failure })
+    let (kind, role, generation) = (kind.to_owned(), role(as_role), generation as f64);
+    Some(ChannelEvent { kind, role, generation, failure, stall: news })
 }

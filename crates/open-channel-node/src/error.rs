@@ -34,8 +34,11 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 10] = [
+const OPTIONS: [(&str, &str); 14] = [
+    ("Scope::App", "app"),
+    ("Scope::User", "scope: \"user\""),
     ("connect_timeout", "connectTimeout"),
+    ("generation_file", "generationFile"),
     ("host_timeout", "hostTimeout"),
     ("max_attempts", "maxAttempts"),
     ("max_connections", "maxConnections"),
@@ -45,6 +48,7 @@ const OPTIONS: [(&str, &str); 10] = [
     ("resume_timeout", "resumeTimeout"),
     ("ring_bytes", "ringBytes"),
     ("runtime_dir", "runtimeDir"),
+    ("stall_after", "stallAfter"),
 ];
 
 fn told(error: &Error) -> String {
@@ -58,8 +62,9 @@ fn code(error: &Error) -> String {
     match error {
         Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
+        Error::GenerationFile { .. } => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
-        Error::Timeout { .. } | Error::Unacknowledged { .. } => "ETIMEDOUT",
+        Error::Timeout { .. } | Error::Unacknowledged { .. } | Error::FlushTimeout { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",
         Error::Full => "EAGAIN",
         Error::Undeliverable { .. } => "EUNDELIVERABLE",

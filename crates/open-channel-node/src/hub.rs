@@ -6,10 +6,11 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Wake, Waker},
     thread::{self, ThreadId},
+    time::{Duration, Instant},
 };
 
 use napi::{
@@ -21,7 +22,7 @@ use napi::{
 use napi_derive::napi;
 use open_channel::embed;
 
-use crate::{error::Failure, uv};
+use crate::{error::Failure, stats::millis, uv};
 
 /// Calls JavaScript with the pending notes; weak, so that it never keeps a process alive.
 type WakeFn = ThreadsafeFunction<(), (), FnArgs<(Vec<u32>,)>, napi::Status, false, true>;
@@ -36,7 +37,12 @@ pub(crate) struct Inner {
     wake: WakeFn,
     notes: Arc<Mutex<Notes>>,
     event_loop: Option<Confined<uv::Loop>>,
+    /// The event loop is about to be asked whether it comes round.
+    asking: AtomicBool,
 }
+
+/// When a thread that was given messages is asked whether its event loop comes round.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 
 /// Used only by what JavaScript calls, which is on one thread for one `Hub`.
 struct Confined<T> {
@@ -57,10 +63,18 @@ impl<T: Copy> Confined<T> {
 
 #[derive(Default)]
 struct Notes {
-    /// A call into JavaScript is already on its way.
-    called: bool,
+    /// Since when a call into JavaScript is on its way.
+    called: Option<Instant>,
+    delays: Delays,
     raised: Vec<Arc<Signal>>,
     done: Vec<Completion>,
+}
+
+/// How long the event loop took to take calls.
+#[derive(Clone, Copy, Default)]
+struct Delays {
+    last: Duration,
+    longest: Duration,
 }
 
 /// The end of something that JavaScript holds a promise for.
@@ -94,7 +108,7 @@ impl Hub {
             .weak::<true>()
             .callee_handled::<false>()
             .build_callback(move |_| Ok(FnArgs::from((collect(&pending),))))?;
-        Ok(Self { inner: Arc::new(Inner { wake, notes, event_loop }) })
+        Ok(Self { inner: Arc::new(Inner { wake, notes, event_loop, asking: AtomicBool::new(false) }) })
     }
 
     /// From here on, this thread's event loop has something to wait for.
@@ -109,6 +123,13 @@ impl Hub {
     pub fn release(&self, env: Env) {
         // SAFETY: as above.
         unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.inner.wake.raw()) };
+    }
+
+    /// Milliseconds that this thread's event loop took to answer, when it was asked last, and the most so far.
+    #[napi]
+    pub fn delays(&self) -> Vec<f64> {
+        let Delays { last, longest } = lock(&self.inner.notes).delays;
+        vec![millis(last), millis(longest)]
     }
 
     /// What ended since the last call.
@@ -130,10 +151,28 @@ impl Inner {
         self.post(|notes| notes.done.push(Completion { request, failure }));
     }
 
+    /// JavaScript was given messages: what it does with them may take long. So the event loop is asked afterwards, and never while
+    /// nothing comes.
+    fn busy(self: &Arc<Self>) {
+        if self.asking.load(Ordering::Relaxed) || self.asking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Ok(background) = embed::background() else { return };
+        let asked = Arc::downgrade(self);
+        background.spawn(async move {
+            tokio::time::sleep(ASK_AFTER).await;
+            if let Some(asked) = asked.upgrade() {
+                asked.asking.store(false, Ordering::Release);
+                asked.post(|_| {});
+            }
+        });
+    }
+
     fn post(&self, put: impl FnOnce(&mut Notes)) {
         let mut notes = lock(&self.notes);
         put(&mut notes);
-        if !mem::replace(&mut notes.called, true) {
+        if notes.called.is_none() {
+            notes.called = Some(Instant::now());
             drop(notes);
             // A JavaScript thread that is going away has no use for the news.
             let _ = self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
@@ -145,7 +184,10 @@ impl Inner {
 fn collect(notes: &Mutex<Notes>) -> Vec<u32> {
     let raised = {
         let mut notes = lock(notes);
-        notes.called = false;
+        if let Some(called) = notes.called.take() {
+            notes.delays.last = called.elapsed();
+            notes.delays.longest = notes.delays.longest.max(notes.delays.last);
+        }
         mem::take(&mut notes.raised)
     };
     let mut pairs = Vec::with_capacity(raised.len() * 2);
@@ -199,6 +241,11 @@ impl Signal {
 
     pub(crate) fn hub(&self) -> Arc<Inner> {
         Arc::clone(&self.hub)
+    }
+
+    /// JavaScript was given messages.
+    pub(crate) fn busy(&self) {
+        self.hub.busy();
     }
 
     /// Runs `poll` for a caller that looks at everything itself afterwards: this object raises nothing meanwhile

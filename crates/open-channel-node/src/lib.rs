@@ -19,7 +19,7 @@
 //! The channel's events are pulled as well, straight from the library's queue: an event is there before the
 //! connection that follows from it, so JavaScript can tell both in their order however late it looks.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use napi_derive::napi;
 use rustix::{process::getpid, thread::gettid};
@@ -30,6 +30,7 @@ mod hub;
 mod options;
 mod socket;
 mod spin;
+mod stats;
 mod uv;
 
 /// Whether this is the thread that the process began with: the one that Node runs what is no worker on.
@@ -38,12 +39,13 @@ pub fn is_main_thread() -> bool {
     gettid() == getpid()
 }
 
-/// The entry script that the main thread `found`, for worker threads, which cannot see it themselves.
+/// The application that the main thread `found` last, for worker threads, which cannot see it themselves.
 #[napi]
 pub fn entry(found: Option<String>) -> Option<String> {
-    static ENTRY: OnceLock<String> = OnceLock::new();
-    if let Some(found) = found {
-        let _ = ENTRY.set(found);
+    static ENTRY: Mutex<Option<String>> = Mutex::new(None);
+    let mut entry = ENTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    if found.is_some() {
+        *entry = found;
     }
-    ENTRY.get().cloned()
+    entry.clone()
 }

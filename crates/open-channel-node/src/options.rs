@@ -21,18 +21,24 @@ pub struct OpenOptions {
     pub app: Option<String>,
     /// Where channels live, instead of the user's runtime directory.
     pub runtime_dir: Option<String>,
+    /// A file in which the generation outlives the runtime directory.
+    pub generation_file: Option<String>,
     /// Milliseconds to find a host in, and to find one again.
     pub connect_timeout: Option<u32>,
     /// Milliseconds of silence after which a host is given up.
     pub host_timeout: Option<u32>,
     /// Milliseconds that a host keeps the session of a peer that went away.
     pub resume_timeout: Option<u32>,
+    /// Milliseconds without an acknowledgement after which a socket is stalled.
+    pub stall_after: Option<u32>,
     /// Bytes accepted and not yet acknowledged, per socket.
     pub outbox_bytes: Option<u32>,
     /// Bytes received and not yet acknowledged, per socket.
     pub receive_window: Option<u32>,
     /// Bytes of each of the two rings that a socket offers.
     pub ring_bytes: Option<u32>,
+    /// Bytes of all rings that the process has, at most.
+    pub ring_memory: Option<u32>,
     /// The longest message, in bytes.
     pub max_message: Option<u32>,
     /// Connections that a host accepts at a time.
@@ -54,6 +60,9 @@ impl OpenOptions {
         if let Some(path) = self.runtime_dir {
             builder = builder.runtime_dir(path);
         }
+        if let Some(path) = self.generation_file {
+            builder = builder.generation_file(path);
+        }
         if let Some(ms) = self.connect_timeout {
             builder = builder.connect_timeout(millis(ms));
         }
@@ -63,11 +72,20 @@ impl OpenOptions {
         if let Some(ms) = self.resume_timeout {
             builder = builder.resume_timeout(millis(ms));
         }
+        match self.stall_after {
+            // What JavaScript calls infinite.
+            Some(u32::MAX) => builder = builder.stall_after(Duration::MAX),
+            Some(ms) => builder = builder.stall_after(millis(ms)),
+            None => {}
+        }
         if let Some(bytes) = self.outbox_bytes {
             builder = builder.outbox_bytes(bytes as usize);
         }
         if let Some(bytes) = self.receive_window {
             builder = builder.receive_window(bytes as usize);
+        }
+        if let Some(bytes) = self.ring_memory {
+            builder = builder.ring_memory(bytes as usize);
         }
         if let Some(bytes) = self.max_message {
             builder = builder.max_message(bytes as usize);

@@ -18,6 +18,7 @@ use open_channel::{
 use crate::{
     error::Failure,
     hub::{Signal, reason},
+    stats::NativeSocketStats,
     uv,
 };
 
@@ -303,6 +304,9 @@ impl NativeSocket {
             cell[1] = seq as f64;
             self.lent.push_back((seq, Some(message)));
         }
+        if count > 0 {
+            self.signal.busy();
+        }
         *connected = f64::from(u8::from(self.socket.connected()));
         *links = self.socket.links() as f64;
         f64::from(count)
@@ -356,6 +360,23 @@ impl NativeSocket {
     pub fn flush(&mut self, request: u32) {
         self.flushes.push_back((self.socket.request_ack(), request));
         self.flushed();
+    }
+
+    /// Nobody waits for that `flush` any more. Whether it is withdrawn; if not, it has completed.
+    #[napi]
+    pub fn withdraw(&mut self, request: u32) -> bool {
+        let before = self.flushes.len();
+        self.flushes.retain(|(_, waiting)| *waiting != request);
+        if self.flushes.is_empty() {
+            self.socket.leave(&mut self.flushing.seat);
+        }
+        self.flushes.len() < before
+    }
+
+    /// What the socket is doing.
+    #[napi]
+    pub fn stats(&self) -> NativeSocketStats {
+        self.socket.stats().into()
     }
 
     /// Completes what can be completed.

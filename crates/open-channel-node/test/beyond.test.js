@@ -209,7 +209,7 @@ test("a bad name or option is refused at once, with a code", () => {
   const open = (options) => () => openChannel({ name: unique(), ...options }, () => {});
   assert.throws(open({ name: "" }), { code: "EINVAL" });
   assert.throws(open({ name: "x".repeat(256) }), { code: "ENAMETOOLONG" });
-  for (const options of [{ name: 5 }, { app: 5 }, { runtimeDir: 5 }, { host: "yes" }, { allowHalfOpen: 1 }, { connectTimeout: "5" }, { maxMessage: null }]) {
+  for (const options of [{ name: 5 }, { app: 5 }, { runtimeDir: 5 }, { generationFile: 5 }, { host: "yes" }, { allowHalfOpen: 1 }, { connectTimeout: "5" }, { maxMessage: null }]) {
     assert.throws(open(options), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" }, JSON.stringify(options));
   }
   const wrong = [{ scope: "all" }, { acknowledge: "later" }, { connectTimeout: -1 }, { connectTimeout: NaN }, { connectTimeout: 0 }];
@@ -235,6 +235,23 @@ test("a directory that lets others in is EACCES, and the message says what to do
   fs.chmodSync(runtimeDir, 0o700);
   await next(channel.connect(), "connect");
   await channel.close();
+});
+
+test("the generation goes on in its file when the runtime directory is gone", async () => {
+  const [runtimeDir, generationFile] = [path.join(scratch, unique()), path.join(scratch, unique())];
+  const name = unique();
+  for (const generation of [1, 2, 3]) {
+    const channel = openChannel({ name, runtimeDir, generationFile }, () => {});
+    const { directory } = channel;
+    assert.equal(path.dirname(directory), runtimeDir);
+    await channel.join();
+    assert.deepEqual([channel.generation, channel.directory], [generation, directory]);
+    await channel.close();
+    fs.rmSync(runtimeDir, { recursive: true });
+  }
+  fs.writeFileSync(generationFile, "not a number");
+  const channel = openChannel({ name, runtimeDir, generationFile }, () => {});
+  await assert.rejects(channel.join(), { code: "EINVAL", message: /one decimal number/ });
 });
 
 test("the news of a failed attempt does not hurt the next one", async () => {

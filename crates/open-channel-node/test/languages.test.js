@@ -39,9 +39,11 @@ test("the host goes from Rust to Node to Rust, killed each time, and nothing is 
 });
 
 test("a Node host and a Rust host serve peers of both languages", async (t) => {
-  for (const first of ["rust", "node"]) {
+  const user = { OPTIONS: JSON.stringify({ scope: "user" }) };
+  const places = [["rust", user], ["node", user], ["rust", { OPEN_CHANNEL_SCOPE: "user" }], ["node", { OPEN_CHANNEL_APP: "shop" }]];
+  for (const [first, place] of places) {
     const ledger = new Ledger();
-    const env = { LEDGER: ledger.file, CHANNEL: unique(), OPTIONS: JSON.stringify({ scope: "user" }) };
+    const env = { LEDGER: ledger.file, CHANNEL: unique(), ...place };
     const members = [];
     for (const kind of first === "rust" ? ["rust", "node", "rust"] : ["node", "rust", "node"]) {
       const member = kind === "rust" ? start(rust, [], { env }) : node(fixture("member.js"), [], { env });
@@ -55,7 +57,7 @@ test("a Node host and a Rust host serve peers of both languages", async (t) => {
       await within(member.ended, "its end");
     }
     const figures = ledger.audit();
-    t.diagnostic(`${first} first: ${JSON.stringify(figures)}`);
+    t.diagnostic(`${first} first, ${JSON.stringify(place)}: ${JSON.stringify(figures)}`);
     assert.equal(figures.writers, 3);
     assert.equal(figures.lost, 0, "lost");
     assert.equal(figures.duplicatesMarked + figures.duplicatesUnmarked, 0, "nothing was killed, so nothing comes twice");

@@ -1,22 +1,8 @@
-// The real PM2, with a home of its own.
+// The real PM2: members come and go, and one is killed.
 "use strict";
-const { test, scratch, until, within, unique, start, fixture, Ledger } = require("./harness.js");
+const { test, until, unique, fixture, Ledger } = require("./harness.js");
+const { pm2, pids } = require("./pm2.js");
 const assert = require("node:assert/strict");
-const path = require("node:path");
-
-const pm2Home = path.join(scratch, "pm2");
-const binary = path.join(path.dirname(require.resolve("pm2/package.json")), "bin", "pm2");
-const env = { PM2_HOME: pm2Home, PM2_DISABLE_VERSION_CHECK: "1", PM2_DISCRETE_MODE: "true", NO_COLOR: "1" };
-
-async function pm2(...args) {
-  const extra = typeof args.at(-1) === "object" ? args.pop() : {};
-  const run = start(process.execPath, [binary, ...args], { env: { ...env, ...extra } });
-  const { code } = await within(run.ended, `pm2 ${args.join(" ")}`, 60_000);
-  assert.equal(code, 0, `pm2 ${args.join(" ")}: ${run.lines.join("\n")}`);
-  return run.lines.join("\n");
-}
-
-const pids = async () => JSON.parse((await pm2("jlist")).split("\n").find((line) => line.startsWith("["))).map((app) => app.pid).filter(Boolean);
 
 for (const [mode, flags] of [["cluster", ["-i", "4"]], ["fork", ["-i", "4", "-x"]]]) {
   test(`pm2 in ${mode} mode: reload, scale and kill -9 under numbered traffic lose nothing`, { timeout: 120_000 }, async (t) => {

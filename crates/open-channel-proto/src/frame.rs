@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::ProtocolError;
 use crate::handshake::{Hello, Reject, Welcome};
+use crate::text::printable;
 use crate::transmit::TransmitBuffer;
 
 /// Length of a frame's header: body length (u32), kind (u8), flags (u8), attempt (u8, zero except in
@@ -468,12 +469,13 @@ impl Body<'_> {
         self.take(what).map(u128::from_le_bytes)
     }
 
+    /// Words for people, fit for a terminal.
     pub(crate) fn text(&mut self, what: &'static str) -> Result<String, FrameError> {
         let bytes = std::mem::take(&mut self.0);
         if bytes.len() > MAX_REASON {
             return Err(FrameError::Malformed(what));
         }
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+        Ok(printable(&String::from_utf8_lossy(bytes)))
     }
 }
 

@@ -134,6 +134,17 @@ impl Inbox {
         self.unhandled_cost
     }
 
+    /// Messages received so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.next - self.first - u64::from(self.finished)
+    }
+
+    /// Those of them from the oldest on that is not handled.
+    pub(crate) fn unhandled(&self) -> u64 {
+        let open = self.next - 1 - self.handled_through;
+        open - u64::from(self.finished && open > 0)
+    }
+
     /// Whether nothing has ever been received.
     pub(crate) fn is_untouched(&self) -> bool {
         self.next == self.first && self.partial.is_none()

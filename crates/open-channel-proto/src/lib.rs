@@ -33,6 +33,7 @@ mod outbox;
 mod pack;
 mod part;
 mod session;
+mod text;
 mod transmit;
 
 pub use error::{ProtocolError, Refused};

@@ -136,6 +136,8 @@ pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
     /// Those of the entries that are messages, in their order.
     payloads: VecDeque<Bytes>,
+    /// Where the numbers began.
+    first: u64,
     next: u64,
     cursor: usize,
     /// Payloads of the entries before the cursor.
@@ -165,6 +167,7 @@ impl Outbox {
         Self {
             entries: VecDeque::new(),
             payloads: VecDeque::new(),
+            first,
             next: first,
             cursor: 0,
             payload_cursor: 0,
@@ -190,6 +193,16 @@ impl Outbox {
 
     pub(crate) fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Messages accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        (self.next - self.first).saturating_sub(u64::from(self.finished))
+    }
+
+    /// Those of them that are not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.next - self.base() - u64::from(self.finished && !self.entries.is_empty())
     }
 
     fn first_at(&self, index: usize) -> u64 {
@@ -351,6 +364,7 @@ impl Outbox {
     pub(crate) fn renumber(&mut self, first: u64) {
         // With the same numbers, a link that this hello did not know of may have carried something.
         let renumbered = self.base() != first;
+        self.first = first;
         self.next = first;
         self.set_cursor(0);
         self.in_flight = 0;

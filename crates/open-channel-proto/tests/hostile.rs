@@ -14,8 +14,8 @@ use std::panic::{self, AssertUnwindSafe};
 use bytes::{Bytes, BytesMut};
 use cap::Cap;
 use open_channel_proto::{
-    Arrival, ChannelKey, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Kept,
-    Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, Reject,
+    Arrival, ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming,
+    Kept, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, Reject,
     RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
 };
 use random::Random;
@@ -129,8 +129,9 @@ impl Attack {
             }
             8 => Frame::Fin { seq: self.number(next) },
             9..11 => Frame::Ack { through: self.number(unacknowledged) },
-            11 => match self.random.below(3) {
+            11 => match self.random.below(6) {
                 0 => Frame::AckRequest,
+                1 => self.about_what_was_given_back(next, unacknowledged),
                 _ => Frame::Skip { seq: self.number(next) },
             },
             12 => Frame::GoAway,
@@ -143,6 +144,19 @@ impl Attack {
                 1 => Frame::Welcome(self.welcome()),
                 _ => Frame::Reject(Reject::new(RejectCode::Other(77), "é".repeat(900))),
             },
+        }
+    }
+
+    fn about_what_was_given_back(&mut self, next: u64, unacknowledged: u64) -> Frame {
+        if self.random.chance(30) {
+            return Frame::Withdrawn { seq: self.number(next.saturating_sub(1)) };
+        }
+        let near = unacknowledged + self.random.below(4) as u64;
+        Frame::Returned {
+            seq: self.number(near),
+            fate: self.random.pick(&[Fate::Again, Fate::GivenUp]),
+            attempt: self.random.below(256) as u8,
+            reason: "no".repeat(self.random.below(300)),
         }
     }
 
@@ -419,6 +433,23 @@ impl Attack {
         }
     }
 
+    /// And what is wanted out of the store is found there, as a rule.
+    fn give_back(&mut self) {
+        if let Some(end) = self.session.wanted() {
+            let stored = self.store.as_ref().and_then(|store| store.iter().find(|record| record.0 == end));
+            let stored = stored.map(|record| record.2.clone()).filter(|_| self.random.chance(80));
+            let _ = self.session.found(stored);
+        }
+        while self.session.take_undeliverable().is_some() {}
+        let Some(Incoming::Message { seq, payload, attempt }) = self.session.recv() else { return };
+        if self.random.chance(30) {
+            return self.session.reject(seq, attempt, "no");
+        }
+        if let Some(next) = self.session.give_back(seq, attempt) {
+            self.session.ready_again(seq, payload, next);
+        }
+    }
+
     /// Each message once, as a rule.
     fn receive_many(&mut self) {
         let Some(many) = self.session.recv_many() else { return };
@@ -442,6 +473,7 @@ impl Attack {
                 let _ = self.session.send(Bytes::from(vec![2; self.random.below(3000)]));
             }
             1 => self.send_pack(),
+            2 if self.random.chance(30) => self.give_back(),
             2 => {
                 if let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = self.session.recv()
                     && self.random.chance(70)

@@ -83,8 +83,8 @@
 //!   which is undefined behaviour however carefully it is checked; for the same reason slots being filled are write-only.
 //! - A word out of range is a [`Misbehaviour`], an error of that one link.
 //!
-//! `unsafe` is in three files: the mapping (`memory.rs`), the copies (`shim.rs`), and saying that copied bytes
-//! are there (`spsc.rs`).
+//! `unsafe` is in four files: the mapping (`memory.rs`), the copies (`shim.rs`), saying that copied bytes
+//! are there (`spsc.rs`), and noticing forks (`fork.rs`).
 //!
 //! What a misbehaving consumer *can* do is destroy the records that it was sent, since they lie in
 //! memory that it may write; and either side can make the other wake up in vain.
@@ -99,6 +99,7 @@
 mod bell;
 mod consumer;
 mod error;
+mod fork;
 mod layout;
 mod memory;
 mod passing;
@@ -114,8 +115,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub use bell::{Bell, Parker, Woken};
 pub use consumer::Consumer;
 pub use error::{AttachError, Misbehaviour, RingError};
+pub use fork::{Process, ProcessLocal, notice_forks};
 pub use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, Position};
-pub use memory::Mapped;
+pub use memory::{Mapped, mapped_bytes};
 pub use passing::{OFFERED, Received, receive_with_descriptors, send_with_descriptors};
 pub use producer::{Producer, Reservation, Stored, Unreleased, WriteSlot};
 pub use spin::Spin;

@@ -2,6 +2,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
@@ -9,6 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::AttachError;
+use crate::fork::Process;
 use crate::layout::{self, Layout};
 use crate::shim::{AtomicU64, Relaxed};
 use crate::spsc::Region;
@@ -17,6 +19,19 @@ use crate::spsc::Region;
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 /// `statfs` of a memfd; a memfd of huge pages, which can fail when touched, says another.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Bytes of all mappings of this process.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of shared memory that this process has mapped for rings, whether its pages were touched yet or not.
+pub fn mapped_bytes() -> usize {
+    MAPPED.load(Ordering::Relaxed)
+}
+
+/// In a forked child, which uses none of the mappings that it inherited.
+pub(crate) fn forget_inherited() {
+    MAPPED.store(0, Ordering::Relaxed);
+}
 
 /// A new memfd of the size `layout` asks for: sealed, its header written. Its pages come as they are touched, so that a ring
 /// that carries little takes little memory; all of them come now where the kernel could refuse them later.
@@ -102,6 +117,7 @@ pub struct Mapped {
 struct Mapping {
     start: NonNull<AtomicU64>,
     bytes: usize,
+    process: Process,
 }
 
 // SAFETY: the handle owns no thread-bound state; the memory is only ever used as atomics.
@@ -122,7 +138,8 @@ impl Mapped {
             rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0)?
         };
         let start = NonNull::new(start.cast::<AtomicU64>()).ok_or(io::ErrorKind::Other)?;
-        let mapping = Arc::new(Mapping { start, bytes });
+        MAPPED.fetch_add(bytes, Ordering::Relaxed);
+        let mapping = Arc::new(Mapping { start, bytes, process: Process::current() });
         Ok(Mapped { words: start, len: bytes / 8, mapping })
     }
 }
@@ -144,5 +161,8 @@ impl Drop for Mapping {
         // SAFETY: mapped by `Mapped::new` with this start and length, and no handle is left.
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
         debug_assert!(unmapped.is_ok());
+        if self.process.is_current() {
+            MAPPED.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
     }
 }

@@ -17,6 +17,11 @@ const LOOKS: u32 = 32;
 /// Threads of this process that spin. One core is always left to those who could make the wait end.
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
 
+/// In a forked child: none of the threads that spun exists there.
+pub(crate) fn forget_other_threads() {
+    SPINNING.store(0, Ordering::Relaxed);
+}
+
 /// Decides how long one waiter spins. It learns from how the last waits ended: where the other side needs long, or can't
 /// run while this one spins, spinning soon costs next to nothing. On a machine of a single core it never spins.
 #[derive(Debug, Clone)]

@@ -30,12 +30,14 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use open_channel_ring::ProcessLocal;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
@@ -44,12 +46,14 @@ use crate::builder::Builder;
 use crate::channel;
 use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
-use crate::event::{Events, Role};
+use crate::event::{Events, Role, Stall, State};
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId, SocketId};
 use crate::reader::MessageReader;
+use crate::rendezvous::Scope;
 use crate::reservation::Reservation;
 use crate::socket;
+use crate::stats::{ChannelStats, SocketStats};
 use crate::undeliverable::Undeliverable;
 use crate::waiters::Seat;
 
@@ -67,10 +71,12 @@ pub struct Channel {
 
 impl Channel {
     /// As [`open_channel::Channel::new`](crate::Channel::new), with a listener that runs on its own thread for each
-    /// socket; a listener that panics takes down its own connection only.
+    /// socket; a listener that panics takes down its own connection only. While no thread can be started, new sockets of
+    /// peers are put off, which try again until their connect timeout.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], or the background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, or the background thread could
+    /// not be started.
     pub fn new<F>(name: impl Into<String>, listener: F) -> Result<Self, Error>
     where
         F: Fn(Socket) + Send + Sync + 'static,
@@ -116,13 +122,28 @@ impl Channel {
         block_on(self.channel.join())
     }
 
+    /// As [`open_channel::Channel::directory`](crate::Channel::directory).
+    pub fn directory(&self) -> PathBuf {
+        self.channel.directory()
+    }
+
     /// As [`open_channel::Channel::name`](crate::Channel::name).
     pub fn name(&self) -> &str {
         self.channel.name()
     }
 
+    /// As [`open_channel::Channel::scope`](crate::Channel::scope).
+    pub fn scope(&self) -> &Scope {
+        self.channel.scope()
+    }
+
+    /// As [`open_channel::Channel::key`](crate::Channel::key).
+    pub fn key(&self) -> String {
+        self.channel.key()
+    }
+
     /// As [`open_channel::Channel::state`](crate::Channel::state).
-    pub fn state(&self) -> channel::State {
+    pub fn state(&self) -> State {
         self.channel.state()
     }
 
@@ -145,6 +166,11 @@ impl Channel {
     /// [`blocking_recv`](Events::blocking_recv).
     pub fn events(&self) -> Events {
         self.channel.events()
+    }
+
+    /// As [`open_channel::Channel::stats`](crate::Channel::stats).
+    pub fn stats(&self) -> ChannelStats {
+        self.channel.stats()
     }
 
     /// As [`open_channel::Channel::close`](crate::Channel::close).
@@ -318,6 +344,28 @@ impl Socket {
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
+    /// [`flush`](Self::flush) for a limited time, and perhaps a millisecond more. What was sent is still delivered afterwards.
+    ///
+    /// # Errors
+    /// [`Error::FlushTimeout`] when not everything is acknowledged within `timeout`, else as [`flush`](Self::flush).
+    pub fn flush_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        let connection = self.connection();
+        let end = connection.request_ack();
+        let deadline = Instant::now().checked_add(timeout);
+        wait(connection, deadline, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Thread, end))
+            .unwrap_or_else(|| {
+                Err(Error::FlushTimeout { messages: connection.unacknowledged(), after: timeout })
+            })
+    }
+
+    /// As [`open_channel::Socket::stalled`](crate::Socket::stalled): blocks until the socket is stalled.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stalled(&self) -> Result<Stall, Error> {
+        block_on(self.connection().stalled())
+    }
+
     /// As [`open_channel::Socket::finish`](crate::Socket::finish).
     ///
     /// # Errors
@@ -361,6 +409,11 @@ impl Socket {
         self.socket.generation()
     }
 
+    /// As [`open_channel::Socket::stats`](crate::Socket::stats).
+    pub fn stats(&self) -> SocketStats {
+        self.socket.stats()
+    }
+
     /// As [`open_channel::Socket::max_message`](crate::Socket::max_message).
     pub fn max_message(&self) -> usize {
         self.socket.max_message()
@@ -379,6 +432,7 @@ fn wait<T>(
     mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> Option<T> {
     BELL.with(|bell| {
+        let bell = bell.of_this_process();
         let mut seat = Seat::default();
         loop {
             // Anew each time: there may be descriptors for it now.
@@ -415,13 +469,15 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 thread_local! {
-    static BELL: Bell = const { Bell { ends: OnceCell::new() } };
+    static BELL: Bell = const { Bell { ends: OnceCell::new(), in_child: OnceCell::new() } };
 }
 
 /// Wakes one thread out of poll(2).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bell {
-    ends: OnceCell<(UnixStream, Waker)>,
+    ends: OnceCell<ProcessLocal<(UnixStream, Waker)>>,
+    /// A forked child that listened at its parent's would take its wake-ups.
+    in_child: OnceCell<Box<Bell>>,
 }
 
 /// The end that others pull.
@@ -440,6 +496,13 @@ impl Wake for Rope {
 }
 
 impl Bell {
+    fn of_this_process(&self) -> &Self {
+        match self.ends.get() {
+            Some(ends) if ends.is_inherited() => self.in_child.get_or_init(Box::default).of_this_process(),
+            _ => self,
+        }
+    }
+
     fn ends(&self) -> Option<&(UnixStream, Waker)> {
         if self.ends.get().is_none() {
             let pair = UnixStream::pair().and_then(|(bell, rope)| {
@@ -449,10 +512,14 @@ impl Bell {
             });
             // Out of descriptors: this round sleeps without one, in short naps.
             if let Ok((bell, rope)) = pair {
-                let _ = self.ends.set((bell, Arc::new(Rope(rope)).into()));
+                let _ = self.ends.set(ProcessLocal::new((bell, Arc::new(Rope(rope)).into())));
             }
         }
-        self.ends.get()
+        self.made()
+    }
+
+    fn made(&self) -> Option<&(UnixStream, Waker)> {
+        self.ends.get()?.get()
     }
 
     fn waker(&self) -> &Waker {
@@ -462,7 +529,7 @@ impl Bell {
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
         // None that is made only now: the waker that others have would not ring it.
-        let bell = self.ends.get();
+        let bell = self.made();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = if bell.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
         let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());

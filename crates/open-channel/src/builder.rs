@@ -28,17 +28,49 @@ impl Builder {
         Self { name, settings: Settings::default() }
     }
 
-    /// Who shares the channel; by default every program of the user.
+    /// Who shares the channel.
+    ///
+    /// By default as the environment says, for those who cannot change the program: with `OPEN_CHANNEL_SCOPE=user`
+    /// every program of the user, and with `OPEN_CHANNEL_APP` set, or with `OPEN_CHANNEL_SCOPE=app` too, the programs
+    /// of the application of that name. If neither is set, or both are empty, every program of the user. A value that
+    /// cannot be understood makes [`build`](Self::build) fail with [`Error::InvalidSetting`], which names the variable.
     pub fn scope(mut self, scope: Scope) -> Self {
-        self.settings.scope = scope;
+        self.settings.scope = Some(scope);
         self
     }
 
     /// The directory in which processes meet, the same for all of them; created with mode 0700 if missing.
     ///
-    /// By default `$OPEN_CHANNEL_DIR`, else `$XDG_RUNTIME_DIR/open-channel`, else `/tmp/open-channel-<uid>`.
+    /// A relative path is made absolute when the channel is made.
+    ///
+    /// By default `$OPEN_CHANNEL_DIR`, else `$XDG_RUNTIME_DIR/open-channel` if that is in a
+    /// directory of the user's own, else `/run/user/<uid>/open-channel` if that is in a private
+    /// one, else `/tmp/open-channel-<uid>`. The last three are looked up anew while the channel is
+    /// open: its processes move when the user's runtime directory comes or goes.
+    /// [`Channel::directory`] tells which one is in use.
     pub fn runtime_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.runtime_dir = Some(path.into());
+        self
+    }
+
+    /// A file in which generations live on when the runtime directory does not: after a restart of
+    /// the machine, a logout, or when something has removed the directory.
+    /// [`generation`](crate::Channel::generation) is then a fencing token that never comes again,
+    /// as long as the file stays. By default there is none.
+    ///
+    /// All processes that may host the channel have to name the same file, and no other channel
+    /// may. Its directory has to exist, on a local disk; the file is made with mode 0600 if
+    /// missing, and holds one decimal number. A relative path is made absolute when the channel is
+    /// made. Symbolic links are not followed. With [`allow_uid`](Self::allow_uid) the file's owner
+    /// and mode are yours to set.
+    ///
+    /// A process that becomes the host takes a lock on the file, writes a number above both the
+    /// file's and the directory's, and waits until it is on the disk; so a change of host takes as
+    /// long as the disk does, and generations may be skipped. Nobody can become the host while a
+    /// process is stopped in the middle of this. A file that cannot be used is
+    /// [`Error::GenerationFile`].
+    pub fn generation_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.generation_file = Some(path.into());
         self
     }
 
@@ -62,6 +94,20 @@ impl Builder {
     /// Default: [`DEFAULT_RESUME_TIMEOUT`](crate::DEFAULT_RESUME_TIMEOUT).
     pub fn resume_timeout(mut self, timeout: Duration) -> Self {
         self.settings.resume_timeout = timeout;
+        self
+    }
+
+    /// After how long without an acknowledgement a socket counts as stalled, on either end, while
+    /// messages wait for one.
+    ///
+    /// [`Event::Stalled`](crate::Event::Stalled), [`Socket::stalled`](crate::Socket::stalled) and the
+    /// [statistics](crate::Channel::stats) report it, and nothing else happens. It is found with a
+    /// delay of a quarter of this time at most, and of two seconds at most. Raise it if a handler may
+    /// take longer than this for one message. [`Duration::MAX`] turns the event off. Not zero.
+    ///
+    /// Default: [`DEFAULT_STALL_AFTER`](crate::DEFAULT_STALL_AFTER).
+    pub fn stall_after(mut self, time: Duration) -> Self {
+        self.settings.stall_after = time;
         self
     }
 
@@ -134,6 +180,16 @@ impl Builder {
         self
     }
 
+    /// Limit in bytes of all rings in shared memory that this process has, on whatever channel and side; each socket
+    /// between two processes counts twice its [`ring_bytes`](Self::ring_bytes). It is looked at when a socket of this channel
+    /// connects: where there is no more room for its rings, the Unix socket carries on alone. The same happens where the limits of
+    /// the process leave too little: its rings take no more than half of a memory control group, whatever is set here.
+    /// Default: [`DEFAULT_RING_MEMORY`](crate::DEFAULT_RING_MEMORY) or a quarter of the machine's memory, whichever is less.
+    pub fn ring_memory(mut self, bytes: usize) -> Self {
+        self.settings.ring_memory = Some(bytes);
+        self
+    }
+
     /// Forces how sockets connect. By default the fastest that both sides can do is used, and memory is shared only with
     /// processes of the same user; [`Socket::link`](crate::Socket::link) tells what came of it.
     ///
@@ -151,8 +207,9 @@ impl Builder {
     /// The channel, with a listener that runs once for every socket that connects while this process hosts.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::InvalidSetting`], [`Error::NoRuntime`] outside of a tokio runtime, or the
-    /// background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`], [`Error::NoRuntime`] outside of a tokio
+    /// runtime, [`Error::Directory`] if a relative path of a directory cannot be made absolute, or
+    /// the background thread could not be started.
     pub fn build<F, Fut>(self, listener: F) -> Result<Channel, Error>
     where
         F: Fn(Socket) -> Fut + Send + Sync + 'static,

@@ -1,53 +1,31 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::future::Future;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use open_channel_proto::{ChannelKey, Session, SocketId};
+use open_channel_ring::Process;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::event::{Event, Events, Role};
+use crate::event::{Event, Events, Role, State};
+use crate::generation_file::GenerationFile;
 use crate::host::Host;
-use crate::rendezvous::{ChannelDir, Endpoint, Identity, default_root};
+use crate::rendezvous::{ChannelDir, Endpoint, Identity, Missing, Scope};
+use crate::root::{self, Root};
 use crate::settings::Settings;
 use crate::socket::{Socket, close_within};
-use crate::{driver, membership, peer};
+use crate::stats::ChannelStats;
+use crate::{driver, membership, peer, stall};
 
-/// How far a channel is.
-///
-/// ```text
-/// initiated ──connect()──▶ connecting ──▶ connected ──host lost──▶ connecting …
-///                               └──timeout──▶ closed ◀──close()──┘
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Nothing was done yet.
-    Initiated,
-    /// Looking for the host, or becoming it.
-    Connecting,
-    /// There is a host, perhaps this process.
-    Connected,
-    /// Closed, or not reached within the connect timeout.
-    Closed,
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Initiated => "initiated",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Closed => "closed",
-        })
-    }
-}
+mod silence;
 
 /// A named meeting place of processes; cheap to clone.
 ///
@@ -55,6 +33,12 @@ impl std::fmt::Display for State {
 /// takes part: it hosts the channel when nobody else does, and the listener given to [`new`](Self::new) runs
 /// once for each socket that connects. When the last clone and the last socket from `connect` are gone,
 /// the channel is closed in the background; [`close`](Self::close) does it in an orderly way.
+///
+/// # Forks
+/// A child of `fork(2)` makes channels of its own. What it inherited (channels, sockets, events, messages, reservations,
+/// readers) fails with [`Error::Forked`], and using or dropping it in the child changes nothing for the parent. Programs
+/// that are started with [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
+/// `clone(2)`, past the C library, is not noticed.
 #[derive(Debug, Clone)]
 pub struct Channel {
     keep: Arc<Keep>,
@@ -64,10 +48,15 @@ pub struct Channel {
 #[derive(Debug)]
 pub(crate) struct Keep {
     pub(crate) shared: Arc<Shared>,
+    process: Process,
 }
 
 impl Drop for Keep {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // Neither closed nor dropped by a forked child: others may have held its locks.
+            return std::mem::forget(Arc::clone(&self.shared));
+        }
         self.shared.begin_closing(Closing::Orderly);
     }
 }
@@ -79,7 +68,9 @@ impl Channel {
     /// connection only.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::NoRuntime`], or the background thread could not be started.
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, [`Error::NoRuntime`],
+    /// [`Error::Directory`] if a relative path of a directory cannot be made absolute, or the background thread could
+    /// not be started.
     ///
     /// # Examples
     /// ```
@@ -116,7 +107,7 @@ impl Channel {
     /// A channel that this process joins without ever hosting it: for tools.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], or the background thread could not be started.
+    /// As [`new`](Self::new), but for the runtime, which is not needed.
     pub fn peer(name: impl Into<String>) -> Result<Self, Error> {
         Self::builder(name).build_peer()
     }
@@ -126,12 +117,22 @@ impl Channel {
         Builder::new(name.into())
     }
 
-    pub(crate) fn with(name: String, settings: Settings, listener: Option<Listener>) -> Result<Self, Error> {
+    pub(crate) fn with(
+        name: String,
+        mut settings: Settings,
+        listener: Option<Listener>,
+    ) -> Result<Self, Error> {
         settings.check()?;
-        let identity = Identity::new(&name, &settings.scope)?;
+        let scope = settings.scope.take().map_or_else(Scope::from_environment, Ok)?;
+        let identity = Identity::new(&name, scope)?;
+        let root = Arc::new(Root::choose(settings.runtime_dir.as_deref())?);
+        let generations = settings.generation_file.as_deref().map(root::absolute).transpose()?;
+        let generations = generations.map(|path| GenerationFile::new(path, settings.privacy()));
         let shared = Arc::new(Shared {
             name,
             identity,
+            root,
+            generations,
             listener,
             background: driver::handle()?,
             connect_timeout: Mutex::new(settings.connect_timeout),
@@ -141,7 +142,20 @@ impl Channel {
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
         });
-        Ok(Self { keep: Arc::new(Keep { shared }) })
+        Ok(Self { keep: Arc::new(Keep { shared, process: Process::current() }) })
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, which has inherited it.
+    fn shared(&self) -> Result<&Arc<Shared>, Error> {
+        if self.keep.process.is_current() { Ok(&self.keep.shared) } else { Err(Error::Forked) }
+    }
+
+    fn place<T>(&self, look: impl FnOnce(&Place) -> T) -> T {
+        match self.shared() {
+            Ok(shared) => look(&shared.place.borrow()),
+            Err(forked) => look(&Place::Closed(Some(forked))),
+        }
     }
 
     /// A new socket to the host, whoever that is and will be. Returns at once; what is sent before the connection
@@ -154,18 +168,18 @@ impl Channel {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
-        if shared.is_closing() {
-            connection.fail(Error::Closed);
+        match self.shared() {
+            Ok(shared) => shared.supervise(&connection),
+            Err(forked) => connection.fail(forked),
         }
-        shared.enlist(&connection);
-        shared.start();
-        shared.background.spawn(peer::supervise(Arc::clone(shared), Arc::clone(&connection)));
         Socket::connecting(connection, Arc::clone(&self.keep))
     }
 
     /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from here on.
     pub fn connect_within(&self, timeout: Duration) -> Socket {
-        *lock(&self.keep.shared.connect_timeout) = timeout;
+        if let Ok(shared) = self.shared() {
+            *lock(&shared.connect_timeout) = timeout;
+        }
         self.connect()
     }
 
@@ -178,7 +192,7 @@ impl Channel {
     /// # Cancel safety
     /// Cancel safe: the channel goes on joining.
     pub async fn join(&self) -> Result<Role, Error> {
-        let shared = &self.keep.shared;
+        let shared = self.shared()?;
         shared.start();
         let mut place = shared.place.subscribe();
         match place.wait_for(Place::is_settled).await.as_deref() {
@@ -193,9 +207,33 @@ impl Channel {
         &self.keep.shared.name
     }
 
+    /// Who shares it: what was given to [`Builder::scope`], or what the environment said when it was built.
+    pub fn scope(&self) -> &Scope {
+        &self.keep.shared.identity.scope
+    }
+
+    /// What its name and scope amount to, as 32 hexadecimal digits. Processes meet on it if their keys and their
+    /// [directories](Self::directory) are the same: it is for logs and comparisons.
+    pub fn key(&self) -> String {
+        self.keep.shared.key().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The directory of this channel, absolute: where this process meets the others, or would look
+    /// for them now.
+    ///
+    /// Two processes that name the same channel and do not meet look in different directories:
+    /// compare these first. Its parent is the runtime directory, which [`Builder::runtime_dir`] and
+    /// `$OPEN_CHANNEL_DIR` choose.
+    pub fn directory(&self) -> PathBuf {
+        match self.shared() {
+            Ok(shared) => shared.directory(),
+            Err(_) => self.keep.shared.future_directory(),
+        }
+    }
+
     /// How far it is.
     pub fn state(&self) -> State {
-        self.keep.shared.place.borrow().state()
+        self.place(Place::state)
     }
 
     /// Whether there is a host, perhaps this process.
@@ -205,22 +243,35 @@ impl Channel {
 
     /// What this process is on the channel.
     pub fn role(&self) -> Role {
-        self.keep.shared.place.borrow().role()
+        self.place(Place::role)
     }
 
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
+    ///
+    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`] it
+    /// begins anew at 1 after a restart of the machine, the user's last logout, or when something
+    /// has removed the directory; in the last case two processes may have hosted under one
+    /// generation. A resource that outlives these needs that file.
     pub fn generation(&self) -> u64 {
-        self.keep.shared.place.borrow().generation()
+        self.place(Place::generation)
     }
 
     /// What happens from here on.
     pub fn events(&self) -> Events {
-        let shared = &self.keep.shared;
+        let Ok(shared) = self.shared() else { return Events::inherited() };
         // Subscribed before the look: what comes in between is heard or seen.
         let receiver = shared.events.subscribe();
         let over = matches!(*shared.place.borrow(), Place::Closed(None));
         Events::new(receiver, over)
+    }
+
+    /// What the channel and all its sockets are doing in this process. Takes the lock of each of them for a moment.
+    ///
+    /// Any thread may ask, also while a listener hangs in another one: its messages are those that are
+    /// [held](crate::SocketStats::held), for [so long](crate::SocketStats::oldest_unhandled).
+    pub fn stats(&self) -> ChannelStats {
+        self.keep.shared.stats()
     }
 
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
@@ -234,7 +285,7 @@ impl Channel {
     /// # Cancel safety
     /// When dropped before it is done, closing goes on in the background.
     pub async fn close(&self) -> Result<(), Error> {
-        let shared = Arc::clone(&self.keep.shared);
+        let shared = Arc::clone(self.shared()?);
         let background = shared.background.clone();
         background.spawn(async move { shared.close().await }).await.unwrap_or(Err(Error::Closed))
     }
@@ -242,7 +293,8 @@ impl Channel {
 
 impl Channel {
     pub(crate) fn abandon(&self) {
-        let shared = &self.keep.shared;
+        // A forked child has nothing to leave.
+        let Ok(shared) = self.shared() else { return };
         shared.begin_closing(Closing::Abruptly);
         shared.connections().iter().for_each(|connection| connection.fail(Error::Closed));
     }
@@ -308,13 +360,18 @@ impl Place {
         !matches!(self, Self::Initiated | Self::Searching | Self::Approaching { .. })
     }
 
+    /// Where the host, or the one that may become it, listens.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Hosting(host) => Some(host.endpoint()),
+            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => Some(endpoint),
+            Self::Initiated | Self::Searching | Self::Closed(_) => None,
+        }
+    }
+
     /// Whether the host, or the one that may become it, listens there.
     pub(crate) fn leads_to(&self, place: &Path) -> bool {
-        match self {
-            Self::Hosting(host) => host.endpoint().path() == place,
-            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => endpoint.path() == place,
-            Self::Initiated | Self::Searching | Self::Closed(_) => false,
-        }
+        self.endpoint().is_some_and(|endpoint| endpoint.path() == place)
     }
 }
 
@@ -325,6 +382,10 @@ pub(crate) enum Listener {
     Task { run: Box<dyn Fn(Socket) -> Task + Send + Sync>, runtime: Handle },
     Thread(Arc<dyn Fn(Socket) + Send + Sync>),
 }
+
+/// What [`Shared::prepare_listener`] has got ready: a thread, if the listener needs one.
+#[derive(Debug)]
+pub(crate) struct ReadyListener(Option<mpsc::SyncSender<Socket>>);
 
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -340,6 +401,8 @@ impl std::fmt::Debug for Listener {
 pub(crate) struct Shared {
     name: String,
     identity: Identity,
+    root: Arc<Root>,
+    generations: Option<GenerationFile>,
     listener: Option<Listener>,
     pub(crate) settings: Settings,
     connect_timeout: Mutex<Duration>,
@@ -359,6 +422,19 @@ impl Shared {
         self.identity.key
     }
 
+    /// Nobody was reached within `after`; `cause` is what stood in the way last.
+    pub(crate) fn not_reached(&self, after: Duration, cause: String) -> Error {
+        let cause = format!("{cause} (in {})", self.directory().display());
+        let cause = match &self.identity.scope {
+            Scope::User => cause,
+            Scope::App(app) => format!(
+                "in the application {app:?}, {cause} (programs of other applications share the channel with \
+                 Scope::User, the same Scope::App, or OPEN_CHANNEL_APP in their environment)"
+            ),
+        };
+        Error::Timeout { name: self.name.clone(), after, cause }
+    }
+
     pub(crate) fn connect_timeout(&self) -> Duration {
         *lock(&self.connect_timeout)
     }
@@ -367,9 +443,27 @@ impl Shared {
         self.listener.is_some()
     }
 
-    pub(crate) fn open_dir(&self) -> Result<Arc<ChannelDir>, Error> {
-        let root = self.settings.runtime_dir.clone().unwrap_or_else(default_root);
-        ChannelDir::open(&root, &self.identity, self.settings.privacy()).map(Arc::new)
+    pub(crate) fn open_dir(&self, missing: Missing) -> Result<Arc<ChannelDir>, Error> {
+        ChannelDir::open(&self.root, &self.identity, self.settings.privacy(), missing).map(Arc::new)
+    }
+
+    /// The file that generations live on in, if there is one.
+    pub(crate) fn generations(&self) -> Option<&GenerationFile> {
+        self.generations.as_ref()
+    }
+
+    /// The channel's directory: the one that is in use, or else the one that would be.
+    pub(crate) fn directory(&self) -> PathBuf {
+        match self.place.borrow().endpoint() {
+            Some(endpoint) => endpoint.directory().to_owned(),
+            None => self.future_directory(),
+        }
+    }
+
+    /// Where it would look now. Takes no lock, so that a forked child may ask.
+    fn future_directory(&self) -> PathBuf {
+        // The call that opens it says what is wrong with it.
+        self.root.path().unwrap_or_default().join(self.identity.directory())
     }
 
     /// Starts taking part, unless that is so already or the channel was closed on purpose.
@@ -383,7 +477,14 @@ impl Shared {
             false
         });
         if starts {
-            self.background.spawn(membership::run(Arc::clone(self)));
+            let (member, watching) = (Arc::clone(self), Arc::clone(self));
+            self.background.spawn(async move {
+                let watch = stall::watch(watching.settings.stall_after, |now| watching.look_for_silence(now));
+                tokio::select! {
+                    () = membership::run(member) => {}
+                    () = watch => {}
+                }
+            });
         }
     }
 
@@ -472,19 +573,40 @@ impl Shared {
         gone
     }
 
-    pub(crate) fn listen(&self, socket: Socket) {
-        match &self.listener {
-            Some(Listener::Task { run, runtime }) => drop(runtime.spawn(run(socket))),
-            Some(Listener::Thread(run)) => {
-                let run = Arc::clone(run);
-                let spawned =
-                    std::thread::Builder::new().name("open-channel socket".into()).spawn(move || run(socket));
-                if let Err(error) = spawned {
-                    tracing::error!(%error, "no thread for a listener");
-                }
+    /// Gets ready to run the listener once, so that nothing can fail when there is a socket for it.
+    ///
+    /// # Errors
+    /// The kernel's: no thread can be started.
+    pub(crate) fn prepare_listener(&self) -> io::Result<ReadyListener> {
+        let Some(Listener::Thread(run)) = &self.listener else { return Ok(ReadyListener(None)) };
+        let (sender, socket) = mpsc::sync_channel(1);
+        let run = Arc::clone(run);
+        let thread = std::thread::Builder::new().name("open-channel socket".into());
+        thread.spawn(move || {
+            if let Ok(socket) = socket.recv() {
+                run(socket);
             }
-            None => {}
+        })?;
+        Ok(ReadyListener(Some(sender)))
+    }
+
+    pub(crate) fn listen(&self, listener: ReadyListener, socket: Socket) {
+        match (&self.listener, listener.0) {
+            (Some(Listener::Task { run, runtime }), _) => drop(runtime.spawn(run(socket))),
+            // The thread waits for it.
+            (_, Some(thread)) => drop(thread.send(socket)),
+            (_, None) => {}
         }
+    }
+
+    /// Connects a new socket to the host, and to each host after it.
+    fn supervise(self: &Arc<Self>, connection: &Arc<Connection>) {
+        if self.is_closing() {
+            connection.fail(Error::Closed);
+        }
+        self.enlist(connection);
+        self.start();
+        self.background.spawn(peer::supervise(Arc::clone(self), Arc::clone(connection)));
     }
 
     fn enlist(&self, connection: &Arc<Connection>) {

@@ -3,25 +3,38 @@
 //! It is separate from the application's runtime, so that an application that computes or blocks for seconds
 //! neither looks dead to others nor loses its channel.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use open_channel_ring::{Process, notice_forks};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::error::Error;
 
-/// The process id tells a forked child, where the thread does not exist, that it needs its own.
-static DRIVER: Mutex<Option<(u32, Handle)>> = Mutex::new(None);
+static DRIVER: Driver = Driver { handle: Mutex::new(None), in_child: OnceLock::new() };
+
+/// The background thread of one process.
+#[derive(Default)]
+struct Driver {
+    handle: Mutex<Option<Handle>>,
+    /// That of a forked child, where the thread does not exist and another one may have held the lock.
+    in_child: OnceLock<Box<Driver>>,
+}
+
+impl Driver {
+    fn of_this_process() -> &'static Self {
+        let forks = Process::current().forks();
+        (0..forks).fold(&DRIVER, |driver, _| driver.in_child.get_or_init(Box::default))
+    }
+}
 
 /// The background runtime of this process, started at first use.
 pub(crate) fn handle() -> Result<Handle, Error> {
-    let mut driver = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
-    let pid = std::process::id();
-    if let Some((owner, handle)) = &*driver
-        && *owner == pid
-    {
+    notice_forks().map_err(|error| Error::io("watching for forks", error))?;
+    let mut driver = Driver::of_this_process().handle.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*driver {
         return Ok(handle.clone());
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -33,7 +46,7 @@ pub(crate) fn handle() -> Result<Handle, Error> {
         .name("open-channel".into())
         .spawn(move || runtime.block_on(std::future::pending::<()>()))
         .map_err(|error| Error::io("starting the background thread", error))?;
-    *driver = Some((pid, handle.clone()));
+    *driver = Some(handle.clone());
     Ok(handle)
 }
 

@@ -27,7 +27,7 @@ pub enum Error {
     /// A setting that cannot work.
     #[error("the setting `{setting}` {problem}")]
     InvalidSetting {
-        /// Name of the builder's method.
+        /// Name of the builder's method, or of the environment variable.
         setting: &'static str,
         /// What is wrong and what to do.
         problem: &'static str,
@@ -36,6 +36,14 @@ pub enum Error {
     #[error("the runtime directory {} cannot be used: {problem}", path.display())]
     Directory {
         /// The directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The file of [`Builder::generation_file`](crate::Builder::generation_file) cannot be used.
+    #[error("the generation file {} cannot be used: {problem}", path.display())]
+    GenerationFile {
+        /// The file.
         path: PathBuf,
         /// What is wrong and what to do.
         problem: String,
@@ -53,9 +61,13 @@ pub enum Error {
         name: String,
         /// The timeout.
         after: Duration,
-        /// What stood in the way last.
+        /// What stood in the way last, and in which directory.
         cause: String,
     },
+    /// The channel or the socket belongs to the process that this one was forked from. Nothing that a forked child does
+    /// with what it inherited reaches its parent's connections.
+    #[error("this belongs to the process before the fork: make a new channel in the child")]
+    Forked,
     /// The channel or the socket was closed on this side.
     #[error("closed on this side")]
     Closed,
@@ -76,6 +88,16 @@ pub enum Error {
     Undeliverable {
         /// How many.
         messages: u64,
+    },
+    /// A flush reached its time limit. What was sent is still delivered.
+    #[error(
+        "{messages} messages are not acknowledged after {after:?}: their handler may hang; they are still delivered"
+    )]
+    FlushTimeout {
+        /// How many.
+        messages: u64,
+        /// How long it waited.
+        after: Duration,
     },
     /// This side's direction of the socket is finished; nothing can be sent any more.
     #[error("this direction is finished: nothing can be sent after finish()")]
@@ -98,7 +120,7 @@ pub enum Error {
     Reset {
         /// Its code.
         code: ResetCode,
-        /// Its words.
+        /// Its words, with everything escaped that a terminal would obey.
         reason: String,
     },
     /// The process on the other side is gone or did not come back in time (host's side only: a peer finds a new
@@ -108,10 +130,12 @@ pub enum Error {
     /// This process hosts no longer, in an orderly way; the peer goes on with the next host.
     #[error("hosting was handed over: the peer goes on with the next host")]
     HandedOver,
-    /// This process was stopped for so long that another took over; the peer goes on with that one.
-    #[error("this host was stopped for too long and another took over")]
+    /// This process was stopped for so long that another took over, or newcomers no longer look in
+    /// its directory; the peer goes on with another host.
+    #[error("this host was stopped for too long, or its directory was removed, and another took over")]
     Fenced,
-    /// The other side speaks other versions of the protocol.
+    /// The hosts of the channel speak other versions of the protocol, or processes do that take part and have none. This process
+    /// waited for another host until its connect timeout.
     #[error("no common protocol version: {0}; update the older program")]
     Version(String),
     /// The host refused the connection.
@@ -147,13 +171,16 @@ impl Error {
             }
             Self::Directory { .. } | Self::PermissionDenied(_) => io::ErrorKind::PermissionDenied,
             Self::NoRuntime | Self::Version(_) => io::ErrorKind::Unsupported,
-            Self::Timeout { .. } | Self::Unacknowledged { .. } => io::ErrorKind::TimedOut,
+            Self::Timeout { .. } | Self::Unacknowledged { .. } | Self::FlushTimeout { .. } => {
+                io::ErrorKind::TimedOut
+            }
+            Self::Forked => io::ErrorKind::NotConnected,
             Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
             Self::Full => io::ErrorKind::WouldBlock,
             Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,
             Self::HandedOver | Self::Fenced => io::ErrorKind::ConnectionAborted,
             Self::Refused(_) => io::ErrorKind::ConnectionRefused,
-            Self::Protocol(_) => io::ErrorKind::InvalidData,
+            Self::Protocol(_) | Self::GenerationFile { .. } => io::ErrorKind::InvalidData,
             Self::Undeliverable { .. } => io::ErrorKind::Other,
             Self::Io { source, .. } => source.kind(),
         }

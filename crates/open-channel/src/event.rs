@@ -1,9 +1,43 @@
 //! What happens to a channel, for those who want to know.
 
+use std::time::Duration;
+
+use open_channel_proto::SocketId;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use open_channel_ring::ProcessLocal;
+
 use crate::error::Error;
+
+/// How far a channel is.
+///
+/// ```text
+/// initiated ──connect()──▶ connecting ──▶ connected ──host lost──▶ connecting …
+///                               └──timeout──▶ closed ◀──close()──┘
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing was done yet.
+    Initiated,
+    /// Looking for the host, or becoming it.
+    Connecting,
+    /// There is a host, perhaps this process.
+    Connected,
+    /// Closed, or not reached within the connect timeout.
+    Closed,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Initiated => "initiated",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Closed => "closed",
+        })
+    }
+}
 
 /// What this process is on its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +76,7 @@ pub enum Event {
         /// Its generation.
         generation: u64,
     },
-    /// The host died or was given up; the next one is being found. Replies of its that had arrived are in their
+    /// The host died, was given up, or was [fenced](Self::Fenced); the next one is being found. Replies of its that had arrived are in their
     /// sockets already.
     HostLost {
         /// The lost host's generation.
@@ -53,11 +87,21 @@ pub enum Event {
         /// The former host's generation.
         generation: u64,
     },
-    /// This process hosted, was stopped for too long, and another took over.
+    /// This process hosted, and another took over: this one was stopped for too long, or newcomers
+    /// no longer look in its directory.
     Fenced {
         /// This process's former generation.
         generation: u64,
     },
+    /// A socket of this process, of either end, is stalled: nothing that it sent was acknowledged for
+    /// [`stall_after`](crate::Builder::stall_after). Nothing else happens: the socket goes on.
+    ///
+    /// The handler at the other side hangs or takes long, or its process is stopped, or there is no
+    /// host. Neither a lost connection nor a change of host begins the count anew. Reported once for
+    /// each stall, until [its end](Self::StallEnded).
+    Stalled(Stall),
+    /// A stall is over. After [`Closed`](Self::Closed), all are.
+    StallEnded(StallEnd),
     /// The channel is closed, by this side if there is no error.
     Closed {
         /// Why, unless on purpose.
@@ -65,10 +109,44 @@ pub enum Event {
     },
 }
 
+/// A socket on which nothing that was sent is acknowledged, as of the moment at which that was found;
+/// from [`Event::Stalled`] and [`Socket::stalled`](crate::Socket::stalled).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stall {
+    /// The socket.
+    pub socket: SocketId,
+    /// Whether this is the end that a listener was given, whose answers its peer does not take.
+    pub accepted: bool,
+    /// Generation of the host that it is or was last connected to; 0 before the first.
+    pub generation: u64,
+    /// Age of the oldest message, at least `stall_after`; [`SocketStats`](crate::SocketStats) says how
+    /// exact it is.
+    pub oldest: Duration,
+    /// How many messages are not acknowledged.
+    pub messages: u64,
+    /// The bytes that they take in the outbox.
+    pub bytes: usize,
+}
+
+/// The end of a stall; from [`Event::StallEnded`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StallEnd {
+    /// The socket.
+    pub socket: SocketId,
+    /// As [`Stall::accepted`].
+    pub accepted: bool,
+    /// For how long there was no progress.
+    pub lasted: Duration,
+    /// Whether the oldest message was acknowledged after all. If not, the socket is over.
+    pub acknowledged: bool,
+}
+
 /// The events of a channel from [`Channel::events`](crate::Channel::events) on.
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    receiver: ProcessLocal<broadcast::Receiver<Event>>,
     over: bool,
 }
 
@@ -78,7 +156,15 @@ impl Events {
 
     /// Of a channel that may be `over` already.
     pub(crate) fn new(receiver: broadcast::Receiver<Event>, over: bool) -> Self {
-        Self { receiver, over }
+        Self { receiver: ProcessLocal::new(receiver), over }
+    }
+
+    /// Of a channel that a forked child has inherited.
+    pub(crate) fn inherited() -> Self {
+        let (sender, receiver) = broadcast::channel(1);
+        // The receiver is here.
+        let _ = sender.send(Event::Closed { error: Some(Error::Forked) });
+        Self::new(receiver, false)
     }
 
     /// The next event; `None` when there will be no more, because the channel was closed on purpose.
@@ -87,7 +173,8 @@ impl Events {
     /// Cancel safe: no event is lost.
     pub async fn recv(&mut self) -> Option<Event> {
         while !self.over {
-            let received = self.receiver.recv().await;
+            let Some(receiver) = self.receiver.get_mut() else { return self.forked() };
+            let received = receiver.recv().await;
             if let Some(event) = self.take(received) {
                 return Some(event);
             }
@@ -98,12 +185,19 @@ impl Events {
     /// The next event, waiting on this thread; not for use in async code.
     pub fn blocking_recv(&mut self) -> Option<Event> {
         while !self.over {
-            let received = self.receiver.blocking_recv();
+            let Some(receiver) = self.receiver.get_mut() else { return self.forked() };
+            let received = receiver.blocking_recv();
             if let Some(event) = self.take(received) {
                 return Some(event);
             }
         }
         None
+    }
+
+    /// All that a forked child gets.
+    fn forked(&mut self) -> Option<Event> {
+        self.over = true;
+        Some(Event::Closed { error: Some(Error::Forked) })
     }
 
     fn take(&mut self, received: Result<Event, RecvError>) -> Option<Event> {

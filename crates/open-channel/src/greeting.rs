@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
 use crate::error::Error;
+use crate::versions::Versions;
 
 /// Reads exactly one small frame, and not a byte of the next. Not cancel safe.
 pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
@@ -88,6 +89,8 @@ pub(crate) enum Unwelcome {
     Gone(String),
     /// It cannot take us now, and says why: try again.
     Later(String),
+    /// It speaks other versions, which are named: wait for another host.
+    OtherVersions(String),
     /// It said no; asking again is of no use.
     Refused(Error),
 }
@@ -114,7 +117,10 @@ pub(crate) async fn greet(
 pub(crate) fn reject_error(reject: Reject) -> Unwelcome {
     Unwelcome::Refused(match reject.code {
         RejectCode::GoingAway | RejectCode::Busy => return Unwelcome::Later(reject.reason),
-        RejectCode::Version => Error::Version(reject.reason),
+        RejectCode::Version => {
+            let (own, theirs) = (Versions::OWN, Versions::new(reject.version_min, reject.version_max));
+            return Unwelcome::OtherVersions(format!("the host speaks {theirs}, this process {own}"));
+        }
         RejectCode::Permission => Error::PermissionDenied(reject.reason),
         _ => Error::Refused(reject.reason),
     })

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use open_channel_proto::{
     Features, Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, SocketId, Welcome,
@@ -16,11 +16,12 @@ use open_channel_ring::RingLink;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-use crate::channel::{Closing, Shared};
+use crate::channel::{Closing, ReadyListener, Shared};
 use crate::connection::{Connection, Ring};
 use crate::driver;
-use crate::election::{Fence, Tenure};
+use crate::election::Tenure;
 use crate::error::Error;
+use crate::fence::Fence;
 use crate::greeting::{Unwelcome, read_first_frame, read_frame, reject_error, write_frame};
 use crate::link::unix::{self, ProcessExit};
 use crate::link::{PeerInfo, local, ring};
@@ -52,12 +53,15 @@ enum Phase {
     Closing,
     /// The right to host is given back: peers may go.
     Released,
+    /// It was lost, or the process behaves as if it had been killed: peers are told nothing.
+    Lost,
 }
 
 #[derive(Debug)]
 pub(crate) struct Host {
     shared: Weak<Shared>,
     generation: u64,
+    since: Instant,
     endpoint: Endpoint,
     fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
@@ -71,6 +75,7 @@ impl Host {
         Self {
             shared: Arc::downgrade(shared),
             generation: tenure.generation(),
+            since: Instant::now(),
             endpoint: tenure.endpoint(),
             fence: Arc::new(tenure.fence(shared.settings.host_timeout)),
             sessions: Mutex::default(),
@@ -81,6 +86,16 @@ impl Host {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// How long it has hosted.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// The sockets that it serves.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.sessions().values().cloned().collect()
     }
 
     /// Where others connect.
@@ -185,10 +200,10 @@ impl Host {
         }
         match self.admit(shared, &hello, version, peer) {
             Err(reject) => refuse(stream, reject).await,
-            Ok(Admission { connection, mut welcome, socket }) => {
+            Ok(Admission { connection, mut welcome, begins }) => {
                 // Before the answer, which may find nobody: the peer comes again, and to this listener.
-                if let Some(socket) = socket {
-                    shared.listen(socket);
+                if let Some((listener, socket)) = begins {
+                    shared.listen(listener, socket);
                 }
                 let ring = take_offer(shared, &hello, descriptors, peer);
                 if ring.is_some() {
@@ -233,11 +248,15 @@ impl Host {
         if let Some(connection) = sessions.get(&hello.socket) {
             let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
             tracing::info!(channel = shared.name(), socket = %hello.socket, "a socket resumed");
-            return Ok(Admission { connection: Arc::clone(connection), welcome, socket: None });
+            return Ok(Admission { connection: Arc::clone(connection), welcome, begins: None });
         }
         if sessions.len() >= shared.settings.max_connections {
             return Err(Reject::new(RejectCode::TooManyConnections, self.full(shared)));
         }
+        // The peer tries again, and may find others gone.
+        let listener = shared.prepare_listener().map_err(|error| {
+            Reject::new(RejectCode::Busy, format!("its host cannot start a thread for it: {error}"))
+        })?;
         let (session, welcome) = Session::accept(hello, version, self.generation, shared.settings.limits)
             .map_err(|error| protocol(error.to_string()))?;
         let connection = Connection::new(session, Some(Arc::clone(&self.fence)), shared.background.clone());
@@ -249,8 +268,8 @@ impl Host {
             shared.settings.resume_timeout,
             peer.pid,
         ));
-        let socket = Some(Socket::accepted(Arc::clone(&connection), shared, peer));
-        Ok(Admission { connection, welcome, socket })
+        let begins = Some((listener, Socket::accepted(Arc::clone(&connection), shared, peer)));
+        Ok(Admission { connection, welcome, begins })
     }
 
     /// Connects a socket of this same process.
@@ -262,13 +281,13 @@ impl Host {
         let hello = connection.hello(shared.key());
         let version = hello.negotiate(&shared.key()).map_err(reject_error)?;
         self.is_open(&shared, &hello).map_err(reject_error)?;
-        let Admission { connection: accepted, welcome, socket } =
+        let Admission { connection: accepted, welcome, begins } =
             self.admit(&shared, &hello, version, far.peer()).map_err(reject_error)?;
         accepted.begin(far, None);
         accepted.changed.notify_one();
         connection.attach(near, None, &welcome).map_err(Unwelcome::Refused)?;
-        if let Some(socket) = socket {
-            shared.listen(socket);
+        if let Some((listener, socket)) = begins {
+            shared.listen(listener, socket);
         }
         Ok(())
     }
@@ -284,9 +303,11 @@ impl Host {
                         return;
                     }
                 }
-                () = released(&mut phase) => {
-                    // Who cannot be told finds out by the end of the stream.
-                    let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                end = over(&mut phase) => {
+                    if end == Phase::Released {
+                        // Who cannot be told finds out by the end of the stream.
+                        let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                    }
                     return;
                 }
             }
@@ -296,7 +317,7 @@ impl Host {
     /// Handlers finish what they have, then the right to host is given back, then the peers are told.
     async fn hand_over(&self, tenure: Tenure, patience: Duration) {
         self.phase.send_replace(Phase::Closing);
-        let connections: Vec<_> = self.sessions().values().cloned().collect();
+        let connections = self.connections();
         connections.iter().for_each(|connection| connection.stop_delivery());
         let settled = async {
             while !connections.iter().all(|connection| connection.is_settled()) {
@@ -305,6 +326,10 @@ impl Host {
         };
         if tokio::time::timeout(patience, settled).await.is_err() {
             tracing::warn!(generation = self.generation, "handlers did not finish before the hand-over");
+        }
+        if !self.fence.holds() {
+            // Another process has taken over meanwhile: there is nothing to hand over.
+            return self.step_down(Error::Fenced);
         }
         self.fence.give_up();
         drop(tenure);
@@ -317,7 +342,7 @@ impl Host {
         self.fence.give_up();
         self.sessions().drain().for_each(|(_, connection)| connection.fail(why.clone()));
         // Lifelines end too.
-        self.phase.send_replace(Phase::Released);
+        self.phase.send_replace(Phase::Lost);
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Connection>>> {
@@ -352,8 +377,8 @@ impl Spare {
 struct Admission {
     connection: Arc<Connection>,
     welcome: Welcome,
-    /// For the listener, unless it has it already.
-    socket: Option<Socket>,
+    /// What the listener begins with, unless it runs already.
+    begins: Option<(ReadyListener, Socket)>,
 }
 
 /// Maps the rings that a peer offers, if it does and may.
@@ -361,7 +386,7 @@ fn take_offer(shared: &Shared, hello: &Hello, descriptors: Vec<OwnedFd>, peer: P
     if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer.uid) {
         return None;
     }
-    ring::accept(hello.ring, descriptors)
+    ring::accept(hello.ring, descriptors, shared.settings.ring_memory)
         .inspect_err(|error| {
             tracing::debug!(channel = shared.name(), %error, "a ring was declined: the socket carries on alone");
         })
@@ -374,9 +399,10 @@ fn into_tokio(listener: StdListener) -> Option<UnixListener> {
         .ok()
 }
 
-async fn released(phase: &mut watch::Receiver<Phase>) {
-    // A host that is gone has released too.
-    let _ = phase.wait_for(|phase| *phase == Phase::Released).await;
+/// How hosting ended.
+async fn over(phase: &mut watch::Receiver<Phase>) -> Phase {
+    let over = phase.wait_for(|phase| matches!(phase, Phase::Released | Phase::Lost)).await;
+    over.map_or(Phase::Lost, |phase| *phase)
 }
 
 async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {

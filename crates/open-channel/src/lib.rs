@@ -48,6 +48,8 @@
 //!    [marked](Message::redelivered) and with the same [id](Message::id).
 //! 4. Acknowledged means handled: somebody called [`Message::ack`], and nothing else acknowledges.
 //! 5. Every queue is bounded.
+//! 6. Silence is visible: a socket without any acknowledgement for long is [reported](Event::Stalled),
+//!    and its [statistics](SocketStats) show the age of its oldest message.
 //!
 //! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
 //!
@@ -74,29 +76,39 @@ mod driver;
 mod election;
 #[doc(hidden)]
 pub mod embed;
+mod entries;
 mod error;
 mod event;
+mod fence;
+mod filesystem;
+mod generation_file;
 mod greeting;
 mod host;
 mod lifeline;
 mod link;
+mod lock_file;
 mod membership;
 mod message;
 mod peer;
 mod reader;
+mod removal;
 mod rendezvous;
 mod reservation;
+mod root;
 mod settings;
 mod socket;
+mod stall;
+mod stats;
 mod stream;
 mod undeliverable;
+mod versions;
 mod waiters;
 
 pub use batch::{Batch, Iter, MessageRef, Messages};
 pub use builder::Builder;
-pub use channel::{Channel, State};
+pub use channel::Channel;
 pub use error::{Error, SendError, TryRecvError};
-pub use event::{Event, Events, Role};
+pub use event::{Event, Events, Role, Stall, StallEnd, State};
 pub use link::{LinkKind, PeerInfo};
 pub use message::{Message, MessageId, SocketId};
 pub use open_channel_proto::{Draft, MAX_ATTEMPTS, MESSAGE_OVERHEAD, ResetCode};
@@ -105,6 +117,7 @@ pub use rendezvous::{MAX_NAME, Scope};
 pub use reservation::Reservation;
 pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
+pub use stats::{ChannelStats, SocketStats, Totals};
 pub use stream::ByteStream;
 pub use undeliverable::{GivenUp, Undeliverable};
 

@@ -16,17 +16,23 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::channel::{Place, Shared};
-use crate::election::{self, Candidate, Published, Tenure};
+use crate::election::{self, Next, Tenure};
+use crate::entries::{self, Published};
 use crate::error::Error;
 use crate::event::{Event, Role};
+use crate::fence;
 use crate::greeting::Unwelcome;
 use crate::host::{self, Host};
 use crate::lifeline::{Lifeline, Loss, NoLifeline};
 use crate::link::unix;
-use crate::rendezvous::{ChannelDir, Endpoint};
+use crate::lock_file;
+use crate::removal;
+use crate::rendezvous::{ChannelDir, Endpoint, Missing};
+use crate::versions::{self, Presence, Versions};
 
 /// Attempts that are only microseconds apart: another process is about to publish itself, or to be gone.
 const QUICK_ATTEMPTS: u32 = 20;
@@ -34,52 +40,94 @@ const QUICK_PAUSE: Duration = Duration::from_micros(50);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
+/// Why a process that never hosts waits where nobody does.
+const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
+
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    let Outcome { error, host_lives } = take_part(&shared).await;
+    // A killed process leaves this to the next one that comes and goes.
+    if !host_lives && let Ok(dir) = shared.open_dir(Missing::Leave) {
+        if let Err(error) = removal::remove_if_deserted(&dir) {
+            tracing::debug!(channel = shared.name(), %error, "the directory stays");
+        }
+        removal::remove_others(&dir);
+    }
+    shared.ended(error);
+}
+
+/// How taking part ended.
+struct Outcome {
+    /// Why, if not because the channel is being closed.
+    error: Option<Error>,
+    /// Another process hosts.
+    host_lives: bool,
+}
+
+impl Outcome {
+    /// The channel is being closed, and no other process is known to host it.
+    const CLOSED: Self = Self { error: None, host_lives: false };
+    const CLOSED_AS_GUEST: Self = Self { error: None, host_lives: true };
+
+    fn failed(error: Error) -> Self {
+        // The others came from a host.
+        let of_the_place = matches!(
+            error,
+            Error::Timeout { .. } | Error::Directory { .. } | Error::GenerationFile { .. } | Error::Io { .. }
+        );
+        Self { error: Some(error), host_lives: !of_the_place }
+    }
+}
+
+async fn take_part(shared: &Arc<Shared>) -> Outcome {
     let mut search = Search {
-        shared: &shared,
+        shared,
         last_generation: 0,
         passed_over: 0,
         presumed_dead: None,
         attempts: 0,
         inhabited_since: None,
-        cause: String::new(),
+        presence: None,
+        strangers_since: None,
+        cause: Cause::default(),
     };
     loop {
         shared.set_place(Place::Searching);
         let found = tokio::select! {
             found = search.find() => found,
-            _ = shared.closing() => return shared.ended(None),
+            _ = shared.closing() => return Outcome::CLOSED,
         };
         match found {
             Ok(Found::Tenure(tenure, rival)) => {
                 search.last_generation = tenure.generation();
                 if rival == Rival::Alive {
                     tokio::select! {
-                        () = tokio::time::sleep(election::lease(shared.settings.host_timeout)) => {}
-                        _ = shared.closing() => return shared.ended(None),
+                        () = tokio::time::sleep(fence::lease(shared.settings.host_timeout)) => {}
+                        _ = shared.closing() => return Outcome::CLOSED,
                     }
                 }
-                match host(&shared, tenure).await {
-                    host::End::Closing => return shared.ended(None),
+                match host(shared, tenure).await {
+                    host::End::Closing => return Outcome::CLOSED,
                     host::End::Fenced => {}
                 }
             }
             Ok(Found::Guest(lifeline, endpoint)) => {
                 search.last_generation = lifeline.generation;
                 tokio::select! {
-                    loss = guest(&shared, lifeline, endpoint) => search.lost(loss),
-                    _ = shared.closing() => return shared.ended(None),
+                    loss = guest(shared, lifeline, endpoint) => search.lost(loss),
+                    _ = shared.closing() => return Outcome::CLOSED_AS_GUEST,
                 }
             }
-            Err(error) => return shared.ended(Some(error)),
+            Err(error) => return Outcome::failed(error),
         }
     }
 }
 
 async fn host(shared: &Arc<Shared>, tenure: Tenure) -> host::End {
     let generation = tenure.generation();
-    tracing::info!(channel = shared.name(), generation, "elected: this process hosts");
+    let endpoint = tenure.endpoint();
+    let directory = endpoint.directory().display();
+    tracing::info!(channel = shared.name(), generation, %directory, "elected: this process hosts");
     let host = Arc::new(Host::new(shared, &tenure));
     shared.set_place(Place::Hosting(Arc::clone(&host)));
     shared.announce(Event::BecameHost { generation });
@@ -129,6 +177,22 @@ enum Step {
     Again,
     /// Look again after a pause; why, for people.
     Wait(String),
+    /// The same, because of processes that speak other versions.
+    WaitForVersions(String),
+}
+
+/// What stood in the way last, for people.
+#[derive(Debug, Default)]
+struct Cause {
+    words: String,
+    /// It is that others speak other versions.
+    versions: bool,
+}
+
+impl From<String> for Cause {
+    fn from(words: String) -> Self {
+        Self { words, versions: false }
+    }
 }
 
 struct Search<'a> {
@@ -141,11 +205,19 @@ struct Search<'a> {
     attempts: u32,
     /// Since when a living process has been seen here without a link.
     inhabited_since: Option<Instant>,
-    /// What stood in the way last, for people.
-    cause: String,
+    /// What tells others of this process's versions.
+    presence: Option<Presence>,
+    /// Since when processes that this one cannot talk to have been without a host.
+    strangers_since: Option<Instant>,
+    cause: Cause,
 }
 
 impl Search<'_> {
+    /// A process that never hosts has nothing to put in the directory.
+    fn missing(&self) -> Missing {
+        if self.shared.may_host() { Missing::Make } else { Missing::Leave }
+    }
+
     fn lost(&mut self, loss: Loss) {
         if loss != Loss::HandedOver {
             self.presumed_dead = (loss == Loss::Stuck).then_some(self.last_generation);
@@ -155,7 +227,7 @@ impl Search<'_> {
     async fn find(&mut self) -> Result<Found, Error> {
         let started = Instant::now();
         self.attempts = 0;
-        self.cause = "no process hosts it".into();
+        self.cause = String::from("no process hosts it").into();
         loop {
             let timeout = self.shared.connect_timeout();
             let left = timeout.saturating_sub(started.elapsed());
@@ -163,15 +235,25 @@ impl Search<'_> {
                 Ok(Ok(Step::Found(found))) => return Ok(found),
                 Ok(Ok(Step::Again)) => {}
                 Ok(Ok(Step::Wait(why))) => {
-                    self.cause = why;
+                    self.cause = why.into();
+                    self.pause().await;
+                }
+                Ok(Ok(Step::WaitForVersions(words))) => {
+                    if !self.cause.versions {
+                        tracing::warn!(channel = self.shared.name(), words, "waiting for another host");
+                    }
+                    self.cause = Cause { words, versions: true };
                     self.pause().await;
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
             }
             if started.elapsed() >= timeout {
-                let name = self.shared.name().to_owned();
-                return Err(Error::Timeout { name, after: timeout, cause: self.cause.clone() });
+                let cause = std::mem::take(&mut self.cause);
+                return Err(match cause.versions {
+                    true => Error::Version(cause.words),
+                    false => self.shared.not_reached(timeout, cause.words),
+                });
             }
         }
     }
@@ -189,39 +271,64 @@ impl Search<'_> {
     }
 
     async fn step(&mut self) -> Result<Step, Error> {
-        let dir = match self.shared.open_dir() {
+        let dir = match self.shared.open_dir(self.missing()) {
             Ok(dir) => dir,
-            // Descriptors or memory may be free again soon.
-            Err(error @ Error::Io { .. }) => return Ok(Step::Wait(error.to_string())),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.shared.may_host() => {
+                return Ok(Step::Wait(ONLY_JOINS.into()));
+            }
+            Err(error) => return self.put_off(error),
         };
+        let step = self.step_in(&dir).await;
+        if matches!(step, Ok(Step::Found(_))) {
+            self.take_part(&dir);
+        }
+        step
+    }
+
+    /// Others learn which versions this process speaks.
+    fn take_part(&mut self, dir: &ChannelDir) {
+        self.strangers_since = None;
+        if self.presence.as_ref().is_some_and(Presence::is_visible) {
+            return;
+        }
+        self.presence = Presence::announce(dir)
+            .inspect_err(|error| {
+                tracing::debug!(channel = self.shared.name(), %error, "others cannot see its versions");
+            })
+            .ok();
+    }
+
+    async fn step_in(&mut self, dir: &Arc<ChannelDir>) -> Result<Step, Error> {
         let unreadable = |error| Step::Wait(format!("reading {}: {error}", dir.path().display()));
-        let published = match election::current(&dir) {
+        let published = match entries::current(dir) {
             Ok(Some(published)) => published,
-            Ok(None) => return Ok(self.found(&dir)),
+            Ok(None) => return self.found(dir).await,
             Err(error) => return Ok(unreadable(error)),
         };
-        let next = published.generation.max(self.last_generation).max(self.passed_over) + 1;
+        let next = Next {
+            generation: published.generation.max(self.last_generation).max(self.passed_over) + 1,
+            over: Some(published.generation),
+        };
         // Who cannot take its place can only hope that it comes back.
         if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
-            return Ok(self.stand(&dir, next));
+            return self.stand(dir, next).await;
         }
         if published.generation < self.last_generation && self.shared.may_host() {
             // Somebody emptied the place, and who came then began anew; generations never go back.
-            return Ok(self.stand_against(&dir, next, Rival::Alive));
+            return self.stand_against(dir, next, Rival::Alive).await;
         }
         let endpoint =
-            published.endpoint(&dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+            published.endpoint(dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
         self.inhabited_since = None;
         match unix::connect(endpoint.path()).await {
             Ok(stream) => self.join(stream, published, endpoint).await,
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                    Ok(match published.is_locked(&dir) {
-                        Ok(true) => Step::Wait("its host lives and cannot be reached".into()),
-                        Ok(false) => self.stand(&dir, next),
-                        Err(error) => unreadable(error),
-                    })
+                    match lock_file::is_alive(dir, published.token) {
+                        Ok(true) => Ok(Step::Wait("its host lives and cannot be reached".into())),
+                        Ok(false) => self.stand(dir, next).await,
+                        Err(error) => self.put_off(error),
+                    }
                 }
                 io::ErrorKind::PermissionDenied => Err(Error::PermissionDenied(format!(
                     "connecting to {}: {error}",
@@ -234,42 +341,86 @@ impl Search<'_> {
     }
 
     /// The first generation, or the next one after all links were deleted.
-    fn found(&mut self, dir: &Arc<ChannelDir>) -> Step {
+    async fn found(&mut self, dir: &Arc<ChannelDir>) -> Result<Step, Error> {
         let since = *self.inhabited_since.get_or_insert_with(Instant::now);
-        if election::is_inhabited(dir).unwrap_or(false) && since.elapsed() < self.shared.settings.host_timeout
+        if lock_file::is_inhabited(dir).unwrap_or(false)
+            && since.elapsed() < self.shared.settings.host_timeout
         {
-            return Step::Wait("its host is about to publish itself".into());
+            return Ok(Step::Wait("its host is about to publish itself".into()));
         }
         self.inhabited_since = None;
-        self.stand(dir, self.last_generation.max(self.passed_over) + 1)
+        let past = match removal::past(dir) {
+            Ok(past) => past.max(self.last_generation).max(self.passed_over),
+            Err(error) => return self.put_off(error),
+        };
+        self.stand(dir, Next { generation: past + 1, over: None }).await
     }
 
-    fn stand(&mut self, dir: &Arc<ChannelDir>, generation: u64) -> Step {
-        self.stand_against(dir, generation, Rival::Gone)
+    async fn stand(&mut self, dir: &Arc<ChannelDir>, next: Next) -> Result<Step, Error> {
+        self.stand_against(dir, next, Rival::Gone).await
     }
 
-    /// Tries to become the host of `generation`.
-    fn stand_against(&mut self, dir: &Arc<ChannelDir>, generation: u64, rival: Rival) -> Step {
+    /// Tries to become the host.
+    async fn stand_against(
+        &mut self,
+        dir: &Arc<ChannelDir>,
+        next: Next,
+        rival: Rival,
+    ) -> Result<Step, Error> {
         if !self.shared.may_host() {
-            return Step::Wait("no process hosts it, and this one only joins".into());
+            return Ok(Step::Wait(ONLY_JOINS.into()));
         }
-        match Candidate::prepare(dir).and_then(|candidate| candidate.publish(generation)) {
-            Ok(Some(tenure)) => Step::Found(Found::Tenure(tenure, rival)),
+        if let Some(words) = self.give_way(dir) {
+            return Ok(Step::WaitForVersions(words));
+        }
+        let generation = next.generation;
+        let stood = match self.shared.generations() {
+            None => election::stand(dir, next, None),
+            // A disk may take its time, and this thread answers heartbeats.
+            Some(file) => {
+                let (dir, file) = (Arc::clone(dir), file.clone());
+                on_a_thread(move || election::stand(&dir, next, Some(&file))).await
+            }
+        };
+        match stood {
+            Ok(Some(tenure)) => Ok(Step::Found(Found::Tenure(tenure, rival))),
             Ok(None) => {
                 // Whoever won it is to be seen; what is no link of a host is passed over.
                 let winner =
                     |published: Option<Published>| published.is_some_and(|it| it.generation >= generation);
-                if election::current(dir).is_ok_and(|published| !winner(published)) {
+                if entries::current(dir).is_ok_and(|published| !winner(published)) {
                     self.passed_over = generation;
                 }
-                Step::Again
+                Ok(Step::Again)
             }
             // Also what a sweep looks like that came in between: the next attempt tells.
             Err(error) => {
                 // A stuck host that cannot be replaced may still come back.
                 self.presumed_dead = None;
-                Step::Wait(format!("hosting in {}: {error}", dir.path().display()))
+                self.put_off(error)
             }
+        }
+    }
+
+    /// Why others should host who are here and could not be served by this process. A host of theirs takes over at once,
+    /// if one of them can; if none did for the host timeout, there is nobody to wait for.
+    fn give_way(&mut self, dir: &ChannelDir) -> Option<String> {
+        let strangers = versions::strangers(dir).ok().flatten()?;
+        let since = *self.strangers_since.get_or_insert_with(Instant::now);
+        let words = || format!("processes that take part speak {strangers}, this one {}", Versions::OWN);
+        (since.elapsed() < self.shared.settings.host_timeout).then(words)
+    }
+
+    /// After an error here: tries again. Only the first search gives a directory up at once that
+    /// can never be used, for later on there are messages to lose, and another process may be able
+    /// to host.
+    fn put_off(&self, error: Error) -> Result<Step, Error> {
+        match error {
+            Error::Io { .. } => Ok(Step::Wait(error.to_string())),
+            Error::Directory { .. } | Error::GenerationFile { .. } if self.last_generation > 0 => {
+                Ok(Step::Wait(error.to_string()))
+            }
+            error => Err(error),
         }
     }
 
@@ -287,7 +438,11 @@ impl Search<'_> {
             )));
         }
         let host_timeout = self.shared.settings.host_timeout;
-        self.cause = "its host does not answer".into();
+        self.strangers_since = None;
+        let cause = "its host does not answer";
+        if !self.cause.versions {
+            self.cause = String::from(cause).into();
+        }
         // A host that puts us off may do so again, and each hello of a socket costs the memory of its rings.
         if self.attempts == 0 {
             self.shared.set_place(Place::Approaching { endpoint: endpoint.clone() });
@@ -324,10 +479,27 @@ impl Search<'_> {
                 );
                 self.presumed_dead = Some(published.generation);
                 // A dead one whose forked child still listens is silent at once.
-                Ok(if self.shared.may_host() { Step::Again } else { Step::Wait(self.cause.clone()) })
+                Ok(if self.shared.may_host() {
+                    Step::Again
+                } else {
+                    Step::Wait("its host does not answer".into())
+                })
             }
             Err(NoLifeline::Unwelcome(Unwelcome::Gone(why) | Unwelcome::Later(why))) => Ok(Step::Wait(why)),
+            Err(NoLifeline::Unwelcome(Unwelcome::OtherVersions(why))) => Ok(Step::WaitForVersions(why)),
             Err(NoLifeline::Unwelcome(Unwelcome::Refused(error))) => Err(error),
         }
     }
+}
+
+/// Runs `work` on a thread of its own. When dropped, the work goes on, and its result is dropped.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (done, result) = oneshot::channel();
+    let run = move || drop(done.send(work()));
+    let spawned = std::thread::Builder::new().name("open-channel disk".into()).spawn(run);
+    spawned.map_err(|error| Error::io("starting a thread", error))?;
+    let panicked = |_| Err(Error::io("a thread", io::Error::other("it panicked")));
+    result.await.unwrap_or_else(panicked)
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 pub use open_channel_proto::SocketId;
 
 use crate::connection::{Back, Connection, pause_after};
+use crate::error::Error;
 
 /// The stable identity of a message: the same at every delivery, with every host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +64,12 @@ impl Message {
     /// The message's stable identity.
     pub fn id(&self) -> MessageId {
         MessageId { socket: self.connection.id(), seq: self.seq }
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, which has inherited it.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        self.connection.check_process()
     }
 
     /// Whether an earlier host may have handled this message: it was sent to one and not acknowledged.

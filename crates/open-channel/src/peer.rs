@@ -36,15 +36,19 @@ impl Failures {
         }
     }
 
-    /// Another one, `cause` being why; the pause before the next attempt.
+    /// Another one; the pause before the next attempt.
     ///
     /// # Errors
     /// When it goes on for longer than the connect timeout.
-    fn another(&mut self, shared: &Shared, cause: String) -> Result<Duration, Error> {
+    fn another(&mut self, shared: &Shared, unwelcome: Unwelcome) -> Result<Duration, Error> {
         self.count += 1;
         let after = shared.connect_timeout();
         if self.since.get_or_insert_with(Instant::now).elapsed() >= after {
-            return Err(Error::Timeout { name: shared.name().into(), after, cause });
+            return Err(match unwelcome {
+                Unwelcome::Refused(error) => error,
+                Unwelcome::OtherVersions(versions) => Error::Version(versions),
+                Unwelcome::Gone(cause) | Unwelcome::Later(cause) => shared.not_reached(after, cause),
+            });
         }
         Ok((RETRY_PAUSE * self.count).min(LONGEST_PAUSE))
     }
@@ -83,9 +87,9 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
                 while_connected(&connection, &mut places).await;
             }
             Err(Unwelcome::Refused(error)) => return connection.fail(error),
-            Err(Unwelcome::Gone(cause) | Unwelcome::Later(cause)) => {
-                tracing::debug!(channel = shared.name(), socket = %connection.id(), cause, "not connected yet");
-                match failures.another(&shared, cause) {
+            Err(unwelcome) => {
+                tracing::debug!(channel = shared.name(), socket = %connection.id(), ?unwelcome, "not connected yet");
+                match failures.another(&shared, unwelcome) {
                     Err(error) => return connection.fail(error),
                     Ok(pause) => tokio::select! {
                         _ = places.changed() => {}
@@ -174,7 +178,7 @@ fn offer(shared: &Shared, mut hello: Hello, peer: PeerInfo) -> (Hello, Option<(R
     if !shared.settings.shares_memory_with(peer.uid) {
         return (hello, None);
     }
-    match ring::offer(shared.settings.ring_bytes) {
+    match ring::offer(shared.settings.ring_bytes, shared.settings.ring_memory) {
         Ok((link, offer, sizes)) => {
             hello.features = Features::RING;
             hello.ring = sizes;

@@ -52,6 +52,7 @@ impl Reservation {
     /// If they do not fit.
     pub fn append(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.remaining(), "more bytes than were reserved");
+        self.leave_inherited_ring();
         match &mut self.room {
             Some(Room::Ring { slot, .. }) => slot.append(bytes),
             Some(Room::Buffer { bytes: buffer, .. }) => buffer.extend_from_slice(bytes),
@@ -67,9 +68,26 @@ impl Reservation {
     /// If they do not fit.
     #[inline]
     pub fn append_blocks(&mut self, mut blocks: impl Iterator<Item = [u8; 64]>) {
+        self.leave_inherited_ring();
         match &mut self.room {
             Some(Room::Ring { slot, .. }) => slot.append_blocks(blocks),
             _ => blocks.by_ref().for_each(|block| self.append(&block)),
+        }
+    }
+
+    /// The parent's memory is not a forked child's to write to: what was written goes on in a buffer, and comes back with
+    /// the error of [`commit`](Self::commit).
+    #[inline]
+    fn leave_inherited_ring(&mut self) {
+        if self.connection.check_process().is_err()
+            && let Some(Room::Ring { slot, .. }) = &self.room
+        {
+            let len = slot.len() + slot.remaining();
+            if let Some(room) = self.room.take() {
+                let mut bytes = BytesMut::from(Bytes::from(room));
+                bytes.reserve(len - bytes.len());
+                self.room = Some(Room::Buffer { bytes, len });
+            }
         }
     }
 

@@ -15,6 +15,8 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(5000);
 pub const DEFAULT_HOST_TIMEOUT: Duration = Duration::from_millis(3000);
 /// Default of [`Builder::resume_timeout`](crate::Builder::resume_timeout).
 pub const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Default of [`Builder::stall_after`](crate::Builder::stall_after).
+pub const DEFAULT_STALL_AFTER: Duration = Duration::from_secs(10);
 /// Default of [`Builder::outbox_bytes`](crate::Builder::outbox_bytes).
 pub const DEFAULT_OUTBOX_BYTES: usize = 1 << 20;
 /// Default of [`Builder::receive_window`](crate::Builder::receive_window).
@@ -23,6 +25,8 @@ pub const DEFAULT_RECEIVE_WINDOW: usize = 1 << 20;
 pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
 /// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes): what is under way stays in the near caches.
 pub const DEFAULT_RING_BYTES: usize = 256 << 10;
+/// Default of [`Builder::ring_memory`](crate::Builder::ring_memory), or a quarter of the machine's memory if that is less.
+pub const DEFAULT_RING_MEMORY: usize = 1 << 30;
 /// Default of [`Builder::max_connections`](crate::Builder::max_connections).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 
@@ -31,26 +35,32 @@ const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) scope: Scope,
+    /// As the environment says when missing.
+    pub(crate) scope: Option<Scope>,
     pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) generation_file: Option<PathBuf>,
     pub(crate) connect_timeout: Duration,
     pub(crate) host_timeout: Duration,
     pub(crate) resume_timeout: Duration,
+    pub(crate) stall_after: Duration,
     pub(crate) limits: Limits,
     pub(crate) max_connections: usize,
     pub(crate) allowed_uids: Vec<u32>,
     pub(crate) link: Option<LinkKind>,
     pub(crate) ring_bytes: usize,
+    pub(crate) ring_memory: Option<usize>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            scope: Scope::User,
+            scope: None,
             runtime_dir: None,
+            generation_file: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             host_timeout: DEFAULT_HOST_TIMEOUT,
             resume_timeout: DEFAULT_RESUME_TIMEOUT,
+            stall_after: DEFAULT_STALL_AFTER,
             limits: Limits {
                 outbox: DEFAULT_OUTBOX_BYTES,
                 window: DEFAULT_RECEIVE_WINDOW,
@@ -61,6 +71,7 @@ impl Default for Settings {
             allowed_uids: Vec::new(),
             link: None,
             ring_bytes: DEFAULT_RING_BYTES,
+            ring_memory: None,
         }
     }
 }
@@ -82,6 +93,9 @@ impl Settings {
         }
         if self.connect_timeout.is_zero() {
             return invalid("connect_timeout", "is zero: nothing connects in no time");
+        }
+        if self.stall_after.is_zero() {
+            return invalid("stall_after", "is zero: every message would be late");
         }
         Ok(())
     }

@@ -14,10 +14,12 @@ use crate::batch::{Batch, Messages};
 use crate::channel::{Keep, Shared};
 use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
+use crate::event::Stall;
 use crate::link::{LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
 use crate::reader::MessageReader;
 use crate::reservation::Reservation;
+use crate::stats::SocketStats;
 use crate::stream::ByteStream;
 use crate::undeliverable::Undeliverable;
 use crate::waiters::Seat;
@@ -336,15 +338,59 @@ impl Socket {
         }
     }
 
-    /// Waits until everything sent so far is acknowledged, which means handled.
+    /// Waits until everything sent so far is acknowledged, which means handled. A handler that
+    /// hangs makes it wait for ever: set a limit, or wait for [`stalled`](Self::stalled) beside it.
     ///
     /// # Errors
     /// Why the socket is over before that. [`Error::Undeliverable`] when some of it came back instead.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: what was sent is still delivered, and `flush` may be called again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let channel = open_channel::Channel::builder("limit").runtime_dir(dir.path().join("d"))
+    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { message.ack(); } })?;
+    /// let socket = channel.connect();
+    /// socket.send("work").await?;
+    /// match tokio::time::timeout(Duration::from_secs(60), socket.flush()).await {
+    ///     Ok(flushed) => flushed?,
+    ///     Err(_) => println!("not handled yet: {:?}", socket.stats().oldest_unacknowledged),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn flush(&self) -> Result<(), Error> {
         acknowledged(self.connection(), self.connection().request_ack()).await
+    }
+
+    /// Resolves when the socket is stalled, at once if it is: nothing that it sent was acknowledged
+    /// for [`stall_after`](crate::Builder::stall_after). Nothing else happens; the socket goes on.
+    ///
+    /// # Errors
+    /// Why the socket is over.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a stall lasts until the oldest message is acknowledged, and is found by the next call, too.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let channel = open_channel::Channel::builder("stall").runtime_dir(dir.path().join("d"))
+    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { message.ack(); } })?;
+    /// let socket = channel.connect();
+    /// socket.send("work").await?;
+    /// tokio::select! {
+    ///     flushed = socket.flush() => flushed?,
+    ///     stall = socket.stalled() => println!("the handler hangs: {:?}", stall?),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn stalled(&self) -> Result<Stall, Error> {
+        self.connection().stalled().await
     }
 
     /// Ends this side's direction: the other side gets what was sent, then the end, and may still answer.
@@ -414,6 +460,11 @@ impl Socket {
     /// Longest message that may be sent, in bytes: the smaller of both sides' limits, once the other's is known.
     pub fn max_message(&self) -> usize {
         self.connection().max_message()
+    }
+
+    /// What the socket is doing. Takes its lock for a moment.
+    pub fn stats(&self) -> SocketStats {
+        self.connection().stats()
     }
 
     fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -99,6 +99,7 @@ impl AsyncRead for ByteStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.socket.connection().check_process()?;
         loop {
             let read = this.reading.read(buf.initialize_unfilled());
             if read > 0 || buf.remaining() == 0 {
@@ -127,7 +128,9 @@ impl AsyncWrite for ByteStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.connection().with(|inner| inner.write());
+        let connection = self.socket.connection();
+        connection.check_process()?;
+        connection.with(|inner| inner.write());
         Poll::Ready(Ok(()))
     }
 

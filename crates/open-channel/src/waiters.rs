@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// What a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(crate) struct Waiters {
     /// The attendant will look whether somebody comes.
     attendant_called: AtomicBool,
     attention: Notify,
+    /// For those who wait for nothing that the link brings.
+    changed: Notify,
 }
 
 /// One waiting call's seat; 0 before it has one.
@@ -107,6 +110,16 @@ impl Waiters {
         self.attention.notified().await;
     }
 
+    /// Resolves at the next change that concerns everybody, or at a call of
+    /// [`notify_change`](Self::notify_change).
+    pub(crate) fn change(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    pub(crate) fn notify_change(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// One of those who watch has come to look at the link.
     pub(crate) fn answer(&self) {
         self.rung.store(false, Ordering::SeqCst);
@@ -147,6 +160,7 @@ impl Waiters {
     }
 
     pub(crate) fn collect_all(&self, woken: &mut Vec<Waker>) {
+        self.notify_change();
         woken.extend(self.lock().slots.iter().map(|slot| slot.waker.clone()));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use open_channel::{Channel, Event, Message, Socket};
+use open_channel::{Channel, Event, Message, Scope, Socket};
 use tokio::sync::oneshot;
 
 use super::plan::Plan;
@@ -118,7 +118,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         .open(&args.output)
         .with_context(|| format!("could not open {}", args.output.display()))?;
     let handler = Arc::new(Handler { plan, output: Mutex::new(output) });
+    // Its own workers in its own directory, whatever the environment says.
     let channel = Channel::builder(CHANNEL)
+        .scope(Scope::User)
         .connect_timeout(PATIENCE)
         .build(move |socket| Arc::clone(&handler).serve(socket))?;
     tokio::spawn(report_hosting(channel.clone()));

@@ -1,6 +1,6 @@
 //! `send` says by its exit status whether everything was acknowledged.
 
-use crate::program::Place;
+use crate::program::{Place, Program};
 
 #[test]
 fn without_a_host_it_fails_within_the_timeout_and_says_why() {
@@ -81,6 +81,25 @@ fn an_app_scope_and_a_directory_are_places_of_their_own() {
     scoped.wait_for_line("hello");
     elsewhere.wait_for_line("hello");
     place.start(&["send", "room", "hello", "--timeout", "0.2"]).fail();
+}
+
+#[test]
+fn the_environment_names_the_app_scope_and_an_option_goes_before_it() {
+    let place = Place::new();
+    let start = |args: &[&str], variable: &str, value: &str| {
+        Program::watch(place.command(args).env(variable, value).spawn().expect("starting the program"))
+    };
+    let mut scoped = start(&["join", "room"], "OPEN_CHANNEL_APP", "shop");
+    place.start(&["send", "room", "by option", "--scope-app", "shop"]).succeed();
+    scoped.wait_for_line("by option");
+    start(&["send", "room", "by variable"], "OPEN_CHANNEL_APP", "shop").succeed();
+    scoped.wait_for_line("by variable");
+    start(&["send", "room", "by both", "--scope-app", "shop"], "OPEN_CHANNEL_APP", "market").succeed();
+    scoped.wait_for_line("by both");
+    let error = start(&["send", "room", "lost", "--timeout", "0.2"], "OPEN_CHANNEL_APP", "market").fail();
+    assert!(error.contains("in the application \"market\""), "{error}");
+    let error = start(&["send", "room", "lost"], "OPEN_CHANNEL_SCOPE", "everybody").fail();
+    assert!(error.contains("OPEN_CHANNEL_SCOPE"), "{error}");
 }
 
 #[cfg(unix)]

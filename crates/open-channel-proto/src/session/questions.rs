@@ -43,6 +43,41 @@ impl Session {
         self.outbox.next()
     }
 
+    /// Messages accepted for sending so far; on the host's side, by this host. The end of the direction is no message.
+    pub fn messages_sent(&self) -> u64 {
+        self.outbox.accepted()
+    }
+
+    /// Messages sent and not acknowledged.
+    pub fn messages_unacknowledged(&self) -> u64 {
+        self.outbox.unacknowledged()
+    }
+
+    /// Messages received so far; on the host's side, by this host.
+    pub fn messages_received(&self) -> u64 {
+        self.inbox.received()
+    }
+
+    /// Messages received and not handled, from the oldest such one on.
+    pub fn messages_unhandled(&self) -> u64 {
+        self.inbox.unhandled()
+    }
+
+    /// Lowest sequence number received and not handled, or else the next one to be received.
+    pub fn first_unhandled(&self) -> u64 {
+        self.inbox.handled_through() + 1
+    }
+
+    /// Limit of [`outbox_bytes`](Self::outbox_bytes).
+    pub fn outbox_limit(&self) -> usize {
+        self.limits.outbox
+    }
+
+    /// Limit of [`unhandled_bytes`](Self::unhandled_bytes).
+    pub fn window(&self) -> usize {
+        self.limits.window
+    }
+
     /// Bytes held in the outbox.
     pub fn outbox_bytes(&self) -> usize {
         self.outbox.cost()

@@ -1,7 +1,9 @@
 //! Packs on a link that keeps what it carries.
 
 use bytes::Bytes;
-use open_channel_proto::{Kept, Limits, Part, PartFlags, PartKind, ProtocolError, Session};
+use open_channel_proto::{
+    Arrival, Kept, Limits, MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, Session,
+};
 
 use crate::ring::Store;
 use crate::{
@@ -159,6 +161,24 @@ fn a_pack_that_was_changed_in_the_store_is_an_error() {
         |_| Bytes::new(),
     ] {
         assert!(matches!(reclaim(change), Err(ProtocolError::Unexpected(_))));
+    }
+}
+
+/// The other side may mark as a pack what is none. The longest is taken when nothing else is there, and costs what
+/// packs may cost; one more message in it is too many.
+#[test]
+fn zeros_that_are_marked_as_a_pack_cost_no_more_than_a_pack_may() {
+    let most = MAX_PACK_COST / cost(&[0]);
+    for (messages, taken) in [(most, true), (most + 1, false)] {
+        let mut peer = peer();
+        let (mut host, _) = meet_with_store(&mut peer, 1, 1024);
+        // The length of each, and nothing more.
+        let len = 4 * messages;
+        let whole = Arrival { kind: PartKind::Whole, flags: PartFlags::PACKED, total: 0, len, end: 8 };
+        let received = host.receive_part(whole, |bytes| bytes.resize(len, 0));
+        assert_eq!(received.is_ok(), taken, "{received:?}");
+        let unhandled = host.unhandled_bytes();
+        assert_eq!(unhandled, if taken { MAX_PACK_COST } else { 0 });
     }
 }
 

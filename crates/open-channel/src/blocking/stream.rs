@@ -45,6 +45,8 @@ impl ByteStream {
 
 impl Read for &ByteStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // Before the lock, which another thread may have held at the fork.
+        self.socket.connection().check_process()?;
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let read = reading.read(buf);
@@ -73,7 +75,9 @@ impl Write for &ByteStream {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.socket.connection().with(|inner| inner.write());
+        let connection = self.socket.connection();
+        connection.check_process()?;
+        connection.with(|inner| inner.write());
         Ok(())
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct Back {
 impl Connection {
     /// The application gives these messages back, which it was given before; they are delivered again after `pause`.
     pub(crate) fn give_back(self: &Arc<Self>, messages: impl IntoIterator<Item = Back>, pause: Duration) {
+        if self.check_process().is_err() {
+            return;
+        }
         let again: Vec<Back> = self.with(|inner| {
             let again = messages.into_iter().filter_map(|back| inner.give_back(back)).collect();
             inner.after_giving_back();
@@ -63,6 +66,9 @@ impl Connection {
 
     /// Nobody is to try this message again.
     pub(crate) fn reject(&self, seq: u64, attempt: u32, reason: &str) {
+        if self.check_process().is_err() {
+            return;
+        }
         self.with(|inner| {
             inner.held -= 1;
             if inner.gives_back() {

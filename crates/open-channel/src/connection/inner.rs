@@ -13,8 +13,8 @@ use super::Eyes;
 use super::ring::Ring;
 use super::turn::Owed;
 use crate::attendant::Attendance;
-use crate::election::Fence;
 use crate::error::Error;
+use crate::fence::Fence;
 use crate::link::{self, Link};
 use crate::undeliverable::Returned;
 use crate::waiters::{Interest, Waiters};
@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(super) fence: Option<Arc<Fence>>,
     /// Messages that the application holds.
     pub(super) held: usize,
+    /// Messages that it was given with the mark.
+    pub(super) redelivered: u64,
     pub(super) ended: bool,
     /// Whatever the handler does to its socket now, the peer goes on with the next host.
     pub(super) handing_over: bool,
@@ -96,6 +98,7 @@ impl Inner {
             calls: 0,
             fence,
             held: 0,
+            redelivered: 0,
             ended: false,
             handing_over: false,
             failed: None,

@@ -219,6 +219,7 @@ impl Inner {
     ) -> Message {
         self.held += 1;
         if attempt > 1 {
+            self.redelivered += 1;
             tell_redelivered(connection, seq, attempt);
         }
         Message::new(Arc::clone(connection), seq, payload, attempt)
@@ -233,6 +234,7 @@ impl Inner {
                 inner.held += received.pack.count() as usize;
                 inner.owed.add_messages(received.pack.count(), received.pack.cost());
                 if received.attempt > 1 {
+                    inner.redelivered += u64::from(received.pack.count());
                     tell_redelivered(connection, received.first, received.attempt);
                 }
                 Some(Messages::new(Arc::clone(connection), received))
@@ -252,7 +254,8 @@ impl Inner {
         take: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<Result<Option<T>, Error>> {
         if self.handing_over && !self.ended {
-            return Some(Err(Error::HandedOver));
+            // Or why there is nothing to hand over.
+            return Some(Err(self.failed.clone().unwrap_or(Error::HandedOver)));
         }
         if !self.is_still_host() {
             self.failed.get_or_insert(Error::Fenced);

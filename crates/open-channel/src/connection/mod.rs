@@ -6,7 +6,7 @@
 //! of grace, so that acknowledgements and heartbeats never depend on what the application does.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -14,37 +14,46 @@ use open_channel_proto::{
     Attachment, ChannelKey, Features, Frame, Hello, Next, Packer, Refused, ResetCode, Session, SocketId,
     Welcome,
 };
-use open_channel_ring::{Mapped, Watch};
+use open_channel_ring::{Mapped, ProcessLocal, Watch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::attendant;
 use crate::batch::Messages;
-use crate::election::Fence;
 use crate::error::{Error, SendError};
+use crate::fence::Fence;
 use crate::link::{Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
 use crate::reader::MessageReader;
+use crate::settings::Settings;
 use crate::undeliverable::Undeliverable;
 use crate::waiters::{Interest, Seat, Waiters};
 
+mod age;
 mod giving_back;
 mod inner;
 mod messages;
 mod polling;
 mod ring;
+mod silence;
 mod turn;
 
 pub(crate) use giving_back::{Back, pause_after};
 pub(crate) use inner::{Inner, Read};
 use messages::Place;
 pub(crate) use ring::{Ring, Room};
+pub(crate) use silence::Change;
+use silence::Silence;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    inner: Mutex<Inner>,
+    inner: ProcessLocal<Mutex<Inner>>,
+    /// What a forked child has in its place: a connection that is over.
+    inherited: OnceLock<Box<Mutex<Inner>>>,
     /// Shared with `inner`, for those who come without the lock.
     waiters: Arc<Waiters>,
+    /// Apart from `inner`, for those who look in now and then.
+    silence: Mutex<Silence>,
     /// The link was lost or the session is over: calls the owner on the background thread.
     pub(crate) changed: Notify,
     /// Something came back that will not be delivered, or nothing will any more.
@@ -78,12 +87,38 @@ impl Connection {
         let id = session.id();
         let waiters = Arc::new(Waiters::default());
         let inner = Inner::new(session, Arc::clone(&waiters), fence);
-        let (changed, returned) = (Notify::new(), Notify::new());
-        Arc::new(Self { inner: Mutex::new(inner), waiters, changed, returned, background, id })
+        Arc::new(Self {
+            inner: ProcessLocal::new(Mutex::new(inner)),
+            inherited: OnceLock::new(),
+            waiters,
+            silence: Mutex::default(),
+            changed: Notify::new(),
+            returned: Notify::new(),
+            background,
+            id,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let inner = self.inner.get().unwrap_or_else(|| self.inherited());
+        inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn inherited(&self) -> &Mutex<Inner> {
+        self.inherited.get_or_init(|| {
+            let session = Session::new(self.id, Settings::default().limits);
+            let mut inner = Inner::new(session, Arc::default(), None);
+            inner.failed = Some(Error::Forked);
+            Box::new(Mutex::new(inner))
+        })
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, which has inherited it.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.inner.is_inherited() { Err(Error::Forked) } else { Ok(()) }
     }
 
     /// Resolves when the attendant is called.
@@ -212,7 +247,9 @@ impl Connection {
                 inner.wake_all();
             }
         });
-        self.changed.notify_one();
+        if self.check_process().is_ok() {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -401,6 +438,7 @@ impl Connection {
         eyes: Eyes,
         end: u64,
     ) -> Poll<Result<(), Error>> {
+        self.check_process()?;
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             inner.take_releases();
             if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
@@ -480,6 +518,9 @@ impl Connection {
 
     /// The application has handled these messages.
     pub(crate) fn handled(&self, seqs: Range<u64>) {
+        if self.check_process().is_err() {
+            return;
+        }
         let mut inner = self.lock();
         inner.held -= (seqs.end - seqs.start) as usize;
         inner.session.handled_all(seqs);
@@ -510,6 +551,11 @@ impl Connection {
 impl Connection {
     pub(crate) fn id(&self) -> SocketId {
         self.id
+    }
+
+    /// Whether it is the host's end.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.lock().fence.is_some()
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -570,9 +616,7 @@ impl Connection {
 
     /// How many messages are accepted and not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
-        let inner = self.lock();
-        let end = u64::from(inner.session.is_finished() && !inner.session.is_flushed());
-        inner.session.next_seq() - inner.session.first_unacknowledged() - end
+        self.lock().session.messages_unacknowledged()
     }
 
     /// Whether the other side's direction has ended, and the application has heard it.

@@ -7,10 +7,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use open_channel_proto::RingSizes;
-use open_channel_ring::{AttachError, Layout, Offer, RingLink};
+use open_channel_ring::{AttachError, Layout, Offer, RingLink, mapped_bytes};
 use rustix::process::{Resource, getrlimit};
 
 use super::cgroup;
+use crate::settings::DEFAULT_RING_MEMORY;
 
 /// The largest rings that a host maps for one socket, each.
 pub(crate) const MAX_RING_BYTES: usize = 16 << 20;
@@ -20,14 +21,17 @@ pub(crate) const MIN_RING_BYTES: usize = open_channel_ring::MIN_CAPACITY;
 /// Rings are made and taken where so many times their size is left to this process.
 const MEMORY_FACTOR: u64 = 4;
 
-/// Makes rings of `bytes` in each direction.
+/// What the rings of a process take at most of the machine's memory, unless it is told.
+const MACHINE_SHARE: u64 = 4;
+
+/// Makes rings of `bytes` in each direction, as long as this process has no more than `most` bytes of rings.
 ///
 /// # Errors
 /// Where the kernel gives no memory or descriptors, or does not know how: the socket carries on alone.
-pub(crate) fn offer(bytes: usize) -> io::Result<(RingLink, Offer, RingSizes)> {
+pub(crate) fn offer(bytes: usize, most: Option<usize>) -> io::Result<(RingLink, Offer, RingSizes)> {
     let bytes = bytes.clamp(MIN_RING_BYTES, MAX_RING_BYTES).next_power_of_two();
     let layout = Layout::new(bytes, bytes).map_err(io::Error::other)?;
-    require_memory(layout)?;
+    require_memory(layout, most)?;
     let (link, offer) = open_channel_ring::offer(layout)?;
     if offer.descriptors().iter().any(is_scarce) {
         return Err(rustix::io::Errno::MFILE.into());
@@ -35,11 +39,15 @@ pub(crate) fn offer(bytes: usize) -> io::Result<(RingLink, Offer, RingSizes)> {
     Ok((link, offer, RingSizes { up: bytes as u64, down: bytes as u64 }))
 }
 
-/// Takes the rings that came with a hello.
+/// Takes the rings that came with a hello, as long as this process has no more than `most` bytes of rings.
 ///
 /// # Errors
 /// What is wrong with them, or here: the socket carries on alone.
-pub(crate) fn accept(sizes: RingSizes, descriptors: Vec<OwnedFd>) -> Result<RingLink, AttachError> {
+pub(crate) fn accept(
+    sizes: RingSizes,
+    descriptors: Vec<OwnedFd>,
+    most: Option<usize>,
+) -> Result<RingLink, AttachError> {
     let capacity = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let (up, down) = (capacity(sizes.up), capacity(sizes.down));
     if up.max(down) > MAX_RING_BYTES {
@@ -52,17 +60,34 @@ pub(crate) fn accept(sizes: RingSizes, descriptors: Vec<OwnedFd>) -> Result<Ring
         return Err(AttachError::Io(rustix::io::Errno::MFILE.into()));
     }
     let layout = Layout::new(up, down)?;
-    require_memory(layout)?;
+    require_memory(layout, most)?;
     open_channel_ring::accept(layout, descriptors)
 }
 
-/// Each side's memory group pays for the pages that it touches first.
-fn require_memory(layout: Layout) -> io::Result<()> {
-    let needed = MEMORY_FACTOR * layout.total_bytes() as u64;
-    if cgroup::memory_left().is_some_and(|left| left < needed) {
-        return Err(rustix::io::Errno::NOMEM.into());
-    }
-    Ok(())
+/// Each side's memory group pays for the pages that it touches first, which may be long after the rings were made. So all
+/// rings of this process count here as if nothing of them were touched yet: together they take half of a group at most.
+fn require_memory(layout: Layout, most: Option<usize>) -> io::Result<()> {
+    let (mapped, more) = (mapped_bytes() as u64, layout.total_bytes() as u64);
+    let most = most.map_or_else(default_most, |most| most as u64);
+    let fits = mapped + more <= most
+        && cgroup::memory_left().is_none_or(|left| left >= mapped + MEMORY_FACTOR * more)
+        // What is mapped is no longer left here.
+        && address_space_left().is_none_or(|left| left >= MEMORY_FACTOR * more);
+    if fits { Ok(()) } else { Err(rustix::io::Errno::NOMEM.into()) }
+}
+
+fn default_most() -> u64 {
+    let machine = rustix::system::sysinfo();
+    let memory = (machine.totalram as u64).saturating_mul(machine.mem_unit.into());
+    (DEFAULT_RING_MEMORY as u64).min(memory / MACHINE_SHARE)
+}
+
+/// Where that is limited for this process. What rings took, the application's allocator could not have.
+fn address_space_left() -> Option<u64> {
+    let limit = getrlimit(Resource::As).current?;
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').next()?.parse().ok()?;
+    Some(limit.saturating_sub(pages.saturating_mul(rustix::param::page_size() as u64)))
 }
 
 /// Whether descriptors have become so few that the last ones are for sockets.

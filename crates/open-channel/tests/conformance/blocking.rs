@@ -2,11 +2,11 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use open_channel::blocking::{Channel, Socket};
-use open_channel::{Batch, Error, LinkKind, ResetCode, Role, State, TryRecvError};
+use open_channel::{Batch, Error, Event, LinkKind, ResetCode, Role, State, TryRecvError};
 
 use crate::world::{World, pattern};
 
@@ -26,6 +26,8 @@ on_every_link!(blocking:
     a_channel_that_nobody_hosts_times_out,
     a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread,
     channels_join_close_and_tell,
+    a_listener_that_loops_for_ever_is_seen_at_both_ends,
+    a_flush_with_a_limit_gives_up_and_loses_nothing,
 );
 
 fn serve(world: &World, listener: impl Fn(Socket) + Send + Sync + 'static) -> (Channel, Channel) {
@@ -338,4 +340,59 @@ fn channels_join_close_and_tell(world: World) {
     channel.close().expect("closed");
     assert_eq!((channel.state(), channel.role()), (State::Closed, Role::None));
     host.close().expect("closed");
+}
+
+fn a_listener_that_loops_for_ever_is_seen_at_both_ends(world: World) {
+    const SOON: Duration = Duration::from_millis(40);
+    let give_up = Arc::new(AtomicBool::new(false));
+    let looping = Arc::clone(&give_up);
+    let listener = move |socket: Socket| {
+        let message = socket.recv().expect("a message").expect("not the end");
+        while !looping.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        message.ack();
+    };
+    let builder = || world.builder().stall_after(SOON);
+    let host = Channel::build(builder(), listener).expect("a channel");
+    host.join().expect("hosting");
+    let channel = if world.joins_as_peer() {
+        builder().build_peer().expect("a peer's channel").into()
+    } else {
+        host.clone()
+    };
+    let mut events = channel.events();
+    let socket = channel.connect();
+    socket.send("loop").expect("accepted");
+    let stall = socket.stalled().expect("it goes on");
+    assert_eq!((stall.socket, stall.messages, stall.accepted), (socket.id(), 1, false));
+    let told = std::iter::from_fn(|| events.blocking_recv())
+        .find_map(|event| if let Event::Stalled(stall) = event { Some(stall) } else { None });
+    assert_eq!(told, Some(stall));
+    assert!(socket.stats().stalled >= Some(SOON));
+    // The process whose thread it is can see it, too, from any other thread.
+    let seen = || host.stats().totals();
+    while seen().held != 1 || seen().oldest_unhandled < Some(SOON) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!((channel.state(), socket.connected()), (State::Connected, true));
+    give_up.store(true, Ordering::Relaxed);
+    let end = std::iter::from_fn(|| events.blocking_recv())
+        .find_map(|event| if let Event::StallEnded(end) = event { Some(end) } else { None });
+    assert!(end.expect("told").acknowledged);
+}
+
+fn a_flush_with_a_limit_gives_up_and_loses_nothing(world: World) {
+    let (near, far, _channels) = pair(&world, 1 << 20);
+    near.flush_timeout(Duration::ZERO).expect("nothing to wait for");
+    near.send("held").expect("accepted");
+    near.send("waits").expect("accepted");
+    let held = far.recv().expect("a message").expect("not the end");
+    match near.flush_timeout(Duration::from_millis(5)) {
+        Err(Error::FlushTimeout { messages: 2, after }) => assert_eq!(after, Duration::from_millis(5)),
+        other => panic!("{other:?}"),
+    }
+    held.ack();
+    far.recv().expect("a message").expect("not the end").ack();
+    near.flush_timeout(Duration::MAX).expect("handled");
 }

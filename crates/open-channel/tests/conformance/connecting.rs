@@ -162,11 +162,12 @@ async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
 
 async fn settings_that_cannot_work_are_refused_by_name(world: World) {
     type Spoil = fn(Builder) -> Builder;
-    let wrong: [(&str, Spoil); 4] = [
+    let wrong: [(&str, Spoil); 5] = [
         ("max_message", |builder| builder.max_message(0)),
         ("max_connections", |builder| builder.max_connections(0)),
         ("host_timeout", |builder| builder.host_timeout(Duration::from_millis(99))),
         ("connect_timeout", |builder| builder.connect_timeout(Duration::ZERO)),
+        ("stall_after", |builder| builder.stall_after(Duration::ZERO)),
     ];
     for (name, spoil) in wrong {
         for built in [spoil(world.builder()).build_peer(), spoil(world.builder()).build(|_| async {})] {
@@ -238,7 +239,12 @@ async fn channels_of_other_names_and_scopes_do_not_meet(world: World) {
     for channel in &channels {
         assert_eq!(channel.join().await.expect("hosting"), Role::Host);
     }
-    assert_eq!(build("a", open_channel::Scope::User).join().await.expect("joined"), Role::Peer);
+    let keys: std::collections::HashSet<_> = channels.iter().map(Channel::key).collect();
+    assert_eq!(keys.len(), channels.len(), "what tells them apart");
+    assert_eq!(*channels[2].scope(), open_channel::Scope::App("one".into()));
+    let peer = build("a", open_channel::Scope::User);
+    assert_eq!(peer.join().await.expect("joined"), Role::Peer);
+    assert_eq!(peer.key(), channels[0].key());
 }
 
 async fn more_connections_than_allowed_are_refused_clearly(world: World) {

@@ -40,6 +40,7 @@ mod identity;
 mod order;
 mod reading;
 mod reserving;
+mod silence;
 mod threads;
 mod turns;
 mod waking;

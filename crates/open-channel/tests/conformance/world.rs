@@ -39,6 +39,11 @@ impl World {
         Self { kind, dir: TempDir::with_prefix("oc-").expect("a temporary directory") }
     }
 
+    /// The directory.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// A builder of channels that meet here and nowhere else.
     pub(crate) fn builder(&self) -> Builder {
         let builder = Channel::builder("conformance").runtime_dir(self.dir.path().join("run"));
@@ -74,7 +79,7 @@ impl World {
             async move { drop(tell.send(socket)) }
         };
         let (host, channel) = self.serve_with(&tune, listener).await;
-        Hosted { channel, accepted, _host: host }
+        Hosted { channel, accepted, host }
     }
 
     /// The host, and the channel to connect from: the same one, or a peer.
@@ -121,7 +126,8 @@ impl World {
 pub(crate) struct Hosted {
     pub(crate) channel: Channel,
     accepted: mpsc::UnboundedReceiver<Socket>,
-    _host: Channel,
+    /// The channel that hosts, which may be the same.
+    pub(crate) host: Channel,
 }
 
 impl Hosted {

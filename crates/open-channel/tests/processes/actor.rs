@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use open_channel::{Builder, Channel, Error, Event, LinkKind, Message, Socket, TryRecvError};
+use open_channel::{Builder, Channel, Error, Event, LinkKind, Message, Scope, Socket, Stall, TryRecvError};
+use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
 use crate::stage::now;
-use crate::{calls, lifetime, memory_group, mixture};
+use crate::{calls, control_group, fork, lifetime, mixture};
 
 /// `commands`, or the name of a scene in [`lifetime`].
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_ACTOR";
@@ -29,6 +30,8 @@ pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
 
 /// The control group to be in.
 pub(crate) const GROUP: &str = "OPEN_CHANNEL_TEST_GROUP";
+/// Its umask, in octal digits.
+pub(crate) const UMASK: &str = "OPEN_CHANNEL_TEST_UMASK";
 /// What the kernel denies this process, see [`denial`].
 pub(crate) const DENIED: &str = "OPEN_CHANNEL_TEST_DENIED";
 
@@ -96,7 +99,9 @@ pub(crate) fn main() -> ! {
     }
     let task = std::env::var(VARIABLE).unwrap();
     if task != "commands" {
-        lifetime::perform(&task);
+        if !fork::perform(&task) {
+            lifetime::perform(&task);
+        }
         std::process::exit(0);
     }
     let (sender, commands) = mpsc::unbounded_channel();
@@ -122,7 +127,7 @@ fn set_the_scene() {
     use nix::sched::{CloneFlags, setns, unshare};
 
     if let Ok(group) = std::env::var(GROUP) {
-        memory_group::enter(&group);
+        control_group::enter(&group);
     }
     if let Ok(options) = std::env::var(DISK) {
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
@@ -149,6 +154,9 @@ fn set_the_scene() {
         nix::unistd::setgid(id.into()).unwrap();
         nix::unistd::setuid(id.into()).unwrap();
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+    }
+    if let Ok(mask) = std::env::var(UMASK) {
+        rustix::process::umask(Mode::from_raw_mode(u32::from_str_radix(&mask, 8).unwrap()));
     }
     if let Ok(denied) = std::env::var(DENIED) {
         denial::enforce(&denied);
@@ -198,6 +206,24 @@ impl Actor {
                     self.join();
                 }
                 ["status"] => self.status(),
+                ["totals"] => self.totals(),
+                ["come-and-go", times, count] => {
+                    self.come_and_go(times.parse().unwrap(), count.parse().unwrap());
+                }
+                ["hold-names", count] => self.hold_names(count.parse().unwrap()),
+                ["names", count] => self.names(count.parse().unwrap()),
+                ["directory"] => say!("directory {}", self.channel().directory().display()),
+                ["chdir", path] => {
+                    std::env::set_current_dir(path).unwrap();
+                    say!("changed {path}");
+                }
+                ["make", path, mode] => make(path, mode),
+                ["remove", path] => {
+                    std::fs::remove_dir_all(path).unwrap();
+                    say!("removed {path}");
+                }
+                ["mount", at, options] => mount_over(at, options),
+                ["unmount", at] => unmount(at),
                 ["shut"] => self.shut(),
                 ["drop-channel"] => drop(self.channel.take()),
                 ["connect", name, ..] => self.connect(name, words.get(2) == Some(&"mute")),
@@ -221,7 +247,7 @@ impl Actor {
                 ["answer"] => self.backstage.cue.notify_one(),
                 ["release"] => self.release(),
                 ["block", millis] => block(millis.parse().unwrap()),
-                ["fork"] => fork(),
+                ["fork"] => fork_and_wait(),
                 ["descriptors", limit] => limit_descriptors(limit),
                 ["eat", spare] => self.eat(spare.parse().unwrap()),
                 ["spit"] => self.eaten.clear(),
@@ -269,6 +295,50 @@ impl Actor {
         say!("opened");
     }
 
+    /// Opens the channel again and again, sends numbered messages and closes it.
+    fn come_and_go(&self, times: u64, count: u64) {
+        let backstage = Arc::clone(&self.backstage);
+        tokio::spawn(async move {
+            for _ in 0..times {
+                if let Err(error) = come_and_go(&backstage, "test".into(), count).await {
+                    return say!("error come-and-go {error}");
+                }
+            }
+            say!("went");
+        });
+    }
+
+    /// Does the same once on each of many channels.
+    fn names(&self, count: u64) {
+        let backstage = Arc::clone(&self.backstage);
+        tokio::spawn(async move {
+            for name in 0..count {
+                if let Err(error) = come_and_go(&backstage, format!("name {name}"), 1).await {
+                    return say!("error names {error}");
+                }
+            }
+            say!("named {count}");
+        });
+    }
+
+    /// Joins many channels, and stays.
+    fn hold_names(&self, count: u64) {
+        let backstage = Arc::clone(&self.backstage);
+        tokio::spawn(async move {
+            let mut channels = Vec::new();
+            for name in 0..count {
+                let backstage = Arc::clone(&backstage);
+                let builder = configured(Channel::builder(format!("held {name}")), &HashMap::new());
+                let built = builder.build(move |socket| listen(socket, Arc::clone(&backstage)));
+                let channel = built.unwrap();
+                channel.join().await.unwrap();
+                channels.push(channel);
+            }
+            say!("held {count}");
+            std::future::pending::<()>().await;
+        });
+    }
+
     fn channel(&self) -> &Channel {
         self.channel.as_ref().unwrap()
     }
@@ -286,6 +356,20 @@ impl Actor {
     fn status(&self) {
         let channel = self.channel();
         say!("status {} {} {}", channel.role(), channel.generation(), channel.state());
+    }
+
+    fn totals(&self) {
+        let sums = self.channel().stats().totals();
+        let age = |age: Option<Duration>| age.map_or(-1, |age| age.as_millis().cast_signed());
+        say!(
+            "totals {} {} {} {} {} {}",
+            sums.stalled,
+            sums.unacknowledged,
+            age(sums.oldest_unacknowledged),
+            sums.held,
+            age(sums.oldest_unhandled),
+            sums.redelivered
+        );
     }
 
     fn shut(&self) {
@@ -440,7 +524,9 @@ impl Actor {
 
     fn release(&self) {
         let held = std::mem::take(&mut *self.backstage.held.lock().unwrap());
-        say!("released {}", held.len());
+        let count = held.len();
+        held.into_iter().for_each(Message::ack);
+        say!("released {count}");
     }
 
     /// Takes all descriptors but `spare` of them.
@@ -460,8 +546,14 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     // Ample by default, so that a busy machine is no reason to fail.
     builder = builder.connect_timeout(millis("connect_timeout").unwrap_or(Duration::from_secs(25)));
     builder = builder.host_timeout(millis("host_timeout").unwrap_or(Duration::from_secs(20)));
+    if let Some(app) = settings.get("app") {
+        builder = builder.scope(Scope::App((*app).to_owned()));
+    }
     if let Some(timeout) = millis("resume_timeout") {
         builder = builder.resume_timeout(timeout);
+    }
+    if let Some(time) = millis("stall_after") {
+        builder = builder.stall_after(time);
     }
     if let Some(bytes) = size("outbox") {
         builder = builder.outbox_bytes(bytes);
@@ -471,6 +563,9 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     }
     if let Some(bytes) = size("ring") {
         builder = builder.ring_bytes(bytes);
+    }
+    if let Some(bytes) = size("ring_memory") {
+        builder = builder.ring_memory(bytes);
     }
     builder = match settings.get("link") {
         Some(&"unix") => builder.link(LinkKind::Unix),
@@ -486,10 +581,35 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     if let Some(uid) = number("allow") {
         builder = builder.allow_uid(u32::try_from(uid).unwrap());
     }
+    if let Some(path) = settings.get("generation_file") {
+        builder = builder.generation_file(path);
+    }
     match settings.get("dir") {
         Some(dir) => builder.runtime_dir(dir),
         None => builder,
     }
+}
+
+async fn come_and_go(backstage: &Arc<Backstage>, name: String, count: u64) -> Result<(), Error> {
+    let backstage = Arc::clone(backstage);
+    let builder = configured(Channel::builder(name), &HashMap::new());
+    let channel = builder.build(move |socket| listen(socket, Arc::clone(&backstage)))?;
+    let mut events = channel.events();
+    let told = tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            tell_event(event);
+        }
+    });
+    let socket = channel.connect();
+    say!("socket s {}", socket.id());
+    for number in 1..=count {
+        socket.send(numbered(number, 0)).await?;
+    }
+    socket.flush().await?;
+    say!("flushed {} {count}", socket.id());
+    channel.close().await?;
+    told.await.unwrap();
+    Ok(())
 }
 
 fn tell_event(event: Event) {
@@ -499,6 +619,13 @@ fn tell_event(event: Event) {
         Event::HostLost { generation } => say!("event host-lost {generation}"),
         Event::HandedOver { generation } => say!("event handed-over {generation}"),
         Event::Fenced { generation } => say!("event fenced {generation}"),
+        Event::Stalled(stall) => {
+            let Stall { socket, generation, oldest, messages, .. } = stall;
+            say!("event stalled {socket} {generation} {messages} {}", oldest.as_millis());
+        }
+        Event::StallEnded(end) => {
+            say!("event stall-ended {} {} {}", end.socket, end.acknowledged, end.lasted.as_millis());
+        }
         Event::Closed { error: None } => say!("event closed"),
         Event::Closed { error: Some(error) } => say!("event closed {error}"),
         other => say!("event unknown {other:?}"),
@@ -565,6 +692,12 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
                 continue;
             }
             Some("finish") => socket.finish().unwrap(),
+            // A fault that only this host has; its other tasks go on elsewhere.
+            Some("loop") if !redelivered => tokio::task::block_in_place(|| {
+                loop {
+                    std::hint::spin_loop();
+                }
+            }),
             // Never comes back for another one.
             Some("stall") => std::future::pending().await,
             Some("ask") => {
@@ -647,7 +780,7 @@ fn block(millis: u64) {
     say!("unblocked");
 }
 
-fn fork() {
+fn fork_and_wait() {
     // SAFETY: the child does nothing but wait for signals, which needs neither locks nor memory.
     match unsafe { nix::unistd::fork() }.unwrap() {
         nix::unistd::ForkResult::Parent { child } => say!("forked {child}"),
@@ -696,26 +829,55 @@ mod denial {
         SeccompRule,
     };
 
-    /// `what` is `memfd`, `memory` (none for a memfd) or `sharing` (of mappings).
+    /// `what` is `memfd`, `memory` (none for a memfd), `sharing` (of mappings), or one of `flock`,
+    /// `symlink` and `bind` and the number of the error that it meets; with 0 it does nothing and
+    /// says that all is well.
     pub(super) fn enforce(what: &str) {
         use SeccompCmpOp::MaskedEq;
         const MAP_SHARED: u64 = 1;
         let sharing = || SeccompCondition::new(3, SeccompCmpArgLen::Dword, MaskedEq(MAP_SHARED), MAP_SHARED);
-        let (call, rules, errno) = match what {
-            "memfd" => (libc::SYS_memfd_create, vec![], Errno::PERM),
-            "memory" => (libc::SYS_ftruncate, vec![], Errno::NOMEM),
-            "sharing" => {
+        let with = |number: &str| number.parse().unwrap();
+        let (call, rules, errno) = match what.split(' ').collect::<Vec<_>>()[..] {
+            ["memfd"] => (libc::SYS_memfd_create, vec![], Errno::PERM.raw_os_error().unsigned_abs()),
+            ["memory"] => (libc::SYS_ftruncate, vec![], Errno::NOMEM.raw_os_error().unsigned_abs()),
+            ["sharing"] => {
                 let rule = SeccompRule::new(vec![sharing().unwrap()]).unwrap();
-                (libc::SYS_mmap, vec![rule], Errno::NOMEM)
+                (libc::SYS_mmap, vec![rule], Errno::NOMEM.raw_os_error().unsigned_abs())
             }
-            other => panic!("{other}"),
+            ["flock", number] => (libc::SYS_flock, vec![], with(number)),
+            ["symlink", number] => (libc::SYS_symlinkat, vec![], with(number)),
+            ["bind", number] => (libc::SYS_bind, vec![], with(number)),
+            _ => panic!("{what}"),
         };
         let rules = BTreeMap::from([(call, rules)]);
-        let error = SeccompAction::Errno(errno.raw_os_error().unsigned_abs());
+        let error = SeccompAction::Errno(errno);
         let arch = std::env::consts::ARCH.try_into().unwrap();
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, error, arch).unwrap();
         seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
     }
+}
+
+/// A directory with its parents.
+fn make(path: &str, mode: &str) {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::create_dir_all(path).unwrap();
+    let mode = u32::from_str_radix(mode, 8).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    say!("made {path}");
+}
+
+/// Another small file system over `at`, for this process and its neighbours.
+fn mount_over(at: &str, options: &str) {
+    nix::mount::mount(Some("small"), at, Some("tmpfs"), nix::mount::MsFlags::MS_NODEV, Some(options))
+        .unwrap();
+    say!("mounted {at}");
+}
+
+/// Also while it is in use.
+fn unmount(at: &str) {
+    nix::mount::umount2(at, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    say!("unmounted {at}");
 }
 
 /// Takes every inode.

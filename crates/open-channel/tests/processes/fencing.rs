@@ -49,6 +49,31 @@ pub(crate) fn a_stopped_host_is_replaced_and_handles_nothing_more(stage: &mut St
     }
 }
 
+/// Also if the first thing it does is to close.
+pub(crate) fn peers_of_a_fenced_host_are_not_told_of_a_hand_over(stage: &mut Stage) {
+    for round in 0..6 {
+        let dir = format!("dir={}", stage.path().join(format!("round-{round}")).display());
+        let host = stage.joined("host", &format!("{HOST_TIMEOUT} {dir}"));
+        let successor = stage.joined("successor", &format!("{HOST_TIMEOUT} {dir}"));
+        // It still believes in the host when that wakes up.
+        let patient = stage.joined("patient", &format!("host_timeout=20000 role=peer {dir}"));
+        let socket = patient.ask("connect s", "socket s").word(2).to_owned();
+        patient.ask("send s n 1", "sent s");
+        patient.ask("flush s", "flush s");
+        host.stop();
+        assert_eq!(connected(&successor, 2), "host");
+        if round % 2 == 0 {
+            host.tell("shut");
+        }
+        host.resume();
+        assert_eq!(connected(&patient, 2), "peer");
+        assert_eq!(patient.count("event host-lost 1"), 1);
+        assert_eq!(patient.count("event handed-over"), 0);
+        let end = host.wait(&format!("failed {socket}"));
+        assert!(end.text.contains("was stopped for too long and another took over"), "{end:?}");
+    }
+}
+
 pub(crate) fn a_host_stopped_in_the_middle_of_traffic_loses_nothing(stage: &mut Stage) {
     let settings = format!("{HOST_TIMEOUT} outbox=16384 window=8192");
     // One thread, so that at most one message is in a handler's hands when it is stopped.

@@ -5,10 +5,13 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use crate::actor;
+use crate::control_group::ControlGroup;
 use crate::failover::{connected, traffic_flows};
+use crate::fork;
 use crate::ledger::Ledger;
 use crate::raw::{self, DATA, Hello, MAGIC, REJECT, RESET, WHOLE, frame};
-use crate::stage::{Actor, Stage};
+use crate::stage::{Actor, Stage, hex};
 
 /// What a process may grow by beyond its queues: allocator, stacks, buffers, an unoptimised build.
 pub(crate) const SLACK: u64 = 24 << 20;
@@ -22,6 +25,40 @@ pub(crate) fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
     peer.tell("stream s");
     traffic_flows([&peer]);
     (host, peer)
+}
+
+/// Its listeners run on threads of their own.
+pub(crate) fn a_host_that_can_start_no_thread_puts_newcomers_off(stage: &mut Stage) {
+    let group = ControlGroup::of_threads().unwrap();
+    let host = stage.actor_with("host", &[(actor::VARIABLE, fork::HOST), (actor::GROUP, group.path())]);
+    host.wait("hosting");
+    let open = |label: &str, timeout: u64| {
+        let peer = stage.actor_with(label, &[(actor::LOG, "yes")]);
+        let name = hex(fork::NAME);
+        peer.ask(&format!("open name={name} role=peer connect_timeout={timeout}"), "opened");
+        peer.ask("join", "joined");
+        peer.ask("connect s", "socket s");
+        peer.tell("send s dddddddd");
+        peer
+    };
+    let bystander = open("bystander", 20_000);
+    bystander.wait("reply s 1 dddddddd");
+    group.allow_no_more_threads();
+    let newcomer = open("newcomer", 20_000);
+    newcomer.find(0, "why it is put off", |line| line.text.contains("its host cannot start a thread"));
+    let hasty = open("hasty", 1000);
+    let error = hasty.wait("error recv s");
+    assert!(error.text.contains("was not reached within 1s: its host cannot start a thread"), "{error:?}");
+    assert_eq!(newcomer.count("end s") + newcomer.count("error"), 0);
+    bystander.tell("send s dddddddd");
+    bystander.wait("reply s 2 dddddddd");
+    group.allow_more_threads();
+    newcomer.wait("reply s 1 dddddddd");
+    newcomer.ask("flush s", "flush s");
+    // Those that the host could not take left nothing behind.
+    hasty.ask("connect again", "socket again");
+    hasty.tell("send again dddddddd");
+    hasty.wait("reply again 1 dddddddd");
 }
 
 /// The bystander has noticed nothing.
@@ -142,6 +179,9 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
         ("a second hello", Hello::default().encode()),
         ("a ping", frame(10, 0, &1_u64.to_le_bytes())),
         ("a welcome", frame(raw::WELCOME, 0, &[0; 67])),
+        ("a gap that version 1 does not know", frame(12, 0, &1_u64.to_le_bytes())),
+        ("what was never sent, given back", frame(13, 0, &[7, 0, 0, 0, 0, 0, 0, 0, 1, 1])),
+        ("what never came, withdrawn", frame(15, 0, &7_u64.to_le_bytes())),
         ("an unknown kind", frame(99, 0, b"")),
         ("unknown flags", frame(DATA, 0x80, &[0; 64])),
     ];
@@ -179,12 +219,12 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
 pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "");
     let (_, path) = stage.published();
-    for versions in [(2, 2), (7, 9), (0, 0), (u16::MAX, u16::MAX)] {
+    for versions in [(3, 3), (7, 9), (0, 0), (u16::MAX, u16::MAX)] {
         let mut stream = raw::connect(&path);
         stream.write_all(&Hello { versions, ..Hello::default() }.encode()).unwrap();
         let (kind, body) = raw::read_frame(&mut stream).expect("a reject");
         assert_eq!((kind, &body[..8]), (REJECT, &MAGIC[..]));
-        assert_eq!(body[8..12], [1, 0, 1, 0], "its own range");
+        assert_eq!(body[8..12], [1, 0, 2, 0], "its own range");
         assert_eq!(body[12..14], [1, 0], "the code of versions");
         assert!(!body[14..].is_empty(), "no words for people");
     }
@@ -224,14 +264,49 @@ pub(crate) fn a_host_of_another_version_gives_a_clear_error(stage: &mut Stage) {
     });
     for settings in ["role=peer", ""] {
         let peer = stage.actor("peer");
-        peer.open(settings);
+        peer.open(&format!("connect_timeout=1000 {settings}"));
         peer.ask("connect s", "socket s");
         peer.tell("send s lost?");
         let error = peer.wait("error recv s");
-        assert!(error.text.contains("no common protocol version: this host speaks 7 to 9"), "{error:?}");
+        // In this program's own words.
+        let words = "no common protocol version: the host speaks 7 to 9, this process 1 to ";
+        assert!(error.text.contains(words), "{error:?}");
         let error = peer.ask("join", "error join");
         assert!(error.text.contains("version"), "{error:?}");
     }
+}
+
+pub(crate) fn words_of_the_other_side_cannot_steer_a_terminal(stage: &mut Stage) {
+    let words = "\u{1b}]0;owned\u{7}\u{1b}[2Jcome \u{202e}in\n";
+    let shown = r"\u{1b}]0;owned\u{7}\u{1b}[2Jcome \u{202e}in\n";
+    let (host, bystander) = busy_pair(stage, "");
+    let (_, path) = stage.published();
+    let (mut peer, _) = raw::greet(&path, &Hello::default());
+    let mut body = vec![9, 0];
+    body.extend(words.bytes());
+    peer.write_all(&frame(RESET, 0, &body)).unwrap();
+    host.find(0, "the words of the peer", |line| line.is("failed") && line.text.ends_with(shown));
+    check_unharmed(&host, &bystander);
+    drop((host, bystander));
+    let listener = impostor(stage);
+    answer_everybody(listener, move |mut stream| {
+        raw::read_frame(&mut stream);
+        let mut body = MAGIC.to_vec();
+        body.extend([1, 0, 1, 0, 4, 0]);
+        body.extend(words.bytes());
+        let _ = stream.write_all(&frame(REJECT, 0, &body));
+    });
+    let refused = stage.actor_with("refused", &[(actor::LOG, "yes")]);
+    refused.open("role=peer");
+    refused.ask("connect s", "socket s");
+    for failed in ["error recv s", "error join"] {
+        if failed == "error join" {
+            refused.tell("join");
+        }
+        let error = refused.wait(failed);
+        assert!(error.text.ends_with(&format!("the host refused the connection: {shown}")), "{error:?}");
+    }
+    assert!(refused.lines().iter().all(|line| !line.text.contains(char::is_control)));
 }
 
 pub(crate) fn a_host_that_lies_about_its_generation_gives_a_clear_error(stage: &mut Stage) {

@@ -59,6 +59,11 @@ impl Ledger {
         self.sockets.get(socket).map_or(&[], Vec::as_slice)
     }
 
+    /// In no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Delivery> {
+        self.sockets.values().flatten()
+    }
+
     pub(crate) fn total(&self) -> usize {
         self.sockets.values().map(Vec::len).sum()
     }

@@ -8,22 +8,30 @@ use libtest_mimic::{Arguments, Trial};
 
 mod actor;
 mod calls;
+mod control_group;
+mod directories;
+mod environment;
 mod failover;
 mod fencing;
+mod fork;
+mod generations;
 mod handover;
 mod herd;
 mod hostile;
 mod isolation;
 mod ledger;
+mod leftovers;
 mod lifetime;
+mod locks;
 mod log;
-mod memory_group;
 mod mixture;
 mod raw;
 mod rendezvous;
 mod resume;
 mod ring;
+mod silence;
 mod stage;
+mod versions;
 mod whereabouts;
 
 /// Makes a test of each function: its module and its name, under a watchdog.
@@ -66,6 +74,7 @@ fn main() {
         }
         fencing {
             a_stopped_host_is_replaced_and_handles_nothing_more,
+            peers_of_a_fenced_host_are_not_told_of_a_hand_over,
             a_host_stopped_in_the_middle_of_traffic_loses_nothing,
             a_short_stop_changes_nothing,
             a_stopped_peer_changes_nothing,
@@ -83,6 +92,7 @@ fn main() {
             nonsense_after_a_good_handshake_hurts_nobody,
             a_peer_of_another_version_is_told_so,
             a_host_of_another_version_gives_a_clear_error,
+            words_of_the_other_side_cannot_steer_a_terminal,
             a_host_that_lies_about_its_generation_gives_a_clear_error,
             a_peer_that_never_reads_costs_bounded_memory,
             a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory,
@@ -91,6 +101,11 @@ fn main() {
             a_host_out_of_descriptors_waits_without_spinning,
             a_socket_that_its_host_cannot_take_says_so_in_time,
             a_host_out_of_descriptors_is_never_one_of_two,
+        }
+        environment {
+            the_environment_names_the_application_and_a_setting_goes_before_it,
+            an_environment_that_makes_no_sense_is_refused_and_named,
+            a_timeout_names_the_application_and_what_to_do,
         }
         rendezvous {
             what_a_killed_host_left_behind_is_cleared_away,
@@ -110,6 +125,36 @@ fn main() {
             a_path_too_long_for_a_socket_works,
             a_fork_that_outlives_the_host_does_not_hold_the_channel,
         }
+        directories {
+            a_runtime_directory_that_was_moved_is_survived,
+            a_channel_directory_that_was_moved_is_survived,
+            a_relative_directory_is_the_one_that_was_meant_at_first,
+            the_directory_in_use_is_told,
+        }
+        generations {
+            a_generation_file_goes_on_where_a_new_directory_would_begin_anew,
+            with_a_generation_file_no_two_hosts_ever_have_one_generation,
+            thirty_two_processes_with_a_generation_file_find_one_host,
+            hosts_killed_while_they_take_over_never_share_a_generation,
+            a_generation_file_that_cannot_be_used_is_a_clear_error,
+            a_generation_file_that_somebody_holds_is_waited_for,
+        }
+        leftovers {
+            a_thousand_names_leave_one_entry_behind,
+            generations_go_on_when_the_directory_was_removed,
+            what_killed_processes_leave_the_next_one_removes,
+            names_of_killed_processes_that_never_come_again_are_removed_by_others,
+            whoever_only_joins_removes_what_is_left,
+            a_directory_with_something_else_in_it_stays,
+            a_herd_that_comes_and_goes_loses_nothing_and_leaves_nothing,
+            a_herd_of_which_some_are_killed_loses_nothing_and_leaves_nothing,
+        }
+        locks {
+            what_cannot_be_swept_away_does_not_undo_an_election,
+            a_file_system_that_cannot_do_it_is_an_error_at_once,
+            a_peer_that_cannot_host_waits_for_one_that_can,
+            a_volume_with_a_group_of_its_own_gives_a_clear_error,
+        }
         resume {
             broken_connections_resume_exactly_once,
             a_welcome_that_got_lost_leaves_no_second_session,
@@ -124,6 +169,7 @@ fn main() {
             a_host_that_cannot_share_memory_stays_with_the_socket,
             without_address_space_the_socket_carries_on,
             a_limit_to_the_size_of_files_is_respected,
+            the_rings_of_a_process_take_no_more_than_they_may_together,
             with_few_descriptors_left_the_socket_carries_on,
             both_sides_say_which_link_they_use,
             a_stopped_host_takes_nothing_more_from_its_ring,
@@ -148,6 +194,11 @@ fn main() {
         log {
             the_decisions_are_told,
         }
+        silence {
+            a_listener_that_loops_for_ever_is_known_to_its_senders_and_its_successor_ends_the_stall,
+            a_stopped_host_stalls_its_senders_until_it_goes_on,
+            a_suspension_of_both_sides_is_no_stall,
+        }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,
             the_last_handle_dropped_hands_over,
@@ -157,6 +208,9 @@ fn main() {
         sentences! { rendezvous {
             another_user_gets_a_clear_error,
             an_allowed_user_joins,
+        } locks {
+            another_users_closed_lock_does_not_undo_an_election,
+            under_a_strict_umask_an_allowed_user_takes_over,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!root)),
@@ -165,16 +219,40 @@ fn main() {
         sentences! { rendezvous {
             with_no_inode_left_the_host_is_reachable_and_hosting_fails_clearly,
             with_no_block_left_another_takes_over,
+        } directories {
+            a_directory_that_is_mounted_over_and_unmounted_is_survived,
+            processes_without_a_session_meet_those_that_have_one,
+            a_runtime_directory_that_is_gone_after_a_logout_splits_nobody,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
     );
-    let groups = memory_group::MemoryGroup::new(1 << 20).is_some();
+    let groups = control_group::ControlGroup::of_memory(1 << 20).is_some();
     tests.extend(
-        sentences! { ring { where_little_memory_is_left_the_socket_carries_on } }
+        sentences! { ring {
+            where_little_memory_is_left_the_socket_carries_on,
+            many_rings_leave_a_small_group_its_memory,
+        } }
+        .into_iter()
+        .map(|test| test.with_ignored_flag(!groups)),
+    );
+    let groups = control_group::ControlGroup::of_threads().is_some();
+    tests.extend(
+        sentences! { isolation { a_host_that_can_start_no_thread_puts_newcomers_off } }
             .into_iter()
             .map(|test| test.with_ignored_flag(!groups)),
     );
+    tests.extend(
+        sentences! { versions {
+            a_newcomer_waits_for_the_host_to_leave,
+            a_newcomer_that_waits_in_vain_names_both_versions,
+            a_newcomer_does_not_take_over_from_those_that_it_cannot_serve,
+            what_a_peer_sent_waits_for_a_host_of_its_version,
+        } }
+        .into_iter()
+        .map(|test| test.with_ignored_flag(!versions::IS_OTHER)),
+    );
+    tests.extend(fork::scenes().map(|(name, scene)| sentence(name, scene)));
     tests.extend(lifetime::scenes().map(|(name, scene)| sentence(name, scene)));
     libtest_mimic::run(&arguments, tests).exit();
 }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actor::{DENIED, GROUP, RUNTIME};
+use crate::control_group::ControlGroup;
 use crate::failover::{connected, host_of, traffic_flows};
 use crate::ledger::Ledger;
-use crate::memory_group::MemoryGroup;
 use crate::stage::{Actor, Stage, now, opening};
 use crate::whereabouts::{self, Place, Whereabouts};
 
@@ -291,7 +291,7 @@ pub(crate) fn without_address_space_the_socket_carries_on(stage: &mut Stage) {
 
 /// The kernel would not refuse the pages, but kill somebody.
 pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stage) {
-    let group = MemoryGroup::new(100 << 20).unwrap();
+    let group = ControlGroup::of_memory(100 << 20).unwrap();
     let poor = |label: &str, settings: &str| {
         let actor = stage.actor_with(label, &[(GROUP, group.path())]);
         actor.open(settings);
@@ -307,6 +307,53 @@ pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stag
     let _host = poor("poor host", &dir);
     assert_eq!(link_of(&stage.joined("greedy", &format!("{dir} role=peer {LARGE}"))), "unix socket");
     assert_eq!(link_of(&stage.joined("modest", &format!("{dir} role=peer"))), "shared memory");
+}
+
+/// However they are spread over its sockets.
+pub(crate) fn the_rings_of_a_process_take_no_more_than_they_may_together(stage: &mut Stage) {
+    // Three pairs of rings of 4 MiB, with their control lines.
+    const MOST: &str = "ring_memory=33554432";
+    for (who, host, peer) in [("host", MOST, ""), ("peer", "", MOST)] {
+        let dir = format!("dir={}", stage.path().join(who).display());
+        let _host = stage.joined("host", &format!("{dir} {host}"));
+        let peer = stage.joined("peer", &format!("{dir} {peer} role=peer ring=4194304"));
+        let link_of = |name: &str| {
+            peer.ask(&format!("connect {name}"), &format!("socket {name}"));
+            peer.ask(&format!("numbers {name} 100"), &format!("streamed {name}"));
+            let line = peer.ask(&format!("link {name}"), &format!("link {name}")).text;
+            line.trim_start_matches(&format!("link {name} ")).to_owned()
+        };
+        let links: Vec<_> = (0..6).map(|n| link_of(&format!("s{n}"))).collect();
+        let expected = [["shared memory"; 3], ["unix socket"; 3]].concat();
+        assert_eq!(links, expected, "{who}");
+        // There is room again when one is gone, which its own side and the other one notice by and by.
+        peer.ask("close s1", "closed s1");
+        peer.tell("drop s1");
+        let found = (0..1000).any(|n| link_of(&format!("again{n}")) == "shared memory");
+        assert!(found, "{who}: the room of a ring that is gone is lost");
+    }
+}
+
+/// Else the kernel would kill it as soon as they are used.
+pub(crate) fn many_rings_leave_a_small_group_its_memory(stage: &mut Stage) {
+    let group = ControlGroup::of_memory(160 << 20).unwrap();
+    let _host = stage.joined("host", "");
+    let peer = stage.actor_with("peer", &[(GROUP, group.path())]);
+    peer.open("role=peer ring=4194304");
+    peer.ask("join", "joined");
+    let names: Vec<_> = (0..100).map(|n| format!("s{n}")).collect();
+    for name in &names {
+        peer.ask(&format!("connect {name}"), &format!("socket {name}"));
+        peer.ask(&format!("numbers {name} 1"), &format!("streamed {name}"));
+    }
+    let links: Vec<_> =
+        names.iter().map(|name| peer.ask(&format!("link {name}"), &format!("link {name}")).text).collect();
+    let rings = links.iter().filter(|link| link.ends_with("shared memory")).count();
+    assert!((2..20).contains(&rings), "{rings} rings of 8 MiB in a group of 160 MiB");
+    // As much on each as fills its ring.
+    for (name, _) in names.iter().zip(&links).filter(|(_, link)| link.ends_with("shared memory")) {
+        peer.ask(&format!("bulk {name} 80 65536"), &format!("streamed {name}"));
+    }
 }
 
 /// To the kernel a piece of memory is a file, and one beyond the limit is a deadly signal.

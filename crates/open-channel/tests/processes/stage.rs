@@ -125,7 +125,17 @@ impl Stage {
     }
 
     pub(crate) fn actor_with(&self, label: impl Into<String>, environment: &[(&str, &str)]) -> Actor {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        self.actor_of(&std::env::current_exe().unwrap(), label, environment)
+    }
+
+    /// One of another build of these tests.
+    pub(crate) fn actor_of(
+        &self,
+        executable: &Path,
+        label: impl Into<String>,
+        environment: &[(&str, &str)],
+    ) -> Actor {
+        let mut command = Command::new(executable);
         command.env("OPEN_CHANNEL_DIR", self.runtime_dir()).env(actor::VARIABLE, "commands");
         command.envs(environment.iter().copied());
         let label = label.into();
@@ -158,8 +168,9 @@ impl Stage {
 
     /// The only channel's directory.
     pub(crate) fn channel_dir(&self) -> PathBuf {
-        let dirs: Vec<_> =
-            std::fs::read_dir(self.runtime_dir()).unwrap().map(|e| e.unwrap().path()).collect();
+        let dirs = std::fs::read_dir(self.runtime_dir()).unwrap().map(|e| e.unwrap().path());
+        // Besides those of channels there is the one that remembers removed ones.
+        let dirs: Vec<_> = dirs.filter(|dir| !dir.ends_with("generations")).collect();
         assert_eq!(dirs.len(), 1, "{dirs:?}");
         dirs[0].clone()
     }

@@ -98,6 +98,11 @@ impl Ring {
         }
     }
 
+    /// Whether there is something that nobody has taken.
+    pub(in crate::connection) fn has_arrived(&self) -> bool {
+        self.consumer.is_ready()
+    }
+
     pub(in crate::connection) fn arrival(&self) -> Watch<Mapped> {
         self.consumer.watch()
     }

@@ -1,0 +1,45 @@
+/**
+ * What one socket is doing; from `socket.stats()`. Messages are counted; of a host's end, those of
+ * this host's time. Bytes are those of the messages and 64 more for each.
+ *
+ * Times are milliseconds. An age is less than the true one by a second at most, or by an eighth of
+ * `stallAfter` if that is less; time in which this process was stopped does not count.
+ */
+export interface SocketStats {
+  id: string;
+  /** The end that the listener was given. */
+  accepted: boolean;
+  /** What carries it. Missing while there is no connection. */
+  link?: string;
+  peerPid?: number;
+  /** Connections that it has had. */
+  links: number;
+  generation: number;
+  /** Messages accepted for sending. */
+  sent: number;
+  acknowledged: number;
+  unacknowledged: number;
+  /** What the unacknowledged ones take of `outboxLimit`. */
+  outboxBytes: number;
+  outboxLimit: number;
+  /** Messages taken from the link. */
+  received: number;
+  /** Those of them that are handled, up to the oldest one that is not. */
+  handled: number;
+  /** Messages that JavaScript has been given and that are not handled. */
+  held: number;
+  /** What the received messages that are not handled take of `inboxLimit`. */
+  inboxBytes: number;
+  inboxLimit: number;
+  /** Messages that were given to JavaScript as redelivered. */
+  redelivered: number;
+  /** Age of the oldest message that the other side has not handled. Missing if there is none. */
+  oldestUnacknowledged?: number;
+  /**
+   * Time since the arrival of the oldest message that this side has not handled. Missing if there
+   * is none.
+   */
+  oldestUnhandled?: number;
+  /** For how long there has been no progress, while the socket is stalled. */
+  stalled?: number;
+}

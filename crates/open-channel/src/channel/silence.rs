@@ -1,0 +1,59 @@
+//! What all sockets of a channel are doing in this process, of either end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Place, Shared};
+use crate::connection::{Change, Connection};
+use crate::event::Event;
+use crate::host::Host;
+use crate::stats::ChannelStats;
+
+impl Shared {
+    /// The sockets that this process serves, and the host that it is for them.
+    fn hosted(&self) -> Option<(Arc<Host>, Vec<Arc<Connection>>)> {
+        let host = match &*self.place.borrow() {
+            Place::Hosting(host) => Arc::clone(host),
+            _ => return None,
+        };
+        let connections = host.connections();
+        Some((host, connections))
+    }
+
+    pub(super) fn look_for_silence(&self, now: Duration) {
+        let hosted = self.hosted().map_or_else(Vec::new, |(_, connections)| connections);
+        for connection in self.connections().iter().chain(&hosted) {
+            let Some(change) = connection.look_for_silence(now, self.settings.stall_after) else { continue };
+            match &change {
+                Change::Began(stall) => {
+                    tracing::warn!(channel = self.name, socket = %stall.socket, ?stall, "a socket is stalled");
+                }
+                Change::Ended(end) => {
+                    tracing::info!(channel = self.name, socket = %end.socket, ?end, "a stall is over");
+                }
+            }
+            self.announce(match change {
+                Change::Began(stall) => Event::Stalled(stall),
+                Change::Ended(end) => Event::StallEnded(end),
+            });
+        }
+    }
+
+    pub(super) fn stats(&self) -> ChannelStats {
+        let place = self.place.borrow().clone();
+        let hosted = self.hosted();
+        let live = |connections: Vec<Arc<Connection>>| {
+            let live = connections.into_iter().filter(|connection| !connection.is_over());
+            live.map(|connection| connection.stats()).collect()
+        };
+        ChannelStats {
+            name: self.name.clone(),
+            state: place.state(),
+            role: place.role(),
+            generation: place.generation(),
+            hosting: hosted.as_ref().map(|(host, _)| host.age()),
+            sockets: live(self.connections()),
+            hosted: hosted.map_or_else(Vec::new, |(_, connections)| live(connections)),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The files of a channel's directory, by their names.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Dir};
+use rustix::io::Errno;
+
+use crate::rendezvous::{ChannelDir, Endpoint};
+
+/// Digits of a generation's file name: all of a `u64`, so that names sort like numbers.
+const GENERATION_DIGITS: usize = 20;
+/// The highest generation: the largest number that JavaScript tells exactly.
+pub(crate) const MAX_GENERATION: u64 = (1 << 53) - 1;
+const LOCK: &str = ".lock";
+const NEW_LOCK: &str = ".new";
+const SOCKET: &str = ".sock";
+
+/// Names one host's files; random, so that nobody ever removes a successor's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token(u64);
+
+impl Token {
+    pub(crate) fn random() -> io::Result<Self> {
+        getrandom::u64().map(Self).map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 16)?;
+        let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if lower { u64::from_str_radix(text, 16).ok().map(Self) } else { None }
+    }
+
+    pub(crate) fn lock(self) -> String {
+        format!("{self}{LOCK}")
+    }
+
+    pub(crate) fn new_lock(self) -> String {
+        format!("{self}{NEW_LOCK}")
+    }
+
+    pub(crate) fn socket(self) -> String {
+        format!("{self}{SOCKET}")
+    }
+}
+
+impl std::fmt::Display for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+pub(crate) fn read_link(dir: &ChannelDir, generation: u64) -> io::Result<Option<Token>> {
+    match rustix::fs::readlinkat(dir.fd(), link_name(generation), Vec::new()) {
+        Ok(target) => Ok(Token::parse(target.as_bytes())),
+        Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+pub(crate) fn exists(dir: &ChannelDir, name: &str) -> io::Result<bool> {
+    match rustix::fs::statat(dir.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+pub(crate) fn link_name(generation: u64) -> String {
+    format!("{generation:0GENERATION_DIGITS$}")
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Entry {
+    Generation(u64),
+    Lock(Token),
+    NewLock(Token),
+    Socket(Token),
+}
+
+impl Entry {
+    pub(crate) fn parse(name: &[u8]) -> Option<Self> {
+        let token = |suffix: &str| name.strip_suffix(suffix.as_bytes()).and_then(Token::parse);
+        if let Some(token) = token(LOCK) {
+            return Some(Self::Lock(token));
+        }
+        if let Some(token) = token(NEW_LOCK) {
+            return Some(Self::NewLock(token));
+        }
+        if let Some(token) = token(SOCKET) {
+            return Some(Self::Socket(token));
+        }
+        let digits = std::str::from_utf8(name).ok().filter(|name| name.len() == GENERATION_DIGITS)?;
+        digits
+            .parse()
+            .ok()
+            .filter(|&generation| (1..=MAX_GENERATION).contains(&generation))
+            .map(Self::Generation)
+    }
+
+    pub(crate) fn generation(self) -> Option<u64> {
+        match self {
+            Self::Generation(generation) => Some(generation),
+            Self::Lock(_) | Self::NewLock(_) | Self::Socket(_) => None,
+        }
+    }
+}
+
+pub(crate) fn entries(dir: &ChannelDir) -> io::Result<Vec<Entry>> {
+    list(&mut Dir::read_from(dir.fd())?)
+}
+
+/// Lists a directory from its beginning, through a descriptor that is open already.
+fn list(dir: &mut Dir) -> io::Result<Vec<Entry>> {
+    dir.rewind();
+    let mut found = Vec::new();
+    while let Some(entry) = dir.read() {
+        found.extend(Entry::parse(entry?.file_name().to_bytes()));
+    }
+    Ok(found)
+}
+
+/// A host as its directory tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) generation: u64,
+    pub(crate) token: Token,
+}
+
+impl Published {
+    pub(crate) fn endpoint(&self, dir: &Arc<ChannelDir>) -> io::Result<Endpoint> {
+        dir.endpoint(&self.token.socket())
+    }
+}
+
+/// The host of the highest generation, alive or not; `None` in a directory that never had one.
+pub(crate) fn current(dir: &ChannelDir) -> io::Result<Option<Published>> {
+    highest(dir, entries(dir)?)
+}
+
+/// [`current`], through a listing that is open already: needs no new descriptor.
+pub(crate) fn current_in(dir: &ChannelDir, listing: &mut Dir) -> io::Result<Option<Published>> {
+    highest(dir, list(listing)?)
+}
+
+/// The highest generation below `limit` of these entries that is a host's link.
+pub(crate) fn highest_below(dir: &ChannelDir, entries: &[Entry], limit: u64) -> io::Result<Option<u64>> {
+    let mut generations: Vec<u64> = entries.iter().filter_map(|entry| entry.generation()).collect();
+    generations.retain(|&generation| generation < limit);
+    generations.sort_unstable_by_key(|&generation| std::cmp::Reverse(generation));
+    for generation in generations {
+        if read_link(dir, generation)?.is_some() {
+            return Ok(Some(generation));
+        }
+    }
+    Ok(None)
+}
+
+fn highest(dir: &ChannelDir, entries: Vec<Entry>) -> io::Result<Option<Published>> {
+    let mut latest: Option<Published> = None;
+    for generation in entries.into_iter().filter_map(Entry::generation) {
+        if latest.is_some_and(|latest| generation <= latest.generation) {
+            continue;
+        }
+        if let Some(token) = read_link(dir, generation)? {
+            latest = Some(Published { generation, token });
+        }
+    }
+    Ok(latest)
+}
+
+pub(crate) fn remove(dir: &ChannelDir, name: &str) {
+    // What cannot be removed is removed by the next host's sweep.
+    let _ = rustix::fs::unlinkat(dir.fd(), name, AtFlags::empty());
+}
