@@ -4,7 +4,7 @@
 // Knows the stream and the addon's socket; what a connection is, and when it is reported, is the socket's business.
 import type { Socket } from "node:net";
 import { guard } from "./hub.js";
-import { Message } from "./message.js";
+import { Message, type Handling } from "./message.js";
 import { ATTEMPT, Read, type Failure, type NativeSocket } from "./native.js";
 
 /** Messages pulled from the addon in one call. */
@@ -36,6 +36,7 @@ export class Incoming {
   readonly #observer: Observer;
   readonly #manual: boolean;
   readonly #id: string;
+  readonly #handling: Handling;
   #native: NativeSocket | null;
 
   // Pulled from the addon, not yet delivered.
@@ -67,6 +68,12 @@ export class Incoming {
     this.#native = native;
     this.#id = native.id;
     this.#manual = manual;
+    this.#handling = {
+      manual,
+      acknowledge: (seq) => this.#native?.acknowledge(seq),
+      giveBack: (seq, pause) => this.#native?.giveBack(seq, pause, manual),
+      reject: (seq, reason) => this.#native?.reject(seq, reason, manual),
+    };
     this.#observer = observer;
   }
 
@@ -261,8 +268,7 @@ export class Incoming {
 
   #describe(index: number): Message {
     const seq = this.#seqs[index]!;
-    const acknowledge = this.#manual ? () => this.#native?.acknowledge(seq) : undefined;
-    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#again.get(index) ?? 1, acknowledge);
+    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#again.get(index) ?? 1, this.#handling);
   }
 
   #deliver(): void {

@@ -113,6 +113,8 @@ export interface NativeSocket {
   read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
+  giveBack(seq: number, pause: number, manual: boolean): void;
+  reject(seq: number, reason: string, manual: boolean): void;
   connection(): Connection;
   failure(): Failure | null;
   idle(): void;

@@ -27,6 +27,8 @@ function nowhere(): NativeSocket {
     failure: () => null,
     finish: () => true,
     undeliverable: () => null,
+    giveBack() {},
+    reject() {},
     handled() {},
     acknowledge() {},
     idle() {},

@@ -5,6 +5,7 @@ use std::{
     mem,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -322,12 +323,21 @@ impl NativeSocket {
     /// Acknowledges one message, in any order.
     #[napi]
     pub fn acknowledge(&mut self, seq: f64) {
-        if let Ok(index) = self.lent.binary_search_by_key(&(seq as u64), |(seq, _)| *seq) {
-            self.lent[index].1.take().into_iter().for_each(Message::ack);
-        }
-        while let Some((_, None)) = self.lent.front() {
-            self.lent.pop_front();
-        }
+        self.take_lent(seq, true).into_iter().for_each(Message::ack);
+    }
+
+    /// Gives one message back, in any order: it is delivered again after `pause` milliseconds. With automatic
+    /// acknowledgement it is still among the `handled` ones.
+    #[napi]
+    pub fn give_back(&mut self, seq: f64, pause: u32, manual: bool) {
+        let pause = Duration::from_millis(pause.into());
+        self.take_lent(seq, manual).into_iter().for_each(|message| message.nack_after(pause));
+    }
+
+    /// Nobody is to try this message again.
+    #[napi]
+    pub fn reject(&mut self, seq: f64, reason: String, manual: bool) {
+        self.take_lent(seq, manual).into_iter().for_each(|message| message.reject(&reason));
     }
 
     /// JavaScript does not read for a while: the background thread sees to the link.
@@ -423,6 +433,21 @@ impl NativeSocket {
         self.kept = None;
         self.next = None;
         self.lent.clear();
+    }
+
+    fn take_lent(&mut self, seq: f64, manual: bool) -> Option<Message> {
+        let seq = seq as u64;
+        let is_it = |(lent, message): &(u64, Option<Message>)| *lent == seq && message.is_some();
+        // What was given back is lent again, behind what came after it.
+        let index = match self.lent.binary_search_by_key(&seq, |(seq, _)| *seq) {
+            Ok(index) if is_it(&self.lent[index]) => Some(index),
+            _ => self.lent.iter().position(is_it),
+        };
+        let message = index.and_then(|index| self.lent[index].1.take());
+        while manual && let Some((_, None)) = self.lent.front() {
+            self.lent.pop_front();
+        }
+        message
     }
 
     fn fail<T>(&mut self, error: &Error, answer: T) -> T {

@@ -85,3 +85,44 @@ test("a first attempt is the first", async () => {
   assert.equal(String(answer), "1 false");
   await channel.close();
 });
+
+for (const acknowledge of ["auto", "manual"]) {
+  test(`a message is given back and comes again, with ${acknowledge} acknowledgement`, async () => {
+    const seen = [];
+    const channel = openChannel({ name: unique(), app: "giving-back", acknowledge }, (socket) => {
+      socket.on("message", (message) => {
+        seen.push(`${message.data} ${message.attempt}`);
+        if (String(message.data) === "again" && message.attempt < 4) return message.nack();
+        if (String(message.data) === "later" && message.attempt === 1) return message.nack(50);
+        if (String(message.data) === "never") return message.reject("no such job");
+        message.ack();
+      });
+      socket.resume();
+    });
+    const socket = channel.connect();
+    const undeliverable = next(socket, "undeliverable");
+    for (const text of ["again", "later", "never", "last"]) socket.write(text);
+    const [message] = await undeliverable;
+    assert.equal(String(message.data), "never");
+    assert.match(message.reason, /no such job/);
+    await assert.rejects(within(socket.flush(), "flush"), { code: "EUNDELIVERABLE" });
+    await within(socket.flush(), "another flush");
+    const all = (text) => seen.filter((line) => line.startsWith(text));
+    assert.deepEqual(all("again"), ["again 1", "again 2", "again 3", "again 4"]);
+    assert.deepEqual(all("later"), ["later 1", "later 2"]);
+    assert.deepEqual(all("never"), ["never 1"]);
+    assert.deepEqual(all("last"), ["last 1"]);
+    await channel.close();
+  });
+}
+
+test("with a limit, a message that is given back too often comes back to its writer", async () => {
+  const channel = openChannel({ name: unique(), app: "too-often", maxAttempts: 3 }, (socket) => {
+    socket.on("data", () => socket.message.nack());
+  });
+  const socket = channel.connect();
+  socket.write("never");
+  const [message] = await next(socket, "undeliverable");
+  assert.deepEqual([String(message.data), message.attempts], ["never", 3]);
+  await channel.close();
+});
