@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, DataFlags, Features, Frame, GivenUp, HANDSHAKE_MAX_BODY, Hello, Incoming, Limits,
-    MAX_BODY, Packer, ProtocolError, Session, SocketId, TransmitBuffer, Undeliverable, Welcome, decode,
+    Attachment, ChannelKey, DataFlags, Fate, Features, Frame, GivenUp, HANDSHAKE_MAX_BODY, Hello, Incoming,
+    Limits, MAX_BODY, Packer, ProtocolError, Session, SocketId, TransmitBuffer, Undeliverable, Welcome,
+    decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
@@ -235,4 +236,86 @@ fn gaps_take_no_memory_and_no_window() {
     host.assert_credit_is_conserved();
     host.handled(1);
     assert_eq!(hello(&host).handled, 99_999);
+}
+
+#[test]
+fn what_is_given_back_lets_the_others_go_on() {
+    let mut peer = peer(5);
+    send(&mut peer, &["slow", "quick"]);
+    let mut host = meet(&mut peer, 1, 2);
+    deliver(&mut peer, &mut host);
+    let mut host = meet(&mut peer, 2, 2);
+    deliver(&mut peer, &mut host);
+    assert_eq!(recv_all(&mut host), [(1, 2)]);
+    send(&mut peer, &["new"]);
+    deliver(&mut peer, &mut host);
+    assert_eq!(recv_all(&mut host), [], "it is alone");
+    assert_eq!(host.give_back(1, 2), Some(3));
+    deliver(&mut host, &mut peer);
+    deliver(&mut peer, &mut host);
+    assert_eq!(recv_all(&mut host), [], "what was seen as well waits for its turn");
+    host.ready_again(1, Bytes::from_static(b"slow"), 3);
+    assert_eq!(recv_all(&mut host), [(1, 3)]);
+    host.handled(1);
+    for expected in [&[(2, 2)][..], &[(3, 1)]] {
+        deliver(&mut host, &mut peer);
+        deliver(&mut peer, &mut host);
+        assert_eq!(recv_all(&mut host), expected);
+        expected.iter().for_each(|(seq, _)| host.handled(*seq));
+    }
+}
+
+#[test]
+fn what_was_given_up_is_handled_only_when_it_is_withdrawn() {
+    let mut peer = peer(1);
+    let mut host = meet(&mut peer, 1, 2);
+    send(&mut peer, &["once", "bad"]);
+    deliver(&mut peer, &mut host);
+    assert_eq!(recv_all(&mut host), [(1, 1), (2, 1)]);
+    assert_eq!(host.give_back(1, 1), None, "one attempt was all");
+    host.reject(2, 1, "no such job");
+    let told = bytes(&mut host);
+    let once = b"\x0a\0\0\0\x0d\0\0\0\x01\0\0\0\0\0\0\0\x01\x01";
+    let bad = b"\x15\0\0\0\x0d\0\0\0\x02\0\0\0\0\0\0\0\x01\x01no such job";
+    assert_eq!(told, [&once[..], bad].concat());
+    assert_eq!(hello(&host).handled, 0);
+    // What was said twice is answered twice.
+    for _ in 0..2 {
+        let mut rest = &told[..];
+        while let Some((frame, len)) = decode(rest, MAX_BODY).unwrap() {
+            peer.handle(frame).unwrap();
+            rest = &rest[len..];
+        }
+        deliver(&mut peer, &mut host);
+    }
+    let reason = GivenUp::Rejected("no such job".into());
+    let payload = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let first = Undeliverable { seq: 1, attempts: 1, reason: GivenUp::MaxAttempts, payload: payload("once") };
+    let second = Undeliverable { seq: 2, attempts: 1, reason, payload: payload("bad") };
+    assert_eq!([peer.take_undeliverable(), peer.take_undeliverable()], [Some(first), Some(second)]);
+    assert_eq!(peer.take_undeliverable(), None);
+    assert_eq!(hello(&host).handled, 2);
+    deliver(&mut host, &mut peer);
+    assert!(peer.is_flushed());
+}
+
+#[test]
+fn what_nobody_can_give_back_is_refused() {
+    let returned =
+        |seq| Frame::<Bytes>::Returned { seq, fate: Fate::Again, attempt: 1, reason: String::new() };
+    let mut peer = peer(0);
+    let mut host = meet(&mut peer, 1, 2);
+    send(&mut peer, &["a", "b"]);
+    assert!(peer.handle(returned(1)).is_err(), "it was not sent yet");
+    deliver(&mut peer, &mut host);
+    assert!(peer.handle(returned(3)).is_err() && peer.handle(returned(u64::MAX)).is_err());
+    assert!(host.handle(Frame::<Bytes>::Withdrawn { seq: 3 }).is_err(), "it never came");
+    assert_eq!(host.handle(Frame::<Bytes>::Withdrawn { seq: 1 }), Ok(()), "it may be a repetition");
+    assert_eq!(recv_all(&mut host), [(1, 1), (2, 1)]);
+    host.handled(1);
+    deliver(&mut host, &mut peer);
+    assert_eq!(peer.handle(returned(1)), Ok(()), "its acknowledgement was quicker");
+    peer.finish();
+    deliver(&mut peer, &mut host);
+    assert!(peer.handle(returned(3)).is_err(), "an end is not given back");
 }

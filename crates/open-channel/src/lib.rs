@@ -50,6 +50,9 @@
 //! 5. Every queue is bounded.
 //! 6. Silence is visible: a socket without any acknowledgement for long is [reported](Event::Stalled),
 //!    and its [statistics](SocketStats) show the age of its oldest message.
+//! 7. Attempts are counted: a message tells which [attempt](Message::attempt) it is. With
+//!    [`Builder::max_attempts`], one that has had its last attempt comes back to its sender
+//!    ([`Socket::undeliverable`]). A handler gives a message back with [`Message::nack`].
 //!
 //! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
 //!

@@ -83,6 +83,10 @@ impl Outbox {
             &mut entry.attempt
         };
         *counted = next.max(*counted);
+        if std::mem::take(&mut self.entries[index].alone) {
+            // Its host lives, and may take its time: the others need not wait for that.
+            self.alone = false;
+        }
         Ok(())
     }
 

@@ -102,7 +102,9 @@ impl Session {
         match self.outbox.take_out(seq, stored)? {
             TakenOut::Acknowledged => return Ok(()),
             TakenOut::InStore(end) => {
-                self.given_up.wanted.push_back(Wanted { seq, attempt, reason, end });
+                if self.given_up.wanted.iter().all(|wanted| wanted.seq != seq) {
+                    self.given_up.wanted.push_back(Wanted { seq, attempt, reason, end });
+                }
                 return Ok(());
             }
             TakenOut::Before => {}
