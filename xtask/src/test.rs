@@ -86,7 +86,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "two versions",
         program: "cargo",
-        // Of the ordinary build, the step before has made the program that these tests meet.
+        // A step before has built the ordinary program, which these tests meet.
         args: &[
             "test",
             "-p",

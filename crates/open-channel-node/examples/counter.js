@@ -31,8 +31,8 @@ function openCounter(name = "counter") {
     merge(JSON.parse(message));
     for (const watcher of watchers) watcher();
   });
-  // At each (re)connection, the host of the day gets everything this process knows.
-  socket.on("connect", () => socket.write(JSON.stringify([...table])));
+  // Each host gets everything this process knows.
+  for (const event of ["connect", "reconnect"]) socket.on(event, () => socket.write(JSON.stringify([...table])));
   const counter = {
     get value() {
       return [...table.values()].reduce((sum, added) => sum + added, 0);

@@ -51,9 +51,7 @@ function openLock(name = "lock") {
   const requests = new Map();
   let counter = 0;
   let held;
-  let connections = 0;
-  socket.on("connect", () => {
-    if (++connections === 1) return;
+  socket.on("reconnect", () => {
     if (held !== undefined) socket.write(JSON.stringify({ hold: held }));
     for (const request of requests.keys()) socket.write(JSON.stringify({ want: request }));
   });

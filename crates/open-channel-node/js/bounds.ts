@@ -1,6 +1,7 @@
 // Limits to how long a call waits. When it ends, however it ends, nothing of the limits is left.
 import { channelError } from "./errors.js";
 import { amount } from "./options.js";
+import { clearTimeout, setTimeout } from "./timers.js";
 
 /** How long a call waits. What it waited for goes on when it no longer does. */
 export interface Bounds {

@@ -1,11 +1,14 @@
+import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { bounded, type Bounds } from "./bounds.js";
+import { asyncDispose } from "./dispose.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, type Role } from "./native.js";
-import { amount, meeting, openOptions, type ChannelOptions } from "./options.js";
+import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 import type { SocketStats } from "./stats.js";
+import { clearTimeout, setTimeout } from "./timers.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -97,6 +100,8 @@ export class ProcessChannel extends EventEmitter {
   #options: ChannelOptions;
   #key = "";
   #token = 0;
+  /** Where the listener and those of the events run: in the context that opened the channel. */
+  #context!: AsyncResource;
   readonly #owner: Owner;
   /** Those of `connect()`. */
   readonly #sockets = new Set<ChannelSocket>();
@@ -104,7 +109,10 @@ export class ProcessChannel extends EventEmitter {
   readonly #accepted = new Set<ChannelSocket>();
   /** Those that have a connection at the moment. */
   readonly #live = new Set<ChannelSocket>();
-  /** Those of `#sockets` follow what happens to the channel. */
+  /**
+   * Those of `#sockets` follow what happens to the channel, those of `#accepted` what happens to
+   * this process as a host.
+   */
   readonly #followers = new Map<ChannelSocket, Follower>();
   #native: NativeChannel | null;
   #opened = false;
@@ -124,7 +132,6 @@ export class ProcessChannel extends EventEmitter {
     this.#options = options;
     this.#owner = {
       name,
-      manual: options.acknowledge === "manual",
       allowHalfOpen: options.allowHalfOpen ?? false,
       opened: (socket, follower) => void this.#followers.set(socket, follower),
       catchUp: () => this.#catchUp(),
@@ -138,16 +145,19 @@ export class ProcessChannel extends EventEmitter {
 
   #open(): NativeChannel {
     this.#left = null;
-    this.#token = register((reasons) => this.#wake(reasons));
+    const context = new AsyncResource("open-channel:channel", { requireManualDestroy: true });
+    this.#context = context;
+    this.#token = register((reasons) => context.runInAsyncScope(this.#wake, this, reasons));
     try {
       // Where it met before, it meets when it is opened again.
       this.#options = meeting(this.#options);
       const options = openOptions(this.#name, this.#options, this.connectionListener !== null);
-      const native = new addon.NativeChannel(hub, this.#token, options);
+      const native = new addon.NativeChannel(hub(), this.#token, options);
       this.#key = native.key;
       return native;
     } catch (error) {
       forget(this.#token);
+      context.emitDestroy();
       rethrow(error, "open", this.#name);
     }
   }
@@ -214,13 +224,20 @@ export class ProcessChannel extends EventEmitter {
   /**
    * A socket to the host, which is this process if there is no other. It can be written to at once. Every call makes a socket
    * of its own.
-   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000.
+   * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000. Or more
+   * options.
+   * @param listener Of the event `connect`.
    */
-  connect(timeout: number = this.#options.connectTimeout ?? 5000): ChannelSocket {
-    const within = amount(timeout, "timeout");
+  connect(timeout?: number | ConnectOptions, listener?: () => void): ChannelSocket;
+  connect(listener?: () => void): ChannelSocket;
+  connect(first?: number | ConnectOptions | (() => void), second?: () => void): ChannelSocket {
+    const [given, listener] = typeof first === "function" ? [undefined, first] : [first, second];
+    const { timeout, reconnect, acknowledge } = connectOptions(given ?? {}, this.#options.connectTimeout ?? 5000);
     const native = (this.#native ??= this.#open());
     this.#opened = true;
-    const socket = new ChannelSocket(this.#owner, true, (token) => native.connect(token, within));
+    const kind = { client: true, manual: acknowledge === "manual", reconnect };
+    const socket = new ChannelSocket(this.#owner, kind, (token) => native.connect(token, timeout, reconnect));
+    if (listener !== undefined) socket.once("connect", listener);
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
   }
@@ -229,7 +246,7 @@ export class ProcessChannel extends EventEmitter {
   stats(): ChannelStats {
     const { name, state, role, generation } = this;
     const { hosting, sockets, hosted } = this.#native?.stats() ?? { sockets: [], hosted: [] };
-    const [eventLoopDelay, longestEventLoopDelay] = hub.delays();
+    const [eventLoopDelay, longestEventLoopDelay] = hub().delays();
     const stats: ChannelStats = { name, state, role, generation, sockets, hosted, eventLoopDelay, longestEventLoopDelay };
     if (hosting != null) stats.hosting = hosting;
     return stats;
@@ -273,8 +290,11 @@ export class ProcessChannel extends EventEmitter {
   }
 
   /**
-   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another one takes over without
-   * an error anywhere. Whoever does not read what was written is not waited for longer than a few host timeouts. With bounds,
+   * Leaves in an orderly way: what was written is handled first, and if this process hosts, another
+   * one takes over without an error anywhere. A host delivers nothing more from other processes,
+   * from the call on. It hands over when everything that it has delivered is handled, at the latest
+   * after the host timeout; the next host gets the rest, marked as redelivered. Whoever does not
+   * read what was written is not waited for longer than two host timeouts. With bounds,
    * fails if they are reached before; leaving goes on.
    */
   close(bounds?: Bounds): Promise<void> {
@@ -291,19 +311,27 @@ export class ProcessChannel extends EventEmitter {
     return done;
   }
 
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #close(native: NativeChannel): Promise<void> {
+    native.retire();
+    this.#lookAtAccepted();
     await settled([...this.#sockets].map((socket) => socket.flush()), native.hostTimeout);
     this.#native = null;
     this.#opened = true;
     this.#leave();
-    const token = this.#token;
+    const [token, context] = [this.#token, this.#context];
     const sockets = [...this.#sockets, ...this.#accepted];
     try {
       await request((number) => native.close(number), "close", this.#name);
     } finally {
       forget(token);
+      this.#lookAtAccepted();
       for (const socket of sockets) socket.destroy();
-      this.emit("close");
+      context.runInAsyncScope(() => this.emit("close"));
+      context.emitDestroy();
     }
   }
 
@@ -313,15 +341,15 @@ export class ProcessChannel extends EventEmitter {
     options: object,
     inspect: (value: unknown, options: object) => string,
   ): string {
-    const { name, scope, app, key, state, role, generation } = this;
-    const shown = inspect({ name, scope, app, key, state, role, generation }, options);
+    const { name, scope, app, key, directory, state, role, generation } = this;
+    const shown = inspect({ name, scope, app, key, directory, state, role, generation }, options);
     return `${this.constructor.name} ${shown}`;
   }
 
   #wake(reasons: number): void {
     if (reasons & Reason.Event) {
       this.#catchUp();
-      for (const follower of this.#followers.values()) follower.look();
+      for (const socket of this.#sockets) this.#followers.get(socket)?.look();
     }
     if (reasons & Reason.Accepted) {
       const native = this.#native;
@@ -329,8 +357,14 @@ export class ProcessChannel extends EventEmitter {
     }
   }
 
+  /** They may have to go: also those that nobody reads from. */
+  #lookAtAccepted(): void {
+    for (const socket of this.#accepted) this.#followers.get(socket)?.look();
+  }
+
   #accept(native: NativeChannel): void {
-    const socket = new ChannelSocket(this.#owner, false, (token) => native.accept(token));
+    const kind = { client: false, manual: this.#options.acknowledge === "manual", reconnect: true };
+    const socket = new ChannelSocket(this.#owner, kind, (token) => native.accept(token));
     this.#accepted.add(socket);
     guard(() => this.connectionListener?.(socket));
   }
@@ -342,7 +376,7 @@ export class ProcessChannel extends EventEmitter {
   #catchUp(): boolean {
     if (this.#catchingUp) return false;
     this.#catchingUp = true;
-    for (let event; (event = this.#native?.event()); ) this.#tell(event);
+    for (let event; (event = this.#native?.event()); ) this.#context.runInAsyncScope(this.#tell, this, event);
     this.#catchingUp = false;
     return true;
   }
@@ -365,7 +399,7 @@ export class ProcessChannel extends EventEmitter {
       case "handedOver":
       case "fenced": {
         this.#left ??= generation;
-        for (const follower of this.#followers.values()) follower.lost(generation);
+        for (const socket of this.#sockets) this.#followers.get(socket)?.lost(generation);
         const name = ({ hostLost: "hostlost", handedOver: "handover", fenced: "fenced" } as const)[kind];
         return void guard(() => this.emit(name, generation));
       }

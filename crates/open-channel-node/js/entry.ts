@@ -1,5 +1,6 @@
 // The application of this process, for channels of scope "app". The README has it as a table.
 import { basename, resolve, sep } from "node:path";
+import { runtimeRequire } from "./load.js";
 import { addon, isMainThread } from "./native.js";
 import { realDirectory, realPath, stable, workingDirectory } from "./release.js";
 import { packageOf, runByTool, runsTests, testApplication } from "./tools.js";
@@ -37,7 +38,7 @@ interface Script {
 }
 
 function ofScript(): string | undefined {
-  const main = require.main?.filename ?? process.argv[1];
+  const main = runtimeRequire.main?.filename ?? process.argv[1];
   const managed = managedScript(main);
   // PM2's own list tells its applications apart by the path that they were started with.
   if (managed !== undefined) {
@@ -103,7 +104,7 @@ function located(path: string | undefined): Script | undefined {
   if (path === undefined) return undefined;
   let real: string | undefined;
   try {
-    real = realPath(require.resolve(resolve(path)));
+    real = realPath(runtimeRequire.resolve(resolve(path)));
   } catch {
     real = realPath(path);
   }

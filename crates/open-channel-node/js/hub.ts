@@ -3,6 +3,7 @@
 import type { Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { addon, isMainThread, Reason, type Failure, type Hub } from "./native.js";
+import { nextTick } from "./timers.js";
 
 type Wake = (reasons: number) => void;
 
@@ -10,17 +11,42 @@ const objects = new Map<number, Wake>();
 const requests = new Map<number, (failure: Failure | null | undefined) => void>();
 let counter = 0;
 
-// A worker thread may be terminated at any time, and its event loop must not have anything open then.
-export const hub: Hub = isMainThread ? new addon.Hub(wake, readable) : new addon.Hub(wake);
+// A worker thread may be terminated at any time. Its event loop must not have anything open then.
+// Bun exports functions of libuv that end the process when an addon calls them.
+const watches = isMainThread && process.versions.bun === undefined;
+let made: Hub | undefined;
+let listening = false;
+
+/** The addon's side of this. Made when it is needed: loading this package starts nothing. */
+export function hub(): Hub {
+  return (made ??= new addon.Hub(watches ? readable : undefined));
+}
+
+/** Something can be woken. */
+function listen(): void {
+  if (listening) return;
+  hub().listen(wake);
+  listening = true;
+  if (holders > 0) hub().hold();
+}
+
+/** Leaves nothing open when there is nothing left that could be woken. */
+function rest(): void {
+  if (!listening || objects.size > 0 || requests.size > 0) return;
+  listening = false;
+  hub().rest();
+}
 
 export function register(object: Wake): number {
   counter = (counter + 1) >>> 0 || 1;
+  listen();
   objects.set(counter, object);
   return counter;
 }
 
 export function forget(token: number): void {
   objects.delete(token);
+  rest();
 }
 
 /** Runs something of the addon's that completes later. `withdraw` takes it back if nobody waits for it any more, unless it has completed. */
@@ -34,6 +60,7 @@ export function request(
   counter = (counter + 1) >>> 0 || 1;
   const number = counter;
   return new Promise<void>((resolve, reject) => {
+    listen();
     start(number);
     requests.set(number, (failure) => (failure ? reject(channelError(failure, syscall, channel)) : resolve()));
     hold();
@@ -52,12 +79,13 @@ function wake(pairs: number[]): void {
   for (let i = 0; i < pairs.length; i += 2) {
     guard(() => objects.get(pairs[i]!)?.(pairs[i + 1]!));
   }
-  for (const { request, failure } of hub.completed()) {
+  for (const { request, failure } of hub().completed()) {
     const done = requests.get(request);
     requests.delete(request);
     release();
     done?.(failure);
   }
+  rest();
 }
 
 /** What a user's listener throws is an uncaught exception, as it is in an event emitter; it stops nobody else. */
@@ -65,7 +93,7 @@ export function guard(f: () => void): void {
   try {
     f();
   } catch (error) {
-    process.nextTick(() => {
+    nextTick(() => {
       throw error;
     });
   }
@@ -74,9 +102,9 @@ export function guard(f: () => void): void {
 let holders = 0;
 
 export function hold(): void {
-  if (holders++ === 0) hub.hold();
+  if (holders++ === 0 && listening) hub().hold();
 }
 
 export function release(): void {
-  if (--holders === 0) hub.release();
+  if (--holders === 0 && listening) hub().release();
 }

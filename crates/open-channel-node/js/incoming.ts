@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import { guard } from "./hub.js";
 import { Message, type Handling } from "./message.js";
 import { ATTEMPT, Read, type Failure, type NativeSocket } from "./native.js";
+import { nextTick, setImmediate } from "./timers.js";
 
 /** Messages pulled from the addon in one call. */
 const BATCH = 512;
@@ -24,12 +25,20 @@ let slabAt = 0;
 
 /** What the socket is told. */
 export interface Observer {
+  /** Runs what calls listeners. */
+  enter(pump: () => void): void;
   /** A batch of `count` messages was pulled; the connection as it was then. */
   pulled(count: number, connected: boolean, links: number): void;
   /** Everything that was pulled and wanted is delivered. */
   delivered(): void;
   broke(failure: Failure): void;
+  /** The last message that somebody still had to deal with is dealt with. */
+  settled(): void;
+  /** A promise that a listener returned was rejected. Throws, unless somebody else sees to that. */
+  rejected(error: unknown): void;
 }
+
+type Promises = PromiseLike<unknown>[];
 
 export class Incoming {
   readonly #stream: Socket;
@@ -37,7 +46,12 @@ export class Incoming {
   readonly #manual: boolean;
   readonly #id: string;
   readonly #handling: Handling;
+  /** Given back or rejected by listeners that have not returned yet: not to be counted. */
+  readonly #dealt = new Set<number>();
+  /** Where messages come from; null when none is wanted any more. */
   #native: NativeSocket | null;
+  /** Where they are acknowledged, for longer. */
+  #lender: NativeSocket | null;
 
   // Pulled from the addon, not yet delivered.
   #chunks: Buffer[] = [];
@@ -49,9 +63,17 @@ export class Incoming {
   /** The stream asked for more since the last delivery. */
   #demand = false;
   /** What each message in the stream's buffer, oldest first, added to its length. One, unless somebody wants more at a time than it has. */
-  readonly #buffered: number[] = [];
+  readonly #buffered: Buffered[] = [];
   /** Messages that a `read()` handed out; the next `read()` tells that they were dealt with. */
-  #lent = 0;
+  #lent: number[] = [];
+  /**
+   * Messages that listeners still deal with: their promises are pending, or `ack()` was not called.
+   */
+  #held = 0;
+  /** The message that listeners run for; 0 if none does. */
+  #delivering = 0;
+  /** What these listeners have returned and is not settled yet. */
+  #promises: Promises | null = null;
   /** A `read(size)` found too little. */
   #short = false;
   /** Handled, and not yet told to the addon. */
@@ -59,20 +81,22 @@ export class Incoming {
   /** The addon has nothing, and will wake us when it has. */
   #drained = false;
   #ended = false;
+  /** The end comes when nothing is held any more. */
+  #waits = false;
   #pumping = false;
   #scheduled = false;
   #bytes = 0;
 
   constructor(stream: Socket, native: NativeSocket, manual: boolean, observer: Observer) {
     this.#stream = stream;
-    this.#native = native;
+    this.#native = this.#lender = native;
     this.#id = native.id;
     this.#manual = manual;
     this.#handling = {
       manual,
-      acknowledge: (seq) => this.#native?.acknowledge(seq),
-      giveBack: (seq, pause) => this.#native?.giveBack(seq, pause, manual),
-      reject: (seq, reason) => this.#native?.reject(seq, reason, manual),
+      acknowledge: (seq) => this.#settle(seq, true),
+      giveBack: (seq, pause) => this.#dealWith(seq, () => this.#lender?.giveBack(seq, pause)),
+      reject: (seq, reason) => this.#dealWith(seq, () => this.#lender?.reject(seq, reason)),
     };
     this.#observer = observer;
   }
@@ -84,6 +108,11 @@ export class Incoming {
   /** The other side will say no more. */
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** A listener runs, or somebody has not dealt with a message yet. */
+  get busy(): boolean {
+    return this.#delivering !== 0 || this.#held > 0;
   }
 
   /** The message that is being delivered. */
@@ -111,10 +140,92 @@ export class Incoming {
     if (this.#next === this.#chunks.length) this.#endStream();
   }
 
+  /**
+   * Nothing more is delivered here: it is for the next host. If what was delivered can still be
+   * acknowledged, the end `waits` until it is dealt with.
+   */
+  handOver(waits: boolean): void {
+    this.#waits = waits;
+    this.#tellHandled();
+    this.#native?.giveBackLast(this.#chunks.length - this.#next);
+    this.#chunks.length = this.#seqs.length = this.#next;
+    this.end();
+  }
+
+  /** No more messages. What was delivered can still be acknowledged. */
   stop(): void {
-    // Only what the listeners have dealt with is acknowledged.
     this.#tellHandled();
     this.#native = null;
+  }
+
+  /** Nothing can be acknowledged any more. What was not stays unhandled. */
+  letGo(): void {
+    this.#tellHandled();
+    this.#native = this.#lender = null;
+  }
+
+  // ---- what becomes of a message ----
+
+  /** Whether what listeners return is to be waited for. */
+  get collects(): boolean {
+    return this.#delivering !== 0 && !this.#manual;
+  }
+
+  /** A listener that is called for the present message returned a promise. */
+  collect(promise: PromiseLike<unknown>): void {
+    (this.#promises ??= []).push(promise);
+  }
+
+  /** Listeners have dealt with a message, but for `promises`. */
+  #returned(seq: number, promises: Promises | null): void {
+    if (promises !== null) this.#await(seq, promises);
+    else if (this.#dealt.delete(seq)) return;
+    else if (this.#held === 0) this.#handled++;
+    // Those before it are not all dealt with: counting would acknowledge the wrong ones.
+    else this.#lender?.acknowledge(seq);
+  }
+
+  #await(seq: number, promises: Promises): void {
+    this.#hold();
+    let pending = promises.length;
+    let failed = false;
+    const settle = () => {
+      if (--pending === 0) this.#settle(seq, !failed);
+    };
+    for (const promise of promises) {
+      void Promise.resolve(promise).then(settle, (error) => {
+        failed = true;
+        settle();
+        this.#observer.rejected(error);
+      });
+    }
+  }
+
+  #hold(): void {
+    // What is counted comes before it.
+    this.#tellHandled();
+    this.#held++;
+  }
+
+  #settle(seq: number, handled: boolean): void {
+    this.#dealt.delete(seq);
+    if (handled) this.#lender?.acknowledge(seq);
+    else this.#lender?.giveBack(seq, -1);
+    this.#settled();
+  }
+
+  /** A message is given back or rejected by name; `deal` says whether it still was to be dealt with. */
+  #dealWith(seq: number, deal: () => boolean | undefined): void {
+    // What is counted comes before it.
+    this.#tellHandled();
+    if (deal() && !this.#manual) this.#dealt.add(seq);
+    if (this.#manual) this.#settled();
+  }
+
+  #settled(): void {
+    if (--this.#held > 0) return;
+    if (this.#waits) this.#endStream();
+    this.#observer.settled();
   }
 
   // ---- what the stream asks for ----
@@ -127,26 +238,48 @@ export class Incoming {
 
   /** `read` of the stream was called, with something to take. */
   beforeRead(): void {
-    if (this.#lent === 0) return;
-    this.#handled += this.#lent;
-    this.#lent = 0;
+    if (this.#lent.length === 0) return;
+    for (const seq of this.#lent) this.#returned(seq, null);
+    this.#lent = [];
     this.schedule();
   }
 
-  /** `read` of the stream gave something. */
-  afterRead(): void {
+  /** Runs `read` of the stream, which may call listeners. */
+  reading<T>(read: () => T): T {
+    const outer = this.#delivering;
+    this.#delivering = this.#buffered[0]?.seq ?? outer;
+    let returned = false;
+    try {
+      const chunk = read();
+      returned = true;
+      if (chunk !== null) this.#afterRead(true);
+      return chunk;
+    } finally {
+      if (!returned) this.#afterRead(false);
+      this.#delivering = outer;
+    }
+  }
+
+  /** `read` of the stream gave something, or a listener `threw` it out. */
+  #afterRead(returned: boolean): void {
+    const promises = this.#promises;
+    this.#promises = null;
     const left = this.#stream.readableLength;
-    let held = this.#buffered.reduce((sum, length) => sum + length, 0);
+    let held = this.#buffered.reduce((sum, { length }) => sum + length, 0);
     let count = 0;
-    for (const length of this.#buffered) {
+    for (const { length } of this.#buffered) {
       held -= length;
       if (held < left) break;
       count++;
     }
     if (count === 0) return;
-    this.#buffered.splice(0, count);
-    if (this.#stream.readableFlowing === true) this.#handled += count;
-    else this.#lent += count;
+    const flowing = this.#stream.readableFlowing === true;
+    for (const { seq, early } of this.#buffered.splice(0, count)) {
+      const awaited = early === null ? promises : [...early, ...(promises ?? [])];
+      if (!returned) this.#giveBack(seq);
+      else if (flowing || awaited !== null) this.#returned(seq, awaited);
+      else this.#lent.push(seq);
+    }
     this.schedule();
   }
 
@@ -160,21 +293,21 @@ export class Incoming {
   schedule(): void {
     if (this.#scheduled || this.#pumping || this.#native === null) return;
     this.#scheduled = true;
-    process.nextTick(this.#pumpLater);
+    nextTick(this.#pumpLater);
   }
 
   // ---- the pump ----
 
   readonly #pumpLater = (): void => {
     this.#scheduled = false;
-    guard(() => this.#pump(TURNS));
+    guard(() => this.#observer.enter(() => this.#pump(TURNS)));
   };
 
   #wanted(): boolean {
     const stream = this.#stream;
     if (this.#manual) return stream.listenerCount("message") > 0 && !stream.isPaused();
     if (this.#short) return true;
-    if (stream.readableLength > 0 || this.#lent > 0) return false;
+    if (stream.readableLength > 0 || this.#lent.length > 0) return false;
     if (stream.readableFlowing !== null) return stream.readableFlowing || this.#demand;
     return this.#demand || stream.listenerCount("message") > 0;
   }
@@ -209,19 +342,25 @@ export class Incoming {
         this.#tellHandled();
         this.#observer.delivered();
       } else {
-        // A listener threw. If the process survives that, the message counts as handled; if not, it will be
-        // delivered to another host.
+        // A listener threw, and has not handled its message. If the process survives that, the
+        // others come.
+        if (this.#delivering !== 0) this.#giveBack(this.#delivering);
+        this.#delivering = 0;
+        this.#promises = null;
         this.#scheduled = true;
-        setImmediate(() => {
-          this.#handled++;
-          this.#pumpLater();
-        });
+        setImmediate(this.#pumpLater);
       }
     }
   }
 
+  #giveBack(seq: number): void {
+    this.#tellHandled();
+    this.#dealt.delete(seq);
+    if (!this.#manual) this.#lender?.giveBack(seq, -1);
+  }
+
   #tellHandled(): void {
-    if (this.#handled > 0 && this.#native !== null) this.#native.handled(this.#handled);
+    if (this.#handled > 0) this.#lender?.handled(this.#handled);
     this.#handled = 0;
   }
 
@@ -272,30 +411,66 @@ export class Incoming {
   }
 
   #deliver(): void {
+    const seq = this.#seqs[this.#next]!;
+    this.#delivering = seq;
+    const passed = this.#emit(this.#next++, seq);
+    this.#delivering = 0;
+    const promises = this.#promises;
+    this.#promises = null;
+    if (passed === Passed.Whole) this.#returned(seq, promises);
+    // Who is called for it later may have been called for it as a `message` already.
+    else if (passed === Passed.Buffered) this.#buffered.at(-1)!.early = promises;
+  }
+
+  #emit(index: number, seq: number): Passed {
     const stream = this.#stream;
-    const index = this.#next++;
     this.#current = null;
     if (stream.listenerCount("message") > 0) {
-      stream.emit("message", (this.#current = this.#describe(index)));
-      if (this.#manual) return;
-      if (stream.readableFlowing === null) return void this.#handled++;
+      this.#current = this.#describe(index);
+      if (this.#manual) this.#hold();
+      stream.emit("message", this.#current);
+      if (this.#manual) return Passed.Held;
+      if (stream.readableFlowing === null) return Passed.Whole;
     }
-    if (this.#native === null) return;
+    if (stream.destroyed) return Passed.Whole;
     const chunk = this.#chunks[index]!;
     this.#demand = this.#short = false;
     const before = stream.readableLength;
     // An empty message is no event, as an empty write is none on a net.Socket.
     if (chunk.length > 0) stream.push(chunk);
     const after = stream.readableLength;
-    if (after === 0) this.#handled++;
-    else this.#buffered.push(after - before);
+    if (after === 0) return Passed.Whole;
+    this.#buffered.push({ length: after - before, seq, early: null });
+    return Passed.Buffered;
   }
 
   #endStream(): void {
     const stream = this.#stream;
     if (stream.readableEnded || stream.destroyed) return;
+    // The reader of the last message comes back when it has dealt with it, and must find the stream
+    // open then.
+    if (this.#buffered.length > 0 || this.#lent.length > 0) return;
+    if (this.#waits && this.busy) return;
     stream.push(null);
     // `end` comes even if nobody reads, when there is nothing left to read.
     stream.read(0);
   }
+}
+
+/** How far the listeners have come with a message. */
+const enum Passed {
+  /** All have returned. */
+  Whole,
+  /** It is in the stream, and nobody has read it yet. */
+  Buffered,
+  /** They acknowledge it themselves. */
+  Held,
+}
+
+/** A message in the stream's buffer. */
+interface Buffered {
+  readonly length: number;
+  readonly seq: number;
+  /** What `message` listeners returned for it. */
+  early: Promises | null;
 }

@@ -1,5 +1,3 @@
-import "./warm.js";
-import type { Socket } from "node:net";
 import { ProcessChannel, type ConnectionListener } from "./channel.js";
 import type { ChannelOptions } from "./options.js";
 
@@ -17,7 +15,7 @@ export type { Bounds } from "./bounds.js";
 export type { ChannelError } from "./errors.js";
 export { Message, type UndeliverableMessage } from "./message.js";
 export type { Role } from "./native.js";
-export type { ChannelOptions } from "./options.js";
+export type { ChannelOptions, ConnectOptions } from "./options.js";
 export { ChannelSocket } from "./socket.js";
 export type { SocketStats } from "./stats.js";
 
@@ -25,11 +23,11 @@ export type { SocketStats } from "./stats.js";
  * Names a channel. Nothing happens before the first `connect()`: then this process joins the channel, hosting it if nobody
  * else does.
  */
-export function openChannel(connectionListener: (socket: Socket) => void): ProcessChannel;
-export function openChannel(name: string, connectionListener?: ((socket: Socket) => void) | null): ProcessChannel;
+export function openChannel(connectionListener: ConnectionListener): ProcessChannel;
+export function openChannel(name: string, connectionListener?: ConnectionListener | null): ProcessChannel;
 export function openChannel(options: ChannelOptions, connectionListener?: ConnectionListener | null): ProcessChannel;
 export function openChannel(
-  first: ((socket: Socket) => void) | string | ChannelOptions,
+  first: ConnectionListener | string | ChannelOptions,
   second: ConnectionListener | null = null,
 ): ProcessChannel {
   if (typeof first === "function") return new ProcessChannel("open-channel", first);

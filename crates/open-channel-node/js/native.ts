@@ -1,7 +1,6 @@
 // The addon, and what each of its numbers means. Nothing here is public.
-import { join } from "node:path";
+import { load } from "./load.js";
 import type { SocketStats } from "./stats.js";
-import { triples } from "./triple.js";
 
 export const enum Reason {
   Readable = 1,
@@ -36,6 +35,8 @@ export interface Failure {
   message: string;
   /** The other side left on purpose: an end rather than an error. */
   left?: boolean;
+  /** This process hosts no longer: the other side goes on with the next host. */
+  handedOver?: boolean;
 }
 
 export interface Completion {
@@ -47,6 +48,8 @@ export interface Connection {
   connected: boolean;
   links: number;
   over: boolean;
+  /** This process hosts it, and hands over. */
+  handingOver?: boolean;
 }
 
 export interface NativeStall {
@@ -113,8 +116,17 @@ export interface NativeSocket {
   read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
-  giveBack(seq: number, pause: number, manual: boolean): void;
-  reject(seq: number, reason: string, manual: boolean): void;
+  /** One message is not handled: it comes again after a pause in milliseconds, or the usual one if that is negative. Whether it was there. */
+  giveBack(seq: number, pause: number): boolean;
+  /** Nobody is to try it again. */
+  reject(seq: number, reason: string): boolean;
+  /** The last ones that were read are not handled here. */
+  giveBackLast(count: number): void;
+  /**
+   * From here on only acknowledgements. True if they are of no use any more; else raises
+   * `Connection` when that is so.
+   */
+  linger(): boolean;
   connection(): Connection;
   failure(): Failure | null;
   idle(): void;
@@ -134,17 +146,22 @@ export interface NativeChannel {
   readonly role: Role;
   readonly generation: number;
   readonly directory: string;
-  connect(token: number, timeout: number): NativeSocket;
+  connect(token: number, timeout: number, reconnect: boolean): NativeSocket;
   /** Connections that can be accepted. */
   readonly waiting: number;
   accept(token: number): NativeSocket;
   event(): NativeEvent | null;
   stats(): NativeChannelStats;
   join(request: number): void;
+  /** The first step of `close`: nothing more from other processes is delivered. */
+  retire(): void;
   close(request: number): void;
 }
 
 export interface Hub {
+  /** `wake` is called, until `rest`, with pairs of an object's number and reasons. */
+  listen(wake: (pairs: number[]) => void): void;
+  rest(): void;
   completed(): Completion[];
   /** Milliseconds that this thread's event loop took to answer, the last time and at most. */
   delays(): [last: number, longest: number];
@@ -154,33 +171,17 @@ export interface Hub {
 }
 
 export interface Addon {
-  Hub: new (wake: (pairs: number[]) => void, readable?: (token: number) => void) => Hub;
+  Hub: new (readable?: (token: number) => void) => Hub;
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** Whether this is the thread that the process began with. */
   isMainThread(): boolean;
+  /** The global object of the process. A script may have been given another one. */
+  globals(): { process?: NodeJS.Process };
   /** The application that the main thread of this process found last, for its worker threads. */
   entry(found?: string): string | null;
 }
 
-function load(): Addon {
-  const names = triples();
-  const failures: string[] = [];
-  for (const name of names) {
-    for (const place of [join(__dirname, "..", `open-channel.${name}.node`), `open-channel-${name}`]) {
-      try {
-        return require(place) as Addon;
-      } catch (error) {
-        failures.push((error as Error).message.split("\n", 1)[0]!);
-      }
-    }
-  }
-  throw new Error(
-    `open-channel has no addon for ${names.join(" or ")}. If that platform is supported, reinstall without --omit=optional: ` +
-      `the addon comes as the optional dependency open-channel-${names[0]}.\n  ${failures.join("\n  ")}`,
-  );
-}
-
-export const addon = load();
+export const addon = load() as Addon;
 
 /** As in `node:worker_threads`, which takes longer to load than the addon. */
 export const isMainThread = addon.isMainThread();

@@ -19,8 +19,11 @@ export interface ChannelOptions {
    */
   app?: string;
   /**
-   * When a message is acknowledged, and so never delivered again. `"auto"`, the default: when its `data` listeners have
-   * returned. `"manual"`: when `ack()` of the `Message` is called, which the `message` event brings; there are no `data` events.
+   * When a message to this process as the host is acknowledged, and so never delivered again.
+   * `"auto"`, the default: when its `data` listeners have returned, and the promises that they
+   * returned are fulfilled. `"manual"`: when `ack()` of the `Message` is called, which the
+   * `message` event brings; there are no `data` events. What `connect()` makes has an option of its
+   * own.
    */
   acknowledge?: "auto" | "manual";
   /** This process may host. Default: true when there is a listener. */
@@ -64,6 +67,23 @@ export interface ChannelOptions {
   maxAttempts?: number;
 }
 
+/** What `connect` takes besides, or instead of, a timeout. */
+export interface ConnectOptions {
+  /**
+   * Milliseconds to find a host in, before the socket fails. Default: the channel's
+   * `connectTimeout`.
+   */
+  timeout?: number;
+  /**
+   * Goes on with the next host when this one is lost or leaves. Default true. Protocols that keep a
+   * state on the connection (HTTP, TLS, uploads in pieces) set it to false: the socket then fails
+   * with its host (`ECONNRESET`), as a plain one would.
+   */
+  reconnect?: boolean;
+  /** When a message from the host is acknowledged, as for a channel. Default `"auto"`. */
+  acknowledge?: "auto" | "manual";
+}
+
 const STRINGS = ["app", "runtimeDir", "generationFile"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
 const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections", "maxAttempts"] as const;
@@ -99,15 +119,25 @@ function scopeOfEnvironment(): ChannelOptions["scope"] {
 export function openOptions(name: string, options: ChannelOptions, hasListener: boolean): OpenOptions {
   const open: OpenOptions = { name: typed(name, "string", "name"), host: options.host ?? hasListener };
   for (const key of BOOLEANS) if (options[key] !== undefined) typed(options[key], "boolean", key);
-  for (const [key, choices] of Object.entries(CHOICES)) {
-    const value = options[key as keyof typeof CHOICES];
-    if (value !== undefined && !(choices as readonly string[]).includes(value)) throw invalid(key, `is ${show(value)}; ${among(choices)}`);
-  }
+  for (const key of ["scope", "acknowledge"] as const) if (options[key] !== undefined) choose(options[key], key);
   for (const key of STRINGS) if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);
   if (options.maxAttempts === Infinity) delete open.maxAttempts;
   else if (open.maxAttempts === 0) throw invalid("maxAttempts", "is 0: no message would ever be delivered");
   return open;
+}
+
+/** Checks what `connect` takes. */
+export function connectOptions(given: number | ConnectOptions, timeout: number): Required<ConnectOptions> {
+  const options = typeof given === "object" && given !== null ? given : { timeout: given };
+  const { reconnect = true, acknowledge = "auto" } = options;
+  choose(acknowledge, "acknowledge");
+  return { timeout: amount(options.timeout ?? timeout, "timeout"), reconnect: typed(reconnect, "boolean", "reconnect"), acknowledge };
+}
+
+function choose(value: unknown, key: keyof typeof CHOICES): void {
+  const choices: readonly unknown[] = CHOICES[key];
+  if (!choices.includes(value)) throw invalid(key, `is ${show(value)}; ${among(CHOICES[key])}`);
 }
 
 /** A size or a time. */

@@ -1,4 +1,5 @@
 // From the stream into the addon. A write is done when the addon has accepted it and there has been a connection.
+import { AsyncResource } from "node:async_hooks";
 import { channelError } from "./errors.js";
 import { Write, type NativeSocket } from "./native.js";
 
@@ -43,6 +44,10 @@ export class Outgoing {
   }
 
   send(messages: Buffer[], callback: Callback): void {
+    this.#send(messages, callback, false);
+  }
+
+  #send(messages: Buffer[], callback: Callback, again: boolean): void {
     for (let i = 0; i < messages.length; i++) {
       const message = messages[i]!;
       if (message.length === 0) continue;
@@ -51,7 +56,8 @@ export class Outgoing {
       this.#pending += message.length;
       if (result === Write.Full) {
         this.#stalled = messages.slice(i + 1);
-        this.#callback = callback;
+        // Called in the context of its `write`, as by a net.Socket that is connected.
+        this.#callback = this.#open && !again ? AsyncResource.bind(callback) : callback;
         return;
       }
     }
@@ -75,7 +81,7 @@ export class Outgoing {
     this.#callback = null;
     this.#stalled = [];
     if (result === Write.Failed) this.#fail(callback);
-    else this.send(messages, callback);
+    else this.#send(messages, callback, true);
   }
 
   #done(callback: Callback): void {

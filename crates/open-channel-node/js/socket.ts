@@ -1,15 +1,20 @@
 // The channel's socket as a net.Socket. A net.Socket without a handle does nothing by itself: every method
 // that would look at the handle is overridden here, and `close` is emitted here, because net.Socket turns off
 // the stream's own.
+import { AsyncResource } from "node:async_hooks";
+import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { bounded, type Bounds, type Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
+import { asyncDispose } from "./dispose.js";
 import { forget, guard, hold, register, release, request } from "./hub.js";
 import { Incoming } from "./incoming.js";
 import type { Message, UndeliverableMessage } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
 import type { SocketStats } from "./stats.js";
+import { calledByTls } from "./tls.js";
+import { nextTick, setImmediate } from "./timers.js";
 
 /**
  * What a channel does to its sockets.
@@ -18,8 +23,21 @@ import type { SocketStats } from "./stats.js";
 export interface Follower {
   /** The host of that generation is gone, and the connection to it. */
   lost(generation: number): void;
-  /** There may be another connection. */
+  /** There may be another connection, or this process may host no longer. */
   look(): void;
+}
+
+/**
+ * What kind of socket it is.
+ * @internal
+ */
+export interface Kind {
+  /** Made by `connect()`, not handed to the listener. */
+  readonly client: boolean;
+  /** Messages are acknowledged by `ack()`. */
+  readonly manual: boolean;
+  /** It goes on with the next host. */
+  readonly reconnect: boolean;
 }
 
 /**
@@ -28,7 +46,6 @@ export interface Follower {
  */
 export interface Owner {
   readonly name: string;
-  readonly manual: boolean;
   readonly allowHalfOpen: boolean;
   opened(socket: ChannelSocket, follower: Follower): void;
   /** Tells what has happened to the channel so far. False if that is under way: then the channel makes its sockets look. */
@@ -40,17 +57,29 @@ export interface Owner {
 /**
  * A `net.Socket` of a channel: what `channel.connect()` returns, and what the listener receives.
  *
- * Each `write` is one message and arrives as one `data` event. `connect` is emitted at each (re)connection; between two
- * connections `connecting` is true and writes are kept. The callback of `end` is called, and `finish` is emitted, when the
- * other side has handled everything.
+ * Each `write` is one message and arrives as one `data` event. `connect` is emitted once, at the
+ * first connection, and `reconnect` at each later one; between two connections `connecting` is true
+ * and writes are kept. The callback of `end` is called, and `finish` is emitted, when the other
+ * side has handled everything.
+ *
+ * A message is handled when its `data` and `message` listeners have returned and the promises that
+ * they returned are fulfilled. One whose listener throws, or whose promise is rejected, stays
+ * unhandled: the next host gets it.
+ *
+ * A socket of the listener ends when its host hands over. `handover` is emitted then, and
+ * `handedOver` is true: the other side has not ended. It can be written to until everything that
+ * was delivered on it is handled; `end` and `close` follow.
  */
 export class ChannelSocket extends Socket {
   declare connecting: boolean;
   declare timeout: number | undefined;
 
+  /** Where the listeners run: in the context of `connect()`, as those of a net.Socket do. */
+  readonly #context = new AsyncResource("open-channel:socket", { requireManualDestroy: true });
   readonly #owner: Owner;
-  /** Made by `connect()`, not handed to the listener. */
   readonly #client: boolean;
+  /** It fails with its host. */
+  readonly #pinned: boolean;
   readonly #token: number;
   readonly #id: string;
   readonly #incoming: Incoming;
@@ -59,6 +88,15 @@ export class ChannelSocket extends Socket {
   /** The longest message that this side, and the other one if there is one, takes. */
   #maxMessage: number;
   #referenced = true;
+  /**
+   * Rejections of what listeners return become events, as the process wants it for all emitters.
+   */
+  readonly #captures = EventEmitter.captureRejections;
+  #handedOver = false;
+  /** Destroyed, but for messages that can still be acknowledged. */
+  #lingering: NativeSocket | null = null;
+  /** Somebody called `end()`, and wants to know what becomes of the messages. */
+  #ending = false;
 
   // The connection as it was last reported.
   #connected = false;
@@ -68,12 +106,13 @@ export class ChannelSocket extends Socket {
   #stale = false;
 
   /** @internal */
-  constructor(owner: Owner, client: boolean, open: (token: number) => NativeSocket) {
+  constructor(owner: Owner, { client, manual, reconnect }: Kind, open: (token: number) => NativeSocket) {
     super({ allowHalfOpen: owner.allowHalfOpen });
     this.#owner = owner;
     this.#client = client;
+    this.#pinned = !reconnect;
     this.connecting = client;
-    this.#token = register((reasons) => this.#wake(reasons));
+    this.#token = register((reasons) => this.#context.runInAsyncScope(this.#wake, this, reasons));
     try {
       this.#native = open(this.#token);
     } catch (error) {
@@ -83,17 +122,23 @@ export class ChannelSocket extends Socket {
     this.#id = this.#native.id;
     this.#maxMessage = this.#native.maxMessage;
     this.#outgoing = new Outgoing(this.#native, owner.name, client);
-    this.#incoming = new Incoming(this, this.#native, owner.manual, {
+    this.#incoming = new Incoming(this, this.#native, manual, {
+      enter: (pump) => this.#context.runInAsyncScope(pump),
       pulled: (count, connected, links) => this.#pulled(count, connected, links),
       delivered: () => this.#delivered(),
       broke: (failure) => this.#broke(failure),
+      settled: () => this.#settled(),
+      rejected: (error) => this.#rejected(error),
     });
     // The other end of a connection within this process is what keeps it alive, if anything does.
     if (!client && this.peerPid === process.pid) this.#referenced = false;
     else hold();
-    if (client) owner.opened(this, { lost: (generation) => this.#lost(generation), look: () => this.#lookAtConnection() });
+    owner.opened(this, {
+      lost: (generation) => this.#context.runInAsyncScope(this.#lost, this, generation),
+      look: () => this.#context.runInAsyncScope(this.#lookAtConnection, this),
+    });
     // A client's listeners are attached after this.
-    if (client) process.nextTick(() => this.#lookAtConnection());
+    if (client) nextTick(() => this.#lookAtConnection());
     else this.#lookAtConnection();
     // Like a net.Socket, it notices an end even if nobody reads.
     this.read(0);
@@ -124,6 +169,14 @@ export class ChannelSocket extends Socket {
   /** The message whose `data` event is being emitted: its id, and whether it is a redelivery. */
   get message(): Message | null {
     return this.#incoming.message;
+  }
+
+  /**
+   * On a socket of the listener: this process hosts no longer, and the other side goes on with the
+   * next host.
+   */
+  get handedOver(): boolean {
+    return this.#handedOver;
   }
 
   /**
@@ -161,7 +214,18 @@ export class ChannelSocket extends Socket {
     return this.#native?.stats() ?? null;
   }
 
+  /** Resolves when everything written is handled and the socket is closed. */
+  override async [asyncDispose](): Promise<void> {
+    if (this.destroyed) return;
+    try {
+      await this.flush();
+    } finally {
+      this.destroy();
+    }
+  }
+
   #wake(reasons: number): void {
+    if (this.#lingering?.linger()) this.#release();
     if (reasons & Reason.Readable) {
       if (this.#links === 0) this.#lookAtConnection();
       if (!this.#incoming.arrived()) {
@@ -200,6 +264,8 @@ export class ChannelSocket extends Socket {
         get(this: ChannelSocket) {
           return get(this);
         },
+        // Where these are fields, as in Bun, the constructor of net.Socket sets them.
+        set() {},
       });
     }
   }
@@ -211,7 +277,8 @@ export class ChannelSocket extends Socket {
 
   #lookAtConnection(): void {
     while (this.#native !== null) {
-      const { connected, links } = this.#native.connection();
+      const { connected, links, handingOver } = this.#native.connection();
+      if (handingOver) this.#handOver(true);
       if (connected === this.#connected && links === this.#links) break;
       if (this.#client && !this.#owner.catchUp()) return;
       if (links > this.#links) {
@@ -239,8 +306,12 @@ export class ChannelSocket extends Socket {
       this.#maxMessage = this.#native.maxMessage;
       this.#report(true);
       if (!this.#client) continue;
-      guard(() => this.emit("connect"));
-      guard(() => this.emit("ready"));
+      if (this.#links === 1) {
+        guard(() => this.emit("connect"));
+        guard(() => this.emit("ready"));
+      } else {
+        guard(() => this.emit("reconnect"));
+      }
       this.#outgoing.connected();
     }
   }
@@ -248,7 +319,7 @@ export class ChannelSocket extends Socket {
   #report(connected: boolean): void {
     if (connected === this.#connected) return;
     this.#connected = connected;
-    this.connecting = !connected && this.#client;
+    this.connecting = !connected && this.#client && !(this.#pinned && this.#links > 0);
     this.#owner.connectionChanged(this, connected);
   }
 
@@ -276,9 +347,21 @@ export class ChannelSocket extends Socket {
     this.#lookAtConnection();
   }
 
+  #handOver(waits: boolean): void {
+    if (this.#handedOver || this.#client) return;
+    this.#handedOver = true;
+    guard(() => this.emit("handover"));
+    this.#incoming.handOver(waits);
+  }
+
   #broke(failure: Failure): void {
-    if (this.#client && !failure.left && !this.writableFinished) {
+    // A peer that has ended waits for nothing but the other side's end, which a lost host does not
+    // stand for.
+    const waits = !this.writableFinished || this.#pinned && !this.#incoming.ended;
+    if (this.#client && !failure.left && waits) {
       this.destroy(channelError(failure, this.#links === 0 ? "connect" : "read", this.#owner.name));
+    } else if (failure.handedOver) {
+      this.#handOver(this.#native?.connection().handingOver === true);
     } else {
       // The other side left. To a server, a process that is gone has ended too, as on a Unix socket.
       this.#incoming.end();
@@ -317,11 +400,33 @@ export class ChannelSocket extends Socket {
   }
 
   override read(size?: number): any {
-    if (size !== 0) this.#incoming.beforeRead();
-    const chunk = super.read(size);
-    if (chunk !== null) this.#incoming.afterRead();
-    else if (size !== undefined && size > this.readableLength) this.#incoming.afterShortRead();
+    if (size === 0) return super.read(0);
+    this.#incoming.beforeRead();
+    const chunk = this.#incoming.reading(() => super.read(size));
+    if (chunk === null && size !== undefined && size > this.readableLength) this.#incoming.afterShortRead();
     return chunk;
+  }
+
+  override emit(event: string | symbol, ...args: any[]): boolean {
+    if ((event === "data" || event === "message") && this.#incoming.collects) return this.#emitCollecting(event, args[0]);
+    return super.emit(event, ...args);
+  }
+
+  /** As an emitter does, which forgets what its listeners return. */
+  #emitCollecting(event: string, argument: unknown): boolean {
+    // A copy: what is added or removed meanwhile changes the next one.
+    const listeners = this.rawListeners(event);
+    for (const listener of listeners) {
+      const returned: unknown = listener.call(this, argument);
+      if (returned !== undefined && isPromise(returned)) this.#incoming.collect(returned);
+    }
+    return listeners.length > 0;
+  }
+
+  #rejected(error: unknown): void {
+    // Nobody handles it here: it surfaces as the rejection of any other promise.
+    if (!this.#captures) throw error;
+    nextTick(() => (this as Captures)[EventEmitter.captureRejectionSymbol]!(error as Error, "data"));
   }
 
   override resume(): this {
@@ -335,6 +440,14 @@ export class ChannelSocket extends Socket {
     if (event === "message") this.#incoming.schedule();
     if (event === "undeliverable") process.nextTick(() => this.#bringBack());
     return this;
+  }
+
+  override once(event: string | symbol, listener: (...args: any[]) => void): this {
+    if (event === "connect" && !this.connecting && !this.destroyed && calledByTls()) {
+      nextTick(() => listener.call(this));
+      return this;
+    }
+    return super.once(event as string, listener);
   }
 
   override addListener(event: string | symbol, listener: (...args: any[]) => void): this {
@@ -362,6 +475,8 @@ export class ChannelSocket extends Socket {
   }
 
   override end(chunk?: any, ...rest: any[]): this {
+    // What is half open no longer is ended by the stream itself, after the other side's end.
+    this.#ending ||= chunk !== undefined || rest.length > 0 || !this.readableEnded;
     if (chunk === undefined || chunk === null || typeof chunk === "function") return super.end(chunk, ...(rest as []));
     const done = rest.find((argument) => typeof argument === "function");
     this.write(chunk, ...(typeof rest[0] === "string" ? [rest[0]] : []));
@@ -387,13 +502,15 @@ export class ChannelSocket extends Socket {
       return;
     }
     const native = this.#native;
-    if (native === null || !native.finish()) return callback();
+    if (native === null) return callback();
+    // If it is over already, something may still be unhandled.
+    native.finish();
     request((number) => native.flush(number), "shutdown", this.#owner.name).then(
       () => callback(),
       (error) => {
         // Its listeners have been told, message by message.
         const told = error.code === "EUNDELIVERABLE" && this.listenerCount("undeliverable") > 0;
-        callback(this.#client && !this.#incoming.ended && !told ? error : null);
+        callback(this.#client && this.#ending && !told ? error : null);
       },
     );
   }
@@ -421,20 +538,46 @@ export class ChannelSocket extends Socket {
     if (native !== null) {
       this.#incoming.stop();
       this.#native = null;
-      native.destroy();
-      forget(this.#token);
+      this.#lingering = native;
+      if (!this.#incoming.busy) this.#release();
+      // Both sides have ended: the messages are all that is left. Else nobody waits for more than
+      // what ends now.
+      else if (error !== null || !this.readableEnded || !this.writableFinished) setImmediate(() => this.#release());
+      else if (native.linger()) this.#release();
       if (this.#referenced) release();
       this.#owner.closed(this);
     }
     callback(error);
     this.#outgoing.stop(error);
-    process.nextTick(() => this.emit("close", error !== null && error !== undefined));
+    nextTick(() => {
+      this.#context.runInAsyncScope(() => this.emit("close", error !== null && error !== undefined));
+      this.#context.emitDestroy();
+    });
+  }
+
+  #settled(): void {
+    if (this.#lingering !== null) this.#release();
+  }
+
+  #release(): void {
+    const native = this.#lingering;
+    if (native === null) return;
+    this.#lingering = null;
+    this.#incoming.letGo();
+    native.destroy();
+    forget(this.#token);
   }
 
   /** Reading and writing put off `timeout`. */
   #active(): void {
     (this as unknown as { _unrefTimer(): void })._unrefTimer();
   }
+}
+
+type Captures = { [EventEmitter.captureRejectionSymbol]?(error: Error, event: string): void };
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return value !== null && typeof (value as PromiseLike<unknown>).then === "function";
 }
 
 function bytes(chunk: Buffer | string, encoding: BufferEncoding): Buffer {

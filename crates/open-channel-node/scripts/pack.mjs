@@ -3,19 +3,12 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { platform } from "./platform.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const manifest = join(root, "package.json");
 const original = `${manifest}.orig`;
 const [command, name, folder] = process.argv.slice(2);
-
-/** `x86_64-unknown-linux-gnu` as napi-rs names its packages: `linux-x64-gnu`. */
-function platform(target) {
-  const [cpu, , system, abi] = target.split("-");
-  const arch = { x86_64: "x64", aarch64: "arm64" }[cpu];
-  const os = { linux: "linux", darwin: "darwin", windows: "win32" }[system];
-  return { name: [os, arch, abi].filter(Boolean).join("-"), os, arch, abi };
-}
 
 const read = () => JSON.parse(readFileSync(existsSync(original) ? original : manifest, "utf8"));
 const write = (file, value) => writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);

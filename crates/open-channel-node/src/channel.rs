@@ -10,7 +10,7 @@ use std::{
 };
 
 use napi_derive::napi;
-use open_channel::{Channel, Event, Events, Role, Socket, embed};
+use open_channel::{Channel, ConnectOptions, Event, Events, Role, Socket, embed};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -121,8 +121,9 @@ impl NativeChannel {
 
     /// A socket of its own at every call.
     #[napi]
-    pub fn connect(&self, token: u32, timeout_ms: u32) -> NativeSocket {
-        let socket = self.channel.connect_within(Duration::from_millis(timeout_ms.into()));
+    pub fn connect(&self, token: u32, timeout_ms: u32, reconnect: bool) -> NativeSocket {
+        let timeout = Duration::from_millis(timeout_ms.into());
+        let socket = self.channel.connect_with(ConnectOptions::new().timeout(timeout).reconnect(reconnect));
         self.socket(socket, token)
     }
 
@@ -156,6 +157,12 @@ impl NativeChannel {
     pub fn join(&self, request: u32) {
         let (channel, hub) = (self.channel.clone(), Arc::clone(&self.hub));
         self.background.spawn(async move { hub.complete(request, channel.join().await.map(drop)) });
+    }
+
+    /// Begins to leave: if this process hosts, nothing more from other processes is delivered.
+    #[napi]
+    pub fn retire(&self) {
+        embed::retire(&self.channel);
     }
 
     /// Leaves in an orderly way, handing over when hosting.

@@ -14,6 +14,8 @@ pub struct Failure {
     pub message: String,
     /// The other side left on purpose: to a `net.Socket` that is an end, not an error.
     pub left: bool,
+    /// This process hosts no longer: the other side goes on with the next host.
+    pub handed_over: bool,
 }
 
 impl From<&Error> for Failure {
@@ -24,7 +26,8 @@ impl From<&Error> for Failure {
                 | Error::Closed
                 | Error::HandedOver
         );
-        Self { code: code(error), message: told(error), left }
+        let handed_over = matches!(error, Error::HandedOver | Error::Fenced);
+        Self { code: code(error), message: told(error), left, handed_over }
     }
 }
 
@@ -69,7 +72,7 @@ fn code(error: &Error) -> String {
         Error::Full => "EAGAIN",
         Error::Undeliverable { .. } => "EUNDELIVERABLE",
         Error::TooLarge { .. } => "EMSGSIZE",
-        Error::Reset { .. } | Error::PeerGone => "ECONNRESET",
+        Error::Reset { .. } | Error::PeerGone | Error::HostLost => "ECONNRESET",
         Error::HandedOver | Error::Fenced => "ECONNABORTED",
         Error::Version(_) => "EPROTONOSUPPORT",
         Error::Refused(_) => "ECONNREFUSED",

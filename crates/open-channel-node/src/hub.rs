@@ -16,16 +16,11 @@ use std::{
 use napi::{
     Env, JsValue,
     bindgen_prelude::{FnArgs, Function},
-    sys,
-    threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
 use open_channel::embed;
 
-use crate::{error::Failure, stats::millis, uv};
-
-/// Calls JavaScript with the pending notes; weak, so that it never keeps a process alive.
-type WakeFn = ThreadsafeFunction<(), (), FnArgs<(Vec<u32>,)>, napi::Status, false, true>;
+use crate::{error::Failure, stats::millis, uv, wake::WakeFunction};
 
 /// The meeting point of one JavaScript thread and everything that may wake it.
 #[napi]
@@ -34,7 +29,6 @@ pub struct Hub {
 }
 
 pub(crate) struct Inner {
-    wake: WakeFn,
     notes: Arc<Mutex<Notes>>,
     event_loop: Option<Confined<uv::Loop>>,
     /// The event loop is about to be asked whether it comes round.
@@ -63,6 +57,8 @@ impl<T: Copy> Confined<T> {
 
 #[derive(Default)]
 struct Notes {
+    /// Between `listen` and `rest`.
+    wake: Option<Arc<WakeFunction>>,
     /// Since when a call into JavaScript is on its way.
     called: Option<Instant>,
     delays: Delays,
@@ -88,41 +84,60 @@ pub struct Completion {
 
 #[napi]
 impl Hub {
-    /// `wake` receives pairs of (token, bits of `Reason`), and must then take what `completed` has. With
-    /// `readable`, which receives a token, this thread's event loop itself waits for what comes in.
+    /// With `readable`, which receives a token, this thread's event loop itself waits for links.
     #[napi(constructor)]
-    pub fn new(
-        env: Env,
-        wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>,
-        readable: Option<Function<'_, u32, ()>>,
-    ) -> napi::Result<Self> {
-        // Takes longer than a connection. If it cannot start now, who needs it tries again and says so.
-        let _ = embed::background();
+    pub fn new(env: Env, readable: Option<Function<'_, u32, ()>>) -> Self {
         let event_loop = readable
             .and_then(|readable| uv::Loop::of(env.raw(), readable.raw()))
             .map(|value| Confined { value, thread: thread::current().id() });
-        let notes = Arc::new(Mutex::new(Notes::default()));
-        let pending = Arc::clone(&notes);
-        let wake = wake
-            .build_threadsafe_function::<()>()
-            .weak::<true>()
-            .callee_handled::<false>()
-            .build_callback(move |_| Ok(FnArgs::from((collect(&pending),))))?;
-        Ok(Self { inner: Arc::new(Inner { wake, notes, event_loop, asking: AtomicBool::new(false) }) })
+        let asking = AtomicBool::new(false);
+        Self { inner: Arc::new(Inner { notes: Arc::default(), event_loop, asking }) }
     }
 
-    /// From here on, this thread's event loop has something to wait for.
+    /// From here on, `wake` is called. It receives pairs of (token, bits of `Reason`), and must then
+    /// take what `completed` has.
+    #[napi]
+    pub fn listen(&self, env: Env, wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>) -> napi::Result<()> {
+        // Takes longer than a connection. If it cannot start now, opening a channel says so.
+        let _ = embed::background();
+        let pending = Arc::downgrade(&self.inner.notes);
+        let collect = move || pending.upgrade().map_or_else(Vec::new, |notes| collect(&notes));
+        // SAFETY: called by JavaScript, with a function of its own.
+        let wake = unsafe { WakeFunction::new(env.raw(), wake.raw(), Box::new(collect))? };
+        let wake = Arc::new(wake);
+        let mut notes = lock(&self.inner.notes);
+        notes.wake = Some(Arc::clone(&wake));
+        // A call that was on its way to the last function may not have arrived.
+        notes.called = (!notes.raised.is_empty() || !notes.done.is_empty()).then(Instant::now);
+        if notes.called.is_some() {
+            wake.call();
+        }
+        Ok(())
+    }
+
+    /// Nothing is there that could wake JavaScript. Nothing stays open for it until `listen`.
+    #[napi]
+    pub fn rest(&self) {
+        let wake = lock(&self.inner.notes).wake.take();
+        drop(wake);
+    }
+
+    /// From here on, this thread's event loop has something to wait for. Until `release` or `rest`.
     #[napi]
     pub fn hold(&self, env: Env) {
-        // SAFETY: on the thread and in the environment that the function was made for, and `self` keeps it.
-        unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.inner.wake.raw()) };
+        if let Some(wake) = self.wake() {
+            // SAFETY: called by JavaScript, on the thread that the function was made on.
+            unsafe { wake.hold(env.raw()) };
+        }
     }
 
     /// Undoes `hold`.
     #[napi]
     pub fn release(&self, env: Env) {
-        // SAFETY: as above.
-        unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.inner.wake.raw()) };
+        if let Some(wake) = self.wake() {
+            // SAFETY: as above.
+            unsafe { wake.release(env.raw()) };
+        }
     }
 
     /// Milliseconds that this thread's event loop took to answer, when it was asked last, and the most so far.
@@ -142,6 +157,10 @@ impl Hub {
 impl Hub {
     pub(crate) fn inner(&self) -> Arc<Inner> {
         Arc::clone(&self.inner)
+    }
+
+    fn wake(&self) -> Option<Arc<WakeFunction>> {
+        lock(&self.inner.notes).wake.clone()
     }
 }
 
@@ -173,9 +192,11 @@ impl Inner {
         put(&mut notes);
         if notes.called.is_none() {
             notes.called = Some(Instant::now());
+            let wake = notes.wake.clone();
             drop(notes);
-            // A JavaScript thread that is going away has no use for the news.
-            let _ = self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            if let Some(wake) = wake {
+                wake.call();
+            }
         }
     }
 }

@@ -21,22 +21,31 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use napi::{Env, JsGlobal};
 use napi_derive::napi;
 use rustix::{process::getpid, thread::gettid};
 
 mod channel;
 mod error;
 mod hub;
+mod libuv;
 mod options;
 mod socket;
 mod spin;
 mod stats;
 mod uv;
+mod wake;
 
 /// Whether this is the thread that the process began with: the one that Node runs what is no worker on.
 #[napi]
 pub fn is_main_thread() -> bool {
     gettid() == getpid()
+}
+
+/// The global object of the process. A test runner gives each of its scripts another one.
+#[napi(ts_return_type = "typeof globalThis")]
+pub fn globals(env: Env) -> napi::Result<JsGlobal<'static>> {
+    env.get_global()
 }
 
 /// The application that the main thread `found` last, for worker threads, which cannot see it themselves.

@@ -93,6 +93,8 @@ pub struct Connection {
     pub links: f64,
     /// There will be no other; `failure` tells why.
     pub over: bool,
+    /// This process hosts it, and hands over: nothing more is delivered.
+    pub handing_over: bool,
 }
 
 /// A message that is not delivered any more.
@@ -316,28 +318,62 @@ impl NativeSocket {
     /// Acknowledges the `count` oldest messages.
     #[napi]
     pub fn handled(&mut self, count: u32) {
-        let count = self.lent.len().min(count as usize);
-        self.lent.drain(..count).filter_map(|(_, message)| message).for_each(Message::ack);
+        let mut left = count;
+        // What was dealt with by its number does not count.
+        while let Some((_, message)) = self.lent.front_mut()
+            && (left > 0 || message.is_none())
+        {
+            if let Some(message) = message.take() {
+                message.ack();
+                left -= 1;
+            }
+            self.lent.pop_front();
+        }
     }
 
     /// Acknowledges one message, in any order.
     #[napi]
     pub fn acknowledge(&mut self, seq: f64) {
-        self.take_lent(seq, true).into_iter().for_each(Message::ack);
+        self.take_lent(seq).into_iter().for_each(Message::ack);
     }
 
-    /// Gives one message back, in any order: it is delivered again after `pause` milliseconds. With automatic
-    /// acknowledgement it is still among the `handled` ones.
+    /// One message is not handled, in any order: it is delivered again after `pause` milliseconds, or after the usual
+    /// pause if that is negative. Whether JavaScript had it.
     #[napi]
-    pub fn give_back(&mut self, seq: f64, pause: u32, manual: bool) {
-        let pause = Duration::from_millis(pause.into());
-        self.take_lent(seq, manual).into_iter().for_each(|message| message.nack_after(pause));
+    pub fn give_back(&mut self, seq: f64, pause: f64) -> bool {
+        let Some(message) = self.take_lent(seq) else { return false };
+        if pause < 0.0 {
+            drop(message);
+        } else {
+            message.nack_after(Duration::from_millis(pause as u64));
+        }
+        true
     }
 
-    /// Nobody is to try this message again.
+    /// Nobody is to try this message again. Whether JavaScript had it.
     #[napi]
-    pub fn reject(&mut self, seq: f64, reason: String, manual: bool) {
-        self.take_lent(seq, manual).into_iter().for_each(|message| message.reject(&reason));
+    pub fn reject(&mut self, seq: f64, reason: String) -> bool {
+        self.take_lent(seq).map(|message| message.reject(&reason)).is_some()
+    }
+
+    /// The last `count` messages that were read are not handled here, nor what comes after them.
+    #[napi]
+    pub fn give_back_last(&mut self, count: u32) {
+        self.next = None;
+        self.lent.truncate(self.lent.len().saturating_sub(count as usize));
+    }
+
+    /// JavaScript reads and writes no more, and may still acknowledge. True if that is of no use
+    /// any more; if not, raises `CONNECTION` when it is.
+    #[napi]
+    pub fn linger(&mut self) -> bool {
+        self.link = None;
+        self.next = None;
+        for waiting in [&mut self.receiving, &mut self.sending] {
+            self.socket.leave(&mut waiting.seat);
+        }
+        let Waiting { seat, waker } = &mut self.connecting;
+        self.socket.poll_over(&mut Context::from_waker(waker), seat).is_ready()
     }
 
     /// JavaScript does not read for a while: the background thread sees to the link.
@@ -352,11 +388,13 @@ impl NativeSocket {
         let Waiting { seat, waker } = &mut self.connecting;
         let polled = self.socket.poll_connected(&mut Context::from_waker(waker), seat);
         let links = self.socket.links() as f64;
-        match polled {
-            Poll::Ready(Ok(())) => Connection { connected: true, links, over: false },
-            Poll::Ready(Err(error)) => Connection { connected: false, links, over: self.fail(&error, true) },
-            Poll::Pending => Connection { connected: false, links, over: false },
-        }
+        let handing_over = self.socket.is_handing_over();
+        let (connected, over) = match polled {
+            Poll::Ready(Ok(())) => (true, false),
+            Poll::Ready(Err(error)) => (false, self.fail(&error, true)),
+            Poll::Pending => (false, false),
+        };
+        Connection { connected, links, over, handing_over }
     }
 
     /// Why the last call failed.
@@ -435,7 +473,8 @@ impl NativeSocket {
         self.lent.clear();
     }
 
-    fn take_lent(&mut self, seq: f64, manual: bool) -> Option<Message> {
+    /// JavaScript is done with the message `seq`, if it has it.
+    fn take_lent(&mut self, seq: f64) -> Option<Message> {
         let seq = seq as u64;
         let is_it = |(lent, message): &(u64, Option<Message>)| *lent == seq && message.is_some();
         // What was given back is lent again, behind what came after it.
@@ -444,7 +483,7 @@ impl NativeSocket {
             _ => self.lent.iter().position(is_it),
         };
         let message = index.and_then(|index| self.lent[index].1.take());
-        while manual && let Some((_, None)) = self.lent.front() {
+        while let Some((_, None)) = self.lent.front() {
             self.lent.pop_front();
         }
         message

@@ -16,7 +16,10 @@ use std::{
 use open_channel::embed::{Arrival, Spin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::uv::{self, Loop, Plain};
+use crate::{
+    libuv::Libuv,
+    uv::{self, Loop},
+};
 
 /// `UV_IDLE` and `UV_PREPARE` of `uv_handle_type`, part of libuv's stable interface.
 const UV_IDLE: c_int = 6;
@@ -27,18 +30,6 @@ const LONGEST: Duration = Duration::from_micros(200);
 
 /// Rounds of looks at the ring between two looks at the loop's other events, which take a system call: about two microseconds.
 const ROUNDS: u32 = 4;
-
-// Exported by every Node binary to its addons.
-unsafe extern "C" {
-    fn uv_idle_init(uv_loop: *mut c_void, handle: *mut c_void) -> c_int;
-    fn uv_idle_start(handle: *mut c_void, callback: Plain) -> c_int;
-    fn uv_idle_stop(handle: *mut c_void) -> c_int;
-    fn uv_prepare_init(uv_loop: *mut c_void, handle: *mut c_void) -> c_int;
-    fn uv_prepare_start(handle: *mut c_void, callback: Plain) -> c_int;
-    fn uv_prepare_stop(handle: *mut c_void) -> c_int;
-    fn uv_backend_fd(uv_loop: *const c_void) -> c_int;
-    fn uv_backend_timeout(uv_loop: *const c_void) -> c_int;
-}
 
 /// What one event loop does last before it sleeps. Lives as long as the loop, and is used on its thread only.
 pub(crate) struct BeforeSleep {
@@ -56,17 +47,18 @@ pub(crate) struct BeforeSleep {
 impl BeforeSleep {
     /// `None` where libuv has no handles for it.
     pub(crate) fn new(event_loop: Loop) -> Option<&'static Self> {
-        let (prepare, idle) = (uv::allocate(UV_PREPARE), uv::allocate(UV_IDLE));
+        let uv = event_loop.uv();
+        let (prepare, idle) = (uv::allocate(uv, UV_PREPARE), uv::allocate(uv, UV_IDLE));
         // SAFETY: memory for these two kinds of handles, which is never freed, on the thread of their loop.
         unsafe {
-            if uv_prepare_init(event_loop.uv_loop(), prepare) != 0
-                || uv_idle_init(event_loop.uv_loop(), idle) != 0
+            if (uv.prepare_init)(event_loop.uv_loop(), prepare) != 0
+                || (uv.idle_init)(event_loop.uv_loop(), idle) != 0
             {
                 return None;
             }
             // The sockets of JavaScript decide what keeps the process alive.
-            uv::uv_unref(prepare);
-            uv::uv_unref(idle);
+            (uv.unref)(prepare);
+            (uv.unref)(idle);
         }
         let before_sleep: &'static Self = Box::leak(Box::new(Self {
             event_loop,
@@ -77,7 +69,7 @@ impl BeforeSleep {
             ended: Cell::new(false),
         }));
         // SAFETY: initialised above; the callback takes it for what it is.
-        unsafe { uv::uv_handle_set_data(prepare, std::ptr::from_ref(before_sleep).cast_mut().cast()) };
+        unsafe { (uv.handle_set_data)(prepare, std::ptr::from_ref(before_sleep).cast_mut().cast()) };
         Some(before_sleep)
     }
 
@@ -88,7 +80,7 @@ impl BeforeSleep {
         }
         self.next.set(Some((token, arrival)));
         // SAFETY: an initialised handle, on its own thread.
-        unsafe { uv_prepare_start(self.prepare, before_sleep) };
+        unsafe { (self.event_loop.uv().prepare_start)(self.prepare, before_sleep) };
     }
 
     /// The environment ends, and the loop may go on without it, or want to be closed.
@@ -97,22 +89,22 @@ impl BeforeSleep {
         self.ended.set(true);
         // SAFETY: initialised handles, on their own thread, closed once; their memory stays.
         unsafe {
-            uv::uv_close(self.prepare, None);
-            uv::uv_close(self.idle, None);
+            (self.event_loop.uv().close)(self.prepare, None);
+            (self.event_loop.uv().close)(self.idle, None);
         }
     }
 
     fn look(&self) {
         // SAFETY: as above.
-        if unsafe { uv_backend_timeout(self.event_loop.uv_loop()) } == 0 {
+        if unsafe { (self.event_loop.uv().backend_timeout)(self.event_loop.uv_loop()) } == 0 {
             return; // It has other things to do, or to take in.
         }
         // SAFETY: as above.
-        unsafe { uv_prepare_stop(self.prepare) };
+        unsafe { (self.event_loop.uv().prepare_stop)(self.prepare) };
         let Some((token, arrival)) = self.next.take() else { return };
         if self.has_come(&arrival) {
             // SAFETY: as above.
-            unsafe { uv_idle_start(self.idle, once_around) };
+            unsafe { (self.event_loop.uv().idle_start)(self.idle, once_around) };
             self.event_loop.tell(token);
         }
     }
@@ -132,7 +124,7 @@ impl BeforeSleep {
     fn has_other_events(&self) -> bool {
         // SAFETY: the descriptor is the loop's, which is alive: this runs in it.
         let events = unsafe {
-            let fd = uv_backend_fd(self.event_loop.uv_loop());
+            let fd = (self.event_loop.uv().backend_fd)(self.event_loop.uv_loop());
             if fd < 0 {
                 return true;
             }
@@ -144,11 +136,13 @@ impl BeforeSleep {
 }
 
 unsafe extern "C" fn before_sleep(prepare: *mut c_void) {
+    let Some(uv) = Libuv::get() else { return };
     // SAFETY: set in `BeforeSleep::new`, and never freed.
-    unsafe { &*uv::uv_handle_get_data(prepare).cast::<BeforeSleep>() }.look();
+    unsafe { &*(uv.handle_get_data)(prepare).cast::<BeforeSleep>() }.look();
 }
 
 unsafe extern "C" fn once_around(idle: *mut c_void) {
+    let Some(uv) = Libuv::get() else { return };
     // SAFETY: libuv calls with a handle that is active.
-    unsafe { uv_idle_stop(idle) };
+    unsafe { (uv.idle_stop)(idle) };
 }

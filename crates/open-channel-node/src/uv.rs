@@ -21,32 +21,18 @@ use std::{
 use napi::sys;
 use open_channel::embed::Arrival;
 
-use crate::spin::BeforeSleep;
+use crate::{libuv::Libuv, spin::BeforeSleep, wake::throw_uncaught};
 
 /// `UV_POLL` of `uv_handle_type`, part of libuv's stable interface.
 const UV_POLL: c_int = 8;
 /// `UV_READABLE` and `UV_DISCONNECT` of `uv_poll_event`.
 const EVENTS: c_int = 1 | 4;
 
-type Callback = unsafe extern "C" fn(*mut c_void, c_int, c_int);
-pub(crate) type Plain = unsafe extern "C" fn(*mut c_void);
-
-// Exported by every Node binary to its addons.
-unsafe extern "C" {
-    fn uv_handle_size(kind: c_int) -> usize;
-    pub(crate) fn uv_handle_set_data(handle: *mut c_void, data: *mut c_void);
-    pub(crate) fn uv_handle_get_data(handle: *const c_void) -> *mut c_void;
-    fn uv_poll_init(uv_loop: *mut c_void, handle: *mut c_void, fd: c_int) -> c_int;
-    fn uv_poll_start(handle: *mut c_void, events: c_int, callback: Callback) -> c_int;
-    fn uv_poll_stop(handle: *mut c_void) -> c_int;
-    pub(crate) fn uv_unref(handle: *mut c_void);
-    pub(crate) fn uv_close(handle: *mut c_void, closed: Option<Plain>);
-}
-
 /// The event loop of one JavaScript thread, and what to call there.
 #[derive(Clone, Copy)]
 pub(crate) struct Loop {
     env: sys::napi_env,
+    uv: &'static Libuv,
     uv_loop: *mut c_void,
     /// Called with the token of what became readable.
     readable: sys::napi_ref,
@@ -54,8 +40,9 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
-    /// `None` where the loop cannot be had; then the background thread does the waiting.
+    /// `None` where the loop or libuv cannot be had; then the background thread does the waiting.
     pub(crate) fn of(env: sys::napi_env, readable: sys::napi_value) -> Option<Self> {
+        let uv = Libuv::get()?;
         let mut uv_loop = ptr::null_mut();
         let mut reference = ptr::null_mut();
         // SAFETY: called on the JavaScript thread with its own environment and a function of it.
@@ -66,7 +53,8 @@ impl Loop {
                 return None;
             }
         }
-        let mut event_loop = Self { env, uv_loop: uv_loop.cast(), readable: reference, before_sleep: None };
+        let mut event_loop =
+            Self { env, uv, uv_loop: uv_loop.cast(), readable: reference, before_sleep: None };
         event_loop.before_sleep = BeforeSleep::new(event_loop);
         if let Some(before_sleep) = event_loop.before_sleep {
             let argument = ptr::from_ref(before_sleep).cast_mut().cast();
@@ -74,6 +62,10 @@ impl Loop {
             unsafe { sys::napi_add_env_cleanup_hook(env, Some(end), argument) };
         }
         Some(event_loop)
+    }
+
+    pub(crate) fn uv(self) -> &'static Libuv {
+        self.uv
     }
 
     pub(crate) fn uv_loop(self) -> *mut c_void {
@@ -98,9 +90,7 @@ impl Loop {
             let status =
                 sys::napi_make_callback(env, ptr::null_mut(), this, function, 1, &argument, &mut result);
             if status == sys::Status::napi_pending_exception {
-                let mut exception = ptr::null_mut();
-                sys::napi_get_and_clear_last_exception(env, &mut exception);
-                sys::napi_fatal_exception(env, exception);
+                throw_uncaught(env);
             }
             sys::napi_close_handle_scope(env, scope);
         }
@@ -108,6 +98,7 @@ impl Loop {
 
     /// Watches `fd`. Not armed.
     pub(crate) fn watch(self, fd: OwnedFd, token: u32) -> Option<Watch> {
+        let uv = self.uv;
         let context = Box::new(Context {
             event_loop: self,
             token,
@@ -117,17 +108,17 @@ impl Loop {
         });
         // SAFETY: a uv_poll_t is so large; it is initialised by `uv_poll_init` and lives until `closed`.
         let handle = unsafe {
-            let handle = allocate(UV_POLL);
-            if uv_poll_init(self.uv_loop, handle, context.fd.as_raw_fd()) != 0 {
-                dealloc(handle.cast(), layout(UV_POLL));
+            let handle = allocate(uv, UV_POLL);
+            if (uv.poll_init)(self.uv_loop, handle, context.fd.as_raw_fd()) != 0 {
+                dealloc(handle.cast(), layout(uv, UV_POLL));
                 return None;
             }
             // The sockets of JavaScript decide what keeps the process alive.
-            uv_unref(handle);
-            uv_handle_set_data(handle, Box::into_raw(context).cast());
+            (uv.unref)(handle);
+            (uv.handle_set_data)(handle, Box::into_raw(context).cast());
             handle
         };
-        Some(Watch { handle })
+        Some(Watch { uv, handle })
     }
 }
 
@@ -143,13 +134,14 @@ struct Context {
 
 /// One watched descriptor. Belongs to the JavaScript thread.
 pub(crate) struct Watch {
+    uv: &'static Libuv,
     handle: *mut c_void,
 }
 
 impl Watch {
     fn context(&self) -> &Context {
         // SAFETY: set at the beginning, and freed only after `uv_close`, which takes the handle away from here.
-        unsafe { &*uv_handle_get_data(self.handle).cast::<Context>() }
+        unsafe { &*(self.uv.handle_get_data)(self.handle).cast::<Context>() }
     }
 
     /// Reports the next time that there is something to read, or now if there is; soonest, if it will show in `arrival`.
@@ -161,7 +153,7 @@ impl Watch {
         context.armed.set(true);
         if !context.started.get() {
             // SAFETY: an initialised handle, on its own thread. It fails only for a handle that is being closed.
-            let started = unsafe { uv_poll_start(self.handle, EVENTS, readable) };
+            let started = unsafe { (self.uv.poll_start)(self.handle, EVENTS, readable) };
             context.started.set(started == 0);
         }
     }
@@ -171,15 +163,16 @@ impl Drop for Watch {
     fn drop(&mut self) {
         // SAFETY: an initialised handle that nobody else closes; `closed` frees it, on the loop's next turn.
         unsafe {
-            uv_poll_stop(self.handle);
-            uv_close(self.handle, Some(closed));
+            (self.uv.poll_stop)(self.handle);
+            (self.uv.close)(self.handle, Some(closed));
         }
     }
 }
 
 unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int) {
+    let Some(uv) = Libuv::get() else { return };
     // SAFETY: libuv calls with a handle that is not closed, so its context is there.
-    let context = unsafe { &*uv_handle_get_data(handle).cast::<Context>() };
+    let context = unsafe { &*(uv.handle_get_data)(handle).cast::<Context>() };
     if status < 0 {
         // libuv has stopped it. Whoever reads now learns why.
         context.started.set(false);
@@ -187,7 +180,7 @@ unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int
     if !context.armed.replace(false) {
         context.started.set(false);
         // SAFETY: the same handle, on its own thread.
-        unsafe { uv_poll_stop(handle) };
+        unsafe { (uv.poll_stop)(handle) };
         return;
     }
     let Context { event_loop, token, .. } = *context;
@@ -201,16 +194,17 @@ unsafe extern "C" fn end(before_sleep: *mut c_void) {
 }
 
 unsafe extern "C" fn closed(handle: *mut c_void) {
+    let Some(uv) = Libuv::get() else { return };
     // SAFETY: libuv is done with the handle, and both were allocated in `Loop::watch`.
     unsafe {
-        drop(Box::from_raw(uv_handle_get_data(handle).cast::<Context>()));
-        dealloc(handle.cast(), layout(UV_POLL));
+        drop(Box::from_raw((uv.handle_get_data)(handle).cast::<Context>()));
+        dealloc(handle.cast(), layout(uv, UV_POLL));
     }
 }
 
 /// Zeroed memory for a handle that libuv calls `kind`.
-pub(crate) fn allocate(kind: c_int) -> *mut c_void {
-    let layout = layout(kind);
+pub(crate) fn allocate(uv: &Libuv, kind: c_int) -> *mut c_void {
+    let layout = layout(uv, kind);
     // SAFETY: no handle is of size zero.
     let handle = unsafe { alloc_zeroed(layout) };
     if handle.is_null() {
@@ -219,8 +213,8 @@ pub(crate) fn allocate(kind: c_int) -> *mut c_void {
     handle.cast()
 }
 
-fn layout(kind: c_int) -> Layout {
+fn layout(uv: &Libuv, kind: c_int) -> Layout {
     // SAFETY: a pure function.
-    let size = unsafe { uv_handle_size(kind) };
+    let size = unsafe { (uv.handle_size)(kind) };
     Layout::from_size_align(size, 16).expect("the size of a small struct")
 }

@@ -1,9 +1,8 @@
 // Packages from npm that depend on the original, unmodified, on ours (by npm's `overrides`).
 "use strict";
-const { test, scratch, until, within, start, fixture } = require("./harness.js");
+const { test, scratch, until, within, start, fixture, install } = require("./harness.js");
 const { before } = require("node:test");
 const assert = require("node:assert/strict");
-const { execFileSync } = require("node:child_process");
 const fs = require("node:fs");
 const path = require("node:path");
 
@@ -12,7 +11,7 @@ const limit = { timeout: 90_000 };
 const inside = (...names) => path.join(folder, "node_modules", ...names);
 
 before(() => {
-  if (!fs.existsSync(inside(".package-lock.json"))) execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: folder, stdio: "inherit" });
+  install(folder);
   assert.equal(fs.realpathSync(inside("open-channel")), fs.realpathSync(path.join(__dirname, "..")));
 });
 

@@ -1,6 +1,7 @@
 // Every example says what its first lines promise.
 "use strict";
-const { test, scratch, within, node } = require("./harness.js");
+const { test, within, node } = require("./harness.js");
+const readme = require("./readme.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
@@ -32,26 +33,18 @@ test("broadcast.js lets every worker hear every other, also after the relay was 
   await Promise.all(workers.slice(1).map((worker) => within(worker.ended, "its end")));
 });
 
-const readme = fs.readFileSync(path.join(__dirname, "..", "README.md"), "utf8");
-
 test("the README names every example", () => {
-  for (const name of fs.readdirSync(examples)) if (name.endsWith(".js")) assert.ok(readme.includes(`examples/${name}`), name);
+  for (const name of fs.readdirSync(examples)) {
+    if (name.endsWith(".js")) assert.ok(readme.text.includes(`examples/${name}`), name);
+  }
 });
 
-const snippets = [...readme.matchAll(/^```js\n([^]*?)^```$/gm)].map((match) => match[1]);
-for (const [index, snippet] of snippets.entries()) {
-  test(`snippet ${index + 1} of the README prints what its comments say`, async () => {
-    // Where `open-channel` is installed.
-    const app = path.join(scratch, "readme");
-    fs.mkdirSync(path.join(app, "node_modules"), { recursive: true });
-    if (index === 0) fs.symlinkSync(path.join(__dirname, ".."), path.join(app, "node_modules", "open-channel"));
-    const script = path.join(app, `snippet-${index}.${/^import /m.test(snippet) ? "mjs" : "js"}`);
-    fs.writeFileSync(script, snippet);
-    const run = node(script);
-    const promises = [...snippet.matchAll(/console\.log\(.*\);? \/\/ (.*)$/gm)].map((match) => match[1]);
-    assert.ok(promises.length > 0, "a snippet shows what it does");
-    for (const promise of promises) await run.line(promise);
-    if (snippet.includes("process.exit()")) assert.deepEqual(await within(run.ended, "its end"), { code: 0, signal: null });
-    assert.deepEqual(run.lines, promises);
+for (const snippet of readme.snippets) {
+  test(`${snippet.name} prints what its comments say`, async () => {
+    const run = node(readme.place(snippet));
+    assert.ok(snippet.promises.length > 0, "a snippet shows what it does");
+    for (const promise of snippet.promises) await run.line(promise);
+    if (snippet.ends) assert.deepEqual(await within(run.ended, "its end"), { code: 0, signal: null });
+    assert.deepEqual(run.lines, snippet.promises);
   });
 }

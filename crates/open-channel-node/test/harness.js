@@ -3,7 +3,7 @@
 // A test that fails must not keep the run going. Its processes are killed when it ends; and if something in this process
 // stays open after the last test, that is a failure of its own, not an endless wait.
 "use strict";
-const { spawn } = require("node:child_process");
+const { execFileSync, spawn } = require("node:child_process");
 const { once } = require("node:events");
 const fs = require("node:fs");
 const os = require("node:os");
@@ -118,6 +118,14 @@ function start(command, args, { env = {}, ...options } = {}) {
 
 const node = (script, args = [], options) => start(process.execPath, [script, ...args], options);
 
+/** Installs what the lock file of a folder of tests names, if that was not done since it changed. */
+function install(folder) {
+  const [wanted, installed] = ["package-lock.json", path.join("node_modules", ".package-lock.json")]
+    .map((file) => fs.statSync(path.join(folder, file), { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  if (installed >= wanted) return;
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: folder, stdio: "inherit" });
+}
+
 let names = 0;
 /** A channel name of this test's own. */
 const unique = () => `test-${process.pid}-${++names}`;
@@ -168,4 +176,4 @@ class Ledger {
   }
 }
 
-module.exports = { test, scratch, fixture, until, within, next, start, adopt, node, unique, Ledger };
+module.exports = { test, scratch, fixture, until, within, next, start, adopt, node, install, unique, Ledger };

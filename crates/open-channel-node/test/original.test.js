@@ -122,15 +122,15 @@ test("a host that dies on a quiet channel is replaced in a cluster, too", async 
 });
 
 // What a peer that becomes the host sees, in this order.
-const gap = ["hostlost connecting", "host connecting", "failover connecting", "connect connected", "data connected"];
+const gap = ["hostlost connecting", "host connecting", "failover connecting", "reconnect connected", "data connected"];
 
-test("in the gap the state is connecting, and connect comes again", async () => {
+test("in the gap the state is connecting, and reconnect comes after it", async () => {
   const env = { NAME: unique() };
   const host = start(node, [fixture("witness.js")], { env });
   await host.line("data connected");
   const member = start(node, [fixture("witness.js")], { env });
   await member.line("data connected");
-  const before = ["begin connecting", "peer connecting", "connect connected", "data connected"];
+  const before = ["begin connecting", "peer connecting", "connect connected", "ready connected", "data connected"];
   assert.deepEqual(member.lines, before);
   host.kill("SIGKILL");
   await until(() => member.lines.length >= before.length + gap.length, "a new host");

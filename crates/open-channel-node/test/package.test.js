@@ -1,39 +1,34 @@
 // What is published.
 "use strict";
 const { test, scratch } = require("./harness.js");
+const { root, platform, addon, packMain, unpack, installed } = require("./packed.js");
 const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
 const fs = require("node:fs");
 const path = require("node:path");
 
-const root = path.join(__dirname, "..");
 const limit = { timeout: 90_000 };
-const npm = (args, cwd) => execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const read = (file) => JSON.parse(fs.readFileSync(file, "utf8"));
 
 test("loading it reads one script and one addon", limit, () => {
   const list = "require('.'); console.log(JSON.stringify(Object.keys(require.cache)))";
   const loaded = JSON.parse(execFileSync(process.execPath, ["-e", list], { cwd: root, encoding: "utf8" }));
-  const { triple } = require("../dist/triple.js");
-  assert.deepEqual(loaded.map((file) => path.relative(root, file)).sort(), ["dist/index.js", `open-channel.${triple()}.node`]);
+  assert.deepEqual(loaded.map((file) => path.relative(root, file)).sort(), ["dist/index.js", addon]);
 });
 
-let packed;
 test("npm pack holds what is needed and nothing else", limit, () => {
   const before = fs.readFileSync(path.join(root, "package.json"), "utf8");
-  const [main] = JSON.parse(npm(["pack", "--json", "--pack-destination", scratch, "--loglevel", "silent"], root).replace(/^[^[]*/, ""));
+  const main = packMain();
   assert.equal(fs.readFileSync(path.join(root, "package.json"), "utf8"), before, "packing leaves the working copy as it was");
   const files = main.files.map((file) => file.path).sort();
   for (const needed of ["LICENSE", "README.md", "dist/index.d.ts", "dist/index.js", "index.d.mts", "index.mjs", "package.json"]) assert.ok(files.includes(needed), needed);
   for (const file of files) assert.match(file, /^(LICENSE|README\.md|package\.json|index\.(mjs|d\.mts)|dist\/([a-z]+\.d\.ts|index\.js|triple\.js))$/);
-  packed = path.join(scratch, main.filename);
 });
 
 test("the packed package names its platform packages and runs no script at installation", limit, () => {
   const folder = path.join(scratch, "unpacked");
-  fs.mkdirSync(folder);
-  execFileSync("tar", ["xzf", packed, "-C", folder]);
-  const manifest = read(path.join(folder, "package", "package.json"));
+  unpack(packMain().path, folder);
+  const manifest = read(path.join(folder, "package.json"));
   const { targets } = read(path.join(root, "package.json")).napi;
   assert.equal(Object.keys(manifest.optionalDependencies).length, targets.length);
   for (const [name, version] of Object.entries(manifest.optionalDependencies)) {
@@ -47,20 +42,10 @@ test("the packed package names its platform packages and runs no script at insta
 });
 
 test("installed from the packed files, it works as CommonJS, as an ES module and with types", limit, () => {
-  const { triple } = require("../dist/triple.js");
-  const platform = path.join(scratch, "platform");
-  execFileSync(process.execPath, [path.join(root, "scripts", "pack.mjs"), "platform", triple(), platform]);
-  npm(["pack", "--pack-destination", scratch, "--loglevel", "silent"], platform);
-  const { version } = read(path.join(root, "package.json"));
-  const app = path.join(scratch, "app");
-  fs.mkdirSync(path.join(app, "node_modules"), { recursive: true });
-  for (const [name, file] of [["open-channel", packed], [`open-channel-${triple()}`, path.join(scratch, `open-channel-${triple()}-${version}.tgz`)]]) {
-    fs.mkdirSync(path.join(app, "node_modules", name));
-    execFileSync("tar", ["xzf", file, "-C", path.join(app, "node_modules", name), "--strip-components=1"]);
-  }
-  const platformFiles = fs.readdirSync(path.join(app, "node_modules", `open-channel-${triple()}`)).sort();
-  assert.deepEqual(platformFiles, ["LICENSE", "README.md", `open-channel.${triple()}.node`, "package.json"]);
-  const manifest = read(path.join(app, "node_modules", `open-channel-${triple()}`, "package.json"));
+  const app = installed(path.join(scratch, "app"));
+  const folder = path.join(app, "node_modules", platform);
+  assert.deepEqual(fs.readdirSync(folder).sort(), ["LICENSE", "README.md", addon, "package.json"].sort());
+  const manifest = read(path.join(folder, "package.json"));
   assert.deepEqual(manifest.os, [process.platform]);
   assert.deepEqual(manifest.cpu, [process.arch]);
 

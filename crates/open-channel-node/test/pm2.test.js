@@ -1,8 +1,10 @@
 // The real PM2: members come and go, and one is killed.
 "use strict";
-const { test, until, unique, fixture, Ledger } = require("./harness.js");
+const { test, until, within, unique, fixture, Ledger } = require("./harness.js");
 const { pm2, pids } = require("./pm2.js");
 const assert = require("node:assert/strict");
+const { setTimeout: pause } = require("node:timers/promises");
+const { openChannel } = require("..");
 
 for (const [mode, flags] of [["cluster", ["-i", "4"]], ["fork", ["-i", "4", "-x"]]]) {
   test(`pm2 in ${mode} mode: reload, scale and kill -9 under numbered traffic lose nothing`, { timeout: 120_000 }, async (t) => {
@@ -45,3 +47,41 @@ for (const [mode, flags] of [["cluster", ["-i", "4"]], ["fork", ["-i", "4", "-x"
     await pm2("delete", app);
   });
 }
+
+test("pm2 with its kill timeout of 1.6 seconds: reloads in the middle of jobs of two seconds lose none of them", { timeout: 120_000 }, async (t) => {
+  t.after(() => pm2("kill"));
+  const ledger = new Ledger();
+  const CHANNEL = unique();
+  await pm2("start", fixture("jobs.js"), "--name", "jobs", "-i", "4", { LEDGER: ledger.file, CHANNEL });
+  const joined = () => ledger.entries().filter((entry) => entry.joined).length;
+  await until(() => joined() === 4, "four workers", 30_000);
+  const socket = openChannel({ name: CHANNEL, app: "jobs" }).connect();
+  let sent = 0;
+  const sending = setInterval(() => socket.write(JSON.stringify({ n: ++sent })), 100);
+  for (let round = 1; round <= 2; round++) {
+    await pause(1000); // so that jobs of every age are under way
+    await pm2("reload", "jobs");
+    await until(() => joined() === 4 * (round + 1), "four new workers", 30_000);
+  }
+  clearInterval(sending);
+  await within(socket.flush(), "flush");
+  const entries = ledger.entries();
+  const done = new Set(entries.filter((entry) => entry.done).map((entry) => entry.done));
+  const started = new Set();
+  const unmarked = [];
+  for (const entry of entries.filter((entry) => entry.started)) {
+    if (started.has(entry.started) && !entry.redelivered) unmarked.push(entry.started);
+    started.add(entry.started);
+  }
+  const repeated = entries.filter((entry) => entry.started).length - started.size;
+  t.diagnostic(JSON.stringify({ sent, done: done.size, repeated, left: entries.filter((entry) => entry.left).length }));
+  assert.equal(done.size, sent, "jobs that were done");
+  assert.deepEqual(unmarked, [], "jobs that came again without the mark");
+  // Those that PM2 had to kill left theirs to the next host.
+  for (const { pid } of entries.filter((entry) => entry.left)) {
+    const jobs = (what) => entries.filter((entry) => entry.pid === pid && entry[what]).map((entry) => entry[what]);
+    assert.deepEqual(jobs("done"), jobs("started"), "a worker that left by itself has done its jobs");
+  }
+  socket.destroy();
+  await pm2("delete", "jobs");
+});

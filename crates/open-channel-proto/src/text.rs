@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// `text` with everything escaped that a terminal or an editor obeys instead of showing: control characters, line and
-/// paragraph separators, and what turns the direction of reading.
+/// `text` with everything escaped that a terminal or an editor obeys instead of showing: control
+/// characters, line and paragraph separators, and what turns the direction of reading.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {

@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 use open_channel_proto::{
     Attachment, ChannelKey, DataFlags, Fate, Features, Frame, GivenUp, HANDSHAKE_MAX_BODY, Hello, Incoming,
-    Limits, MAX_BODY, Packer, ProtocolError, Session, SocketId, TransmitBuffer, Undeliverable, Welcome,
-    decode,
+    Kept, Limits, MAX_BODY, Packer, PartFlags, ProtocolError, Session, SocketId, TransmitBuffer,
+    Undeliverable, Welcome, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
@@ -318,4 +318,25 @@ fn what_nobody_can_give_back_is_refused() {
     peer.finish();
     deliver(&mut peer, &mut host);
     assert!(peer.handle(returned(3)).is_err(), "an end is not given back");
+}
+
+#[test]
+fn nothing_is_stored_behind_what_is_alone() {
+    let mut peer = peer(3);
+    let _host = meet(&mut peer, 1, 2);
+    peer.use_store();
+    send(&mut peer, &["a"]);
+    assert_eq!(peer.next_part(100).unwrap().flags, PartFlags::NONE);
+    peer.part_stored(1, 16);
+    assert!(peer.may_store(1), "the first attempt is shared");
+    peer.reclaim([Kept { end: 16, claimed: true, payload: Bytes::from_static(b"a") }]).unwrap();
+    let _next = meet(&mut peer, 2, 2);
+    peer.use_store();
+    assert_eq!(peer.next_part(100).unwrap().flags, PartFlags(1 | 1 << 2));
+    peer.part_stored(1, 16);
+    assert!(!peer.may_store(1), "from the second on it is alone");
+    send(&mut peer, &["b"]);
+    assert!(peer.next_part(100).is_none());
+    peer.released(16).unwrap();
+    assert_eq!(peer.next_part(100).unwrap().payload, b"b");
 }

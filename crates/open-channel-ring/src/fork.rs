@@ -1,11 +1,12 @@
 //! Forks without an exec: a child must not use what it inherited.
 //!
-//! A child has its parent's memory as it was at that moment, locks that other threads held included, and the *same*
-//! open files, shared memory and event loops. So whatever a child writes to them, reads from them or drops reaches
-//! its parent. [`ProcessLocal`] lets a child notice that without a system call, before it touches anything.
+//! A child has its parent's memory as it was at that moment, locks that other threads held
+//! included, and the *same* open files, shared memory and event loops. So whatever a child writes
+//! to them, reads from them or drops reaches its parent. [`ProcessLocal`] lets a child notice that
+//! without a system call, before it touches anything.
 //!
-//! The count of forks is kept by `pthread_atfork`, which each libc calls for `fork(3)`. A child that was made with the
-//! bare system call `clone(2)` is not noticed.
+//! The count of forks is kept by `pthread_atfork`, which each libc calls for `fork(3)`. A child
+//! that was made with the bare system call `clone(2)` is not noticed.
 
 use std::fmt;
 use std::io;
@@ -30,8 +31,8 @@ pub fn notice_forks() -> io::Result<()> {
         memory::forget_inherited();
     }
     static REGISTERED: OnceLock<i32> = OnceLock::new();
-    // SAFETY: the handler has the type that is asked for, lives as long as the program, and does nothing but stores to
-    // atomics, which is allowed between a fork and an exec.
+    // SAFETY: the handler has the type that is asked for, lives as long as the program, and does
+    // nothing but stores to atomics, which is allowed between a fork and an exec.
     match *REGISTERED.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(in_child)) }) {
         0 => Ok(()),
         errno => Err(io::Error::from_raw_os_error(errno)),
@@ -61,7 +62,8 @@ impl Process {
     }
 }
 
-/// A value that only the process that made it may use or drop. A forked child gets nothing, and leaks it.
+/// A value that only the process that made it may use or drop. A forked child gets nothing, and
+/// leaks it.
 pub struct ProcessLocal<T> {
     process: Process,
     value: ManuallyDrop<T>,

@@ -83,8 +83,8 @@
 //!   which is undefined behaviour however carefully it is checked; for the same reason slots being filled are write-only.
 //! - A word out of range is a [`Misbehaviour`], an error of that one link.
 //!
-//! `unsafe` is in four files: the mapping (`memory.rs`), the copies (`shim.rs`), saying that copied bytes
-//! are there (`spsc.rs`), and noticing forks (`fork.rs`).
+//! `unsafe` is in four files: the mapping (`memory.rs`), the copies (`shim.rs`), saying that copied
+//! bytes are there (`spsc.rs`), and noticing forks (`fork.rs`).
 //!
 //! What a misbehaving consumer *can* do is destroy the records that it was sent, since they lie in
 //! memory that it may write; and either side can make the other wake up in vain.

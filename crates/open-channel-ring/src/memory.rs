@@ -23,7 +23,8 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// Bytes of all mappings of this process.
 static MAPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes of shared memory that this process has mapped for rings, whether its pages were touched yet or not.
+/// Bytes of shared memory that this process has mapped for rings, whether its pages were touched
+/// yet or not.
 pub fn mapped_bytes() -> usize {
     MAPPED.load(Ordering::Relaxed)
 }

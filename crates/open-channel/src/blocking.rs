@@ -44,6 +44,7 @@ use rustix::io::Errno;
 use crate::batch::{Batch, Messages};
 use crate::builder::Builder;
 use crate::channel;
+use crate::connect::ConnectOptions;
 use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
 use crate::event::{Events, Role, Stall, State};
@@ -112,6 +113,11 @@ impl Channel {
     /// As [`open_channel::Channel::connect_within`](crate::Channel::connect_within): does not block.
     pub fn connect_within(&self, timeout: Duration) -> Socket {
         Socket { socket: self.channel.connect_within(timeout) }
+    }
+
+    /// As [`open_channel::Channel::connect_with`](crate::Channel::connect_with): does not block.
+    pub fn connect_with(&self, options: ConnectOptions) -> Socket {
+        Socket { socket: self.channel.connect_with(options) }
     }
 
     /// As [`open_channel::Channel::join`](crate::Channel::join).

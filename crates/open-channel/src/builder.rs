@@ -180,11 +180,14 @@ impl Builder {
         self
     }
 
-    /// Limit in bytes of all rings in shared memory that this process has, on whatever channel and side; each socket
-    /// between two processes counts twice its [`ring_bytes`](Self::ring_bytes). It is looked at when a socket of this channel
-    /// connects: where there is no more room for its rings, the Unix socket carries on alone. The same happens where the limits of
-    /// the process leave too little: its rings take no more than half of a memory control group, whatever is set here.
-    /// Default: [`DEFAULT_RING_MEMORY`](crate::DEFAULT_RING_MEMORY) or a quarter of the machine's memory, whichever is less.
+    /// Limit in bytes of all rings in shared memory that this process has, on whatever channel and
+    /// side; each socket between two processes counts twice its [`ring_bytes`](Self::ring_bytes).
+    /// It is looked at when a socket of this channel connects: where there is no more room for its
+    /// rings, the Unix socket carries on alone. The same happens where the limits of the process
+    /// leave too little: its rings take no more than half of a memory control group, whatever is
+    /// set here.
+    /// Default: [`DEFAULT_RING_MEMORY`](crate::DEFAULT_RING_MEMORY) or a quarter of the machine's
+    /// memory, whichever is less.
     pub fn ring_memory(mut self, bytes: usize) -> Self {
         self.settings.ring_memory = Some(bytes);
         self

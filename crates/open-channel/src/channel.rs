@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::builder::Builder;
+use crate::connect::ConnectOptions;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::event::{Event, Events, Role, State};
@@ -35,9 +36,10 @@ mod silence;
 /// the channel is closed in the background; [`close`](Self::close) does it in an orderly way.
 ///
 /// # Forks
-/// A child of `fork(2)` makes channels of its own. What it inherited (channels, sockets, events, messages, reservations,
-/// readers) fails with [`Error::Forked`], and using or dropping it in the child changes nothing for the parent. Programs
-/// that are started with [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
+/// A child of `fork(2)` makes channels of its own. Everything that it inherited (channels, sockets,
+/// events, messages, reservations, readers) fails with [`Error::Forked`]. Using or dropping it in
+/// the child changes nothing for the parent. Programs that are started with
+/// [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
 /// `clone(2)`, past the C library, is not noticed.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -165,22 +167,31 @@ impl Channel {
     /// [`Error::Timeout`]; calling `connect` again tries again. After [`close`](Self::close) they fail with
     /// [`Error::Closed`].
     pub fn connect(&self) -> Socket {
+        self.connect_with(ConnectOptions::new())
+    }
+
+    /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from
+    /// here on.
+    pub fn connect_within(&self, timeout: Duration) -> Socket {
+        self.connect_with(ConnectOptions::new().timeout(timeout))
+    }
+
+    /// [`connect`](Self::connect) in another way than the default.
+    pub fn connect_with(&self, options: ConnectOptions) -> Socket {
         let shared = &self.keep.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
+        if let (Some(timeout), Ok(shared)) = (options.timeout, self.shared()) {
+            *lock(&shared.connect_timeout) = timeout;
+        }
+        if options.reconnect == Some(false) {
+            connection.pin();
+        }
         match self.shared() {
             Ok(shared) => shared.supervise(&connection),
             Err(forked) => connection.fail(forked),
         }
-        Socket::connecting(connection, Arc::clone(&self.keep))
-    }
-
-    /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from here on.
-    pub fn connect_within(&self, timeout: Duration) -> Socket {
-        if let Ok(shared) = self.shared() {
-            *lock(&shared.connect_timeout) = timeout;
-        }
-        self.connect()
+        Socket::connecting(connection, Arc::clone(&self.keep), options.reconnect)
     }
 
     /// Takes part without a socket: waits until this process hosts the channel or is connected to its host.
@@ -271,13 +282,18 @@ impl Channel {
     /// Any thread may ask, also while a listener hangs in another one: its messages are those that are
     /// [held](crate::SocketStats::held), for [so long](crate::SocketStats::oldest_unhandled).
     pub fn stats(&self) -> ChannelStats {
-        self.keep.shared.stats()
+        self.shared().map_or_else(|_| ChannelStats::inherited(self.name()), |shared| shared.stats())
     }
 
     /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
-    /// if this process hosts, lets the handlers finish the messages they have, then hands over.
+    /// if this process hosts, hands over.
     ///
-    /// Each of these two steps takes at most the host timeout.
+    /// A host that hands over delivers nothing more from other processes, from the call on: that
+    /// waits for the next host. Handlers may still answer and acknowledge the messages they have.
+    /// The next host takes over when all of these are acknowledged, at the latest after the host
+    /// timeout; it gets what is not acknowledged by then, marked as redelivered.
+    ///
+    /// Flushing takes at most the host timeout too, so that closing takes at most twice as long.
     ///
     /// # Errors
     /// Of the sockets that could not be flushed, the first one's error.
@@ -292,6 +308,12 @@ impl Channel {
 }
 
 impl Channel {
+    pub(crate) fn retire(&self) {
+        if let Ok(shared) = self.shared() {
+            shared.retire();
+        }
+    }
+
     pub(crate) fn abandon(&self) {
         // A forked child has nothing to leave.
         let Ok(shared) = self.shared() else { return };
@@ -353,6 +375,11 @@ impl Place {
             Self::Guest { generation, .. } => *generation,
             Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => 0,
         }
+    }
+
+    /// Whether the host of that generation is no longer the one that this process takes part with.
+    pub(crate) fn has_lost(&self, generation: u64) -> bool {
+        !matches!(self, Self::Closed(_)) && self.generation() != generation
     }
 
     /// Whether the search is over.
@@ -488,7 +515,17 @@ impl Shared {
         }
     }
 
+    /// If this process hosts: its handlers get nothing more from others.
+    fn retire(&self) {
+        let host = match &*self.place.borrow() {
+            Place::Hosting(host) => Arc::clone(host),
+            _ => return,
+        };
+        host.retire(self);
+    }
+
     async fn close(&self) -> Result<(), Error> {
+        self.retire();
         let patience = self.settings.host_timeout;
         let close = |connection| self.background.spawn(close_within(connection, patience));
         // All of them at once: each may take the whole time.
@@ -613,6 +650,11 @@ impl Shared {
         let mut connections = lock(&self.connections);
         connections.retain(|connection| connection.strong_count() > 0);
         connections.push(Arc::downgrade(connection));
+    }
+
+    /// Whether it is one of the sockets from [`Channel::connect`].
+    pub(crate) fn owns(&self, socket: SocketId) -> bool {
+        self.connections().iter().any(|connection| connection.id() == socket)
     }
 
     fn connections(&self) -> Vec<Arc<Connection>> {

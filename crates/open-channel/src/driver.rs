@@ -19,7 +19,8 @@ static DRIVER: Driver = Driver { handle: Mutex::new(None), in_child: OnceLock::n
 #[derive(Default)]
 struct Driver {
     handle: Mutex<Option<Handle>>,
-    /// That of a forked child, where the thread does not exist and another one may have held the lock.
+    /// That of a forked child, where the thread does not exist and another one may have held the
+    /// lock.
     in_child: OnceLock<Box<Driver>>,
 }
 

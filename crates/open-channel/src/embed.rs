@@ -75,6 +75,11 @@ pub trait Face {
     fn watch_fd(&self) -> Option<OwnedFd>;
     /// How many connections the socket has had.
     fn links(&self) -> u64;
+    /// Whether the host of this socket, which is this process, hands over: nothing more is
+    /// delivered.
+    fn is_handing_over(&self) -> bool;
+    /// Nothing more can be sent or acknowledged.
+    fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()>;
     /// What a caller that found nothing may look at for a while before it sleeps; `None` where it is told by the descriptor alone.
     fn arrival(&self) -> Option<Arrival>;
 }
@@ -158,6 +163,14 @@ impl Face for Socket {
         self.connection().links()
     }
 
+    fn is_handing_over(&self) -> bool {
+        self.connection().is_handing_over()
+    }
+
+    fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()> {
+        self.connection().poll_over(cx, seat)
+    }
+
     fn arrival(&self) -> Option<Arrival> {
         self.connection().arrival().map(Arrival)
     }
@@ -170,6 +183,12 @@ impl Face for Socket {
 /// The background thread could not be started.
 pub fn background() -> Result<Handle, Error> {
     driver::handle()
+}
+
+/// The first step of closing, for a face that has more to do before the others: if this process
+/// hosts, nothing more from other processes is delivered.
+pub fn retire(channel: &Channel) {
+    channel.retire();
 }
 
 /// Leaves the channel as if this process had been killed: nothing is acknowledged or said, and another process may

@@ -64,8 +64,8 @@ pub enum Error {
         /// What stood in the way last, and in which directory.
         cause: String,
     },
-    /// The channel or the socket belongs to the process that this one was forked from. Nothing that a forked child does
-    /// with what it inherited reaches its parent's connections.
+    /// The channel or the socket belongs to the process that this one was forked from. Nothing that
+    /// a forked child does with what it inherited reaches its parent's connections.
     #[error("this belongs to the process before the fork: make a new channel in the child")]
     Forked,
     /// The channel or the socket was closed on this side.
@@ -127,6 +127,10 @@ pub enum Error {
     /// host instead).
     #[error("the peer is gone")]
     PeerGone,
+    /// The host was lost or has handed over, and this socket does not go on with the next one: see
+    /// [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect).
+    #[error("its host is gone, and this socket does not reconnect: connect again")]
+    HostLost,
     /// This process hosts no longer, in an orderly way; the peer goes on with the next host.
     #[error("hosting was handed over: the peer goes on with the next host")]
     HandedOver,
@@ -134,8 +138,8 @@ pub enum Error {
     /// its directory; the peer goes on with another host.
     #[error("this host was stopped for too long, or its directory was removed, and another took over")]
     Fenced,
-    /// The hosts of the channel speak other versions of the protocol, or processes do that take part and have none. This process
-    /// waited for another host until its connect timeout.
+    /// The hosts of the channel speak other versions of the protocol, or processes do that take
+    /// part and have none. This process waited for another host until its connect timeout.
     #[error("no common protocol version: {0}; update the older program")]
     Version(String),
     /// The host refused the connection.
@@ -177,7 +181,7 @@ impl Error {
             Self::Forked => io::ErrorKind::NotConnected,
             Self::Closed | Self::Finished => io::ErrorKind::BrokenPipe,
             Self::Full => io::ErrorKind::WouldBlock,
-            Self::Reset { .. } | Self::PeerGone => io::ErrorKind::ConnectionReset,
+            Self::Reset { .. } | Self::PeerGone | Self::HostLost => io::ErrorKind::ConnectionReset,
             Self::HandedOver | Self::Fenced => io::ErrorKind::ConnectionAborted,
             Self::Refused(_) => io::ErrorKind::ConnectionRefused,
             Self::Protocol(_) | Self::GenerationFile { .. } => io::ErrorKind::InvalidData,

@@ -76,8 +76,8 @@ pub enum Event {
         /// Its generation.
         generation: u64,
     },
-    /// The host died, was given up, or was [fenced](Self::Fenced); the next one is being found. Replies of its that had arrived are in their
-    /// sockets already.
+    /// The host died, was given up, or was [fenced](Self::Fenced); the next one is being found.
+    /// Replies of its that had arrived are in their sockets already.
     HostLost {
         /// The lost host's generation.
         generation: u64,
@@ -159,7 +159,7 @@ impl Events {
         Self { receiver: ProcessLocal::new(receiver), over }
     }
 
-    /// Of a channel that a forked child has inherited.
+    /// The events of a channel that a forked child has inherited.
     pub(crate) fn inherited() -> Self {
         let (sender, receiver) = broadcast::channel(1);
         // The receiver is here.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use open_channel_proto::{
@@ -49,6 +49,9 @@ pub(crate) enum End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
+    /// Only the sockets of this same channel come in, to get rid of what they hold. Handlers finish
+    /// what they have.
+    Retiring,
     /// Nothing new comes in; handlers finish what they have.
     Closing,
     /// The right to host is given back: peers may go.
@@ -68,6 +71,8 @@ pub(crate) struct Host {
     /// Lifelines that have not ended, and sockets that are not greeted yet.
     links: AtomicUsize,
     phase: watch::Sender<Phase>,
+    /// Since when handlers are waited for.
+    retiring_since: OnceLock<Instant>,
 }
 
 impl Host {
@@ -81,6 +86,7 @@ impl Host {
             sessions: Mutex::default(),
             links: AtomicUsize::new(0),
             phase: watch::Sender::new(Phase::Open),
+            retiring_since: OnceLock::new(),
         }
     }
 
@@ -223,7 +229,12 @@ impl Host {
 
     /// Whether this host may take anybody on.
     fn is_open(&self, shared: &Shared, hello: &Hello) -> Result<(), Reject> {
-        let leaving = shared.is_closing() || *self.phase.borrow() != Phase::Open;
+        let leaving = shared.is_closing()
+            || match *self.phase.borrow() {
+                Phase::Open => false,
+                Phase::Retiring => !shared.owns(hello.socket),
+                Phase::Closing | Phase::Released | Phase::Lost => true,
+            };
         if leaving || !self.fence.holds() || hello.generation > self.generation {
             return Err(Reject::new(RejectCode::GoingAway, "its host is handing over"));
         }
@@ -314,9 +325,28 @@ impl Host {
         }
     }
 
+    /// The hand-over begins: from here on, what the peers send is for the next host. The sockets of
+    /// this same channel go on: closing the channel flushes them first.
+    pub(crate) fn retire(&self, shared: &Shared) {
+        let begins = self.phase.send_if_modified(|phase| {
+            let begins = *phase == Phase::Open;
+            if begins {
+                *phase = Phase::Retiring;
+            }
+            begins
+        });
+        if begins {
+            self.retiring_since.get_or_init(Instant::now);
+            let connections = self.connections();
+            let others = connections.iter().filter(|connection| !shared.owns(connection.id()));
+            others.for_each(|connection| connection.stop_delivery());
+        }
+    }
+
     /// Handlers finish what they have, then the right to host is given back, then the peers are told.
     async fn hand_over(&self, tenure: Tenure, patience: Duration) {
         self.phase.send_replace(Phase::Closing);
+        let patience = patience.saturating_sub(self.retiring_since.get_or_init(Instant::now).elapsed());
         let connections = self.connections();
         connections.iter().for_each(|connection| connection.stop_delivery());
         let settled = async {

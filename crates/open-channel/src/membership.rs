@@ -205,7 +205,7 @@ struct Search<'a> {
     attempts: u32,
     /// Since when a living process has been seen here without a link.
     inhabited_since: Option<Instant>,
-    /// What tells others of this process's versions.
+    /// Tells others which versions this process speaks.
     presence: Option<Presence>,
     /// Since when processes that this one cannot talk to have been without a host.
     strangers_since: Option<Instant>,
@@ -402,8 +402,9 @@ impl Search<'_> {
         }
     }
 
-    /// Why others should host who are here and could not be served by this process. A host of theirs takes over at once,
-    /// if one of them can; if none did for the host timeout, there is nobody to wait for.
+    /// Why others should host who are here and could not be served by this process. A host of
+    /// theirs takes over at once, if one of them can; if none did for the host timeout, there is
+    /// nobody to wait for.
     fn give_way(&mut self, dir: &ChannelDir) -> Option<String> {
         let strangers = versions::strangers(dir).ok().flatten()?;
         let since = *self.strangers_since.get_or_insert_with(Instant::now);

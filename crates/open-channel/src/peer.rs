@@ -65,6 +65,9 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
     let mut places = shared.place.subscribe();
     let mut failures = Failures::default();
     while !connection.is_over() {
+        if connection.only_host().is_some_and(|only| places.borrow_and_update().has_lost(only)) {
+            return connection.fail(Error::HostLost);
+        }
         let target = tokio::select! {
             target = target(&shared, &mut places) => target,
             () = connection.changed.notified() => continue,

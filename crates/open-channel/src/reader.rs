@@ -174,8 +174,8 @@ impl Iterator for Blocks<'_> {
     }
 }
 
-/// Never waits: the message is here. Fails only in a forked child, with [`Error::Forked`](crate::Error::Forked): the parent may
-/// have let go of the memory.
+/// Never waits: the message is here. Fails only in a forked child, with
+/// [`Error::Forked`](crate::Error::Forked): the parent may have let go of the memory.
 impl io::Read for MessageReader {
     #[inline]
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {

@@ -75,8 +75,8 @@ impl Reservation {
         }
     }
 
-    /// The parent's memory is not a forked child's to write to: what was written goes on in a buffer, and comes back with
-    /// the error of [`commit`](Self::commit).
+    /// The parent's memory is not a forked child's to write to: what was written goes on in a
+    /// buffer, and comes back with the error of [`commit`](Self::commit).
     #[inline]
     fn leave_inherited_ring(&mut self) {
         if self.connection.check_process().is_err()

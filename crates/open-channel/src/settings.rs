@@ -25,7 +25,8 @@ pub const DEFAULT_RECEIVE_WINDOW: usize = 1 << 20;
 pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
 /// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes): what is under way stays in the near caches.
 pub const DEFAULT_RING_BYTES: usize = 256 << 10;
-/// Default of [`Builder::ring_memory`](crate::Builder::ring_memory), or a quarter of the machine's memory if that is less.
+/// Default of [`Builder::ring_memory`](crate::Builder::ring_memory), or a quarter of the machine's
+/// memory if that is less.
 pub const DEFAULT_RING_MEMORY: usize = 1 << 30;
 /// Default of [`Builder::max_connections`](crate::Builder::max_connections).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;

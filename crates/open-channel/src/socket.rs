@@ -59,6 +59,8 @@ struct Owner {
     host: Option<Weak<Shared>>,
     background: Handle,
     peer: Option<PeerInfo>,
+    /// What was asked for about the next host, if anything.
+    reconnect: Option<bool>,
 }
 
 impl Drop for Owner {
@@ -128,14 +130,16 @@ pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration
 }
 
 impl Socket {
-    pub(crate) fn connecting(connection: Arc<Connection>, keep: Arc<Keep>) -> Self {
+    pub(crate) fn connecting(connection: Arc<Connection>, keep: Arc<Keep>, reconnect: Option<bool>) -> Self {
         let background = keep.shared.background.clone();
-        Self::from_owner(Owner { connection, keep: Some(keep), host: None, background, peer: None })
+        let (host, peer) = (None, None);
+        Self::from_owner(Owner { connection, keep: Some(keep), host, background, peer, reconnect })
     }
 
     pub(crate) fn accepted(connection: Arc<Connection>, shared: &Arc<Shared>, peer: PeerInfo) -> Self {
         let (host, background) = (Some(Arc::downgrade(shared)), shared.background.clone());
-        Self::from_owner(Owner { connection, keep: None, host, background, peer: Some(peer) })
+        let (keep, peer, reconnect) = (None, Some(peer), None);
+        Self::from_owner(Owner { connection, keep, host, background, peer, reconnect })
     }
 
     fn from_owner(owner: Owner) -> Self {
@@ -427,7 +431,17 @@ impl Socket {
         (SendHalf { socket: Arc::clone(&socket) }, RecvHalf { socket })
     }
 
+    /// On the peer's end: bytes do not go on with another host, unless that was asked for.
+    pub(crate) fn pin_unless_asked(&self) {
+        if self.owner.keep.is_some() && self.owner.reconnect.is_none() {
+            self.connection().pin();
+        }
+    }
+
     /// The socket as a stream of bytes, for codecs and protocols that want one.
+    ///
+    /// On the peer's end it ends with its host ([`Error::HostLost`]), as a plain socket does,
+    /// unless [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect) was set to `true`.
     pub fn into_stream(self) -> ByteStream {
         ByteStream::new(self)
     }

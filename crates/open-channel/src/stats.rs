@@ -90,6 +90,21 @@ pub struct ChannelStats {
 }
 
 impl ChannelStats {
+    /// The statistics of a channel that a forked child has inherited.
+    pub(crate) fn inherited(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            state: State::Closed,
+            role: Role::None,
+            generation: 0,
+            hosting: None,
+            sockets: Vec::new(),
+            hosted: Vec::new(),
+        }
+    }
+}
+
+impl ChannelStats {
     /// The sums of all sockets, of both kinds.
     pub fn totals(&self) -> Totals {
         Totals::of(self.sockets.iter().chain(&self.hosted))

@@ -20,7 +20,8 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 /// A socket as a stream of bytes; from [`Socket::into_stream`].
 ///
 /// Each write is sent as one message of up to 64 KiB, without waiting for more; reads join messages and
-/// acknowledge each when its last byte was read. Flushing waits for nothing: written is on its way. Shutting down
+/// acknowledge each when its last byte was read. On the peer's end, it ends with its host: see
+/// [`Socket::into_stream`]. Flushing waits for nothing: written is on its way. Shutting down
 /// ends this direction, and the other side reads to the end.
 #[derive(Debug)]
 pub struct ByteStream {
@@ -75,6 +76,7 @@ pub(crate) fn shut_down(connection: &Connection) -> Result<(), Error> {
 
 impl ByteStream {
     pub(crate) fn new(socket: Socket) -> Self {
+        socket.pin_unless_asked();
         Self { socket, reading: Reading::default(), recv_seat: Seat::default(), send_seat: Seat::default() }
     }
 

@@ -1,10 +1,11 @@
 //! Which protocol versions the processes at a channel speak, as far as its directory tells.
 //!
-//! For each range of versions there is an empty file `versions-<oldest>-<newest>`. Every process that hosts or has a
-//! host holds a shared lock on the file of its range, until it leaves the channel. So whoever is about to host sees
-//! whether there are processes that it could not serve, and whoever leaves, whether somebody is left. The last to
-//! leave removes the file with its lock held alone; a newcomer that had it open by then finds it removed and makes
-//! another. Programs from before there were such files ignore them.
+//! For each range of versions there is an empty file `versions-<oldest>-<newest>`. Every process
+//! that hosts or has a host holds a shared lock on the file of its range, until it leaves the
+//! channel. So whoever is about to host sees whether there are processes that it could not serve,
+//! and whoever leaves, whether somebody is left. The last to leave removes the file with its lock
+//! held alone. A newcomer that had it open by then finds it removed and makes another. Programs from
+//! before there were such files ignore them.
 
 use std::fs::{File, TryLockError};
 use std::io;

@@ -13,7 +13,7 @@ use crate::session::Received;
 #[derive(Debug)]
 struct Returned {
     fate: Fate,
-    /// The attempt that failed.
+    /// The attempt that failed, for all that the sender is to know: one that is waited for has not begun. 0: none.
     attempt: u32,
     reason: String,
 }
@@ -61,7 +61,9 @@ impl Inbox {
         if !self.holds(seq) {
             return false;
         }
-        let fate = if may_again { Fate::Again } else { Fate::GivenUp };
+        // If this host goes before it delivers the message again, that is no attempt.
+        let (fate, attempt) =
+            if may_again { (Fate::Again, attempt.saturating_sub(1)) } else { (Fate::GivenUp, attempt) };
         self.given_back.put(seq, Returned { fate, attempt, reason: reason.to_owned() });
         may_again
     }
@@ -72,6 +74,9 @@ impl Inbox {
         if !is_due || !self.holds(seq) {
             return;
         }
+        let begins =
+            Returned { fate: Fate::Again, attempt: attempt.saturating_sub(1), reason: String::new() };
+        self.given_back.put(seq, begins);
         let first = |ready: &Ready| match ready {
             Ready::Messages(received) => received.first,
             Ready::End(seq) => *seq,
@@ -97,7 +102,9 @@ impl Inbox {
         while self.tells_returned()
             && let Some(seq) = self.given_back.untold.pop_front()
         {
-            if let Some(Returned { fate, attempt, reason }) = self.given_back.messages.get(&seq) {
+            if let Some(Returned { fate, attempt, reason }) = self.given_back.messages.get(&seq)
+                && *attempt > 0
+            {
                 let attempt = u8::try_from(*attempt).unwrap_or(u8::MAX);
                 return Some(Frame::Returned { seq, fate: *fate, attempt, reason: reason.clone() });
             }

@@ -164,8 +164,8 @@ fn a_pack_that_was_changed_in_the_store_is_an_error() {
     }
 }
 
-/// The other side may mark as a pack what is none. The longest is taken when nothing else is there, and costs what
-/// packs may cost; one more message in it is too many.
+/// The other side may mark as a pack what is none. The longest is taken when nothing else is there,
+/// and costs what packs may cost; one more message in it is too many.
 #[test]
 fn zeros_that_are_marked_as_a_pack_cost_no_more_than_a_pack_may() {
     let most = MAX_PACK_COST / cost(&[0]);

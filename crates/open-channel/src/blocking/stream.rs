@@ -22,8 +22,9 @@ pub struct ByteStream {
 }
 
 impl Socket {
-    /// The socket as a stream of bytes, for protocols that want one.
+    /// As [`open_channel::Socket::into_stream`](crate::Socket::into_stream).
     pub fn into_stream(self) -> ByteStream {
+        self.socket.pin_unless_asked();
         ByteStream { socket: self, reading: Mutex::default() }
     }
 }

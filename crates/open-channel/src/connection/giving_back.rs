@@ -61,6 +61,8 @@ impl Connection {
             if inner.session.is_readable() {
                 inner.waiters.collect(Interest::Recv, 0, &mut inner.woken);
             }
+            // Before the application has them: they may be its end.
+            inner.after_giving_back();
         });
     }
 

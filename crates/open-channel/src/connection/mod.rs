@@ -6,6 +6,7 @@
 //! of grace, so that acknowledgements and heartbeats never depend on what the application does.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -48,7 +49,7 @@ use silence::Silence;
 #[derive(Debug)]
 pub(crate) struct Connection {
     inner: ProcessLocal<Mutex<Inner>>,
-    /// What a forked child has in its place: a connection that is over.
+    /// Takes its place in a forked child: a connection that is over.
     inherited: OnceLock<Box<Mutex<Inner>>>,
     /// Shared with `inner`, for those who come without the lock.
     waiters: Arc<Waiters>,
@@ -60,6 +61,8 @@ pub(crate) struct Connection {
     returned: Notify,
     background: Handle,
     id: SocketId,
+    /// Ends with the host that it met first.
+    pinned: AtomicBool,
 }
 
 /// How a waiting call learns that the link is ready.
@@ -96,6 +99,7 @@ impl Connection {
             returned: Notify::new(),
             background,
             id,
+            pinned: AtomicBool::new(false),
         })
     }
 
@@ -204,6 +208,18 @@ impl Connection {
         self.with(Inner::drain_and_lose);
     }
 
+    /// From here on, it ends with its host.
+    pub(crate) fn pin(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// The only host that it can go on with, if there is but one.
+    pub(crate) fn only_host(&self) -> Option<u64> {
+        let generation = self.pinned.load(Ordering::Relaxed).then(|| self.generation());
+        generation.filter(|generation| *generation > 0)
+    }
+
     /// Ends it for this side with `error`.
     pub(crate) fn fail(&self, error: Error) {
         self.with(|inner| {
@@ -242,6 +258,8 @@ impl Connection {
                 // Whatever the other side said before, this side has closed it now.
                 inner.failed.get_or_insert(Error::Closed);
             } else if !inner.handing_over {
+                // What was handled before is known before.
+                inner.write_all();
                 inner.session.reset(code, reason);
                 inner.write();
                 inner.wake_all();
@@ -428,6 +446,11 @@ impl Connection {
         self.poll(cx, seat, Eyes::None, Interest::Acks, |inner| {
             if inner.link.is_some() { Some(Ok(())) } else { inner.over().map(Err) }
         })
+    }
+
+    /// Nothing more can be sent or acknowledged.
+    pub(crate) fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()> {
+        self.poll(cx, seat, Eyes::None, Interest::Acks, |inner| inner.over().map(drop))
     }
 
     /// Everything before sequence number `end` is acknowledged.

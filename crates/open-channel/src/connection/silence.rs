@@ -99,6 +99,7 @@ impl Connection {
 
     /// Resolves when messages have made no progress for long, at once if that is so.
     pub(crate) async fn stalled(&self) -> Result<Stall, Error> {
+        self.check_process()?;
         loop {
             let mut changed = std::pin::pin!(self.waiters.change());
             // From here on, no change is missed.
@@ -143,6 +144,9 @@ impl Connection {
             stalled: None,
         };
         drop(inner);
+        if self.check_process().is_err() {
+            return stats;
+        }
         let silence = self.silence();
         stats.oldest_unacknowledged = silence.unacknowledged.of_oldest(silence.now, &open.unacknowledged);
         stats.oldest_unhandled = silence.unhandled.of_oldest(silence.now, &open.unhandled);

@@ -24,7 +24,8 @@ const MEMORY_FACTOR: u64 = 4;
 /// What the rings of a process take at most of the machine's memory, unless it is told.
 const MACHINE_SHARE: u64 = 4;
 
-/// Makes rings of `bytes` in each direction, as long as this process has no more than `most` bytes of rings.
+/// Makes rings of `bytes` in each direction, as long as this process has no more than `most` bytes
+/// of rings.
 ///
 /// # Errors
 /// Where the kernel gives no memory or descriptors, or does not know how: the socket carries on alone.
@@ -39,7 +40,8 @@ pub(crate) fn offer(bytes: usize, most: Option<usize>) -> io::Result<(RingLink, 
     Ok((link, offer, RingSizes { up: bytes as u64, down: bytes as u64 }))
 }
 
-/// Takes the rings that came with a hello, as long as this process has no more than `most` bytes of rings.
+/// Takes the rings that came with a hello, as long as this process has no more than `most` bytes of
+/// rings.
 ///
 /// # Errors
 /// What is wrong with them, or here: the socket carries on alone.
@@ -64,14 +66,15 @@ pub(crate) fn accept(
     open_channel_ring::accept(layout, descriptors)
 }
 
-/// Each side's memory group pays for the pages that it touches first, which may be long after the rings were made. So all
-/// rings of this process count here as if nothing of them were touched yet: together they take half of a group at most.
+/// Each side's memory group pays for the pages that it touches first, which may be long after the
+/// rings were made. So all rings of this process count here as if nothing of them were touched yet:
+/// together they take half of a group at most.
 fn require_memory(layout: Layout, most: Option<usize>) -> io::Result<()> {
     let (mapped, more) = (mapped_bytes() as u64, layout.total_bytes() as u64);
     let most = most.map_or_else(default_most, |most| most as u64);
     let fits = mapped + more <= most
         && cgroup::memory_left().is_none_or(|left| left >= mapped + MEMORY_FACTOR * more)
-        // What is mapped is no longer left here.
+        // Mapped rings are no longer left here.
         && address_space_left().is_none_or(|left| left >= MEMORY_FACTOR * more);
     if fits { Ok(()) } else { Err(rustix::io::Errno::NOMEM.into()) }
 }
@@ -82,7 +85,8 @@ fn default_most() -> u64 {
     (DEFAULT_RING_MEMORY as u64).min(memory / MACHINE_SHARE)
 }
 
-/// Where that is limited for this process. What rings took, the application's allocator could not have.
+/// Bytes, where the address space of this process is limited. Rings must leave some to the
+/// application's allocator.
 fn address_space_left() -> Option<u64> {
     let limit = getrlimit(Resource::As).current?;
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;

@@ -37,6 +37,7 @@ mod copying;
 mod executors;
 mod halves;
 mod identity;
+mod leaving;
 mod order;
 mod reading;
 mod reserving;

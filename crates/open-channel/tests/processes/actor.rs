@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use open_channel::{Builder, Channel, Error, Event, LinkKind, Message, Scope, Socket, Stall, TryRecvError};
+use open_channel::{
+    Builder, Channel, ConnectOptions, Error, Event, LinkKind, Message, Scope, Socket, Stall, TryRecvError,
+};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
@@ -226,7 +228,7 @@ impl Actor {
                 ["unmount", at] => unmount(at),
                 ["shut"] => self.shut(),
                 ["drop-channel"] => drop(self.channel.take()),
-                ["connect", name, ..] => self.connect(name, words.get(2) == Some(&"mute")),
+                ["connect", name, ..] => self.connect(name, words.get(2).copied()),
                 ["connect-many", count] => self.connect_many(count.parse().unwrap()),
                 ["send", name, ..] => self.send(name, words[2..].join(" ")),
                 ["numbers", name, count] => self.stream(name, count.parse().unwrap(), 0),
@@ -382,10 +384,12 @@ impl Actor {
         });
     }
 
-    fn connect(&mut self, name: &str, mute: bool) {
-        let socket = Arc::new(self.channel().connect());
+    /// `mute`: what comes in is taken when the host is lost. `once`: it does not reconnect.
+    fn connect(&mut self, name: &str, how: Option<&str>) {
+        let options = ConnectOptions::new().reconnect(how != Some("once"));
+        let socket = Arc::new(self.channel().connect_with(options));
         say!("socket {name} {}", socket.id());
-        if mute {
+        if how == Some("mute") {
             self.muted.lock().unwrap().insert(name.into(), Arc::clone(&socket));
         } else {
             tokio::spawn(hear(name.to_owned(), Arc::clone(&socket)));

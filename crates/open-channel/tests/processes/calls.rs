@@ -99,8 +99,8 @@ pub(crate) fn count_in_a_busy_pair() {
     say!("calls {}", WITH_CALLS.load(Ordering::Acquire));
 }
 
-/// Ends this thread without anything that a libc does then, and without dropping what it has: some of that takes calls that
-/// are trapped.
+/// Ends this thread without anything that a libc does then, and without dropping what it has: some
+/// of that takes calls that are trapped.
 fn leave() {
     // SAFETY: nobody waits for this thread, or has borrowed from its stack.
     unsafe { libc::syscall(libc::SYS_exit, 0) };

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// A limit, by its names in both versions of control groups.
 struct Limit {
-    /// What a line of `/proc/self/cgroup` contains, and the directory where the first version is mounted.
+    /// What a line of `/proc/self/cgroup` contains, and the directory where the first version is
+    /// mounted.
     controller: &'static str,
     mount: &'static str,
     first: &'static str,
@@ -39,8 +40,8 @@ impl ControlGroup {
         Self::new(&THREADS, "max")
     }
 
-    /// Within the group of this process. Of the second version only the outermost group has both processes and members with
-    /// limits of their own.
+    /// Within the group of this process. Of the second version only the outermost group has both
+    /// processes and members with limits of their own.
     fn new(limit: &Limit, value: &str) -> Option<Self> {
         let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
         let own =

@@ -1,7 +1,7 @@
 //! The host is killed, and nothing is lost.
 
 use crate::ledger::Ledger;
-use crate::stage::{Actor, Stage};
+use crate::stage::{Actor, Line, Stage};
 
 const PEERS: usize = 8;
 const KILLS: u64 = 8;
@@ -185,4 +185,51 @@ pub(crate) fn peers_that_never_host_wait_for_the_next_host(stage: &mut Stage) {
     let ledger = Ledger::of([&first, &second]);
     ledger.check_order_and_marks();
     ledger.check_complete(peer.wait("socket s").word(2), accepted);
+}
+
+pub(crate) fn a_socket_that_does_not_reconnect_fails_with_its_host(stage: &mut Stage) {
+    let mut host = stage.joined("host 1", "");
+    let peer = stage.joined("peer", "role=peer");
+    peer.ask("connect goes-on", "socket goes-on");
+    for generation in 1..=2 {
+        let successor = stage.joined(format!("host {}", generation + 1), "");
+        let name = format!("stays-{generation}");
+        let socket = peer.ask(&format!("connect {name} once"), &format!("socket {name}")).word(2).to_owned();
+        for name in [name.as_str(), "goes-on"] {
+            peer.ask(&format!("send {name} n {generation}"), &format!("sent {name}"));
+            peer.ask(&format!("flush {name}"), &format!("flush {name}"));
+        }
+        match generation {
+            1 => host.kill(),
+            _ => drop(host.ask("shut", "shut")),
+        }
+        let failed = peer.wait(&format!("error recv {name}"));
+        assert!(failed.text.contains("does not reconnect"), "{failed:?}");
+        assert_eq!(connected(&successor, generation + 1), "host");
+        peer.ask("send goes-on n 0", "sent goes-on");
+        peer.ask("flush goes-on", "flush goes-on");
+        assert_eq!(successor.count(&format!("accepted {socket}")), 0, "the next host heard of it");
+        host = successor;
+    }
+    assert_eq!(peer.count("error recv goes-on"), 0);
+}
+
+pub(crate) fn what_a_process_holds_when_it_exits_comes_to_the_next_host(stage: &mut Stage) {
+    let mut host = stage.joined("host 1", "");
+    let peer = stage.joined("peer", "role=peer");
+    // Both ends of a program: `std::process::exit`, and the end of `main`.
+    for (generation, way) in (2..).zip(["exit", "return"]) {
+        let successor = stage.joined(format!("host {generation}"), "");
+        let socket = peer.ask(&format!("connect {way}"), &format!("socket {way}")).word(2).to_owned();
+        peer.ask(&format!("send {way} hold"), &format!("sent {way}"));
+        let took = |line: &Line| line.is("handled") && line.word(2) == socket;
+        host.find(0, "the message", took);
+        host.tell(way);
+        assert_eq!(connected(&successor, generation), "host");
+        let again = successor.find(0, "the message", took);
+        assert_eq!(again.word(4), "true", "a handler had it: {again:?}");
+        successor.ask("release", "released");
+        peer.ask(&format!("flush {way}"), &format!("flush {way}"));
+        host = successor;
+    }
 }

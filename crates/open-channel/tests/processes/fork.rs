@@ -177,8 +177,9 @@ fn parent(link: LinkKind, child: fn(&mut Parent)) {
 
 /// The child's end is that of a process which has nothing to do with all this.
 fn fork(child: impl FnOnce()) -> Pid {
-    // SAFETY: both libcs that this runs on give the child of a process with threads a working allocator. Of other locks
-    // it takes those of the library that is tested, and that of stdout, which no other thread of this process uses.
+    // SAFETY: both libcs that this runs on give the child of a process with threads a working
+    // allocator. Of other locks it takes those of the library that is tested, and that of stdout,
+    // which no other thread of this process uses.
     match unsafe { nix::unistd::fork() }.unwrap() {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
@@ -248,7 +249,7 @@ fn a_child_that_drops(_: &mut Parent) {
     dropped.trips(100);
 }
 
-/// Which its parent holds, too.
+/// Its parent holds the message, too.
 fn a_child_that_drops_a_message(link: LinkKind) {
     let mut parent = Parent::new(link);
     parent.socket.send(TOLD.to_le_bytes().to_vec()).unwrap();
@@ -279,11 +280,14 @@ fn a_child_that_calls(parent: &mut Parent) {
     assert_forked(socket.recv_reader());
     assert!(matches!(socket.try_recv(), Err(TryRecvError::Failed(Error::Forked))));
     assert!(matches!(socket.recv_timeout(Duration::from_secs(9)), Err(TryRecvError::Failed(Error::Forked))));
+    assert_forked(socket.flush_timeout(Duration::from_secs(9)));
+    assert_forked(socket.stalled());
+    assert_eq!((socket.stats().held, parent.channel.stats().state), (0, State::Closed));
     assert!(!socket.connected() && socket.link().is_none());
     begun_before(parent);
 }
 
-/// What the parent had begun.
+/// Things that the parent had begun.
 fn begun_before(parent: &Parent) {
     let holder = Parent::new(parent.socket.link().unwrap_or(LinkKind::Ring));
     holder.socket.send(1_u64.to_le_bytes().to_vec()).unwrap();
@@ -393,7 +397,8 @@ async fn async_trips(socket: &open_channel::Socket, count: u64) {
     }
 }
 
-/// Its child drops the channel, and with that nothing of the host's: neither its files nor its peers.
+/// Its child drops the channel, and with that nothing of the host's: neither its files nor its
+/// peers.
 fn a_child_of_the_host(_: LinkKind) {
     let mut channel = Some(echoing());
     say!("hosting");

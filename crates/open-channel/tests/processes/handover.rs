@@ -74,3 +74,31 @@ pub(crate) fn a_handler_that_does_not_finish_cannot_hold_up_the_hand_over(stage:
     assert!(Duration::from_nanos(again.at - started) < Duration::from_secs(5), "held up");
     assert_eq!(connected(&peer, 2), "peer");
 }
+
+pub(crate) fn a_host_that_closes_delivers_nothing_more_from_the_call_on(stage: &mut Stage) {
+    // Longer than a test may take: nobody gives up here.
+    let patient = "host_timeout=120000";
+    let host = stage.joined("host", patient);
+    let successor = stage.joined("successor", patient);
+    let peer = stage.joined("peer", "role=peer host_timeout=120000");
+    let socket = peer.ask("connect s", "socket s").word(2).to_owned();
+    peer.ask("send s n 1", "sent s");
+    peer.ask("flush s", "flush s");
+    host.ask("connect own", "socket own");
+    host.ask("send own hold", "sent own");
+    host.find(0, "its own message", |line| line.is("handled") && line.word(6) == "hold");
+    host.tell("shut");
+    // Its own message keeps it from leaving, and what the peer sends is for the next host already.
+    host.wait(&format!("failed {socket}"));
+    peer.ask("send s n 2", "sent s");
+    assert_eq!(host.ask("status", "status").text, "status host 1 connected");
+    host.ask("release", "released");
+    host.wait("shut");
+    assert_eq!(connected(&successor, 2), "host");
+    successor.find(0, "the message", |line| line.is("handled") && line.word(2) == socket);
+    peer.ask("flush s", "flush s");
+    let ledger = Ledger::of([&host, &successor]);
+    ledger.check_order_and_marks();
+    ledger.check_complete(&socket, 2);
+    assert_eq!(ledger.of_socket(&socket).len(), 2, "no host got what the other had");
+}

@@ -70,6 +70,8 @@ fn main() {
             replies_that_reached_the_peer_come_before_the_loss_of_the_host,
             what_was_acknowledged_is_never_delivered_again,
             what_was_taken_and_not_acknowledged_is_delivered_again_marked,
+            what_a_process_holds_when_it_exits_comes_to_the_next_host,
+            a_socket_that_does_not_reconnect_fails_with_its_host,
             peers_that_never_host_wait_for_the_next_host,
         }
         fencing {
@@ -85,6 +87,7 @@ fn main() {
             an_orderly_close_under_traffic_loses_and_repeats_nothing,
             hosting_goes_round_by_orderly_closes,
             a_handler_that_does_not_finish_cannot_hold_up_the_hand_over,
+            a_host_that_closes_delivers_nothing_more_from_the_call_on,
         }
         isolation {
             a_panicking_listener_takes_down_its_connection_only,

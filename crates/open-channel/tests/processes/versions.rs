@@ -1,7 +1,9 @@
-//! Processes of two versions that cannot talk to each other, as in the middle of an update. These tests are those of a
-//! build that speaks a version of its own; the other one is the ordinary build beside it.
+//! Processes of two versions that cannot talk to each other, as in the middle of an update. These
+//! tests are those of a build that speaks a version of its own; the other one is the ordinary build
+//! beside it.
 //!
-//! `cargo xtask test` runs them with `RUSTFLAGS='--cfg open_channel_test_version="9"'` and a target directory of its own.
+//! `cargo xtask test` runs them with `RUSTFLAGS='--cfg open_channel_test_version="9"'` and a target
+//! directory of its own.
 
 use std::path::PathBuf;
 

@@ -1,0 +1,2 @@
+/** `Symbol.asyncDispose`, or what stands in for it where Node has none yet. */
+export const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");

@@ -1,0 +1,33 @@
+// Under test runners, which load a package once for each file of tests, look for what stays open,
+// and let time stand still.
+"use strict";
+const { test, fixture, within, start, node } = require("./harness.js");
+const assert = require("node:assert/strict");
+const path = require("node:path");
+
+test("loading it starts no thread, and opens nothing", async () => {
+  const child = node(fixture("loaded.js"));
+  await within(child.ended, "its end");
+  assert.deepEqual(JSON.parse(child.lines[0]), { threads: 0, resources: [] });
+});
+
+test("Jest finds nothing open, and its fake timers stop nothing", { timeout: 90_000 }, async () => {
+  const jest = path.join(path.dirname(require.resolve("jest/package.json")), "bin", "jest.js");
+  const args = ["--rootDir", path.join(__dirname, "jest"), "--testMatch", "**/*.spec.js"];
+  const run = [jest, ...args, "--detectOpenHandles", "--no-cache", "--ci"];
+  const child = start(process.execPath, run, { stdio: ["ignore", "pipe", "pipe"] });
+  let report = "";
+  child.stderr.setEncoding("utf8").on("data", (text) => (report += text));
+  const { code } = await within(child.ended, "its end", 80_000);
+  assert.equal(code, 0, report);
+  assert.match(report, /Tests: +3 passed, 3 total/);
+  assert.doesNotMatch(report, /open handle/);
+});
+
+for (const when of ["before", "after"]) {
+  test(`fake timers that are installed ${when} it is loaded do not stop it`, async () => {
+    const child = node(fixture("faked.js"), [when]);
+    assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
+    assert.deepEqual(child.lines, ["3000 messages"]);
+  });
+}
