@@ -10,7 +10,7 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 8192, max_message: 100_000 };
+const LIMITS: Limits = Limits { outbox: 4096, window: 8192, max_message: 100_000, max_attempts: None };
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, mut bytes)) = data.split_first() else { return };

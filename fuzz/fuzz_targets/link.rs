@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use libfuzzer_sys::fuzz_target;
 use open_channel_proto::{
-    Arrival, ChannelKey, Features, Incoming, Kept, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, PartKind,
+    Arrival, ChannelKey, Features, Incoming, Kept, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind,
     Session, SocketId, TransmitBuffer,
 };
 use open_channel_ring::*;
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 8192, window: 8192, max_message: 20_000 };
+const LIMITS: Limits = Limits { outbox: 8192, window: 8192, max_message: 20_000, max_attempts: None };
 /// Bytes before the payload of a first part.
 const TOTAL: usize = 8;
 const PART: usize = MIN_CAPACITY / 8 - TOTAL;
@@ -62,7 +62,7 @@ impl Side {
             }
             slot.append(part.payload);
             let end =
-                slot.commit(part.kind.to_bits(), u8::from(part.redelivered) | u8::from(part.packed) << 1);
+                slot.commit(part.kind.to_bits(), part.flags.0);
             self.session.part_stored(len, end.bytes());
         }
         Ok(())
@@ -99,8 +99,8 @@ impl Side {
                 len = len.checked_sub(TOTAL).ok_or(Broken)?;
                 total = record.word(0);
             }
-            let (redelivered, packed) = (record.flags() & 1 != 0, record.flags() & 2 != 0);
-            let arrival = Arrival { kind, redelivered, packed, total, len, end: record.end().bytes() };
+            let flags = PartFlags(record.flags());
+            let arrival = Arrival { kind, flags, total, len, end: record.end().bytes() };
             let skip = record.len() - len;
             self.session.receive_part(arrival, |bytes| record.append_to(bytes, skip))?;
             if !kind.completes() {

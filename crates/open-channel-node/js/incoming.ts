@@ -4,8 +4,8 @@
 // Knows the stream and the addon's socket; what a connection is, and when it is reported, is the socket's business.
 import type { Socket } from "node:net";
 import { guard } from "./hub.js";
-import { Message } from "./message.js";
-import { Read, type Failure, type NativeSocket } from "./native.js";
+import { Message, type Handling } from "./message.js";
+import { ATTEMPT, Read, type Failure, type NativeSocket } from "./native.js";
 import { nextTick, setImmediate } from "./timers.js";
 
 /** Messages pulled from the addon in one call. */
@@ -17,7 +17,7 @@ const ALL = 64;
 const SLAB = 64 * 1024;
 
 // What `read` tells: why it stopped, whether there is a connection, how many there were; then for each message its
-// length (−1 − length for a redelivery) and its number.
+// length (and `ATTEMPT` for each attempt before this one) and its number.
 const HEAD = 3;
 const meta = new Float64Array(HEAD + 2 * BATCH);
 let slab = Buffer.allocUnsafeSlow(SLAB);
@@ -45,6 +45,9 @@ export class Incoming {
   readonly #observer: Observer;
   readonly #manual: boolean;
   readonly #id: string;
+  readonly #handling: Handling;
+  /** Given back or rejected by listeners that have not returned yet: not to be counted. */
+  readonly #dealt = new Set<number>();
   /** Where messages come from; null when none is wanted any more. */
   #native: NativeSocket | null;
   /** Where they are acknowledged, for longer. */
@@ -53,6 +56,8 @@ export class Incoming {
   // Pulled from the addon, not yet delivered.
   #chunks: Buffer[] = [];
   #seqs: number[] = [];
+  /** Which attempt it is, of those in it that were delivered before; by their place. */
+  readonly #again = new Map<number, number>();
   #next = 0;
   #current: Message | null = null;
   /** The stream asked for more since the last delivery. */
@@ -87,6 +92,12 @@ export class Incoming {
     this.#native = this.#lender = native;
     this.#id = native.id;
     this.#manual = manual;
+    this.#handling = {
+      manual,
+      acknowledge: (seq) => this.#settle(seq, true),
+      giveBack: (seq, pause) => this.#dealWith(seq, () => this.#lender?.giveBack(seq, pause)),
+      reject: (seq, reason) => this.#dealWith(seq, () => this.#lender?.reject(seq, reason)),
+    };
     this.#observer = observer;
   }
 
@@ -136,7 +147,7 @@ export class Incoming {
   handOver(waits: boolean): void {
     this.#waits = waits;
     this.#tellHandled();
-    this.#native?.giveBackFrom(Math.abs(this.#seqs[this.#next] ?? Infinity));
+    this.#native?.giveBackLast(this.#chunks.length - this.#next);
     this.#chunks.length = this.#seqs.length = this.#next;
     this.end();
   }
@@ -168,6 +179,7 @@ export class Incoming {
   /** Listeners have dealt with a message, but for `promises`. */
   #returned(seq: number, promises: Promises | null): void {
     if (promises !== null) this.#await(seq, promises);
+    else if (this.#dealt.delete(seq)) return;
     else if (this.#held === 0) this.#handled++;
     // Those before it are not all dealt with: counting would acknowledge the wrong ones.
     else this.#lender?.acknowledge(seq);
@@ -196,8 +208,21 @@ export class Incoming {
   }
 
   #settle(seq: number, handled: boolean): void {
+    this.#dealt.delete(seq);
     if (handled) this.#lender?.acknowledge(seq);
-    else this.#lender?.giveBack(seq);
+    else this.#lender?.giveBack(seq, -1);
+    this.#settled();
+  }
+
+  /** A message is given back or rejected by name; `deal` says whether it still was to be dealt with. */
+  #dealWith(seq: number, deal: () => boolean | undefined): void {
+    // What is counted comes before it.
+    this.#tellHandled();
+    if (deal() && !this.#manual) this.#dealt.add(seq);
+    if (this.#manual) this.#settled();
+  }
+
+  #settled(): void {
     if (--this.#held > 0) return;
     if (this.#waits) this.#endStream();
     this.#observer.settled();
@@ -330,7 +355,8 @@ export class Incoming {
 
   #giveBack(seq: number): void {
     this.#tellHandled();
-    if (!this.#manual) this.#lender?.giveBack(seq);
+    this.#dealt.delete(seq);
+    if (!this.#manual) this.#lender?.giveBack(seq, -1);
   }
 
   #tellHandled(): void {
@@ -342,6 +368,7 @@ export class Incoming {
   #fill(native: NativeSocket): void {
     this.#chunks.length = 0;
     this.#seqs.length = 0;
+    if (this.#again.size > 0) this.#again.clear();
     this.#next = 0;
     const handled = this.#handled;
     this.#handled = 0;
@@ -353,13 +380,12 @@ export class Incoming {
     }
     for (let i = 0; i < count; i++) {
       let length = meta[HEAD + 2 * i]!;
-      let seq = meta[HEAD + 1 + 2 * i]!;
-      if (length < 0) {
-        length = -1 - length;
-        seq = -seq;
+      if (length >= ATTEMPT) {
+        this.#again.set(i, 1 + Math.floor(length / ATTEMPT));
+        length %= ATTEMPT;
       }
       this.#chunks.push(slab.subarray(slabAt, (slabAt += length)));
-      this.#seqs.push(seq);
+      this.#seqs.push(meta[HEAD + 1 + 2 * i]!);
       this.#bytes += length;
     }
     const status: Read = meta[0]!;
@@ -380,13 +406,12 @@ export class Incoming {
   }
 
   #describe(index: number): Message {
-    const seq = Math.abs(this.#seqs[index]!);
-    const acknowledge = this.#manual ? () => this.#settle(seq, true) : undefined;
-    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#seqs[index]! < 0, acknowledge);
+    const seq = this.#seqs[index]!;
+    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#again.get(index) ?? 1, this.#handling);
   }
 
   #deliver(): void {
-    const seq = Math.abs(this.#seqs[this.#next]!);
+    const seq = this.#seqs[this.#next]!;
     this.#delivering = seq;
     const passed = this.#emit(this.#next++, seq);
     this.#delivering = 0;

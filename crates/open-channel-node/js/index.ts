@@ -13,7 +13,7 @@ export {
 } from "./channel.js";
 export type { Bounds } from "./bounds.js";
 export type { ChannelError } from "./errors.js";
-export { Message } from "./message.js";
+export { Message, type UndeliverableMessage } from "./message.js";
 export type { Role } from "./native.js";
 export type { ChannelOptions, ConnectOptions } from "./options.js";
 export { ChannelSocket } from "./socket.js";

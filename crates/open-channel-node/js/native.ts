@@ -9,6 +9,7 @@ export const enum Reason {
   Event = 8,
   Flushed = 16,
   Connection = 32,
+  Returned = 64,
 }
 
 export const enum Write {
@@ -17,6 +18,9 @@ export const enum Write {
   Full = 1,
   Failed = 2,
 }
+
+/** What `read` adds to a message's length for each attempt before this one. */
+export const ATTEMPT = 2 ** 32;
 
 /** Why a `read` stopped. */
 export const enum Read {
@@ -72,6 +76,14 @@ export interface NativeEvent {
   stall?: NativeStall | null;
 }
 
+/** A message that is not delivered any more. */
+export interface Returned {
+  data: Buffer;
+  seq: number;
+  attempts: number;
+  reason: string;
+}
+
 export type Role = "none" | "peer" | "host";
 
 export interface OpenOptions {
@@ -90,6 +102,7 @@ export interface OpenOptions {
   ringMemory?: number;
   maxMessage?: number;
   maxConnections?: number;
+  maxAttempts?: number;
 }
 
 export interface NativeSocket {
@@ -103,10 +116,12 @@ export interface NativeSocket {
   read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
-  /** One message stays unhandled. */
-  giveBack(seq: number): void;
-  /** So do all from `seq` on. */
-  giveBackFrom(seq: number): void;
+  /** One message is not handled: it comes again after a pause in milliseconds, or the usual one if that is negative. Whether it was there. */
+  giveBack(seq: number, pause: number): boolean;
+  /** Nobody is to try it again. */
+  reject(seq: number, reason: string): boolean;
+  /** The last ones that were read are not handled here. */
+  giveBackLast(count: number): void;
   /**
    * From here on only acknowledgements. True if they are of no use any more; else raises
    * `Connection` when that is so.
@@ -119,6 +134,7 @@ export interface NativeSocket {
   /** Withdraws a `flush`. False if it has completed. */
   withdraw(request: number): boolean;
   flushed(): void;
+  undeliverable(): Returned | null;
   stats(): SocketStats;
   finish(): boolean;
   destroy(): void;

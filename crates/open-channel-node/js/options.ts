@@ -60,6 +60,11 @@ export interface ChannelOptions {
   maxMessage?: number;
   /** How many connections a host accepts at a time. */
   maxConnections?: number;
+  /**
+   * How often a message that this process writes is delivered at most, from 1 to 64. One that has had its last attempt comes
+   * back with the event `undeliverable`. Default `Infinity`: as often as it takes.
+   */
+  maxAttempts?: number;
 }
 
 /** What `connect` takes besides, or instead of, a timeout. */
@@ -81,7 +86,7 @@ export interface ConnectOptions {
 
 const STRINGS = ["app", "runtimeDir", "generationFile"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections"] as const;
+const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections", "maxAttempts"] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */
@@ -117,6 +122,8 @@ export function openOptions(name: string, options: ChannelOptions, hasListener: 
   for (const key of ["scope", "acknowledge"] as const) if (options[key] !== undefined) choose(options[key], key);
   for (const key of STRINGS) if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);
+  if (options.maxAttempts === Infinity) delete open.maxAttempts;
+  else if (open.maxAttempts === 0) throw invalid("maxAttempts", "is 0: no message would ever be delivered");
   return open;
 }
 

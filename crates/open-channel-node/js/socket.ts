@@ -9,7 +9,7 @@ import { channelError } from "./errors.js";
 import { asyncDispose } from "./dispose.js";
 import { forget, guard, hold, register, release, request } from "./hub.js";
 import { Incoming } from "./incoming.js";
-import type { Message } from "./message.js";
+import type { Message, UndeliverableMessage } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
 import type { SocketStats } from "./stats.js";
@@ -181,7 +181,8 @@ export class ChannelSocket extends Socket {
 
   /**
    * Resolves when the other side has handled everything written so far, however long that takes; with bounds, fails if they are
-   * reached before. What was written is delivered all the same.
+   * reached before. What was written is delivered all the same. Rejects with `EUNDELIVERABLE`, once for each message, when some
+   * of it came back instead and everything else is handled.
    */
   async flush(bounds?: Bounds): Promise<void> {
     return bounded(bounds, "flushing the socket", "write", this.#owner.name, (wait) => this.#flush(wait));
@@ -236,6 +237,17 @@ export class ChannelSocket extends Socket {
     if (reasons & Reason.Connection) this.#lookAtConnection();
     if (reasons & Reason.Writable) this.#outgoing.resume();
     if (reasons & Reason.Flushed) this.#native?.flushed();
+    if (reasons & Reason.Returned) this.#bringBack();
+  }
+
+  /** What nobody will handle, to those who want to know. What nobody fetches stays in the addon, within its limit. */
+  #bringBack(): void {
+    while (this.#native !== null && this.listenerCount("undeliverable") > 0) {
+      const returned = this.#native.undeliverable();
+      if (returned === null) return;
+      const message: UndeliverableMessage = { ...returned, id: `${this.#id}:${returned.seq}` };
+      guard(() => this.emit("undeliverable", message));
+    }
   }
 
   // These are accessors of net.Socket's prototype, which its type declares as properties.
@@ -426,6 +438,7 @@ export class ChannelSocket extends Socket {
   override on(event: string | symbol, listener: (...args: any[]) => void): this {
     super.on(event as string, listener);
     if (event === "message") this.#incoming.schedule();
+    if (event === "undeliverable") process.nextTick(() => this.#bringBack());
     return this;
   }
 
@@ -494,7 +507,11 @@ export class ChannelSocket extends Socket {
     native.finish();
     request((number) => native.flush(number), "shutdown", this.#owner.name).then(
       () => callback(),
-      (error) => callback(this.#client && this.#ending ? error : null),
+      (error) => {
+        // Its listeners have been told, message by message.
+        const told = error.code === "EUNDELIVERABLE" && this.listenerCount("undeliverable") > 0;
+        callback(this.#client && this.#ending && !told ? error : null);
+      },
     );
   }
 

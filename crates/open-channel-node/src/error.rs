@@ -37,12 +37,13 @@ pub(crate) fn thrown(error: &Error) -> napi::Error {
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
-const OPTIONS: [(&str, &str); 13] = [
+const OPTIONS: [(&str, &str); 14] = [
     ("Scope::App", "app"),
     ("Scope::User", "scope: \"user\""),
     ("connect_timeout", "connectTimeout"),
     ("generation_file", "generationFile"),
     ("host_timeout", "hostTimeout"),
+    ("max_attempts", "maxAttempts"),
     ("max_connections", "maxConnections"),
     ("max_message", "maxMessage"),
     ("outbox_bytes", "outboxBytes"),
@@ -54,6 +55,9 @@ const OPTIONS: [(&str, &str); 13] = [
 ];
 
 fn told(error: &Error) -> String {
+    if let Error::Undeliverable { messages } = error {
+        return format!("{messages} messages are undeliverable: the event 'undeliverable' brings them");
+    }
     OPTIONS.iter().fold(error.to_string(), |text, (setting, option)| text.replace(setting, option))
 }
 
@@ -66,6 +70,7 @@ fn code(error: &Error) -> String {
         Error::Timeout { .. } | Error::Unacknowledged { .. } | Error::FlushTimeout { .. } => "ETIMEDOUT",
         Error::Closed | Error::Finished => "EPIPE",
         Error::Full => "EAGAIN",
+        Error::Undeliverable { .. } => "EUNDELIVERABLE",
         Error::TooLarge { .. } => "EMSGSIZE",
         Error::Reset { .. } | Error::PeerGone | Error::HostLost => "ECONNRESET",
         Error::HandedOver | Error::Fenced => "ECONNABORTED",

@@ -231,6 +231,7 @@ pub(crate) mod reason {
     pub(crate) const EVENT: u32 = 8;
     pub(crate) const FLUSHED: u32 = 16;
     pub(crate) const CONNECTION: u32 = 32;
+    pub(crate) const RETURNED: u32 = 64;
 }
 
 thread_local! {

@@ -1,5 +1,6 @@
 //! What `openChannel` takes, as the library's builder takes it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use napi_derive::napi;
@@ -42,6 +43,8 @@ pub struct OpenOptions {
     pub max_message: Option<u32>,
     /// Connections that a host accepts at a time.
     pub max_connections: Option<u32>,
+    /// How often a message is delivered at most.
+    pub max_attempts: Option<u32>,
 }
 
 impl OpenOptions {
@@ -89,6 +92,9 @@ impl OpenOptions {
         }
         if let Some(count) = self.max_connections {
             builder = builder.max_connections(count as usize);
+        }
+        if let Some(attempts) = self.max_attempts {
+            builder = builder.max_attempts(NonZeroU32::new(attempts));
         }
         (builder, self.host)
     }

@@ -5,12 +5,14 @@ use std::{
     mem,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel::{
-    Channel, Error, Message, SendError, Socket, TryRecvError,
+    Channel, Error, Message, SendError, Socket, TryRecvError, Undeliverable,
     embed::{self, Face, Seat, Watcher},
 };
 
@@ -28,6 +30,9 @@ const FAILED: u32 = 2;
 
 /// From this length on, a message is copied once, into the ring, if it has room.
 const COPY_ONCE: usize = 8 * 1024;
+
+/// What is added to a message's length for each attempt before this one; the same number as in `js/native.ts`.
+const ATTEMPT: f64 = 4_294_967_296.0;
 
 /// What the first cell of `meta` says after a `read`.
 const MORE: f64 = 0.0;
@@ -48,6 +53,8 @@ pub struct NativeSocket {
     receiving: Waiting,
     sending: Waiting,
     flushing: Waiting,
+    /// Of those who wait for what comes back.
+    returning: Waker,
     /// The link as Node's event loop watches it, and which one of the socket's links that is.
     link: Option<(u64, uv::Watch)>,
     /// Has no room in the outbox yet.
@@ -90,6 +97,26 @@ pub struct Connection {
     pub handing_over: bool,
 }
 
+/// A message that is not delivered any more.
+#[napi(object)]
+pub struct Returned {
+    /// What was written.
+    pub data: Buffer,
+    /// Its number.
+    pub seq: f64,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// Why there is no other.
+    pub reason: String,
+}
+
+impl From<Undeliverable> for Returned {
+    fn from(message: Undeliverable) -> Self {
+        let Undeliverable { id, attempts, reason, message: data, .. } = message;
+        Self { data: data.to_vec().into(), seq: id.seq as f64, attempts, reason: reason.to_string() }
+    }
+}
+
 impl NativeSocket {
     pub(crate) fn new(socket: Socket, channel: Channel, signal: Arc<Signal>) -> Self {
         Self {
@@ -98,6 +125,7 @@ impl NativeSocket {
             receiving: Waiting::new(&signal, reason::READABLE),
             sending: Waiting::new(&signal, reason::WRITABLE),
             flushing: Waiting::new(&signal, reason::FLUSHED),
+            returning: signal.waker(reason::RETURNED),
             signal,
             link: None,
             kept: None,
@@ -232,8 +260,8 @@ impl NativeSocket {
 
     /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab` from
     /// `begin` on, one message after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
-    /// were; then come pairs of (length, sequence number), the length being negative (−1 − length) for a
-    /// redelivery. Returns how many, or minus the size of the
+    /// were; then come pairs of (length, sequence number), the length being 2^32 more for each attempt before this one.
+    /// Returns how many, or minus the size of the
     /// slab that the next message needs. Raises `READABLE` after `DRAINED`, which only comes with no message.
     #[napi]
     pub fn read(&mut self, handled: u32, slab: Slab<'_>, begin: u32, meta: Meta<'_>) -> f64 {
@@ -275,7 +303,7 @@ impl NativeSocket {
             at += length;
             count += 1;
             let seq = message.id().seq;
-            cell[0] = if message.redelivered() { -1.0 - length as f64 } else { length as f64 };
+            cell[0] = f64::from(message.attempt() - 1) * ATTEMPT + length as f64;
             cell[1] = seq as f64;
             self.lent.push_back((seq, Some(message)));
         }
@@ -290,31 +318,49 @@ impl NativeSocket {
     /// Acknowledges the `count` oldest messages.
     #[napi]
     pub fn handled(&mut self, count: u32) {
-        let count = self.lent.len().min(count as usize);
-        self.lent.drain(..count).filter_map(|(_, message)| message).for_each(Message::ack);
+        let mut left = count;
+        // What was dealt with by its number does not count.
+        while let Some((_, message)) = self.lent.front_mut()
+            && (left > 0 || message.is_none())
+        {
+            if let Some(message) = message.take() {
+                message.ack();
+                left -= 1;
+            }
+            self.lent.pop_front();
+        }
     }
 
     /// Acknowledges one message, in any order.
     #[napi]
     pub fn acknowledge(&mut self, seq: f64) {
-        if let Some(message) = self.take_back(seq) {
-            message.ack();
+        self.take_lent(seq).into_iter().for_each(Message::ack);
+    }
+
+    /// One message is not handled, in any order: it is delivered again after `pause` milliseconds, or after the usual
+    /// pause if that is negative. Whether JavaScript had it.
+    #[napi]
+    pub fn give_back(&mut self, seq: f64, pause: f64) -> bool {
+        let Some(message) = self.take_lent(seq) else { return false };
+        if pause < 0.0 {
+            drop(message);
+        } else {
+            message.nack_after(Duration::from_millis(pause as u64));
         }
+        true
     }
 
-    /// One message will not be acknowledged by this process, in any order: the next host gets it.
+    /// Nobody is to try this message again. Whether JavaScript had it.
     #[napi]
-    pub fn give_back(&mut self, seq: f64) {
-        // Dropped, it stays unhandled.
-        drop(self.take_back(seq));
+    pub fn reject(&mut self, seq: f64, reason: String) -> bool {
+        self.take_lent(seq).map(|message| message.reject(&reason)).is_some()
     }
 
-    /// The same for all messages from `seq` on.
+    /// The last `count` messages that were read are not handled here, nor what comes after them.
     #[napi]
-    pub fn give_back_from(&mut self, seq: f64) {
+    pub fn give_back_last(&mut self, count: u32) {
         self.next = None;
-        let first = self.lent.partition_point(|(lent, _)| *lent < seq as u64);
-        self.lent.truncate(first);
+        self.lent.truncate(self.lent.len().saturating_sub(count as usize));
     }
 
     /// JavaScript reads and writes no more, and may still acknowledge. True if that is of no use
@@ -394,6 +440,15 @@ impl NativeSocket {
         }
     }
 
+    /// The next message that is not delivered any more; without one, raises `RETURNED` when there may be.
+    #[napi]
+    pub fn undeliverable(&mut self) -> Option<Returned> {
+        match self.socket.poll_undeliverable(&mut Context::from_waker(&self.returning)) {
+            Poll::Ready(Ok(message)) => Some(Returned::from(message)),
+            Poll::Ready(Err(_)) | Poll::Pending => None,
+        }
+    }
+
     /// No more writes: the other side sees the end after the last message.
     #[napi]
     pub fn finish(&mut self) -> bool {
@@ -419,9 +474,15 @@ impl NativeSocket {
     }
 
     /// JavaScript is done with the message `seq`, if it has it.
-    fn take_back(&mut self, seq: f64) -> Option<Message> {
-        let index = self.lent.binary_search_by_key(&(seq as u64), |(seq, _)| *seq).ok()?;
-        let message = self.lent[index].1.take();
+    fn take_lent(&mut self, seq: f64) -> Option<Message> {
+        let seq = seq as u64;
+        let is_it = |(lent, message): &(u64, Option<Message>)| *lent == seq && message.is_some();
+        // What was given back is lent again, behind what came after it.
+        let index = match self.lent.binary_search_by_key(&seq, |(seq, _)| *seq) {
+            Ok(index) if is_it(&self.lent[index]) => Some(index),
+            _ => self.lent.iter().position(is_it),
+        };
+        let message = index.and_then(|index| self.lent[index].1.take());
         while let Some((_, None)) = self.lent.front() {
             self.lent.pop_front();
         }

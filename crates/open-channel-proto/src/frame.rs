@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::error::ProtocolError;
 use crate::handshake::{Hello, Reject, Welcome};
 use crate::text::printable;
 use crate::transmit::TransmitBuffer;
 
-/// Length of a frame's header: body length (u32), kind (u8), flags (u8), reserved (u16, zero). All integers on
-/// the wire are little-endian.
+/// Length of a frame's header: body length (u32), kind (u8), flags (u8), attempt (u8, zero except in
+/// [`Frame::Data`]), reserved (u8, zero). All integers on the wire are little-endian.
 pub const HEADER_LEN: usize = 8;
 
 /// Most payload bytes in one [`Frame::Data`]; longer messages travel in several, so that acknowledgements of the
@@ -21,6 +22,9 @@ pub const MAX_BODY: usize = MAX_CHUNK + 16;
 
 /// Longest body that is accepted before the handshake is done.
 pub const HANDSHAKE_MAX_BODY: usize = 1024;
+
+/// Where the header of a [`Frame::Data`] tells the attempt.
+const ATTEMPT: usize = 6;
 
 /// Longest reason text in a [`Frame::Reset`] or a [`Reject`], in bytes.
 const MAX_REASON: usize = 512;
@@ -37,6 +41,9 @@ mod kind {
     pub(super) const GO_AWAY: u8 = 9;
     pub(super) const PING: u8 = 10;
     pub(super) const PONG: u8 = 11;
+    pub(super) const SKIP: u8 = 12;
+    pub(super) const RETURNED: u8 = 13;
+    pub(super) const WITHDRAWN: u8 = 15;
 }
 
 /// How a [`Frame::Data`] relates to its message.
@@ -50,9 +57,23 @@ pub struct DataFlags {
     pub redelivered: bool,
     /// These are several messages in one [`Pack`](crate::Pack); counts where the message begins.
     pub packed: bool,
+    /// Which attempt this is, from 1, saturating; 0 on a link of version 1, which does not say.
+    pub attempt: u8,
 }
 
 impl DataFlags {
+    /// The attempt that they tell of, on a link of this version.
+    ///
+    /// # Errors
+    /// When they contradict each other, or the version.
+    pub(crate) fn attempt_in(self, version: u16) -> Result<u32, ProtocolError> {
+        match (version, self.attempt) {
+            (..2, 0) => Ok(1 + u32::from(self.redelivered)),
+            (2.., attempt @ 1..) if (attempt > 1) == self.redelivered => Ok(attempt.into()),
+            _ => Err(ProtocolError::Unexpected("an attempt that contradicts its frame")),
+        }
+    }
+
     fn to_bits(self) -> u8 {
         u8::from(self.first)
             | u8::from(self.last) << 1
@@ -60,7 +81,7 @@ impl DataFlags {
             | u8::from(self.packed) << 3
     }
 
-    fn from_bits(bits: u8) -> Result<Self, FrameError> {
+    fn from_bits(bits: u8, attempt: u8) -> Result<Self, FrameError> {
         if bits & !0b1111 != 0 {
             return Err(FrameError::UnknownFlags(bits));
         }
@@ -69,6 +90,7 @@ impl DataFlags {
             last: bits & 2 != 0,
             redelivered: bits & 4 != 0,
             packed: bits & 8 != 0,
+            attempt,
         })
     }
 }
@@ -111,6 +133,15 @@ impl ResetCode {
     }
 }
 
+/// What becomes of a message that its receiver gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The same host delivers it again.
+    Again,
+    /// Nobody is to deliver it again.
+    GivenUp,
+}
+
 /// One unit on a link. What is sent owns its payload, what is received borrows it from the read buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame<P = Bytes> {
@@ -134,6 +165,27 @@ pub enum Frame<P = Bytes> {
     /// The sender's direction ends; takes a sequence number like a message.
     Fin {
         /// One past the last message.
+        seq: u64,
+    },
+    /// Nothing has this number any more: its message was withdrawn. Counts as received and handled.
+    Skip {
+        /// The number.
+        seq: u64,
+    },
+    /// The receiver has not handled this message, and says what it does about that.
+    Returned {
+        /// The message's number.
+        seq: u64,
+        /// What becomes of it.
+        fate: Fate,
+        /// The attempt that failed, saturating.
+        attempt: u8,
+        /// For people, when it was given up on purpose.
+        reason: String,
+    },
+    /// The sender has taken back what the receiver has given up: the number counts as handled.
+    Withdrawn {
+        /// The message's number.
         seq: u64,
     },
     /// Everything up to and including `through` has been handled.
@@ -205,17 +257,17 @@ pub type Decoded<'a> = (Frame<&'a [u8]>, usize);
 /// [`FrameError`] when the bytes cannot be a frame; the link is of no further use then.
 pub fn decode(bytes: &[u8], max_body: usize) -> Result<Option<Decoded<'_>>, FrameError> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
-    let [l0, l1, l2, l3, kind, flags, r0, r1] = *header;
+    let [l0, l1, l2, l3, kind, flags, attempt, reserved] = *header;
     let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     if len > max_body {
         return Err(FrameError::TooLong { len, max: max_body });
     }
-    if (r0, r1) != (0, 0) {
+    if reserved != 0 || attempt != 0 && kind != kind::DATA {
         return Err(FrameError::Malformed("header: the reserved bytes are not zero"));
     }
     let Some(body) = rest.get(..len) else { return Ok(None) };
     let frame = if kind == kind::DATA {
-        decode_data(flags, Body(body))?
+        decode_data(flags, attempt, Body(body))?
     } else if flags == 0 {
         decode_control(kind, Body(body))?
     } else {
@@ -224,8 +276,8 @@ pub fn decode(bytes: &[u8], max_body: usize) -> Result<Option<Decoded<'_>>, Fram
     Ok(Some((frame, HEADER_LEN + len)))
 }
 
-fn decode_data(flags: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameError> {
-    let flags = DataFlags::from_bits(flags)?;
+fn decode_data(flags: u8, attempt: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameError> {
+    let flags = DataFlags::from_bits(flags, attempt)?;
     let seq = body.u64("data")?;
     let many = flags.first && !flags.last;
     let total = if many { body.u64("data")? } else { body.0.len() as u64 };
@@ -238,6 +290,9 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         kind::WELCOME => Frame::Welcome(Welcome::decode(&mut body)?),
         kind::REJECT => Frame::Reject(Reject::decode(&mut body)?),
         kind::FIN => Frame::Fin { seq: body.u64("fin")? },
+        kind::SKIP => Frame::Skip { seq: body.u64("skip")? },
+        kind::RETURNED => decode_returned(&mut body)?,
+        kind::WITHDRAWN => Frame::Withdrawn { seq: body.u64("withdrawn")? },
         kind::ACK => Frame::Ack { through: body.u64("ack")? },
         kind::ACK_REQUEST => Frame::AckRequest,
         kind::RESET => {
@@ -253,6 +308,21 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         return Err(FrameError::Malformed("frame: bytes after its end"));
     }
     Ok(frame)
+}
+
+fn decode_returned<'a>(body: &mut Body<'_>) -> Result<Frame<&'a [u8]>, FrameError> {
+    const WHAT: &str = "returned";
+    let seq = body.u64(WHAT)?;
+    let fate = match body.u8(WHAT)? {
+        0 => Fate::Again,
+        1 => Fate::GivenUp,
+        _ => return Err(FrameError::Malformed("returned: unknown fate")),
+    };
+    let attempt = body.u8(WHAT)?;
+    if attempt == 0 {
+        return Err(FrameError::Malformed("returned: attempt 0"));
+    }
+    Ok(Frame::Returned { seq, fate, attempt, reason: body.text(WHAT)? })
 }
 
 impl Frame {
@@ -281,6 +351,18 @@ impl Frame {
                 kind::RESET
             }
             Self::Fin { seq } => return encode_number(out, kind::FIN, *seq),
+            Self::Skip { seq } => return encode_number(out, kind::SKIP, *seq),
+            Self::Returned { seq, fate, attempt, reason } => {
+                body.put_u64_le(*seq);
+                body.put_u8(match fate {
+                    Fate::Again => 0,
+                    Fate::GivenUp => 1,
+                });
+                body.put_u8(*attempt);
+                body.put_slice(clip(reason).as_bytes());
+                kind::RETURNED
+            }
+            Self::Withdrawn { seq } => return encode_number(out, kind::WITHDRAWN, *seq),
             Self::Ack { through } => return encode_number(out, kind::ACK, *through),
             Self::Ping { nonce } => return encode_number(out, kind::PING, *nonce),
             Self::Pong { nonce } => return encode_number(out, kind::PONG, *nonce),
@@ -304,6 +386,7 @@ pub(crate) fn encode_data(
     let numbers = if many { 16 } else { 8 };
     let mut head = [0; HEADER_LEN + 16];
     head[..HEADER_LEN].copy_from_slice(&header(numbers + part.len(), kind::DATA, flags.to_bits()));
+    head[ATTEMPT] = flags.attempt;
     head[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&seq.to_le_bytes());
     head[HEADER_LEN + 8..].copy_from_slice(&total.to_le_bytes());
     out.put(&head[..HEADER_LEN + numbers]);
@@ -321,6 +404,9 @@ impl Frame<&[u8]> {
             Self::Welcome(welcome) => Frame::Welcome(welcome),
             Self::Reject(reject) => Frame::Reject(reject),
             Self::Fin { seq } => Frame::Fin { seq },
+            Self::Skip { seq } => Frame::Skip { seq },
+            Self::Returned { seq, fate, attempt, reason } => Frame::Returned { seq, fate, attempt, reason },
+            Self::Withdrawn { seq } => Frame::Withdrawn { seq },
             Self::Ack { through } => Frame::Ack { through },
             Self::AckRequest => Frame::AckRequest,
             Self::Reset { code, reason } => Frame::Reset { code, reason },
@@ -371,6 +457,10 @@ impl Body<'_> {
         self.take(what).map(u16::from_le_bytes)
     }
 
+    pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, FrameError> {
+        self.take(what).map(u32::from_le_bytes)
+    }
+
     pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, FrameError> {
         self.take(what).map(u64::from_le_bytes)
     }
@@ -402,13 +492,19 @@ mod tests {
     }
 
     fn samples() -> Vec<Frame> {
-        let whole = DataFlags { first: true, last: true, redelivered: true, packed: true };
-        let part = DataFlags { first: true, last: false, redelivered: false, packed: false };
+        let whole = DataFlags { first: true, last: true, redelivered: true, packed: true, attempt: 0 };
+        let part = DataFlags { first: true, last: false, redelivered: false, packed: false, attempt: 1 };
+        let again = DataFlags { attempt: 255, ..whole };
         vec![
             Frame::Data { seq: 7, flags: whole, total: 3, payload: Bytes::from_static(b"abc") },
             Frame::Data { seq: 7, flags: part, total: 1 << 20, payload: Bytes::from(vec![5; MAX_CHUNK]) },
             Frame::Data { seq: 9, flags: whole, total: 0, payload: Bytes::new() },
+            Frame::Data { seq: 8, flags: again, total: 1, payload: Bytes::from_static(b"x") },
             Frame::Fin { seq: u64::MAX },
+            Frame::Skip { seq: 4 },
+            Frame::Returned { seq: 4, fate: Fate::Again, attempt: 2, reason: String::new() },
+            Frame::Returned { seq: 5, fate: Fate::GivenUp, attempt: 255, reason: "no such job".into() },
+            Frame::Withdrawn { seq: 5 },
             Frame::Ack { through: 0 },
             Frame::AckRequest,
             Frame::Reset { code: ResetCode::ListenerFailed, reason: "it panicked".into() },

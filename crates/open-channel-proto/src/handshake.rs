@@ -11,9 +11,11 @@ pub const MAGIC: [u8; 8] = *b"openchan";
 /// Oldest protocol version that this crate speaks.
 pub const VERSION_MIN: u16 = if IN_FUTURE { 9 } else { 1 };
 /// Newest protocol version that this crate speaks.
-pub const VERSION_MAX: u16 = if IN_FUTURE { 9 } else { 1 };
+pub const VERSION_MAX: u16 = if IN_FUTURE { 9 } else { 2 };
 /// Tests let processes of two versions meet, of which one is built with this flag.
 const IN_FUTURE: bool = cfg!(open_channel_test_version = "9");
+/// The first version that counts attempts.
+pub(crate) const ATTEMPTS: u16 = 2;
 
 /// Digest of a channel's scope and name, so that nobody joins the wrong channel through a stale address.
 pub type ChannelKey = [u8; 16];
@@ -88,6 +90,8 @@ pub struct Hello {
     pub features: Features,
     /// Sizes of the rings that the peer offers; zero without [`Features::RING`].
     pub ring: RingSizes,
+    /// How often a message of the peer's is delivered at most; 0 for any number. From version 2 on.
+    pub max_attempts: u32,
 }
 
 /// The host accepts.
@@ -111,6 +115,8 @@ pub struct Welcome {
     pub max_message: u64,
     /// The features of the [`Hello`] that the host agrees to.
     pub features: Features,
+    /// How often a message of the host's is delivered at most; 0 for any number. From version 2 on.
+    pub max_attempts: u32,
 }
 
 /// Why a host refuses a link.
@@ -221,6 +227,7 @@ impl Hello {
             ended: false,
             features: Features::default(),
             ring: RingSizes::default(),
+            max_attempts: 0,
         }
     }
 
@@ -283,6 +290,9 @@ impl Hello {
         ] {
             out.put_u64_le(number);
         }
+        if self.version_max >= ATTEMPTS {
+            out.put_u32_le(self.max_attempts);
+        }
     }
 
     pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
@@ -314,6 +324,7 @@ impl Hello {
             max_message: body.u64(WHAT)?,
             features: Features(body.u64(WHAT)?),
             ring: RingSizes { up: body.u64(WHAT)?, down: body.u64(WHAT)? },
+            max_attempts: if version_max < ATTEMPTS { 0 } else { body.u32(WHAT)? },
         })
     }
 }
@@ -331,6 +342,7 @@ impl Welcome {
             outbox: 0,
             max_message: 0,
             features: Features::default(),
+            max_attempts: 0,
         }
     }
 
@@ -349,13 +361,17 @@ impl Welcome {
         ] {
             out.put_u64_le(number);
         }
+        if self.version >= ATTEMPTS {
+            out.put_u32_le(self.max_attempts);
+        }
     }
 
     pub(crate) fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
         const WHAT: &str = "welcome";
         magic(body, WHAT)?;
+        let version = body.u16(WHAT)?;
         Ok(Self {
-            version: body.u16(WHAT)?,
+            version,
             resumed: body.u8(WHAT)? != 0,
             generation: body.u64(WHAT)?,
             recv_next: body.u64(WHAT)?,
@@ -364,6 +380,7 @@ impl Welcome {
             outbox: body.u64(WHAT)?,
             max_message: body.u64(WHAT)?,
             features: Features(body.u64(WHAT)?),
+            max_attempts: if version < ATTEMPTS { 0 } else { body.u32(WHAT)? },
         })
     }
 }
@@ -413,7 +430,7 @@ mod tests {
         let Frame::Hello(hello) = over_the_wire(&Frame::Hello(hello)) else { panic!("not a hello") };
         let reject = hello.negotiate(&[0; 16]).expect_err("no common version");
         assert_eq!(reject.code, RejectCode::Version);
-        assert_eq!(reject.reason, "the host speaks protocol versions 1 to 1, the peer 7 to 9");
+        assert_eq!(reject.reason, "the host speaks protocol versions 1 to 2, the peer 7 to 9");
     }
 
     #[test]

@@ -14,8 +14,13 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::ProtocolError;
 use crate::frame::DataFlags;
+use crate::handshake::{ATTEMPTS, VERSION_MIN};
 use crate::pack::{MAX_PACK_COST, Pack, Packer};
 use crate::part::{Arrival, PartKind};
+mod given_back;
+
+use given_back::GivenBack;
+
 use crate::session::{Incoming, Limits, Received, message_cost};
 
 /// The part of the window after which an acknowledgement no longer waits for company.
@@ -83,6 +88,10 @@ pub(crate) struct Inbox {
     finished: bool,
     /// Everything before it in the link's store is handled.
     releasable: u64,
+    /// Of the link.
+    version: u16,
+    /// What the application has given back and not handled.
+    given_back: GivenBack,
 }
 
 impl Partial {
@@ -108,6 +117,8 @@ impl Inbox {
             limits,
             finished: false,
             releasable: 0,
+            version: VERSION_MIN,
+            given_back: GivenBack::default(),
         }
     }
 
@@ -146,7 +157,9 @@ impl Inbox {
 
     /// A new link: parts of a message start over. What was acknowledged stays as it is: the application may have
     /// handled more since the handshake began, and nobody has told the sender.
-    pub(crate) fn attach(&mut self, sender_outbox: u64) {
+    pub(crate) fn attach(&mut self, version: u16, sender_outbox: u64) {
+        self.version = version;
+        self.given_back.attach();
         self.partial = None;
         self.ack_requested_through = 0;
         self.sender_limit = self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX));
@@ -165,6 +178,7 @@ impl Inbox {
         total: u64,
         payload: &[u8],
     ) -> Result<(), ProtocolError> {
+        let attempt = flags.attempt_in(self.version)?;
         if seq < self.next {
             return Ok(());
         }
@@ -176,12 +190,12 @@ impl Inbox {
             let total = self.check_size(total, flags.packed)?;
             if flags.last {
                 let payload = Bytes::copy_from_slice(payload);
-                return self.complete(payload, flags.packed, flags.redelivered, 0);
+                return self.complete(payload, flags.packed, attempt, 0);
             }
             self.partial = Some(Partial::new(total, flags.packed));
         }
         self.add(payload.len(), 0, |bytes| bytes.extend_from_slice(payload))?;
-        if flags.last { self.conclude(flags.redelivered) } else { Ok(()) }
+        if flags.last { self.conclude(attempt) } else { Ok(()) }
     }
 
     /// Takes a part out of the link's store. `fill` appends its bytes, once they are found to be welcome.
@@ -191,22 +205,24 @@ impl Inbox {
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
         self.expect_part(part.kind)?;
+        let (attempt, packed) = (part.flags.attempt_in(self.version)?, part.flags.is_packed());
         match part.kind {
             PartKind::End => self.ends(part.end),
+            PartKind::Skip => return self.passes_over(part.end),
             PartKind::Whole => {
-                self.check_size(part.len as u64, part.packed)?;
+                self.check_size(part.len as u64, packed)?;
                 let mut bytes = BytesMut::with_capacity(part.len);
                 fill(&mut bytes);
-                return self.complete(bytes.freeze(), part.packed, part.redelivered, part.end);
+                return self.complete(bytes.freeze(), packed, attempt, part.end);
             }
             PartKind::First => {
-                self.partial = Some(Partial::new(self.check_size(part.total, part.packed)?, part.packed));
+                self.partial = Some(Partial::new(self.check_size(part.total, packed)?, packed));
                 self.add(part.len, part.end, fill)?;
             }
             PartKind::Middle => self.add(part.len, part.end, fill)?,
             PartKind::Last => {
                 self.add(part.len, part.end, fill)?;
-                return self.conclude(part.redelivered);
+                return self.conclude(attempt);
             }
         }
         self.release_partial();
@@ -254,10 +270,10 @@ impl Inbox {
         Ok(())
     }
 
-    fn conclude(&mut self, redelivered: bool) -> Result<(), ProtocolError> {
+    fn conclude(&mut self, attempt: u32) -> Result<(), ProtocolError> {
         match self.partial.take() {
             Some(whole) if whole.bytes.len() == whole.total => {
-                self.complete(whole.bytes.freeze(), whole.packed, redelivered, whole.end)
+                self.complete(whole.bytes.freeze(), whole.packed, attempt, whole.end)
             }
             _ => Err(ProtocolError::Unexpected("parts that do not add up to their message")),
         }
@@ -294,6 +310,37 @@ impl Inbox {
             return Err(ProtocolError::Unexpected("an end inside a message"));
         }
         self.ends(0);
+        Ok(())
+    }
+
+    /// The number that is due stands for nothing.
+    pub(crate) fn skip(&mut self, seq: u64) -> Result<(), ProtocolError> {
+        if seq < self.next {
+            return Ok(());
+        }
+        self.expect(seq)?;
+        if self.partial.is_some() {
+            return Err(ProtocolError::Unexpected("a number passed over inside a message"));
+        }
+        self.passes_over(0)
+    }
+
+    fn passes_over(&mut self, end: u64) -> Result<(), ProtocolError> {
+        if self.version < ATTEMPTS {
+            return Err(ProtocolError::Unexpected("a number passed over, on a link that cannot"));
+        }
+        match self.slots.back_mut().filter(|slot| slot.unhandled == 0) {
+            // Any number of them takes no more memory than what is before them.
+            Some(gap) => {
+                gap.count = gap.count.checked_add(1).ok_or(ProtocolError::Unexpected("too many gaps"))?;
+                gap.end = gap.end.max(end);
+                self.next += 1;
+            }
+            None => {
+                self.arrived(1, 0, end);
+                self.handled(self.next - 1..self.next);
+            }
+        }
         Ok(())
     }
 
@@ -338,13 +385,13 @@ impl Inbox {
         &mut self,
         payload: Bytes,
         packed: bool,
-        redelivered: bool,
+        attempt: u32,
         end: u64,
     ) -> Result<(), ProtocolError> {
         let pack = if packed { Pack::several(payload, self.limits.max_message)? } else { Pack::one(payload) };
         let (count, cost) = (pack.count(), pack.cost());
         self.check_window(cost)?;
-        self.ready.push_back(Ready::Messages(Received { first: self.next, pack, redelivered }));
+        self.ready.push_back(Ready::Messages(Received { first: self.next, pack, attempt }));
         self.arrived(count, cost, end);
         Ok(())
     }
@@ -364,13 +411,13 @@ impl Inbox {
                 Some(Incoming::End { seq })
             }
             Ready::Messages(received) => {
-                let Received { first: seq, redelivered, .. } = *received;
+                let Received { first: seq, attempt, .. } = *received;
                 let (payload, last) = received.pack.pop_front();
                 received.first += 1;
                 if last {
                     self.ready.pop_front();
                 }
-                Some(Incoming::Message { seq, payload, redelivered })
+                Some(Incoming::Message { seq, payload, attempt })
             }
         }
     }
@@ -382,12 +429,12 @@ impl Inbox {
         }
         let Some(Ready::Messages(first)) = self.ready.pop_front() else { return None };
         let mut cost = first.pack.cost();
-        if !self.joins(&first, cost) {
+        if !self.joins(&first, cost, first.pack.count().into()) {
             return Some(first);
         }
         let mut packer = Packer::default();
         first.pack.iter().for_each(|message| packer.push(message));
-        while self.joins(&first, cost)
+        while self.joins(&first, cost, packer.count() as u64)
             && let Some(Ready::Messages(next)) = self.ready.pop_front()
         {
             cost += next.pack.cost();
@@ -397,10 +444,12 @@ impl Inbox {
     }
 
     /// Whether what comes next makes one pack with `first` and what was joined to it already.
-    fn joins(&self, first: &Received, cost: usize) -> bool {
+    fn joins(&self, first: &Received, cost: usize, count: u64) -> bool {
         self.ready.front().is_some_and(|next| match next {
             Ready::Messages(next) => {
-                next.redelivered == first.redelivered && cost + next.pack.cost() <= MAX_PACK_COST
+                next.first == first.first + count
+                    && next.attempt == first.attempt
+                    && cost + next.pack.cost() <= MAX_PACK_COST
             }
             Ready::End(_) => false,
         })
@@ -443,6 +492,7 @@ impl Inbox {
             }
         }
         self.release_partial();
+        self.given_back.forget(self.handled_through);
     }
 
     /// The sender waits for an acknowledgement of what it has sent.

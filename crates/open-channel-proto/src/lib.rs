@@ -38,8 +38,8 @@ mod transmit;
 
 pub use error::{ProtocolError, Refused};
 pub use frame::{
-    DataFlags, Decoded, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode,
-    decode,
+    DataFlags, Decoded, Fate, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK,
+    ResetCode, decode,
 };
 pub use handshake::{
     ChannelKey, Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSizes, VERSION_MAX, VERSION_MIN,
@@ -47,6 +47,9 @@ pub use handshake::{
 };
 pub use heartbeat::{Beat, Heartbeat};
 pub use pack::{Draft, MAX_PACK_COST, Messages, Next, Pack, Packer};
-pub use part::{Arrival, Kept, Part, PartKind};
-pub use session::{Attachment, Closed, Incoming, Limits, MESSAGE_OVERHEAD, Received, Session, SocketId};
+pub use part::{Arrival, Kept, Part, PartFlags, PartKind};
+pub use session::{
+    Attachment, Closed, GivenUp, Incoming, Limits, MAX_ATTEMPTS, MESSAGE_OVERHEAD, Received, Session,
+    SocketId, Undeliverable,
+};
 pub use transmit::TransmitBuffer;

@@ -8,14 +8,23 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 
 use crate::error::ProtocolError;
 use crate::frame::{DataFlags, Frame, MAX_CHUNK, encode_data};
+use crate::handshake::{ATTEMPTS, VERSION_MIN};
 use crate::pack::{Pack, is_of, pack_cost};
-use crate::part::{Kept, Part, PartKind};
+use crate::part::{Kept, Part, PartFlags, PartKind};
+use crate::session::{Limits, message_cost};
 use crate::transmit::TransmitBuffer;
+
+mod given_back;
+mod restart;
+
+use given_back::GivenBack;
+pub(crate) use given_back::TakenOut;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
@@ -24,23 +33,30 @@ enum Content {
     Fin,
     /// Messages that lie in the link's store, and nowhere else.
     Stored,
+    /// There was a message, which will not be delivered.
+    Withdrawn,
+    /// The same, on a link that has the message: it counts there until it is acknowledged.
+    TakenOut,
 }
 
 /// Without the payload, because thousands of them may lie here for what is in the store: half as much memory to go through.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
     first: u64,
-    count: u32,
+    count: u16,
     content: Content,
+    /// Which attempt its delivery to this host is, or to the next; from 1, saturating.
+    attempt: u8,
     /// Of the payload.
     len: usize,
-    /// Some host may have seen it.
+    /// This host may have seen it.
     transmitted: bool,
-    redelivered: bool,
     /// Where it ends in the link's store; 0 if it is not there.
     end: u64,
-    /// Some host may have seen it before it went to the store.
+    /// This host may have seen it before it went to the store.
     transmitted_before: bool,
+    /// Nothing follows it onto the link before it is acknowledged.
+    alone: bool,
 }
 
 impl Entry {
@@ -48,11 +64,12 @@ impl Entry {
         first: 0,
         count: 0,
         content: Content::Message,
+        attempt: 1,
         len: 0,
         transmitted: false,
-        redelivered: false,
         end: 0,
         transmitted_before: false,
+        alone: false,
     };
 
     fn next(&self) -> u64 {
@@ -63,11 +80,21 @@ impl Entry {
         self.count > 1
     }
 
+    /// A message that some host may have seen: whatever it is that kills hosts, nothing else is to be blamed for it.
+    fn goes_alone(&self) -> bool {
+        self.attempt > 1 && matches!(self.content, Content::Message | Content::Stored)
+    }
+
     fn cost(&self) -> usize {
         match self.content {
-            Content::Message | Content::Stored => pack_cost(self.len, self.count),
-            Content::Fin => 0,
+            Content::Message | Content::Stored | Content::TakenOut => pack_cost(self.len, self.count.into()),
+            Content::Fin | Content::Withdrawn => 0,
         }
+    }
+
+    /// What it takes of the outbox: a number that stands for nothing is told to the other side, too.
+    fn held(&self) -> usize {
+        if self.content == Content::Withdrawn { message_cost(0) } else { self.cost() }
     }
 
     /// Leaves the store; returns the payload if that lay nowhere else.
@@ -81,11 +108,17 @@ impl Entry {
         if self.content != Content::Stored {
             return Ok(None);
         }
-        if found.payload.len() != self.len || !is_of(&found.payload, self.count) {
+        let payload = self.checked(found.payload)?;
+        self.content = Content::Message;
+        Ok(Some(payload))
+    }
+
+    /// What the store has, if it can be what was put there.
+    fn checked(&self, stored: Bytes) -> Result<Bytes, ProtocolError> {
+        if stored.len() != self.len || !is_of(&stored, self.count.into()) {
             return Err(ProtocolError::Unexpected("a record of the store that was changed"));
         }
-        self.content = Content::Message;
-        Ok(Some(found.payload))
+        Ok(stored)
     }
 }
 
@@ -112,16 +145,25 @@ pub(crate) struct Outbox {
     /// Bytes of the entry at the cursor that are on the link already.
     offset: usize,
     cost: usize,
+    /// Numbers in it that stand for nothing.
+    gaps: usize,
+    given_back: GivenBack,
     in_flight: usize,
     carried: Option<Carried>,
     limit: usize,
+    /// How often a message is delivered at most, if that is limited.
+    max_attempts: Option<NonZeroU32>,
     finished: bool,
     /// The link has a store of its own.
     store: bool,
+    /// What is in flight is alone there.
+    alone: bool,
+    /// Of the link.
+    version: u16,
 }
 
 impl Outbox {
-    pub(crate) fn new(first: u64, limit: usize) -> Self {
+    pub(crate) fn new(first: u64, limits: Limits) -> Self {
         Self {
             entries: VecDeque::new(),
             payloads: VecDeque::new(),
@@ -131,11 +173,16 @@ impl Outbox {
             payload_cursor: 0,
             offset: 0,
             cost: 0,
+            gaps: 0,
+            given_back: GivenBack::default(),
             in_flight: 0,
             carried: None,
-            limit,
+            limit: limits.outbox,
+            max_attempts: limits.max_attempts,
             finished: false,
             store: false,
+            alone: false,
+            version: VERSION_MIN,
         }
     }
 
@@ -170,9 +217,9 @@ impl Outbox {
         self.finished
     }
 
-    /// Whether no message, at most the end of the direction, is left.
+    /// Whether no message is left: at most the end of the direction, and numbers that stand for nothing.
     pub(crate) fn holds_no_message(&self) -> bool {
-        self.cost == 0
+        self.cost == self.gaps * message_cost(0)
     }
 
     pub(crate) fn cost(&self) -> usize {
@@ -211,10 +258,11 @@ impl Outbox {
     fn append(&mut self, count: u32, content: Content, len: usize) -> u64 {
         let first = self.next;
         // Filled in where it lies: one that is made before is copied in wider pieces than it was written in, and that stalls.
+        debug_assert!(count <= u16::MAX.into(), "a pack holds far fewer");
         self.entries.push_back(Entry::EMPTY);
         if let Some(entry) = self.entries.back_mut() {
             entry.first = first;
-            entry.count = count;
+            entry.count = u16::try_from(count).unwrap_or(u16::MAX);
             entry.len = len;
             entry.content = content;
         }
@@ -246,11 +294,19 @@ impl Outbox {
             if entry.content == Content::Message {
                 self.payloads.pop_front();
                 self.payload_cursor -= 1;
+            } else if entry.content == Content::Withdrawn {
+                self.gaps -= 1;
+            } else if entry.content == Content::TakenOut {
+                self.given_back.taken_out -= 1;
             }
             self.cursor -= 1;
-            self.cost -= entry.cost();
+            self.cost -= entry.held();
             self.in_flight -= entry.cost();
         }
+        if self.in_flight == 0 {
+            self.alone = false;
+        }
+        self.given_back.acknowledge(through);
         if self.base() <= through {
             return Err(ProtocolError::Unexpected("an acknowledgement in the middle of a pack"));
         }
@@ -265,8 +321,10 @@ impl Outbox {
             return Err(ProtocolError::Handshake("the other side expects a message that was never sent"));
         }
         self.set_cursor(cursor);
+        self.turn_into_gaps();
         let transmitted: usize = self.entries.range(..self.cursor).map(Entry::cost).sum();
         self.in_flight = transmitted + self.carried.map_or(0, |carried| carried.cost);
+        self.alone = self.entries.range(..self.cursor).any(|entry| entry.alone);
         Ok(())
     }
 
@@ -283,7 +341,9 @@ impl Outbox {
 
     /// The entry at the cursor is on the link as a whole.
     fn advance(&mut self) {
-        let Some(entry) = self.entries.get(self.cursor) else { return };
+        let Some(entry) = self.entries.get_mut(self.cursor) else { return };
+        entry.alone = self.max_attempts.is_some() && entry.goes_alone();
+        self.alone |= entry.alone;
         self.in_flight += entry.cost();
         self.payload_cursor += usize::from(entry.content == Content::Message);
         self.cursor += 1;
@@ -300,20 +360,6 @@ impl Outbox {
         self.base() - u64::from(self.has_ended())
     }
 
-    /// Starts over with a host that knows nothing of this session.
-    pub(crate) fn restart(&mut self) {
-        if self.has_ended() {
-            self.next -= 1;
-            self.push_end();
-        }
-        self.set_cursor(0);
-        self.in_flight = 0;
-        self.carried = None;
-        for entry in &mut self.entries {
-            entry.redelivered |= entry.transmitted;
-        }
-    }
-
     /// Starts over at `first` with a peer that never attached, so that nothing has a number for it yet.
     pub(crate) fn renumber(&mut self, first: u64) {
         // With the same numbers, a link that this hello did not know of may have carried something.
@@ -322,6 +368,7 @@ impl Outbox {
         self.next = first;
         self.set_cursor(0);
         self.in_flight = 0;
+        self.alone = false;
         self.carried = None;
         for entry in &mut self.entries {
             entry.first = self.next;
@@ -336,7 +383,8 @@ impl Outbox {
         self.next = self.base();
         self.entries.clear();
         self.payloads.clear();
-        self.cost = 0;
+        (self.cost, self.gaps) = (0, 0);
+        self.given_back = GivenBack::default();
     }
 
     /// The other side still holds `cost` bytes that an earlier host sent, the last of them `through`.
@@ -353,7 +401,15 @@ impl Outbox {
     }
 
     fn fits(&self, entry: &Entry, window: usize) -> bool {
-        self.offset > 0 || self.in_flight == 0 || self.in_flight.saturating_add(entry.cost()) <= window
+        self.offset > 0
+            || self.in_flight == 0
+            || !(self.alone || self.max_attempts.is_some() && entry.goes_alone())
+                && self.in_flight.saturating_add(entry.cost()) <= window
+    }
+
+    /// Whether what is in flight keeps the rest from the link until it is acknowledged.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Puts what the window allows on the link.
@@ -364,7 +420,11 @@ impl Outbox {
             let (seq, packed) = (entry.first, entry.is_packed());
             let whole = match entry.content {
                 // Nothing is stored on a link that takes frames.
-                Content::Stored => return,
+                Content::Stored | Content::TakenOut => return,
+                Content::Withdrawn => {
+                    Frame::Skip { seq }.encode(out);
+                    true
+                }
                 Content::Fin => {
                     Frame::Fin { seq }.encode(out);
                     true
@@ -376,8 +436,9 @@ impl Outbox {
                     let flags = DataFlags {
                         first: start == 0,
                         last: end == payload.len(),
-                        redelivered: entry.redelivered,
+                        redelivered: entry.attempt > 1,
                         packed,
+                        attempt: if self.version < ATTEMPTS { 0 } else { entry.attempt },
                     };
                     encode_data(out, seq, flags, payload.len() as u64, payload, start..end);
                     self.offset = end;
@@ -395,6 +456,11 @@ impl Outbox {
         self.store = true;
     }
 
+    /// The version of the link that is attached now.
+    pub(crate) fn use_version(&mut self, version: u16) {
+        self.version = version;
+    }
+
     pub(crate) fn has_store(&self) -> bool {
         self.store
     }
@@ -409,10 +475,11 @@ impl Outbox {
     /// What goes into the store next, at most `max` bytes of it.
     pub(crate) fn next_part(&self, window: usize, max: usize) -> Option<Part<'_>> {
         let entry = self.entries.get(self.cursor).filter(|entry| self.fits(entry, window))?;
-        let (redelivered, packed) = (entry.redelivered, entry.is_packed());
+        let empty = |kind| Some(Part { kind, flags: PartFlags::NONE, total: 0, payload: &[] });
         match entry.content {
-            Content::Stored => None,
-            Content::Fin => Some(Part { kind: PartKind::End, redelivered, packed, total: 0, payload: &[] }),
+            Content::Stored | Content::TakenOut => None,
+            Content::Fin => empty(PartKind::End),
+            Content::Withdrawn => empty(PartKind::Skip),
             Content::Message => {
                 let payload = self.payloads.get(self.payload_cursor)?;
                 let end = payload.len().min(self.offset + max);
@@ -423,7 +490,8 @@ impl Outbox {
                     (false, true) => PartKind::Last,
                 };
                 let (total, payload) = (payload.len(), &payload[self.offset..end]);
-                Some(Part { kind, redelivered, packed, total, payload })
+                let flags = PartFlags::new(self.version, entry.attempt.into(), entry.is_packed());
+                Some(Part { kind, flags, total, payload })
             }
         }
     }
@@ -446,7 +514,7 @@ impl Outbox {
                 self.offset += len;
                 self.offset == entry.len
             }
-            Content::Fin | Content::Stored => true,
+            Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => true,
         };
         if whole {
             entry.end = end;
@@ -459,6 +527,7 @@ impl Outbox {
     pub(crate) fn may_store(&self, cost: usize, window: usize) -> bool {
         self.cursor == self.entries.len()
             && !self.finished
+            && !self.alone
             && (self.in_flight == 0 || self.in_flight.saturating_add(cost) <= window)
     }
 
@@ -493,7 +562,7 @@ impl Outbox {
         for entry in self.entries.range_mut(..self.cursor) {
             let payload = match entry.content {
                 Content::Message => here.next(),
-                Content::Fin | Content::Stored => None,
+                Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => None,
             };
             // After an error every entry still has its payload, or is stored, for good.
             let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut kept) };
@@ -519,7 +588,9 @@ impl Outbox {
         let transmitted: usize = self.entries.range(..self.cursor).map(Entry::cost).sum();
         let carried = self.carried.map_or(0, |carried| carried.cost);
         assert_eq!(self.in_flight, transmitted + carried, "window credit leaked");
-        assert_eq!(self.cost, self.entries.iter().map(Entry::cost).sum::<usize>(), "outbox room leaked");
+        assert_eq!(self.cost, self.entries.iter().map(Entry::held).sum::<usize>(), "outbox room leaked");
+        let gaps = self.entries.iter().filter(|entry| entry.content == Content::Withdrawn).count();
+        assert_eq!(self.gaps, gaps, "a gap too many or too few");
         let payloads = (self.payload_cursor, self.payloads.len());
         let messages = (self.messages_before(self.cursor), self.messages_before(self.entries.len()));
         assert_eq!(payloads, messages, "a payload without its entry, or the other way round");

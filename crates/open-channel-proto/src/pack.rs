@@ -82,6 +82,17 @@ impl Pack {
         Ok(pack)
     }
 
+    /// Several messages that this side has packed itself, or checked before.
+    pub(crate) fn of_own(bytes: Bytes, count: u32) -> Self {
+        Self { longest: bytes.len(), bytes, count }
+    }
+
+    /// Each of its messages by itself, without a copy.
+    pub(crate) fn into_messages(self) -> impl Iterator<Item = Bytes> {
+        let messages: Vec<Bytes> = self.iter().map(|message| self.bytes.slice_ref(message)).collect();
+        messages.into_iter()
+    }
+
     /// How many messages it has; never 0.
     pub fn count(&self) -> u32 {
         self.count

@@ -3,6 +3,8 @@
 //! On such a link messages travel as parts, which have no numbers: they arrive once and in order, and the receiver
 //! releases them when they are handled, which is the acknowledgement. Everything else stays with the frames.
 
+use crate::error::ProtocolError;
+
 /// Which part of what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartKind {
@@ -16,6 +18,8 @@ pub enum PartKind {
     Last,
     /// The end of the direction.
     End,
+    /// Nothing has this number any more.
+    Skip,
 }
 
 impl PartKind {
@@ -27,6 +31,7 @@ impl PartKind {
             Self::Middle => 3,
             Self::Last => 4,
             Self::End => 5,
+            Self::Skip => 6,
         }
     }
 
@@ -38,13 +43,61 @@ impl PartKind {
             3 => Self::Middle,
             4 => Self::Last,
             5 => Self::End,
+            6 => Self::Skip,
             _ => return None,
         })
     }
 
-    /// Whether a message or the direction is complete with it: one such part stands for each sequence number.
+    /// Whether a message or the direction is complete with it, or its number is passed over: one such part stands for each sequence number.
     pub fn completes(self) -> bool {
-        matches!(self, Self::Whole | Self::Last | Self::End)
+        matches!(self, Self::Whole | Self::Last | Self::End | Self::Skip)
+    }
+}
+
+/// What is said of a part besides its kind, as a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PartFlags(pub u8);
+
+impl PartFlags {
+    /// The message was never delivered before, and is no pack.
+    pub const NONE: Self = Self(0);
+    /// An earlier host may have handled the message already; counts where a message is complete.
+    pub const REDELIVERED: Self = Self(1);
+    /// It is of several messages in one [`Pack`](crate::Pack); counts where a message begins.
+    pub const PACKED: Self = Self(2);
+    /// The attempt, less one, stands above the others, on links of version 2.
+    const ATTEMPT: u32 = 2;
+    /// Attempts beyond this one are told as this one.
+    pub(crate) const MAX_ATTEMPT: u32 = 64;
+
+    pub(crate) fn new(version: u16, attempt: u32, packed: bool) -> Self {
+        let redelivered = if attempt > 1 { Self::REDELIVERED.0 } else { 0 };
+        let packed = if packed { Self::PACKED.0 } else { 0 };
+        let before = attempt.clamp(1, Self::MAX_ATTEMPT) - 1;
+        let attempt = if version < 2 { 0 } else { (before as u8) << Self::ATTEMPT };
+        Self(redelivered | packed | attempt)
+    }
+
+    /// Whether it is of several messages in one pack.
+    pub fn is_packed(self) -> bool {
+        self.0 & Self::PACKED.0 != 0
+    }
+
+    fn is_redelivered(self) -> bool {
+        self.0 & Self::REDELIVERED.0 != 0
+    }
+
+    /// The attempt that they tell of, on a link of this version.
+    ///
+    /// # Errors
+    /// When they contradict each other, or the version.
+    pub(crate) fn attempt_in(self, version: u16) -> Result<u32, ProtocolError> {
+        let before = u32::from(self.0 >> Self::ATTEMPT);
+        match version {
+            ..2 if before == 0 => Ok(1 + u32::from(self.is_redelivered())),
+            2.. if (before > 0) == self.is_redelivered() => Ok(1 + before),
+            _ => Err(ProtocolError::Unexpected("a record with flags that mean nothing")),
+        }
     }
 }
 
@@ -53,10 +106,8 @@ impl PartKind {
 pub struct Part<'a> {
     /// Which part it is.
     pub kind: PartKind,
-    /// An earlier host may have handled the message already.
-    pub redelivered: bool,
-    /// It is several messages in one [`Pack`](crate::Pack).
-    pub packed: bool,
+    /// What else there is to say of it.
+    pub flags: PartFlags,
     /// Length of the whole message or pack in bytes.
     pub total: usize,
     /// The part's bytes.
@@ -68,10 +119,8 @@ pub struct Part<'a> {
 pub struct Arrival {
     /// Which part it is.
     pub kind: PartKind,
-    /// An earlier host may have handled the message already.
-    pub redelivered: bool,
-    /// It is of several messages in one [`Pack`](crate::Pack); counts with a whole and with a first part.
-    pub packed: bool,
+    /// What else there is to say of it, as it was found.
+    pub flags: PartFlags,
     /// Length of the whole message or pack in bytes, as a first part announces it.
     pub total: u64,
     /// Length of this part in bytes.

@@ -13,16 +13,23 @@
 //!                  └─────────┘
 //! ```
 
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 
 use crate::error::{ProtocolError, Refused};
 use crate::frame::{Frame, ResetCode};
-use crate::handshake::{ChannelKey, Features, Hello, Purpose, RingSizes, VERSION_MAX, VERSION_MIN, Welcome};
+use crate::handshake::{
+    ATTEMPTS, ChannelKey, Features, Hello, Purpose, RingSizes, VERSION_MAX, VERSION_MIN, Welcome,
+};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::pack::Pack;
+use crate::part::PartFlags;
 use crate::transmit::TransmitBuffer;
 
+mod given_up;
 mod questions;
 mod store;
 
@@ -59,6 +66,45 @@ pub struct Limits {
     pub window: usize,
     /// Longest message, in either direction, without the overhead.
     pub max_message: usize,
+    /// How often a message that this side sends is delivered at most, [`MAX_ATTEMPTS`] being the most that can be told;
+    /// without it, as often as it takes.
+    pub max_attempts: Option<NonZeroU32>,
+}
+
+/// The largest [limit](Limits::max_attempts) of attempts: no link tells more of them apart.
+pub const MAX_ATTEMPTS: u32 = PartFlags::MAX_ATTEMPT;
+
+/// A message that this side has sent and that is not delivered any more; from [`Session::take_undeliverable`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undeliverable {
+    /// Its number.
+    pub seq: u64,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// Why there is no other.
+    pub reason: GivenUp,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// Why a message is not delivered any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GivenUp {
+    /// It has had as many attempts as it [may](Limits::max_attempts).
+    MaxAttempts,
+    /// Its receiver has said so, in these words.
+    Rejected(String),
+}
+
+impl std::fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MaxAttempts => write!(f, "it has had all its attempts"),
+            Self::Rejected(reason) if reason.is_empty() => write!(f, "it was rejected"),
+            Self::Rejected(reason) => write!(f, "it was rejected: {reason}"),
+        }
+    }
 }
 
 /// What [`Session::recv`] yields.
@@ -70,8 +116,8 @@ pub enum Incoming {
         seq: u64,
         /// Its bytes.
         payload: Bytes,
-        /// Whether an earlier host may have handled it.
-        redelivered: bool,
+        /// Which attempt this is: 1 at first, one more for each host that may have handled it.
+        attempt: u32,
     },
     /// The other side will send no more; handled like a message.
     End {
@@ -87,8 +133,8 @@ pub struct Received {
     pub first: u64,
     /// The messages; say [`Session::handled`] of each when it is.
     pub pack: Pack,
-    /// Whether an earlier host may have handled them.
-    pub redelivered: bool,
+    /// Which attempt this is, for all of them: 1 at first, one more for each host that may have handled them.
+    pub attempt: u32,
 }
 
 /// Why a session is over.
@@ -134,6 +180,11 @@ pub struct Session {
     /// What the other side takes, once it has said so.
     remote_max_message: usize,
     ack_request: bool,
+    /// What the application has not taken back yet.
+    undeliverable: VecDeque<Undeliverable>,
+    given_up: given_up::GivenUps,
+    /// How often the other side's messages are delivered at most; 0 for any number.
+    remote_max_attempts: u32,
     going_away: bool,
     /// How this side ended the session; kept, because a link may lose it.
     reset: Option<(ResetCode, String)>,
@@ -148,12 +199,15 @@ impl Session {
         Self {
             id,
             limits,
-            outbox: Outbox::new(1, limits.outbox),
+            outbox: Outbox::new(1, limits),
             inbox: Inbox::new(1, limits),
             link: None,
             generation: 0,
             remote_max_message: usize::MAX,
             ack_request: false,
+            undeliverable: VecDeque::new(),
+            given_up: given_up::GivenUps::default(),
+            remote_max_attempts: 0,
             going_away: false,
             reset: None,
             reset_due: false,
@@ -165,7 +219,8 @@ impl Session {
     /// after the hello would be unknown to a new host.
     pub fn hello(&self, channel: ChannelKey, features: Features) -> Hello {
         Hello {
-            version_min: VERSION_MIN,
+            // Who cannot be told of a gap cannot go on from here.
+            version_min: if self.outbox.has_gaps() { ATTEMPTS } else { VERSION_MIN },
             version_max: VERSION_MAX,
             purpose: Purpose::Session,
             channel,
@@ -181,7 +236,12 @@ impl Session {
             ended: self.inbox.is_finished(),
             features,
             ring: RingSizes::default(),
+            max_attempts: self.told_max_attempts(),
         }
+    }
+
+    fn told_max_attempts(&self) -> u32 {
+        self.limits.max_attempts.map_or(0, NonZeroU32::get)
     }
 
     /// The peer's side takes the host's answer to its [`hello`](Self::hello): the link is attached.
@@ -192,6 +252,7 @@ impl Session {
         if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
             return Err(ProtocolError::Handshake("the host chose a version that was not offered"));
         }
+        self.may_go_on_in(welcome.version)?;
         if welcome.generation < self.generation {
             return Err(ProtocolError::Handshake("the host is older than the one before it"));
         }
@@ -211,15 +272,18 @@ impl Session {
                 ));
             }
             if self.closed.is_none() {
-                self.outbox.restart();
+                let undeliverable = &mut self.undeliverable;
+                self.outbox.restart(welcome.version, |message| undeliverable.push_back(message));
             } else if self.reset.is_none() {
                 // It ended while the handshake was under way; this host knows of nothing and must not wait.
                 self.reset = Some((ResetCode::Closed, "the socket had ended".into()));
             }
+            self.inbox.change_sender();
             Attachment::Fresh
         };
         self.generation = welcome.generation;
-        self.link_up(welcome.window, welcome.outbox, welcome.max_message);
+        self.remote_max_attempts = welcome.max_attempts;
+        self.link_up(welcome.version, welcome.window, welcome.outbox, welcome.max_message);
         self.settle();
         Ok(attachment)
     }
@@ -249,7 +313,8 @@ impl Session {
         if hello.ended {
             self.outbox.conclude();
         }
-        self.link_up(hello.window, hello.outbox, hello.max_message);
+        self.remote_max_attempts = hello.max_attempts;
+        self.link_up(version, hello.window, hello.outbox, hello.max_message);
         self.welcome(version, false)
     }
 
@@ -274,9 +339,10 @@ impl Session {
         if hello.first > self.inbox.next() {
             return Err(ProtocolError::Handshake("the peer has forgotten messages that never arrived"));
         }
+        self.may_go_on_in(version)?;
         self.outbox.rewind(hello.recv_next)?;
         self.outbox.acknowledge(hello.handled)?;
-        self.link_up(hello.window, hello.outbox, hello.max_message);
+        self.link_up(version, hello.window, hello.outbox, hello.max_message);
         self.inbox.acknowledged_by_handshake();
         self.settle();
         Ok(self.welcome(version, true))
@@ -293,12 +359,21 @@ impl Session {
             outbox: self.limits.outbox as u64,
             max_message: self.limits.max_message as u64,
             features: Features::default(),
+            max_attempts: self.told_max_attempts(),
         }
     }
 
-    fn link_up(&mut self, window: u64, remote_outbox: u64, remote_max_message: u64) {
+    fn may_go_on_in(&self, version: u16) -> Result<(), ProtocolError> {
+        if version < ATTEMPTS && self.outbox.has_gaps() {
+            return Err(ProtocolError::Handshake("that version cannot tell of a message that was withdrawn"));
+        }
+        Ok(())
+    }
+
+    fn link_up(&mut self, version: u16, window: u64, remote_outbox: u64, remote_max_message: u64) {
         debug_assert!(!self.outbox.has_store(), "what the last link's store held was not reclaimed");
-        self.inbox.attach(remote_outbox);
+        self.inbox.attach(version, remote_outbox);
+        self.outbox.use_version(version);
         self.going_away = false;
         self.reset_due = self.reset.is_some();
         self.link = Some(Link { window: usize::try_from(window).unwrap_or(usize::MAX) });
@@ -308,6 +383,7 @@ impl Session {
     /// The link is lost; everything unacknowledged waits for the next one.
     pub fn detach(&mut self) {
         self.link = None;
+        self.given_up = given_up::GivenUps::default();
     }
 }
 
@@ -355,6 +431,11 @@ impl Session {
     /// [`Refused`], but never [`Refused::Full`].
     pub fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
         self.may_accept_over(payload.len(), payload).map(|payload| self.outbox.push(Pack::one(payload)))
+    }
+
+    /// The next message that is not delivered any more, oldest first.
+    pub fn take_undeliverable(&mut self) -> Option<Undeliverable> {
+        self.undeliverable.pop_front()
     }
 
     /// Ends this side's direction after what was sent so far.
@@ -417,6 +498,12 @@ impl Session {
                 self.inbox.data(seq, flags, total, payload.as_ref())?
             }
             Frame::Fin { seq } => self.inbox.fin(seq)?,
+            Frame::Skip { seq } => {
+                self.inbox.skip(seq)?;
+                self.settle();
+            }
+            Frame::Returned { seq, fate, attempt, reason } => self.returned(seq, fate, attempt, reason)?,
+            Frame::Withdrawn { seq } => self.withdrawn(seq)?,
             Frame::Ack { through } => {
                 self.outbox.acknowledge(through)?;
                 self.settle();
@@ -448,6 +535,7 @@ impl Session {
             self.reset_due = false;
             return Frame::Reset { code, reason }.encode(out);
         }
+        self.transmit_returned(out);
         let in_frames = !self.outbox.has_store();
         let sendable = in_frames && self.outbox.is_sendable(link.window);
         if self.inbox.ack_urgent() || sendable && self.inbox.ack_pending() {
@@ -457,6 +545,8 @@ impl Session {
             return;
         }
         self.outbox.transmit(link.window, out);
+        // Everything else waits for it.
+        self.ack_request |= sendable && self.outbox.is_alone();
         if self.ack_request && !out.is_full() {
             self.ack_request = false;
             if self.outbox.in_flight_messages() > 0 {

@@ -8,14 +8,15 @@
 mod random;
 
 use std::alloc::System;
+use std::num::NonZeroU32;
 use std::panic::{self, AssertUnwindSafe};
 
 use bytes::{Bytes, BytesMut};
 use cap::Cap;
 use open_channel_proto::{
-    Arrival, ChannelKey, DataFlags, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Kept,
-    Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartKind, Purpose, Reject, RejectCode,
-    ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
+    Arrival, ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming,
+    Kept, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, Reject,
+    RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
 };
 use random::Random;
 
@@ -25,7 +26,8 @@ static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 const ATTACKS: u64 = 60_000;
 const CHANNEL: ChannelKey = [9; 16];
-const LIMITS: Limits = Limits { outbox: 8 * 1024, window: 16 * 1024, max_message: 32 * 1024 };
+const LIMITS: Limits =
+    Limits { outbox: 8 * 1024, window: 16 * 1024, max_message: 32 * 1024, max_attempts: None };
 /// Everything a session may hold, twice over for collections that grow by doubling, and the link's buffers.
 const MOST_MEMORY: usize = 3 * (LIMITS.outbox + LIMITS.window + LIMITS.max_message) + 4 * MAX_BODY;
 
@@ -33,6 +35,8 @@ struct Attack {
     random: Random,
     session: Session,
     is_host: bool,
+    /// Of the link.
+    version: u16,
     input: Vec<u8>,
     out: TransmitBuffer,
     /// What lies in the store of the link, if it has one: where each record ends, whether it completes something, and
@@ -45,20 +49,22 @@ struct Attack {
 impl Attack {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let is_host = random.chance(50);
-        let mut session = Session::new(SocketId(1), LIMITS);
+        let (is_host, version) = (random.chance(50), random.pick(&[1, 2]));
+        let limits = Limits { max_attempts: NonZeroU32::new(random.below(4) as u32), ..LIMITS };
+        let mut session = Session::new(SocketId(1), limits);
         if is_host {
             let hello = session.hello(CHANNEL, Features::default());
-            session = Session::accept(&hello, 1, 3, LIMITS).unwrap().0;
+            session = Session::accept(&hello, version, 3, limits).unwrap().0;
         } else {
             let hello = session.hello(CHANNEL, Features::default());
-            let (_, welcome) = Session::accept(&hello, 1, 3, LIMITS).unwrap();
+            let (_, welcome) = Session::accept(&hello, version, 3, limits).unwrap();
             session.attach(&welcome).unwrap();
         }
         let mut attack = Self {
             random,
             session,
             is_host,
+            version,
             input: Vec::new(),
             out: TransmitBuffer::default(),
             store: None,
@@ -114,8 +120,8 @@ impl Attack {
                 let flags = DataFlags {
                     first: bits & 3 != 1,
                     last: bits & 3 != 2,
-                    redelivered: bits & 4 != 0,
                     packed: bits & 8 != 0,
+                    ..self.attempt()
                 };
                 let near = self.random.pick(&[len as u64, LIMITS.max_message as u64, 2 * len as u64]);
                 let (seq, total) = (self.number(next), self.number(near));
@@ -123,7 +129,11 @@ impl Attack {
             }
             8 => Frame::Fin { seq: self.number(next) },
             9..11 => Frame::Ack { through: self.number(unacknowledged) },
-            11 => Frame::AckRequest,
+            11 => match self.random.below(6) {
+                0 => Frame::AckRequest,
+                1 => self.about_what_was_given_back(next, unacknowledged),
+                _ => Frame::Skip { seq: self.number(next) },
+            },
             12 => Frame::GoAway,
             13 if self.random.chance(20) => {
                 Frame::Reset { code: ResetCode::Other(9), reason: "x".repeat(900) }
@@ -134,6 +144,19 @@ impl Attack {
                 1 => Frame::Welcome(self.welcome()),
                 _ => Frame::Reject(Reject::new(RejectCode::Other(77), "é".repeat(900))),
             },
+        }
+    }
+
+    fn about_what_was_given_back(&mut self, next: u64, unacknowledged: u64) -> Frame {
+        if self.random.chance(30) {
+            return Frame::Withdrawn { seq: self.number(next.saturating_sub(1)) };
+        }
+        let near = unacknowledged + self.random.below(4) as u64;
+        Frame::Returned {
+            seq: self.number(near),
+            fate: self.random.pick(&[Fate::Again, Fate::GivenUp]),
+            attempt: self.random.below(256) as u8,
+            reason: "no".repeat(self.random.below(300)),
         }
     }
 
@@ -164,11 +187,31 @@ impl Attack {
         bytes.freeze()
     }
 
+    /// Mostly one that the version knows, so that more than the first check is met.
+    fn attempt(&mut self) -> DataFlags {
+        let (attempt, redelivered) = match (self.version, self.random.below(10)) {
+            (_, 0) => (self.random.below(256) as u8, self.random.chance(50)),
+            (1, _) => (0, self.random.chance(50)),
+            (_, 1..4) => (2 + self.random.below(254) as u8, true),
+            _ => (1, false),
+        };
+        DataFlags { first: false, last: false, redelivered, packed: false, attempt }
+    }
+
+    fn flags_of_a_part(&mut self, packed: bool) -> PartFlags {
+        let packed = u8::from(packed || self.random.chance(10)) << 1;
+        PartFlags(match (self.version, self.random.below(10)) {
+            (_, 0) => self.random.below(256) as u8,
+            (1, _) => packed | u8::from(self.random.chance(50)),
+            (_, 1..4) => packed | 1 | (1 + self.random.below(63) as u8) << 2,
+            _ => packed,
+        })
+    }
+
     /// As a whole, or a part of it with any flags.
     fn pack_in_a_frame(&mut self, next: u64) -> Frame {
         let bytes = self.pack();
-        let mut flags =
-            DataFlags { first: true, last: true, redelivered: self.random.chance(50), packed: true };
+        let mut flags = DataFlags { first: true, last: true, packed: true, ..self.attempt() };
         let (seq, mut total) = (self.number(next), bytes.len() as u64);
         if self.random.chance(60) {
             return Frame::Data { seq, flags, total, payload: bytes };
@@ -242,7 +285,8 @@ impl Attack {
         let expected = self.session.hello(CHANNEL, Features::default());
         Hello {
             version_min: self.number(1) as u16,
-            version_max: self.number(1) as u16,
+            version_max: self.number(self.version.into()) as u16,
+            max_attempts: self.number(3) as u32,
             purpose: self.random.pick(&[Purpose::Session, Purpose::Lifeline]),
             generation: self.number(self.session.generation()),
             first: self.number(expected.recv_next),
@@ -260,7 +304,7 @@ impl Attack {
     fn welcome(&mut self) -> Welcome {
         let next = self.session.first_unacknowledged() + self.session.messages_in_flight() as u64;
         Welcome {
-            version: self.number(1) as u16,
+            version: self.number(self.version.into()) as u16,
             generation: self.number(self.session.generation()),
             resumed: self.random.chance(60),
             recv_next: self.number(next),
@@ -269,6 +313,7 @@ impl Attack {
             outbox: self.number(1000),
             max_message: self.number(1000),
             features: Features(self.random.number()),
+            max_attempts: self.number(3) as u32,
         }
     }
 
@@ -302,14 +347,8 @@ impl Attack {
             let near = self.random.pick(&[len as u64, 2 * len as u64, LIMITS.max_message as u64]);
             let total = self.number(near);
             self.arrived += 8 + len.next_multiple_of(8) as u64;
-            let part = Arrival {
-                kind,
-                redelivered: self.random.chance(50),
-                packed: packed || self.random.chance(10),
-                total,
-                len,
-                end: self.arrived,
-            };
+            let flags = self.flags_of_a_part(packed);
+            let part = Arrival { kind, flags, total, len, end: self.arrived };
             let taken = self.session.receive_part(part, |to| to.extend_from_slice(&bytes));
             if taken.is_err() && self.random.chance(30) {
                 self.session.reset(ResetCode::Protocol, "enough");
@@ -361,13 +400,15 @@ impl Attack {
                 let Ok(version) = hello.negotiate(&CHANNEL) else { return };
                 let known = self.random.chance(70);
                 if known {
-                    let _ = self.session.resume(&hello, version);
+                    if self.session.resume(&hello, version).is_ok() {
+                        self.version = version;
+                    }
                 } else if let Ok((session, _)) = Session::accept(&hello, version, 3, LIMITS) {
-                    self.session = session;
+                    (self.session, self.version) = (session, version);
                 }
             }
-            Ok(Some((Frame::Welcome(welcome), _))) => {
-                let _ = self.session.attach(&welcome);
+            Ok(Some((Frame::Welcome(welcome), _))) if self.session.attach(&welcome).is_ok() => {
+                self.version = welcome.version;
             }
             _ => {}
         }
@@ -389,6 +430,23 @@ impl Attack {
                 self.session.pack_stored(bytes.len(), count, end);
             }
             _ => drop(packer.pop().map(|pack| self.session.send_pack(pack))),
+        }
+    }
+
+    /// And what is wanted out of the store is found there, as a rule.
+    fn give_back(&mut self) {
+        if let Some(end) = self.session.wanted() {
+            let stored = self.store.as_ref().and_then(|store| store.iter().find(|record| record.0 == end));
+            let stored = stored.map(|record| record.2.clone()).filter(|_| self.random.chance(80));
+            let _ = self.session.found(stored);
+        }
+        while self.session.take_undeliverable().is_some() {}
+        let Some(Incoming::Message { seq, payload, attempt }) = self.session.recv() else { return };
+        if self.random.chance(30) {
+            return self.session.reject(seq, attempt, "no");
+        }
+        if let Some(next) = self.session.give_back(seq, attempt) {
+            self.session.ready_again(seq, payload, next);
         }
     }
 
@@ -415,6 +473,7 @@ impl Attack {
                 let _ = self.session.send(Bytes::from(vec![2; self.random.below(3000)]));
             }
             1 => self.send_pack(),
+            2 if self.random.chance(30) => self.give_back(),
             2 => {
                 if let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = self.session.recv()
                     && self.random.chance(70)

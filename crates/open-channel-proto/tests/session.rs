@@ -8,7 +8,7 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024 };
+const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024, max_attempts: None };
 
 fn peer() -> Session {
     Session::new(SocketId(1), LIMITS)
@@ -79,7 +79,7 @@ fn handle_all(side: &mut Session) -> Vec<Incoming> {
 }
 
 fn message(seq: u64, payload: &'static [u8], redelivered: bool) -> Incoming {
-    Incoming::Message { seq, payload: Bytes::from_static(payload), redelivered }
+    Incoming::Message { seq, payload: Bytes::from_static(payload), attempt: 1 + u32::from(redelivered) }
 }
 
 #[test]
@@ -294,12 +294,12 @@ fn a_version_that_was_not_offered_is_refused() {
 fn without_a_limit_of_length_an_announced_length_still_takes_no_memory() {
     let limits = Limits { max_message: usize::MAX, ..LIMITS };
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
-    let flags = DataFlags { first: true, last: false, redelivered: false, packed: false };
+    let flags = DataFlags { first: true, last: false, redelivered: false, packed: false, attempt: 0 };
     let payload = Bytes::from(vec![0; MAX_CHUNK]);
     let frame = Frame::Data { seq: 1, flags, total: u64::MAX, payload: payload.clone() };
     host.handle(frame).unwrap();
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
-    let whole = DataFlags { first: true, last: true, redelivered: false, packed: false };
+    let whole = DataFlags { first: true, last: true, redelivered: false, packed: false, attempt: 0 };
     host.handle(Frame::Data { seq: 1, flags: whole, total: 0, payload: Bytes::new() }).unwrap();
     let frame = Frame::Data { seq: 2, flags, total: u64::MAX, payload };
     assert_eq!(host.handle(frame), Err(ProtocolError::WindowExceeded { window: LIMITS.window }));

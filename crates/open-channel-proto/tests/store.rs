@@ -7,12 +7,13 @@ mod ring;
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{
     Arrival, Attachment, ChannelKey, Closed, Features, Frame, Hello, Incoming, Kept, Limits, MAX_BODY,
-    MESSAGE_OVERHEAD, PartKind, ProtocolError, ResetCode, Session, SocketId, TransmitBuffer, decode,
+    MESSAGE_OVERHEAD, PartFlags, PartKind, ProtocolError, ResetCode, Session, SocketId, TransmitBuffer,
+    decode,
 };
 use ring::{Fenced, Store};
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024 };
+const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024, max_attempts: None };
 /// Less than the longest message, more than a few short ones.
 const CAPACITY: usize = 512;
 
@@ -114,7 +115,7 @@ fn handled(from: &mut Side, to: &mut Side, seq: u64) {
 }
 
 fn message(seq: u64, payload: &[u8], redelivered: bool) -> Incoming {
-    Incoming::Message { seq, payload: Bytes::copy_from_slice(payload), redelivered }
+    Incoming::Message { seq, payload: Bytes::copy_from_slice(payload), attempt: 1 + u32::from(redelivered) }
 }
 
 fn long(length: usize) -> Vec<u8> {
@@ -230,8 +231,7 @@ fn a_message_whose_bytes_stay_apart_is_one_like_the_others() {
 
 #[test]
 fn a_message_apart_is_held_to_the_rules() {
-    let whole =
-        |len, end| Arrival { kind: PartKind::Whole, redelivered: false, packed: false, total: 0, len, end };
+    let whole = |len, end| Arrival { kind: PartKind::Whole, flags: PartFlags::NONE, total: 0, len, end };
     let mut host = meet(&mut peer(), 1);
     assert!(!host.session.may_receive_apart(1025), "it is too long");
     for end in 1..=3 {
@@ -657,8 +657,7 @@ fn a_message_may_be_written_to_the_store_before_it_is_sent() {
         assert!(peer.session.may_store(payload.len()));
         let part = open_channel_proto::Part {
             kind: PartKind::Whole,
-            redelivered: false,
-            packed: false,
+            flags: PartFlags::NONE,
             total: payload.len(),
             payload,
         };
@@ -830,7 +829,7 @@ fn hostile(limits: Limits, arrivals: &[(PartKind, u64, usize)]) -> (Result<(), P
     let mut receive = |&(kind, total, len): &(PartKind, u64, usize)| {
         end += 8;
         let mut asked = false;
-        let part = Arrival { kind, redelivered: false, packed: false, total, len, end };
+        let part = Arrival { kind, flags: PartFlags::NONE, total, len, end };
         let result = host.receive_part(part, |bytes: &mut BytesMut| {
             asked = true;
             bytes.resize(bytes.len() + len, 0);

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use open_channel_proto::{Draft, Pack, Packer, Received};
 
-use crate::connection::Connection;
+use crate::connection::{Back, Connection, pause_after};
 use crate::message::MessageId;
 
 /// Messages to be sent together with [`Socket::send_many`](crate::Socket::send_many).
@@ -130,7 +131,7 @@ impl<M: AsRef<[u8]>> FromIterator<M> for Batch {
 pub struct Messages {
     pack: Pack,
     first: MessageId,
-    redelivered: bool,
+    attempt: u32,
     acknowledged: bool,
     connection: Arc<Connection>,
 }
@@ -144,9 +145,9 @@ pub struct MessageRef<'a> {
 
 impl Messages {
     pub(crate) fn new(connection: Arc<Connection>, received: Received) -> Self {
-        let Received { first: seq, pack, redelivered } = received;
+        let Received { first: seq, pack, attempt } = received;
         let first = MessageId { socket: connection.id(), seq };
-        Self { pack, first, redelivered, acknowledged: false, connection }
+        Self { pack, first, attempt, acknowledged: false, connection }
     }
 
     /// How many they are; never 0.
@@ -164,7 +165,12 @@ impl Messages {
     /// Whether an earlier host may have handled them: they were sent to one and not all acknowledged. As
     /// [`Message::redelivered`](crate::Message::redelivered), and the same for all of them.
     pub fn redelivered(&self) -> bool {
-        self.redelivered
+        self.attempt > 1
+    }
+
+    /// Which attempt this is, as [`Message::attempt`](crate::Message::attempt), and the same for all of them.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// Acknowledges them: they are handled, and never delivered again.
@@ -173,12 +179,30 @@ impl Messages {
         self.acknowledged = true;
         self.connection.handled(self.first.seq..self.first.seq + self.len() as u64);
     }
+
+    /// Gives them all back, each as with [`Message::nack`](crate::Message::nack).
+    pub fn nack(self) {
+        self.nack_after(Duration::ZERO);
+    }
+
+    /// Gives them all back, each as with [`Message::nack_after`](crate::Message::nack_after).
+    pub fn nack_after(mut self, pause: Duration) {
+        self.give_back(pause);
+    }
+
+    fn give_back(&mut self, pause: Duration) {
+        self.acknowledged = true;
+        let (attempt, bytes) = (self.attempt, self.pack.bytes());
+        let messages = (self.first.seq..).zip(self.pack.iter());
+        let back = messages.map(|(seq, message)| Back { seq, attempt, payload: bytes.slice_ref(message) });
+        self.connection.give_back(back, pause);
+    }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
         if !self.acknowledged {
-            self.connection.not_handled(self.len());
+            self.give_back(pause_after(self.attempt));
         }
     }
 }
@@ -198,7 +222,7 @@ impl fmt::Debug for Messages {
         f.debug_struct("Messages")
             .field("first", &format_args!("{}", self.first))
             .field("len", &self.len())
-            .field("redelivered", &self.redelivered())
+            .field("attempt", &self.attempt)
             .finish()
     }
 }

@@ -55,6 +55,7 @@ use crate::rendezvous::Scope;
 use crate::reservation::Reservation;
 use crate::socket;
 use crate::stats::{ChannelStats, SocketStats};
+use crate::undeliverable::Undeliverable;
 use crate::waiters::Seat;
 
 mod halves;
@@ -320,6 +321,22 @@ impl Socket {
     /// As there.
     pub fn try_recv(&self) -> Result<Option<Message>, TryRecvError> {
         self.socket.try_recv()
+    }
+
+    /// As [`open_channel::Socket::undeliverable`](crate::Socket::undeliverable): blocks until there is one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn undeliverable(&self) -> Result<Undeliverable, Error> {
+        block_on(self.socket.undeliverable())
+    }
+
+    /// The next message that is not delivered any more, if there is one already.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`], or why the socket is over.
+    pub fn try_undeliverable(&self) -> Result<Undeliverable, TryRecvError> {
+        self.socket.try_undeliverable()
     }
 
     /// As [`open_channel::Socket::flush`](crate::Socket::flush).

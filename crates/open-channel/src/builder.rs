@@ -1,6 +1,7 @@
 //! Settings of a channel other than the defaults.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,6 +130,25 @@ impl Builder {
     /// Default: [`DEFAULT_MAX_MESSAGE`](crate::DEFAULT_MAX_MESSAGE).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.settings.limits.max_message = bytes;
+        self
+    }
+
+    /// How often a message that this side sends is delivered at most, from 1 to
+    /// [`MAX_ATTEMPTS`](crate::MAX_ATTEMPTS). Default: as often as it takes.
+    ///
+    /// An attempt is a host that may have seen the message and did not acknowledge it. A message that
+    /// has had its last one comes back through [`Socket::undeliverable`](crate::Socket::undeliverable),
+    /// and those behind it go on: so one message that kills every process that handles it does not
+    /// kill all of them, one after the other.
+    ///
+    /// With a limit, what some host may have seen is sent to the next one alone: nothing else of the
+    /// socket is under way until it is acknowledged. So only the message that does the harm is counted
+    /// more than once. Other sockets of the same host are not held back.
+    ///
+    /// A host of an older version cannot be told that a number is passed over. It gets the message once
+    /// more, and does not get a socket from which something was withdrawn already.
+    pub fn max_attempts(mut self, attempts: impl Into<Option<NonZeroU32>>) -> Self {
+        self.settings.limits.max_attempts = attempts.into();
         self
     }
 

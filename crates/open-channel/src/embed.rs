@@ -18,6 +18,7 @@ use crate::error::{Error, SendError};
 use crate::message::{Message, MessageId};
 use crate::reservation::Reservation;
 use crate::socket::Socket;
+use crate::undeliverable::Undeliverable;
 pub use crate::waiters::Seat;
 
 /// Who sees that the link is ready while a caller waits.
@@ -54,6 +55,8 @@ pub trait Face {
     fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>>;
     /// Everything before sequence number `end` (see [`request_ack`](Self::request_ack)) is acknowledged.
     fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>>;
+    /// [`Socket::undeliverable`] as a poll function, for one caller at a time.
+    fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>>;
     /// Asks for prompt acknowledgement of all that was sent, and tells where that ends.
     fn request_ack(&self) -> u64;
     /// Accepts a message after [`poll_room`](Self::poll_room) was ready, whatever its size within the limit.
@@ -119,6 +122,10 @@ impl Face for Socket {
 
     fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>> {
         self.connection().poll_acknowledged(cx, seat, Eyes::None, end)
+    }
+
+    fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
+        self.connection().poll_undeliverable(cx)
     }
 
     fn request_ack(&self) -> u64 {

@@ -81,6 +81,14 @@ pub enum Error {
         /// How long closing waited.
         after: Duration,
     },
+    /// Messages that were to be flushed came back, because nobody will handle them; everything else
+    /// is acknowledged. Each is told of once. [`Socket::undeliverable`](crate::Socket::undeliverable)
+    /// has them.
+    #[error("{messages} messages are undeliverable: fetch them with undeliverable()")]
+    Undeliverable {
+        /// How many.
+        messages: u64,
+    },
     /// A flush reached its time limit. What was sent is still delivered.
     #[error(
         "{messages} messages are not acknowledged after {after:?}: their handler may hang; they are still delivered"
@@ -177,6 +185,7 @@ impl Error {
             Self::HandedOver | Self::Fenced => io::ErrorKind::ConnectionAborted,
             Self::Refused(_) => io::ErrorKind::ConnectionRefused,
             Self::Protocol(_) | Self::GenerationFile { .. } => io::ErrorKind::InvalidData,
+            Self::Undeliverable { .. } => io::ErrorKind::Other,
             Self::Io { source, .. } => source.kind(),
         }
     }

@@ -50,6 +50,9 @@
 //! 5. Every queue is bounded.
 //! 6. Silence is visible: a socket without any acknowledgement for long is [reported](Event::Stalled),
 //!    and its [statistics](SocketStats) show the age of its oldest message.
+//! 7. Attempts are counted: a message tells which [attempt](Message::attempt) it is. With
+//!    [`Builder::max_attempts`], one that has had its last attempt comes back to its sender
+//!    ([`Socket::undeliverable`]). A handler gives a message back with [`Message::nack`].
 //!
 //! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
 //!
@@ -101,6 +104,7 @@ mod socket;
 mod stall;
 mod stats;
 mod stream;
+mod undeliverable;
 mod versions;
 mod waiters;
 
@@ -112,7 +116,7 @@ pub use error::{Error, SendError, TryRecvError};
 pub use event::{Event, Events, Role, Stall, StallEnd, State};
 pub use link::{LinkKind, PeerInfo};
 pub use message::{Message, MessageId, SocketId};
-pub use open_channel_proto::{Draft, MESSAGE_OVERHEAD, ResetCode};
+pub use open_channel_proto::{Draft, MAX_ATTEMPTS, MESSAGE_OVERHEAD, ResetCode};
 pub use reader::MessageReader;
 pub use rendezvous::{MAX_NAME, Scope};
 pub use reservation::Reservation;
@@ -120,6 +124,7 @@ pub use settings::*;
 pub use socket::{RecvHalf, SendHalf, Socket};
 pub use stats::{ChannelStats, SocketStats, Totals};
 pub use stream::ByteStream;
+pub use undeliverable::{GivenUp, Undeliverable};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 pub use open_channel_proto::SocketId;
 
-use crate::connection::Connection;
+use crate::connection::{Back, Connection, pause_after};
 use crate::error::Error;
 
 /// The stable identity of a message: the same at every delivery, with every host.
@@ -28,23 +29,25 @@ impl fmt::Display for MessageId {
 /// A received message; dereferences to its bytes.
 ///
 /// [`ack`](Self::ack) and [`into_bytes`](Self::into_bytes) acknowledge it: the sender may forget it, and
-/// the next host never sees it. Nothing else does. A message that is dropped otherwise stays unhandled,
-/// whatever dropped it: a panic, a cancelled task, an early return. Then the next host gets it, marked.
+/// the next host never sees it. Nothing else does. A message that is dropped otherwise was not handled,
+/// whatever dropped it: a panic, a cancelled task, an early return. It is given back as with
+/// [`nack_after`](Self::nack_after), after a pause of 10 ms that doubles with each attempt, up to 1 s.
 ///
 /// Messages may be acknowledged in any order. The sender's window stays occupied from the oldest one that
 /// is not acknowledged. Messages that were sent together are acknowledged once all of them are.
-#[must_use = "a message that is not acknowledged with `ack` stays unhandled"]
+#[must_use = "a message that is not acknowledged with `ack` is delivered again"]
 pub struct Message {
     payload: Bytes,
     connection: Arc<Connection>,
     seq: u64,
-    redelivered: bool,
+    attempt: u32,
+    /// Or given back.
     acknowledged: bool,
 }
 
 impl Message {
-    pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, redelivered: bool) -> Self {
-        Self { payload, connection, seq, redelivered, acknowledged: false }
+    pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, attempt: u32) -> Self {
+        Self { payload, connection, seq, attempt, acknowledged: false }
     }
 
     /// The bytes.
@@ -72,7 +75,17 @@ impl Message {
     /// Whether an earlier host may have handled this message: it was sent to one and not acknowledged.
     /// A handler that must not act twice looks the [`id`](Self::id) up.
     pub fn redelivered(&self) -> bool {
-        self.redelivered
+        self.attempt > 1
+    }
+
+    /// Which attempt at handling this message this is: 1 at first, and one more for each host that
+    /// may have seen it without acknowledging it.
+    ///
+    /// The sender counts, so that no change of host loses the number. It ends at 64 through shared
+    /// memory and at 255 otherwise; a sender of an older version of this library tells only 1 or 2.
+    /// The sender's [`Builder::max_attempts`](crate::Builder::max_attempts) limits it.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// Acknowledges the message: it is handled, and never delivered again.
@@ -81,8 +94,53 @@ impl Message {
         self.acknowledge();
     }
 
+    /// Gives the message back: not handled, to be delivered again. This side's `recv` gets it before
+    /// what was sent after it and was not received yet, with the same id and one attempt more.
+    ///
+    /// When the sender's [`max_attempts`](crate::Builder::max_attempts) are used up, nobody gets it
+    /// again: the sender gets it back as [`Undeliverable`](crate::Undeliverable). When this process
+    /// hosts no longer, the next host gets it.
+    pub fn nack(self) {
+        self.nack_after(Duration::ZERO);
+    }
+
+    /// [`nack`](Self::nack), and delivered again after `pause`. Meanwhile it stays unacknowledged, and
+    /// others are received. If the host goes meanwhile, the next one gets it at once.
+    pub fn nack_after(mut self, pause: Duration) {
+        self.give_back(pause);
+    }
+
+    /// Nobody is to try this message again, for a `reason` of at most 512 bytes, which may be empty.
+    /// Its sender gets it back as [`Undeliverable`](crate::Undeliverable), and only then it counts as
+    /// handled. A sender of an older version cannot be told: then the message counts as handled.
+    pub fn reject(mut self, reason: &str) {
+        self.give_up(reason);
+    }
+
+    pub(crate) fn give_up(&mut self, reason: &str) {
+        self.acknowledged = true;
+        self.connection.reject(self.seq, self.attempt, reason);
+    }
+
+    pub(crate) fn give_back(&mut self, pause: Duration) {
+        self.acknowledged = true;
+        let payload = std::mem::take(&mut self.payload);
+        let back = Back { seq: self.seq, attempt: self.attempt, payload };
+        self.connection.give_back([back], pause);
+    }
+
+    /// Its bytes, which were elsewhere until now.
+    pub(crate) fn set_payload(&mut self, payload: Bytes) {
+        self.payload = payload;
+    }
+
+    /// Whether it was acknowledged or given back.
+    pub(crate) fn is_done(&self) -> bool {
+        self.acknowledged
+    }
+
     #[inline]
-    fn acknowledge(&mut self) {
+    pub(crate) fn acknowledge(&mut self) {
         self.acknowledged = true;
         self.connection.handled(self.seq..self.seq + 1);
     }
@@ -91,7 +149,7 @@ impl Message {
 impl Drop for Message {
     fn drop(&mut self) {
         if !self.acknowledged {
-            self.connection.not_handled(1);
+            self.give_back(pause_after(self.attempt));
         }
     }
 }
@@ -115,7 +173,7 @@ impl fmt::Debug for Message {
         f.debug_struct("Message")
             .field("id", &format_args!("{}", self.id()))
             .field("len", &self.payload.len())
-            .field("redelivered", &self.redelivered)
+            .field("attempt", &self.attempt)
             .finish()
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::slice::ChunksExact;
+use std::time::Duration;
 
 use open_channel_ring::{Claimed, Mapped, Record};
 
@@ -15,9 +16,9 @@ use crate::message::{Message, MessageId};
 /// could change it meanwhile; each byte is read once. Other messages (those that came over other links, through the ring in parts, or in a
 /// batch) were copied before, as for [`recv`](crate::Socket::recv).
 ///
-/// [`ack`](Self::ack) acknowledges the message, whether it was read to its end or not. Dropped otherwise, it stays
-/// unhandled, as a [`Message`] does. Until it is acknowledged it takes up its place in the ring.
-#[must_use = "a message that is not acknowledged with `ack` stays unhandled"]
+/// [`ack`](Self::ack) acknowledges the message, whether it was read to its end or not. Dropped otherwise, it is given
+/// back, as a [`Message`] is. Until it is acknowledged it takes up its place in the ring.
+#[must_use = "a message that is not acknowledged with `ack` is delivered again"]
 pub struct MessageReader {
     /// Empty, if the message is still in the ring.
     message: Message,
@@ -65,6 +66,11 @@ impl MessageReader {
         self.message.redelivered()
     }
 
+    /// As [`Message::attempt`].
+    pub fn attempt(&self) -> u32 {
+        self.message.attempt()
+    }
+
     /// What was not read yet in blocks of 64 bytes, which counts as read then, whether they are taken or not; what does not fill
     /// a block is left. In place, a block goes from where it lies to the processor's registers, and never lies in other memory.
     /// Fastest behind a multiple of eight bytes. A forked child gets none of its parent's.
@@ -83,8 +89,43 @@ impl MessageReader {
 
     /// Acknowledges the message: it is handled, and never delivered again.
     #[inline]
-    pub fn ack(self) {
-        self.message.ack();
+    pub fn ack(mut self) {
+        self.message.acknowledge();
+    }
+
+    /// As [`Message::nack`]; what was read of it is delivered again, too.
+    pub fn nack(self) {
+        self.nack_after(Duration::ZERO);
+    }
+
+    /// As [`Message::nack_after`]; what was read of it is delivered again, too.
+    pub fn nack_after(mut self, pause: Duration) {
+        self.copy_out();
+        self.message.give_back(pause);
+    }
+
+    /// As [`Message::reject`].
+    pub fn reject(mut self, reason: &str) {
+        self.message.give_up(reason);
+    }
+
+    /// What lies in the ring comes again from memory of its own.
+    fn copy_out(&mut self) {
+        // A forked child does not read its parent's ring.
+        if self.message.check_process().is_ok()
+            && let Some(claimed) = self.claimed.take()
+        {
+            self.message.set_payload(claimed.record().to_vec().into());
+        }
+    }
+}
+
+impl Drop for MessageReader {
+    fn drop(&mut self) {
+        // The message gives itself back then, and needs its bytes for that.
+        if !self.message.is_done() {
+            self.copy_out();
+        }
     }
 }
 
@@ -156,7 +197,7 @@ impl fmt::Debug for MessageReader {
             .field("id", &format_args!("{}", self.id()))
             .field("len", &self.len())
             .field("read", &self.at)
-            .field("redelivered", &self.redelivered())
+            .field("attempt", &self.attempt())
             .finish()
     }
 }

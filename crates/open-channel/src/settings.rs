@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use open_channel_proto::Limits;
+use open_channel_proto::{Limits, MAX_ATTEMPTS};
 
 use crate::error::Error;
 use crate::link::LinkKind;
@@ -66,6 +66,7 @@ impl Default for Settings {
                 outbox: DEFAULT_OUTBOX_BYTES,
                 window: DEFAULT_RECEIVE_WINDOW,
                 max_message: DEFAULT_MAX_MESSAGE,
+                max_attempts: None,
             },
             max_connections: DEFAULT_MAX_CONNECTIONS,
             allowed_uids: Vec::new(),
@@ -81,6 +82,9 @@ impl Settings {
         let invalid = |setting, problem| Err(Error::InvalidSetting { setting, problem });
         if self.limits.max_message == 0 {
             return invalid("max_message", "is zero: no message could ever be sent");
+        }
+        if self.limits.max_attempts.is_some_and(|most| most.get() > MAX_ATTEMPTS) {
+            return invalid("max_attempts", "is above 64: links do not tell more of them apart");
         }
         if self.max_connections == 0 {
             return invalid("max_connections", "is zero: nobody could ever connect");

@@ -21,6 +21,7 @@ use crate::reader::MessageReader;
 use crate::reservation::Reservation;
 use crate::stats::SocketStats;
 use crate::stream::ByteStream;
+use crate::undeliverable::Undeliverable;
 use crate::waiters::Seat;
 
 /// One reliable two-way connection between a peer and the host; ordered messages.
@@ -315,11 +316,37 @@ impl Socket {
         })
     }
 
+    /// The next message of this side that is not delivered any more, oldest first: it has had as many
+    /// attempts as [`Builder::max_attempts`](crate::Builder::max_attempts) allows. Waits for one.
+    ///
+    /// What is not fetched is held up to [`outbox_bytes`](crate::Builder::outbox_bytes), counted like
+    /// the outbox. Beyond that the oldest is dropped, with a line in the log.
+    ///
+    /// # Errors
+    /// Why the socket is over, once everything that came back is fetched.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    pub async fn undeliverable(&self) -> Result<Undeliverable, Error> {
+        self.connection().undeliverable().await
+    }
+
+    /// The next message that is not delivered any more, if there is one already.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`], or why the socket is over.
+    pub fn try_undeliverable(&self) -> Result<Undeliverable, TryRecvError> {
+        match self.connection().try_undeliverable() {
+            Some(found) => found.map_err(TryRecvError::Failed),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
     /// Waits until everything sent so far is acknowledged, which means handled. A handler that
     /// hangs makes it wait for ever: set a limit, or wait for [`stalled`](Self::stalled) beside it.
     ///
     /// # Errors
-    /// Why the socket is over before that.
+    /// Why the socket is over before that. [`Error::Undeliverable`] when some of it came back instead.
     ///
     /// # Cancel safety
     /// Cancel safe: what was sent is still delivered, and `flush` may be called again.

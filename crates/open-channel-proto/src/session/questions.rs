@@ -1,11 +1,16 @@
 //! What a session can be asked.
 
-use super::{Closed, Session, SocketId, message_cost};
+use super::{Closed, Limits, Session, SocketId, message_cost};
 
 impl Session {
     /// The socket's identity.
     pub fn id(&self) -> SocketId {
         self.id
+    }
+
+    /// What it was made with.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Generation of the host that the session is or was last attached to; 0 before the first.

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::{Session, message_cost};
 use crate::error::ProtocolError;
-use crate::part::{Arrival, Kept, Part};
+use crate::part::{Arrival, Kept, Part, PartKind};
 
 /// The side of a link that keeps what it carries, until the other side releases it: messages go there in parts,
 /// and frames carry the rest.
@@ -78,7 +78,14 @@ impl Session {
         part: Arrival,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
-        if self.closed.is_some() { Ok(()) } else { self.inbox.part(part, fill) }
+        if self.closed.is_some() {
+            return Ok(());
+        }
+        self.inbox.part(part, fill)?;
+        if part.kind == PartKind::Skip {
+            self.settle();
+        }
+        Ok(())
     }
 
     /// Whether a [whole](crate::PartKind::Whole) message of `len` bytes, and no pack, that comes next in the store may be taken by

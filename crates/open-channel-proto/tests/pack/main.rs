@@ -14,8 +14,8 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 1 << 20, window: 1 << 20, max_message: 1024 };
-const WHOLE: DataFlags = DataFlags { first: true, last: true, redelivered: false, packed: true };
+const LIMITS: Limits = Limits { outbox: 1 << 20, window: 1 << 20, max_message: 1024, max_attempts: None };
+const WHOLE: DataFlags = DataFlags { first: true, last: true, redelivered: false, packed: true, attempt: 0 };
 
 fn peer() -> Session {
     Session::new(SocketId(1), LIMITS)
@@ -87,7 +87,7 @@ fn recv_all_many(side: &mut Session) -> Vec<(u64, Vec<Bytes>, bool)> {
 
 fn taken_apart(received: Received) -> (u64, Vec<Bytes>, bool) {
     let messages = received.pack.iter().map(Bytes::copy_from_slice).collect();
-    (received.first, messages, received.redelivered)
+    (received.first, messages, received.attempt > 1)
 }
 
 fn many(first: u64, messages: &[&[u8]], redelivered: bool) -> (u64, Vec<Bytes>, bool) {
@@ -95,7 +95,7 @@ fn many(first: u64, messages: &[&[u8]], redelivered: bool) -> (u64, Vec<Bytes>, 
 }
 
 fn message(seq: u64, payload: &'static [u8], redelivered: bool) -> Incoming {
-    Incoming::Message { seq, payload: Bytes::from_static(payload), redelivered }
+    Incoming::Message { seq, payload: Bytes::from_static(payload), attempt: 1 + u32::from(redelivered) }
 }
 
 fn cost(lengths: &[usize]) -> usize {

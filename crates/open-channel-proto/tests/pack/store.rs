@@ -1,7 +1,9 @@
 //! Packs on a link that keeps what it carries.
 
 use bytes::Bytes;
-use open_channel_proto::{Arrival, Kept, Limits, MAX_PACK_COST, Part, PartKind, ProtocolError, Session};
+use open_channel_proto::{
+    Arrival, Kept, Limits, MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, Session,
+};
 
 use crate::ring::Store;
 use crate::{
@@ -38,8 +40,7 @@ fn store_first(peer: &mut Session, store: &mut Store, messages: &[&[u8]]) -> u64
     let pack = pack(messages);
     assert!(peer.may_store_pack(pack.longest(), pack.cost()));
     let payload = &pack.bytes()[..];
-    let part =
-        Part { kind: PartKind::Whole, redelivered: false, packed: true, total: payload.len(), payload };
+    let part = Part { kind: PartKind::Whole, flags: PartFlags::PACKED, total: payload.len(), payload };
     let end = store.push(&part).unwrap();
     peer.pack_stored(payload.len(), pack.count(), end)
 }
@@ -51,7 +52,7 @@ fn a_pack_is_one_record_and_its_release_acknowledges_all_of_it() {
     send(&mut peer, &[b"1", b"2"]);
     send(&mut peer, &[b"3"]);
     let part = peer.next_part(100).unwrap();
-    assert_eq!((part.kind, part.packed, part.total), (PartKind::Whole, true, 10));
+    assert_eq!((part.kind, part.flags.is_packed(), part.total), (PartKind::Whole, true, 10));
     put(&mut peer, &mut store);
     assert_eq!(store_first(&mut peer, &mut store, &[b"4", b"5", b"6"]), 4);
     assert_eq!((peer.next_seq(), peer.messages_in_flight()), (7, 6));
@@ -96,7 +97,9 @@ fn a_pack_goes_through_a_small_store_in_parts() {
     send(&mut peer, &messages);
     let mut kinds = Vec::new();
     while !peer.is_flushed() {
-        assert!(peer.next_part(store.longest()).is_none_or(|part| part.packed && part.total == 62));
+        assert!(
+            peer.next_part(store.longest()).is_none_or(|part| part.flags.is_packed() && part.total == 62)
+        );
         put(&mut peer, &mut store);
         kinds.extend(claim_all(&mut store, &mut host));
         if let Some(received) = host.recv_many() {
@@ -171,8 +174,7 @@ fn zeros_that_are_marked_as_a_pack_cost_no_more_than_a_pack_may() {
         let (mut host, _) = meet_with_store(&mut peer, 1, 1024);
         // The length of each, and nothing more.
         let len = 4 * messages;
-        let whole =
-            Arrival { kind: PartKind::Whole, redelivered: false, packed: true, total: 0, len, end: 8 };
+        let whole = Arrival { kind: PartKind::Whole, flags: PartFlags::PACKED, total: 0, len, end: 8 };
         let received = host.receive_part(whole, |bytes| bytes.resize(len, 0));
         assert_eq!(received.is_ok(), taken, "{received:?}");
         let unhandled = host.unhandled_bytes();

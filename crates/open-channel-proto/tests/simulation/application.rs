@@ -1,6 +1,7 @@
 //! What applications do: they send messages one by one and in packs, take them one by one and many at a time, and
 //! handle them in any order.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use open_channel_proto::{
     DataFlags, Frame, Incoming, MAX_CHUNK, MAX_PACK_COST, Pack, Received, Refused, ResetCode, Session,
 };
 
-use crate::endpoint::{Content, Slot};
+use crate::endpoint::{Content, Endpoint, Slot};
 use crate::world::{Side, World, end_of, note};
 
 /// Sending.
@@ -130,12 +131,16 @@ impl World {
         }
         let unit = end.sent.unit(end.session.first_unacknowledged() + random.below(said) as u64);
         let (seq, packed) = (unit.start, unit.end - unit.start > 1);
-        let flags = DataFlags { first: true, last: true, redelivered: random.chance(50), packed };
+        let redelivered = random.chance(50);
+        let attempt =
+            if end.version < 2 { 0 } else { 1 + u8::from(redelivered) * (1 + random.below(254) as u8) };
+        let flags = DataFlags { first: true, last: true, redelivered, packed, attempt };
         let frame = match end.sent.travels(unit) {
             Content::Message(payload) if payload.len() <= MAX_CHUNK => {
                 Frame::Data { seq, flags, total: payload.len() as u64, payload }
             }
             Content::End => Frame::Fin { seq },
+            Content::Nothing => Frame::Skip { seq },
             Content::Message(_) => return,
         };
         frame.encode(&mut end.out);
@@ -174,10 +179,10 @@ impl World {
 
     fn deliver_one(&mut self, side: Side) {
         match self.end(side).session.recv() {
-            Some(Incoming::Message { seq, payload, redelivered }) => {
-                self.delivered(side, seq, Content::Message(payload), redelivered);
+            Some(Incoming::Message { seq, payload, attempt }) => {
+                self.delivered(side, seq, Content::Message(payload), attempt);
             }
-            Some(Incoming::End { seq }) => self.delivered(side, seq, Content::End, false),
+            Some(Incoming::End { seq }) => self.delivered(side, seq, Content::End, 1),
             None => {}
         }
     }
@@ -185,7 +190,7 @@ impl World {
     /// Takes as many as make one pack, which are as many as the model says; none when the end comes next.
     fn deliver_many(&mut self, side: Side) -> bool {
         let due = self.end(side).due_together();
-        let Some(Received { first, pack, redelivered }) = self.end(side).session.recv_many() else {
+        let Some(Received { first, pack, attempt }) = self.end(side).session.recv_many() else {
             let end = self.end(side);
             assert!(due.is_empty() || end.is_discarded(), "{side:?} is not given {due:?}");
             return false;
@@ -194,14 +199,14 @@ impl World {
         assert!(pack.count() == 1 || pack.cost() <= MAX_PACK_COST, "a pack that is too large is received");
         let longest = pack.iter().map(<[u8]>::len).max();
         assert_eq!(Some(pack.longest()), longest, "the longest of what is received");
-        self.tell_of_many(side, &due, redelivered);
+        self.tell_of_many(side, &due, attempt);
         for (seq, message) in (first..).zip(pack.iter()) {
-            self.delivered(side, seq, Content::Message(Bytes::copy_from_slice(message)), redelivered);
+            self.delivered(side, seq, Content::Message(Bytes::copy_from_slice(message)), attempt);
         }
         true
     }
 
-    fn tell_of_many(&mut self, side: Side, due: &Range<u64>, redelivered: bool) {
+    fn tell_of_many(&mut self, side: Side, due: &Range<u64>, attempt: u32) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let tally = &mut self.tally;
         let in_reach = |slot: &&Slot| due.contains(&slot.seq);
@@ -213,32 +218,144 @@ impl World {
         let first = end.undelivered().expect("the model said that there is something");
         tally.many_behind_one += u64::from(first.place > 0);
         let Some(next) = end.slots.iter().find(|slot| slot.seq == due.end) else { return };
-        match (&next.content, next.redelivered) {
-            (Content::End, _) => tally.many_up_to_the_end += 1,
-            (_, Some(mark)) if mark != redelivered => tally.many_up_to_a_mark += 1,
-            _ => tally.many_up_to_the_limit += 1,
+        match &next.content {
+            Content::End => tally.many_up_to_the_end += 1,
+            Content::Nothing => {}
+            Content::Message(_) if !next.attempts.contains(&attempt) => tally.many_up_to_a_mark += 1,
+            Content::Message(_) => tally.many_up_to_the_limit += 1,
         }
     }
 
-    pub fn delivered(&mut self, side: Side, seq: u64, content: Content, redelivered: bool) {
+    pub fn delivered(&mut self, side: Side, seq: u64, content: Content, attempt: u32) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let slot = end.undelivered().expect("nothing is delivered that did not arrive");
         slot.delivered = true;
+        slot.told = attempt;
+        let again = slot.given_back;
         assert_eq!(seq, slot.seq, "the order of messages");
         assert!(content == slot.content, "message {seq} has other bytes");
         let is_end = content == Content::End;
-        assert!(is_end || slot.redelivered.is_none_or(|mark| mark == redelivered), "the mark of {seq}");
+        assert!(is_end || slot.attempts.contains(&attempt), "attempt {attempt} at {seq}");
+        let redelivered = attempt > 1;
         let first_of_pack = slot.place == 0 && slot.is_packed();
-        note!(self, "{side:?} is given {seq}{}", if redelivered { ", redelivered" } else { "" });
+        note!(self, "{side:?} is given {seq}, attempt {attempt}");
         self.tally.delivered += 1;
         self.tally.redelivered += u64::from(redelivered);
+        self.tally.third_attempts += u64::from(attempt > 2);
         self.tally.packs_redelivered += u64::from(redelivered && first_of_pack);
         if let Side::Host(host, socket) = side {
             let entry = self.sockets[socket].end.sent.entry(seq).expect("accepted");
-            assert!(!entry.delivered_by.contains(&host), "host {host} is given {seq} twice");
+            assert!(again || !entry.delivered_by.contains(&host), "host {host} is given {seq} twice");
             let comes_again = !entry.delivered_by.is_empty();
             assert!(!comes_again || redelivered || is_end, "{seq} comes again without a mark");
             entry.delivered_by.push(host);
+        }
+    }
+}
+
+/// Giving back.
+impl World {
+    pub fn give_back_some(&mut self, side: Side) {
+        self.release_held(side);
+        let unhandled = self.end(side).unhandled();
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let messages: Vec<u64> = unhandled
+            .into_iter()
+            .filter(|seq| end.slots.iter().any(|slot| slot.seq == *seq && slot.content != Content::End))
+            .collect();
+        if messages.is_empty() || end.is_closed() {
+            return;
+        }
+        let seq = self.random.pick(&messages);
+        if self.random.chance(20) {
+            self.reject(side, seq)
+        } else {
+            self.give_back(side, seq)
+        }
+        self.check(side);
+    }
+
+    fn give_back(&mut self, side: Side, seq: u64) {
+        let held = self.random.chance(40);
+        let max = self.sender_of(side, seq).limits.max_attempts.map_or(u32::MAX, NonZeroU32::get);
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let max = if end.version < 2 { u32::MAX } else { max };
+        let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
+        // Known since it was delivered.
+        let attempt = slot.told;
+        let next = end.session.give_back(seq, attempt);
+        assert_eq!(next, (attempt < max).then_some(attempt + 1), "{side:?} gives {seq} back");
+        note!(self, "{side:?} gives {seq} back after attempt {attempt}");
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
+        match next {
+            None => {
+                slot.given_up = true;
+                self.tally.given_back_for_the_last_time += 1;
+            }
+            Some(next) => {
+                (slot.given_back, slot.delivered, slot.held) = (true, false, held);
+                slot.attempts = next..=next;
+                self.tally.given_back += 1;
+                self.tally.given_back_and_held += u64::from(held);
+                if !held {
+                    self.ready_again(side, seq);
+                }
+            }
+        }
+    }
+
+    fn ready_again(&mut self, side: Side, seq: u64) {
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
+        slot.held = false;
+        let Content::Message(payload) = slot.content.clone() else { panic!("an end was given back") };
+        let attempt = *slot.attempts.start();
+        end.session.ready_again(seq, payload, attempt);
+    }
+
+    /// Their pauses are over.
+    pub fn release_held(&mut self, side: Side) {
+        if self.end(side).is_closed() {
+            // The application has had them, and nobody waits for them any more.
+            let held = self.end(side).slots.iter_mut().filter(|slot| slot.held);
+            return held.for_each(|slot| (slot.held, slot.delivered) = (false, true));
+        }
+        let held: Vec<u64> =
+            self.end(side).slots.iter().filter(|slot| slot.held).map(|slot| slot.seq).collect();
+        held.into_iter().for_each(|seq| self.ready_again(side, seq));
+    }
+
+    fn reject(&mut self, side: Side, seq: u64) {
+        let reason = self.random.pick(&["", "no"]);
+        note!(self, "{side:?} rejects {seq}");
+        let old = self.end(side).version < 2 || self.is_of_an_earlier_host(side, seq);
+        if old {
+            // Nobody can be told.
+            self.was_handled(side, seq);
+            self.end(side).drop_whole_units();
+        }
+        let end = end_of(&mut self.sockets, &mut self.hosts, side);
+        let slot = end.slots.iter_mut().find(|slot| slot.seq == seq);
+        let attempt = slot.as_ref().map_or(1, |slot| slot.told);
+        if let Some(slot) = slot.filter(|_| !old) {
+            slot.given_up = true;
+        }
+        end.session.reject(seq, attempt, reason);
+        self.tally.rejected += 1;
+        self.tally.rejected_and_nobody_to_tell += u64::from(old);
+    }
+
+    fn is_of_an_earlier_host(&mut self, side: Side, seq: u64) -> bool {
+        let end = self.end(side);
+        seq < end.first_of_sender && matches!(side, Side::Peer(_))
+    }
+
+    fn sender_of(&mut self, side: Side, seq: u64) -> &mut Endpoint {
+        let from = self.end(side).slots.iter().find(|slot| slot.seq == seq).map_or(0, |slot| slot.from);
+        match side {
+            Side::Peer(socket) => self.end(Side::Host(from, socket)),
+            Side::Host(_, socket) => self.end(Side::Peer(socket)),
         }
     }
 }

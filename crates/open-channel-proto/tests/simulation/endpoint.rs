@@ -1,13 +1,16 @@
 //! One side of a socket in the simulated world: the real [`Session`] beside a naive model of what it must be.
 
-use std::collections::VecDeque;
-use std::ops::Range;
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{
-    ChannelKey, Closed, Features, HEADER_LEN, Kept, Limits, MAX_BODY, MAX_CHUNK, MAX_PACK_COST,
-    MESSAGE_OVERHEAD, Pack, Packer, Session, TransmitBuffer,
+    ChannelKey, Closed, Fate, Features, GivenUp, HEADER_LEN, Kept, Limits, MAX_BODY, MAX_CHUNK,
+    MAX_PACK_COST, MESSAGE_OVERHEAD, Pack, Packer, Session, TransmitBuffer, Undeliverable, Welcome,
 };
+
+use crate::tally::Tally;
 
 pub const CHANNEL: ChannelKey = [7; 16];
 
@@ -16,13 +19,15 @@ pub const CHANNEL: ChannelKey = [7; 16];
 pub enum Content {
     Message(Bytes),
     End,
+    /// There was a message, which was withdrawn.
+    Nothing,
 }
 
 impl Content {
     pub fn cost(&self) -> usize {
         match self {
             Self::Message(payload) => payload.len() + MESSAGE_OVERHEAD,
-            Self::End => 0,
+            Self::End | Self::Nothing => 0,
         }
     }
 
@@ -42,25 +47,70 @@ pub struct Entry {
     pub handled: bool,
     /// Hosts whose application received it.
     pub delivered_by: Vec<usize>,
-    /// Generation attached to when it was first put on a link.
-    pub sent_to: Option<u64>,
+    /// Generations attached to when it was put on a link.
+    sent_to: Vec<u64>,
     /// The same, when only its first part may have been.
-    pub begun_to: Option<u64>,
+    begun_to: Vec<u64>,
     /// Where it ends in the store of the link, while it lies there.
     pub stored_at: Option<u64>,
     /// What `sent_to` and `begun_to` were before that.
-    before: (Option<u64>, Option<u64>),
+    before: (Vec<u64>, Vec<u64>),
+    /// From this generation on it travels by itself.
+    apart_from: Option<u64>,
+    /// From this generation on it is not delivered any more.
+    pub withdrawn_from: Option<u64>,
+    /// The present host has it, though it is withdrawn.
+    pub taken_out: bool,
+    /// With which attempt the host of a generation went on, as far as the sender has heard.
+    pub counted: BTreeMap<u64, u32>,
 }
 
 impl Entry {
     /// Its first part goes into a store.
     pub fn is_being_stored(&mut self) {
-        self.before = (self.sent_to, self.begun_to);
+        self.before = (self.sent_to.clone(), self.begun_to.clone());
+    }
+
+    /// Which attempt its delivery to a host of this generation is: one more than there are hosts before it that may
+    /// have seen it. Nobody knows exactly how much of a long message has left.
+    pub fn attempts(&self, generation: u64) -> RangeInclusive<u32> {
+        let begun = || self.begun_to.iter().filter(|known| !self.sent_to.contains(known));
+        self.after(self.sent_to.iter(), generation)
+            ..=self.after(self.sent_to.iter().chain(begun()), generation)
+    }
+
+    /// Each host before it adds one, from where it had come to itself.
+    fn after<'a>(&'a self, hosts: impl Iterator<Item = &'a u64>, generation: u64) -> u32 {
+        let mut hosts: Vec<u64> = hosts.copied().filter(|host| *host < generation).collect();
+        hosts.sort_unstable();
+        hosts.iter().fold(1, |attempt, host| attempt.max(self.counted.get(host).copied().unwrap_or(1)) + 1)
+    }
+
+    pub fn was_ever_sent(&self) -> bool {
+        !self.sent_to.is_empty()
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn_from.is_some()
+    }
+
+    /// What the other side gets, a host of this generation.
+    pub fn travels_as(&self, generation: u64) -> Content {
+        let withdrawn = self.withdrawn_from.is_some_and(|from| generation >= from);
+        if withdrawn { Content::Nothing } else { self.content.clone() }
+    }
+
+    fn cost(&self) -> usize {
+        if self.is_withdrawn() && !self.taken_out { 0 } else { self.content.cost() }
+    }
+
+    fn held(&self) -> usize {
+        if self.is_withdrawn() && !self.taken_out { MESSAGE_OVERHEAD } else { self.content.cost() }
     }
 
     /// It came back, and no application can have seen it there.
     fn was_not_seen(&mut self) {
-        (self.sent_to, self.begun_to) = self.before;
+        (self.sent_to, self.begun_to) = self.before.clone();
     }
 }
 
@@ -97,18 +147,48 @@ impl Ledger {
             count,
             handled: false,
             delivered_by: Vec::new(),
-            sent_to: None,
-            begun_to: None,
+            sent_to: Vec::new(),
+            begun_to: Vec::new(),
             stored_at: None,
-            before: (None, None),
+            before: Default::default(),
+            apart_from: None,
+            withdrawn_from: None,
+            taken_out: false,
+            counted: BTreeMap::new(),
         });
     }
 
-    /// The numbers that were accepted in one piece with this one.
+    /// The numbers that travel in one piece with this one.
     pub fn unit(&self, seq: u64) -> Range<u64> {
+        self.unit_for(seq, u64::MAX)
+    }
+
+    /// The same, to a host of this generation.
+    pub fn unit_for(&self, seq: u64, generation: u64) -> Range<u64> {
+        let entry = &self.entries[(seq - self.first) as usize];
+        if entry.apart_from.is_some_and(|from| generation >= from) {
+            return seq..seq + 1;
+        }
+        self.accepted_with(seq)
+    }
+
+    /// The numbers that were accepted in one piece with this one.
+    fn accepted_with(&self, seq: u64) -> Range<u64> {
         let entry = &self.entries[(seq - self.first) as usize];
         let first = seq - u64::from(entry.place);
         first..first + u64::from(entry.count)
+    }
+
+    /// A new host of this generation gets each message by itself that another may have seen.
+    pub fn take_apart(&mut self, from: u64, generation: u64) -> usize {
+        let first = self.first;
+        let mut packs = 0;
+        let seen = self.entries[(from - first) as usize..].iter_mut().filter(|entry| entry.was_ever_sent());
+        for entry in seen.filter(|entry| entry.count > 1 && entry.apart_from.is_none()) {
+            packs += usize::from(entry.place == 0);
+            entry.apart_from = Some(generation);
+        }
+        packs
     }
 
     pub fn all_of(&mut self, unit: Range<u64>) -> &mut [Entry] {
@@ -137,12 +217,61 @@ impl Ledger {
     }
 
     fn is_within_one_unit(&self, from: u64, to: u64) -> bool {
-        from == to || self.unit(from).end >= to || self.cost(self.unit(from).end, to) == 0
+        // What costs nothing may be before it and behind it.
+        let costs = |seq: &u64| self.cost(*seq, *seq + 1) > 0;
+        (from..to).find(costs).is_none_or(|first| self.cost(self.unit(first).end.min(to), to) == 0)
+    }
+
+    fn was_accepted_as_one(&self, from: u64, to: u64) -> bool {
+        from == to || self.accepted_with(from).end >= to || self.held(self.accepted_with(from).end, to) == 0
     }
 
     pub fn cost(&self, from: u64, to: u64) -> usize {
         let index = |seq: u64| (seq - self.first) as usize;
-        self.entries[index(from)..index(to)].iter().map(|entry| entry.content.cost()).sum()
+        self.entries[index(from)..index(to)].iter().map(Entry::cost).sum()
+    }
+
+    /// What it takes of the outbox.
+    fn held(&self, from: u64, to: u64) -> usize {
+        let index = |seq: u64| (seq - self.first) as usize;
+        self.entries[index(from)..index(to)].iter().map(Entry::held).sum()
+    }
+
+    /// With a limit of attempts, what some host may have seen is alone on its way to this one.
+    fn check_what_is_alone(&self, from: u64, to: u64, generation: u64) -> bool {
+        let index = |seq: u64| (seq - self.first) as usize;
+        let entries = &self.entries[index(from)..index(to)];
+        // What was given back to the same host has been there for long.
+        let seen = |entry: &Entry| {
+            entry.cost() > 0
+                && *entry.attempts(generation).start() > 1
+                && !entry.counted.contains_key(&generation)
+                && !entry.taken_out
+        };
+        let Some(at) = entries.iter().position(seen) else { return false };
+        let others = entries.iter().filter(|entry| entry.cost() > 0).count() - 1;
+        assert_eq!(others, 0, "{} is not alone on its way", from + at as u64);
+        assert_eq!(at + 1, entries.len(), "something follows {}", from + at as u64);
+        true
+    }
+
+    /// The same without a limit, for packs of which a message was given back.
+    pub fn take_apart_what_came_back(&mut self, from: u64, generation: u64) -> usize {
+        let known = |entry: &Entry| entry.taken_out || entry.counted.contains_key(&self.latest(entry));
+        let packs: Vec<Range<u64>> = (from..self.next())
+            .filter(|seq| known(&self.entries[(seq - self.first) as usize]))
+            .map(|seq| self.unit(seq))
+            .filter(|unit| unit.end - unit.start > 1)
+            .collect();
+        for unit in &packs {
+            self.all_of(unit.clone()).iter_mut().for_each(|entry| entry.apart_from = Some(generation));
+        }
+        packs.len()
+    }
+
+    /// The last host that it was sent to.
+    fn latest(&self, entry: &Entry) -> u64 {
+        entry.sent_to.iter().copied().max().unwrap_or(0)
     }
 }
 
@@ -153,25 +282,41 @@ pub struct Slot {
     pub place: u32,
     pub count: u32,
     pub content: Content,
-    /// The mark that it must carry; unknown for one that was sent in part.
-    pub redelivered: Option<bool>,
+    /// The attempt that it must tell; not known exactly for one that was sent in part.
+    pub attempts: RangeInclusive<u32>,
+    /// The attempt that it told.
+    pub told: u32,
     /// Host that sent it, when a peer received it.
     pub from: usize,
     pub delivered: bool,
     pub handled: bool,
+    /// By the application; it is by itself then.
+    pub given_back: bool,
+    /// Not until its attempt is over.
+    pub held: bool,
+    /// Until the sender has taken it back.
+    pub given_up: bool,
 }
 
 impl Slot {
-    pub fn new(seq: u64, entry: &Entry, redelivered: Option<bool>, from: usize) -> Self {
+    /// As it reaches a host of this generation, or comes from it.
+    pub fn new(seq: u64, sent: &Ledger, attempts: RangeInclusive<u32>, from: usize, generation: u64) -> Self {
+        let unit = sent.unit_for(seq, generation);
+        let content = sent.entries[(seq - sent.first) as usize].travels_as(generation);
+        let nothing = content == Content::Nothing;
         Self {
             seq,
-            place: entry.place,
-            count: entry.count,
-            content: entry.content.clone(),
-            redelivered,
+            place: (seq - unit.start) as u32,
+            count: (unit.end - unit.start) as u32,
+            content,
+            attempts,
+            told: 1,
             from,
-            delivered: false,
-            handled: false,
+            delivered: nothing,
+            handled: nothing,
+            given_back: false,
+            held: false,
+            given_up: false,
         }
     }
 
@@ -200,6 +345,8 @@ pub struct Habits {
     /// Percentage, per occasion, of taking and of handling many messages at a time.
     pub takes_many: usize,
     pub handles_many: usize,
+    /// Percentage, per occasion, of giving a message back instead of handling it.
+    pub gives_back: usize,
     /// Percentage of messages that are answered (hosts only).
     pub replies: usize,
     /// Percentage, per occasion, of finishing before the plan is done.
@@ -214,6 +361,8 @@ pub struct Endpoint {
     pub out: TransmitBuffer,
     pub buf: BytesMut,
     pub link: Option<usize>,
+    /// That this side speaks on it.
+    pub version: u16,
     /// The link keeps what it carries.
     pub has_store: bool,
     /// The last link did.
@@ -227,6 +376,8 @@ pub struct Endpoint {
     /// Bytes and last number that the peer still held from earlier hosts.
     pub carried: Option<(u64, usize)>,
     pub received_next: u64,
+    /// What comes before it was sent by an earlier host.
+    pub first_of_sender: u64,
     pub handled_through: u64,
     pub slots: VecDeque<Slot>,
     pub plan: VecDeque<usize>,
@@ -249,6 +400,7 @@ impl Endpoint {
             out: TransmitBuffer::default(),
             buf: BytesMut::new(),
             link: None,
+            version: 1,
             has_store: false,
             left_a_store: false,
             half_stored: None,
@@ -257,6 +409,7 @@ impl Endpoint {
             remote_window: 0,
             carried: None,
             received_next: hello.recv_next,
+            first_of_sender: 0,
             handled_through: hello.handled,
             slots: VecDeque::new(),
             plan,
@@ -284,30 +437,37 @@ impl Endpoint {
     }
 
     pub fn undelivered(&mut self) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| !slot.delivered)
+        self.slots.iter_mut().find(|slot| !slot.delivered && !slot.held)
     }
 
     /// The numbers that are taken many at a time: what is left of one piece, and whole others that make one pack
     /// with it.
     pub fn due_together(&mut self) -> Range<u64> {
         let Some(first) = self.undelivered().filter(|slot| slot.content != Content::End) else { return 0..0 };
-        let (start, mark, mut end) = (first.seq, first.redelivered, first.unit().end);
+        let alone = |slot: &Slot| if slot.given_back { slot.seq + 1 } else { slot.unit().end };
+        let (start, attempts, mut end) = (first.seq, first.attempts.clone(), alone(first));
+        // What was given back stands before the rest of its pack.
+        let ready = |slot: &&Slot| !slot.delivered && !slot.held;
         let cost_of = |range: Range<u64>| -> usize {
             let within = self.slots.iter().filter(|slot| range.contains(&slot.seq));
             within.map(|slot| slot.content.cost()).sum()
         };
-        while let Some(next) = self.slots.iter().find(|slot| slot.seq == end) {
-            let together = cost_of(start..next.unit().end) <= MAX_PACK_COST;
-            if next.content == Content::End || next.redelivered != mark || !together {
+        while let Some(next) = self.slots.iter().filter(ready).find(|slot| slot.seq == end) {
+            let together = cost_of(start..alone(next)) <= MAX_PACK_COST;
+            if !matches!(next.content, Content::Message(_)) || next.attempts != attempts || !together {
                 break;
             }
-            end = next.unit().end;
+            end = alone(next);
         }
         start..end
     }
 
     pub fn unhandled(&self) -> Vec<u64> {
-        self.slots.iter().filter(|slot| slot.delivered && !slot.handled).map(|slot| slot.seq).collect()
+        self.slots
+            .iter()
+            .filter(|slot| slot.delivered && !slot.handled && !slot.given_up)
+            .map(|slot| slot.seq)
+            .collect()
     }
 
     /// Nothing of a pack is acknowledged before all of it is handled.
@@ -339,6 +499,74 @@ impl Endpoint {
         self.plan.clear();
     }
 
+    fn forget_what_was_taken_out(&mut self) {
+        self.sent.entries.iter_mut().for_each(|entry| entry.taken_out = false);
+    }
+
+    /// What the other side gives up, or goes on with, after this attempt.
+    pub fn hears_of(&mut self, seq: u64, fate: Fate, attempt: u8, reason: &str, tally: &mut Tally) {
+        let generation = self.session.generation();
+        if seq < self.session.first_unacknowledged() || self.is_closed() {
+            return;
+        }
+        let entry = self.sent.entry(seq).expect("accepted");
+        match fate {
+            Fate::Again => {
+                let counted = entry.counted.entry(generation).or_insert(1);
+                *counted = (*counted).max(u32::from(attempt) + 1);
+            }
+            Fate::GivenUp if !entry.is_withdrawn() => {
+                entry.withdrawn_from = Some(generation + 1);
+                (entry.taken_out, entry.handled) = (true, true);
+                let Content::Message(payload) = entry.content.clone() else { panic!("an end is given up") };
+                let exceeds = self.limits.max_attempts.is_some_and(|max| u32::from(attempt) >= max.get());
+                let by_count = exceeds && reason.is_empty();
+                let reason =
+                    if by_count { GivenUp::MaxAttempts } else { GivenUp::Rejected(reason.to_owned()) };
+                let due = Undeliverable { seq, attempts: attempt.into(), reason, payload };
+                assert_eq!(self.session.take_undeliverable(), Some(due), "{seq} comes back");
+                tally.given_up_at_a_host += 1;
+            }
+            Fate::GivenUp => tally.given_up_once_more += 1,
+        }
+        assert_eq!(self.session.take_undeliverable(), None, "more comes back than was given up");
+    }
+
+    /// A new host: each message that an earlier one may have seen is counted by itself, if there is a limit, and what
+    /// has had all its attempts comes back.
+    pub fn take_apart_and_back(&mut self, welcome: &Welcome, tally: &mut Tally) {
+        let given_up: Vec<Undeliverable> = std::iter::from_fn(|| self.session.take_undeliverable()).collect();
+        let Some(max) = self.limits.max_attempts.map(NonZeroU32::get) else {
+            assert_eq!(given_up, [], "without a limit nothing is given up");
+            if !self.is_closed() {
+                let base = self.session.first_unacknowledged().max(self.acknowledged);
+                let packs = self.sent.take_apart_what_came_back(base, welcome.generation);
+                tally.packs_taken_apart_that_came_back += packs as u64;
+                self.forget_what_was_taken_out();
+            }
+            return;
+        };
+        if self.is_closed() {
+            return;
+        }
+        self.forget_what_was_taken_out();
+        let base = self.session.first_unacknowledged().max(self.acknowledged);
+        tally.packs_taken_apart += self.sent.take_apart(base, welcome.generation) as u64;
+        for Undeliverable { seq, attempts, reason, payload } in given_up {
+            assert_eq!((welcome.version, reason), (2, GivenUp::MaxAttempts));
+            let entry = self.sent.entry(seq).expect("accepted");
+            assert!(entry.content == Content::Message(payload), "{seq} comes back with other bytes");
+            assert!(!entry.is_withdrawn(), "{seq} comes back twice");
+            let next = entry.attempts(welcome.generation);
+            assert!(next.contains(&(attempts + 1)), "{seq} had {attempts} attempts, not {next:?} less one");
+            // More than that only with hosts that cannot be told of a gap.
+            assert!(attempts >= max, "{seq} is given up with attempts left");
+            entry.withdrawn_from = Some(welcome.generation);
+            entry.handled = true;
+            tally.undeliverable += 1;
+        }
+    }
+
     /// Puts what the session wants to say into the buffer and remembers what that was.
     pub fn transmit(&mut self) {
         self.session.transmit(&mut self.out);
@@ -352,12 +580,14 @@ impl Endpoint {
         let begun = self.session.first_unacknowledged() + self.session.messages_in_flight() as u64;
         for seq in self.session.first_unacknowledged()..begun {
             let entry = self.sent.entry(seq).expect("in flight, so accepted");
-            entry.sent_to.get_or_insert(generation);
+            if !entry.sent_to.contains(&generation) {
+                entry.sent_to.push(generation);
+            }
         }
         if let Some(entry) = self.sent.entry(begun).filter(|entry| entry.content.is_chunked()) {
             // In a store nobody takes the half of a message for the whole.
-            if !self.has_store {
-                entry.begun_to.get_or_insert(generation);
+            if !self.has_store && !entry.begun_to.contains(&generation) {
+                entry.begun_to.push(generation);
             }
         }
     }
@@ -390,11 +620,11 @@ impl Endpoint {
         let (base, next) = (session.first_unacknowledged(), session.next_seq());
         assert_eq!(next, self.sent.next(), "the next number to send");
         assert!(base >= self.acknowledged, "an acknowledgement was taken back");
-        let held = self.sent.cost(base, next);
+        let held = self.sent.held(base, next);
         assert_eq!(session.outbox_bytes(), held, "outbox_bytes");
-        assert_eq!(session.holds_no_message(), held == 0, "holds_no_message");
+        assert_eq!(session.holds_no_message(), self.sent.cost(base, next) == 0, "holds_no_message");
         assert_eq!(session.is_flushed(), base == next, "is_flushed");
-        let alone = self.sent.is_within_one_unit(base, next);
+        let alone = self.sent.was_accepted_as_one(base, next);
         assert!(held <= self.limits.outbox || alone, "the outbox exceeds its limit");
 
         let flying = base + session.messages_in_flight() as u64;
@@ -426,15 +656,19 @@ impl Endpoint {
             assert_eq!(session.stored_end(next), self.stored_end(next), "the end in the store before {next}");
         }
 
+        if self.limits.max_attempts.is_some() && session.closed().is_none() {
+            self.sent.check_what_is_alone(base, flying, session.generation());
+        }
+
         let hello = session.hello(CHANNEL, Features::default());
         assert_eq!(hello.recv_next, self.received_next, "the next number to receive");
         assert_eq!(hello.handled, self.handled_through, "the last number handled");
         let unhandled: usize = self.slots.iter().map(|slot| slot.content.cost()).sum();
         assert_eq!(session.unhandled_bytes(), unhandled, "unhandled_bytes");
-        let messages = self.slots.iter().filter(|slot| slot.content != Content::End);
+        let messages = self.slots.iter().filter(|slot| matches!(slot.content, Content::Message(_)));
         let units = messages.filter(|slot| slot.is_last()).count();
         assert!(unhandled <= self.limits.window || units == 1, "received more than the window");
-        let readable = self.slots.iter().any(|slot| !slot.delivered);
+        let readable = self.slots.iter().any(|slot| !slot.delivered && !slot.held);
         assert_eq!(session.is_readable(), readable && !self.is_discarded(), "is_readable");
 
         assert!(self.has_store || session.releasable() == 0, "something to release, and no store");

@@ -1,6 +1,6 @@
 //! How a session is driven on a link with a store, as the real library does it.
 
-use open_channel_proto::{Kept, Pack, Part, PartKind, RingSizes};
+use open_channel_proto::{Kept, Pack, Part, PartFlags, PartKind, RingSizes};
 
 use crate::endpoint::{Content, Entry};
 use crate::link::{Link, Rings};
@@ -22,7 +22,7 @@ impl Rings {
 
 impl Link {
     /// The store that this side fills.
-    fn own_store(&mut self, side: Side) -> &mut Store {
+    pub fn own_store(&mut self, side: Side) -> &mut Store {
         let Rings { up, down } = self.rings.as_mut().expect("a link with a store");
         if matches!(side, Side::Peer(_)) { up } else { down }
     }
@@ -56,7 +56,7 @@ impl World {
         let store = self.links[link].own_store(side);
         for _ in 0..most {
             let Some(part) = end.session.next_part(store.longest()) else { break };
-            let (kind, len, packed) = (part.kind, part.payload.len(), part.packed);
+            let (kind, len, packed) = (part.kind, part.payload.len(), part.flags.is_packed());
             let exceeds = kind == PartKind::First && part.total > store.capacity();
             self.tally.larger_than_store += u64::from(exceeds);
             self.tally.packs_larger_than_store += u64::from(exceeds && packed);
@@ -70,6 +70,7 @@ impl World {
             if !matches!(kind, PartKind::Middle | PartKind::Last) {
                 entries.iter_mut().for_each(Entry::is_being_stored);
             }
+            self.tally.gaps_in_stores += u64::from(kind == PartKind::Skip);
             if kind.completes() {
                 entries.iter_mut().for_each(|entry| entry.stored_at = Some(at));
                 self.tally.stored += 1;
@@ -94,7 +95,8 @@ impl World {
         }
         assert!(end.session.next_part(1).is_none(), "something has to go first");
         let (packed, payload) = (count > 1, &pack.bytes()[..]);
-        let part = Part { kind: PartKind::Whole, redelivered: false, packed, total: len, payload };
+        let flags = if packed { PartFlags::PACKED } else { PartFlags::NONE };
+        let part = Part { kind: PartKind::Whole, flags, total: len, payload };
         let Some(at) = store.push(&part) else { return false };
         let seq = end.session.pack_stored(len, count, at);
         assert_eq!(seq, end.sent.next(), "the number of a stored message");
@@ -146,7 +148,7 @@ impl World {
         let Some(link) = self.store_link(side) else { return Ok(false) };
         let Some((arrival, payload)) = self.links[link].others_store(side).claim()? else { return Ok(false) };
         let may_go_apart = arrival.kind == PartKind::Whole
-            && !arrival.packed
+            && arrival.flags == PartFlags::NONE
             && self.end(side).session.may_receive_apart(arrival.len);
         let apart = may_go_apart && self.random.chance(50);
         let session = &mut self.end(side).session;
@@ -158,11 +160,11 @@ impl World {
         }
         let in_parts = arrival.kind == PartKind::Last;
         self.tally.stored_in_parts += u64::from(in_parts);
-        self.tally.packs_stored_in_parts += u64::from(in_parts && arrival.packed);
+        self.tally.packs_stored_in_parts += u64::from(in_parts && arrival.flags.is_packed());
         self.arrived(side, link);
         if let Some(seq) = taken {
             self.tally.taken_apart += 1;
-            self.delivered(side, seq, Content::Message(payload), arrival.redelivered);
+            self.delivered(side, seq, Content::Message(payload), 1);
         }
         self.release(side);
         self.check(side);

@@ -9,15 +9,14 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use open_channel_proto::{Arrival, Kept, Part, PartKind};
+use open_channel_proto::{Arrival, Kept, Part, PartFlags, PartKind};
 
 /// Bytes of a record besides its payload, and of the length that a first part begins with.
 const OVERHEAD: usize = 8;
 
 struct Record {
     kind: PartKind,
-    redelivered: bool,
-    packed: bool,
+    flags: PartFlags,
     total: u64,
     payload: Bytes,
     end: u64,
@@ -73,8 +72,7 @@ impl Store {
         self.tail = start + bytes;
         self.records.push_back(Record {
             kind: part.kind,
-            redelivered: part.redelivered,
-            packed: part.packed,
+            flags: part.flags,
             total: if part.kind == PartKind::First { part.total as u64 } else { 0 },
             payload: Bytes::copy_from_slice(part.payload),
             end: self.tail,
@@ -84,6 +82,12 @@ impl Store {
 
     pub fn released(&self) -> u64 {
         self.released
+    }
+
+    /// What ends there and is not released.
+    pub fn at(&self, end: u64) -> Option<Bytes> {
+        let found = self.records.iter().find(|record| record.end == end)?;
+        Some(found.payload.clone())
     }
 
     /// From here on the consumer can claim nothing more.
@@ -114,8 +118,8 @@ impl Store {
         let Some(record) = self.records.get(self.seen) else { return Ok(None) };
         self.seen += 1;
         self.claimed = record.end;
-        let &Record { kind, redelivered, packed, total, ref payload, end } = record;
-        let arrival = Arrival { kind, redelivered, packed, total, len: payload.len(), end };
+        let &Record { kind, flags, total, ref payload, end } = record;
+        let arrival = Arrival { kind, flags, total, len: payload.len(), end };
         Ok(Some((arrival, payload.clone())))
     }
 

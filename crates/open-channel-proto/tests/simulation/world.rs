@@ -1,6 +1,7 @@
 //! The world: who lives in it, what can happen in it at each step, and what must be true then.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 
 use bytes::{Buf, BytesMut};
 use open_channel_proto::{
@@ -27,6 +28,8 @@ pub enum Side {
 pub struct Socket {
     pub end: Endpoint,
     peer: usize,
+    /// The newest version that it speaks.
+    version: u16,
     /// The latest link, to tell overtaken hellos.
     latest: Option<usize>,
 }
@@ -47,6 +50,8 @@ enum Life {
 pub struct Host {
     generation: u64,
     life: Life,
+    /// The newest version that it speaks.
+    version: u16,
     limits: Limits,
     /// Links that have not said hello yet.
     greeting: Vec<(usize, BytesMut)>,
@@ -68,6 +73,8 @@ pub struct World {
     /// How many in a hundred links are offered with a store, and how many of those are taken.
     offers: usize,
     takes: usize,
+    /// How many in a hundred speak the first version only.
+    old: usize,
     pub written: u64,
     pub tally: Tally,
 }
@@ -99,20 +106,25 @@ impl World {
             big,
             offers: random.pick(&[0, 50, 90]),
             takes: random.pick(&[60, 100]),
+            old: random.pick(&[0, 0, 40, 50]),
             written: 0,
             tally: Tally::default(),
             random,
         };
         for peer in 0..1 + world.random.below(4) {
             for _ in 0..1 + world.random.below(2) {
-                let limits = world.limits();
+                let version = world.version();
+                let mut limits = world.limits();
+                if version > 1 {
+                    limits.max_attempts = NonZeroU32::new(world.random.pick(&[0, 0, 1, 2, 3]));
+                }
                 let session = Session::new(SocketId(world.sockets.len() as u128 + 1), limits);
                 let most = if world.big { 6 } else { 14 };
                 let habits = Habits { replies: 0, ..world.habits() };
                 let plan = world.plan(most);
                 note!(world, "socket {} of peer {peer}: {limits:?}", world.sockets.len());
                 let end = Endpoint::new(session, limits, habits, plan);
-                world.sockets.push(Socket { end, peer, latest: None });
+                world.sockets.push(Socket { end, peer, version, latest: None });
             }
         }
         world
@@ -125,7 +137,11 @@ impl World {
             &[1, 64, 65, 129, 200, 500, 1000, 4000, 100_000]
         };
         let (outbox, window) = (self.random.pick(sizes), self.random.pick(sizes));
-        Limits { outbox, window, max_message: self.max_message }
+        Limits { outbox, window, max_message: self.max_message, max_attempts: None }
+    }
+
+    fn version(&mut self) -> u16 {
+        if self.random.chance(self.old) { 1 } else { 2 }
     }
 
     fn habits(&mut self) -> Habits {
@@ -136,6 +152,7 @@ impl World {
             takes_many: self.random.pick(&[0, 50, 100]),
             handles_many: self.random.pick(&[0, 50, 100]),
             replies: self.random.pick(&[0, 20, 100]),
+            gives_back: self.random.pick(&[0, 0, 20, 50]),
             ends_early: if self.random.chance(25) { 4 } else { 0 },
             resets: if self.random.chance(6) { 5 } else { 0 },
         }
@@ -266,12 +283,14 @@ impl World {
 
     fn elect(&mut self) {
         let limits = self.limits();
+        let version = if self.calm { 2 } else { self.version() };
         let generation = self.hosts.len() as u64 + 1;
         note!(self, "host {} is elected, generation {generation}, {limits:?}", self.hosts.len());
         self.current = Some(self.hosts.len());
         self.hosts.push(Host {
             generation,
             life: Life::Running,
+            version,
             limits,
             greeting: Vec::new(),
             sockets: BTreeMap::new(),
@@ -367,7 +386,7 @@ impl World {
     /// One side does some of what it can do, in any order and measure.
     fn serve(&mut self, side: Side) {
         for _ in 0..1 + self.random.below(4) {
-            let late = self.end(side).habits.reads_late;
+            let (late, gives_back) = (self.end(side).habits.reads_late, self.end(side).habits.gives_back);
             let life = match side {
                 Side::Peer(_) => Life::Running,
                 Side::Host(host, _) => self.hosts[host].life,
@@ -375,6 +394,7 @@ impl World {
             match self.random.below(20) {
                 0..4 => self.send(side),
                 4..7 if !late && life == Life::Running => self.deliver_some(side),
+                7..9 if life == Life::Running && self.random.chance(gives_back) => self.give_back_some(side),
                 7..9 if life != Life::Outdated => self.handle_some(side),
                 9..12 => {
                     let most = self.measure();
@@ -448,6 +468,12 @@ impl World {
                 self.die(host);
             }
         }
+        // Whom nobody can tell of a gap would wait for a newer host for ever.
+        if let Some(host) = self.current.filter(|host| self.hosts[*host].version < 2)
+            && self.sockets.iter().any(|socket| socket.version > 1)
+        {
+            self.die(host);
+        }
         if self.current.is_none() {
             self.elect();
         }
@@ -471,6 +497,7 @@ impl World {
 
     fn serve_in_peace(&mut self, side: Side) {
         self.read(side, usize::MAX);
+        self.release_held(side);
         self.deliver(side);
         while !self.end(side).unhandled().is_empty() {
             self.handle_some(side);
@@ -544,6 +571,7 @@ impl World {
         let features = if offer { Features::RING } else { Features::default() };
         let mut hello = socket.end.session.hello(CHANNEL, features);
         hello.ring = rings.as_ref().map(Rings::sizes).unwrap_or_default();
+        hello.version_max = socket.version;
         self.links[link].rings = rings;
         Frame::Hello(hello).encode(&mut socket.end.out);
     }
@@ -592,9 +620,14 @@ impl World {
     }
 
     fn welcome(&mut self, host: usize, link: usize, hello: &Hello, rest: BytesMut) {
-        let version = hello.negotiate(&CHANNEL).expect("the same version and channel");
+        let version = hello.negotiate(&CHANNEL).expect("a common version, and the same channel");
+        let version = version.min(self.hosts[host].version);
         let socket = self.links[link].socket;
         assert_eq!(hello.socket, self.sockets[socket].end.session.id());
+        if version < hello.version_min {
+            self.tally.gaps_that_version_1_cannot_tell += 1;
+            return self.refuse(link, RejectCode::Version, "it cannot be told of a gap");
+        }
         if self.hosts[host].life == Life::Leaving {
             return self.refuse(link, RejectCode::GoingAway, "handing over");
         }
@@ -668,6 +701,7 @@ impl World {
         let side = Side::Host(host, socket);
         let end = self.end(side);
         end.remote_window = window;
+        end.version = welcome.version;
         end.buf = rest;
         end.link = Some(link);
         if hello.features.contains(Features::RING) && self.random.chance(self.takes) {
@@ -692,6 +726,9 @@ impl World {
         let before = end.session.generation();
         match end.session.attach(welcome) {
             Ok(attachment) => {
+                end.version = welcome.version;
+                let versions = [&mut self.tally.links_of_version_1, &mut self.tally.links_of_version_2];
+                *versions[usize::from(welcome.version) - 1] += 1;
                 note!(self, "socket {socket} is attached to host {host} by link {link}: {attachment:?}");
                 let same = before == welcome.generation;
                 let expected = if same { Attachment::Resumed } else { Attachment::Fresh };
@@ -701,6 +738,13 @@ impl World {
                     Attachment::Resumed => self.tally.resumed += 1,
                     Attachment::Fresh => {
                         self.tally.moved += u64::from(before > 0);
+                        // Nobody is left to take back what was given up.
+                        end.first_of_sender = end.received_next;
+                        for slot in end.slots.iter_mut().filter(|slot| slot.given_up) {
+                            slot.handled = true;
+                        }
+                        end.drop_whole_units();
+                        end.take_apart_and_back(welcome, &mut self.tally);
                         // An acknowledged end, and nothing else, goes out again.
                         let first = end.session.first_unacknowledged();
                         if first < end.acknowledged {
@@ -835,9 +879,17 @@ impl World {
         if let Frame::Data { flags, .. } = &frame {
             self.tally.in_parts += u64::from(flags.first && !flags.last);
             self.tally.packs_in_frames += u64::from(flags.packed);
+            assert_eq!(self.end(side).version < 2, flags.attempt == 0, "only version 2 tells attempts");
+        }
+        if matches!(frame, Frame::Skip { .. }) {
+            assert_eq!(self.end(side).version, 2, "a gap is told to version 1");
+            self.tally.gaps_in_frames += 1;
         }
         if self.end(side).has_store {
-            let in_the_store = matches!(frame, Frame::Data { .. } | Frame::Fin { .. } | Frame::AckRequest);
+            let in_the_store = matches!(
+                frame,
+                Frame::Data { .. } | Frame::Fin { .. } | Frame::Skip { .. } | Frame::AckRequest
+            );
             assert!(!in_the_store, "{frame:?} beside a store");
             self.tally.acks_beside_a_store += u64::from(matches!(frame, Frame::Ack { .. }));
         }
@@ -847,8 +899,12 @@ impl World {
             self.drain(side);
         }
         let open = !self.end(side).is_closed();
+        let told = frame.clone();
         if let Err(error) = self.end(side).session.handle(frame) {
             panic!("{side:?} takes its honest other side for a liar: {error}");
+        }
+        if open {
+            self.heard(side, link, told);
         }
         let socket = self.links[link].socket;
         if reset && open && self.sockets[socket].end.session.closed() != Some(&Closed::Finished) {
@@ -859,38 +915,73 @@ impl World {
         self.check(side);
     }
 
+    /// What a frame says of messages that were given back.
+    fn heard(&mut self, side: Side, link: usize, frame: Frame) {
+        while let Some(end) = self.end(side).session.wanted() {
+            let stored = self.links[link].own_store(side).at(end);
+            assert!(stored.is_some(), "what is wanted back is not in the store");
+            self.end(side).session.found(stored).expect("an honest store");
+            self.tally.given_up_out_of_a_store += 1;
+        }
+        match frame {
+            Frame::Returned { seq, fate, attempt, reason } => {
+                assert_eq!(self.end(side).version, 2, "version 1 is given something back");
+                let end = end_of(&mut self.sockets, &mut self.hosts, side);
+                end.hears_of(seq, fate, attempt, &reason, &mut self.tally);
+            }
+            Frame::Withdrawn { seq } => {
+                self.tally.withdrawn_answers += 1;
+                let end = self.end(side);
+                if let Some(slot) = end.slots.iter_mut().find(|slot| slot.seq == seq && slot.given_up) {
+                    slot.handled = true;
+                }
+                end.drop_whole_units();
+                self.release(side);
+            }
+            _ => {}
+        }
+    }
+
     /// What the session counts as received goes into the model, with the content that the sender's ledger has.
     pub fn arrived(&mut self, side: Side, link: usize) {
         let other = self.other(side, link);
         let host = self.links[link].host;
         let generation = self.hosts[host].generation;
         let next = self.end(side).session.hello(CHANNEL, Features::default()).recv_next;
-        self.arrived_whole(side, other, next);
+        self.arrived_whole(side, other, next, generation);
         for seq in self.end(side).received_next..next {
             let sender = self.end(other);
             let entry = sender.sent.entry(seq).expect("nothing arrives that was never accepted");
-            let may_be_marked = entry.begun_to.is_some_and(|first| first < generation);
-            let redelivered = match entry.sent_to {
-                Some(first) if first < generation => Some(true),
-                _ if may_be_marked => None,
-                Some(_) => Some(false),
-                None => panic!("{seq} arrives and was never sent"),
-            };
-            let redelivered = if matches!(side, Side::Peer(_)) { Some(false) } else { redelivered };
-            let slot = Slot::new(seq, entry, redelivered, host);
+            assert!(entry.was_ever_sent(), "{seq} arrives and was never sent");
+            let mut attempts = if matches!(side, Side::Peer(_)) { 1..=1 } else { entry.attempts(generation) };
+            let max = sender.limits.max_attempts.map_or(u32::MAX, NonZeroU32::get);
+            let exceeds = *attempts.start() > max && entry.travels_as(generation) != Content::Nothing;
+            if self.end(side).version < 2 {
+                // A mark is all that it has to say.
+                attempts = (*attempts.start()).min(2)..=(*attempts.end()).min(2);
+                self.tally.more_attempts_than_allowed_by_version_1 += u64::from(exceeds);
+            } else {
+                assert!(
+                    !exceeds
+                        || self.end(other).sent.entry(seq).is_some_and(|entry| entry.content == Content::End),
+                    "{seq} comes once too often"
+                );
+            }
+            let slot = Slot::new(seq, &self.end(other).sent, attempts, host, generation);
             let end = self.end(side);
             end.slots.push_back(slot);
             end.received_next = seq + 1;
         }
+        self.end(side).drop_whole_units();
     }
 
     /// A pack arrives as a whole or not at all.
-    fn arrived_whole(&mut self, side: Side, other: Side, next: u64) {
+    fn arrived_whole(&mut self, side: Side, other: Side, next: u64, generation: u64) {
         let from = self.end(side).received_next;
         if from < next {
             let window = self.end(side).limits.window;
             let sent = &self.end(other).sent;
-            let (first, last) = (sent.unit(from), sent.unit(next - 1));
+            let (first, last) = (sent.unit_for(from, generation), sent.unit_for(next - 1, generation));
             assert_eq!((first.start, last.end), (from, next), "a part of a pack arrives");
             let beyond = next - from > 1 && sent.cost(from, next) > window;
             self.tally.packs_beyond_the_window += u64::from(beyond);

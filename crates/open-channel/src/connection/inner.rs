@@ -16,6 +16,7 @@ use crate::attendant::Attendance;
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::link::{self, Link};
+use crate::undeliverable::Returned;
 use crate::waiters::{Interest, Waiters};
 
 /// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches before they are copied.
@@ -65,6 +66,8 @@ pub(crate) struct Inner {
     pub(super) failed: Option<Error>,
     pub(super) woken: Vec<Waker>,
     pub(super) owed: Owed,
+    pub(super) returned: Returned,
+    outbox_limit: usize,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,7 @@ struct Reactor {
 /// The session behind the lock.
 impl Inner {
     pub(super) fn new(session: Session, waiters: Arc<Waiters>, fence: Option<Arc<Fence>>) -> Self {
+        let outbox_limit = session.limits().outbox;
         Self {
             session,
             link: None,
@@ -100,11 +104,24 @@ impl Inner {
             failed: None,
             woken: Vec::new(),
             owed: Owed::default(),
+            returned: Returned::default(),
+            outbox_limit,
         }
     }
 
     pub(super) fn wake_all(&mut self) {
+        self.returned.news = true;
         self.waiters.collect_all(&mut self.woken);
+    }
+}
+
+/// What comes back, behind the lock.
+impl Inner {
+    /// Takes over what the session does not deliver any more.
+    pub(super) fn take_back(&mut self) {
+        while let Some(message) = self.session.take_undeliverable() {
+            self.returned.push(self.session.id(), message, self.outbox_limit);
+        }
     }
 }
 
@@ -169,6 +186,9 @@ impl Inner {
         let Some(link) = self.link.clone() else { return Read::Nothing };
         let before = self.session.first_unacknowledged();
         let result = BUFFER.with_borrow_mut(|buffer| self.read_into(&link, buffer));
+        if result.is_ok() {
+            self.answer_what_came_back();
+        }
         if self.session.first_unacknowledged() > before {
             self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
         }
@@ -232,6 +252,7 @@ impl Inner {
             self.session.handle(frame).map_err(|error| Trouble::Protocol(error.to_string()))?;
             rest = &rest[len..];
         }
+        self.take_back_given_up()?;
         self.partial.clear();
         if rest.is_empty() {
             self.partial = Vec::new();
@@ -406,7 +427,7 @@ impl Inner {
     }
 
     fn has_unwritten(&self) -> bool {
-        self.session.ack_pending() || !self.out.is_empty()
+        self.session.ack_pending() || !self.out.is_empty() || self.session.has_returned()
     }
 
     /// The attendant's look: everything goes out; what to do next.

@@ -117,6 +117,14 @@ impl Inner {
         }
     }
 
+    /// What a flush up to `end` has to say, once all of that is acknowledged.
+    pub(super) fn all_delivered(&mut self, end: u64) -> Result<(), Error> {
+        match self.returned.tell(end) {
+            0 => Ok(()),
+            messages => Err(Error::Undeliverable { messages }),
+        }
+    }
+
     /// Takes packs out of `batch` as long as there is room and nothing is to be paid; `None` when there is no more room.
     pub(super) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
         while let Some(next) = batch.peek() {
@@ -191,9 +199,9 @@ impl Inner {
 
     fn take_message(&mut self, connection: &Arc<Connection>) -> Option<Message> {
         match self.session.recv()? {
-            Incoming::Message { seq, payload, redelivered } => {
+            Incoming::Message { seq, payload, attempt } => {
                 self.owed.add_messages(1, payload.len() + MESSAGE_OVERHEAD);
-                Some(self.give(connection, seq, payload, redelivered))
+                Some(self.give(connection, seq, payload, attempt))
             }
             Incoming::End { seq } => {
                 self.take_end(seq);
@@ -207,14 +215,14 @@ impl Inner {
         connection: &Arc<Connection>,
         seq: u64,
         payload: Bytes,
-        redelivered: bool,
+        attempt: u32,
     ) -> Message {
         self.held += 1;
-        if redelivered {
+        if attempt > 1 {
             self.redelivered += 1;
-            tell_redelivered(connection, seq);
+            tell_redelivered(connection, seq, attempt);
         }
-        Message::new(Arc::clone(connection), seq, payload, redelivered)
+        Message::new(Arc::clone(connection), seq, payload, attempt)
     }
 
     pub(super) fn recv_many(
@@ -225,9 +233,9 @@ impl Inner {
             Some(received) => {
                 inner.held += received.pack.count() as usize;
                 inner.owed.add_messages(received.pack.count(), received.pack.cost());
-                if received.redelivered {
+                if received.attempt > 1 {
                     inner.redelivered += u64::from(received.pack.count());
-                    tell_redelivered(connection, received.first);
+                    tell_redelivered(connection, received.first, received.attempt);
                 }
                 Some(Messages::new(Arc::clone(connection), received))
             }
@@ -280,6 +288,6 @@ impl Inner {
 }
 
 #[cold]
-fn tell_redelivered(connection: &Connection, seq: u64) {
-    tracing::debug!(socket = %connection.id(), seq, "redelivered: an earlier host may have handled it");
+fn tell_redelivered(connection: &Connection, seq: u64, attempt: u32) {
+    tracing::debug!(socket = %connection.id(), seq, attempt, "redelivered: an earlier host may have handled it");
 }

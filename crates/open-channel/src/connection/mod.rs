@@ -27,9 +27,11 @@ use crate::link::{Link, LinkKind, PeerInfo};
 use crate::message::{Message, MessageId};
 use crate::reader::MessageReader;
 use crate::settings::Settings;
+use crate::undeliverable::Undeliverable;
 use crate::waiters::{Interest, Seat, Waiters};
 
 mod age;
+mod giving_back;
 mod inner;
 mod messages;
 mod polling;
@@ -37,6 +39,7 @@ mod ring;
 mod silence;
 mod turn;
 
+pub(crate) use giving_back::{Back, pause_after};
 pub(crate) use inner::{Inner, Read};
 use messages::Place;
 pub(crate) use ring::{Ring, Room};
@@ -54,6 +57,8 @@ pub(crate) struct Connection {
     silence: Mutex<Silence>,
     /// The link was lost or the session is over: calls the owner on the background thread.
     pub(crate) changed: Notify,
+    /// Something came back that will not be delivered, or nothing will any more.
+    returned: Notify,
     background: Handle,
     id: SocketId,
     /// Ends with the host that it met first.
@@ -91,6 +96,7 @@ impl Connection {
             waiters,
             silence: Mutex::default(),
             changed: Notify::new(),
+            returned: Notify::new(),
             background,
             id,
             pinned: AtomicBool::new(false),
@@ -135,6 +141,11 @@ impl Connection {
         inner.drop_finished_link();
         let lost = had_link && inner.link.is_none();
         let attend = inner.needs_attendant();
+        let returned = std::mem::take(&mut inner.returned.news);
+        if returned {
+            let Inner { returned, woken, .. } = &mut *inner;
+            woken.extend(returned.waker.take());
+        }
         let woken = if inner.woken.is_empty() { Vec::new() } else { std::mem::take(&mut inner.woken) };
         drop(inner);
         if attend || lost {
@@ -142,6 +153,9 @@ impl Connection {
         }
         if lost {
             self.changed.notify_one();
+        }
+        if returned {
+            self.returned.notify_waiters();
         }
         woken.into_iter().for_each(Waker::wake);
         result
@@ -161,6 +175,7 @@ impl Connection {
         let attached = self.with(|inner| {
             let attachment =
                 inner.session.attach(welcome).map_err(|error| Error::Protocol(error.to_string()))?;
+            inner.take_back();
             inner.take_link(link, ring);
             Ok(attachment)
         });
@@ -450,11 +465,41 @@ impl Connection {
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             inner.take_releases();
             if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
-                return Some(Ok(()));
+                return Some(inner.all_delivered(end));
             }
             inner.await_acknowledgement(end);
             inner.over().map(Err)
         })
+    }
+
+    /// The next message that is not delivered any more, oldest first.
+    pub(crate) async fn undeliverable(&self) -> Result<Undeliverable, Error> {
+        loop {
+            // Before the look, so that nothing that comes in between is missed.
+            let returned = self.returned.notified();
+            if let Some(found) = self.try_undeliverable() {
+                return found;
+            }
+            returned.await;
+        }
+    }
+
+    /// [`undeliverable`](Self::undeliverable), or why there will be none.
+    pub(crate) fn try_undeliverable(&self) -> Option<Result<Undeliverable, Error>> {
+        let mut inner = self.lock();
+        inner.returned.pop().map(Ok).or_else(|| inner.over().map(Err))
+    }
+
+    /// [`undeliverable`](Self::undeliverable) for one caller at a time, who is woken when it may be ready.
+    pub(crate) fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
+        let mut inner = self.lock();
+        match inner.returned.pop().map(Ok).or_else(|| inner.over().map(Err)) {
+            Some(found) => Poll::Ready(found),
+            None => {
+                inner.returned.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
     }
 
     /// Everything sent so far is on the link, so that the other side gets it before a reset.
@@ -514,13 +559,6 @@ impl Connection {
                 inner.write();
             }
         });
-    }
-
-    /// So many messages were dropped without an acknowledgement: they stay unhandled.
-    pub(crate) fn not_handled(&self, count: usize) {
-        if self.check_process().is_ok() {
-            self.with(|inner| inner.held -= count);
-        }
     }
 
     /// The waiting call is over.

@@ -25,6 +25,7 @@ macro_rules! on_every_link {
 }
 
 mod acknowledgement;
+mod attempts;
 mod batches;
 mod blocking;
 mod bounds;

@@ -179,6 +179,9 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
         ("a second hello", Hello::default().encode()),
         ("a ping", frame(10, 0, &1_u64.to_le_bytes())),
         ("a welcome", frame(raw::WELCOME, 0, &[0; 67])),
+        ("a gap that version 1 does not know", frame(12, 0, &1_u64.to_le_bytes())),
+        ("what was never sent, given back", frame(13, 0, &[7, 0, 0, 0, 0, 0, 0, 0, 1, 1])),
+        ("what never came, withdrawn", frame(15, 0, &7_u64.to_le_bytes())),
         ("an unknown kind", frame(99, 0, b"")),
         ("unknown flags", frame(DATA, 0x80, &[0; 64])),
     ];
@@ -216,12 +219,12 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
 pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "");
     let (_, path) = stage.published();
-    for versions in [(2, 2), (7, 9), (0, 0), (u16::MAX, u16::MAX)] {
+    for versions in [(3, 3), (7, 9), (0, 0), (u16::MAX, u16::MAX)] {
         let mut stream = raw::connect(&path);
         stream.write_all(&Hello { versions, ..Hello::default() }.encode()).unwrap();
         let (kind, body) = raw::read_frame(&mut stream).expect("a reject");
         assert_eq!((kind, &body[..8]), (REJECT, &MAGIC[..]));
-        assert_eq!(body[8..12], [1, 0, 1, 0], "its own range");
+        assert_eq!(body[8..12], [1, 0, 2, 0], "its own range");
         assert_eq!(body[12..14], [1, 0], "the code of versions");
         assert!(!body[14..].is_empty(), "no words for people");
     }

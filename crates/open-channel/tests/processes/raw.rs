@@ -90,6 +90,9 @@ impl Hello {
             body.extend(u64::to_le_bytes(number));
         }
         assert_eq!(body.len(), 134);
+        if self.versions.1 >= 2 {
+            body.extend(u32::to_le_bytes(0));
+        }
         frame(HELLO, 0, &body)
     }
 }

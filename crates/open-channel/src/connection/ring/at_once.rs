@@ -5,21 +5,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartKind};
+use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartFlags, PartKind};
 use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position};
 
-use super::REDELIVERED;
 use super::sending::Stored;
 use crate::connection::Connection;
 use crate::connection::inner::Inner;
 use crate::message::Message;
 use crate::reader::MessageReader;
 
+/// What comes again is rare enough to take the long way.
+const FIRST_ATTEMPT: u32 = 1;
+
 /// A message on its way to the application.
 struct Direct<P> {
     payload: P,
     seq: u64,
-    redelivered: bool,
 }
 
 impl Inner {
@@ -43,8 +44,8 @@ impl Inner {
     #[inline]
     pub(in crate::connection) fn recv_at_once(&mut self, connection: &Arc<Connection>) -> Option<Message> {
         let copy = |consumer: &Consumer<_, _>, claim| consumer.record(claim).to_vec().into();
-        let Direct::<Bytes> { payload, seq, redelivered } = self.claim_at_once(copy)?;
-        Some(self.give(connection, seq, payload, redelivered))
+        let Direct::<Bytes> { payload, seq } = self.claim_at_once(copy)?;
+        Some(self.give(connection, seq, payload, FIRST_ATTEMPT))
     }
 
     /// Takes the next message, whose bytes stay in the ring.
@@ -52,8 +53,8 @@ impl Inner {
         &mut self,
         connection: &Arc<Connection>,
     ) -> Option<MessageReader> {
-        let Direct { payload, seq, redelivered } = self.claim_at_once(Consumer::keep)?;
-        let message = self.give(connection, seq, Bytes::new(), redelivered);
+        let Direct { payload, seq } = self.claim_at_once(Consumer::keep)?;
+        let message = self.give(connection, seq, Bytes::new(), FIRST_ATTEMPT);
         Some(MessageReader::in_place(message, payload))
     }
 
@@ -67,16 +68,15 @@ impl Inner {
         }
         let Self { ring: Some(ring), session, owed, .. } = self else { return None };
         let claimed = ring.consumer.claim_if(|kind, flags, len| {
-            kind == PartKind::Whole.to_bits() && flags & !REDELIVERED == 0 && session.may_receive_apart(len)
+            kind == PartKind::Whole.to_bits() && flags == PartFlags::NONE.0 && session.may_receive_apart(len)
         });
         // Whatever went wrong goes wrong again.
         let claim = claimed.ok().flatten()?;
         ring.told = false;
         let record = ring.consumer.record(claim);
-        let redelivered = record.flags() & REDELIVERED != 0;
         owed.add_messages(1, record.len() + MESSAGE_OVERHEAD);
         let seq = session.receive_apart(record.len(), record.end().bytes());
-        Some(Direct { payload: take(&ring.consumer, claim), seq, redelivered })
+        Some(Direct { payload: take(&ring.consumer, claim), seq })
     }
 
     /// Tells the other side what is handled, if that acknowledges all that is.

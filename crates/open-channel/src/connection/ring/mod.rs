@@ -9,7 +9,7 @@
 //! ```
 //! A whole message that need not wait takes the upper way, on either side: [at once](at_once), if that is all there is to do.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use open_channel_proto::{Part, PartKind, ProtocolError};
 use open_channel_ring::{
     Bell, Consumer, Mapped, Position, Producer, Reservation, RingError, RingLink, Spin, Watch,
@@ -24,15 +24,6 @@ mod waiting;
 
 pub(super) use sending::Stored;
 pub(super) use waiting::Spinning;
-
-/// A record's flag: the message may have been handled by an earlier host.
-const REDELIVERED: u8 = 1;
-/// A record's flag: there are several messages in it.
-const PACKED: u8 = 2;
-
-fn flag(set: bool, flag: u8) -> u8 {
-    if set { flag } else { 0 }
-}
 
 /// Bytes before the payload of a first part: the length of the whole message.
 const TOTAL: usize = 8;
@@ -122,7 +113,7 @@ impl Ring {
     }
 
     fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
-        let flags = flag(part.redelivered, REDELIVERED) | flag(part.packed, PACKED);
+        let flags = part.flags.0;
         let kind = part.kind.to_bits();
         if part.kind != PartKind::First {
             return self.producer.push(kind, flags, part.payload);
@@ -131,6 +122,13 @@ impl Ring {
         slot.append(&(part.total as u64).to_le_bytes());
         slot.append(part.payload);
         Ok(slot.commit(kind, flags))
+    }
+
+    /// What was put there, ends at `end` and is not released.
+    pub(in crate::connection) fn stored(&mut self, end: u64) -> Option<Bytes> {
+        let mut stored = self.producer.unreleased().map_while(Result::ok);
+        let found = stored.find(|stored| stored.record.end().bytes() == end)?;
+        Some(found.record.to_vec().into())
     }
 
     /// Somebody waits until the other side has released up to `position`.

@@ -1,9 +1,9 @@
 //! Receiving on a ring, and giving it up.
 
-use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, PartKind, ProtocolError, Session};
+use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, PartFlags, PartKind, ProtocolError, Session};
 use open_channel_ring::{Position, Record};
 
-use super::{PACKED, REDELIVERED, TOTAL};
+use super::TOTAL;
 use crate::connection::inner::{Inner, Trouble};
 use crate::error::Error;
 use crate::waiters::Interest;
@@ -17,12 +17,8 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
         len = len.checked_sub(TOTAL).ok_or(ProtocolError::Unexpected("a first part without a length"))?;
         total = record.word(0);
     }
-    if record.flags() & !(REDELIVERED | PACKED) != 0 {
-        return Err(ProtocolError::Unexpected("a record with flags that mean nothing"));
-    }
-    let redelivered = record.flags() & REDELIVERED != 0;
-    let packed = record.flags() & PACKED != 0;
-    Ok(Arrival { kind, redelivered, packed, total, len, end: record.end().bytes() })
+    let flags = PartFlags(record.flags());
+    Ok(Arrival { kind, flags, total, len, end: record.end().bytes() })
 }
 
 fn receive(session: &mut Session, record: &Record<'_>, arrival: Arrival) -> Result<(), ProtocolError> {
@@ -68,7 +64,7 @@ impl Inner {
         while let Some(record) = ring.consumer.claim()? {
             let arrival = arrival(&record)?;
             receive(session, &record, arrival)?;
-            if arrival.kind.completes() {
+            if arrival.kind.completes() && arrival.kind != PartKind::Skip {
                 return Ok(true);
             }
             ring.consumer.release(Position::new(session.releasable()))?;

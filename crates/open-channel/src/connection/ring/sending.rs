@@ -1,10 +1,10 @@
 //! Sending on a ring: what the session has goes into it, and what the other side releases is acknowledged.
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartKind, Refused};
+use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartFlags, PartKind, Refused};
 use open_channel_ring::RingError;
 
-use super::{PACKED, Room, flag};
+use super::Room;
 use crate::connection::inner::{Inner, Trouble};
 use crate::waiters::Interest;
 
@@ -65,7 +65,9 @@ impl Inner {
         if len > ring.part || !session.may_store_pack(pack.longest, pack.cost) {
             return Stored::Elsewhere;
         }
-        match ring.producer.push(PartKind::Whole.to_bits(), flag(count > 1, PACKED), pack.bytes) {
+        // A first attempt, which is the same in every version.
+        let flags = if count > 1 { PartFlags::PACKED } else { PartFlags::NONE };
+        match ring.producer.push(PartKind::Whole.to_bits(), flags.0, pack.bytes) {
             Ok(end) => Stored::At(session.pack_stored(len, count, end.bytes())),
             Err(RingError::Full { .. }) => Stored::Full,
             // Also when it is broken: the next look at it says so.
@@ -103,7 +105,7 @@ impl Inner {
             (Room::Ring { slot, link }, Some(ring)) if link == self.links => {
                 let len = slot.len();
                 if self.session.may_store(len) {
-                    let end = ring.producer.commit(slot, PartKind::Whole.to_bits(), 0);
+                    let end = ring.producer.commit(slot, PartKind::Whole.to_bits(), PartFlags::NONE.0);
                     self.owed.add_messages(1, len + MESSAGE_OVERHEAD);
                     return Ok(self.session.message_stored(len, end.bytes()));
                 }

@@ -1,0 +1,114 @@
+//! Starting over with a new host: what the last one may have seen has one attempt less.
+
+use std::num::NonZeroU32;
+
+use bytes::Bytes;
+
+use super::{Content, Entry, GivenBack, Outbox};
+use crate::handshake::ATTEMPTS;
+use crate::pack::Pack;
+use crate::session::{GivenUp, Undeliverable};
+
+impl Outbox {
+    /// Starts over with a host that knows nothing of this session, on a link of this version.
+    ///
+    /// Without a limit of attempts everything goes out as it went before. With one, each message is counted by itself,
+    /// so that packs that were seen are taken apart; `give_up` gets those that have had their last attempt.
+    pub(crate) fn restart(&mut self, version: u16, give_up: impl FnMut(Undeliverable)) {
+        if self.has_ended() {
+            self.next -= 1;
+            self.push_end();
+        }
+        self.set_cursor(0);
+        self.turn_into_gaps();
+        if self.entries.iter().any(|entry| self.is_counted_one_by_one(entry)) {
+            self.count_one_by_one(version, give_up);
+        } else {
+            self.entries.iter_mut().for_each(Entry::lose_host);
+        }
+        self.given_back = GivenBack::default();
+        self.set_cursor(0);
+        self.in_flight = 0;
+        self.alone = false;
+        self.carried = None;
+    }
+
+    fn is_counted_one_by_one(&self, entry: &Entry) -> bool {
+        self.max_attempts.is_some() && entry.was_seen() || entry.is_packed() && self.given_back.knows(entry)
+    }
+
+    fn count_one_by_one(&mut self, version: u16, mut give_up: impl FnMut(Undeliverable)) {
+        let entries = std::mem::take(&mut self.entries);
+        let mut payloads = std::mem::take(&mut self.payloads).into_iter();
+        for mut entry in entries {
+            let payload = if entry.content == Content::Message { payloads.next() } else { None };
+            match payload {
+                Some(payload) if self.is_counted_one_by_one(&entry) => {
+                    self.cost -= entry.held();
+                    for (mut entry, payload) in taken_apart(entry, payload) {
+                        entry.attempt = entry.attempt.max(self.given_back.attempt(entry.first));
+                        entry.lose_host();
+                        self.start_again(entry, payload, version, &mut give_up);
+                    }
+                }
+                payload => {
+                    entry.lose_host();
+                    self.entries.push_back(entry);
+                    self.payloads.extend(payload);
+                }
+            }
+        }
+    }
+
+    /// An entry that some host may have seen, for its next attempt, if it has one. A link that cannot say that a
+    /// number is passed over gets the message once more.
+    fn start_again(
+        &mut self,
+        mut entry: Entry,
+        payload: Bytes,
+        version: u16,
+        give_up: &mut impl FnMut(Undeliverable),
+    ) {
+        let may = |max: NonZeroU32| u32::from(entry.attempt) <= max.get();
+        let is_gone = self.given_back.is_gone(entry.first);
+        if is_gone {
+            entry.content = Content::Withdrawn;
+            self.gaps += 1;
+        } else if version < ATTEMPTS || self.max_attempts.is_none_or(may) {
+            self.payloads.push_back(payload);
+        } else {
+            let attempts = u32::from(entry.attempt) - 1;
+            give_up(Undeliverable { seq: entry.first, attempts, reason: GivenUp::MaxAttempts, payload });
+            entry.content = Content::Withdrawn;
+            self.gaps += 1;
+        }
+        self.cost += entry.held();
+        self.entries.push_back(entry);
+    }
+
+    /// Whether the numbers to come have gaps, which only a link of version 2 can tell of.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.gaps > 0 || self.given_back.has_gone()
+    }
+}
+
+impl Entry {
+    /// By the last host, or by one before it.
+    fn was_seen(&self) -> bool {
+        self.transmitted || self.attempt > 1
+    }
+
+    /// What this host may have seen goes to the next one as another attempt.
+    fn lose_host(&mut self) {
+        self.attempt = self.attempt.saturating_add(self.transmitted.into());
+        (self.transmitted, self.transmitted_before, self.alone) = (false, false, false);
+    }
+}
+
+/// The messages of an entry, each in its own.
+fn taken_apart(entry: Entry, payload: Bytes) -> impl Iterator<Item = (Entry, Bytes)> {
+    let pack = if entry.is_packed() { Pack::of_own(payload, entry.count.into()) } else { Pack::one(payload) };
+    (entry.first..)
+        .zip(pack.into_messages())
+        .map(move |(first, message)| (Entry { first, count: 1, len: message.len(), ..entry }, message))
+}
