@@ -143,6 +143,7 @@ impl Channel {
             closing: watch::Sender::new(Closing::No),
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
+            stalled: Mutex::default(),
         });
         Ok(Self { keep: Arc::new(Keep { shared, process: Process::current() }) })
     }
@@ -438,6 +439,8 @@ pub(crate) struct Shared {
     closing: watch::Sender<Closing>,
     events: broadcast::Sender<Event>,
     connections: Mutex<Vec<Weak<Connection>>>,
+    /// Those whose stall was reported and is not over.
+    stalled: Mutex<Vec<Arc<Connection>>>,
 }
 
 impl Shared {

@@ -167,6 +167,16 @@ impl Tenure {
         self.candidate.endpoint.clone()
     }
 
+    /// Takes back what nobody wants any more, as if it had never been published.
+    pub(crate) fn abandon(self) {
+        let dir = Arc::clone(&self.candidate.dir);
+        remove(&dir, &link_name(self.generation));
+        drop(self);
+        if let Err(error) = removal::remove_if_deserted(&dir) {
+            tracing::debug!(%error, "the directory stays");
+        }
+    }
+
     /// Whether the one just published has been passed by since its candidate saw the generation
     /// `over`, or none: then this one may be history, or somebody else hosts one in between.
     fn has_passed(&self, over: Option<u64>) -> Result<bool, Error> {
@@ -230,25 +240,46 @@ mod tests {
     use crate::rendezvous::{Identity, Missing, Scope};
     use crate::root::Root;
 
+    fn directory(name: &str) -> (tempfile::TempDir, Arc<ChannelDir>) {
+        let root = tempfile::tempdir().expect("a directory");
+        let identity = Identity::new(name, Scope::User).expect("a good name");
+        let chosen = Arc::new(Root::choose(Some(&root.path().join("channels"))).expect("absolute"));
+        let dir = ChannelDir::open(&chosen, &identity, Privacy::Private, Missing::Make);
+        (root, Arc::new(dir.expect("opened")))
+    }
+
+    fn host(dir: &Arc<ChannelDir>, generation: u64) -> Tenure {
+        let candidate = Candidate::prepare(dir).expect("a candidate");
+        let over = current(dir).expect("readable").map(|latest| latest.generation);
+        let published = candidate.publish(Next { generation, over }).expect("published");
+        published.expect("the first of its generation")
+    }
+
+    /// Its process was stopped between its publication and its first message.
+    #[test]
+    fn a_host_that_was_passed_by_before_it_began_handles_nothing() {
+        let (_root, dir) = directory("late");
+        let early = host(&dir, 1);
+        let _successor = host(&dir, 2);
+        assert!(!early.fence(Duration::from_secs(1)).holds(), "two hosts");
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_leaves_nothing_behind() {
+        let (_root, dir) = directory("abandoned");
+        host(&dir, 1).abandon();
+        assert!(!dir.path().exists(), "left behind");
+    }
+
     /// After the channel's directory was deleted, whoever comes first begins at 1, and those who were there before go on
     /// from what they know. If the first one's beat then falls between their link and its next look, its own link must stay away.
     #[test]
     fn a_host_does_not_put_back_the_link_that_its_successor_swept_away() {
-        let root = tempfile::tempdir().expect("a directory");
-        let identity = Identity::new("swept", Scope::User).expect("a good name");
-        let root = Arc::new(Root::choose(Some(&root.path().join("channels"))).expect("absolute"));
-        let dir = ChannelDir::open(&root, &identity, Privacy::Private, Missing::Make);
-        let dir = Arc::new(dir.expect("opened"));
-        let host = |generation| {
-            let candidate = Candidate::prepare(&dir).expect("a candidate");
-            let over = current(&dir).expect("readable").map(|latest| latest.generation);
-            let published = candidate.publish(Next { generation, over }).expect("published");
-            published.expect("the first of its generation")
-        };
-        let mut early = host(1);
+        let (_root, dir) = directory("swept");
+        let mut early = host(&dir, 1);
         let fence = early.fence(Duration::from_secs(1));
         assert!(fence.beat());
-        let late = host(3);
+        let late = host(&dir, 3);
         early.restore().expect("nothing in the way");
         assert_eq!(current(&dir).expect("readable").map(|latest| latest.generation), Some(3));
         assert!(!fence.beat(), "two hosts");

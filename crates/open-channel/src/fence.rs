@@ -44,7 +44,8 @@ impl Fence {
             lease_until: AtomicU64::new(0),
             lost: AtomicBool::new(false),
         };
-        fence.renew();
+        // Not simply renewed: its process may have been stopped since it published itself.
+        fence.beat();
         fence
     }
 

@@ -2,6 +2,7 @@
 //! handing over.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
@@ -119,7 +120,13 @@ impl Host {
             tokio::select! {
                 closing = shared.closing() => {
                     if closing == Closing::Orderly {
-                        self.hand_over(tenure, shared.settings.host_timeout).await;
+                        let handed_over = self.hand_over(tenure, shared.settings.host_timeout);
+                        // Newcomers are put off meanwhile: one without an answer would take this host
+                        // for a stuck one.
+                        tokio::select! {
+                            () = handed_over => {}
+                            never = self.accept_on(&shared, listener, &mut spare) => match never {},
+                        }
                     } else {
                         self.step_down(Error::Closed);
                     }
@@ -136,16 +143,40 @@ impl Host {
                         listener = into_tokio(restored);
                     }
                 }
-                accepted = accept(listener.as_ref()) => match accepted {
-                    Ok(stream) => self.greet(&shared, stream),
-                    Err(error) => {
-                        tracing::warn!(channel = shared.name(), %error, "accepting failed");
-                        if let Some(listener) = &listener {
-                            spare.turn_away(listener).await;
-                        }
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
+                accepted = accept(listener.as_ref()) => {
+                    self.accepted(&shared, accepted, listener.as_ref(), &mut spare).await;
                 }
+            }
+        }
+    }
+
+    async fn accept_on(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        listener: Option<UnixListener>,
+        spare: &mut Spare,
+    ) -> Infallible {
+        loop {
+            let accepted = accept(listener.as_ref()).await;
+            self.accepted(shared, accepted, listener.as_ref(), spare).await;
+        }
+    }
+
+    async fn accepted(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        accepted: io::Result<UnixStream>,
+        listener: Option<&UnixListener>,
+        spare: &mut Spare,
+    ) {
+        match accepted {
+            Ok(stream) => self.greet(shared, stream),
+            Err(error) => {
+                tracing::warn!(channel = shared.name(), %error, "accepting failed");
+                if let Some(listener) = listener {
+                    spare.turn_away(listener).await;
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -255,6 +286,9 @@ impl Host {
     ) -> Result<Admission, Reject> {
         let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
         let mut sessions = self.sessions();
+        // Once more, now that the sessions are locked: who closes the channel may be another thread,
+        // and stops the delivery of those that are there.
+        self.is_open(shared, hello)?;
         // Also of a peer that has never seen our welcome: its listener runs already.
         if let Some(connection) = sessions.get(&hello.socket) {
             let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;

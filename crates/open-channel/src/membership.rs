@@ -45,13 +45,17 @@ const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
 
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let Outcome { error, host_lives } = take_part(&shared).await;
+    let Outcome { error, others } = take_part(&shared).await;
     // A killed process leaves this to the next one that comes and goes.
-    if !host_lives && let Ok(dir) = shared.open_dir(Missing::Leave) {
+    if others != Others::Host
+        && let Ok(dir) = shared.open_dir(Missing::Leave)
+    {
         if let Err(error) = removal::remove_if_deserted(&dir) {
             tracing::debug!(channel = shared.name(), %error, "the directory stays");
         }
-        removal::remove_others(&dir);
+        if others == Others::None {
+            removal::remove_others(&dir);
+        }
     }
     shared.ended(error);
 }
@@ -60,14 +64,24 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 struct Outcome {
     /// Why, if not because the channel is being closed.
     error: Option<Error>,
-    /// Another process hosts.
-    host_lives: bool,
+    others: Others,
+}
+
+/// What is known of other processes at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// Nobody is known to host.
+    None,
+    /// There was a host a moment ago. It may have handed over, and left its directory to this process.
+    Guests,
+    /// There is a host, and it is not for this process to say whether it lives.
+    Host,
 }
 
 impl Outcome {
     /// The channel is being closed, and no other process is known to host it.
-    const CLOSED: Self = Self { error: None, host_lives: false };
-    const CLOSED_AS_GUEST: Self = Self { error: None, host_lives: true };
+    const CLOSED: Self = Self { error: None, others: Others::None };
+    const CLOSED_AS_GUEST: Self = Self { error: None, others: Others::Guests };
 
     fn failed(error: Error) -> Self {
         // The others came from a host.
@@ -75,7 +89,7 @@ impl Outcome {
             error,
             Error::Timeout { .. } | Error::Directory { .. } | Error::GenerationFile { .. } | Error::Io { .. }
         );
-        Self { error: Some(error), host_lives: !of_the_place }
+        Self { error: Some(error), others: if of_the_place { Others::None } else { Others::Host } }
     }
 }
 
@@ -288,7 +302,7 @@ impl Search<'_> {
     /// Others learn which versions this process speaks.
     fn take_part(&mut self, dir: &ChannelDir) {
         self.strangers_since = None;
-        if self.presence.as_ref().is_some_and(Presence::is_visible) {
+        if self.presence.as_ref().is_some_and(|presence| presence.is_visible(dir)) {
             return;
         }
         self.presence = Presence::announce(dir)
@@ -395,8 +409,11 @@ impl Search<'_> {
             }
             // Also what a sweep looks like that came in between: the next attempt tells.
             Err(error) => {
-                // A stuck host that cannot be replaced may still come back.
-                self.presumed_dead = None;
+                // A stuck host that cannot be replaced may still come back. One that somebody else
+                // is about to replace would only cost another host timeout.
+                if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound) {
+                    self.presumed_dead = None;
+                }
                 self.put_off(error)
             }
         }
@@ -493,12 +510,17 @@ impl Search<'_> {
     }
 }
 
-/// Runs `work` on a thread of its own. When dropped, the work goes on, and its result is dropped.
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
+/// Stands on a thread of its own. When dropped, that goes on, and what it wins is given back.
+async fn on_a_thread(
+    work: impl FnOnce() -> Result<Option<Tenure>, Error> + Send + 'static,
+) -> Result<Option<Tenure>, Error> {
     let (done, result) = oneshot::channel();
-    let run = move || drop(done.send(work()));
+    // Nobody waits for it any more if the channel was closed, or its search took too long.
+    let run = move || {
+        if let Err(Ok(Some(tenure))) = done.send(work()) {
+            tenure.abandon();
+        }
+    };
     let spawned = std::thread::Builder::new().name("open-channel disk".into()).spawn(run);
     spawned.map_err(|error| Error::io("starting a thread", error))?;
     let panicked = |_| Err(Error::io("a thread", io::Error::other("it panicked")));

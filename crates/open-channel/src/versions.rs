@@ -12,7 +12,8 @@ use std::io;
 use std::time::Duration;
 
 use open_channel_proto::{VERSION_MAX, VERSION_MIN};
-use rustix::fs::{Mode, OFlags};
+use open_channel_ring::Process;
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::entries::remove;
@@ -64,16 +65,27 @@ impl std::fmt::Display for Versions {
 #[derive(Debug)]
 pub(crate) struct Presence {
     file: File,
+    process: Process,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        // A forked child has the same open file, and would go on holding its lock. The child itself
+        // must leave it to its parent.
+        if self.process.is_current() {
+            let _ = self.file.unlock();
+        }
+    }
 }
 
 impl Presence {
     pub(crate) fn announce(dir: &ChannelDir) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
-            let presence = Self { file: own_file(dir)? };
+            let presence = Self { file: own_file(dir)?, process: Process::current() };
             match presence.file.try_lock_shared() {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
                 Err(TryLockError::Error(error)) => return Err(error),
-                Ok(()) if presence.is_visible() => return Ok(presence),
+                Ok(()) if presence.is_visible(dir) => return Ok(presence),
                 // Somebody who left has just removed it.
                 Ok(()) => {}
             }
@@ -81,9 +93,12 @@ impl Presence {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Whether others can still see it.
-    pub(crate) fn is_visible(&self) -> bool {
-        rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink > 0)
+    /// Whether others who look into `dir` see it.
+    pub(crate) fn is_visible(&self, dir: &ChannelDir) -> bool {
+        let there = rustix::fs::statat(dir.fd(), Versions::OWN.file(), AtFlags::SYMLINK_NOFOLLOW);
+        let own = rustix::fs::fstat(&self.file);
+        let same = |there: Stat, own: Stat| (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino);
+        there.and_then(|there| Ok(same(there, own?))).unwrap_or(false)
     }
 }
 
@@ -101,14 +116,45 @@ fn own_file(dir: &ChannelDir) -> Result<File, Errno> {
     };
     if dir.privacy() == Privacy::Shared {
         // Others who may join must be able to lock it, whatever the umask of this process is.
-        rustix::fs::fchmod(&made, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)?;
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
+        rustix::fs::fchmod(&made, mode)?;
     }
     Ok(made)
 }
 
+/// For writing where that is allowed: a network file system that emulates `flock` takes an exclusive
+/// lock on no other descriptor.
 fn open(dir: &ChannelDir, name: &str, how: OFlags) -> Result<File, Errno> {
-    let flags = how | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    rustix::fs::openat(dir.fd(), name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+    let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let open = |access| rustix::fs::openat(dir.fd(), name, flags | access, Mode::RUSR | Mode::WUSR);
+    match open(OFlags::RDWR) {
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => open(OFlags::RDONLY),
+        opened => opened,
+    }
+    .map(File::from)
+}
+
+/// Whether a process holds the lock of the file of these versions.
+fn is_held(dir: &ChannelDir, versions: Versions) -> io::Result<bool> {
+    let file = match open(dir, &versions.file(), OFlags::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(false),
+        Err(errno) => return Err(errno.into()),
+    };
+    for _ in 0..ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+            // Somebody who looks as this process does holds it for a moment, alone; those who take
+            // part hold it together.
+            Err(TryLockError::WouldBlock) => match file.try_lock_shared() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            },
+        }
+    }
+    Ok(true)
 }
 
 /// The ranges of versions that have files here.
@@ -123,10 +169,8 @@ fn present(dir: &ChannelDir) -> io::Result<Vec<Versions>> {
 /// Whether some process takes part, of whatever versions.
 pub(crate) fn is_anybody_there(dir: &ChannelDir) -> io::Result<bool> {
     for versions in present(dir)? {
-        match open(dir, &versions.file(), OFlags::empty()) {
-            Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => return Ok(true),
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno.into()),
+        if is_held(dir, versions)? {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -151,12 +195,8 @@ pub(crate) fn strangers(dir: &ChannelDir) -> io::Result<Option<Versions>> {
         if versions.meet(Versions::OWN) {
             continue;
         }
-        match open(dir, &versions.file(), OFlags::empty()) {
-            Ok(file) if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => {
-                return Ok(Some(versions));
-            }
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno.into()),
+        if is_held(dir, versions)? {
+            return Ok(Some(versions));
         }
     }
     Ok(None)
@@ -164,7 +204,42 @@ pub(crate) fn strangers(dir: &ChannelDir) -> io::Result<Option<Versions>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::rendezvous::{Identity, Missing, Scope};
+    use crate::root::Root;
+
+    fn directory(root: &std::path::Path) -> ChannelDir {
+        let identity = Identity::new("versions", Scope::User).expect("a good name");
+        let root = Arc::new(Root::choose(Some(root)).expect("absolute"));
+        ChannelDir::open(&root, &identity, Privacy::Private, Missing::Make).expect("opened")
+    }
+
+    /// A forked child has the same open file, as a duplicate has.
+    #[test]
+    fn who_leaves_is_gone_whatever_children_still_have() {
+        let root = tempfile::tempdir().expect("a directory");
+        let dir = directory(&root.path().join("channels"));
+        let presence = Presence::announce(&dir).expect("announced");
+        assert!(is_anybody_there(&dir).expect("readable"));
+        let _inherited = presence.file.try_clone().expect("a duplicate");
+        drop(presence);
+        assert!(!is_anybody_there(&dir).expect("readable"), "still there");
+    }
+
+    #[test]
+    fn a_presence_is_seen_where_it_was_announced_and_nowhere_else() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (here, there) = (directory(&root.path().join("here")), directory(&root.path().join("there")));
+        let presence = Presence::announce(&here).expect("announced");
+        assert!(presence.is_visible(&here));
+        assert!(!presence.is_visible(&there), "nothing is there");
+        let _other = Presence::announce(&there).expect("announced");
+        assert!(!presence.is_visible(&there), "another process's file");
+        std::fs::remove_file(here.path().join(Versions::OWN.file())).expect("removed");
+        assert!(!presence.is_visible(&here), "it is gone");
+    }
 
     #[test]
     fn versions_meet_where_their_ranges_overlap() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Place, Shared};
+use super::{Place, Shared, lock};
 use crate::connection::{Change, Connection};
 use crate::event::Event;
 use crate::host::Host;
@@ -21,9 +21,21 @@ impl Shared {
     }
 
     pub(super) fn look_for_silence(&self, now: Duration) {
-        let hosted = self.hosted().map_or_else(Vec::new, |(_, connections)| connections);
-        for connection in self.connections().iter().chain(&hosted) {
-            let Some(change) = connection.look_for_silence(now, self.settings.stall_after) else { continue };
+        let mut connections = self.connections();
+        connections.extend(self.hosted().into_iter().flat_map(|(_, connections)| connections));
+        // One that has left these lists is over, and so is its stall, which must be told, too.
+        let stalled = std::mem::take(&mut *lock(&self.stalled));
+        for connection in stalled {
+            if !connections.iter().any(|listed| Arc::ptr_eq(listed, &connection)) {
+                connections.push(connection);
+            }
+        }
+        for connection in connections {
+            let change = connection.look_for_silence(now, self.settings.stall_after);
+            if connection.is_stalled() {
+                lock(&self.stalled).push(Arc::clone(&connection));
+            }
+            let Some(change) = change else { continue };
             match &change {
                 Change::Began(stall) => {
                     tracing::warn!(channel = self.name, socket = %stall.socket, ?stall, "a socket is stalled");

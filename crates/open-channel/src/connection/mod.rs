@@ -210,6 +210,9 @@ impl Connection {
 
     /// From here on, it ends with its host.
     pub(crate) fn pin(&self) {
+        if self.check_process().is_err() {
+            return;
+        }
         self.pinned.store(true, Ordering::Relaxed);
         self.changed.notify_one();
     }

@@ -97,6 +97,11 @@ impl Connection {
         change
     }
 
+    /// Whether a stall was found by the last look.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.silence().stall.is_some()
+    }
+
     /// Resolves when messages have made no progress for long, at once if that is so.
     pub(crate) async fn stalled(&self) -> Result<Stall, Error> {
         self.check_process()?;

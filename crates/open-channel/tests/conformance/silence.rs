@@ -16,6 +16,7 @@ on_every_link!(
     answers_that_nobody_takes_stall_the_hosts_end,
     an_idle_socket_never_stalls,
     a_stall_ends_with_its_socket,
+    a_stall_of_the_hosts_end_ends_with_its_peer,
     a_wait_for_a_stall_ends_when_the_socket_is_over,
     ages_grow_at_both_ends_until_the_message_is_handled,
     statistics_show_what_went_through_and_what_waits,
@@ -145,6 +146,16 @@ async fn an_idle_socket_never_stalls(world: World) {
     assert!(poll_once(stalls.as_mut()).await.is_pending());
     let stats = idle.stats();
     assert_eq!((stats.stalled, stats.oldest_unacknowledged, stats.unacknowledged), (None, None, 0));
+}
+
+async fn a_stall_of_the_hosts_end_ends_with_its_peer(world: World) {
+    let Pair { near, far, hosted } = world.pair_with(soon).await;
+    let mut events = hosted.host.events();
+    far.send("an answer that nobody takes").await.expect("accepted");
+    stalled(&mut events, &far, true).await;
+    near.destroy();
+    // The host forgets the session at once, and still reports the end of its stall.
+    assert!(!over(&mut events, &far).await.acknowledged);
 }
 
 async fn a_stall_ends_with_its_socket(world: World) {

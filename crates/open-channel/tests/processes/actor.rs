@@ -687,14 +687,19 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
         check(&text, &message);
         let (generation, seq, redelivered) = (socket.generation(), message.id().seq, message.redelivered());
         assert_eq!(message.id().socket, id);
-        say!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
         let mut words = text.split(' ');
-        match words.next() {
+        let what = words.next();
+        let line = format!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
+        if what == Some("hold") {
+            // Whoever reads the line may ask for the release at once.
+            let mut held = backstage.held.lock().unwrap();
+            say!("{line}");
+            held.push(message);
+            continue;
+        }
+        say!("{line}");
+        match what {
             Some("panic") => std::panic::panic_any(AskedTo),
-            Some("hold") => {
-                backstage.held.lock().unwrap().push(message);
-                continue;
-            }
             Some("finish") => socket.finish().unwrap(),
             // A fault that only this host has; its other tasks go on elsewhere.
             Some("loop") if !redelivered => tokio::task::block_in_place(|| {

@@ -75,6 +75,23 @@ pub(crate) fn a_handler_that_does_not_finish_cannot_hold_up_the_hand_over(stage:
     assert_eq!(connected(&peer, 2), "peer");
 }
 
+/// Its patience is shorter than what the host has for its handlers.
+pub(crate) fn a_newcomer_is_put_off_while_a_host_leaves(stage: &mut Stage) {
+    let host = stage.joined("host", "host_timeout=120000");
+    let peer = stage.joined("peer", "role=peer host_timeout=120000");
+    peer.ask("connect s", "socket s");
+    peer.ask("send s hold", "sent s");
+    host.find(0, "the message", |line| line.is("handled") && line.word(6) == "hold");
+    host.tell("shut");
+    host.wait("failed");
+    let newcomer = stage.actor("newcomer");
+    newcomer.open("host_timeout=200 connect_timeout=1500");
+    let error = newcomer.ask("join", "error join");
+    assert!(error.text.contains("handing over"), "it took the host for a stuck one: {error:?}");
+    host.ask("release", "released");
+    host.wait("shut");
+}
+
 pub(crate) fn a_host_that_closes_delivers_nothing_more_from_the_call_on(stage: &mut Stage) {
     // Longer than a test may take: nobody gives up here.
     let patient = "host_timeout=120000";

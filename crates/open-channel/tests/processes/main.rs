@@ -87,6 +87,7 @@ fn main() {
             an_orderly_close_under_traffic_loses_and_repeats_nothing,
             hosting_goes_round_by_orderly_closes,
             a_handler_that_does_not_finish_cannot_hold_up_the_hand_over,
+            a_newcomer_is_put_off_while_a_host_leaves,
             a_host_that_closes_delivers_nothing_more_from_the_call_on,
         }
         isolation {

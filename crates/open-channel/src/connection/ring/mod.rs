@@ -5,7 +5,7 @@
 //!        ┌───────────────────┐                 ┌─────────┐
 //!   send ┴▶ outbox ─ store ──┴▶ ring ═══▶ claim ┴▶ inbox ─┴▶ recv
 //!                               ▲                           │
-//!           take_releases ◀── released ◀── release ◀── Message dropped
+//!           take_releases ◀── released ◀── release ◀── Message::ack
 //! ```
 //! A whole message that need not wait takes the upper way, on either side: [at once](at_once), if that is all there is to do.
 
