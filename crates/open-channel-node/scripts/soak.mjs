@@ -23,6 +23,8 @@ const [KILLS, CLOSES, MEMBERS] = [values.kills, values.closes, values.members].m
   if (!Number.isInteger(number) || number < 0) throw new Error(`${text} is not a whole number`);
   return number;
 });
+/** So many messages does each host handle before it goes. */
+const MESSAGES = 100;
 /** Longer than any change of host takes on a busy machine. */
 const PATIENCE = 30_000;
 
@@ -30,7 +32,7 @@ const folder = join(dirname(fileURLToPath(import.meta.url)), "..");
 const scratch = mkdtempSync(join(tmpdir(), "oc-soak-"));
 const ledgerFile = join(scratch, "ledger");
 writeFileSync(ledgerFile, "");
-const env = { ...process.env, LEDGER: ledgerFile, CHANNEL: "soak", OPEN_CHANNEL_DIR: join(scratch, "channels"), DELAY: "10", EVERY: "5" };
+const env = { ...process.env, LEDGER: ledgerFile, CHANNEL: "soak", OPEN_CHANNEL_DIR: join(scratch, "channels"), DELAY: "10", EVERY: "1" };
 
 /** What the ledger says, as far as it is read: lines are appended whole, in the order of what they tell. */
 class Ledger {
@@ -145,7 +147,7 @@ try {
   while (members.size < MEMBERS) start();
   let [kills, closes] = [0, 0];
   while (kills < KILLS || closes < CLOSES) {
-    await until(() => members.has(ledger.host) && ledger.handledByHost > 0, "a host that handles something");
+    await until(() => members.has(ledger.host) && ledger.handledByHost > MESSAGES, "a host that handles something");
     // At any moment of what it does.
     await pause(Math.random() * 20);
     const kill = closes >= CLOSES || (kills < KILLS && Math.random() < KILLS / (KILLS + CLOSES));
