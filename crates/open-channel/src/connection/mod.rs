@@ -211,7 +211,7 @@ impl Connection {
     /// From here on, it ends with its host.
     pub(crate) fn pin(&self) {
         self.pinned.store(true, Ordering::Relaxed);
-        self.changed.notify_one();
+        self.tell_owner();
     }
 
     /// The only host that it can go on with, if there is but one.
@@ -265,6 +265,11 @@ impl Connection {
                 inner.wake_all();
             }
         });
+        self.tell_owner();
+    }
+
+    /// Calls the owner on the background thread, which a forked child does not have.
+    fn tell_owner(&self) {
         if self.check_process().is_ok() {
             self.changed.notify_one();
         }
