@@ -1,22 +1,27 @@
 //! Bytes into `decode`, frames into a `Session`, as host and as peer, with a small application at work.
 //!
-//! `cargo +nightly fuzz run frames`. The first byte chooses the side, the rest is what comes over the link.
+//! `cargo +nightly fuzz run frames`. The first byte chooses the side, the version and what the
+//! application does; the rest is what comes over the link.
 #![no_main]
+
+use std::num::NonZeroU32;
 
 use libfuzzer_sys::fuzz_target;
 use open_channel_proto::{
     ChannelKey, Features, Frame, HEADER_LEN, Incoming, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD,
-    Session, SocketId, TransmitBuffer, decode,
+    Session, SocketId, TransmitBuffer, VERSION_MAX, VERSION_MIN, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 8192, max_message: 100_000, max_attempts: None };
+const LIMITS: Limits =
+    Limits { outbox: 4096, window: 8192, max_message: 100_000, max_attempts: NonZeroU32::new(3) };
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, mut bytes)) = data.split_first() else { return };
     let mut session = Session::new(SocketId(1), LIMITS);
     let hello = session.hello(CHANNEL, Features::default());
-    let (host, welcome) = Session::accept(&hello, 1, 2, LIMITS).expect("an honest hello");
+    let version = if choice & 4 == 0 { VERSION_MAX } else { VERSION_MIN };
+    let (host, welcome) = Session::accept(&hello, version, 2, LIMITS).expect("an honest hello");
     let is_host = choice & 1 == 0;
     if is_host {
         session = host;
@@ -31,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         match frame {
             Frame::Hello(hello) if is_host => {
                 session.detach();
-                let _ = session.resume(&hello, 1);
+                let _ = session.resume(&hello, version);
             }
             Frame::Welcome(welcome) if !is_host => {
                 session.detach();
@@ -47,10 +52,22 @@ fuzz_target!(|data: &[u8]| {
         session.transmit(&mut out);
         session.transmit_ack(&mut out);
         out.clear();
-        if choice & 2 == 0
-            && let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = session.recv()
-        {
-            session.handled(seq);
+        while session.take_undeliverable().is_some() {}
+        if choice & 2 != 0 {
+            continue;
+        }
+        match session.recv() {
+            // Once each way, so that it ends.
+            Some(Incoming::Message { seq, payload, attempt: attempt @ 1 }) if choice & 8 != 0 => {
+                if let Some(next) = session.give_back(seq, attempt) {
+                    session.ready_again(seq, payload, next);
+                }
+            }
+            Some(Incoming::Message { seq, attempt, .. }) if choice & 16 != 0 => {
+                session.reject(seq, attempt, "no");
+            }
+            Some(Incoming::Message { seq, .. } | Incoming::End { seq }) => session.handled(seq),
+            None => {}
         }
     }
 });

@@ -4,17 +4,23 @@
 //! `cargo +nightly fuzz run link`, on Linux. Inputs that once failed: `cargo +nightly fuzz run link regressions/link/*`.
 #![no_main]
 
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use open_channel_proto::{
-    Arrival, ChannelKey, Features, Incoming, Kept, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind,
-    Session, SocketId, TransmitBuffer,
+    Arrival, ChannelKey, Features, Incoming, Kept, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD,
+    PartFlags, PartKind, Session, SocketId, TransmitBuffer, VERSION_MAX, VERSION_MIN, decode,
 };
 use open_channel_ring::*;
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 8192, window: 8192, max_message: 20_000, max_attempts: None };
+const LIMITS: Limits =
+    Limits { outbox: 8192, window: 8192, max_message: 20_000, max_attempts: NonZeroU32::new(3) };
+/// Bytes of the input for a step.
+const STEP: usize = 12;
 /// Bytes before the payload of a first part.
 const TOTAL: usize = 8;
 const PART: usize = MIN_CAPACITY / 8 - TOTAL;
@@ -44,8 +50,25 @@ impl From<open_channel_proto::ProtocolError> for Broken {
 struct Side {
     session: Session,
     ring: RingLink<Heap, Quiet>,
-    /// Handed out and not handled.
-    held: Vec<u64>,
+    /// Handed out and not handled: the number, the attempt, the bytes.
+    held: Vec<Held>,
+    /// Given back, and to be delivered again.
+    again: VecDeque<Held>,
+}
+
+type Held = (u64, u32, Bytes);
+
+/// Bytes that a transmit buffer holds, and nothing of it any more.
+fn taken(out: &mut TransmitBuffer) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while !out.is_empty() {
+        let mut slices = [std::io::IoSlice::new(&[]); 16];
+        let used = out.slices(&mut slices);
+        let before = bytes.len();
+        slices[..used].iter().for_each(|slice| bytes.extend_from_slice(slice));
+        out.advance(bytes.len() - before);
+    }
+    bytes
 }
 
 impl Side {
@@ -61,8 +84,7 @@ impl Side {
                 slot.append(&(part.total as u64).to_le_bytes());
             }
             slot.append(part.payload);
-            let end =
-                slot.commit(part.kind.to_bits(), part.flags.0);
+            let end = slot.commit(part.kind.to_bits(), part.flags.0);
             self.session.part_stored(len, end.bytes());
         }
         Ok(())
@@ -112,19 +134,63 @@ impl Side {
 
     fn recv(&mut self) -> Result<(), Broken> {
         self.claim()?;
-        if let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = self.session.recv() {
-            self.held.push(seq);
+        match self.session.recv() {
+            Some(Incoming::Message { seq, payload, attempt }) => self.held.push((seq, attempt, payload)),
+            Some(Incoming::End { seq }) => self.session.handled(seq),
+            None => {}
         }
         Ok(())
     }
 
+    fn release(&mut self) -> Result<(), Broken> {
+        Ok(self.ring.consumer.release(Position::new(self.session.releasable()))?)
+    }
+
     fn handle(&mut self, which: usize) -> Result<(), Broken> {
         if !self.held.is_empty() {
-            let seq = self.held.swap_remove(which % self.held.len());
+            let (seq, ..) = self.held.swap_remove(which % self.held.len());
             self.session.handled(seq);
-            self.ring.consumer.release(Position::new(self.session.releasable()))?;
         }
-        Ok(())
+        self.release()
+    }
+
+    /// As a message that is dropped, or rejected.
+    fn give_back(&mut self, which: usize, reject: bool) -> Result<(), Broken> {
+        if !self.held.is_empty() {
+            let (seq, attempt, payload) = self.held.swap_remove(which % self.held.len());
+            if reject {
+                self.session.reject(seq, attempt, "no");
+            } else if let Some(next) = self.session.give_back(seq, attempt) {
+                self.again.push_back((seq, next, payload));
+            }
+        }
+        self.release()
+    }
+
+    fn deliver_again(&mut self) {
+        if let Some((seq, attempt, payload)) = self.again.pop_front() {
+            self.session.ready_again(seq, payload, attempt);
+        }
+    }
+
+    /// What travels beside the ring.
+    fn tell(&mut self, other: &mut Self) -> Result<(), Broken> {
+        let mut out = TransmitBuffer::default();
+        self.session.transmit(&mut out);
+        let bytes = taken(&mut out);
+        let mut rest = &bytes[..];
+        while let Some((frame, len)) = decode(rest, MAX_BODY).expect("an honest frame") {
+            other.session.handle(frame)?;
+            rest = &rest[len..];
+        }
+        while let Some(end) = other.session.wanted() {
+            let mut stored = other.ring.producer.unreleased().map_while(Result::ok);
+            let found = stored.find(|stored| stored.record.end().bytes() == end);
+            let found = found.map(|found| found.record.to_vec().into());
+            other.session.found(found)?;
+        }
+        while other.session.take_undeliverable().is_some() {}
+        other.release()
     }
 
     fn check(&self) {
@@ -163,7 +229,9 @@ impl Side {
         }
         self.session.assert_credit_is_conserved();
         let hello = self.session.hello(CHANNEL, Features::default());
-        let (_, welcome) = Session::accept(&hello, 1, hello.generation + 1, LIMITS).expect("an honest hello");
+        let version = hello.version_max;
+        let (_, welcome) =
+            Session::accept(&hello, version, hello.generation + 1, LIMITS).expect("an honest hello");
         self.session.attach(&welcome).expect("an honest welcome");
         self.session.transmit(&mut TransmitBuffer::default());
         self.session.assert_credit_is_conserved();
@@ -175,21 +243,23 @@ fuzz_target!(|input: &[u8]| {
     let memory = Heap::new(layout);
     let mut peer = Session::new(SocketId(1), LIMITS);
     let hello = peer.hello(CHANNEL, Features::default());
-    let (mut host, welcome) = Session::accept(&hello, 1, 2, LIMITS).expect("an honest hello");
+    // By what is left of the input beside the steps.
+    let version = if input.len() % STEP == 1 { VERSION_MIN } else { VERSION_MAX };
+    let (mut host, welcome) = Session::accept(&hello, version, 2, LIMITS).expect("an honest hello");
     peer.attach(&welcome).expect("an honest welcome");
     peer.use_store();
     host.use_store();
     let ring = RingLink::offering(memory.clone(), layout, Quiet, Quiet);
-    let mut peer = Side { session: peer, ring, held: Vec::new() };
+    let mut peer = Side { session: peer, ring, held: Vec::new(), again: VecDeque::new() };
     let ring = RingLink::accepting(memory.clone(), layout, Quiet, Quiet);
-    let mut host = Side { session: host, ring, held: Vec::new() };
+    let mut host = Side { session: host, ring, held: Vec::new(), again: VecDeque::new() };
     let words = memory.words();
     // Twelve bytes a step: what to do, where, and with what.
-    for step in input.chunks_exact(12) {
+    for step in input.chunks_exact(STEP) {
         let place = usize::from(u16::from_le_bytes([step[1], step[2]]));
         let value = u64::from_le_bytes(step[4..].try_into().unwrap());
-        let side = if step[3] & 1 == 0 { &mut peer } else { &mut host };
-        let went = match step[0] % 12 {
+        let (side, other) = if step[3] & 1 == 0 { (&mut peer, &mut host) } else { (&mut host, &mut peer) };
+        let went = match step[0] % 16 {
             0..3 => {
                 let _ = side.session.send(vec![step[4]; place % LIMITS.max_message].into());
                 side.store()
@@ -213,6 +283,12 @@ fuzz_target!(|input: &[u8]| {
                 words[place % words.len()].store(value, Relaxed);
                 Ok(())
             }
+            12 => side.give_back(place, step[4] & 1 == 0),
+            13 => {
+                side.deliver_again();
+                Ok(())
+            }
+            14 => side.tell(other),
             // Near a valid value, or in the control lines, reaches further than noise.
             _ => {
                 let word = &words[place % if step[3] & 2 == 0 { 160 } else { words.len() }];

@@ -214,7 +214,7 @@ impl Connection {
             return;
         }
         self.pinned.store(true, Ordering::Relaxed);
-        self.changed.notify_one();
+        self.tell_owner();
     }
 
     /// The only host that it can go on with, if there is but one.
@@ -268,6 +268,11 @@ impl Connection {
                 inner.wake_all();
             }
         });
+        self.tell_owner();
+    }
+
+    /// Calls the owner on the background thread, which a forked child does not have.
+    fn tell_owner(&self) {
         if self.check_process().is_ok() {
             self.changed.notify_one();
         }

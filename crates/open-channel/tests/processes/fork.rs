@@ -282,6 +282,7 @@ fn a_child_that_calls(parent: &mut Parent) {
     assert!(matches!(socket.recv_timeout(Duration::from_secs(9)), Err(TryRecvError::Failed(Error::Forked))));
     assert_forked(socket.flush_timeout(Duration::from_secs(9)));
     assert_forked(socket.stalled());
+    assert_forked(socket.undeliverable());
     assert_eq!((socket.stats().held, parent.channel.stats().state), (0, State::Closed));
     assert!(!socket.connected() && socket.link().is_none());
     begun_before(parent);
