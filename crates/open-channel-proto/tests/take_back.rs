@@ -28,7 +28,8 @@ fn meet(peer: &mut Session, generation: u64, version: u16) -> Session {
 
 /// Both go on with another link.
 fn meet_again(peer: &mut Session, host: &mut Session) {
-    (peer.detach(), host.detach());
+    peer.detach();
+    host.detach();
     let welcome = host.resume(&hello(peer), 2).unwrap();
     peer.attach(&welcome).unwrap();
 }
@@ -160,7 +161,8 @@ fn what_is_on_the_link_and_was_not_taken_comes_back() {
         bytes(&mut peer),
         *b"\x08\0\0\0\x0e\0\0\0\x01\0\0\0\0\0\0\0\x08\0\0\0\x0e\0\0\0\x03\0\0\0\0\0\0\0"
     );
-    (host.handle(recall(1)).unwrap(), host.handle(recall(3)).unwrap());
+    host.handle(recall(1)).unwrap();
+    host.handle(recall(3)).unwrap();
     deliver(&mut host, &mut peer);
     assert!(peer.take_recall_news() && !peer.is_recalling(1) && !peer.is_recalling(3));
     assert_eq!(taken_back(&mut peer), [(3, Bytes::from_static(b"c"))]);
