@@ -56,8 +56,9 @@ export async function bounded<T>(bounds: Bounds | undefined, what: string, sysca
     }
     if (signal === undefined) return;
     // What goes on when nobody waits has to begin.
-    if (signal.aborted) reject(abortError(signal));
-    else signal.addEventListener("abort", (abort = () => reject(abortError(signal))), { once: true });
+    if (signal.aborted) return reject(abortError(signal));
+    abort = () => reject(abortError(signal));
+    signal.addEventListener("abort", abort, { once: true });
   });
   const running = run(wait);
   try {

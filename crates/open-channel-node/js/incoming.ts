@@ -252,10 +252,12 @@ export class Incoming {
 
   /** Runs `read` of the stream, which may call listeners. */
   reading<T>(read: () => T): T {
-    const [first] = this.#buffered;
+    const first = this.#buffered[0];
     // A listener may pause it.
     const flowing = this.#stream.readableFlowing === true;
-    const [delivering, reading, current] = [this.#delivering, this.#reading, this.#current];
+    const delivering = this.#delivering;
+    const reading = this.#reading;
+    const current = this.#current;
     if (first !== undefined) {
       this.#delivering = first.seq;
       this.#reading = first;
@@ -378,10 +380,15 @@ export class Incoming {
     }
   }
 
+  /**
+   * A listener threw. Most processes die of that, which is the end of the attempt; giving the
+   * message back as well would count another one.
+   */
   #giveBack(seq: number, description: Message | null): void {
     this.#tellHandled();
-    if (this.#manual || description?.end() === false) return;
-    this.#lender?.giveBack(seq, -1);
+    if (this.#manual) return;
+    this.#hold();
+    setImmediate(() => this.#settle(seq, description, false));
   }
 
   #tellHandled(): void {
@@ -435,7 +442,8 @@ export class Incoming {
     const buffered = this.#reading;
     if (buffered !== null) return (buffered.described ??= this.#describe(buffered));
     const index = this.#next - 1;
-    return this.#describe({ chunk: this.#chunks[index]!, seq: this.#seqs[index]!, attempt: this.#attempt(index) });
+    const attempt = this.#attempt(index);
+    return this.#describe({ chunk: this.#chunks[index]!, seq: this.#seqs[index]!, attempt });
   }
 
   #describe({ chunk, seq, attempt }: Delivery): Message {
@@ -452,7 +460,8 @@ export class Incoming {
     this.#current = null;
     const passed = this.#emit(this.#next++, seq);
     this.#delivering = 0;
-    const [promises, description] = [this.#promises, this.#current];
+    const promises = this.#promises;
+    const description = this.#current;
     this.#promises = null;
     this.#current = null;
     if (passed === Passed.Whole) this.#returned(seq, description, promises);
@@ -481,8 +490,9 @@ export class Incoming {
     if (chunk.length > 0) stream.push(chunk);
     const after = stream.readableLength;
     if (after === 0) return Passed.Whole;
+    const length = after - before;
     const attempt = this.#attempt(index);
-    this.#buffered.push({ length: after - before, chunk, seq, attempt, early: null, described: null });
+    this.#buffered.push({ length, chunk, seq, attempt, early: null, described: null });
     return Passed.Buffered;
   }
 

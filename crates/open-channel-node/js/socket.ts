@@ -454,7 +454,9 @@ export class ChannelSocket extends Socket {
   override on(event: string | symbol, listener: (...args: any[]) => void): this {
     super.on(event as string, listener);
     if (event === "message" || event === "readable") this.#incoming.schedule();
-    if (event === "undeliverable") nextTick(() => this.#context.runInAsyncScope(this.#bringBack, this));
+    if (event === "undeliverable") {
+      nextTick(() => this.#context.runInAsyncScope(this.#bringBack, this));
+    }
     return this;
   }
 
@@ -466,7 +468,7 @@ export class ChannelSocket extends Socket {
     super.once(event as string, listener);
     if (event !== "connect" || this.connecting || this.destroyed) return this;
     nextTick(() => {
-      if (!this.listeners(event).includes(listener)) return;
+      if (this.destroyed || !this.listeners(event).includes(listener)) return;
       this.off(event, listener);
       listener.call(this);
     });
@@ -492,7 +494,9 @@ export class ChannelSocket extends Socket {
   /** A stream flows on without its last listener: what comes then would be handled by nobody. */
   #removed(event: string | symbol | undefined): this {
     if (event !== undefined && event !== "data" && event !== "message") return this;
-    if (this.readableFlowing && !this.#discards && !this.#hasReader()) (this as { readableFlowing: boolean | null }).readableFlowing = null;
+    if (!this.readableFlowing || this.#discards || this.#hasReader()) return this;
+    // Its type calls it read-only.
+    (this as { readableFlowing: boolean | null }).readableFlowing = null;
     return this;
   }
 

@@ -75,14 +75,26 @@ function testFile(): string | undefined {
     __vitest_worker__?: { filepath?: unknown };
   };
   if (typeof vitest?.filepath === "string") return vitest.filepath;
-  // Jest gives each file a `require` of its own. An ES module has none.
-  const main = typeof require === "function" ? require.main?.filename : undefined;
+  const main = mainModule();
   return main !== undefined && packageOf(main) === undefined ? main : undefined;
 }
 
-/** Options whose value is a file that is not the program: `-c`, `--config`, `--require` and such. */
-const FILE_OPTION =
-  /^(-[cfr]|--([\w-]+-)?(config|file|import|loader|plugin|preset|require|setup)|--\w+(file|Config|File))$/;
+/** Jest gives each file a `require` of its own. */
+function mainModule(): string | undefined {
+  try {
+    return require.main?.filename;
+  } catch {
+    // An ES module that a bundler made of this has none.
+    return undefined;
+  }
+}
+
+/**
+ * Options whose value is a file that is not the program: `-c`, `--config`, `--require` and such. A
+ * script may follow most others, as `--watch`.
+ */
+const FILES = "config|file|import|loader|plugin|preset|require|setup";
+const FILE_OPTION = new RegExp(`^(-[cfr]|--([\\w-]+-)?(${FILES})|--\\w+(file|Config|File))$`);
 
 /**
  * The user's code that a tool runs: the first of the arguments that is a script, or the project
