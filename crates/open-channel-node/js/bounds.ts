@@ -47,7 +47,6 @@ export async function bounded<T>(bounds: Bounds | undefined, what: string, sysca
   if (timeout === undefined && signal === undefined) return run(wait);
   const within = timeout === undefined ? undefined : Math.min(amount(timeout, "timeout"), LONGEST);
   checkSignal(signal);
-  if (signal?.aborted) throw abortError(signal);
   let timer: NodeJS.Timeout | undefined;
   let abort: (() => void) | undefined;
   const limit = new Promise<never>((_, reject) => {
@@ -55,11 +54,15 @@ export async function bounded<T>(bounds: Bounds | undefined, what: string, sysca
       const late = () => reject(channelError({ code: "ETIMEDOUT", message: `${what} took longer than ${timeout} ms` }, syscall, channel));
       timer = setTimeout(late, within);
     }
-    if (signal !== undefined) signal.addEventListener("abort", (abort = () => reject(abortError(signal))), { once: true });
+    if (signal === undefined) return;
+    // What goes on when nobody waits has to begin.
+    if (signal.aborted) return reject(abortError(signal));
+    abort = () => reject(abortError(signal));
+    signal.addEventListener("abort", abort, { once: true });
   });
   const running = run(wait);
   try {
-    return await Promise.race([running, limit]);
+    return await Promise.race([limit, running]);
   } catch (error) {
     wait.giveUp();
     // Nobody is there for how it ends now.

@@ -330,7 +330,7 @@ export class ProcessChannel extends EventEmitter {
       forget(token);
       this.#lookAtAccepted();
       for (const socket of sockets) socket.destroy();
-      context.runInAsyncScope(() => this.emit("close"));
+      guard(() => context.runInAsyncScope(() => this.emit("close")));
       context.emitDestroy();
     }
   }
@@ -348,8 +348,8 @@ export class ProcessChannel extends EventEmitter {
 
   #wake(reasons: number): void {
     if (reasons & Reason.Event) {
-      this.#catchUp();
-      for (const socket of this.#sockets) this.#followers.get(socket)?.look();
+      guard(() => this.#catchUp());
+      for (const socket of this.#sockets) guard(() => this.#followers.get(socket)?.look());
     }
     if (reasons & Reason.Accepted) {
       const native = this.#native;
@@ -359,7 +359,7 @@ export class ProcessChannel extends EventEmitter {
 
   /** They may have to go: also those that nobody reads from. */
   #lookAtAccepted(): void {
-    for (const socket of this.#accepted) this.#followers.get(socket)?.look();
+    for (const socket of this.#accepted) guard(() => this.#followers.get(socket)?.look());
   }
 
   #accept(native: NativeChannel): void {
@@ -376,8 +376,11 @@ export class ProcessChannel extends EventEmitter {
   #catchUp(): boolean {
     if (this.#catchingUp) return false;
     this.#catchingUp = true;
-    for (let event; (event = this.#native?.event()); ) this.#context.runInAsyncScope(this.#tell, this, event);
-    this.#catchingUp = false;
+    try {
+      for (let event; (event = this.#native?.event()); ) this.#context.runInAsyncScope(this.#tell, this, event);
+    } finally {
+      this.#catchingUp = false;
+    }
     return true;
   }
 
@@ -399,7 +402,7 @@ export class ProcessChannel extends EventEmitter {
       case "handedOver":
       case "fenced": {
         this.#left ??= generation;
-        for (const socket of this.#sockets) this.#followers.get(socket)?.lost(generation);
+        for (const socket of this.#sockets) guard(() => this.#followers.get(socket)?.lost(generation));
         const name = ({ hostLost: "hostlost", handedOver: "handover", fenced: "fenced" } as const)[kind];
         return void guard(() => this.emit(name, generation));
       }

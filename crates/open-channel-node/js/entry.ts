@@ -111,4 +111,10 @@ function located(path: string | undefined): Script | undefined {
   return real === undefined ? undefined : { given: resolve(path), real };
 }
 
-if (isMainThread) application();
+if (isMainThread) {
+  try {
+    application();
+  } catch {
+    // It is tried again for each channel that needs it. Loading the package is no time to fail.
+  }
+}

@@ -46,8 +46,6 @@ export class Incoming {
   readonly #manual: boolean;
   readonly #id: string;
   readonly #handling: Handling;
-  /** Given back or rejected by listeners that have not returned yet: not to be counted. */
-  readonly #dealt = new Set<number>();
   /** Where messages come from; null when none is wanted any more. */
   #native: NativeSocket | null;
   /** Where they are acknowledged, for longer. */
@@ -65,7 +63,9 @@ export class Incoming {
   /** What each message in the stream's buffer, oldest first, added to its length. One, unless somebody wants more at a time than it has. */
   readonly #buffered: Buffered[] = [];
   /** Messages that a `read()` handed out; the next `read()` tells that they were dealt with. */
-  #lent: number[] = [];
+  #lent: Buffered[] = [];
+  /** The one in the stream's buffer that listeners run for. */
+  #reading: Buffered | null = null;
   /**
    * Messages that listeners still deal with: their promises are pending, or `ack()` was not called.
    */
@@ -76,6 +76,8 @@ export class Incoming {
   #promises: Promises | null = null;
   /** A `read(size)` found too little. */
   #short = false;
+  /** Somebody called `read` on a stream that does not flow. */
+  #byHand = false;
   /** Handled, and not yet told to the addon. */
   #handled = 0;
   /** The addon has nothing, and will wake us when it has. */
@@ -94,9 +96,9 @@ export class Incoming {
     this.#manual = manual;
     this.#handling = {
       manual,
-      acknowledge: (seq) => this.#settle(seq, true),
-      giveBack: (seq, pause) => this.#dealWith(seq, () => this.#lender?.giveBack(seq, pause)),
-      reject: (seq, reason) => this.#dealWith(seq, () => this.#lender?.reject(seq, reason)),
+      acknowledge: (seq) => this.#settle(seq, null, true),
+      giveBack: (seq, pause) => this.#dealWith(() => this.#lender?.giveBack(seq, pause)),
+      reject: (seq, reason) => this.#dealWith(() => this.#lender?.reject(seq, reason)),
     };
     this.#observer = observer;
   }
@@ -117,9 +119,8 @@ export class Incoming {
 
   /** The message that is being delivered. */
   get message(): Message | null {
-    const index = this.#next - 1;
-    if (this.#current !== null || !this.#pumping || index < 0) return this.#current;
-    return (this.#current = this.#describe(index));
+    if (this.#delivering === 0) return null;
+    return (this.#current ??= this.#described());
   }
 
   /** The addon may have something. False if it was left there: nobody wants it now. */
@@ -176,21 +177,24 @@ export class Incoming {
     (this.#promises ??= []).push(promise);
   }
 
-  /** Listeners have dealt with a message, but for `promises`. */
-  #returned(seq: number, promises: Promises | null): void {
-    if (promises !== null) this.#await(seq, promises);
-    else if (this.#dealt.delete(seq)) return;
+  /**
+   * Listeners have dealt with a message, but for `promises`. Its `description`, if anybody asked
+   * for one, tells whether they gave it back.
+   */
+  #returned(seq: number, description: Message | null, promises: Promises | null): void {
+    if (promises !== null) this.#await(seq, description, promises);
+    else if (description?.end() === false) return;
     else if (this.#held === 0) this.#handled++;
     // Those before it are not all dealt with: counting would acknowledge the wrong ones.
     else this.#lender?.acknowledge(seq);
   }
 
-  #await(seq: number, promises: Promises): void {
+  #await(seq: number, description: Message | null, promises: Promises): void {
     this.#hold();
     let pending = promises.length;
     let failed = false;
     const settle = () => {
-      if (--pending === 0) this.#settle(seq, !failed);
+      if (--pending === 0) this.#settle(seq, description, !failed);
     };
     for (const promise of promises) {
       void Promise.resolve(promise).then(settle, (error) => {
@@ -207,18 +211,19 @@ export class Incoming {
     this.#held++;
   }
 
-  #settle(seq: number, handled: boolean): void {
-    this.#dealt.delete(seq);
+  #settle(seq: number, description: Message | null, handled: boolean): void {
+    // Given back already, it may have been delivered anew under the same number.
+    if (description?.end() === false) return this.#settled();
     if (handled) this.#lender?.acknowledge(seq);
     else this.#lender?.giveBack(seq, -1);
     this.#settled();
   }
 
-  /** A message is given back or rejected by name; `deal` says whether it still was to be dealt with. */
-  #dealWith(seq: number, deal: () => boolean | undefined): void {
+  /** A message is given back or rejected by name. */
+  #dealWith(deal: () => void): void {
     // What is counted comes before it.
     this.#tellHandled();
-    if (deal() && !this.#manual) this.#dealt.add(seq);
+    deal();
     if (this.#manual) this.#settled();
   }
 
@@ -238,30 +243,44 @@ export class Incoming {
 
   /** `read` of the stream was called, with something to take. */
   beforeRead(): void {
+    if (this.#stream.readableFlowing !== true) this.#byHand = true;
     if (this.#lent.length === 0) return;
-    for (const seq of this.#lent) this.#returned(seq, null);
+    for (const { seq, described } of this.#lent) this.#returned(seq, described, null);
     this.#lent = [];
     this.schedule();
   }
 
   /** Runs `read` of the stream, which may call listeners. */
   reading<T>(read: () => T): T {
-    const outer = this.#delivering;
-    this.#delivering = this.#buffered[0]?.seq ?? outer;
+    const first = this.#buffered[0];
+    // A listener may pause it.
+    const flowing = this.#stream.readableFlowing === true;
+    const delivering = this.#delivering;
+    const reading = this.#reading;
+    const current = this.#current;
+    if (first !== undefined) {
+      this.#delivering = first.seq;
+      this.#reading = first;
+      this.#current = null;
+    }
     let returned = false;
     try {
       const chunk = read();
       returned = true;
-      if (chunk !== null) this.#afterRead(true);
+      if (chunk !== null) this.#afterRead(flowing, true);
+      // Asked for, and perhaps at hand, but not in the stream.
+      else this.schedule();
       return chunk;
     } finally {
-      if (!returned) this.#afterRead(false);
-      this.#delivering = outer;
+      if (!returned) this.#afterRead(flowing, false);
+      this.#delivering = delivering;
+      this.#reading = reading;
+      this.#current = current;
     }
   }
 
-  /** `read` of the stream gave something, or a listener `threw` it out. */
-  #afterRead(returned: boolean): void {
+  /** `read` of the stream gave something, or a listener threw it out. */
+  #afterRead(flowing: boolean, returned: boolean): void {
     const promises = this.#promises;
     this.#promises = null;
     const left = this.#stream.readableLength;
@@ -273,12 +292,12 @@ export class Incoming {
       count++;
     }
     if (count === 0) return;
-    const flowing = this.#stream.readableFlowing === true;
-    for (const { seq, early } of this.#buffered.splice(0, count)) {
+    for (const message of this.#buffered.splice(0, count)) {
+      const { seq, early, described } = message;
       const awaited = early === null ? promises : [...early, ...(promises ?? [])];
-      if (!returned) this.#giveBack(seq);
-      else if (flowing || awaited !== null) this.#returned(seq, awaited);
-      else this.#lent.push(seq);
+      if (!returned) this.#giveBack(seq, described);
+      else if (flowing || awaited !== null) this.#returned(seq, described, awaited);
+      else this.#lent.push(message);
     }
     this.schedule();
   }
@@ -308,8 +327,15 @@ export class Incoming {
     if (this.#manual) return stream.listenerCount("message") > 0 && !stream.isPaused();
     if (this.#short) return true;
     if (stream.readableLength > 0 || this.#lent.length > 0) return false;
-    if (stream.readableFlowing !== null) return stream.readableFlowing || this.#demand;
-    return this.#demand || stream.listenerCount("message") > 0;
+    if (stream.readableFlowing === true) return true;
+    // The stream asks for more in any case, in order to notice the end.
+    if (this.#demand && (this.#byHand || stream.listenerCount("readable") > 0)) return true;
+    return stream.readableFlowing === null && stream.listenerCount("message") > 0;
+  }
+
+  /** The stream asked for more: the end may be next. */
+  #awaitsEnd(): boolean {
+    return this.#demand && !this.#manual;
   }
 
   #pump(turns: number): void {
@@ -326,7 +352,8 @@ export class Incoming {
           this.#endStream();
           break;
         }
-        if (this.#native === null || this.#drained || !this.#wanted()) break;
+        if (this.#native === null || this.#drained) break;
+        if (!this.#wanted() && !this.#awaitsEnd()) break;
         if (turns-- === 0) {
           this.#scheduled = true;
           setImmediate(this.#pumpLater);
@@ -337,15 +364,15 @@ export class Incoming {
       returned = true;
     } finally {
       this.#pumping = false;
-      this.#current = null;
       if (returned) {
         this.#tellHandled();
         this.#observer.delivered();
       } else {
         // A listener threw, and has not handled its message. If the process survives that, the
         // others come.
-        if (this.#delivering !== 0) this.#giveBack(this.#delivering);
+        if (this.#delivering !== 0) this.#giveBack(this.#delivering, this.#current);
         this.#delivering = 0;
+        this.#current = null;
         this.#promises = null;
         this.#scheduled = true;
         setImmediate(this.#pumpLater);
@@ -353,10 +380,15 @@ export class Incoming {
     }
   }
 
-  #giveBack(seq: number): void {
+  /**
+   * A listener threw. Most processes die of that, which is the end of the attempt; giving the
+   * message back as well would count another one.
+   */
+  #giveBack(seq: number, description: Message | null): void {
     this.#tellHandled();
-    this.#dealt.delete(seq);
-    if (!this.#manual) this.#lender?.giveBack(seq, -1);
+    if (this.#manual) return;
+    this.#hold();
+    setImmediate(() => this.#settle(seq, description, false));
   }
 
   #tellHandled(): void {
@@ -405,28 +437,46 @@ export class Incoming {
     }
   }
 
-  #describe(index: number): Message {
-    const seq = this.#seqs[index]!;
-    return new Message(this.#chunks[index]!, `${this.#id}:${seq}`, seq, this.#again.get(index) ?? 1, this.#handling);
+  /** The message that listeners run for. */
+  #described(): Message {
+    const buffered = this.#reading;
+    if (buffered !== null) return (buffered.described ??= this.#describe(buffered));
+    const index = this.#next - 1;
+    const attempt = this.#attempt(index);
+    return this.#describe({ chunk: this.#chunks[index]!, seq: this.#seqs[index]!, attempt });
+  }
+
+  #describe({ chunk, seq, attempt }: Delivery): Message {
+    return new Message(chunk, `${this.#id}:${seq}`, seq, attempt, this.#handling);
+  }
+
+  #attempt(index: number): number {
+    return this.#again.get(index) ?? 1;
   }
 
   #deliver(): void {
     const seq = this.#seqs[this.#next]!;
     this.#delivering = seq;
+    this.#current = null;
     const passed = this.#emit(this.#next++, seq);
     this.#delivering = 0;
     const promises = this.#promises;
+    const description = this.#current;
     this.#promises = null;
-    if (passed === Passed.Whole) this.#returned(seq, promises);
+    this.#current = null;
+    if (passed === Passed.Whole) this.#returned(seq, description, promises);
     // Who is called for it later may have been called for it as a `message` already.
-    else if (passed === Passed.Buffered) this.#buffered.at(-1)!.early = promises;
+    else if (passed === Passed.Buffered) {
+      const buffered = this.#buffered.at(-1)!;
+      buffered.early = promises;
+      buffered.described = description;
+    }
   }
 
   #emit(index: number, seq: number): Passed {
     const stream = this.#stream;
-    this.#current = null;
     if (stream.listenerCount("message") > 0) {
-      this.#current = this.#describe(index);
+      this.#current = this.#described();
       if (this.#manual) this.#hold();
       stream.emit("message", this.#current);
       if (this.#manual) return Passed.Held;
@@ -434,13 +484,15 @@ export class Incoming {
     }
     if (stream.destroyed) return Passed.Whole;
     const chunk = this.#chunks[index]!;
-    this.#demand = this.#short = false;
+    this.#demand = this.#short = this.#byHand = false;
     const before = stream.readableLength;
     // An empty message is no event, as an empty write is none on a net.Socket.
     if (chunk.length > 0) stream.push(chunk);
     const after = stream.readableLength;
     if (after === 0) return Passed.Whole;
-    this.#buffered.push({ length: after - before, seq, early: null });
+    const length = after - before;
+    const attempt = this.#attempt(index);
+    this.#buffered.push({ length, chunk, seq, attempt, early: null, described: null });
     return Passed.Buffered;
   }
 
@@ -467,10 +519,19 @@ const enum Passed {
   Held,
 }
 
-/** A message in the stream's buffer. */
-interface Buffered {
-  readonly length: number;
+/** One attempt at a message. */
+interface Delivery {
+  readonly chunk: Buffer;
   readonly seq: number;
+  readonly attempt: number;
+}
+
+/** A message in the stream's buffer, or that a `read()` handed out. */
+interface Buffered extends Delivery {
+  /** What it added to the stream's length. */
+  readonly length: number;
   /** What `message` listeners returned for it. */
   early: Promises | null;
+  /** Made when somebody asks for it. */
+  described: Message | null;
 }

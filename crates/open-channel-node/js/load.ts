@@ -3,13 +3,18 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
+import { realDirectory } from "./release.js";
 import { triples } from "./triple.js";
 
-/** Where this script is. An ES module that a bundler made of it does not know. */
-const here = typeof __dirname === "string" ? __dirname : undefined;
+/**
+ * Where this script is. An ES module that a bundler made of it does not know; some bundlers say it
+ * relative to the working directory.
+ */
+export const here =
+  typeof __dirname === "string" ? resolve(realDirectory(), __dirname) : undefined;
 
 /** `require` as the running program has it. Bundlers put another one in the place of `require`. */
-export const runtimeRequire = createRequire(join(here ?? process.cwd(), "index.js"));
+export const runtimeRequire = createRequire(join(here ?? realDirectory(), "index.js"));
 
 const SUPPORTED = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl", "linux-arm64-musl"];
 

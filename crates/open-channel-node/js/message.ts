@@ -58,7 +58,8 @@ export class Message {
   /**
    * Gives the message back: it is not handled, and is delivered again after `delay` milliseconds (default 0), with the same id and
    * one attempt more. Meanwhile others are delivered. If the writer's `maxAttempts` are used up, the writer gets it back. With
-   * automatic acknowledgement to be called before the `data` and `message` listeners have returned.
+   * automatic acknowledgement to be called before the `data` and `message` listeners have returned, or while a promise that they
+   * returned is pending; later it does nothing.
    */
   nack(delay = 0): void {
     const pause = amount(delay, "delay");
@@ -68,6 +69,16 @@ export class Message {
   /** Nobody is to try this message again: the writer gets it back, with the event `undeliverable` and this reason. Called as `nack`. */
   reject(reason = ""): void {
     if (this.#finish()) this.#handling.reject(this.seq, String(reason));
+  }
+
+  /**
+   * The listeners are done with this attempt. False if they gave the message back or rejected it.
+   * @internal
+   */
+  end(): boolean {
+    const open = !this.#done;
+    this.#done = true;
+    return open;
   }
 
   #finish(): boolean {

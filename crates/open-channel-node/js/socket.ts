@@ -13,7 +13,6 @@ import type { Message, UndeliverableMessage } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { Outgoing, type Callback } from "./outgoing.js";
 import type { SocketStats } from "./stats.js";
-import { calledByTls } from "./tls.js";
 import { nextTick, setImmediate } from "./timers.js";
 
 /**
@@ -59,12 +58,14 @@ export interface Owner {
  *
  * Each `write` is one message and arrives as one `data` event. `connect` is emitted once, at the
  * first connection, and `reconnect` at each later one; between two connections `connecting` is true
- * and writes are kept. The callback of `end` is called, and `finish` is emitted, when the other
+ * and writes are kept. `once("connect")` on a socket that is connected calls its listener at the
+ * next tick. The callback of `end` is called, and `finish` is emitted, when the other
  * side has handled everything.
  *
  * A message is handled when its `data` and `message` listeners have returned and the promises that
  * they returned are fulfilled. One whose listener throws, or whose promise is rejected, stays
- * unhandled: the next host gets it.
+ * unhandled: the next host gets it. Messages wait while no listener for them is attached;
+ * `resume()` without one discards them, until `pause()`.
  *
  * A socket of the listener ends when its host hands over. `handover` is emitted then, and
  * `handedOver` is true: the other side has not ended. It can be written to until everything that
@@ -95,6 +96,8 @@ export class ChannelSocket extends Socket {
   #handedOver = false;
   /** Destroyed, but for messages that can still be acknowledged. */
   #lingering: NativeSocket | null = null;
+  /** `resume()` was called without a listener for what comes. */
+  #discards = false;
   /** Somebody called `end()`, and wants to know what becomes of the messages. */
   #ending = false;
 
@@ -189,14 +192,15 @@ export class ChannelSocket extends Socket {
   }
 
   async #flush(wait: Wait): Promise<void> {
-    if (this.#outgoing.waiting || this.writableLength > 0) {
+    if (this.#native !== null && (this.#outgoing.waiting || this.writableLength > 0)) {
       // Streams keep order: an empty write, which is no message, ends after all writes before it.
       await new Promise<void>((resolve, reject) => {
         if (!this.writableEnded) return void super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
-        const leave = () => this.off("finish", finished).off("error", failed);
-        const finished = () => (leave(), resolve());
+        const leave = () => this.off("finish", over).off("error", failed).off("close", over);
+        // After `close` without `finish`, there is no connection left to ask.
+        const over = () => (leave(), resolve());
         const failed = (error: Error) => (leave(), reject(error));
-        this.once("finish", finished).once("error", failed);
+        this.once("finish", over).once("error", failed).once("close", over);
         wait.undo(leave);
       });
       if (wait.over) return;
@@ -243,19 +247,21 @@ export class ChannelSocket extends Socket {
 
   #wake(reasons: number): void {
     if (this.#lingering?.linger()) this.#release();
-    if (reasons & Reason.Readable) {
-      if (this.#links === 0) this.#lookAtConnection();
-      if (!this.#incoming.arrived()) {
-        // Paused, or busy with other things: the background thread reads on, into the window.
-        this.#native?.idle();
-        this.#lookAtConnection();
-      }
-    }
-    if (reasons & Reason.Connection) this.#lookAtConnection();
-    if (reasons & Reason.Writable) this.#outgoing.resume();
+    // Each reason is raised once: a listener that throws must not take the others along.
+    if (reasons & Reason.Readable) guard(this.#readable);
+    if (reasons & Reason.Connection) guard(() => this.#lookAtConnection());
+    if (reasons & Reason.Writable) guard(() => this.#outgoing.resume());
     if (reasons & Reason.Flushed) this.#native?.flushed();
     if (reasons & Reason.Returned) this.#bringBack();
   }
+
+  readonly #readable = (): void => {
+    if (this.#links === 0) this.#lookAtConnection();
+    if (this.#incoming.arrived()) return;
+    // Paused, or busy with other things: the background thread reads on, into the window.
+    this.#native?.idle();
+    this.#lookAtConnection();
+  };
 
   /** What nobody will handle, to those who want to know. What nobody fetches stays in the addon, within its limit. */
   #bringBack(): void {
@@ -329,7 +335,7 @@ export class ChannelSocket extends Socket {
       } else {
         guard(() => this.emit("reconnect"));
       }
-      this.#outgoing.connected();
+      guard(() => this.#outgoing.connected());
     }
   }
 
@@ -447,24 +453,68 @@ export class ChannelSocket extends Socket {
   }
 
   override resume(): this {
+    if (!this.#hasReader()) this.#discards = true;
     super.resume();
     this.#incoming.schedule();
     return this;
   }
 
+  override pause(): this {
+    this.#discards = false;
+    return super.pause();
+  }
+
+  #hasReader(): boolean {
+    return this.listenerCount("data") > 0 || this.listenerCount("message") > 0;
+  }
+
   override on(event: string | symbol, listener: (...args: any[]) => void): this {
     super.on(event as string, listener);
-    if (event === "message") this.#incoming.schedule();
-    if (event === "undeliverable") process.nextTick(() => this.#bringBack());
+    if (event === "message" || event === "readable") this.#incoming.schedule();
+    if (event === "undeliverable") {
+      nextTick(() => this.#context.runInAsyncScope(this.#bringBack, this));
+    }
     return this;
   }
 
+  /**
+   * TLS waits for `connect` of every net.Socket without a handle, connected or not; no program
+   * that was written for a net.Socket waits for a `connect` that is over.
+   */
   override once(event: string | symbol, listener: (...args: any[]) => void): this {
-    if (event === "connect" && !this.connecting && !this.destroyed && calledByTls()) {
-      nextTick(() => listener.call(this));
-      return this;
-    }
-    return super.once(event as string, listener);
+    super.once(event as string, listener);
+    if (event !== "connect" || this.connecting || this.destroyed) return this;
+    nextTick(() => {
+      if (this.destroyed || !this.listeners(event).includes(listener)) return;
+      this.off(event, listener);
+      listener.call(this);
+    });
+    return this;
+  }
+
+  override removeListener(event: string | symbol, listener: (...args: any[]) => void): this {
+    super.removeListener(event as string, listener);
+    return this.#removed(event);
+  }
+
+  override off(event: string | symbol, listener: (...args: any[]) => void): this {
+    return this.removeListener(event, listener);
+  }
+
+  override removeAllListeners(event?: string | symbol): this {
+    // A name that is given as `undefined` is one, too.
+    if (arguments.length === 0) super.removeAllListeners();
+    else super.removeAllListeners(event);
+    return this.#removed(event);
+  }
+
+  /** A stream flows on without its last listener: what comes then would be handled by nobody. */
+  #removed(event: string | symbol | undefined): this {
+    if (event !== undefined && event !== "data" && event !== "message") return this;
+    if (!this.readableFlowing || this.#discards || this.#hasReader()) return this;
+    // Its type calls it read-only.
+    (this as { readableFlowing: boolean | null }).readableFlowing = null;
+    return this;
   }
 
   override addListener(event: string | symbol, listener: (...args: any[]) => void): this {
@@ -565,7 +615,7 @@ export class ChannelSocket extends Socket {
       this.#owner.closed(this);
     }
     callback(error);
-    this.#outgoing.stop(error);
+    guard(() => this.#outgoing.stop(error));
     nextTick(() => {
       this.#context.runInAsyncScope(() => this.emit("close", error !== null && error !== undefined));
       this.#context.emitDestroy();

@@ -2,6 +2,7 @@
 // their own process.
 import { readFileSync } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
+import { here, runtimeRequire } from "./load.js";
 import { isMainThread } from "./native.js";
 import { isFile, realDirectory, realPath } from "./release.js";
 
@@ -60,12 +61,12 @@ export function testApplication(): string {
 
 /** With the name of the machine: in several containers, processes have the same number. */
 function runnerName(): string {
-  const { hostname } = require("node:os") as typeof import("node:os");
+  const { hostname } = runtimeRequire("node:os") as typeof import("node:os");
   if (!isMainThread) {
-    const { threadId } = require("node:worker_threads") as typeof import("node:worker_threads");
+    const { threadId } = runtimeRequire("node:worker_threads") as typeof import("node:worker_threads");
     return `${process.pid}.${threadId}@${hostname()}`;
   }
-  const { isWorker } = require("node:cluster") as typeof import("node:cluster").default;
+  const { isWorker } = runtimeRequire("node:cluster") as typeof import("node:cluster").default;
   return `${isWorker ? process.ppid : process.pid}@${hostname()}`;
 }
 
@@ -74,25 +75,42 @@ function testFile(): string | undefined {
     __vitest_worker__?: { filepath?: unknown };
   };
   if (typeof vitest?.filepath === "string") return vitest.filepath;
-  // Jest gives each file a `require` of its own.
-  const main = require.main?.filename;
+  const main = mainModule();
   return main !== undefined && packageOf(main) === undefined ? main : undefined;
 }
 
+/** Jest gives each file a `require` of its own. */
+function mainModule(): string | undefined {
+  try {
+    return require.main?.filename;
+  } catch {
+    // An ES module that a bundler made of this has none.
+    return undefined;
+  }
+}
+
+/**
+ * Options whose value is a file that is not the program: `-c`, `--config`, `--require` and such. A
+ * script may follow most others, as `--watch`.
+ */
+const FILES = "config|file|import|loader|plugin|preset|require|setup";
+const FILE_OPTION = new RegExp(`^(-[cfr]|--([\\w-]+-)?(${FILES})|--\\w+(file|Config|File))$`);
+
 /**
  * The user's code that a tool runs: the first of the arguments that is a script, or the project
- * in `directory` that depends on open-channel. A program may be a tool of its own, with neither.
+ * in `directory`. A program that depends on open-channel is a tool of its own, with neither.
  */
 export function runByTool(tool: Package, directory: string): { script?: string; project?: string } {
   // A program that uses open-channel itself, or brings it along.
-  if (__dirname.startsWith(tool.folder + sep) || depends(tool.folder)) return {};
-  const own = process.argv
-    .slice(2)
+  if (here?.startsWith(tool.folder + sep) || depends(tool.folder)) return {};
+  const given = process.argv.slice(2);
+  const own = given
+    .filter((_, index) => !FILE_OPTION.test(given[index - 1] ?? ""))
     .map((argument) => resolve(realDirectory(), argument))
     .find((path) => SCRIPT.test(path) && isScript(path));
   if (own !== undefined) return { script: own };
   for (let folder = directory; ; folder = dirname(folder)) {
-    if (isFile(join(folder, "package.json"))) return depends(folder) ? { project: folder } : {};
+    if (isFile(join(folder, "package.json"))) return { project: folder };
     if (folder === dirname(folder)) return {};
   }
 }

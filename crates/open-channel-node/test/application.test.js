@@ -164,6 +164,32 @@ test("tsx is not the application: the script that it runs is", async () => {
   }
 });
 
+test("a tool that a monorepo shares is another application in each of its projects", async () => {
+  const repository = folder({
+    "package.json": { workspaces: ["apps/*"] },
+    "node_modules/framework/package.json": {},
+    "node_modules/framework/cli.js": loads,
+    // They have open-channel through another package.
+    "apps/a/package.json": { dependencies: { "@shop/ipc": "*" } },
+    "apps/b/package.json": { dependencies: { "@shop/ipc": "*" } },
+    "apps/b/framework.config.js": "",
+    "apps/b/serve.js": "",
+  });
+  const framework = path.join(repository, "node_modules", "framework", "cli.js");
+  for (const name of ["a", "b"]) {
+    const cwd = path.join(repository, "apps", name);
+    assert.equal(await application([framework, "start"], { cwd }), `[framework]${cwd}`);
+  }
+  const cwd = path.join(repository, "apps", "b");
+  for (const option of ["-c", "--config", "--config-file", "--configFile", "--require"]) {
+    const args = [framework, "build", option, "framework.config.js"];
+    assert.equal(await application(args, { cwd }), `[framework]${cwd}`, option);
+    assert.equal(await application([...args, "serve.js"], { cwd }), path.join(cwd, "serve.js"));
+  }
+  const watched = [framework, "--watch", "serve.js"];
+  assert.equal(await application(watched, { cwd }), path.join(cwd, "serve.js"));
+});
+
 test("a tool runs a script or a project, a program that uses open-channel itself", async () => {
   const uses = { dependencies: { "open-channel": "*" } };
   const shop = folder({ "package.json": uses, "serve.js": loads, "app/empty": "" });

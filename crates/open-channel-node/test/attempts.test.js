@@ -2,6 +2,7 @@
 "use strict";
 const { test, until, within, next, node, fixture, unique } = require("./harness.js");
 const assert = require("node:assert/strict");
+const { AsyncLocalStorage } = require("node:async_hooks");
 const { openChannel } = require("..");
 
 /** Workers that are started again when they die, as a process manager does. */
@@ -62,6 +63,7 @@ test("a message that kills every worker kills as many as it has attempts, and th
   await until(() => handled("behind 2").length > 0, "what is behind it");
   assert.equal(handled("behind 1").length, 1);
   assert.ok(handled("behind 1")[0].endsWith("attempt 1") || handled("behind 1")[0].endsWith("attempt 2"), handled("behind 1")[0]);
+  await until(() => workers.crashes >= 3, "the end of the last worker that had it");
   assert.equal(workers.crashes, 3);
   await channel.close();
 });
@@ -124,5 +126,45 @@ test("with a limit, a message that is given back too often comes back to its wri
   socket.write("never");
   const [message] = await next(socket, "undeliverable");
   assert.deepEqual([String(message.data), message.attempts], ["never", 3]);
+  await channel.close();
+});
+
+test("an attempt that gave its message back does not acknowledge the next one when it ends", async () => {
+  const ends = [];
+  const channel = openChannel({ name: unique(), app: "two-attempts" }, (socket) => {
+    socket.on("data", (data) => {
+      if (String(data) === "marker") return void socket.write("after the marker");
+      if (socket.message.attempt === 1) socket.message.nack();
+      return new Promise((resolve) => ends.push(resolve));
+    });
+  });
+  const socket = channel.connect();
+  socket.write("job");
+  let handled = false;
+  const flushed = socket.flush().then(() => (handled = true));
+  await until(() => ends.length === 2, "two attempts");
+  ends[0]();
+  const answer = next(socket, "data");
+  socket.write("marker");
+  await answer;
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  assert.equal(handled, false);
+  ends[1]();
+  await within(flushed, "flush");
+  await channel.close();
+});
+
+test("what came back before there was a listener finds it in the context of its socket", async () => {
+  const storage = new AsyncLocalStorage();
+  const channel = openChannel({ name: unique(), app: "context" }, (socket) => {
+    socket.on("data", () => socket.message.reject("no such job"));
+  });
+  const socket = storage.run("connect", () => channel.connect());
+  socket.write("never");
+  await assert.rejects(within(socket.flush(), "flush"), { code: "EUNDELIVERABLE" });
+  const found = new Promise((resolve) => {
+    storage.run("on", () => socket.on("undeliverable", () => resolve(storage.getStore())));
+  });
+  assert.equal(await within(found, "undeliverable"), "connect");
   await channel.close();
 });

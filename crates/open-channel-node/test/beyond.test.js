@@ -60,6 +60,68 @@ test("closing the host hands over: nothing lost, no error, the generation grows"
   await second.close();
 });
 
+test("a message listener that is attached late gets everything from the first message on", async () => {
+  const got = [];
+  const channel = openChannel({ name: unique(), app: "late" }, async (socket) => {
+    await until(() => socket.stats().received === 2, "the messages");
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    socket.on("message", ({ data, seq }) => got.push(`${seq} ${data}`));
+  });
+  const socket = channel.connect();
+  socket.write("a");
+  socket.write("b");
+  await within(socket.flush(), "flush");
+  assert.deepEqual(got, ["1 a", "2 b"]);
+  await channel.close();
+});
+
+test("a paused socket has no message events, and all of them when it is resumed", async () => {
+  const got = [];
+  let accepted;
+  const channel = openChannel({ name: unique(), app: "paused" }, (socket) => {
+    accepted = socket.pause().on("message", ({ data }) => got.push(String(data)));
+  });
+  const socket = channel.connect();
+  socket.write("a");
+  socket.write("b");
+  await until(() => accepted?.stats().received === 2, "the messages");
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  assert.deepEqual(got, []);
+  accepted.resume();
+  await within(socket.flush(), "flush");
+  assert.deepEqual(got, ["a", "b"]);
+  await channel.close();
+});
+
+for (const [how, attach] of [
+  ["that pauses and resumes", (socket, note) => socket.on("data", (data) => {
+    note(data);
+    socket.pause();
+    setImmediate(() => socket.resume());
+  })],
+  ["that is attached late", async (socket, note) => {
+    await until(() => socket.stats().received === 3, "the messages");
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    socket.on("data", note);
+  }],
+  ["beside one of readable", (socket, note) => socket.on("data", note).on("readable", () => {
+    while (socket.read() !== null);
+  })],
+]) {
+  test(`a data listener ${how} finds each message described`, async () => {
+    const got = [];
+    const channel = openChannel({ name: unique(), app: "described" }, (socket) => {
+      const note = (data) => got.push([String(data), socket.message?.seq, String(socket.message?.data)]);
+      attach(socket, note);
+    });
+    const socket = channel.connect();
+    for (const message of ["a", "b", "c"]) socket.write(message);
+    await within(socket.flush(), "flush");
+    assert.deepEqual(got, [["a", 1, "a"], ["b", 2, "b"], ["c", 3, "c"]]);
+    await channel.close();
+  });
+}
+
 test("flush resolves when everything written was handled", async () => {
   let handled = 0;
   const channel = openChannel(unique(), (socket) => socket.on("data", () => handled++));

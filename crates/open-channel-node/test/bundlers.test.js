@@ -36,6 +36,23 @@ async function runs(folder, command, { from = folder, env } = {}) {
   assert.equal(said, "hello, too");
   assert.ok(loaded.startsWith(fs.realpathSync(from)), `${loaded} is not from ${from}`);
 }
+/** Rollup leaves it to the program where optional packages come from: the addon is beside it. */
+async function rolled(input, file, format) {
+  const { rollup } = require("rollup");
+  const bundle = await rollup({
+    input,
+    external: [/^node:/, /^open-channel-/],
+    plugins: [
+      require("@rollup/plugin-node-resolve").default(),
+      require("@rollup/plugin-commonjs")(),
+    ],
+    onwarn: (warning) => assert.fail(warning.message),
+  });
+  await bundle.write({ file, format });
+  await bundle.close();
+  fs.copyFileSync(packagedAddon, path.join(path.dirname(file), addon));
+}
+
 const runsScript = (folder, script, options) =>
   runs(folder, [process.execPath, path.join(folder, script)], options);
 
@@ -71,24 +88,52 @@ for (const [kind, format, extension] of [
     limit,
     async () => {
       const folder = elsewhere();
-      const { rollup } = require("rollup");
-      const bundle = await rollup({
-        input: program(kind),
-        external: [/^node:/, /^open-channel-/],
-        plugins: [
-          require("@rollup/plugin-node-resolve").default(),
-          require("@rollup/plugin-commonjs")(),
-        ],
-        onwarn: (warning) => assert.fail(warning.message),
-      });
-      await bundle.write({ file: path.join(folder, `bundle.${extension}`), format });
-      await bundle.close();
-      // Rollup leaves it to the program where optional packages come from.
-      fs.copyFileSync(packagedAddon, path.join(folder, addon));
+      await rolled(program(kind), path.join(folder, `bundle.${extension}`), format);
       await runsScript(folder, `bundle.${extension}`);
     },
   );
 }
+
+for (const [what, name] of [
+  ["a program", "mycli"],
+  ["a test runner", "mocha"],
+]) {
+  test(`an ES module that is ${what} in node_modules runs`, limit, async () => {
+    const folder = elsewhere();
+    const place = path.join(folder, "node_modules", name);
+    fs.mkdirSync(place, { recursive: true });
+    fs.writeFileSync(path.join(place, "package.json"), JSON.stringify({ name, type: "module" }));
+    await require("esbuild").build({
+      entryPoints: [program("mjs")],
+      outfile: path.join(place, "esbuild.mjs"),
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      loader: { ".node": "copy" },
+      assetNames: "[name]",
+      banner: { js: REQUIRE },
+      logLevel: "silent",
+    });
+    await runsScript(place, "esbuild.mjs");
+    await rolled(program("mjs"), path.join(place, "rollup.mjs"), "esm");
+    await runsScript(place, "rollup.mjs");
+  });
+}
+
+test("a bundle whose folder is said relative to something runs elsewhere", limit, async () => {
+  const folder = elsewhere();
+  await require("esbuild").build({
+    entryPoints: [program("cjs")],
+    outfile: path.join(folder, "bundle.cjs"),
+    bundle: true,
+    platform: "node",
+    define: { __dirname: '"node_modules/open-channel/dist"' },
+    loader: { ".node": "copy" },
+    assetNames: "[name]",
+    logLevel: "silent",
+  });
+  await runsScript(folder, "bundle.cjs");
+});
 
 for (const kind of ["mjs", "cjs"]) {
   test(`webpack bundles a program in ${kind}, and it runs elsewhere`, limit, async () => {

@@ -389,6 +389,121 @@ test("a listener that throws is an uncaught exception, and hurts nobody else", a
   assert.deepEqual(child.lines, ["uncaught from listener", "uncaught from data", "echo after all"]);
 });
 
+test("a listener that throws takes nothing from what came together with its message", async () => {
+  const name = unique();
+  const channel = openChannel({ name, app: "wake" }, (socket) => socket.on("data", () => socket.write("answer")));
+  await channel.join();
+  const child = node(fixture("throwing-wake.js"), [], { env: { NAME: name } });
+  await within(child.ended, "its end");
+  assert.equal(child.lines.filter((line) => line === "flushed").length, 1, child.lines.join("\n"));
+  assert.ok(child.lines.includes("uncaught from data"));
+  await channel.close();
+});
+
+test("a close listener that throws is an uncaught exception, and the channel is closed", async () => {
+  const child = node(fixture("throwing-close.js"));
+  await within(child.ended, "its end");
+  assert.deepEqual(child.lines.sort(), ["closed", "uncaught from close"]);
+});
+
+test("once connect on a socket that is connected calls its listener once, unless that is removed before", async (t) => {
+  const { channel, client, server } = await pair();
+  await until(() => !client.connecting, "the connection");
+  // As a library for better stack traces may have it.
+  const { prepareStackTrace } = Error;
+  t.after(() => (Error.prepareStackTrace = prepareStackTrace));
+  Error.prepareStackTrace = () => ({});
+  for (const socket of [client, server]) {
+    let calls = 0;
+    const listener = () => calls++;
+    const called = new Promise((resolve) => socket.once("connect", listener).once("connect", resolve));
+    assert.equal(calls, 0);
+    await within(called, "connect");
+    assert.equal(calls, 1);
+    assert.equal(socket.listenerCount("connect"), 0);
+    socket.once("connect", listener).off("connect", listener);
+    await within(new Promise((resolve) => socket.once("connect", resolve)), "connect");
+    assert.equal(calls, 1);
+  }
+  client.destroy();
+  await channel.close();
+});
+
+test("flush fails when a socket that ended is destroyed before there is a connection", async () => {
+  const socket = openChannel(unique()).connect();
+  socket.write("never");
+  socket.end();
+  const flushed = socket.flush();
+  socket.destroy();
+  await assert.rejects(within(flushed, "flush"), { code: "EPIPE" });
+  await assert.rejects(within(socket.flush(), "flush"), { code: "EPIPE" });
+});
+
+for (const [how, remove] of [
+  ["once", null],
+  ["removeListener", (socket, listener) => socket.removeListener("data", listener)],
+  ["removeAllListeners", (socket) => socket.removeAllListeners("data")],
+]) {
+  test(`a listener that is removed by ${how} leaves the messages after its own to the next one`, async () => {
+    const { channel, client, server } = await pair();
+    const got = [];
+    const first = (data) => {
+      got.push(`first ${data}`);
+      remove?.(server, first);
+    };
+    if (remove === null) server.once("data", first);
+    else server.on("data", first);
+    for (const message of ["a", "b", "c"]) client.write(message);
+    const flushed = client.flush();
+    await until(() => got.length === 1, "the first message");
+    await until(() => client.stats().unacknowledged <= 2, "its acknowledgement");
+    // Nobody is there for the others. Another socket's message goes all the way meanwhile.
+    const other = channel.connect();
+    channel.connectionListener = (socket) => socket.resume();
+    other.write("another");
+    await within(other.flush(), "another flush");
+    assert.equal(client.stats().unacknowledged, 2);
+    server.on("data", (data) => got.push(`second ${data}`));
+    await within(flushed, "flush");
+    assert.deepEqual(got, ["first a", "second b", "second c"]);
+    // The end is noticed without a listener, too.
+    server.removeAllListeners("data");
+    client.end();
+    await next(server, "end");
+    await channel.close();
+  });
+}
+
+test("a socket that is resumed without a listener discards and acknowledges", async () => {
+  const { channel, client, server } = await pair();
+  server.resume();
+  client.write("nobody's");
+  await within(client.flush(), "flush");
+  const got = new Promise((resolve) => server.once("data", resolve));
+  client.write("somebody's");
+  assert.equal(String(await within(got, "a message")), "somebody's");
+  client.write("nobody's");
+  await within(client.flush(), "flush");
+  await channel.close();
+});
+
+for (const late of [false, true]) {
+  test(`a message is acknowledged though its listener pauses, when it was attached ${late ? "late" : "early"}`, async () => {
+    const { channel, client, server } = await pair();
+    const attach = () => server.on("data", () => server.pause());
+    if (!late) attach();
+    client.write("one");
+    if (late) {
+      await until(() => server.stats().received === 1, "the message");
+      // Until the socket has had its turn.
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      attach();
+    }
+    await within(client.flush(), "flush");
+    await channel.close();
+  });
+}
+
 test("a process ends by itself when its sockets are closed or unref'd, and not before", async () => {
   for (const how of ["destroyed", "ended", "unref", "closed", "opened", "flushed"]) {
     const child = node(fixture("ending.js"), [how]);

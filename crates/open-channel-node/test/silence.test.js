@@ -162,6 +162,13 @@ test("closing takes a timeout and a signal, and goes on", async () => {
   assert.equal(channel.state, "closed");
 });
 
+test("closing with a signal that has aborted leaves all the same", async () => {
+  const channel = openChannel(unique(), (socket) => socket.resume());
+  await channel.join();
+  await assert.rejects(channel.close({ signal: AbortSignal.abort() }), { name: "AbortError" });
+  await until(() => channel.state === "closed", "the channel to close");
+});
+
 test("statistics show how late an event loop was", async () => {
   const channel = openChannel(unique(), (socket) => {
     socket.on("data", () => {
