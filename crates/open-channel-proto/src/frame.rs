@@ -43,6 +43,7 @@ mod kind {
     pub(super) const PONG: u8 = 11;
     pub(super) const SKIP: u8 = 12;
     pub(super) const RETURNED: u8 = 13;
+    pub(super) const RECALL: u8 = 14;
     pub(super) const WITHDRAWN: u8 = 15;
 }
 
@@ -140,6 +141,31 @@ pub enum Fate {
     Again,
     /// Nobody is to deliver it again.
     GivenUp,
+    /// Its sender [wants it back](Frame::Recall), and the receiver will not deliver it.
+    Recalled,
+    /// Its sender wants it back, and the receiver's application has taken it already.
+    TooLate,
+}
+
+impl Fate {
+    fn to_bits(self) -> u8 {
+        match self {
+            Self::Again => 0,
+            Self::GivenUp => 1,
+            Self::Recalled => 2,
+            Self::TooLate => 3,
+        }
+    }
+
+    fn from_bits(bits: u8) -> Result<Self, FrameError> {
+        match bits {
+            0 => Ok(Self::Again),
+            1 => Ok(Self::GivenUp),
+            2 => Ok(Self::Recalled),
+            3 => Ok(Self::TooLate),
+            _ => Err(FrameError::Malformed("returned: unknown fate")),
+        }
+    }
 }
 
 /// One unit on a link. What is sent owns its payload, what is received borrows it from the read buffer.
@@ -182,6 +208,11 @@ pub enum Frame<P = Bytes> {
         attempt: u8,
         /// For people, when it was given up on purpose.
         reason: String,
+    },
+    /// The sender wants this message back, if the receiver's application has not taken it.
+    Recall {
+        /// The message's number.
+        seq: u64,
     },
     /// The sender has taken back what the receiver has given up: the number counts as handled.
     Withdrawn {
@@ -292,6 +323,7 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         kind::FIN => Frame::Fin { seq: body.u64("fin")? },
         kind::SKIP => Frame::Skip { seq: body.u64("skip")? },
         kind::RETURNED => decode_returned(&mut body)?,
+        kind::RECALL => Frame::Recall { seq: body.u64("recall")? },
         kind::WITHDRAWN => Frame::Withdrawn { seq: body.u64("withdrawn")? },
         kind::ACK => Frame::Ack { through: body.u64("ack")? },
         kind::ACK_REQUEST => Frame::AckRequest,
@@ -313,11 +345,7 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
 fn decode_returned<'a>(body: &mut Body<'_>) -> Result<Frame<&'a [u8]>, FrameError> {
     const WHAT: &str = "returned";
     let seq = body.u64(WHAT)?;
-    let fate = match body.u8(WHAT)? {
-        0 => Fate::Again,
-        1 => Fate::GivenUp,
-        _ => return Err(FrameError::Malformed("returned: unknown fate")),
-    };
+    let fate = Fate::from_bits(body.u8(WHAT)?)?;
     let attempt = body.u8(WHAT)?;
     if attempt == 0 {
         return Err(FrameError::Malformed("returned: attempt 0"));
@@ -354,14 +382,12 @@ impl Frame {
             Self::Skip { seq } => return encode_number(out, kind::SKIP, *seq),
             Self::Returned { seq, fate, attempt, reason } => {
                 body.put_u64_le(*seq);
-                body.put_u8(match fate {
-                    Fate::Again => 0,
-                    Fate::GivenUp => 1,
-                });
+                body.put_u8(fate.to_bits());
                 body.put_u8(*attempt);
                 body.put_slice(clip(reason).as_bytes());
                 kind::RETURNED
             }
+            Self::Recall { seq } => return encode_number(out, kind::RECALL, *seq),
             Self::Withdrawn { seq } => return encode_number(out, kind::WITHDRAWN, *seq),
             Self::Ack { through } => return encode_number(out, kind::ACK, *through),
             Self::Ping { nonce } => return encode_number(out, kind::PING, *nonce),
@@ -406,6 +432,7 @@ impl Frame<&[u8]> {
             Self::Fin { seq } => Frame::Fin { seq },
             Self::Skip { seq } => Frame::Skip { seq },
             Self::Returned { seq, fate, attempt, reason } => Frame::Returned { seq, fate, attempt, reason },
+            Self::Recall { seq } => Frame::Recall { seq },
             Self::Withdrawn { seq } => Frame::Withdrawn { seq },
             Self::Ack { through } => Frame::Ack { through },
             Self::AckRequest => Frame::AckRequest,
@@ -504,6 +531,9 @@ mod tests {
             Frame::Skip { seq: 4 },
             Frame::Returned { seq: 4, fate: Fate::Again, attempt: 2, reason: String::new() },
             Frame::Returned { seq: 5, fate: Fate::GivenUp, attempt: 255, reason: "no such job".into() },
+            Frame::Returned { seq: 6, fate: Fate::Recalled, attempt: 1, reason: String::new() },
+            Frame::Returned { seq: 7, fate: Fate::TooLate, attempt: 1, reason: String::new() },
+            Frame::Recall { seq: 6 },
             Frame::Withdrawn { seq: 5 },
             Frame::Ack { through: 0 },
             Frame::AckRequest,

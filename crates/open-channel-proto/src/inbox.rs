@@ -60,6 +60,15 @@ enum Ready {
     End(u64),
 }
 
+impl Ready {
+    fn first(&self) -> u64 {
+        match self {
+            Self::Messages(received) => received.first,
+            Self::End(seq) => *seq,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Partial {
     bytes: BytesMut,

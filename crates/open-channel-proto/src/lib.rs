@@ -50,6 +50,6 @@ pub use pack::{Draft, MAX_PACK_COST, Messages, Next, Pack, Packer};
 pub use part::{Arrival, Kept, Part, PartFlags, PartKind};
 pub use session::{
     Attachment, Closed, GivenUp, Incoming, Limits, MAX_ATTEMPTS, MESSAGE_OVERHEAD, Received, Session,
-    SocketId, Undeliverable,
+    SocketId, TakeBack, Undeliverable,
 };
 pub use transmit::TransmitBuffer;

@@ -14,17 +14,19 @@ use bytes::Bytes;
 
 use crate::error::ProtocolError;
 use crate::frame::{DataFlags, Frame, MAX_CHUNK, encode_data};
-use crate::handshake::{ATTEMPTS, VERSION_MIN};
+use crate::handshake::{ATTEMPTS, VERSION_MAX};
 use crate::pack::{Pack, is_of, pack_cost};
 use crate::part::{Kept, Part, PartFlags, PartKind};
 use crate::session::{Limits, message_cost};
 use crate::transmit::TransmitBuffer;
 
 mod given_back;
+mod recall;
 mod restart;
 
 use given_back::GivenBack;
 pub(crate) use given_back::TakenOut;
+pub(crate) use recall::Recalled;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
@@ -158,7 +160,7 @@ pub(crate) struct Outbox {
     store: bool,
     /// What is in flight is alone there.
     alone: bool,
-    /// Of the link.
+    /// Of the link, or of the last one; before the first, the newest.
     version: u16,
 }
 
@@ -182,7 +184,7 @@ impl Outbox {
             finished: false,
             store: false,
             alone: false,
-            version: VERSION_MIN,
+            version: VERSION_MAX,
         }
     }
 
@@ -193,6 +195,12 @@ impl Outbox {
 
     pub(crate) fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Lowest sequence number not acknowledged that stands for something.
+    pub(crate) fn first_awaited(&self) -> u64 {
+        let gap = |entry: &&Entry| matches!(entry.content, Content::Withdrawn | Content::TakenOut);
+        self.first_at(self.entries.iter().take_while(gap).count())
     }
 
     /// Messages accepted so far.
@@ -320,12 +328,17 @@ impl Outbox {
         if cursor > sent || self.first_at(cursor) != next {
             return Err(ProtocolError::Handshake("the other side expects a message that was never sent"));
         }
+        self.go_back(cursor);
+        Ok(())
+    }
+
+    /// Nothing from the entry there on is on a link.
+    fn go_back(&mut self, cursor: usize) {
         self.set_cursor(cursor);
         self.turn_into_gaps();
         let transmitted: usize = self.entries.range(..self.cursor).map(Entry::cost).sum();
         self.in_flight = transmitted + self.carried.map_or(0, |carried| carried.cost);
         self.alone = self.entries.range(..self.cursor).any(|entry| entry.alone);
-        Ok(())
     }
 
     /// Nothing of the entry there is on the link.

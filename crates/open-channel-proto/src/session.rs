@@ -31,7 +31,10 @@ use crate::transmit::TransmitBuffer;
 
 mod given_up;
 mod questions;
+mod recall;
 mod store;
+
+pub use recall::TakeBack;
 
 /// Bytes that a message costs in windows and outboxes on top of its payload, so that limits bound the memory of
 /// empty messages too.
@@ -183,6 +186,7 @@ pub struct Session {
     /// What the application has not taken back yet.
     undeliverable: VecDeque<Undeliverable>,
     given_up: given_up::GivenUps,
+    recalls: recall::Recalls,
     /// How often the other side's messages are delivered at most; 0 for any number.
     remote_max_attempts: u32,
     going_away: bool,
@@ -207,6 +211,7 @@ impl Session {
             ack_request: false,
             undeliverable: VecDeque::new(),
             given_up: given_up::GivenUps::default(),
+            recalls: recall::Recalls::default(),
             remote_max_attempts: 0,
             going_away: false,
             reset: None,
@@ -307,6 +312,9 @@ impl Session {
     /// The host's side begins where the peer stands.
     fn start(&mut self, hello: &Hello, version: u16) -> Welcome {
         self.inbox = Inbox::new(hello.first, self.limits);
+        if self.outbox.base() != hello.recv_next {
+            self.forget_recalls();
+        }
         self.outbox.renumber(hello.recv_next);
         let unhandled = usize::try_from(hello.unhandled).unwrap_or(usize::MAX).min(usize::MAX / 4);
         self.outbox.carry(hello.recv_next - 1, unhandled);
@@ -334,6 +342,7 @@ impl Session {
             if overtaken || !self.inbox.is_untouched() {
                 return Err(ProtocolError::Handshake("a hello from before the session began"));
             }
+            self.may_go_on_in(version)?;
             return Ok(self.start(hello, version));
         }
         if hello.first > self.inbox.next() {
@@ -378,12 +387,14 @@ impl Session {
         self.reset_due = self.reset.is_some();
         self.link = Some(Link { window: usize::try_from(window).unwrap_or(usize::MAX) });
         self.remote_max_message = usize::try_from(remote_max_message).unwrap_or(usize::MAX);
+        self.renew_recalls();
     }
 
     /// The link is lost; everything unacknowledged waits for the next one.
     pub fn detach(&mut self) {
         self.link = None;
         self.given_up = given_up::GivenUps::default();
+        self.renew_recalls();
     }
 }
 
@@ -503,6 +514,7 @@ impl Session {
                 self.settle();
             }
             Frame::Returned { seq, fate, attempt, reason } => self.returned(seq, fate, attempt, reason)?,
+            Frame::Recall { seq } => self.wants_back(seq)?,
             Frame::Withdrawn { seq } => self.withdrawn(seq)?,
             Frame::Ack { through } => {
                 self.outbox.acknowledge(through)?;

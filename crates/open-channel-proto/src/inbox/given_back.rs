@@ -1,14 +1,16 @@
 //! Messages that the application gives back: not handled, to be delivered again or never.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 use super::{Inbox, Ready};
+use crate::error::ProtocolError;
 use crate::frame::{Fate, Frame};
 use crate::handshake::ATTEMPTS;
-use crate::pack::Pack;
-use crate::session::Received;
+use crate::pack::{MAX_PACK_COST, Pack, Packer};
+use crate::session::{MESSAGE_OVERHEAD, Received};
 
 #[derive(Debug)]
 struct Returned {
@@ -18,12 +20,21 @@ struct Returned {
     reason: String,
 }
 
+impl Returned {
+    /// It counts as handled once the sender has withdrawn it.
+    fn waits_for_the_sender(&self) -> bool {
+        matches!(self.fate, Fate::GivenUp | Fate::Recalled)
+    }
+}
+
 /// What the sender has to know of them; only of what is not handled.
 #[derive(Debug, Default)]
 pub(super) struct GivenBack {
     messages: BTreeMap<u64, Returned>,
     /// Those of them that the sender was not told of on this link.
     untold: VecDeque<u64>,
+    /// The sender wants them back and was not told that it is too late.
+    too_late: BTreeSet<u64>,
     /// What comes before it was sent by an earlier host, which is gone.
     first: u64,
 }
@@ -32,12 +43,16 @@ impl GivenBack {
     /// On a new link everything is said once more.
     pub(super) fn attach(&mut self) {
         self.untold = self.messages.range(self.first..).map(|(seq, _)| *seq).collect();
+        self.too_late.clear();
     }
 
     #[inline]
     pub(super) fn forget(&mut self, through: u64) {
         if !self.messages.is_empty() {
             self.messages.retain(|seq, _| *seq > through);
+        }
+        if !self.too_late.is_empty() {
+            self.too_late.retain(|seq| *seq > through);
         }
     }
 
@@ -77,28 +92,86 @@ impl Inbox {
         let begins =
             Returned { fate: Fate::Again, attempt: attempt.saturating_sub(1), reason: String::new() };
         self.given_back.put(seq, begins);
-        let first = |ready: &Ready| match ready {
-            Ready::Messages(received) => received.first,
-            Ready::End(seq) => *seq,
-        };
-        let place = self.ready.partition_point(|ready| first(ready) < seq);
+        let place = self.ready.partition_point(|ready| ready.first() < seq);
         let received = Received { first: seq, pack: Pack::one(payload), attempt };
         self.ready.insert(place, Ready::Messages(received));
     }
 
     /// The sender has taken back what was given up: whether its number counts as handled now.
     pub(crate) fn withdrawn(&mut self, seq: u64) -> bool {
-        let given_up =
-            self.given_back.messages.get(&seq).is_some_and(|returned| returned.fate == Fate::GivenUp);
-        if given_up {
+        let waits = self.given_back.messages.get(&seq).is_some_and(Returned::waits_for_the_sender);
+        if waits {
             self.given_back.messages.remove(&seq);
             self.handled(seq..seq + 1);
         }
-        given_up
+        waits
+    }
+
+    /// The sender wants this message back: it is not delivered, if the application has not taken it.
+    pub(crate) fn recall(&mut self, seq: u64) -> Result<(), ProtocolError> {
+        if !self.tells_returned() {
+            return Err(ProtocolError::Unexpected("a message recalled, on a link that cannot"));
+        }
+        if seq >= self.next {
+            return Err(ProtocolError::Unexpected("a message recalled that never came"));
+        }
+        // Somebody waits for the answer, which may be an acknowledgement.
+        self.request_ack();
+        if !self.holds(seq) || seq < self.given_back.first {
+            return Ok(());
+        }
+        let before = self.given_back.messages.get(&seq).map(|returned| returned.fate);
+        if before == Some(Fate::Recalled) {
+            return Ok(());
+        }
+        if before.is_none() && self.remove_ready(seq) {
+            let returned = Returned { fate: Fate::Recalled, attempt: 1, reason: String::new() };
+            self.given_back.put(seq, returned);
+            return Ok(());
+        }
+        // As many messages as a sender may have on the link.
+        if self.given_back.too_late.len() > self.limits.window.max(MAX_PACK_COST) / MESSAGE_OVERHEAD {
+            return Err(ProtocolError::Unexpected("more messages recalled than can be here"));
+        }
+        self.given_back.too_late.insert(seq);
+        Ok(())
+    }
+
+    /// Takes a message from those that the application has not taken: whether it was there.
+    fn remove_ready(&mut self, seq: u64) -> bool {
+        let Some(place) = self.ready.partition_point(|ready| ready.first() <= seq).checked_sub(1) else {
+            return false;
+        };
+        let Some(Ready::Messages(received)) = self.ready.get(place) else { return false };
+        let index = (seq - received.first) as usize;
+        let (first, attempt) = (received.first, received.attempt);
+        if index >= received.pack.count() as usize {
+            return false;
+        }
+        let (mut before, mut behind) = (Packer::default(), Packer::default());
+        for (at, message) in received.pack.iter().enumerate() {
+            match at.cmp(&index) {
+                Ordering::Less => before.push(message),
+                Ordering::Equal => {}
+                Ordering::Greater => behind.push(message),
+            }
+        }
+        self.ready.remove(place);
+        for (first, mut packer) in [(seq + 1, behind), (first, before)] {
+            if let Some(pack) = packer.pop() {
+                self.ready.insert(place, Ready::Messages(Received { first, pack, attempt }));
+            }
+        }
+        true
     }
 
     /// What the sender is to be told of next.
     pub(crate) fn next_returned(&mut self) -> Option<Frame> {
+        if self.tells_returned()
+            && let Some(seq) = self.given_back.too_late.pop_first()
+        {
+            return Some(Frame::Returned { seq, fate: Fate::TooLate, attempt: 1, reason: String::new() });
+        }
         while self.tells_returned()
             && let Some(seq) = self.given_back.untold.pop_front()
         {
@@ -122,11 +195,11 @@ impl Inbox {
         self.tells_returned() && seq >= self.given_back.first
     }
 
-    /// Another host sends from here on: what was given up can be withdrawn by nobody.
+    /// Another host sends from here on: what was given up or recalled can be withdrawn by nobody.
     pub(crate) fn change_sender(&mut self) {
         self.given_back.first = self.next;
-        let given_up = self.given_back.messages.iter().filter(|(_, returned)| returned.fate == Fate::GivenUp);
-        for seq in given_up.map(|(seq, _)| *seq).collect::<Vec<u64>>() {
+        let waiting = self.given_back.messages.iter().filter(|(_, returned)| returned.waits_for_the_sender());
+        for seq in waiting.map(|(seq, _)| *seq).collect::<Vec<u64>>() {
             self.given_back.messages.remove(&seq);
             self.handled(seq..seq + 1);
         }
@@ -134,6 +207,6 @@ impl Inbox {
 
     #[inline]
     pub(crate) fn has_returned(&self) -> bool {
-        !self.given_back.untold.is_empty() && self.tells_returned()
+        self.tells_returned() && !(self.given_back.untold.is_empty() && self.given_back.too_late.is_empty())
     }
 }

@@ -73,6 +73,13 @@ impl Outbox {
         }
     }
 
+    /// Whether this message, which is on the link, is acknowledged or taken out.
+    pub(crate) fn is_out(&self, seq: u64) -> Result<bool, ProtocolError> {
+        let Some(index) = self.in_flight_entry(seq)? else { return Ok(true) };
+        let content = self.entries[index].content;
+        Ok(matches!(content, Content::Withdrawn | Content::TakenOut) || self.given_back.is_gone(seq))
+    }
+
     /// The receiver delivers this message again, after this attempt.
     pub(crate) fn count(&mut self, seq: u64, attempt: u8) -> Result<(), ProtocolError> {
         let Some(index) = self.in_flight_entry(seq)? else { return Ok(()) };
@@ -93,10 +100,10 @@ impl Outbox {
     /// Nobody is to deliver this message again. `stored` is what the link's store has, if it was asked for.
     pub(crate) fn take_out(&mut self, seq: u64, stored: Option<Bytes>) -> Result<TakenOut, ProtocolError> {
         let Some(index) = self.in_flight_entry(seq)? else { return Ok(TakenOut::Acknowledged) };
-        let entry = &self.entries[index];
-        if matches!(entry.content, Content::Withdrawn | Content::TakenOut) || self.given_back.is_gone(seq) {
+        if self.is_out(seq)? {
             return Ok(TakenOut::Before);
         }
+        let entry = &self.entries[index];
         let place = self.messages_before(index);
         let bytes = match (entry.content, stored) {
             (Content::Stored, None) => return Ok(TakenOut::InStore(entry.end)),

@@ -106,7 +106,7 @@ impl Entry {
 }
 
 /// The messages of an entry, each in its own.
-fn taken_apart(entry: Entry, payload: Bytes) -> impl Iterator<Item = (Entry, Bytes)> {
+pub(super) fn taken_apart(entry: Entry, payload: Bytes) -> impl Iterator<Item = (Entry, Bytes)> {
     let pack = if entry.is_packed() { Pack::of_own(payload, entry.count.into()) } else { Pack::one(payload) };
     (entry.first..)
         .zip(pack.into_messages())

@@ -22,9 +22,17 @@ pub(super) struct GivenUps {
 #[derive(Debug)]
 struct Wanted {
     seq: u64,
-    attempt: u8,
-    reason: String,
+    back: Back,
     end: u64,
+}
+
+/// Why a message comes back.
+#[derive(Debug)]
+enum Back {
+    /// The other side has given it up, after this attempt.
+    GivenUp { attempt: u8, reason: String },
+    /// It was asked for.
+    Recalled,
 }
 
 /// The receiving application's side.
@@ -88,27 +96,34 @@ impl Session {
     ) -> Result<(), ProtocolError> {
         match fate {
             Fate::Again => self.outbox.count(seq, attempt),
-            Fate::GivenUp => self.take_out(seq, attempt, reason, None),
+            Fate::GivenUp => self.take_out(seq, Back::GivenUp { attempt, reason }, None),
+            Fate::Recalled if self.may_be_recalled(seq)? => self.take_out(seq, Back::Recalled, None),
+            Fate::Recalled => Err(ProtocolError::Unexpected("a message given back that nobody asked for")),
+            Fate::TooLate => self.cannot_be_recalled(seq),
         }
     }
 
-    fn take_out(
-        &mut self,
-        seq: u64,
-        attempt: u8,
-        reason: String,
-        stored: Option<Bytes>,
-    ) -> Result<(), ProtocolError> {
+    fn take_out(&mut self, seq: u64, back: Back, stored: Option<Bytes>) -> Result<(), ProtocolError> {
         match self.outbox.take_out(seq, stored)? {
             TakenOut::Acknowledged => return Ok(()),
             TakenOut::InStore(end) => {
                 if self.given_up.wanted.iter().all(|wanted| wanted.seq != seq) {
-                    self.given_up.wanted.push_back(Wanted { seq, attempt, reason, end });
+                    self.given_up.wanted.push_back(Wanted { seq, back, end });
                 }
                 return Ok(());
             }
             TakenOut::Before => {}
-            TakenOut::Bytes(payload) => {
+            TakenOut::Bytes(payload) => self.comes_back(seq, back, payload),
+        }
+        self.given_up.answers.insert(seq);
+        Ok(())
+    }
+
+    fn comes_back(&mut self, seq: u64, back: Back, payload: Bytes) {
+        match back {
+            Back::Recalled => self.recalled(seq, payload),
+            Back::GivenUp { attempt, reason } => {
+                self.no_longer_recalled(seq);
                 let exceeds = self.limits.max_attempts.is_some_and(|max| u32::from(attempt) >= max.get());
                 let reason = if exceeds && reason.is_empty() {
                     GivenUp::MaxAttempts
@@ -119,8 +134,6 @@ impl Session {
                 self.undeliverable.push_back(Undeliverable { seq, attempts, reason, payload });
             }
         }
-        self.given_up.answers.insert(seq);
-        Ok(())
     }
 
     /// Where in the link's store something ends that is wanted back; to be answered with [`found`](Self::found).
@@ -134,11 +147,11 @@ impl Session {
     /// # Errors
     /// When the other side has destroyed what it was given.
     pub fn found(&mut self, stored: Option<Bytes>) -> Result<(), ProtocolError> {
-        let Some(Wanted { seq, attempt, reason, .. }) = self.given_up.wanted.pop_front() else {
+        let Some(Wanted { seq, back, .. }) = self.given_up.wanted.pop_front() else {
             return Ok(());
         };
         match stored {
-            Some(stored) => self.take_out(seq, attempt, reason, Some(stored)),
+            Some(stored) => self.take_out(seq, back, Some(stored)),
             None => Err(ProtocolError::Unexpected("a record of the store that was destroyed")),
         }
     }
@@ -146,7 +159,7 @@ impl Session {
     /// Whether there is something to say about messages that were given back.
     #[inline]
     pub fn has_returned(&self) -> bool {
-        self.inbox.has_returned() || !self.given_up.answers.is_empty()
+        self.inbox.has_returned() || !self.given_up.answers.is_empty() || self.has_recall()
     }
 
     pub(super) fn transmit_returned(&mut self, out: &mut TransmitBuffer) {
@@ -162,6 +175,11 @@ impl Session {
             && let Some(seq) = self.given_up.answers.pop_first()
         {
             Frame::Withdrawn { seq }.encode(out);
+        }
+        while !out.is_full()
+            && let Some(seq) = self.next_recall()
+        {
+            Frame::Recall { seq }.encode(out);
         }
     }
 }

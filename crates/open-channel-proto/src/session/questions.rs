@@ -38,6 +38,11 @@ impl Session {
         self.outbox.base()
     }
 
+    /// The same without numbers that stand for nothing, which nobody has to wait for.
+    pub fn first_awaited(&self) -> u64 {
+        self.outbox.first_awaited()
+    }
+
     /// Sequence number that the next message gets.
     pub fn next_seq(&self) -> u64 {
         self.outbox.next()

@@ -243,6 +243,8 @@ impl World {
         self.tally.redelivered += u64::from(redelivered);
         self.tally.third_attempts += u64::from(attempt > 2);
         self.tally.packs_redelivered += u64::from(redelivered && first_of_pack);
+        let taken_back = self.sender_of(side, seq).sent.entry(seq).is_some_and(|entry| entry.taken_back);
+        assert!(!taken_back, "{seq} is delivered, and its sender has it back");
         if let Side::Host(host, socket) = side {
             let entry = self.sockets[socket].end.sent.entry(seq).expect("accepted");
             assert!(again || !entry.delivered_by.contains(&host), "host {host} is given {seq} twice");

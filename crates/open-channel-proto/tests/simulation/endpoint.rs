@@ -61,6 +61,8 @@ pub struct Entry {
     pub withdrawn_from: Option<u64>,
     /// The present host has it, though it is withdrawn.
     pub taken_out: bool,
+    /// Its sender has it back, and nobody has had it.
+    pub taken_back: bool,
     /// With which attempt the host of a generation went on, as far as the sender has heard.
     pub counted: BTreeMap<u64, u32>,
 }
@@ -90,7 +92,7 @@ impl Entry {
         !self.sent_to.is_empty()
     }
 
-    fn is_withdrawn(&self) -> bool {
+    pub fn is_withdrawn(&self) -> bool {
         self.withdrawn_from.is_some()
     }
 
@@ -154,6 +156,7 @@ impl Ledger {
             apart_from: None,
             withdrawn_from: None,
             taken_out: false,
+            taken_back: false,
             counted: BTreeMap::new(),
         });
     }
@@ -296,6 +299,8 @@ pub struct Slot {
     pub held: bool,
     /// Until the sender has taken it back.
     pub given_up: bool,
+    /// Because the sender wants it back.
+    pub recalled: bool,
 }
 
 impl Slot {
@@ -317,6 +322,7 @@ impl Slot {
             given_back: false,
             held: false,
             given_up: false,
+            recalled: false,
         }
     }
 
@@ -347,6 +353,8 @@ pub struct Habits {
     pub handles_many: usize,
     /// Percentage, per occasion, of giving a message back instead of handling it.
     pub gives_back: usize,
+    /// Percentage, per occasion, of taking back what was sent.
+    pub takes_back: usize,
     /// Percentage of messages that are answered (hosts only).
     pub replies: usize,
     /// Percentage, per occasion, of finishing before the plan is done.
@@ -443,8 +451,13 @@ impl Endpoint {
     /// The numbers that are taken many at a time: what is left of one piece, and whole others that make one pack
     /// with it.
     pub fn due_together(&mut self) -> Range<u64> {
+        let recalled: Vec<u64> =
+            self.slots.iter().filter(|slot| slot.recalled).map(|slot| slot.seq).collect();
         let Some(first) = self.undelivered().filter(|slot| slot.content != Content::End) else { return 0..0 };
-        let alone = |slot: &Slot| if slot.given_back { slot.seq + 1 } else { slot.unit().end };
+        let alone = |slot: &Slot| {
+            let end = if slot.given_back { slot.seq + 1 } else { slot.unit().end };
+            (slot.seq..end).find(|seq| recalled.contains(seq)).unwrap_or(end)
+        };
         let (start, attempts, mut end) = (first.seq, first.attempts.clone(), alone(first));
         // What was given back stands before the rest of its pack.
         let ready = |slot: &&Slot| !slot.delivered && !slot.held;
@@ -528,8 +541,52 @@ impl Endpoint {
                 tally.given_up_at_a_host += 1;
             }
             Fate::GivenUp => tally.given_up_once_more += 1,
+            Fate::Recalled if !entry.is_withdrawn() => {
+                entry.withdrawn_from = Some(generation + 1);
+                entry.taken_out = true;
+                let (packed, stored) = (entry.count > 1, entry.stored_at.is_some());
+                let back = self.session.taken_back().expect("the other side will not deliver it");
+                self.is_back(seq, &back);
+                tally.taken_back_on_the_link += 1;
+                tally.taken_back_out_of_a_store += u64::from(stored);
+                tally.taken_back_out_of_a_pack += u64::from(packed);
+            }
+            Fate::Recalled => {}
+            Fate::TooLate => {
+                assert!(!self.session.is_recalling(seq), "{seq} was answered");
+                tally.taken_back_too_late += 1;
+            }
         }
+        assert_eq!(self.session.taken_back(), None, "more is taken back than was given back");
         assert_eq!(self.session.take_undeliverable(), None, "more comes back than was given up");
+    }
+
+    /// Nobody has it, and nobody will.
+    pub fn is_back(&mut self, seq: u64, back: &(u64, Bytes)) {
+        let entry = self.sent.entry(seq).expect("accepted");
+        assert_eq!((back.0, Content::Message(back.1.clone())), (seq, entry.content.clone()));
+        assert!(entry.delivered_by.is_empty(), "{seq} is taken back, and some application has it");
+        assert!(!std::mem::replace(&mut entry.taken_back, true), "{seq} is taken back twice");
+        entry.handled = true;
+    }
+
+    /// It was on no link: the present host, too, finds its number passed over.
+    pub fn is_back_at_once(&mut self, seq: u64, back: &(u64, Bytes)) {
+        let generation = self.session.generation();
+        self.is_back(seq, back);
+        self.sent.entry(seq).expect("accepted").withdrawn_from = Some(generation);
+        let unit = self.sent.unit(seq);
+        if unit.end - unit.start > 1 {
+            self.sent.all_of(unit).iter_mut().for_each(|entry| entry.apart_from = Some(generation));
+        }
+    }
+
+    /// A link is gone or another is there: what nobody has seen on the last one comes back.
+    pub fn take_back_what_was_not_seen(&mut self, tally: &mut Tally) {
+        while let Some(back) = self.session.taken_back() {
+            self.is_back_at_once(back.0, &back);
+            tally.taken_back_after_the_link += 1;
+        }
     }
 
     /// A new host: each message that an earlier one may have seen is counted by itself, if there is a limit, and what

@@ -14,6 +14,7 @@ mod link;
 mod random;
 mod ring;
 mod store;
+mod taking_back;
 mod tally;
 mod world;
 

@@ -29,7 +29,7 @@ pub struct Socket {
     pub end: Endpoint,
     peer: usize,
     /// The newest version that it speaks.
-    version: u16,
+    pub version: u16,
     /// The latest link, to tell overtaken hellos.
     latest: Option<usize>,
 }
@@ -51,7 +51,7 @@ pub struct Host {
     generation: u64,
     life: Life,
     /// The newest version that it speaks.
-    version: u16,
+    pub version: u16,
     limits: Limits,
     /// Links that have not said hello yet.
     greeting: Vec<(usize, BytesMut)>,
@@ -152,6 +152,7 @@ impl World {
             takes_many: self.random.pick(&[0, 50, 100]),
             handles_many: self.random.pick(&[0, 50, 100]),
             replies: self.random.pick(&[0, 20, 100]),
+            takes_back: self.random.pick(&[0, 0, 20, 50]),
             gives_back: self.random.pick(&[0, 0, 20, 50]),
             ends_early: if self.random.chance(25) { 4 } else { 0 },
             resets: if self.random.chance(6) { 5 } else { 0 },
@@ -386,7 +387,7 @@ impl World {
     /// One side does some of what it can do, in any order and measure.
     fn serve(&mut self, side: Side) {
         for _ in 0..1 + self.random.below(4) {
-            let (late, gives_back) = (self.end(side).habits.reads_late, self.end(side).habits.gives_back);
+            let Habits { reads_late: late, gives_back, takes_back, .. } = self.end(side).habits;
             let life = match side {
                 Side::Peer(_) => Life::Running,
                 Side::Host(host, _) => self.hosts[host].life,
@@ -406,6 +407,7 @@ impl World {
                 }
                 15 => self.acknowledge(side),
                 16 if self.random.chance(30) => self.repeat(side),
+                16 if life == Life::Running && self.random.chance(takes_back) => self.take_back(side),
                 16 => self.end(side).session.request_ack(),
                 17 => self.mood(side),
                 18 if self.random.chance(40) => self.stall_or_leave(side),
@@ -663,6 +665,7 @@ impl World {
                 }
                 end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
             }
+            end.take_back_what_was_not_seen(&mut self.tally);
             end.out.clear();
             end.buf.clear();
             if let Some(old) = end.link.replace(link) {
@@ -756,6 +759,7 @@ impl World {
                 }
                 self.acknowledged(Side::Peer(socket));
                 let end = &mut self.sockets[socket].end;
+                end.take_back_what_was_not_seen(&mut self.tally);
                 let resumed_from_one = u64::from(end.left_a_store && attachment == Attachment::Resumed);
                 end.left_a_store = false;
                 if welcome.features.contains(Features::RING) {
@@ -768,7 +772,12 @@ impl World {
             }
             Err(error) => {
                 note!(self, "socket {socket} does not want host {host}: {error}");
-                assert!(welcome.generation < before, "socket {socket} cannot attach: {error}");
+                // What it has taken back since its hello, nobody can tell this host.
+                let cannot_be_told = welcome.version < 2;
+                assert!(
+                    welcome.generation < before || cannot_be_told,
+                    "socket {socket} cannot attach: {error}"
+                );
                 self.tally.outdated_hosts += 1;
                 self.lose(Side::Peer(socket));
             }
@@ -780,6 +789,7 @@ impl World {
     pub fn lose(&mut self, side: Side) {
         self.give_up_store(side);
         if let Some(link) = self.end(side).unlink() {
+            end_of(&mut self.sockets, &mut self.hosts, side).take_back_what_was_not_seen(&mut self.tally);
             let half_handled = self.end(side).has_half_handled_pack();
             self.tally.packs_half_handled_at_the_end_of_a_link += u64::from(half_handled);
             note!(self, "{side:?} is without link {link}");
@@ -894,7 +904,7 @@ impl World {
             self.tally.acks_beside_a_store += u64::from(matches!(frame, Frame::Ack { .. }));
         }
         let reset = matches!(frame, Frame::Reset { .. });
-        if reset || frame == Frame::GoAway {
+        if reset || matches!(frame, Frame::GoAway | Frame::Recall { .. }) {
             // It was said after everything that is in the store.
             self.drain(side);
         }
@@ -929,6 +939,7 @@ impl World {
                 let end = end_of(&mut self.sockets, &mut self.hosts, side);
                 end.hears_of(seq, fate, attempt, &reason, &mut self.tally);
             }
+            Frame::Recall { seq } => self.wants_back(side, seq),
             Frame::Withdrawn { seq } => {
                 self.tally.withdrawn_answers += 1;
                 let end = self.end(side);

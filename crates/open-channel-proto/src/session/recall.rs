@@ -1,0 +1,140 @@
+//! Messages that the application wants back, if nobody has taken them.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::Session;
+use crate::error::ProtocolError;
+use crate::outbox::Recalled;
+
+/// What [`Session::take_back`] answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TakeBack {
+    /// These are its bytes, and it will never be delivered.
+    Taken(Bytes),
+    /// The other side is asked; see [`Session::is_recalling`] and [`Session::taken_back`].
+    Asked,
+    /// Somebody may have taken it, or it is no message of this outbox.
+    TooLate,
+}
+
+/// Those that the other side has to be asked for.
+#[derive(Debug, Default)]
+pub(super) struct Recalls {
+    asked: BTreeSet<u64>,
+    /// Those of them that were not said on this link.
+    unsaid: BTreeSet<u64>,
+    /// What came back and was not fetched.
+    taken: VecDeque<(u64, Bytes)>,
+    news: bool,
+}
+
+/// The sending application's side.
+impl Session {
+    /// Takes back message `seq` that this side has sent, if nobody has taken it. Asking twice is asking once.
+    pub fn take_back(&mut self, seq: u64) -> TakeBack {
+        if self.closed.is_some() {
+            return TakeBack::TooLate;
+        }
+        match self.outbox.recall(seq) {
+            Recalled::Bytes(bytes) => TakeBack::Taken(bytes),
+            Recalled::TooLate => TakeBack::TooLate,
+            Recalled::OnTheLink => {
+                // What is acknowledged is answered.
+                self.recalls.asked = self.recalls.asked.split_off(&self.outbox.base());
+                if self.recalls.asked.insert(seq) && self.link.is_some() {
+                    self.recalls.unsaid.insert(seq);
+                }
+                TakeBack::Asked
+            }
+        }
+    }
+
+    /// Whether the other side has not answered yet. If it has, the message is among those
+    /// [taken back](Self::taken_back), or it was too late.
+    pub fn is_recalling(&self, seq: u64) -> bool {
+        let open = self.closed.is_none() && (self.outbox.base()..self.outbox.next()).contains(&seq);
+        open && self.recalls.asked.contains(&seq)
+    }
+
+    /// The next message that was [asked for](TakeBack::Asked) and has come back: its number and its bytes.
+    pub fn taken_back(&mut self) -> Option<(u64, Bytes)> {
+        self.recalls.taken.pop_front()
+    }
+
+    /// Whether something was answered since this was asked last.
+    pub fn take_recall_news(&mut self) -> bool {
+        std::mem::take(&mut self.recalls.news)
+    }
+
+    /// The other side asks.
+    pub(super) fn wants_back(&mut self, seq: u64) -> Result<(), ProtocolError> {
+        if self.outbox.has_store() && seq >= self.inbox.next() {
+            // It lies in a store that was fenced before this side came to it.
+            return Ok(());
+        }
+        self.inbox.recall(seq)
+    }
+
+    pub(super) fn has_recall(&self) -> bool {
+        self.recalls.unsaid.first().is_some_and(|seq| self.outbox.is_on_link(*seq))
+    }
+
+    /// The next one to ask for: it is on the link as a whole.
+    pub(super) fn next_recall(&mut self) -> Option<u64> {
+        while self.has_recall()
+            && let Some(seq) = self.recalls.unsaid.pop_first()
+        {
+            if self.is_recalling(seq) {
+                return Some(seq);
+            }
+        }
+        None
+    }
+
+    /// A link was lost, or another is there: what it does not have can be taken out, what it has is asked for again.
+    pub(super) fn renew_recalls(&mut self) {
+        self.recalls.unsaid.clear();
+        for seq in std::mem::take(&mut self.recalls.asked) {
+            match self.outbox.recall(seq) {
+                Recalled::Bytes(bytes) => self.recalled(seq, bytes),
+                Recalled::TooLate => self.recalls.news = true,
+                Recalled::OnTheLink => {
+                    self.recalls.asked.insert(seq);
+                    if self.link.is_some() {
+                        self.recalls.unsaid.insert(seq);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Their numbers are those of other messages from here on.
+    pub(super) fn forget_recalls(&mut self) {
+        self.recalls.asked.clear();
+        self.recalls.news = true;
+    }
+
+    /// Whether this message, which is on the link, was asked for, or has come back before.
+    pub(super) fn may_be_recalled(&self, seq: u64) -> Result<bool, ProtocolError> {
+        Ok(self.recalls.asked.contains(&seq) || self.outbox.is_out(seq)?)
+    }
+
+    pub(super) fn recalled(&mut self, seq: u64, bytes: Bytes) {
+        self.recalls.taken.push_back((seq, bytes));
+        self.no_longer_recalled(seq);
+    }
+
+    pub(super) fn no_longer_recalled(&mut self, seq: u64) {
+        self.recalls.asked.remove(&seq);
+        self.recalls.news = true;
+    }
+
+    pub(super) fn cannot_be_recalled(&mut self, seq: u64) -> Result<(), ProtocolError> {
+        self.outbox.is_out(seq)?;
+        self.no_longer_recalled(seq);
+        Ok(())
+    }
+}
