@@ -98,6 +98,8 @@ pub enum GivenUp {
     MaxAttempts,
     /// Its receiver has said so, in these words.
     Rejected(String),
+    /// Its sender has [taken it back](Session::take_back), and nobody fetched it then. No session says so itself.
+    TakenBack,
 }
 
 impl std::fmt::Display for GivenUp {
@@ -106,6 +108,7 @@ impl std::fmt::Display for GivenUp {
             Self::MaxAttempts => write!(f, "it has had all its attempts"),
             Self::Rejected(reason) if reason.is_empty() => write!(f, "it was rejected"),
             Self::Rejected(reason) => write!(f, "it was rejected: {reason}"),
+            Self::TakenBack => write!(f, "it was taken back"),
         }
     }
 }

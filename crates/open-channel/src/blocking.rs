@@ -45,7 +45,7 @@ use crate::batch::{Batch, Messages};
 use crate::builder::Builder;
 use crate::channel;
 use crate::connect::ConnectOptions;
-use crate::connection::{Connection, Eyes};
+use crate::connection::{Begun, Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
 use crate::event::{Events, Role, Stall, State};
 use crate::link::{LinkKind, PeerInfo};
@@ -337,6 +337,21 @@ impl Socket {
     /// [`TryRecvError::Empty`], or why the socket is over.
     pub fn try_undeliverable(&self) -> Result<Undeliverable, TryRecvError> {
         self.socket.try_undeliverable()
+    }
+
+    /// As [`open_channel::Socket::take_back`](crate::Socket::take_back): blocks until it is known.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_back(&self, id: MessageId) -> Result<Option<Bytes>, Error> {
+        let connection = self.connection();
+        match connection.begin_taking_back(id)? {
+            Begun::Answered(answer) => Ok(answer),
+            Begun::Asked => {
+                wait(connection, None, |cx, seat| connection.poll_taken_back(cx, seat, Eyes::Thread, id.seq))
+                    .unwrap_or_else(|| unreachable!("waits without a limit"))
+            }
+        }
     }
 
     /// As [`open_channel::Socket::flush`](crate::Socket::flush).

@@ -104,6 +104,7 @@ mod socket;
 mod stall;
 mod stats;
 mod stream;
+mod take_back;
 mod undeliverable;
 mod versions;
 mod waiters;

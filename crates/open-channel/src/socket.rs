@@ -96,7 +96,7 @@ pub(crate) fn end(connection: &Connection) {
 }
 
 /// Waits with a seat that is given back however the wait ends.
-async fn poll_parked<T>(
+pub(crate) async fn poll_parked<T>(
     connection: &Connection,
     mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
 ) -> T {

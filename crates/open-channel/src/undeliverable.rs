@@ -56,7 +56,10 @@ impl Returned {
         limit: usize,
     ) {
         let open_channel_proto::Undeliverable { seq, attempts, reason, payload } = returned;
-        tracing::warn!(%socket, seq, attempts, %reason, "a message is undeliverable");
+        let counts = reason != GivenUp::TakenBack;
+        if counts {
+            tracing::warn!(%socket, seq, attempts, %reason, "a message is undeliverable");
+        }
         let id = MessageId { socket, seq };
         let message = Undeliverable { id, attempts, reason, message: payload };
         self.cost += message.cost();
@@ -65,7 +68,9 @@ impl Returned {
             let Some(Undeliverable { id, .. }) = self.pop() else { break };
             tracing::warn!(%socket, seq = id.seq, "an undeliverable message that nobody fetched is dropped");
         }
-        self.untold.push_back(seq);
+        if counts {
+            self.untold.push_back(seq);
+        }
         if self.untold.len() > MOST_UNTOLD {
             self.untold.pop_front();
         }
@@ -76,6 +81,15 @@ impl Returned {
         let message = self.messages.pop_front()?;
         self.cost -= message.cost();
         Some(message)
+    }
+
+    /// A message that was taken back for somebody who did not wait for it.
+    pub(crate) fn fetch_taken_back(&mut self, seq: u64) -> Option<Bytes> {
+        let is_it = |message: &Undeliverable| message.id.seq == seq && message.reason == GivenUp::TakenBack;
+        let place = self.messages.iter().position(is_it)?;
+        let message = self.messages.remove(place)?;
+        self.cost -= message.cost();
+        Some(message.message)
     }
 
     /// How many of the messages before number `end` came back, and were not told of before.

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::Eyes;
 use super::ring::Ring;
+use super::taking_back::TakingBack;
 use super::turn::Owed;
 use crate::attendant::Attendance;
 use crate::error::Error;
@@ -67,7 +68,8 @@ pub(crate) struct Inner {
     pub(super) woken: Vec<Waker>,
     pub(super) owed: Owed,
     pub(super) returned: Returned,
-    outbox_limit: usize,
+    pub(super) taking_back: TakingBack,
+    pub(super) outbox_limit: usize,
 }
 
 #[derive(Debug)]
@@ -105,6 +107,7 @@ impl Inner {
             woken: Vec::new(),
             owed: Owed::default(),
             returned: Returned::default(),
+            taking_back: TakingBack::default(),
             outbox_limit,
         }
     }
@@ -122,6 +125,7 @@ impl Inner {
         while let Some(message) = self.session.take_undeliverable() {
             self.returned.push(self.session.id(), message, self.outbox_limit);
         }
+        self.take_what_was_asked_for();
     }
 }
 
@@ -157,6 +161,7 @@ impl Inner {
             self.give_ring_up();
             link.shutdown();
             self.session.detach();
+            self.take_back();
             self.reactor = None;
             self.partial = Vec::new();
             self.out.clear();
@@ -245,12 +250,16 @@ impl Inner {
         while let Some((frame, len)) =
             decode(rest, MAX_BODY).map_err(|error| Trouble::Protocol(error.to_string()))?
         {
-            if matches!(frame, Frame::Reset { .. } | Frame::GoAway) {
+            rest = &rest[len..];
+            if matches!(frame, Frame::Recall { .. }) && !self.may_deliver() {
+                // The application gets nothing more here: the next host will have it.
+                continue;
+            }
+            if matches!(frame, Frame::Reset { .. } | Frame::GoAway | Frame::Recall { .. }) {
                 // It was sent behind what lies in the ring.
                 self.drain_ring();
             }
             self.session.handle(frame).map_err(|error| Trouble::Protocol(error.to_string()))?;
-            rest = &rest[len..];
         }
         self.take_back_given_up()?;
         self.partial.clear();

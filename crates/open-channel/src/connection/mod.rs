@@ -37,6 +37,7 @@ mod messages;
 mod polling;
 mod ring;
 mod silence;
+mod taking_back;
 mod turn;
 
 pub(crate) use giving_back::{Back, pause_after};
@@ -45,6 +46,7 @@ use messages::Place;
 pub(crate) use ring::{Ring, Room};
 pub(crate) use silence::Change;
 use silence::Silence;
+pub(crate) use taking_back::Begun;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -193,7 +195,9 @@ impl Connection {
     pub(crate) fn resume(self: &Arc<Self>, hello: &Hello, version: u16) -> Result<Welcome, Error> {
         self.with(|inner| {
             inner.lose_link();
-            inner.session.resume(hello, version).map_err(|error| Error::Protocol(error.to_string()))
+            let welcome = inner.session.resume(hello, version);
+            inner.take_back();
+            welcome.map_err(|error| Error::Protocol(error.to_string()))
         })
     }
 
@@ -464,7 +468,7 @@ impl Connection {
         self.check_process()?;
         self.poll(cx, seat, eyes, Interest::Acks, |inner| {
             inner.take_releases();
-            if inner.session.first_unacknowledged() >= end || inner.session.holds_no_message() {
+            if inner.session.first_awaited() >= end || inner.session.holds_no_message() {
                 return Some(inner.all_delivered(end));
             }
             inner.await_acknowledgement(end);

@@ -19,6 +19,7 @@ on_every_link!(blocking:
     recv_timeout_gives_up_and_loses_nothing,
     flush_waits_while_a_message_is_held,
     a_full_outbox_makes_send_wait_and_try_send_say_full,
+    a_message_that_nobody_has_taken_is_taken_back,
     close_waits_until_everything_is_handled,
     destroy_and_finish_end_the_socket,
     each_listener_has_its_thread,
@@ -248,6 +249,19 @@ fn a_full_outbox_makes_send_wait_and_try_send_say_full(world: World) {
         assert_eq!(far.recv().expect("a message").expect("not the end").into_bytes(), "late");
         assert!(far.recv().expect("the end").is_none());
     });
+}
+
+fn a_message_that_nobody_has_taken_is_taken_back(world: World) {
+    let (near, far, _channels) = pair(&world, 65_536);
+    let [one, two, three] = ["one", "two", "three"].map(|message| near.send(message).expect("accepted"));
+    let taken = far.recv().expect("a message").expect("not the end");
+    assert_eq!(near.take_back(two).expect("an answer").as_deref(), Some(&b"two"[..]));
+    assert_eq!(near.take_back(one).expect("an answer"), None);
+    assert_eq!(near.take_back(three).expect("an answer").as_deref(), Some(&b"three"[..]));
+    taken.ack();
+    near.flush().expect("flushed");
+    near.send("four").expect("accepted");
+    assert_eq!(far.recv().expect("a message").expect("not the end").into_bytes(), "four");
 }
 
 fn close_waits_until_everything_is_handled(world: World) {

@@ -42,6 +42,7 @@ mod order;
 mod reading;
 mod reserving;
 mod silence;
+mod taking_back;
 mod threads;
 mod turns;
 mod waking;
