@@ -134,6 +134,9 @@ export interface NativeSocket {
   /** Withdraws a `flush`. False if it has completed. */
   withdraw(request: number): boolean;
   flushed(): void;
+  /** Takes back what nobody has taken; when it completes, `takenBack` has it. */
+  takeBack(request: number): void;
+  takenBack(request: number): Buffer[];
   undeliverable(): Returned | null;
   stats(): SocketStats;
   finish(): boolean;

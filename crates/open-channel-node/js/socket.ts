@@ -209,6 +209,23 @@ export class ChannelSocket extends Socket {
     await request((number) => native.flush(number), "write", this.#owner.name, wait, (number) => native.withdraw(number));
   }
 
+  /**
+   * Takes back everything written on this socket that nobody has taken, oldest first. None of it will
+   * be delivered. This is for a process that leaves, and whose work another is to have. What the
+   * other side's program was given stays there. Over a lost connection, waits for the next one where only
+   * that can tell. What the stream itself still holds, for want of room or before the first connection,
+   * is not among it, and is sent later. Rejects when the socket is over.
+   */
+  async takeBack(): Promise<Buffer[]> {
+    const native = this.#native;
+    if (native === null) {
+      throw channelError({ code: "EPIPE", message: "the socket was destroyed" }, "write", this.#owner.name);
+    }
+    let call = 0;
+    await request((number) => native.takeBack((call = number)), "write", this.#owner.name);
+    return native.takenBack(call);
+  }
+
   /** What the socket is doing; `null` once it is destroyed. */
   stats(): SocketStats | null {
     return this.#native?.stats() ?? null;

@@ -33,6 +33,7 @@ mod options;
 mod socket;
 mod spin;
 mod stats;
+mod taking_back;
 mod uv;
 mod wake;
 

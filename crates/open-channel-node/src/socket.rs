@@ -20,6 +20,7 @@ use crate::{
     error::Failure,
     hub::{Signal, reason},
     stats::NativeSocketStats,
+    taking_back::TakingBack,
     uv,
 };
 
@@ -61,6 +62,11 @@ pub struct NativeSocket {
     kept: Option<Bytes>,
     /// Who waits for an acknowledgement of everything before a sequence number.
     flushes: VecDeque<(u64, u32)>,
+    /// Who waits for what nobody has taken.
+    recalls: VecDeque<TakingBack>,
+    recalling: Waiting,
+    /// What came back, for `taken_back` to fetch.
+    recalled: Vec<(u32, Vec<Bytes>)>,
     /// Taken from the library, but did not fit into the slab that JavaScript had.
     next: Option<Message>,
     /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
@@ -125,6 +131,9 @@ impl NativeSocket {
             receiving: Waiting::new(&signal, reason::READABLE),
             sending: Waiting::new(&signal, reason::WRITABLE),
             flushing: Waiting::new(&signal, reason::FLUSHED),
+            recalls: VecDeque::new(),
+            recalling: Waiting::new(&signal, reason::FLUSHED),
+            recalled: Vec::new(),
             returning: signal.waker(reason::RETURNED),
             signal,
             link: None,
@@ -433,11 +442,28 @@ impl NativeSocket {
         while let Some(&(end, request)) = self.flushes.front() {
             let Waiting { seat, waker } = &mut self.flushing;
             match self.socket.poll_acknowledged(&mut Context::from_waker(waker), seat, end) {
-                Poll::Pending => return,
+                Poll::Pending => break,
                 Poll::Ready(result) => self.signal.hub().complete(request, result),
             }
             self.flushes.pop_front();
         }
+        self.recall();
+    }
+
+    /// Takes back everything written so far that nobody has taken. Completes when that is known, for `taken_back`;
+    /// raises `FLUSHED` for `flushed` to be called.
+    #[napi]
+    pub fn take_back(&mut self, request: u32) {
+        self.recalls.push_back(TakingBack::begin(&self.socket, request));
+        self.recall();
+    }
+
+    /// What came back to a `take_back` that has completed, oldest first; once.
+    #[napi]
+    pub fn taken_back(&mut self, request: u32) -> Vec<Buffer> {
+        let place = self.recalled.iter().position(|(completed, _)| *completed == request);
+        let back = place.map(|place| self.recalled.swap_remove(place).1).unwrap_or_default();
+        back.into_iter().map(|message| message.to_vec().into()).collect()
     }
 
     /// The next message that is not delivered any more; without one, raises `RETURNED` when there may be.
@@ -465,12 +491,32 @@ impl NativeSocket {
         self.channel = None;
         self.link = None;
         self.flushed();
-        for waiting in [&mut self.connecting, &mut self.receiving, &mut self.sending, &mut self.flushing] {
+        for waiting in [
+            &mut self.connecting,
+            &mut self.receiving,
+            &mut self.sending,
+            &mut self.flushing,
+            &mut self.recalling,
+        ] {
             self.socket.leave(&mut waiting.seat);
         }
         self.kept = None;
         self.next = None;
         self.lent.clear();
+    }
+
+    /// Completes the calls for what nobody has taken that are answered.
+    fn recall(&mut self) {
+        while let Some(call) = self.recalls.front_mut() {
+            let Waiting { seat, waker } = &mut self.recalling;
+            if !call.poll(&self.socket, &mut Context::from_waker(waker), seat) {
+                return;
+            }
+            let Some(call) = self.recalls.pop_front() else { return };
+            let request = call.request;
+            let result = call.finish().map(|back| self.recalled.push((request, back)));
+            self.signal.hub().complete(request, result);
+        }
     }
 
     /// JavaScript is done with the message `seq`, if it has it.

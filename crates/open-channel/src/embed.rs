@@ -3,6 +3,7 @@
 //! Not covered by the version's promises.
 
 use std::fmt;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, Waker};
 
@@ -12,7 +13,7 @@ use open_channel_ring::{Mapped, Watch};
 use tokio::runtime::Handle;
 
 use crate::channel::Channel;
-use crate::connection::Eyes;
+use crate::connection::{Begun, Eyes};
 use crate::driver;
 use crate::error::{Error, SendError};
 use crate::message::{Message, MessageId};
@@ -57,6 +58,18 @@ pub trait Face {
     fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>>;
     /// [`Socket::undeliverable`] as a poll function, for one caller at a time.
     fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>>;
+    /// The numbers from the oldest on that is not acknowledged, up to the next that is given.
+    fn unacknowledged(&self) -> Range<u64>;
+    /// [`Socket::take_back`] of the message with this number; pending: to be followed by
+    /// [`poll_taken_back`](Self::poll_taken_back) until that is ready.
+    fn begin_taking_back(&self, seq: u64) -> Poll<Result<Option<Bytes>, Error>>;
+    /// The answer.
+    fn poll_taken_back(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        seq: u64,
+    ) -> Poll<Result<Option<Bytes>, Error>>;
     /// Asks for prompt acknowledgement of all that was sent, and tells where that ends.
     fn request_ack(&self) -> u64;
     /// Accepts a message after [`poll_room`](Self::poll_room) was ready, whatever its size within the limit.
@@ -126,6 +139,27 @@ impl Face for Socket {
 
     fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
         self.connection().poll_undeliverable(cx)
+    }
+
+    fn unacknowledged(&self) -> Range<u64> {
+        self.connection().unacknowledged_numbers()
+    }
+
+    fn begin_taking_back(&self, seq: u64) -> Poll<Result<Option<Bytes>, Error>> {
+        match self.connection().begin_taking_back(MessageId { socket: self.id(), seq }) {
+            Ok(Begun::Answered(answer)) => Poll::Ready(Ok(answer)),
+            Ok(Begun::Asked) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn poll_taken_back(
+        &self,
+        cx: &mut Context<'_>,
+        seat: &mut Seat,
+        seq: u64,
+    ) -> Poll<Result<Option<Bytes>, Error>> {
+        self.connection().poll_taken_back(cx, seat, Eyes::None, seq)
     }
 
     fn request_ack(&self) -> u64 {

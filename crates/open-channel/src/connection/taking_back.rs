@@ -1,6 +1,7 @@
 //! Messages that the application wants back, before anybody has taken them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -39,6 +40,14 @@ impl Connection {
             return Ok(Begun::Answered(None));
         }
         self.with(|inner| inner.begin_taking_back(id.seq))
+    }
+
+    /// Of messages, and of the end, that are not acknowledged.
+    pub(crate) fn unacknowledged_numbers(&self) -> Range<u64> {
+        self.with(|inner| {
+            inner.take_releases();
+            inner.session.first_unacknowledged()..inner.session.next_seq()
+        })
     }
 
     /// The answer to a call that was [asked](Begun::Asked).
