@@ -211,10 +211,10 @@ export class ChannelSocket extends Socket {
 
   /**
    * Takes back everything written on this socket that nobody has taken, oldest first. None of it will
-   * be delivered. This is for a process that leaves, and whose work another is to have. What the
-   * other side's program was given stays there. Over a lost connection, waits for the next one where only
-   * that can tell. What the stream itself still holds, for want of room or before the first connection,
-   * is not among it, and is sent later. Rejects when the socket is over.
+   * be delivered. This is for a process that leaves, and whose work another is to have. Messages that
+   * the other side's program was given stay there. Over a lost connection, waits for the next one where
+   * only that can tell. Writes that the stream itself still holds, for want of room or before the first
+   * connection, are not among it, and are sent later. Rejects when the socket is over.
    */
   async takeBack(): Promise<Buffer[]> {
     const native = this.#native;

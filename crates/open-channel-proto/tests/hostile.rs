@@ -149,12 +149,13 @@ impl Attack {
 
     fn about_what_was_given_back(&mut self, next: u64, unacknowledged: u64) -> Frame {
         if self.random.chance(30) {
-            return Frame::Withdrawn { seq: self.number(next.saturating_sub(1)) };
+            let seq = self.number(next.saturating_sub(1));
+            return if self.random.chance(50) { Frame::Withdrawn { seq } } else { Frame::Recall { seq } };
         }
         let near = unacknowledged + self.random.below(4) as u64;
         Frame::Returned {
             seq: self.number(near),
-            fate: self.random.pick(&[Fate::Again, Fate::GivenUp]),
+            fate: self.random.pick(&[Fate::Again, Fate::GivenUp, Fate::Recalled, Fate::TooLate]),
             attempt: self.random.below(256) as u8,
             reason: "no".repeat(self.random.below(300)),
         }

@@ -52,7 +52,8 @@
 //!    and its [statistics](SocketStats) show the age of its oldest message.
 //! 7. Attempts are counted: a message tells which [attempt](Message::attempt) it is. With
 //!    [`Builder::max_attempts`], one that has had its last attempt comes back to its sender
-//!    ([`Socket::undeliverable`]). A handler gives a message back with [`Message::nack`].
+//!    ([`Socket::undeliverable`]). A handler gives a message back with [`Message::nack`], and its
+//!    sender takes it back with [`Socket::take_back`] while nobody has taken it.
 //!
 //! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
 //!

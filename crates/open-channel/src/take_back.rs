@@ -25,12 +25,12 @@ impl Socket {
     /// other side's application has taken it, it is acknowledged or undeliverable, another call has
     /// taken it back, or it is no message of this socket's own direction.
     ///
-    /// What was not sent yet, because there is no connection or no room in the other side's
-    /// window, comes back at once. Of what was sent, the other side is asked: this waits for its
+    /// A message that was not sent yet, because there is no connection or no room in the other side's
+    /// window, comes back at once. For one that was sent, the other side is asked: this waits for its
     /// answer, and while the connection is lost, for the next one. A message that an earlier host
-    /// may have seen is delivered to the next one; the answer is `None`. So it is with a process
-    /// that speaks version 1 of the protocol. While the number of a message that was taken back is not
-    /// acknowledged, a host of that version cannot take the socket over.
+    /// may have seen is delivered to the next one; the answer is `None`. The same holds on a
+    /// connection with a process that speaks version 1 of the protocol. While the number of a message
+    /// that was taken back is not acknowledged, a host of that version cannot take the socket over.
     ///
     /// # Errors
     /// Why the socket is over.

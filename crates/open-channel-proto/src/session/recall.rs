@@ -42,7 +42,7 @@ impl Session {
             Recalled::Bytes(bytes) => TakeBack::Taken(bytes),
             Recalled::TooLate => TakeBack::TooLate,
             Recalled::OnTheLink => {
-                // What is acknowledged is answered.
+                // Those that are acknowledged are answered.
                 self.recalls.asked = self.recalls.asked.split_off(&self.outbox.base());
                 if self.recalls.asked.insert(seq) && self.link.is_some() {
                     self.recalls.unsaid.insert(seq);
