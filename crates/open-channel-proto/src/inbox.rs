@@ -414,6 +414,8 @@ impl Inbox {
 
     pub(crate) fn take(&mut self) -> Option<Incoming> {
         match self.ready.front_mut()? {
+            // What was sent before it and given back comes before it again.
+            Ready::End(_) if self.given_back.is_pausing() => None,
             Ready::End(seq) => {
                 let seq = *seq;
                 self.ready.pop_front();
@@ -466,7 +468,11 @@ impl Inbox {
 
     #[inline]
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        match self.ready.front() {
+            None => false,
+            Some(Ready::Messages(_)) => true,
+            Some(Ready::End(_)) => !self.given_back.is_pausing(),
+        }
     }
 
     /// Drops what the application will not take any more.

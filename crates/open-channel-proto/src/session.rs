@@ -524,7 +524,10 @@ impl Session {
                 self.settle();
             }
             Frame::AckRequest => self.inbox.request_ack(),
-            Frame::Reset { code, reason } => self.closed = Some(Closed::Remotely { code, reason }),
+            Frame::Reset { code, reason } => {
+                self.closed = Some(Closed::Remotely { code, reason });
+                self.inbox.end_pauses();
+            }
             Frame::GoAway => self.going_away = true,
             Frame::Hello(_)
             | Frame::Welcome(_)

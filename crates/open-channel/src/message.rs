@@ -105,7 +105,9 @@ impl Message {
     }
 
     /// [`nack`](Self::nack), and delivered again after `pause`. Meanwhile it stays unacknowledged, and
-    /// others are received. If the host goes meanwhile, the next one gets it at once.
+    /// others are received, but for the end: that comes after it. With the sender's
+    /// [`max_attempts`](crate::Builder::max_attempts), others at a second or later attempt, and what
+    /// was sent after these, wait for it, too. If the host goes meanwhile, the next one gets it at once.
     pub fn nack_after(mut self, pause: Duration) {
         self.give_back(pause);
     }

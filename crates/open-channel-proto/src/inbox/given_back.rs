@@ -35,6 +35,8 @@ pub(super) struct GivenBack {
     untold: VecDeque<u64>,
     /// The sender wants them back and was not told that it is too late.
     too_late: BTreeSet<u64>,
+    /// To be [ready again](Inbox::ready_again) after a pause.
+    paused: BTreeSet<u64>,
     /// What comes before it was sent by an earlier host, which is gone.
     first: u64,
 }
@@ -48,12 +50,20 @@ impl GivenBack {
 
     #[inline]
     pub(super) fn forget(&mut self, through: u64) {
-        if !self.messages.is_empty() {
-            self.messages.retain(|seq, _| *seq > through);
+        while self.messages.first_key_value().is_some_and(|(seq, _)| *seq <= through) {
+            self.messages.pop_first();
         }
-        if !self.too_late.is_empty() {
-            self.too_late.retain(|seq| *seq > through);
+        for seqs in [&mut self.too_late, &mut self.paused] {
+            while seqs.first().is_some_and(|seq| *seq <= through) {
+                seqs.pop_first();
+            }
         }
+    }
+
+    /// Whether something is to be ready again that was sent before what is ready now.
+    #[inline]
+    pub(super) fn is_pausing(&self) -> bool {
+        !self.paused.is_empty()
     }
 
     fn put(&mut self, seq: u64, returned: Returned) {
@@ -80,11 +90,15 @@ impl Inbox {
         let (fate, attempt) =
             if may_again { (Fate::Again, attempt.saturating_sub(1)) } else { (Fate::GivenUp, attempt) };
         self.given_back.put(seq, Returned { fate, attempt, reason: reason.to_owned() });
+        if may_again {
+            self.given_back.paused.insert(seq);
+        }
         may_again
     }
 
     /// A message that was given back is ready again, before everything that was sent after it.
     pub(crate) fn ready_again(&mut self, seq: u64, payload: Bytes, attempt: u32) {
+        self.given_back.paused.remove(&seq);
         let is_due = self.given_back.messages.get(&seq).is_some_and(|returned| returned.fate == Fate::Again);
         if !is_due || !self.holds(seq) {
             return;
@@ -95,6 +109,11 @@ impl Inbox {
         let place = self.ready.partition_point(|ready| ready.first() < seq);
         let received = Received { first: seq, pack: Pack::one(payload), attempt };
         self.ready.insert(place, Ready::Messages(received));
+    }
+
+    /// Nothing that was given back comes again.
+    pub(crate) fn end_pauses(&mut self) {
+        self.given_back.paused.clear();
     }
 
     /// The sender has taken back what was given up: whether its number counts as handled now.

@@ -22,9 +22,11 @@ pub(super) struct GivenBack {
 impl GivenBack {
     #[inline]
     pub(super) fn acknowledge(&mut self, through: u64) {
-        if !self.attempts.is_empty() || !self.gone.is_empty() {
-            self.attempts.retain(|seq, _| *seq > through);
-            self.gone.retain(|seq| *seq > through);
+        while self.attempts.first_key_value().is_some_and(|(seq, _)| *seq <= through) {
+            self.attempts.pop_first();
+        }
+        while self.gone.first().is_some_and(|seq| *seq <= through) {
+            self.gone.pop_first();
         }
     }
 

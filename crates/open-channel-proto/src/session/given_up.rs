@@ -10,6 +10,9 @@ use crate::frame::{Fate, Frame};
 use crate::outbox::TakenOut;
 use crate::transmit::TransmitBuffer;
 
+/// The highest attempt that is told; more of them are told as this one.
+const MAX_TOLD: u32 = 255;
+
 /// What this side does about messages that the other side has given up; of the link that is attached.
 #[derive(Debug, Default)]
 pub(super) struct GivenUps {
@@ -43,7 +46,7 @@ impl Session {
         if self.closed.is_some() {
             return None;
         }
-        let next = attempt.saturating_add(1);
+        let next = attempt.saturating_add(1).min(MAX_TOLD);
         let limited = self.remote_max_attempts > 0 && self.inbox.tells_returned();
         let may = !limited || next <= self.remote_max_attempts;
         if !may && !self.inbox.can_be_withdrawn(seq) {

@@ -445,7 +445,10 @@ impl Endpoint {
     }
 
     pub fn undelivered(&mut self) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| !slot.delivered && !slot.held)
+        let pausing = self.slots.iter().any(|slot| slot.held) && !self.is_closed();
+        let next = self.slots.iter_mut().find(|slot| !slot.delivered && !slot.held);
+        // The end comes after everything that is to come again.
+        next.filter(|slot| slot.content != Content::End || !pausing)
     }
 
     /// The numbers that are taken many at a time: what is left of one piece, and whole others that make one pack
@@ -673,6 +676,7 @@ impl Endpoint {
 
     /// The session must agree with the model and keep its limits.
     pub fn check(&mut self) {
+        let readable = self.undelivered().is_some();
         let session = &self.session;
         let (base, next) = (session.first_unacknowledged(), session.next_seq());
         assert_eq!(next, self.sent.next(), "the next number to send");
@@ -725,7 +729,6 @@ impl Endpoint {
         let messages = self.slots.iter().filter(|slot| matches!(slot.content, Content::Message(_)));
         let units = messages.filter(|slot| slot.is_last()).count();
         assert!(unhandled <= self.limits.window || units == 1, "received more than the window");
-        let readable = self.slots.iter().any(|slot| !slot.delivered && !slot.held);
         assert_eq!(session.is_readable(), readable && !self.is_discarded(), "is_readable");
 
         assert!(self.has_store || session.releasable() == 0, "something to release, and no store");

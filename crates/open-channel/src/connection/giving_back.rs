@@ -21,6 +21,7 @@ pub(crate) fn pause_after(attempt: u32) -> Duration {
 }
 
 /// A message on its way back.
+#[derive(Debug)]
 pub(crate) struct Back {
     pub(crate) seq: u64,
     pub(crate) attempt: u32,
@@ -33,8 +34,10 @@ impl Connection {
         if self.check_process().is_err() {
             return;
         }
-        let again: Vec<Back> = self.with(|inner| {
-            let again = messages.into_iter().filter_map(|back| inner.give_back(back)).collect();
+        let again = self.with(|inner| {
+            let again: Vec<u64> = messages.into_iter().filter_map(|back| inner.give_back(back)).collect();
+            // One that nobody can be told of counts as handled.
+            inner.release();
             inner.after_giving_back();
             again
         });
@@ -44,6 +47,7 @@ impl Connection {
         if pause.is_zero() {
             return self.deliver_again(again);
         }
+        // The messages stay with the connection, and go with it.
         let connection = Arc::downgrade(self);
         self.background.spawn(async move {
             tokio::time::sleep(pause).await;
@@ -53,9 +57,14 @@ impl Connection {
         });
     }
 
-    fn deliver_again(&self, messages: Vec<Back>) {
+    fn deliver_again(&self, seqs: Vec<u64>) {
         self.with(|inner| {
-            for Back { seq, attempt, payload } in messages {
+            let backs: Vec<Back> = seqs.iter().filter_map(|seq| inner.coming_back.remove(seq)).collect();
+            // Else the next host is to deliver them, and this is no attempt.
+            if !inner.gives_back() || !inner.may_deliver() {
+                return;
+            }
+            for Back { seq, attempt, payload } in backs {
                 inner.session.ready_again(seq, payload, attempt);
             }
             if inner.session.is_readable() {
@@ -88,13 +97,16 @@ impl Inner {
         !self.handing_over && self.failed.is_none() && self.session.closed().is_none()
     }
 
-    fn give_back(&mut self, mut back: Back) -> Option<Back> {
+    /// The number of the message, if it is to be delivered again.
+    fn give_back(&mut self, mut back: Back) -> Option<u64> {
         self.held -= 1;
         if !self.gives_back() {
             return None;
         }
         back.attempt = self.session.give_back(back.seq, back.attempt)?;
-        Some(back)
+        let seq = back.seq;
+        self.coming_back.insert(seq, back);
+        Some(seq)
     }
 
     fn after_giving_back(&mut self) {

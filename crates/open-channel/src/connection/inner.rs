@@ -1,6 +1,7 @@
 //! The session and its link, behind the connection's lock.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
 use super::Eyes;
+use super::giving_back::Back;
 use super::ring::Ring;
 use super::taking_back::TakingBack;
 use super::turn::Owed;
@@ -57,6 +59,8 @@ pub(crate) struct Inner {
     /// Calls that may wait, since the attendant's last look.
     pub(super) calls: u64,
     pub(super) fence: Option<Arc<Fence>>,
+    /// Messages that are to be delivered again after a pause, by their numbers.
+    pub(super) coming_back: BTreeMap<u64, Back>,
     /// Messages that the application holds.
     pub(super) held: usize,
     /// Messages that it was given with the mark.
@@ -99,6 +103,7 @@ impl Inner {
             attendance: Attendance::Dormant,
             calls: 0,
             fence,
+            coming_back: BTreeMap::new(),
             held: 0,
             redelivered: 0,
             ended: false,

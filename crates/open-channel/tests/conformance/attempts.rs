@@ -28,7 +28,32 @@ on_every_link!(
     what_is_rejected_comes_back_with_its_reason,
     messages_of_the_host_are_given_back_alike,
     what_is_given_back_waits_for_nobody_when_its_host_goes,
+    the_end_comes_after_what_was_given_back,
 );
+
+/// An end that came first would have the handler return, and its peer's socket end, with a message unhandled.
+async fn the_end_comes_after_what_was_given_back(world: World) {
+    let mut hosted = world.hosted().await;
+    let ways: [fn(Message); 3] =
+        [drop, Message::nack, |message| message.nack_after(Duration::from_millis(50))];
+    for turn in 0..2 {
+        for (way, lose) in ways.into_iter().enumerate() {
+            let (near, far) = hosted.connect().await;
+            let (from, to) = if turn == 0 { (near, far) } else { (far, near) };
+            from.send("first").await.expect("accepted");
+            from.send("second").await.expect("accepted");
+            from.finish().expect("open");
+            lose(to.recv().await.expect("a message").expect("not the end"));
+            let mut attempts = Vec::new();
+            while let Some(message) = to.recv().await.expect("no error") {
+                attempts.push((message.attempt(), message.into_bytes()));
+            }
+            attempts.sort();
+            assert_eq!(attempts, [(1, "second".into()), (2, "first".into())], "way {way}");
+            from.flush().await.expect("handled");
+        }
+    }
+}
 
 /// Hosts that come one after the other, and one socket of somebody else's.
 struct Succession {
