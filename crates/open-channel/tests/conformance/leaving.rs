@@ -64,7 +64,8 @@ async fn what_a_handler_holds_when_its_host_closes_comes_to_the_next_host(world:
     let mut stage = stage(&world, ConnectOptions::new()).await;
     let held = receive(&stage.far).await;
     stage.first.close().await.expect("closed");
-    let again = receive(&stage.next.recv().await.expect("a connection")).await;
+    let next = stage.next.recv().await.expect("a connection");
+    let again = receive(&next).await;
     assert_eq!((again.id(), again.redelivered()), (held.id(), true));
     // Too late: it is another host's by now.
     held.ack();
