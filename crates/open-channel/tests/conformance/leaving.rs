@@ -265,7 +265,8 @@ mod threads {
         let stage = stage(&world, ConnectOptions::new());
         let held = receive(&stage.far);
         stage.first.close().expect("closed");
-        let again = receive(&stage.next.recv().expect("a connection"));
+        let next = stage.next.recv().expect("a connection");
+        let again = receive(&next);
         assert_eq!((again.id(), again.redelivered()), (held.id(), true));
         again.ack();
         stage.near.flush().expect("handled");
