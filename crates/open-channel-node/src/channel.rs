@@ -10,7 +10,7 @@ use std::{
 };
 
 use napi_derive::napi;
-use open_channel::{Channel, ConnectOptions, Event, Events, Role, Socket, embed};
+use open_channel::{Channel, ConnectOptions, Event, Events, Role, Socket, ffi};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -100,7 +100,7 @@ impl NativeChannel {
         let arrivals = Arc::new(Arrivals::default());
         let host_timeout = options.host_timeout();
         let (builder, hosts) = options.builder();
-        let background = embed::background().map_err(|error| thrown(&error))?;
+        let background = ffi::background().map_err(|error| thrown(&error))?;
         let current = background.enter();
         let channel = if hosts {
             let (arrivals, signal) = (Arc::clone(&arrivals), Arc::clone(&signal));
@@ -162,7 +162,7 @@ impl NativeChannel {
     /// Begins to leave: if this process hosts, nothing more from other processes is delivered.
     #[napi]
     pub fn retire(&self) {
-        embed::retire(&self.channel);
+        ffi::retire(&self.channel);
     }
 
     /// Leaves in an orderly way, handing over when hosting.
@@ -219,7 +219,7 @@ impl Drop for NativeChannel {
     fn drop(&mut self) {
         // If JavaScript has closed it, there is nothing left to abandon. Else JavaScript goes away, and what it has not
         // handled must look unhandled to the others.
-        embed::abandon(&self.channel);
+        ffi::abandon(&self.channel);
     }
 }
 

@@ -18,7 +18,7 @@ use napi::{
     bindgen_prelude::{FnArgs, Function},
 };
 use napi_derive::napi;
-use open_channel::embed;
+use open_channel::ffi;
 
 use crate::{error::Failure, stats::millis, uv, wake::WakeFunction};
 
@@ -99,7 +99,7 @@ impl Hub {
     #[napi]
     pub fn listen(&self, env: Env, wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>) -> napi::Result<()> {
         // Takes longer than a connection. If it cannot start now, opening a channel says so.
-        let _ = embed::background();
+        let _ = ffi::background();
         let pending = Arc::downgrade(&self.inner.notes);
         let collect = move || pending.upgrade().map_or_else(Vec::new, |notes| collect(&notes));
         // SAFETY: called by JavaScript, with a function of its own.
@@ -176,7 +176,7 @@ impl Inner {
         if self.asking.load(Ordering::Relaxed) || self.asking.swap(true, Ordering::AcqRel) {
             return;
         }
-        let Ok(background) = embed::background() else { return };
+        let Ok(background) = ffi::background() else { return };
         let asked = Arc::downgrade(self);
         background.spawn(async move {
             tokio::time::sleep(ASK_AFTER).await;

@@ -13,7 +13,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel::{
     Channel, Error, Message, SendError, Socket, TryRecvError, Undeliverable,
-    embed::{self, Face, Seat, Watcher},
+    ffi::{self, Face, Seat, Watcher},
 };
 
 use crate::{
@@ -546,7 +546,7 @@ impl Drop for NativeSocket {
         // JavaScript went away in mid-life (an uncaught exception, a terminated worker). What it has not handled
         // must look unhandled to the others, before dropping it acknowledges it.
         if let Some(channel) = &self.channel {
-            embed::abandon(channel);
+            ffi::abandon(channel);
         }
     }
 }

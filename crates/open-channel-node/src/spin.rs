@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use open_channel::embed::{Arrival, Spin};
+use open_channel::ffi::{Arrival, Spin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{

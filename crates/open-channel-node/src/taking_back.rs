@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use open_channel::{
     Error, Socket,
-    embed::{Face, Seat},
+    ffi::{Face, Seat},
 };
 
 /// One call for everything that was written so far.

@@ -19,7 +19,7 @@ use std::{
 };
 
 use napi::sys;
-use open_channel::embed::Arrival;
+use open_channel::ffi::Arrival;
 
 use crate::{libuv::Libuv, spin::BeforeSleep, wake::throw_uncaught};
 

@@ -70,63 +70,35 @@ compile_error!(
     "open-channel needs Linux so far: its ring has no stand-in yet for other systems, nor has it named pipes"
 );
 
-mod attendant;
-mod batch;
+mod background;
 pub mod blocking;
-mod builder;
 mod channel;
-mod connect;
 mod connection;
-mod driver;
-mod election;
-#[doc(hidden)]
-pub mod embed;
-mod entries;
 mod error;
-mod event;
-mod fence;
-mod filesystem;
-mod generation_file;
-mod greeting;
-mod host;
-mod lifeline;
+#[doc(hidden)]
+pub mod ffi;
 mod link;
-mod lock_file;
 mod membership;
-mod message;
-mod peer;
-mod reader;
-mod removal;
 mod rendezvous;
-mod reservation;
-mod root;
-mod settings;
 mod socket;
-mod stall;
-mod stats;
-mod stream;
-mod take_back;
-mod undeliverable;
-mod versions;
-mod waiters;
 
-pub use batch::{Batch, Iter, MessageRef, Messages};
-pub use builder::Builder;
 pub use channel::Channel;
-pub use connect::ConnectOptions;
+pub use channel::builder::Builder;
+pub use channel::connect::ConnectOptions;
+pub use channel::event::{Event, Events, Role, Stall, StallEnd, State};
+pub use channel::settings::*;
+pub use channel::stats::{ChannelStats, SocketStats, Totals};
 pub use error::{Error, SendError, TryRecvError};
-pub use event::{Event, Events, Role, Stall, StallEnd, State};
 pub use link::{LinkKind, PeerInfo};
-pub use message::{Message, MessageId, SocketId};
 pub use open_channel_proto::{Draft, MAX_ATTEMPTS, MESSAGE_OVERHEAD, ResetCode};
-pub use reader::MessageReader;
 pub use rendezvous::{MAX_NAME, Scope};
-pub use reservation::Reservation;
-pub use settings::*;
+pub use socket::batch::{Batch, Iter, MessageRef, Messages};
+pub use socket::message::{Message, MessageId, SocketId};
+pub use socket::reader::MessageReader;
+pub use socket::reservation::Reservation;
+pub use socket::stream::ByteStream;
+pub use socket::undeliverable::{GivenUp, Undeliverable};
 pub use socket::{RecvHalf, SendHalf, Socket};
-pub use stats::{ChannelStats, SocketStats, Totals};
-pub use stream::ByteStream;
-pub use undeliverable::{GivenUp, Undeliverable};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Socket, wait};
 use crate::connection::Eyes;
 use crate::error::Error;
-use crate::stream::{CHUNK, Reading, shut_down};
+use crate::socket::stream::{CHUNK, Reading, shut_down};
 
 /// A socket as a stream of bytes; from [`Socket::into_stream`]. As [`open_channel::ByteStream`](crate::ByteStream), for
 /// threads: reading blocks until there is something, writing while the outbox is full.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Place, Shared, lock};
+use crate::channel::event::Event;
+use crate::channel::stats::ChannelStats;
 use crate::connection::{Change, Connection};
-use crate::event::Event;
-use crate::host::Host;
-use crate::stats::ChannelStats;
+use crate::membership::host::Host;
 
 impl Shared {
     /// The sockets that this process serves, and the host that it is for them.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Connection, Inner};
 use crate::connection::inner::Trouble;
-use crate::waiters::Interest;
+use crate::connection::waiters::Interest;
 
 /// Before a message that was merely dropped is delivered again: doubled with each attempt, so that a handler that
 /// always fails does not keep a processor busy.

@@ -12,15 +12,15 @@ use tokio::runtime::Handle;
 
 use super::Eyes;
 use super::giving_back::Back;
-use super::ring::Ring;
 use super::taking_back::TakingBack;
+use super::transport::ring::Ring;
 use super::turn::Owed;
-use crate::attendant::Attendance;
+use crate::connection::driver::Attendance;
+use crate::connection::waiters::{Interest, Waiters};
 use crate::error::Error;
-use crate::fence::Fence;
 use crate::link::{self, Link};
-use crate::undeliverable::Returned;
-use crate::waiters::{Interest, Waiters};
+use crate::membership::fence::Fence;
+use crate::socket::undeliverable::Returned;
 
 /// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches before they are copied.
 const READ_BUFFER: usize = HEADER_LEN + MAX_BODY;

@@ -7,11 +7,11 @@ use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Next, Pack, Packer,
 
 use super::Connection;
 use super::inner::Inner;
-use super::ring::Stored;
-use crate::batch::Messages;
+use super::transport::ring::Stored;
 use crate::error::{Error, SendError};
-use crate::message::Message;
-use crate::reader::MessageReader;
+use crate::socket::batch::Messages;
+use crate::socket::message::Message;
+use crate::socket::reader::MessageReader;
 
 /// With fewer unacknowledged messages than this, each is written at once; with more, the other side is busy
 /// anyway and small messages are written together.

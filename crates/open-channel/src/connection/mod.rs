@@ -2,7 +2,7 @@
 //!
 //! `send`, `recv` and `flush` run the session and the link right in the caller, behind one short lock; no task is
 //! crossed. While a caller waits it watches the link itself, on its own runtime or thread. Only when nobody
-//! watches does the connection's [attendant](crate::attendant) on the background thread step in, after a moment
+//! watches does the connection's [attendant](crate::connection::driver) on the background thread step in, after a moment
 //! of grace, so that acknowledgements and heartbeats never depend on what the application does.
 
 use std::ops::Range;
@@ -19,34 +19,35 @@ use open_channel_ring::{Mapped, ProcessLocal, Watch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::attendant;
-use crate::batch::Messages;
+use crate::channel::settings::Settings;
+use crate::connection::waiters::{Interest, Seat, Waiters};
 use crate::error::{Error, SendError};
-use crate::fence::Fence;
 use crate::link::{Link, LinkKind, PeerInfo};
-use crate::message::{Message, MessageId};
-use crate::reader::MessageReader;
-use crate::settings::Settings;
-use crate::undeliverable::Undeliverable;
-use crate::waiters::{Interest, Seat, Waiters};
+use crate::membership::fence::Fence;
+use crate::socket::batch::Messages;
+use crate::socket::message::{Message, MessageId};
+use crate::socket::reader::MessageReader;
+use crate::socket::undeliverable::Undeliverable;
 
 mod age;
+mod driver;
 mod giving_back;
 mod inner;
 mod messages;
 mod polling;
-mod ring;
 mod silence;
 mod taking_back;
+mod transport;
 mod turn;
+pub(crate) mod waiters;
 
 pub(crate) use giving_back::{Back, pause_after};
 pub(crate) use inner::{Inner, Read};
 use messages::Place;
-pub(crate) use ring::{Ring, Room};
 pub(crate) use silence::Change;
 use silence::Silence;
 pub(crate) use taking_back::Begun;
+pub(crate) use transport::ring::{Ring, Room};
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -203,7 +204,7 @@ impl Connection {
 
     fn attend(self: &Arc<Self>) {
         if let Some(link) = self.lock().link.clone() {
-            self.background.spawn(attendant::attend(Arc::clone(self), link));
+            self.background.spawn(driver::attend(Arc::clone(self), link));
         }
     }
 

@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 use tokio::task::coop;
 
 use super::inner::Inner;
-use super::ring::Spinning;
+use super::transport::ring::Spinning;
 use super::{Connection, Eyes};
-use crate::waiters::{Interest, Seat};
+use crate::connection::waiters::{Interest, Seat};
 
 impl Connection {
     pub(super) fn poll<T>(

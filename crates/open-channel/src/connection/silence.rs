@@ -10,9 +10,9 @@ use open_channel_proto::SocketId;
 use super::Connection;
 use super::age::Age;
 use super::inner::Inner;
+use crate::channel::event::{Stall, StallEnd};
+use crate::channel::stats::SocketStats;
 use crate::error::Error;
-use crate::event::{Stall, StallEnd};
-use crate::stats::SocketStats;
 
 /// What the regular looks at a connection have found.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use open_channel_proto::{GivenUp, TakeBack, Undeliverable};
 
 use super::{Connection, Eyes, Inner};
+use crate::connection::waiters::{Interest, Seat};
 use crate::error::Error;
-use crate::message::MessageId;
-use crate::waiters::{Interest, Seat};
+use crate::socket::message::MessageId;
 
 /// The numbers that the other side was asked for, and what came of it.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use open_channel_ring::{AttachError, Layout, Offer, RingLink, mapped_bytes};
 use rustix::process::{Resource, getrlimit};
 
 use super::cgroup;
-use crate::settings::DEFAULT_RING_MEMORY;
+use crate::channel::settings::DEFAULT_RING_MEMORY;
 
 /// The largest rings that a host maps for one socket, each.
 pub(crate) const MAX_RING_BYTES: usize = 16 << 20;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use open_channel::{Builder, Channel, Error, GivenUp, Message, Socket, TryRecvError, embed};
+use open_channel::{Builder, Channel, Error, GivenUp, Message, Socket, TryRecvError, ffi};
 use tokio::sync::mpsc;
 
 use crate::world::{World, next, until};
@@ -81,7 +81,7 @@ impl Succession {
     /// The present host dies as if it had been killed, and another takes over: its end of the socket.
     async fn next_host(&mut self) -> Socket {
         let (dead, _) = self.hosts.last().expect("there is always one");
-        embed::abandon(dead);
+        ffi::abandon(dead);
         self.hosts.push(host(&self.world).await);
         self.far().await
     }

@@ -3,7 +3,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use open_channel::{Batch, Channel, Error, GivenUp, Message, MessageId, Socket, TryRecvError, embed};
+use open_channel::{Batch, Channel, Error, GivenUp, Message, MessageId, Socket, TryRecvError, ffi};
 
 use crate::world::{Hosted, Pair, World, next, poll_and_drop, poll_once, until};
 
@@ -262,7 +262,7 @@ async fn the_next_host_gets_what_the_last_one_had_taken_and_nothing_that_came_ba
     send(&near, "not taken").await;
     let taken = take(&far).await;
     assert_eq!(take_back(&near, back).await.as_deref(), Some("back"));
-    embed::abandon(&first.host);
+    ffi::abandon(&first.host);
     let mut second = host(&world).await;
     let far = second.accept().await;
     for expected in ["taken", "not taken"] {
@@ -278,7 +278,7 @@ async fn a_host_that_has_gone_answers_nothing_and_the_next_one_gets_the_message(
     let far = first.accept().await;
     let id = send(&near, "taken").await;
     let taken = take(&far).await;
-    embed::abandon(&first.host);
+    ffi::abandon(&first.host);
     until(|| !near.connected()).await;
     let early = send(&near, "early").await;
     assert_eq!(take_back(&near, early).await.as_deref(), Some("early"));

@@ -1,0 +1,45 @@
+//! When to look for messages that wait for long, and at what time.
+
+use std::time::{Duration, Instant};
+
+use crate::background;
+
+/// Looks within the time after which something is a stall.
+const LOOKS: u32 = 8;
+/// The longest time between two looks: how exact an age in the statistics is at least.
+const LONGEST: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Time between two looks.
+fn interval(stall_after: Duration) -> Duration {
+    (stall_after / LOOKS).clamp(SHORTEST, LONGEST)
+}
+
+/// Calls `look` at regular times, for as long as it is polled, with a time that stands still while
+/// this process does: one that was stopped, or a machine that was suspended, does not take its own
+/// absence for the silence of others.
+pub(crate) async fn watch(stall_after: Duration, mut look: impl FnMut(Duration)) {
+    let interval = interval(stall_after);
+    let mut ticks = background::beats(interval);
+    let mut last = Instant::now();
+    let mut now = Duration::ZERO;
+    loop {
+        ticks.tick().await;
+        let tick = Instant::now();
+        now += tick.saturating_duration_since(last).min(interval * 2);
+        last = tick;
+        look(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_as_frequent_as_the_setting_needs_and_never_too_frequent() {
+        assert_eq!(interval(Duration::MAX), LONGEST);
+        assert_eq!(interval(Duration::from_millis(800)), Duration::from_millis(100));
+        assert_eq!(interval(Duration::from_nanos(1)), SHORTEST);
+    }
+}

@@ -1,0 +1,127 @@
+//! The first frames on a link, on the background runtime, before a session takes it over.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use open_channel_proto::{
+    Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome, decode,
+};
+use open_channel_ring::{Offer, receive_with_descriptors, send_with_descriptors};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::net::UnixStream;
+
+use crate::error::Error;
+use crate::rendezvous::versions::Versions;
+
+/// Reads exactly one small frame, and not a byte of the next. Not cancel safe.
+pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
+    read_frame_after(stream, &[]).await
+}
+
+/// [`read_frame`], with the descriptors that came with its first byte.
+pub(crate) async fn read_first_frame(stream: &mut UnixStream) -> io::Result<(Frame, Vec<OwnedFd>)> {
+    let mut header = [0; HEADER_LEN];
+    let received =
+        stream.async_io(Interest::READABLE, || receive_with_descriptors(&*stream, &mut header)).await?;
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let frame = read_frame_after(stream, &header[..received.bytes]).await?;
+    Ok((frame, if received.truncated { Vec::new() } else { received.descriptors }))
+}
+
+/// The rest of a frame whose first bytes, at most its header, were read already.
+async fn read_frame_after(stream: &mut (impl AsyncRead + Unpin), read: &[u8]) -> io::Result<Frame> {
+    let mut bytes = vec![0; HEADER_LEN];
+    bytes[..read.len()].copy_from_slice(read);
+    stream.read_exact(&mut bytes[read.len()..]).await?;
+    let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+    // A longer one is refused by `decode`, from its header alone.
+    if len <= HANDSHAKE_MAX_BODY {
+        bytes.resize(HEADER_LEN + len, 0);
+        stream.read_exact(&mut bytes[HEADER_LEN..]).await?;
+    }
+    match decode(&bytes, HANDSHAKE_MAX_BODY) {
+        Ok(Some((frame, _))) => Ok(frame.into_owned()),
+        Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
+}
+
+pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
+    let mut out = TransmitBuffer::default();
+    frame.encode(&mut out);
+    write_out(stream, out).await
+}
+
+/// [`write_frame`], with descriptors attached to its first byte.
+async fn write_first_frame(stream: &mut UnixStream, frame: &Frame, offer: Option<&Offer>) -> io::Result<()> {
+    let mut out = TransmitBuffer::default();
+    frame.encode(&mut out);
+    if let Some(offer) = offer {
+        let written = {
+            let mut slices = [io::IoSlice::new(&[])];
+            out.slices(&mut slices);
+            let send = || send_with_descriptors(&*stream, &slices[0], &offer.descriptors());
+            stream.async_io(Interest::WRITABLE, send).await?
+        };
+        out.advance(written);
+    }
+    write_out(stream, out).await
+}
+
+async fn write_out(stream: &mut (impl AsyncWrite + Unpin), mut out: TransmitBuffer) -> io::Result<()> {
+    while !out.is_empty() {
+        let written = {
+            let mut slices = [io::IoSlice::new(&[])];
+            out.slices(&mut slices);
+            stream.write(&slices[0]).await?
+        };
+        out.advance(written);
+    }
+    Ok(())
+}
+
+/// Why a host did not welcome us.
+#[derive(Debug)]
+pub(crate) enum Unwelcome {
+    /// Its link broke, for this reason: look again.
+    Gone(String),
+    /// It cannot take us now, and says why: try again.
+    Later(String),
+    /// It speaks other versions, which are named: wait for another host.
+    OtherVersions(String),
+    /// It said no; asking again is of no use.
+    Refused(Error),
+}
+
+/// The peer's part of the handshake; the hello may come with an offer of rings.
+pub(crate) async fn greet(
+    stream: &mut UnixStream,
+    hello: Hello,
+    offer: Option<&Offer>,
+) -> Result<Welcome, Unwelcome> {
+    // A host that refuses us may close before it has read our hello: what it said comes first.
+    let written = write_first_frame(stream, &Frame::Hello(hello), offer).await;
+    match read_frame(stream).await {
+        Ok(Frame::Welcome(welcome)) if written.is_ok() => Ok(welcome),
+        Ok(Frame::Reject(reject)) => Err(reject_error(reject)),
+        Ok(_) => Err(Unwelcome::Refused(Error::Protocol("the host answered with something else".into()))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Unwelcome::Refused(Error::Protocol(error.to_string())))
+        }
+        Err(error) => Err(Unwelcome::Gone(format!("its host broke the connection: {error}"))),
+    }
+}
+
+pub(crate) fn reject_error(reject: Reject) -> Unwelcome {
+    Unwelcome::Refused(match reject.code {
+        RejectCode::GoingAway | RejectCode::Busy => return Unwelcome::Later(reject.reason),
+        RejectCode::Version => {
+            let (own, theirs) = (Versions::OWN, Versions::new(reject.version_min, reject.version_max));
+            return Unwelcome::OtherVersions(format!("the host speaks {theirs}, this process {own}"));
+        }
+        RejectCode::Permission => Error::PermissionDenied(reject.reason),
+        _ => Error::Refused(reject.reason),
+    })
+}

@@ -1,0 +1,95 @@
+//! A process's watch over its host: one connection that only background threads use, so that it tells of the
+//! host's process and not of what its application is doing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use open_channel_proto::{Beat, ChannelKey, Frame, Heartbeat, Hello};
+use tokio::net::UnixStream;
+
+use crate::background;
+use crate::link::unix::ProcessExit;
+use crate::membership::handshake::{Unwelcome, greet, read_frame, write_frame};
+
+/// How the host was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Its process or its connection ended.
+    Gone,
+    /// It said that it gives up hosting.
+    HandedOver,
+    /// It lives and does not answer.
+    Stuck,
+}
+
+/// Why there is no lifeline.
+#[derive(Debug)]
+pub(crate) enum NoLifeline {
+    /// The host refused us, or vanished meanwhile.
+    Unwelcome(Unwelcome),
+    /// Connected, and no answer for the host timeout; or the process that listened is known to be dead.
+    Silent,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lifeline {
+    stream: UnixStream,
+    host: ProcessExit,
+    pub(crate) generation: u64,
+}
+
+impl Lifeline {
+    pub(crate) async fn open(
+        mut stream: UnixStream,
+        pid: Option<u32>,
+        channel: ChannelKey,
+        host_timeout: Duration,
+    ) -> Result<Self, NoLifeline> {
+        let host = ProcessExit::of(pid);
+        let welcome = tokio::select! {
+            biased;
+            answer = greet(&mut stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Unwelcome)?,
+            // A forked child may keep the dead host's listener open.
+            () = host.wait() => return Err(NoLifeline::Silent),
+            () = tokio::time::sleep(host_timeout) => return Err(NoLifeline::Silent),
+        };
+        Ok(Self { stream, host, generation: welcome.generation })
+    }
+
+    /// Resolves when the host is lost.
+    pub(crate) async fn watch(&mut self, host_timeout: Duration) -> Loss {
+        let (mut reader, mut writer) = self.stream.split();
+        let heard = AtomicBool::new(false);
+        let listening = async {
+            loop {
+                match read_frame(&mut reader).await {
+                    Ok(Frame::Pong { .. }) => heard.store(true, Ordering::Relaxed),
+                    Ok(Frame::GoAway) => return Loss::HandedOver,
+                    Ok(_) | Err(_) => return Loss::Gone,
+                }
+            }
+        };
+        let beating = async {
+            let started = Instant::now();
+            let mut heartbeat = Heartbeat::new(host_timeout);
+            let mut ticks = background::beats(heartbeat.interval());
+            loop {
+                ticks.tick().await;
+                if heard.swap(false, Ordering::Relaxed) {
+                    heartbeat.heard();
+                }
+                match heartbeat.tick(started.elapsed()) {
+                    Beat::Stuck => return Loss::Stuck,
+                    // A host that is gone is reported by the reader, after what it said last.
+                    Beat::Ping { nonce } => drop(write_frame(&mut writer, &Frame::Ping { nonce }).await),
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            loss = listening => loss,
+            loss = beating => loss,
+            () = self.host.wait() => Loss::Gone,
+        }
+    }
+}

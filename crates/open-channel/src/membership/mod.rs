@@ -1,0 +1,533 @@
+//! A process's place on its channel: find the host or become it, and again when it is lost.
+//!
+//! ```text
+//!              ┌───────────┐  published a generation   ┌─────────┐
+//!    start ──▶ │ searching │ ────────────────────────▶ │ hosting │
+//!              └───────────┘ ◀──────────────────────── └─────────┘
+//!                │  ▲  │            fenced off              │ closed: hand over
+//!      welcomed  │  │  │ timeout                            ▼
+//!                ▼  │  └────────────────────────────▶ ┌────────┐
+//!              ┌───────┐   host lost / handed over    │ closed │
+//!              │ guest │ ───── (to searching)         └────────┘
+//!              └───────┘
+//! ```
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use self::host::Host;
+use crate::channel::event::{Event, Role};
+use crate::channel::{Place, Shared};
+use crate::error::Error;
+use crate::link::unix;
+use crate::membership::handshake::Unwelcome;
+use crate::membership::lifeline::{Lifeline, Loss, NoLifeline};
+use crate::rendezvous::election::{self, Next, Tenure};
+use crate::rendezvous::entries::{self, Published};
+use crate::rendezvous::lock_file;
+use crate::rendezvous::removal;
+use crate::rendezvous::versions::{self, Presence, Versions};
+use crate::rendezvous::{ChannelDir, Endpoint, Missing};
+
+pub(crate) mod fence;
+pub(crate) mod handshake;
+pub(crate) mod host;
+mod lifeline;
+pub(crate) mod peer;
+
+/// Attempts that are only microseconds apart: another process is about to publish itself, or to be gone.
+const QUICK_ATTEMPTS: u32 = 20;
+const QUICK_PAUSE: Duration = Duration::from_micros(50);
+/// Longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why a process that never hosts waits where nobody does.
+const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
+
+/// Runs on the background thread until the channel is closed.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let Outcome { error, others } = take_part(&shared).await;
+    // A killed process leaves this to the next one that comes and goes.
+    if others != Others::Host
+        && let Ok(dir) = shared.open_dir(Missing::Leave)
+    {
+        if let Err(error) = removal::remove_if_deserted(&dir) {
+            tracing::debug!(channel = shared.name(), %error, "the directory stays");
+        }
+        if others == Others::None {
+            removal::remove_others(&dir);
+        }
+    }
+    shared.ended(error);
+}
+
+/// How taking part ended.
+struct Outcome {
+    /// Why, if not because the channel is being closed.
+    error: Option<Error>,
+    others: Others,
+}
+
+/// What is known of other processes at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// Nobody is known to host.
+    None,
+    /// There was a host a moment ago. It may have handed over, and left its directory to this process.
+    Guests,
+    /// There is a host, and it is not for this process to say whether it lives.
+    Host,
+}
+
+impl Outcome {
+    /// The channel is being closed, and no other process is known to host it.
+    const CLOSED: Self = Self { error: None, others: Others::None };
+    const CLOSED_AS_GUEST: Self = Self { error: None, others: Others::Guests };
+
+    fn failed(error: Error) -> Self {
+        // The others came from a host.
+        let of_the_place = matches!(
+            error,
+            Error::Timeout { .. } | Error::Directory { .. } | Error::GenerationFile { .. } | Error::Io { .. }
+        );
+        Self { error: Some(error), others: if of_the_place { Others::None } else { Others::Host } }
+    }
+}
+
+async fn take_part(shared: &Arc<Shared>) -> Outcome {
+    let mut search = Search {
+        shared,
+        last_generation: 0,
+        passed_over: 0,
+        presumed_dead: None,
+        attempts: 0,
+        inhabited_since: None,
+        presence: None,
+        strangers_since: None,
+        cause: Cause::default(),
+    };
+    loop {
+        shared.set_place(Place::Searching);
+        let found = tokio::select! {
+            found = search.find() => found,
+            _ = shared.closing() => return Outcome::CLOSED,
+        };
+        match found {
+            Ok(Found::Tenure(tenure, rival)) => {
+                search.last_generation = tenure.generation();
+                if rival == Rival::Alive {
+                    tokio::select! {
+                        () = tokio::time::sleep(fence::lease(shared.settings.host_timeout)) => {}
+                        _ = shared.closing() => return Outcome::CLOSED,
+                    }
+                }
+                match host(shared, tenure).await {
+                    host::End::Closing => return Outcome::CLOSED,
+                    host::End::Fenced => {}
+                }
+            }
+            Ok(Found::Guest(lifeline, endpoint)) => {
+                search.last_generation = lifeline.generation;
+                tokio::select! {
+                    loss = guest(shared, lifeline, endpoint) => search.lost(loss),
+                    _ = shared.closing() => return Outcome::CLOSED_AS_GUEST,
+                }
+            }
+            Err(error) => return Outcome::failed(error),
+        }
+    }
+}
+
+async fn host(shared: &Arc<Shared>, tenure: Tenure) -> host::End {
+    let generation = tenure.generation();
+    let endpoint = tenure.endpoint();
+    let directory = endpoint.directory().display();
+    tracing::info!(channel = shared.name(), generation, %directory, "elected: this process hosts");
+    let host = Arc::new(Host::new(shared, &tenure));
+    shared.set_place(Place::Hosting(Arc::clone(&host)));
+    shared.announce(Event::BecameHost { generation });
+    shared.announce(Event::Connected { role: Role::Host, generation });
+    let end = host.serve(tenure).await;
+    if end == host::End::Fenced {
+        tracing::warn!(channel = shared.name(), generation, "fenced: another process hosts");
+        shared.abandon_links();
+        shared.announce(Event::Fenced { generation });
+    }
+    end
+}
+
+async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, endpoint: Endpoint) -> Loss {
+    let generation = lifeline.generation;
+    shared.set_place(Place::Guest { generation, endpoint });
+    shared.announce(Event::Connected { role: Role::Peer, generation });
+    let loss = lifeline.watch(shared.settings.host_timeout).await;
+    tracing::info!(channel = shared.name(), generation, ?loss, "lost the host");
+    // What the host had sent is taken in before anybody hears of its end.
+    shared.set_place(Place::Searching);
+    shared.abandon_links();
+    shared.announce(match loss {
+        Loss::HandedOver => Event::HandedOver { generation },
+        Loss::Gone | Loss::Stuck => Event::HostLost { generation },
+    });
+    loss
+}
+
+enum Found {
+    Tenure(Tenure, Rival),
+    Guest(Lifeline, Endpoint),
+}
+
+/// The host that a new generation was opened over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rival {
+    Gone,
+    /// It may still handle messages until its lease ends.
+    Alive,
+}
+
+/// One step of a search.
+enum Step {
+    Found(Found),
+    /// Look again at once: something changed.
+    Again,
+    /// Look again after a pause; why, for people.
+    Wait(String),
+    /// The same, because of processes that speak other versions.
+    WaitForVersions(String),
+}
+
+/// What stood in the way last, for people.
+#[derive(Debug, Default)]
+struct Cause {
+    words: String,
+    /// It is that others speak other versions.
+    versions: bool,
+}
+
+impl From<String> for Cause {
+    fn from(words: String) -> Self {
+        Self { words, versions: false }
+    }
+}
+
+struct Search<'a> {
+    shared: &'a Arc<Shared>,
+    last_generation: u64,
+    /// Up to here, generations are taken by something that is no host's link.
+    passed_over: u64,
+    /// A generation whose host is dead or stuck although its lock is held.
+    presumed_dead: Option<u64>,
+    attempts: u32,
+    /// Since when a living process has been seen here without a link.
+    inhabited_since: Option<Instant>,
+    /// Tells others which versions this process speaks.
+    presence: Option<Presence>,
+    /// Since when processes that this one cannot talk to have been without a host.
+    strangers_since: Option<Instant>,
+    cause: Cause,
+}
+
+impl Search<'_> {
+    /// A process that never hosts has nothing to put in the directory.
+    fn missing(&self) -> Missing {
+        if self.shared.may_host() { Missing::Make } else { Missing::Leave }
+    }
+
+    fn lost(&mut self, loss: Loss) {
+        if loss != Loss::HandedOver {
+            self.presumed_dead = (loss == Loss::Stuck).then_some(self.last_generation);
+        }
+    }
+
+    async fn find(&mut self) -> Result<Found, Error> {
+        let started = Instant::now();
+        self.attempts = 0;
+        self.cause = String::from("no process hosts it").into();
+        loop {
+            let timeout = self.shared.connect_timeout();
+            let left = timeout.saturating_sub(started.elapsed());
+            match tokio::time::timeout(left, self.step()).await {
+                Ok(Ok(Step::Found(found))) => return Ok(found),
+                Ok(Ok(Step::Again)) => {}
+                Ok(Ok(Step::Wait(why))) => {
+                    self.cause = why.into();
+                    self.pause().await;
+                }
+                Ok(Ok(Step::WaitForVersions(words))) => {
+                    if !self.cause.versions {
+                        tracing::warn!(channel = self.shared.name(), words, "waiting for another host");
+                    }
+                    self.cause = Cause { words, versions: true };
+                    self.pause().await;
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {}
+            }
+            if started.elapsed() >= timeout {
+                let cause = std::mem::take(&mut self.cause);
+                return Err(match cause.versions {
+                    true => Error::Version(cause.words),
+                    false => self.shared.not_reached(timeout, cause.words),
+                });
+            }
+        }
+    }
+
+    async fn pause(&mut self) {
+        self.attempts += 1;
+        if self.attempts <= QUICK_ATTEMPTS {
+            // Shorter than any timer of the runtime.
+            std::thread::sleep(QUICK_PAUSE);
+            tokio::task::yield_now().await;
+        } else {
+            let pause = Duration::from_millis(u64::from(self.attempts - QUICK_ATTEMPTS));
+            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+        }
+    }
+
+    async fn step(&mut self) -> Result<Step, Error> {
+        let dir = match self.shared.open_dir(self.missing()) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.shared.may_host() => {
+                return Ok(Step::Wait(ONLY_JOINS.into()));
+            }
+            Err(error) => return self.put_off(error),
+        };
+        let step = self.step_in(&dir).await;
+        if matches!(step, Ok(Step::Found(_))) {
+            self.take_part(&dir);
+        }
+        step
+    }
+
+    /// Others learn which versions this process speaks.
+    fn take_part(&mut self, dir: &ChannelDir) {
+        self.strangers_since = None;
+        if self.presence.as_ref().is_some_and(|presence| presence.is_visible(dir)) {
+            return;
+        }
+        self.presence = Presence::announce(dir)
+            .inspect_err(|error| {
+                tracing::debug!(channel = self.shared.name(), %error, "others cannot see its versions");
+            })
+            .ok();
+    }
+
+    async fn step_in(&mut self, dir: &Arc<ChannelDir>) -> Result<Step, Error> {
+        let unreadable = |error| Step::Wait(format!("reading {}: {error}", dir.path().display()));
+        let published = match entries::current(dir) {
+            Ok(Some(published)) => published,
+            Ok(None) => return self.found(dir).await,
+            Err(error) => return Ok(unreadable(error)),
+        };
+        let next = Next {
+            generation: published.generation.max(self.last_generation).max(self.passed_over) + 1,
+            over: Some(published.generation),
+        };
+        // Who cannot take its place can only hope that it comes back.
+        if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
+            return self.stand(dir, next).await;
+        }
+        if published.generation < self.last_generation && self.shared.may_host() {
+            // Somebody emptied the place, and who came then began anew; generations never go back.
+            return self.stand_against(dir, next, Rival::Alive).await;
+        }
+        let endpoint =
+            published.endpoint(dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+        self.inhabited_since = None;
+        match unix::connect(endpoint.path()).await {
+            Ok(stream) => self.join(stream, published, endpoint).await,
+            Err(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                    match lock_file::is_alive(dir, published.token) {
+                        Ok(true) => Ok(Step::Wait("its host lives and cannot be reached".into())),
+                        Ok(false) => self.stand(dir, next).await,
+                        Err(error) => self.put_off(error),
+                    }
+                }
+                io::ErrorKind::PermissionDenied => Err(Error::PermissionDenied(format!(
+                    "connecting to {}: {error}",
+                    endpoint.path().display()
+                ))),
+                // A full backlog, descriptors that ran out: not a dead host.
+                _ => Ok(Step::Wait(format!("connecting to {}: {error}", endpoint.path().display()))),
+            },
+        }
+    }
+
+    /// The first generation, or the next one after all links were deleted.
+    async fn found(&mut self, dir: &Arc<ChannelDir>) -> Result<Step, Error> {
+        let since = *self.inhabited_since.get_or_insert_with(Instant::now);
+        if lock_file::is_inhabited(dir).unwrap_or(false)
+            && since.elapsed() < self.shared.settings.host_timeout
+        {
+            return Ok(Step::Wait("its host is about to publish itself".into()));
+        }
+        self.inhabited_since = None;
+        let past = match removal::past(dir) {
+            Ok(past) => past.max(self.last_generation).max(self.passed_over),
+            Err(error) => return self.put_off(error),
+        };
+        self.stand(dir, Next { generation: past + 1, over: None }).await
+    }
+
+    async fn stand(&mut self, dir: &Arc<ChannelDir>, next: Next) -> Result<Step, Error> {
+        self.stand_against(dir, next, Rival::Gone).await
+    }
+
+    /// Tries to become the host.
+    async fn stand_against(
+        &mut self,
+        dir: &Arc<ChannelDir>,
+        next: Next,
+        rival: Rival,
+    ) -> Result<Step, Error> {
+        if !self.shared.may_host() {
+            return Ok(Step::Wait(ONLY_JOINS.into()));
+        }
+        if let Some(words) = self.give_way(dir) {
+            return Ok(Step::WaitForVersions(words));
+        }
+        let generation = next.generation;
+        let stood = match self.shared.generations() {
+            None => election::stand(dir, next, None),
+            // A disk may take its time, and this thread answers heartbeats.
+            Some(file) => {
+                let (dir, file) = (Arc::clone(dir), file.clone());
+                on_a_thread(move || election::stand(&dir, next, Some(&file))).await
+            }
+        };
+        match stood {
+            Ok(Some(tenure)) => Ok(Step::Found(Found::Tenure(tenure, rival))),
+            Ok(None) => {
+                // Whoever won it is to be seen; what is no link of a host is passed over.
+                let winner =
+                    |published: Option<Published>| published.is_some_and(|it| it.generation >= generation);
+                if entries::current(dir).is_ok_and(|published| !winner(published)) {
+                    self.passed_over = generation;
+                }
+                Ok(Step::Again)
+            }
+            // Also what a sweep looks like that came in between: the next attempt tells.
+            Err(error) => {
+                // A stuck host that cannot be replaced may still come back. One that somebody else
+                // is about to replace would only cost another host timeout.
+                if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound) {
+                    self.presumed_dead = None;
+                }
+                self.put_off(error)
+            }
+        }
+    }
+
+    /// Why others should host who are here and could not be served by this process. A host of
+    /// theirs takes over at once, if one of them can; if none did for the host timeout, there is
+    /// nobody to wait for.
+    fn give_way(&mut self, dir: &ChannelDir) -> Option<String> {
+        let strangers = versions::strangers(dir).ok().flatten()?;
+        let since = *self.strangers_since.get_or_insert_with(Instant::now);
+        let words = || format!("processes that take part speak {strangers}, this one {}", Versions::OWN);
+        (since.elapsed() < self.shared.settings.host_timeout).then(words)
+    }
+
+    /// After an error here: tries again. Only the first search gives a directory up at once that
+    /// can never be used, for later on there are messages to lose, and another process may be able
+    /// to host.
+    fn put_off(&self, error: Error) -> Result<Step, Error> {
+        match error {
+            Error::Io { .. } => Ok(Step::Wait(error.to_string())),
+            Error::Directory { .. } | Error::GenerationFile { .. } if self.last_generation > 0 => {
+                Ok(Step::Wait(error.to_string()))
+            }
+            error => Err(error),
+        }
+    }
+
+    async fn join(
+        &mut self,
+        stream: tokio::net::UnixStream,
+        published: Published,
+        endpoint: Endpoint,
+    ) -> Result<Step, Error> {
+        let peer = unix::peer(&stream).map_err(|error| Error::io("reading the host's credentials", error))?;
+        if !self.shared.settings.allows(peer.uid) {
+            let uid = peer.uid;
+            return Err(Error::PermissionDenied(format!(
+                "the host belongs to user {uid}, who is not allowed"
+            )));
+        }
+        let host_timeout = self.shared.settings.host_timeout;
+        self.strangers_since = None;
+        let cause = "its host does not answer";
+        if !self.cause.versions {
+            self.cause = String::from(cause).into();
+        }
+        // A host that puts us off may do so again, and each hello of a socket costs the memory of its rings.
+        if self.attempts == 0 {
+            self.shared.set_place(Place::Approaching { endpoint: endpoint.clone() });
+        }
+        let opened = Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await;
+        let step = self.judge(opened, published, endpoint);
+        if !matches!(step, Ok(Step::Found(_))) {
+            self.shared.set_place(Place::Searching);
+        }
+        step
+    }
+
+    /// What follows from the answer of the host.
+    fn judge(
+        &mut self,
+        opened: Result<Lifeline, NoLifeline>,
+        published: Published,
+        endpoint: Endpoint,
+    ) -> Result<Step, Error> {
+        match opened {
+            Ok(lifeline) if lifeline.generation != published.generation => {
+                let (claimed, known) = (lifeline.generation, published.generation);
+                Err(Error::Protocol(format!("the host of generation {known} says that it is of {claimed}")))
+            }
+            Ok(lifeline) if lifeline.generation < self.last_generation => {
+                Ok(Step::Wait("its host is of an earlier generation than the last one".into()))
+            }
+            Ok(lifeline) => Ok(Step::Found(Found::Guest(lifeline, endpoint))),
+            Err(NoLifeline::Silent) => {
+                tracing::warn!(
+                    channel = self.shared.name(),
+                    generation = published.generation,
+                    "the host is stuck"
+                );
+                self.presumed_dead = Some(published.generation);
+                // A dead one whose forked child still listens is silent at once.
+                Ok(if self.shared.may_host() {
+                    Step::Again
+                } else {
+                    Step::Wait("its host does not answer".into())
+                })
+            }
+            Err(NoLifeline::Unwelcome(Unwelcome::Gone(why) | Unwelcome::Later(why))) => Ok(Step::Wait(why)),
+            Err(NoLifeline::Unwelcome(Unwelcome::OtherVersions(why))) => Ok(Step::WaitForVersions(why)),
+            Err(NoLifeline::Unwelcome(Unwelcome::Refused(error))) => Err(error),
+        }
+    }
+}
+
+/// Stands on a thread of its own. When dropped, that goes on, and what it wins is given back.
+async fn on_a_thread(
+    work: impl FnOnce() -> Result<Option<Tenure>, Error> + Send + 'static,
+) -> Result<Option<Tenure>, Error> {
+    let (done, result) = oneshot::channel();
+    // Nobody waits for it any more if the channel was closed, or its search took too long.
+    let run = move || {
+        if let Err(Ok(Some(tenure))) = done.send(work()) {
+            tenure.abandon();
+        }
+    };
+    let spawned = std::thread::Builder::new().name("open-channel disk".into()).spawn(run);
+    spawned.map_err(|error| Error::io("starting a thread", error))?;
+    let panicked = |_| Err(Error::io("a thread", io::Error::other("it panicked")));
+    result.await.unwrap_or_else(panicked)
+}

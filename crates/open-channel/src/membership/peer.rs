@@ -1,0 +1,210 @@
+//! The peer's side of a socket: on the background thread, connects it to each host in turn.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::channel::{Place, Shared};
+use crate::connection::{Connection, Ring};
+use crate::error::Error;
+use crate::link::{LinkKind, PeerInfo, ring, unix};
+use crate::membership::handshake::{Unwelcome, greet};
+use crate::membership::host::Host;
+use crate::rendezvous::Endpoint;
+use open_channel_proto::{Attachment, Features, Hello, ResetCode};
+use open_channel_ring::{Offer, RingLink};
+use tokio::sync::watch;
+
+/// The first pause after a host could not be reached that the membership still believes in; each is longer by as much.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Attempts in a row that one host did not take.
+#[derive(Debug, Default)]
+struct Failures {
+    host: Option<PathBuf>,
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Failures {
+    /// Of the host at `path` from here on.
+    fn turn_to(&mut self, path: &Path) {
+        if self.host.as_deref() != Some(path) {
+            *self = Self { host: Some(path.into()), ..Self::default() };
+        }
+    }
+
+    /// Another one; the pause before the next attempt.
+    ///
+    /// # Errors
+    /// When it goes on for longer than the connect timeout.
+    fn another(&mut self, shared: &Shared, unwelcome: Unwelcome) -> Result<Duration, Error> {
+        self.count += 1;
+        let after = shared.connect_timeout();
+        if self.since.get_or_insert_with(Instant::now).elapsed() >= after {
+            return Err(match unwelcome {
+                Unwelcome::Refused(error) => error,
+                Unwelcome::OtherVersions(versions) => Error::Version(versions),
+                Unwelcome::Gone(cause) | Unwelcome::Later(cause) => shared.not_reached(after, cause),
+            });
+        }
+        Ok((RETRY_PAUSE * self.count).min(LONGEST_PAUSE))
+    }
+}
+
+enum Target {
+    Own(Arc<Host>),
+    Other(Endpoint),
+    None(Error),
+}
+
+/// Runs until the connection or the channel is over.
+pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) {
+    let mut places = shared.place.subscribe();
+    let mut failures = Failures::default();
+    while !connection.is_over() {
+        if connection.only_host().is_some_and(|only| places.borrow_and_update().has_lost(only)) {
+            return connection.fail(Error::HostLost);
+        }
+        let target = tokio::select! {
+            target = target(&shared, &mut places) => target,
+            () = connection.changed.notified() => continue,
+        };
+        let connected = match target {
+            Target::Own(host) => host.connect_local(&connection),
+            Target::Other(endpoint) => {
+                failures.turn_to(endpoint.path());
+                tokio::select! {
+                    connected = connect(&shared, &connection, &endpoint) => connected,
+                    // A host that does not answer may be replaced meanwhile.
+                    _ = places.wait_for(|place| !place.leads_to(endpoint.path())) => continue,
+                }
+            }
+            Target::None(error) => return connection.fail(error),
+        };
+        match connected {
+            Ok(()) => {
+                failures = Failures::default();
+                while_connected(&connection, &mut places).await;
+            }
+            Err(Unwelcome::Refused(error)) => return connection.fail(error),
+            Err(unwelcome) => {
+                tracing::debug!(channel = shared.name(), socket = %connection.id(), ?unwelcome, "not connected yet");
+                match failures.another(&shared, unwelcome) {
+                    Err(error) => return connection.fail(error),
+                    Ok(pause) => tokio::select! {
+                        _ = places.changed() => {}
+                        () = tokio::time::sleep(pause) => {}
+                    },
+                }
+            }
+        }
+    }
+}
+
+async fn target(shared: &Shared, places: &mut watch::Receiver<Place>) -> Target {
+    let leads_on = |place: &Place| place.is_settled() || matches!(place, Place::Approaching { .. });
+    // The sender lives as long as `shared`.
+    let Ok(place) = places.wait_for(leads_on).await else { return Target::None(Error::Closed) };
+    match &*place {
+        Place::Hosting(host) if shared.settings.link.is_some_and(|link| link != LinkKind::Local) => {
+            Target::Other(host.endpoint().clone())
+        }
+        Place::Hosting(host) => Target::Own(Arc::clone(host)),
+        Place::Approaching { endpoint } | Place::Guest { endpoint, .. } => Target::Other(endpoint.clone()),
+        Place::Closed(error) => Target::None(error.clone().unwrap_or(Error::Closed)),
+        Place::Initiated | Place::Searching => Target::None(Error::Closed),
+    }
+}
+
+async fn connect(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    endpoint: &Endpoint,
+) -> Result<(), Unwelcome> {
+    let greeting = async {
+        let gone = |error: io::Error| Unwelcome::Gone(format!("connecting to its host: {error}"));
+        let mut stream = unix::connect(endpoint.path()).await.map_err(gone)?;
+        let peer = unix::peer(&stream).map_err(gone)?;
+        if !shared.settings.allows(peer.uid) {
+            let problem = format!("the host belongs to user {}, who is not allowed", peer.uid);
+            return Err(Unwelcome::Refused(Error::PermissionDenied(problem)));
+        }
+        let (hello, offered) = offer(shared, connection.hello(shared.key()), peer);
+        let (ring, offer) = offered.unzip();
+        let welcome = greet(&mut stream, hello, offer.as_ref()).await?;
+        let taken = welcome.features.contains(Features::RING);
+        if taken && ring.is_none() {
+            let problem = "the host took rings that nobody offered";
+            return Err(Unwelcome::Refused(Error::Protocol(problem.into())));
+        }
+        let ring = ring.filter(|_| taken);
+        if ring.is_none() && shared.settings.link == Some(LinkKind::Ring) {
+            let problem = "no memory can be shared with it, and the link is forced to do that";
+            return Err(Unwelcome::Refused(Error::Refused(problem.into())));
+        }
+        let mut link = unix::into_link(stream, peer).map_err(gone)?;
+        if let Some(ring) = &ring {
+            link = link.beside_ring(ring.bell.clone());
+        }
+        Ok((link, ring.map(Ring::new), welcome))
+    };
+    // A silent host is the membership's to find out about.
+    let greeted = tokio::time::timeout(shared.settings.host_timeout, greeting).await;
+    let (link, ring, welcome) =
+        greeted.unwrap_or_else(|_| Err(Unwelcome::Gone("its host does not answer".into())))?;
+    become_guest(shared, endpoint).await?;
+    let generation = welcome.generation;
+    let attachment = connection.attach(link, ring, &welcome).map_err(Unwelcome::Refused)?;
+    let socket = connection.id();
+    match attachment {
+        Attachment::Resumed => tracing::info!(channel = shared.name(), %socket, generation, "resumed"),
+        Attachment::Fresh => tracing::debug!(channel = shared.name(), %socket, generation, "attached"),
+    }
+    Ok(())
+}
+
+/// Waits until the host at `endpoint` has taken this process on: whoever sees a socket connected can rely on that.
+async fn become_guest(shared: &Shared, endpoint: &Endpoint) -> Result<(), Unwelcome> {
+    let mut places = shared.place.subscribe();
+    // The sender lives as long as `shared`.
+    match places.wait_for(Place::is_settled).await {
+        Ok(place) if place.leads_to(endpoint.path()) => Ok(()),
+        _ => Err(Unwelcome::Gone("its host was replaced".into())),
+    }
+}
+
+/// Adds rings in shared memory to a hello, if that is wanted and works.
+fn offer(shared: &Shared, mut hello: Hello, peer: PeerInfo) -> (Hello, Option<(RingLink, Offer)>) {
+    if !shared.settings.shares_memory_with(peer.uid) {
+        return (hello, None);
+    }
+    match ring::offer(shared.settings.ring_bytes, shared.settings.ring_memory) {
+        Ok((link, offer, sizes)) => {
+            hello.features = Features::RING;
+            hello.ring = sizes;
+            (hello, Some((link, offer)))
+        }
+        Err(error) => {
+            tracing::debug!(channel = shared.name(), %error, "no memory to share: the socket carries on alone");
+            (hello, None)
+        }
+    }
+}
+
+async fn while_connected(connection: &Connection, places: &mut watch::Receiver<Place>) {
+    while connection.is_connected() {
+        tokio::select! {
+            () = connection.changed.notified() => {}
+            // It may have been welcomed by a host that was just replaced.
+            _ = places.changed() => if places.borrow().generation() > connection.generation() {
+                connection.abandon_link();
+            }
+        }
+    }
+    if !connection.is_over() && connection.needs_no_link() {
+        connection.reset(ResetCode::Closed, "closed");
+    }
+}

@@ -1,0 +1,288 @@
+//! Who hosts: a kernel lock says who is alive, one atomic `symlink(2)` per generation says who won.
+//!
+//! A channel's directory holds, for each process that hosts or tries to, `<token>.lock` (empty, locked for as
+//! long as that process lives) and `<token>.sock` (bound and listening), and for each generation a symbolic link
+//! `<generation>` whose target *text* is the token of the host; links are read, never followed. Creating
+//! a link is exclusive, so a generation has one host, and what it publishes is locked and listening already:
+//! nobody can be stopped half-way and hold the others up. Neither the empty file nor the short link needs a
+//! data block, so that a full disk does not keep a channel captive.
+//!
+//! The host is the one of the highest generation. The next generation may be opened when that
+//! host's lock is free (the kernel frees it at any kind of death) or when it has not answered for
+//! the host timeout. A host that finds a generation above its own has been fenced off. The last
+//! link stays as the memory of the generation, until whoever leaves last [removes](crate::rendezvous::removal)
+//! the directory.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use open_channel_ring::Process;
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::link::unix;
+use crate::membership::fence::Fence;
+use crate::rendezvous::entries::{
+    Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link, remove,
+};
+use crate::rendezvous::filesystem::Step;
+use crate::rendezvous::generation_file::GenerationFile;
+use crate::rendezvous::lock_file;
+use crate::rendezvous::removal;
+use crate::rendezvous::{ChannelDir, Endpoint, Privacy};
+
+/// A generation to become the host of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) generation: u64,
+    /// The one that was seen before it; `None` in a directory without links.
+    pub(crate) over: Option<u64>,
+}
+
+/// Tries to become the host of a generation, or of one above it that `memory` has not given out;
+/// `None` when somebody else is the host of that one, or has been meanwhile.
+///
+/// # Errors
+/// As [`Candidate::prepare`], and those of the file.
+pub(crate) fn stand(
+    dir: &Arc<ChannelDir>,
+    next: Next,
+    memory: Option<&GenerationFile>,
+) -> Result<Option<Tenure>, Error> {
+    if next.generation > MAX_GENERATION {
+        let problem = format!("it is at generation {MAX_GENERATION}, the last one: remove the directory");
+        return Err(Error::directory(dir.path(), problem));
+    }
+    let Some(memory) = memory else { return Candidate::prepare(dir)?.publish(next) };
+    // Held until the link is there: of those who stand at once, each would get a generation of its
+    // own otherwise, and fence the one before.
+    let Some(mut memory) = memory.lock()? else {
+        let what = "another process holds the lock of the generation file";
+        return Err(Error::io(what, Errno::WOULDBLOCK));
+    };
+    let latest = current(dir).map_err(|error| Error::io("reading the directory", error))?;
+    if latest.is_some_and(|latest| latest.generation >= next.generation) {
+        return Ok(None);
+    }
+    let candidate = Candidate::prepare(dir)?;
+    candidate.publish(Next { generation: memory.grow(next.generation)?, ..next })
+}
+
+/// Ready to host: locked and listening under a token that nobody knows yet.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    dir: Arc<ChannelDir>,
+    token: Token,
+    /// Held until the files are removed; the kernel frees it with the process.
+    lock: File,
+    endpoint: Endpoint,
+    listener: Option<UnixListener>,
+    process: Process,
+}
+
+impl Candidate {
+    /// # Errors
+    /// [`Error::Directory`] where nobody can host; anything else may be otherwise a moment later.
+    pub(crate) fn prepare(dir: &Arc<ChannelDir>) -> Result<Self, Error> {
+        let token = Token::random().map_err(|error| Error::io("finding a random name", error))?;
+        let endpoint =
+            dir.endpoint(&token.socket()).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+        let lock = lock_file::make(dir, token)?;
+        let process = Process::current();
+        let mut candidate = Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None, process };
+        lock_file::check(dir, token)?;
+        candidate.listener = Some(candidate.listen().map_err(|error| dir.failed(Step::Listen, error))?);
+        Ok(candidate)
+    }
+
+    fn listen(&self) -> io::Result<UnixListener> {
+        let listener = unix::listen(self.endpoint.path())?;
+        if self.dir.privacy() == Privacy::Shared {
+            let everybody = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+            rustix::fs::chmodat(self.dir.fd(), self.token.socket(), everybody, AtFlags::empty())?;
+        }
+        Ok(listener)
+    }
+
+    /// Tries to become the host; `None` when somebody else is, or has been.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare). The generation is free then, as it was.
+    fn publish(self, next: Next) -> Result<Option<Tenure>, Error> {
+        let (dir, generation) = (Arc::clone(&self.dir), next.generation);
+        match rustix::fs::symlinkat(self.token.to_string(), dir.fd(), link_name(generation)) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(None),
+            Err(errno) => return Err(dir.failed(Step::Publish, errno)),
+        }
+        let tenure = Tenure { candidate: self, generation };
+        match tenure.has_passed(next.over) {
+            Ok(false) => {
+                tenure.sweep();
+                Ok(Some(tenure))
+            }
+            passed => {
+                remove(&dir, &link_name(generation));
+                passed.map(|_| None)
+            }
+        }
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        if !self.process.is_current() {
+            // They are the parent's.
+            return;
+        }
+        // While the lock is still held, so that nobody takes half-removed files for a live host's.
+        remove(&self.dir, &self.token.socket());
+        remove(&self.dir, &self.token.lock());
+    }
+}
+
+/// The right to host one generation; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Tenure {
+    candidate: Candidate,
+    generation: u64,
+}
+
+impl Tenure {
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The listener, once.
+    pub(crate) fn take_listener(&mut self) -> Option<UnixListener> {
+        self.candidate.listener.take()
+    }
+
+    /// Where others connect.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.candidate.endpoint.clone()
+    }
+
+    /// Takes back what nobody wants any more, as if it had never been published.
+    pub(crate) fn abandon(self) {
+        let dir = Arc::clone(&self.candidate.dir);
+        remove(&dir, &link_name(self.generation));
+        drop(self);
+        if let Err(error) = removal::remove_if_deserted(&dir) {
+            tracing::debug!(%error, "the directory stays");
+        }
+    }
+
+    /// Whether the one just published has been passed by since its candidate saw the generation
+    /// `over`, or none: then this one may be history, or somebody else hosts one in between.
+    fn has_passed(&self, over: Option<u64>) -> Result<bool, Error> {
+        let dir = &self.candidate.dir;
+        let reading = |error| Error::io("reading the directory", error);
+        let entries = entries(dir).map_err(reading)?;
+        let below = |limit| highest_below(dir, &entries, limit).map_err(reading);
+        if below(u64::MAX)? != Some(self.generation) || below(self.generation)? != over {
+            return Ok(true);
+        }
+        Ok(over.is_none() && removal::past(dir)? >= self.generation)
+    }
+
+    /// Puts back what something deleted under a live host: its lock, its link, and its socket file, for which a
+    /// new listener is returned.
+    pub(crate) fn restore(&mut self) -> Result<Option<UnixListener>, Error> {
+        let io = |error| Error::io("restoring a host's files", error);
+        let Candidate { dir, token, lock, .. } = &mut self.candidate;
+        if !exists(dir, &token.lock()).map_err(io)? {
+            *lock = lock_file::make(dir, *token)?;
+        }
+        if read_link(dir, self.generation).map_err(io)?.is_none() {
+            match rustix::fs::symlinkat(token.to_string(), dir.fd(), link_name(self.generation)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(io(errno.into())),
+            }
+            // A successor may have swept it away since this host looked last: it must not come back, for a host that finds
+            // its own link takes it for the latest. The successor's link was there before it swept.
+            if current(dir).map_err(io)?.is_some_and(|latest| latest.generation > self.generation) {
+                remove(dir, &link_name(self.generation));
+                return Ok(None);
+            }
+        }
+        if exists(dir, &token.socket()).map_err(io)? {
+            return Ok(None);
+        }
+        self.candidate.listen().map(Some).map_err(io)
+    }
+
+    pub(crate) fn fence(&self, host_timeout: Duration) -> Fence {
+        let Candidate { dir, token, .. } = &self.candidate;
+        Fence::new(Arc::clone(dir), self.generation, *token, host_timeout)
+    }
+
+    /// Removes what dead hosts and candidates left behind. Links go last and lowest first, so that the
+    /// highest generation is visible at every moment.
+    fn sweep(&self) {
+        let dir = &self.candidate.dir;
+        let Ok(entries) = entries(dir) else { return };
+        lock_file::sweep(dir, &entries);
+        let mut past: Vec<u64> = entries.into_iter().filter_map(Entry::generation).collect();
+        past.retain(|&generation| generation < self.generation);
+        past.sort_unstable();
+        past.into_iter().for_each(|generation| remove(dir, &link_name(generation)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rendezvous::root::Root;
+    use crate::rendezvous::{Identity, Missing, Scope};
+
+    fn directory(name: &str) -> (tempfile::TempDir, Arc<ChannelDir>) {
+        let root = tempfile::tempdir().expect("a directory");
+        let identity = Identity::new(name, Scope::User).expect("a good name");
+        let chosen = Arc::new(Root::choose(Some(&root.path().join("channels"))).expect("absolute"));
+        let dir = ChannelDir::open(&chosen, &identity, Privacy::Private, Missing::Make);
+        (root, Arc::new(dir.expect("opened")))
+    }
+
+    fn host(dir: &Arc<ChannelDir>, generation: u64) -> Tenure {
+        let candidate = Candidate::prepare(dir).expect("a candidate");
+        let over = current(dir).expect("readable").map(|latest| latest.generation);
+        let published = candidate.publish(Next { generation, over }).expect("published");
+        published.expect("the first of its generation")
+    }
+
+    /// Its process was stopped between its publication and its first message.
+    #[test]
+    fn a_host_that_was_passed_by_before_it_began_handles_nothing() {
+        let (_root, dir) = directory("late");
+        let early = host(&dir, 1);
+        let _successor = host(&dir, 2);
+        assert!(!early.fence(Duration::from_secs(1)).holds(), "two hosts");
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_leaves_nothing_behind() {
+        let (_root, dir) = directory("abandoned");
+        host(&dir, 1).abandon();
+        assert!(!dir.path().exists(), "left behind");
+    }
+
+    /// After the channel's directory was deleted, whoever comes first begins at 1, and those who were there before go on
+    /// from what they know. If the first one's beat then falls between their link and its next look, its own link must stay away.
+    #[test]
+    fn a_host_does_not_put_back_the_link_that_its_successor_swept_away() {
+        let (_root, dir) = directory("swept");
+        let mut early = host(&dir, 1);
+        let fence = early.fence(Duration::from_secs(1));
+        assert!(fence.beat());
+        let late = host(&dir, 3);
+        early.restore().expect("nothing in the way");
+        assert_eq!(current(&dir).expect("readable").map(|latest| latest.generation), Some(3));
+        assert!(!fence.beat(), "two hosts");
+        assert!(late.fence(Duration::from_secs(1)).beat());
+    }
+}

@@ -1,0 +1,207 @@
+//! A file that remembers the highest generation for longer than a channel's directory does.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::rendezvous::Privacy;
+use crate::rendezvous::entries::MAX_GENERATION;
+
+/// All digits of a `u64` and a line feed: written over the same bytes each time, which a disk
+/// writes at once.
+const LEN: usize = 21;
+
+/// The file's path, and who may write to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GenerationFile {
+    path: PathBuf,
+    privacy: Privacy,
+}
+
+impl GenerationFile {
+    /// `path` is absolute.
+    pub(crate) fn new(path: PathBuf, privacy: Privacy) -> Self {
+        Self { path, privacy }
+    }
+
+    /// Opens and locks it, and reads what it remembers; `None` while another process holds its
+    /// lock. Makes the file if there is none.
+    ///
+    /// # Errors
+    /// [`Error::GenerationFile`], or [`Error::Io`] if it may be otherwise a moment later.
+    pub(crate) fn lock(&self) -> Result<Option<Locked<'_>>, Error> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opened = rustix::fs::open(&self.path, flags | OFlags::NOCTTY, Mode::RUSR | Mode::WUSR);
+        let file = File::from(opened.map_err(|errno| self.cannot_open(errno))?);
+        let stat = rustix::fs::fstat(&file).map_err(|errno| self.problem(errno.to_string()))?;
+        if let Some(problem) = self.refuse(&stat) {
+            return Err(self.problem(problem));
+        }
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => {
+                return Err(self.problem(format!(
+                    "it cannot be locked (flock): {error}: choose a path on a local file system"
+                )));
+            }
+        }
+        let mut locked = Locked { of: self, file, highest: 0 };
+        locked.highest = locked.read()?;
+        Ok(Some(locked))
+    }
+
+    fn cannot_open(&self, errno: Errno) -> Error {
+        match errno {
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
+                Error::io(format!("opening {}", self.path.display()), errno)
+            }
+            Errno::LOOP => {
+                self.problem("it is a symbolic link, which is never followed: name the file itself")
+            }
+            other => self.problem(io::Error::from(other).to_string()),
+        }
+    }
+
+    /// What is wrong with it, as it was found.
+    fn refuse(&self, stat: &Stat) -> Option<String> {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Some("it is not a regular file: choose another path".into());
+        }
+        if stat.st_nlink > 1 {
+            return Some("it has other names, too (hard links): choose another path".into());
+        }
+        if self.privacy == Privacy::Shared {
+            return None;
+        }
+        let uid = rustix::process::geteuid().as_raw();
+        if stat.st_uid != uid {
+            return Some(format!("it belongs to user {}, not to this process's user {uid}", stat.st_uid));
+        }
+        let mode = stat.st_mode & 0o777;
+        (mode & 0o022 != 0).then(|| format!("its mode {mode:03o} lets other users write to it: chmod 600 it"))
+    }
+
+    fn problem(&self, problem: impl Into<String>) -> Error {
+        Error::GenerationFile { path: self.path.clone(), problem: problem.into() }
+    }
+}
+
+/// The file while this process holds its lock: nobody else reads or grows it.
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    of: &'a GenerationFile,
+    file: File,
+    highest: u64,
+}
+
+impl Locked<'_> {
+    /// The generation for a host whose directory asks for `at_least`: above all that the file
+    /// remembers. It is on the disk when this returns, so that no later host gets it, whatever
+    /// becomes of this one.
+    pub(crate) fn grow(&mut self, at_least: u64) -> Result<u64, Error> {
+        let generation = at_least.max(self.highest.saturating_add(1));
+        if generation > MAX_GENERATION {
+            return Err(self
+                .of
+                .problem(format!("there is no generation above {MAX_GENERATION}: correct what it holds")));
+        }
+        let written = self.write(generation);
+        written.map_err(|error| self.of.problem(format!("it cannot be written: {error}")))?;
+        self.highest = generation;
+        Ok(generation)
+    }
+
+    fn write(&self, generation: u64) -> io::Result<()> {
+        let is_new = self.file.metadata()?.len() == 0;
+        self.file.write_all_at(format!("{generation:020}\n").as_bytes(), 0)?;
+        self.file.sync_all()?;
+        // Its name has to be on the disk, too.
+        match self.of.path.parent() {
+            Some(parent) if is_new => sync_directory(parent),
+            _ => Ok(()),
+        }
+    }
+
+    /// 0 of a new file.
+    fn read(&self) -> Result<u64, Error> {
+        let mut bytes = [0; LEN + 1];
+        let mut len = 0;
+        loop {
+            match self.file.read_at(&mut bytes[len..], len as u64) {
+                Ok(0) => break,
+                Ok(read) => len += read,
+                Err(error) => return Err(self.of.problem(format!("it cannot be read: {error}"))),
+            }
+        }
+        parse(&bytes[..len]).ok_or_else(|| {
+            self.of.problem(
+                "it holds something else than one decimal number: choose another path, or correct it",
+            )
+        })
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile shares the lock, and must not hold it on.
+        let _ = self.file.unlock();
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return Some(0);
+    }
+    let digits = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let digits =
+        std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_decimal_number_is_read() {
+        let good: [(&[u8], u64); 5] = [
+            (b"", 0),
+            (b"0", 0),
+            (b"42\n", 42),
+            (b"00000000000000000042\n", 42),
+            (b"18446744073709551615\n", u64::MAX),
+        ];
+        for (bytes, number) in good {
+            assert_eq!(parse(bytes), Some(number), "{bytes:?}");
+        }
+        let bad: [&[u8]; 9] =
+            [b"\n", b"+1", b"-1", b"1 ", b" 1", b"1\n\n", b"0x1", b"18446744073709551616\n", b"\xff"];
+        for bytes in bad {
+            assert_eq!(parse(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_given_out_never_comes_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = GenerationFile::new(dir.path().join("generation"), Privacy::Private);
+        let grow = |at_least| file.lock().expect("usable").expect("free").grow(at_least).expect("grown");
+        assert_eq!([grow(1), grow(1), grow(7), grow(2)], [1, 2, 7, 8]);
+        let mut held = file.lock().expect("usable").expect("free");
+        assert!(file.lock().expect("usable").is_none(), "two hold its lock");
+        assert_eq!(held.grow(MAX_GENERATION).expect("grown"), MAX_GENERATION);
+        let error = held.grow(1).expect_err("there is none above").to_string();
+        assert!(error.contains("there is no generation above 9007199254740991"), "{error}");
+        assert_eq!(std::fs::read(dir.path().join("generation")).expect("there"), b"00009007199254740991\n");
+    }
+}

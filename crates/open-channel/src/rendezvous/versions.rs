@@ -1,0 +1,264 @@
+//! Which protocol versions the processes at a channel speak, as far as its directory tells.
+//!
+//! For each range of versions there is an empty file `versions-<oldest>-<newest>`. Every process
+//! that hosts or has a host holds a shared lock on the file of its range, until it leaves the
+//! channel. So whoever is about to host sees whether there are processes that it could not serve,
+//! and whoever leaves, whether somebody is left. The last to leave removes the file with its lock
+//! held alone. A newcomer that had it open by then finds it removed and makes another. Programs from
+//! before there were such files ignore them.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::time::Duration;
+
+use open_channel_proto::{VERSION_MAX, VERSION_MIN};
+use open_channel_ring::Process;
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::rendezvous::entries::remove;
+use crate::rendezvous::{ChannelDir, Privacy};
+
+const PREFIX: &str = "versions-";
+/// Somebody who looks whether a file is locked holds its lock for a moment.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// Oldest and newest version that a program speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Versions {
+    oldest: u16,
+    newest: u16,
+}
+
+impl Versions {
+    pub(crate) const OWN: Self = Self { oldest: VERSION_MIN, newest: VERSION_MAX };
+
+    pub(crate) fn new(oldest: u16, newest: u16) -> Self {
+        Self { oldest, newest }
+    }
+
+    fn parse(name: &[u8]) -> Option<Self> {
+        let name = std::str::from_utf8(name).ok()?;
+        let (oldest, newest) = name.strip_prefix(PREFIX)?.split_once('-')?;
+        let versions = Self { oldest: oldest.parse().ok()?, newest: newest.parse().ok()? };
+        // Only as this library writes them.
+        (versions.file() == name).then_some(versions)
+    }
+
+    fn file(self) -> String {
+        format!("{PREFIX}{}-{}", self.oldest, self.newest)
+    }
+
+    fn meet(self, others: Self) -> bool {
+        self.oldest.max(others.oldest) <= self.newest.min(others.newest)
+    }
+}
+
+impl std::fmt::Display for Versions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to {}", self.oldest, self.newest)
+    }
+}
+
+/// Tells others which versions this process speaks, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    file: File,
+    process: Process,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        // A forked child has the same open file, and would go on holding its lock. The child itself
+        // must leave it to its parent.
+        if self.process.is_current() {
+            let _ = self.file.unlock();
+        }
+    }
+}
+
+impl Presence {
+    pub(crate) fn announce(dir: &ChannelDir) -> io::Result<Self> {
+        for _ in 0..ATTEMPTS {
+            let presence = Self { file: own_file(dir)?, process: Process::current() };
+            match presence.file.try_lock_shared() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) if presence.is_visible(dir) => return Ok(presence),
+                // Somebody who left has just removed it.
+                Ok(()) => {}
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Whether others who look into `dir` see it.
+    pub(crate) fn is_visible(&self, dir: &ChannelDir) -> bool {
+        let there = rustix::fs::statat(dir.fd(), Versions::OWN.file(), AtFlags::SYMLINK_NOFOLLOW);
+        let own = rustix::fs::fstat(&self.file);
+        let same = |there: Stat, own: Stat| (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino);
+        there.and_then(|there| Ok(same(there, own?))).unwrap_or(false)
+    }
+}
+
+/// The file of this program's versions, made if it is not there.
+fn own_file(dir: &ChannelDir) -> Result<File, Errno> {
+    let name = Versions::OWN.file();
+    // Creating what exists already is not allowed in a directory that others may write to.
+    match open(dir, &name, OFlags::empty()) {
+        Err(Errno::NOENT) => {}
+        found => return found,
+    }
+    let made = match open(dir, &name, OFlags::CREATE | OFlags::EXCL) {
+        Err(Errno::EXIST) => return open(dir, &name, OFlags::empty()),
+        made => made?,
+    };
+    if dir.privacy() == Privacy::Shared {
+        // Others who may join must be able to lock it, whatever the umask of this process is.
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
+        rustix::fs::fchmod(&made, mode)?;
+    }
+    Ok(made)
+}
+
+/// For writing where that is allowed: a network file system that emulates `flock` takes an exclusive
+/// lock on no other descriptor.
+fn open(dir: &ChannelDir, name: &str, how: OFlags) -> Result<File, Errno> {
+    let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let open = |access| rustix::fs::openat(dir.fd(), name, flags | access, Mode::RUSR | Mode::WUSR);
+    match open(OFlags::RDWR) {
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => open(OFlags::RDONLY),
+        opened => opened,
+    }
+    .map(File::from)
+}
+
+/// Whether a process holds the lock of the file of these versions.
+fn is_held(dir: &ChannelDir, versions: Versions) -> io::Result<bool> {
+    let file = match open(dir, &versions.file(), OFlags::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(false),
+        Err(errno) => return Err(errno.into()),
+    };
+    for _ in 0..ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+            // Somebody who looks as this process does holds it for a moment, alone; those who take
+            // part hold it together.
+            Err(TryLockError::WouldBlock) => match file.try_lock_shared() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            },
+        }
+    }
+    Ok(true)
+}
+
+/// The ranges of versions that have files here.
+fn present(dir: &ChannelDir) -> io::Result<Vec<Versions>> {
+    let mut found = Vec::new();
+    for entry in rustix::fs::Dir::read_from(dir.fd())? {
+        found.extend(Versions::parse(entry?.file_name().to_bytes()));
+    }
+    Ok(found)
+}
+
+/// Whether some process takes part, of whatever versions.
+pub(crate) fn is_anybody_there(dir: &ChannelDir) -> io::Result<bool> {
+    for versions in present(dir)? {
+        if is_held(dir, versions)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes the files that no process holds.
+pub(crate) fn sweep(dir: &ChannelDir) {
+    for versions in present(dir).unwrap_or_default() {
+        let name = versions.file();
+        // Held until it is removed, so that nobody who comes takes it for one that others can see.
+        if let Ok(file) = open(dir, &name, OFlags::empty())
+            && file.try_lock().is_ok()
+        {
+            remove(dir, &name);
+        }
+    }
+}
+
+/// The versions of some process that takes part and that this one cannot talk to.
+pub(crate) fn strangers(dir: &ChannelDir) -> io::Result<Option<Versions>> {
+    for versions in present(dir)? {
+        if versions.meet(Versions::OWN) {
+            continue;
+        }
+        if is_held(dir, versions)? {
+            return Ok(Some(versions));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rendezvous::root::Root;
+    use crate::rendezvous::{Identity, Missing, Scope};
+
+    fn directory(root: &std::path::Path) -> ChannelDir {
+        let identity = Identity::new("versions", Scope::User).expect("a good name");
+        let root = Arc::new(Root::choose(Some(root)).expect("absolute"));
+        ChannelDir::open(&root, &identity, Privacy::Private, Missing::Make).expect("opened")
+    }
+
+    /// A forked child has the same open file, as a duplicate has.
+    #[test]
+    fn who_leaves_is_gone_whatever_children_still_have() {
+        let root = tempfile::tempdir().expect("a directory");
+        let dir = directory(&root.path().join("channels"));
+        let presence = Presence::announce(&dir).expect("announced");
+        assert!(is_anybody_there(&dir).expect("readable"));
+        let _inherited = presence.file.try_clone().expect("a duplicate");
+        drop(presence);
+        assert!(!is_anybody_there(&dir).expect("readable"), "still there");
+    }
+
+    #[test]
+    fn a_presence_is_seen_where_it_was_announced_and_nowhere_else() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (here, there) = (directory(&root.path().join("here")), directory(&root.path().join("there")));
+        let presence = Presence::announce(&here).expect("announced");
+        assert!(presence.is_visible(&here));
+        assert!(!presence.is_visible(&there), "nothing is there");
+        let _other = Presence::announce(&there).expect("announced");
+        assert!(!presence.is_visible(&there), "another process's file");
+        std::fs::remove_file(here.path().join(Versions::OWN.file())).expect("removed");
+        assert!(!presence.is_visible(&here), "it is gone");
+    }
+
+    #[test]
+    fn versions_meet_where_their_ranges_overlap() {
+        let versions = |oldest, newest| Versions { oldest, newest };
+        assert!(versions(1, 3).meet(versions(3, 9)));
+        assert!(versions(3, 9).meet(versions(1, 3)));
+        assert!(versions(1, 9).meet(versions(4, 5)));
+        assert!(!versions(1, 2).meet(versions(3, 9)));
+        assert!(!versions(3, 9).meet(versions(1, 2)));
+    }
+
+    #[test]
+    fn only_what_the_library_writes_is_read() {
+        let versions = Versions { oldest: 1, newest: 65535 };
+        assert_eq!(Versions::parse(versions.file().as_bytes()), Some(versions));
+        for name in
+            ["versions-", "versions-1", "versions-01-2", "versions-1-+2", "versions-1-65536", "versions-1-2 "]
+        {
+            assert_eq!(Versions::parse(name.as_bytes()), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Many small messages at once, so that what a call costs is paid once for all of them.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use open_channel_proto::{Draft, Pack, Packer, Received};
+
+use crate::connection::{Back, Connection, pause_after};
+use crate::socket::message::MessageId;
+
+/// Messages to be sent together with [`Socket::send_many`](crate::Socket::send_many).
+///
+/// They lie side by side in memory that is kept from one use to the next, and travel in packs of up to 32 KiB
+/// (counting [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) for each message), longer ones each alone. To the other side
+/// they are messages like any others, each with its own [id](crate::Message::id). A pack is acknowledged, and after a
+/// change of host delivered again, as a whole.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let (done, mut counted) = tokio::sync::mpsc::unbounded_channel();
+/// # let channel = open_channel::Channel::builder("many").runtime_dir(dir.path().join("d"))
+/// #     .build(move |socket| { let done = done.clone(); async move {
+/// while let Ok(Some(messages)) = socket.recv_many().await {
+///     for message in &messages {
+///         assert_eq!(message.len(), 8);
+///     }
+/// #   let _ = done.send(messages.len());
+///     messages.ack();
+/// }
+/// # }})?;
+/// # let socket = channel.connect();
+/// let mut batch: open_channel::Batch = (0..1000_u64).map(|number| number.to_le_bytes()).collect();
+/// socket.send_many(&mut batch).await?;
+/// assert!(batch.is_empty());
+/// socket.flush().await?;
+/// # let mut all = 0;
+/// # while all < 1000 { all += counted.recv().await.unwrap(); }
+/// # assert_eq!(all, 1000);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) packer: Packer,
+}
+
+impl Batch {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Copies a message behind the others.
+    ///
+    /// # Panics
+    /// If it has 4 GiB or more.
+    #[inline]
+    pub fn push(&mut self, message: impl AsRef<[u8]>) {
+        self.packer.push(message.as_ref());
+    }
+
+    /// An empty message behind the others, to be written and then [committed](Draft::commit). A message that is made piece by piece
+    /// needs no memory of its own like this.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// let mut batch = open_channel::Batch::new();
+    /// let mut draft = batch.draft();
+    /// write!(draft, "{} of {}", 1, 2)?;
+    /// draft.append(b"\n");
+    /// draft.commit();
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn draft(&mut self) -> Draft<'_> {
+        self.packer.draft()
+    }
+
+    /// How many messages are in it.
+    pub fn len(&self) -> usize {
+        self.packer.count()
+    }
+
+    /// Whether no message is in it.
+    pub fn is_empty(&self) -> bool {
+        self.packer.is_empty()
+    }
+
+    /// Whether they fill a pack: more of them travel no better.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.packer.is_full()
+    }
+
+    /// What its messages take in the outbox: the bytes of each and [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD).
+    pub fn cost(&self) -> usize {
+        self.packer.cost()
+    }
+
+    /// Forgets its messages.
+    pub fn clear(&mut self) {
+        self.packer.clear();
+    }
+}
+
+impl<M: AsRef<[u8]>> Extend<M> for Batch {
+    fn extend<I: IntoIterator<Item = M>>(&mut self, messages: I) {
+        messages.into_iter().for_each(|message| self.push(message));
+    }
+}
+
+impl<M: AsRef<[u8]>> FromIterator<M> for Batch {
+    fn from_iter<I: IntoIterator<Item = M>>(messages: I) -> Self {
+        let mut batch = Self::new();
+        batch.extend(messages);
+        batch
+    }
+}
+
+/// Messages that were received together, at least one; from [`Socket::recv_many`](crate::Socket::recv_many).
+///
+/// [`ack`](Self::ack) acknowledges them all. Dropped otherwise, all of them stay unhandled, as a single
+/// [`Message`](crate::Message) does.
+#[must_use = "messages that are not acknowledged with `ack` stay unhandled"]
+pub struct Messages {
+    pack: Pack,
+    first: MessageId,
+    attempt: u32,
+    acknowledged: bool,
+    connection: Arc<Connection>,
+}
+
+/// One of several [`Messages`]; dereferences to its bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MessageRef<'a> {
+    bytes: &'a [u8],
+    id: MessageId,
+}
+
+impl Messages {
+    pub(crate) fn new(connection: Arc<Connection>, received: Received) -> Self {
+        let Received { first: seq, pack, attempt } = received;
+        let first = MessageId { socket: connection.id(), seq };
+        Self { pack, first, attempt, acknowledged: false, connection }
+    }
+
+    /// How many they are; never 0.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.pack.count() as usize
+    }
+
+    /// The messages in the order in which they were sent.
+    #[inline]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { messages: self.pack.iter(), next: self.first }
+    }
+
+    /// Whether an earlier host may have handled them: they were sent to one and not all acknowledged. As
+    /// [`Message::redelivered`](crate::Message::redelivered), and the same for all of them.
+    pub fn redelivered(&self) -> bool {
+        self.attempt > 1
+    }
+
+    /// Which attempt this is, as [`Message::attempt`](crate::Message::attempt), and the same for all of them.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Acknowledges them: they are handled, and never delivered again.
+    #[inline]
+    pub fn ack(mut self) {
+        self.acknowledged = true;
+        self.connection.handled(self.first.seq..self.first.seq + self.len() as u64);
+    }
+
+    /// Gives them all back, each as with [`Message::nack`](crate::Message::nack).
+    pub fn nack(self) {
+        self.nack_after(Duration::ZERO);
+    }
+
+    /// Gives them all back, each as with [`Message::nack_after`](crate::Message::nack_after).
+    pub fn nack_after(mut self, pause: Duration) {
+        self.give_back(pause);
+    }
+
+    fn give_back(&mut self, pause: Duration) {
+        self.acknowledged = true;
+        let (attempt, bytes) = (self.attempt, self.pack.bytes());
+        let messages = (self.first.seq..).zip(self.pack.iter());
+        let back = messages.map(|(seq, message)| Back { seq, attempt, payload: bytes.slice_ref(message) });
+        self.connection.give_back(back, pause);
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        if !self.acknowledged {
+            self.give_back(pause_after(self.attempt));
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Messages {
+    type Item = MessageRef<'a>;
+    type IntoIter = Iter<'a>;
+
+    #[inline]
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages")
+            .field("first", &format_args!("{}", self.first))
+            .field("len", &self.len())
+            .field("attempt", &self.attempt)
+            .finish()
+    }
+}
+
+/// The messages of [`Messages`].
+#[derive(Debug, Clone)]
+pub struct Iter<'a> {
+    messages: open_channel_proto::Messages<'a>,
+    next: MessageId,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = MessageRef<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<MessageRef<'a>> {
+        let message = MessageRef { bytes: self.messages.next()?, id: self.next };
+        self.next.seq += 1;
+        Some(message)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.messages.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl<'a> MessageRef<'a> {
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The message's stable identity.
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+}
+
+impl Deref for MessageRef<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl AsRef<[u8]> for MessageRef<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl fmt::Debug for MessageRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageRef")
+            .field("id", &format_args!("{}", self.id))
+            .field("len", &self.bytes.len())
+            .finish()
+    }
+}

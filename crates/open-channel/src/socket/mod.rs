@@ -1,0 +1,628 @@
+//! A socket: one reliable two-way connection, messages in order.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use open_channel_proto::{ResetCode, SocketId};
+use tokio::runtime::Handle;
+
+use crate::channel::event::Stall;
+use crate::channel::stats::SocketStats;
+use crate::channel::{Keep, Shared};
+use crate::connection::waiters::Seat;
+use crate::connection::{Connection, Eyes};
+use crate::error::{Error, SendError, TryRecvError};
+use crate::link::{LinkKind, PeerInfo};
+use crate::socket::batch::{Batch, Messages};
+use crate::socket::message::{Message, MessageId};
+use crate::socket::reader::MessageReader;
+use crate::socket::reservation::Reservation;
+use crate::socket::stream::ByteStream;
+use crate::socket::undeliverable::Undeliverable;
+
+pub(crate) mod batch;
+pub(crate) mod message;
+pub(crate) mod reader;
+pub(crate) mod reservation;
+pub(crate) mod stream;
+mod take_back;
+pub(crate) mod undeliverable;
+
+/// One reliable two-way connection between a peer and the host; ordered messages.
+///
+/// All methods take `&self` and may be called from several tasks. The peer's end, from
+/// [`Channel::connect`](crate::Channel::connect), moves from host to host; the host's end, given to the listener,
+/// lives with its host.
+///
+/// Dropping a socket closes it in the background: what was sent still goes out (from a peer's end, until it is
+/// acknowledged), then the other side sees the end. A socket dropped while its thread unwinds from a panic is
+/// reset instead.
+///
+/// On tokio, what a socket gives to a task counts against that task's budget (see `tokio::task::coop`): once in a few milliseconds a
+/// call that could be ready lets other tasks go on first.
+///
+/// Also a `Stream` of messages and a `Sink` of [`Bytes`].
+#[derive(Debug)]
+pub struct Socket {
+    owner: Arc<Owner>,
+    /// Where the `Stream` and the `Sink` wait.
+    recv_seat: Seat,
+    send_seat: Seat,
+    flush_to: Option<u64>,
+    /// The `Stream` has told its end, or why it is over.
+    stream_ended: bool,
+}
+
+/// What the halves of a socket own together.
+#[derive(Debug)]
+struct Owner {
+    connection: Arc<Connection>,
+    /// On the peer's end: the channel goes on while the socket does.
+    keep: Option<Arc<Keep>>,
+    /// On the host's end: the channel whose listener it was made for.
+    host: Option<Weak<Shared>>,
+    background: Handle,
+    peer: Option<PeerInfo>,
+    /// What was asked for about the next host, if anything.
+    reconnect: Option<bool>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let connection = Arc::clone(&self.connection);
+        if connection.is_over() || connection.is_handing_over() {
+            return;
+        }
+        if self.host.as_ref().and_then(Weak::upgrade).is_some_and(|shared| shared.retire_without_runtime()) {
+            // Nobody closed this socket: its handler's runtime ended, usually with the program.
+            return connection.fail(Error::HandedOver);
+        }
+        if std::thread::panicking() {
+            return connection.reset(ResetCode::ListenerFailed, "its handler panicked");
+        }
+        let keep = self.keep.take();
+        self.background.spawn(async move {
+            let _ = match &keep {
+                Some(_) => acknowledged(&connection, connection.request_ack()).await,
+                None => poll_parked(&connection, |cx, seat| connection.poll_transmitted(cx, seat)).await,
+            };
+            end(&connection);
+            drop(keep);
+        });
+    }
+}
+
+/// Tells the other side that this side is done: its end in order, then that nothing more will be handled.
+pub(crate) fn end(connection: &Connection) {
+    // One that is over has told already.
+    let _ = connection.finish();
+    connection.reset(ResetCode::Closed, "closed");
+}
+
+/// Waits with a seat that is given back however the wait ends.
+pub(crate) async fn poll_parked<T>(
+    connection: &Connection,
+    mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
+) -> T {
+    let mut parked = Parked { connection, seat: Seat::default() };
+    poll_fn(|cx| poll(cx, &mut parked.seat)).await
+}
+
+struct Parked<'a> {
+    connection: &'a Connection,
+    seat: Seat,
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.connection.leave(&mut self.seat);
+    }
+}
+
+async fn acknowledged(connection: &Connection, end: u64) -> Result<(), Error> {
+    poll_parked(connection, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Task, end)).await
+}
+
+pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration) -> Result<(), Error> {
+    if connection.is_over() {
+        return Ok(());
+    }
+    let flushed = tokio::time::timeout(patience, acknowledged(&connection, connection.request_ack())).await;
+    let messages = connection.unacknowledged();
+    end(&connection);
+    flushed.unwrap_or(Err(Error::Unacknowledged { messages, after: patience }))
+}
+
+impl Socket {
+    pub(crate) fn connecting(connection: Arc<Connection>, keep: Arc<Keep>, reconnect: Option<bool>) -> Self {
+        let background = keep.shared.background.clone();
+        let (host, peer) = (None, None);
+        Self::from_owner(Owner { connection, keep: Some(keep), host, background, peer, reconnect })
+    }
+
+    pub(crate) fn accepted(connection: Arc<Connection>, shared: &Arc<Shared>, peer: PeerInfo) -> Self {
+        let (host, background) = (Some(Arc::downgrade(shared)), shared.background.clone());
+        let (keep, peer, reconnect) = (None, Some(peer), None);
+        Self::from_owner(Owner { connection, keep, host, background, peer, reconnect })
+    }
+
+    fn from_owner(owner: Owner) -> Self {
+        let (recv_seat, send_seat) = (Seat::default(), Seat::default());
+        Self { owner: Arc::new(owner), recv_seat, send_seat, flush_to: None, stream_ended: false }
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.owner.connection
+    }
+
+    /// Accepts a message, waiting while the outbox is full. It is delivered from here on by itself: at once if
+    /// there is a connection, else when there is.
+    ///
+    /// # Errors
+    /// The message comes back in the [`SendError`]: [`Error::TooLarge`], [`Error::Finished`], or why the socket
+    /// is over.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped before it is done, the message was not accepted.
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        let mut message = message.into();
+        let connection = self.connection();
+        let sent =
+            poll_parked(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message))
+                .await;
+        connection.sent(sent)
+    }
+
+    /// [`send`](Self::send) for bytes that stay the caller's. A message of up to an eighth of the
+    /// [ring](crate::Builder::ring_bytes) is copied once only, to where the other side reads it, and nothing is allocated:
+    /// it waits for its place there while the ring is full, however much the outbox may hold. It is copied to memory of its own
+    /// first if it is longer, and while there is no ring, other messages wait in the outbox, the window is used up or a reservation
+    /// is open.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), with nothing to hand back.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped before it is done, the message was not accepted.
+    pub async fn send_copy(&self, message: &[u8]) -> Result<MessageId, Error> {
+        let connection = self.connection();
+        if let Some(id) = connection.send_at_once(message) {
+            return Ok(id);
+        }
+        let place =
+            |cx: &mut Context<'_>, seat: &mut Seat| connection.poll_send_copy(cx, seat, Eyes::Task, message);
+        match poll_parked(connection, place).await? {
+            Some(id) => Ok(id),
+            None => Ok(self.send(Bytes::copy_from_slice(message)).await?),
+        }
+    }
+
+    /// Accepts a message if the outbox has room.
+    ///
+    /// # Errors
+    /// The message comes back in the [`SendError`]: [`Error::Full`] when there is no room now, else as
+    /// [`send`](Self::send).
+    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        self.connection().try_send(message.into())
+    }
+
+    /// Accepts all messages of a [`Batch`], waiting while the outbox or the link is full; `batch` is empty then. Many
+    /// small messages cost much less this way than each with a [`send`](Self::send) of its own.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Finished`], or why the socket is over. What was not accepted is still in `batch`;
+    /// what it held before that is accepted.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped before it is done, `batch` holds what was not accepted.
+    pub async fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, seat| connection.poll_send_many(cx, seat, Eyes::Task, &mut batch.packer))
+            .await
+    }
+
+    /// Room for a message of up to `len` bytes, waiting while the outbox is full, and if it takes no more than a quarter of the
+    /// [ring](crate::Builder::ring_bytes) until that has a place for it, which it finds as long as the receiver keeps less than half of the ring. What is written to it travels from where it is written: on a
+    /// ring, nothing copies it on this side.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), with nothing to hand back.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropped before it is ready, nothing is reserved.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Write;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let channel = open_channel::Channel::builder("reserve").runtime_dir(dir.path().join("d"))
+    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { assert_eq!(message.into_bytes(), "3 + 4 = 7"); } })?;
+    /// let socket = channel.connect();
+    /// let mut message = socket.reserve(64).await?;
+    /// write!(message, "3 + 4 = {}", 3 + 4)?;
+    /// message.commit()?;
+    /// # socket.flush().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn reserve(&self, len: usize) -> Result<Reservation, Error> {
+        let connection = self.connection();
+        let room =
+            poll_parked(connection, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Task, len)).await?;
+        Ok(Reservation::new(connection, room))
+    }
+
+    /// The next message; `None` when the other side has ended its direction in an orderly way.
+    ///
+    /// # Errors
+    /// Why the socket is over. On the peer's end a lost host is no error: `recv` goes on with the next one.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    pub async fn recv(&self) -> Result<Option<Message>, Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, seat| connection.poll_recv(cx, seat, Eyes::Task)).await
+    }
+
+    /// The next messages: waits for one, and takes what has come with it and after it, up to 32 KiB (counting
+    /// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) for each message); a longer message comes alone. `None` at the end, as
+    /// [`recv`](Self::recv). They need not have been sent together.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    pub async fn recv_many(&self) -> Result<Option<Messages>, Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Task)).await
+    }
+
+    /// The next message, to read piece by piece, on a ring from where it lies; `None` at the end, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let channel = open_channel::Channel::builder("files")
+    /// #     .runtime_dir(dir.path().join("d"))
+    ///     .build(|socket| async move {
+    ///         while let Ok(Some(mut message)) = socket.recv_reader().await {
+    ///             let written = std::io::copy(&mut message, &mut std::io::sink());
+    ///             assert_eq!(written.expect("nothing fails here"), 100_000);
+    ///             message.ack();
+    ///         }
+    ///     })?;
+    /// let socket = channel.connect();
+    /// socket.send(vec![7; 100_000]).await?;
+    /// socket.flush().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
+        let connection = self.connection();
+        poll_parked(connection, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Task)).await
+    }
+
+    /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`], or why the socket is over.
+    pub fn try_recv(&self) -> Result<Option<Message>, TryRecvError> {
+        self.connection().try_recv().unwrap_or(Err(Error::Full)).map_err(|error| match error {
+            Error::Full => TryRecvError::Empty,
+            error => TryRecvError::Failed(error),
+        })
+    }
+
+    /// The next message of this side that is not delivered any more, oldest first: it has had as many
+    /// attempts as [`Builder::max_attempts`](crate::Builder::max_attempts) allows. Waits for one.
+    ///
+    /// What is not fetched is held up to [`outbox_bytes`](crate::Builder::outbox_bytes), counted like
+    /// the outbox. Beyond that the oldest is dropped, with a line in the log.
+    ///
+    /// # Errors
+    /// Why the socket is over, once everything that came back is fetched.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    pub async fn undeliverable(&self) -> Result<Undeliverable, Error> {
+        self.connection().undeliverable().await
+    }
+
+    /// The next message that is not delivered any more, if there is one already.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`], or why the socket is over.
+    pub fn try_undeliverable(&self) -> Result<Undeliverable, TryRecvError> {
+        match self.connection().try_undeliverable() {
+            Some(found) => found.map_err(TryRecvError::Failed),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Waits until everything sent so far is acknowledged, which means handled. A handler that
+    /// hangs makes it wait for ever: set a limit, or wait for [`stalled`](Self::stalled) beside it.
+    ///
+    /// # Errors
+    /// Why the socket is over before that. [`Error::Undeliverable`] when some of it came back instead.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was sent is still delivered, and `flush` may be called again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let channel = open_channel::Channel::builder("limit").runtime_dir(dir.path().join("d"))
+    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { message.ack(); } })?;
+    /// let socket = channel.connect();
+    /// socket.send("work").await?;
+    /// match tokio::time::timeout(Duration::from_secs(60), socket.flush()).await {
+    ///     Ok(flushed) => flushed?,
+    ///     Err(_) => println!("not handled yet: {:?}", socket.stats().oldest_unacknowledged),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn flush(&self) -> Result<(), Error> {
+        acknowledged(self.connection(), self.connection().request_ack()).await
+    }
+
+    /// Resolves when the socket is stalled, at once if it is: nothing that it sent was acknowledged
+    /// for [`stall_after`](crate::Builder::stall_after). Nothing else happens; the socket goes on.
+    ///
+    /// # Errors
+    /// Why the socket is over.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a stall lasts until the oldest message is acknowledged, and is found by the next call, too.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let channel = open_channel::Channel::builder("stall").runtime_dir(dir.path().join("d"))
+    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { message.ack(); } })?;
+    /// let socket = channel.connect();
+    /// socket.send("work").await?;
+    /// tokio::select! {
+    ///     flushed = socket.flush() => flushed?,
+    ///     stall = socket.stalled() => println!("the handler hangs: {:?}", stall?),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn stalled(&self) -> Result<Stall, Error> {
+        self.connection().stalled().await
+    }
+
+    /// Ends this side's direction: the other side gets what was sent, then the end, and may still answer.
+    ///
+    /// # Errors
+    /// Why the socket is over already.
+    pub fn finish(&self) -> Result<(), Error> {
+        self.connection().finish()
+    }
+
+    /// Flushes, then closes both directions.
+    ///
+    /// # Errors
+    /// Why not everything was acknowledged; the socket is closed in any case.
+    ///
+    /// # Cancel safety
+    /// When dropped before it is done, the socket goes on flushing and closing in the background once it is dropped
+    /// itself.
+    pub async fn close(&self) -> Result<(), Error> {
+        let flushed = self.flush().await;
+        end(self.connection());
+        flushed
+    }
+
+    /// Closes both directions at once; what was not acknowledged is given up.
+    pub fn destroy(&self) {
+        self.connection().reset(ResetCode::Destroyed, "destroyed");
+    }
+
+    /// Two halves for different tasks. Dropping the sending half ends that direction like
+    /// [`finish`](Self::finish).
+    pub fn split(self) -> (SendHalf, RecvHalf) {
+        let socket = Arc::new(self);
+        (SendHalf { socket: Arc::clone(&socket) }, RecvHalf { socket })
+    }
+
+    /// On the peer's end: bytes do not go on with another host, unless that was asked for.
+    pub(crate) fn pin_unless_asked(&self) {
+        if self.owner.keep.is_some() && self.owner.reconnect.is_none() {
+            self.connection().pin();
+        }
+    }
+
+    /// The socket as a stream of bytes, for codecs and protocols that want one.
+    ///
+    /// On the peer's end it ends with its host ([`Error::HostLost`]), as a plain socket does,
+    /// unless [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect) was set to `true`.
+    pub fn into_stream(self) -> ByteStream {
+        ByteStream::new(self)
+    }
+
+    /// The socket's stable identity, the same on both ends and with every host.
+    pub fn id(&self) -> SocketId {
+        self.connection().id()
+    }
+
+    /// Who is on the other side; on the peer's end `None` while there is no connection.
+    pub fn peer(&self) -> Option<PeerInfo> {
+        self.owner.peer.or_else(|| self.connection().peer())
+    }
+
+    /// Whether there is a connection right now.
+    pub fn connected(&self) -> bool {
+        self.connection().is_connected()
+    }
+
+    /// Generation of the host that the socket is or was last connected to; 0 before the first.
+    pub fn generation(&self) -> u64 {
+        self.connection().generation()
+    }
+
+    /// What carries the socket right now; `None` while there is no connection. The next host may be reached otherwise.
+    pub fn link(&self) -> Option<LinkKind> {
+        self.connection().link_kind()
+    }
+
+    /// Longest message that may be sent, in bytes: the smaller of both sides' limits, once the other's is known.
+    pub fn max_message(&self) -> usize {
+        self.connection().max_message()
+    }
+
+    /// What the socket is doing. Takes its lock for a moment.
+    pub fn stats(&self) -> SocketStats {
+        self.connection().stats()
+    }
+
+    fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let end = *self.flush_to.get_or_insert_with(|| self.owner.connection.request_ack());
+        let polled = self.owner.connection.poll_acknowledged(cx, &mut self.send_seat, Eyes::Task, end);
+        if polled.is_ready() {
+            self.flush_to = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        for seat in [&mut self.recv_seat, &mut self.send_seat] {
+            self.owner.connection.leave(seat);
+        }
+    }
+}
+
+/// Ends after the other side's end, and after an error.
+impl futures_core::Stream for Socket {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let socket = &mut *self;
+        if socket.stream_ended {
+            return Poll::Ready(None);
+        }
+        let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_seat, Eyes::Task));
+        socket.stream_ended = !matches!(message, Ok(Some(_)));
+        Poll::Ready(message.transpose())
+    }
+}
+
+/// Ready when a message of [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) bytes or less is accepted at once; a longer
+/// one is accepted too. Flushing waits for acknowledgements.
+impl futures_sink::Sink<Bytes> for Socket {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let socket = &mut *self;
+        socket.owner.connection.poll_room(
+            cx,
+            &mut socket.send_seat,
+            Eyes::Task,
+            open_channel_proto::MESSAGE_OVERHEAD,
+        )
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), Error> {
+        self.owner.connection.send_over(message)?;
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush_to(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let flushed = ready!(self.poll_flush_to(cx));
+        let _ = self.finish();
+        Poll::Ready(flushed)
+    }
+}
+
+/// The sending half of a [`Socket`].
+#[derive(Debug)]
+pub struct SendHalf {
+    socket: Arc<Socket>,
+}
+
+impl SendHalf {
+    /// As [`Socket::send`].
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
+        self.socket.send(message).await
+    }
+
+    /// As [`Socket::flush`].
+    ///
+    /// # Errors
+    /// As [`Socket::flush`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.socket.flush().await
+    }
+}
+
+impl std::ops::Deref for SendHalf {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Drop for SendHalf {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // A socket that is over has ended already.
+            let _ = self.socket.finish();
+        }
+    }
+}
+
+/// The receiving half of a [`Socket`].
+#[derive(Debug)]
+pub struct RecvHalf {
+    socket: Arc<Socket>,
+}
+
+impl RecvHalf {
+    /// As [`Socket::recv`].
+    ///
+    /// # Errors
+    /// As [`Socket::recv`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn recv(&self) -> Result<Option<Message>, Error> {
+        self.socket.recv().await
+    }
+}
+
+impl std::ops::Deref for RecvHalf {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}

@@ -1,0 +1,132 @@
+//! Messages that are written where they travel.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::connection::{Connection, Room};
+use crate::error::SendError;
+use crate::socket::message::MessageId;
+
+/// Room for one message, from [`Socket::reserve`](crate::Socket::reserve), to be written and then
+/// [committed](Self::commit). Dropped instead, it sends nothing.
+///
+/// On a ring the room is in the shared memory itself, where the message is written in place; there it can be written and
+/// not read, because the other process could change it meanwhile. The room is a buffer like any other on other links, for messages
+/// longer than about half the ring, for those longer than a quarter when it has no room right now, while other messages wait to
+/// get into it or another reservation is open, and when the receiver's window is used up.
+///
+/// While a reservation is open, other messages of the same socket may be sent and wait for it; the order is that of
+/// sending and committing.
+#[derive(Debug)]
+#[must_use = "a reservation sends nothing until it is committed"]
+pub struct Reservation {
+    connection: Arc<Connection>,
+    /// Taken when it is committed.
+    room: Option<Room>,
+}
+
+impl Reservation {
+    pub(crate) fn new(connection: &Arc<Connection>, room: Room) -> Self {
+        Self { connection: Arc::clone(connection), room: Some(room) }
+    }
+
+    /// Bytes that still fit.
+    pub fn remaining(&self) -> usize {
+        match &self.room {
+            Some(Room::Ring { slot, .. }) => slot.remaining(),
+            Some(Room::Buffer { bytes, len }) => len - bytes.len(),
+            None => 0,
+        }
+    }
+
+    /// Whether the message is written in place, into memory that the other side reads.
+    pub fn is_in_place(&self) -> bool {
+        matches!(self.room, Some(Room::Ring { .. }))
+    }
+
+    /// Writes `bytes` behind what was written so far.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn append(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.remaining(), "more bytes than were reserved");
+        self.leave_inherited_ring();
+        match &mut self.room {
+            Some(Room::Ring { slot, .. }) => slot.append(bytes),
+            Some(Room::Buffer { bytes: buffer, .. }) => buffer.extend_from_slice(bytes),
+            None => {}
+        }
+    }
+
+    /// [`append`](Self::append) for bytes that are made as they are written, 64 at a time: in place, they go from the processor's
+    /// registers to where they travel, and never lie in other memory. Fastest behind a multiple of eight bytes, from an iterator that owns
+    /// what it makes them from. If `blocks` panics, it is not specified how many of them were written.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    #[inline]
+    pub fn append_blocks(&mut self, mut blocks: impl Iterator<Item = [u8; 64]>) {
+        self.leave_inherited_ring();
+        match &mut self.room {
+            Some(Room::Ring { slot, .. }) => slot.append_blocks(blocks),
+            _ => blocks.by_ref().for_each(|block| self.append(&block)),
+        }
+    }
+
+    /// The parent's memory is not a forked child's to write to: what was written goes on in a
+    /// buffer, and comes back with the error of [`commit`](Self::commit).
+    #[inline]
+    fn leave_inherited_ring(&mut self) {
+        if self.connection.check_process().is_err()
+            && let Some(Room::Ring { slot, .. }) = &self.room
+        {
+            let len = slot.len() + slot.remaining();
+            if let Some(room) = self.room.take() {
+                let mut bytes = BytesMut::from(Bytes::from(room));
+                bytes.reserve(len - bytes.len());
+                self.room = Some(Room::Buffer { bytes, len });
+            }
+        }
+    }
+
+    /// Sends what was written, even if less than was reserved. Does not wait.
+    ///
+    /// # Errors
+    /// As [`Socket::send`](crate::Socket::send), with the message in the error.
+    pub fn commit(mut self) -> Result<MessageId, SendError> {
+        let room = self.room.take().unwrap_or(Room::Buffer { bytes: BytesMut::new(), len: 0 });
+        self.connection.commit(room)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(Room::Ring { link, .. }) = self.room.take() {
+            self.connection.abandon_reservation(link);
+        }
+    }
+}
+
+/// Takes as much as fits, like a slice.
+impl io::Write for Reservation {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.remaining());
+        self.append(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl From<Room> for Bytes {
+    fn from(room: Room) -> Self {
+        match room {
+            Room::Ring { slot, .. } => slot.into_vec().into(),
+            Room::Buffer { bytes, .. } => bytes.freeze(),
+        }
+    }
+}
