@@ -92,13 +92,14 @@ pub use error::{Error, SendError, TryRecvError};
 pub use link::{LinkKind, PeerInfo};
 pub use open_channel_proto::{Draft, MAX_ATTEMPTS, MESSAGE_OVERHEAD, ResetCode};
 pub use rendezvous::{MAX_NAME, Scope};
+pub use socket::Socket;
 pub use socket::batch::{Batch, Iter, MessageRef, Messages};
+pub use socket::halves::{RecvHalf, SendHalf};
 pub use socket::message::{Message, MessageId, SocketId};
 pub use socket::reader::MessageReader;
 pub use socket::reservation::Reservation;
 pub use socket::stream::ByteStream;
 pub use socket::undeliverable::{GivenUp, Undeliverable};
-pub use socket::{RecvHalf, SendHalf, Socket};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

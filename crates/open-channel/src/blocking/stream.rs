@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Socket, wait};
+use crate::blocking::socket::Socket;
+use crate::blocking::wait::wait;
 use crate::connection::Eyes;
 use crate::error::Error;
 use crate::socket::stream::{CHUNK, Reading, shut_down};

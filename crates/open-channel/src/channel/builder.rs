@@ -8,12 +8,70 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::channel::Channel;
 use crate::channel::settings::Settings;
-use crate::channel::{Channel, Listener, Task};
+use crate::channel::shared::{Accepted, Listener, Task};
 use crate::error::Error;
 use crate::link::LinkKind;
 use crate::rendezvous::Scope;
 use crate::socket::Socket;
+
+impl Channel {
+    /// A channel that this process may host; `listener` runs once for every socket that connects then.
+    ///
+    /// Listeners run on the tokio runtime that is current here. A listener that panics takes down its own
+    /// connection only.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, [`Error::NoRuntime`],
+    /// [`Error::Directory`] if a relative path of a directory cannot be made absolute, or the background thread could
+    /// not be started.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), open_channel::Error> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let channel = open_channel::Channel::builder("greeting").runtime_dir(dir.path().join("d"))
+    /// #   .build(|socket| async move {
+    /// #     while let Ok(Some(message)) = socket.recv().await {
+    /// #         let _ = socket.send([b"hello, ", &message[..]].concat()).await;
+    /// #         message.ack();
+    /// #     }
+    /// # })?;
+    /// # if false {
+    /// let channel = open_channel::Channel::new("greeting", |socket| async move {
+    ///     while let Ok(Some(message)) = socket.recv().await {
+    ///         let _ = socket.send([b"hello, ", &message[..]].concat()).await;
+    ///         message.ack();
+    ///     }
+    /// })?;
+    /// # }
+    /// let socket = channel.connect();
+    /// socket.send("world").await?;
+    /// assert_eq!(socket.recv().await?.unwrap().into_bytes(), "hello, world");
+    /// # Ok(()) }
+    /// ```
+    pub fn new<F, Fut>(name: impl Into<String>, listener: F) -> Result<Self, Error>
+    where
+        F: Fn(Socket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        Self::builder(name).build(listener)
+    }
+
+    /// A channel that this process joins without ever hosting it: for tools.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), but for the runtime, which is not needed.
+    pub fn peer(name: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(name).build_peer()
+    }
+
+    /// A channel with settings other than the defaults.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder::new(name.into())
+    }
+}
 
 /// Sets a channel up; from [`Channel::builder`].
 #[derive(Debug, Clone)]
@@ -220,8 +278,10 @@ impl Builder {
     {
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let listener = Arc::new(listener);
-        let run = Box::new(move |socket| {
+        let run = Box::new(move |accepted| {
             let listener = Arc::clone(&listener);
+            // Made here: a runtime that has ended drops the task unpolled, and the socket with it.
+            let socket = Socket::accepted(accepted);
             // A listener may panic before its first await: inside the task it is nobody else's trouble.
             let task = async move { listener(socket).await };
             Box::pin(task) as Task
@@ -241,6 +301,7 @@ impl Builder {
         self,
         listener: Arc<dyn Fn(Socket) + Send + Sync>,
     ) -> Result<Channel, Error> {
-        Channel::with(self.name, self.settings, Some(Listener::Thread(listener)))
+        let run = Arc::new(move |accepted: Accepted| listener(Socket::accepted(accepted)));
+        Channel::with(self.name, self.settings, Some(Listener::Thread(run)))
     }
 }

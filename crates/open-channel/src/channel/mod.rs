@@ -1,36 +1,31 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
-use std::future::Future;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use open_channel_proto::{ChannelKey, Session, SocketId};
-use open_channel_ring::Process;
-use tokio::runtime::Handle;
+use open_channel_proto::{Session, SocketId};
 use tokio::sync::{broadcast, watch};
 
 use crate::background;
-use crate::channel::builder::Builder;
 use crate::channel::connect::ConnectOptions;
-use crate::channel::event::{Event, Events, Role, State};
+use crate::channel::event::{Events, Role, State};
 use crate::channel::settings::Settings;
+use crate::channel::shared::{ChannelGuard, Closing, Listener, Place, Shared, lock};
 use crate::channel::stats::ChannelStats;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::membership::host::Host;
 use crate::membership::{self, peer};
 use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::root::{self, Root};
-use crate::rendezvous::{ChannelDir, Endpoint, Identity, Missing, Scope};
+use crate::rendezvous::{Identity, Scope};
 use crate::socket::{Socket, close_within};
 
 pub(crate) mod builder;
 pub(crate) mod connect;
 pub(crate) mod event;
 pub(crate) mod settings;
+pub(crate) mod shared;
 mod silence;
 mod stall;
 pub(crate) mod stats;
@@ -50,82 +45,10 @@ pub(crate) mod stats;
 /// `clone(2)`, past the C library, is not noticed.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    keep: Arc<Keep>,
-}
-
-/// Keeps a channel going while the application has a handle on it.
-#[derive(Debug)]
-pub(crate) struct Keep {
-    pub(crate) shared: Arc<Shared>,
-    process: Process,
-}
-
-impl Drop for Keep {
-    fn drop(&mut self) {
-        if !self.process.is_current() {
-            // Neither closed nor dropped by a forked child: others may have held its locks.
-            return std::mem::forget(Arc::clone(&self.shared));
-        }
-        self.shared.begin_closing(Closing::Orderly);
-    }
+    guard: Arc<ChannelGuard>,
 }
 
 impl Channel {
-    /// A channel that this process may host; `listener` runs once for every socket that connects then.
-    ///
-    /// Listeners run on the tokio runtime that is current here. A listener that panics takes down its own
-    /// connection only.
-    ///
-    /// # Errors
-    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, [`Error::NoRuntime`],
-    /// [`Error::Directory`] if a relative path of a directory cannot be made absolute, or the background thread could
-    /// not be started.
-    ///
-    /// # Examples
-    /// ```
-    /// # #[tokio::main] async fn main() -> Result<(), open_channel::Error> {
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let channel = open_channel::Channel::builder("greeting").runtime_dir(dir.path().join("d"))
-    /// #   .build(|socket| async move {
-    /// #     while let Ok(Some(message)) = socket.recv().await {
-    /// #         let _ = socket.send([b"hello, ", &message[..]].concat()).await;
-    /// #         message.ack();
-    /// #     }
-    /// # })?;
-    /// # if false {
-    /// let channel = open_channel::Channel::new("greeting", |socket| async move {
-    ///     while let Ok(Some(message)) = socket.recv().await {
-    ///         let _ = socket.send([b"hello, ", &message[..]].concat()).await;
-    ///         message.ack();
-    ///     }
-    /// })?;
-    /// # }
-    /// let socket = channel.connect();
-    /// socket.send("world").await?;
-    /// assert_eq!(socket.recv().await?.unwrap().into_bytes(), "hello, world");
-    /// # Ok(()) }
-    /// ```
-    pub fn new<F, Fut>(name: impl Into<String>, listener: F) -> Result<Self, Error>
-    where
-        F: Fn(Socket) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        Self::builder(name).build(listener)
-    }
-
-    /// A channel that this process joins without ever hosting it: for tools.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new), but for the runtime, which is not needed.
-    pub fn peer(name: impl Into<String>) -> Result<Self, Error> {
-        Self::builder(name).build_peer()
-    }
-
-    /// A channel with settings other than the defaults.
-    pub fn builder(name: impl Into<String>) -> Builder {
-        Builder::new(name.into())
-    }
-
     pub(crate) fn with(
         name: String,
         mut settings: Settings,
@@ -137,7 +60,7 @@ impl Channel {
         let root = Arc::new(Root::choose(settings.runtime_dir.as_deref())?);
         let generations = settings.generation_file.as_deref().map(root::absolute).transpose()?;
         let generations = generations.map(|path| GenerationFile::new(path, settings.privacy()));
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             name,
             identity,
             root,
@@ -151,14 +74,14 @@ impl Channel {
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
             stalled: Mutex::default(),
-        });
-        Ok(Self { keep: Arc::new(Keep { shared, process: Process::current() }) })
+        };
+        Ok(Self { guard: Arc::new(ChannelGuard::new(shared)) })
     }
 
     /// # Errors
     /// [`Error::Forked`] in a forked child, which has inherited it.
     fn shared(&self) -> Result<&Arc<Shared>, Error> {
-        if self.keep.process.is_current() { Ok(&self.keep.shared) } else { Err(Error::Forked) }
+        self.guard.check()
     }
 
     fn place<T>(&self, look: impl FnOnce(&Place) -> T) -> T {
@@ -186,7 +109,7 @@ impl Channel {
 
     /// [`connect`](Self::connect) in another way than the default.
     pub fn connect_with(&self, options: ConnectOptions) -> Socket {
-        let shared = &self.keep.shared;
+        let shared = &self.guard.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
         if let (Some(timeout), Ok(shared)) = (options.timeout, self.shared()) {
@@ -196,10 +119,10 @@ impl Channel {
             connection.pin();
         }
         match self.shared() {
-            Ok(shared) => shared.supervise(&connection),
+            Ok(shared) => supervise(shared, &connection),
             Err(forked) => connection.fail(forked),
         }
-        Socket::connecting(connection, Arc::clone(&self.keep), options.reconnect)
+        Socket::connecting(connection, Arc::clone(&self.guard), options.reconnect)
     }
 
     /// Takes part without a socket: waits until this process hosts the channel or is connected to its host.
@@ -212,7 +135,7 @@ impl Channel {
     /// Cancel safe: the channel goes on joining.
     pub async fn join(&self) -> Result<Role, Error> {
         let shared = self.shared()?;
-        shared.start();
+        start(shared);
         let mut place = shared.place.subscribe();
         match place.wait_for(Place::is_settled).await.as_deref() {
             Ok(Place::Closed(error)) => Err(error.clone().unwrap_or(Error::Closed)),
@@ -223,18 +146,18 @@ impl Channel {
 
     /// The name.
     pub fn name(&self) -> &str {
-        &self.keep.shared.name
+        &self.guard.shared.name
     }
 
     /// Who shares it: what was given to [`Builder::scope`], or what the environment said when it was built.
     pub fn scope(&self) -> &Scope {
-        &self.keep.shared.identity.scope
+        &self.guard.shared.identity.scope
     }
 
     /// What its name and scope amount to, as 32 hexadecimal digits. Processes meet on it if their keys and their
     /// [directories](Self::directory) are the same: it is for logs and comparisons.
     pub fn key(&self) -> String {
-        self.keep.shared.key().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.guard.shared.key().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The directory of this channel, absolute: where this process meets the others, or would look
@@ -246,7 +169,7 @@ impl Channel {
     pub fn directory(&self) -> PathBuf {
         match self.shared() {
             Ok(shared) => shared.directory(),
-            Err(_) => self.keep.shared.future_directory(),
+            Err(_) => self.guard.shared.future_directory(),
         }
     }
 
@@ -311,7 +234,7 @@ impl Channel {
     pub async fn close(&self) -> Result<(), Error> {
         let shared = Arc::clone(self.shared()?);
         let background = shared.background.clone();
-        background.spawn(async move { shared.close().await }).await.unwrap_or(Err(Error::Closed))
+        background.spawn(async move { close(&shared).await }).await.unwrap_or(Err(Error::Closed))
     }
 }
 
@@ -330,355 +253,46 @@ impl Channel {
     }
 }
 
-/// Whether and how the channel is being closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closing {
-    No,
-    /// Handlers finish, and hosting is handed over.
-    Orderly,
-    /// As if the process had been killed.
-    Abruptly,
+/// Starts taking part, unless that is so already or the channel was closed on purpose.
+fn start(shared: &Arc<Shared>) {
+    if !shared.begins() {
+        return;
+    }
+    let (member, watching) = (Arc::clone(shared), Arc::clone(shared));
+    shared.background.spawn(async move {
+        let watch = stall::watch(watching.settings.stall_after, |now| watching.look_for_silence(now));
+        tokio::select! {
+            () = membership::run(member) => {}
+            () = watch => {}
+        }
+    });
 }
 
-/// Where this process stands.
-#[derive(Debug, Clone)]
-pub(crate) enum Place {
-    Initiated,
-    Searching,
-    /// A host was found and asked. Sockets may say hello to it meanwhile, and are connected when this process is.
-    Approaching {
-        /// The host's socket.
-        endpoint: Endpoint,
-    },
-    Hosting(Arc<Host>),
-    Guest {
-        generation: u64,
-        /// The host's socket.
-        endpoint: Endpoint,
-    },
-    Closed(Option<Error>),
+/// Connects a new socket to the host, and to each host after it.
+fn supervise(shared: &Arc<Shared>, connection: &Arc<Connection>) {
+    if shared.is_closing() {
+        connection.fail(Error::Closed);
+    }
+    shared.enlist(connection);
+    start(shared);
+    shared.background.spawn(peer::supervise(Arc::clone(shared), Arc::clone(connection)));
 }
 
-impl Place {
-    fn state(&self) -> State {
-        match self {
-            Self::Initiated => State::Initiated,
-            Self::Searching | Self::Approaching { .. } => State::Connecting,
-            Self::Hosting(_) | Self::Guest { .. } => State::Connected,
-            Self::Closed(_) => State::Closed,
-        }
+async fn close(shared: &Shared) -> Result<(), Error> {
+    shared.retire();
+    let patience = shared.settings.host_timeout;
+    let close = |connection| shared.background.spawn(close_within(connection, patience));
+    // All of them at once: each may take the whole time.
+    let closing: Vec<_> = shared.connections().into_iter().map(close).collect();
+    let mut result = Ok(());
+    for closed in closing {
+        result = result.and(closed.await.unwrap_or(Err(Error::Closed)));
     }
-
-    fn role(&self) -> Role {
-        match self {
-            Self::Hosting(_) => Role::Host,
-            Self::Guest { .. } => Role::Peer,
-            Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => Role::None,
-        }
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        match self {
-            Self::Hosting(host) => host.generation(),
-            Self::Guest { generation, .. } => *generation,
-            Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => 0,
-        }
-    }
-
-    /// Whether the host of that generation is no longer the one that this process takes part with.
-    pub(crate) fn has_lost(&self, generation: u64) -> bool {
-        !matches!(self, Self::Closed(_)) && self.generation() != generation
-    }
-
-    /// Whether the search is over.
-    pub(crate) fn is_settled(&self) -> bool {
-        !matches!(self, Self::Initiated | Self::Searching | Self::Approaching { .. })
-    }
-
-    /// Where the host, or the one that may become it, listens.
-    fn endpoint(&self) -> Option<&Endpoint> {
-        match self {
-            Self::Hosting(host) => Some(host.endpoint()),
-            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => Some(endpoint),
-            Self::Initiated | Self::Searching | Self::Closed(_) => None,
-        }
-    }
-
-    /// Whether the host, or the one that may become it, listens there.
-    pub(crate) fn leads_to(&self, place: &Path) -> bool {
-        self.endpoint().is_some_and(|endpoint| endpoint.path() == place)
-    }
-}
-
-pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// What runs for each socket that connects to a host.
-pub(crate) enum Listener {
-    Task { run: Box<dyn Fn(Socket) -> Task + Send + Sync>, runtime: Handle },
-    Thread(Arc<dyn Fn(Socket) + Send + Sync>),
-}
-
-/// What [`Shared::prepare_listener`] has got ready: a thread, if the listener needs one.
-#[derive(Debug)]
-pub(crate) struct ReadyListener(Option<mpsc::SyncSender<Socket>>);
-
-impl std::fmt::Debug for Listener {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Task { .. } => "Listener::Task",
-            Self::Thread(_) => "Listener::Thread",
-        })
-    }
-}
-
-/// What a channel's handles, sockets and background tasks share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    name: String,
-    identity: Identity,
-    root: Arc<Root>,
-    generations: Option<GenerationFile>,
-    listener: Option<Listener>,
-    pub(crate) settings: Settings,
-    connect_timeout: Mutex<Duration>,
-    pub(crate) background: Handle,
-    pub(crate) place: watch::Sender<Place>,
-    closing: watch::Sender<Closing>,
-    events: broadcast::Sender<Event>,
-    connections: Mutex<Vec<Weak<Connection>>>,
-    /// Those whose stall was reported and is not over.
-    stalled: Mutex<Vec<Arc<Connection>>>,
-}
-
-impl Shared {
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn key(&self) -> ChannelKey {
-        self.identity.key
-    }
-
-    /// Nobody was reached within `after`; `cause` is what stood in the way last.
-    pub(crate) fn not_reached(&self, after: Duration, cause: String) -> Error {
-        let cause = format!("{cause} (in {})", self.directory().display());
-        let cause = match &self.identity.scope {
-            Scope::User => cause,
-            Scope::App(app) => format!(
-                "in the application {app:?}, {cause} (programs of other applications share the channel with \
-                 Scope::User, the same Scope::App, or OPEN_CHANNEL_APP in their environment)"
-            ),
-        };
-        Error::Timeout { name: self.name.clone(), after, cause }
-    }
-
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        *lock(&self.connect_timeout)
-    }
-
-    pub(crate) fn may_host(&self) -> bool {
-        self.listener.is_some()
-    }
-
-    pub(crate) fn open_dir(&self, missing: Missing) -> Result<Arc<ChannelDir>, Error> {
-        ChannelDir::open(&self.root, &self.identity, self.settings.privacy(), missing).map(Arc::new)
-    }
-
-    /// The file that generations live on in, if there is one.
-    pub(crate) fn generations(&self) -> Option<&GenerationFile> {
-        self.generations.as_ref()
-    }
-
-    /// The channel's directory: the one that is in use, or else the one that would be.
-    pub(crate) fn directory(&self) -> PathBuf {
-        match self.place.borrow().endpoint() {
-            Some(endpoint) => endpoint.directory().to_owned(),
-            None => self.future_directory(),
-        }
-    }
-
-    /// Where it would look now. Takes no lock, so that a forked child may ask.
-    fn future_directory(&self) -> PathBuf {
-        // The call that opens it says what is wrong with it.
-        self.root.path().unwrap_or_default().join(self.identity.directory())
-    }
-
-    /// Starts taking part, unless that is so already or the channel was closed on purpose.
-    fn start(self: &Arc<Self>) {
-        let starts = self.place.send_if_modified(|place| {
-            let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
-            if idle && !self.is_closing() {
-                *place = Place::Searching;
-                return true;
-            }
-            false
-        });
-        if starts {
-            let (member, watching) = (Arc::clone(self), Arc::clone(self));
-            self.background.spawn(async move {
-                let watch = stall::watch(watching.settings.stall_after, |now| watching.look_for_silence(now));
-                tokio::select! {
-                    () = membership::run(member) => {}
-                    () = watch => {}
-                }
-            });
-        }
-    }
-
-    /// If this process hosts: its handlers get nothing more from others.
-    fn retire(&self) {
-        let host = match &*self.place.borrow() {
-            Place::Hosting(host) => Arc::clone(host),
-            _ => return,
-        };
-        host.retire(self);
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.retire();
-        let patience = self.settings.host_timeout;
-        let close = |connection| self.background.spawn(close_within(connection, patience));
-        // All of them at once: each may take the whole time.
-        let closing: Vec<_> = self.connections().into_iter().map(close).collect();
-        let mut result = Ok(());
-        for closed in closing {
-            result = result.and(closed.await.unwrap_or(Err(Error::Closed)));
-        }
-        self.begin_closing(Closing::Orderly);
-        let mut place = self.place.subscribe();
-        // The sender lives as long as `self`.
-        let _ = place.wait_for(|place| matches!(place, Place::Closed(_))).await;
-        result
-    }
-
-    fn begin_closing(&self, how: Closing) {
-        self.closing.send_if_modified(|closing| {
-            let begins = *closing == Closing::No;
-            if begins {
-                *closing = how;
-            }
-            begins
-        });
-        self.close_idle();
-    }
-
-    /// A channel that is being closed and takes no part has nobody else who would close it.
-    fn close_idle(&self) {
-        let closed = self.place.send_if_modified(|place| {
-            let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
-            if idle {
-                *place = Place::Closed(None);
-            }
-            idle
-        });
-        if closed {
-            self.announce(Event::Closed { error: None });
-        }
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        *self.closing.borrow() != Closing::No
-    }
-
-    pub(crate) async fn closing(&self) -> Closing {
-        // The sender lives as long as `self`.
-        let begun = |closing: &Closing| *closing != Closing::No;
-        self.closing.subscribe().wait_for(begun).await.map_or(Closing::Abruptly, |closing| *closing)
-    }
-
-    pub(crate) fn set_place(&self, place: Place) {
-        self.place.send_replace(place);
-    }
-
-    pub(crate) fn ended(&self, error: Option<Error>) {
-        if let Some(error) = &error {
-            tracing::warn!(channel = self.name, %error, "the channel is closed");
-        }
-        self.set_place(Place::Closed(error.clone()));
-        self.announce(Event::Closed { error });
-        if self.is_closing() {
-            // Closing began while the search was about to fail.
-            self.close_idle();
-        }
-    }
-
-    pub(crate) fn announce(&self, event: Event) {
-        // Nobody may be listening.
-        let _ = self.events.send(event);
-    }
-
-    /// Hands over when the runtime of the listeners has ended: this process can host no longer.
-    pub(crate) fn retire_without_runtime(&self) -> bool {
-        let Some(Listener::Task { runtime, .. }) = &self.listener else { return false };
-        // A runtime that has ended, or is about to, cancels a task at once.
-        let probe = runtime.spawn(std::future::pending::<()>());
-        let gone = probe.is_finished();
-        probe.abort();
-        if gone {
-            self.begin_closing(Closing::Orderly);
-        }
-        gone
-    }
-
-    /// Gets ready to run the listener once, so that nothing can fail when there is a socket for it.
-    ///
-    /// # Errors
-    /// The kernel's: no thread can be started.
-    pub(crate) fn prepare_listener(&self) -> io::Result<ReadyListener> {
-        let Some(Listener::Thread(run)) = &self.listener else { return Ok(ReadyListener(None)) };
-        let (sender, socket) = mpsc::sync_channel(1);
-        let run = Arc::clone(run);
-        let thread = std::thread::Builder::new().name("open-channel socket".into());
-        thread.spawn(move || {
-            if let Ok(socket) = socket.recv() {
-                run(socket);
-            }
-        })?;
-        Ok(ReadyListener(Some(sender)))
-    }
-
-    pub(crate) fn listen(&self, listener: ReadyListener, socket: Socket) {
-        match (&self.listener, listener.0) {
-            (Some(Listener::Task { run, runtime }), _) => drop(runtime.spawn(run(socket))),
-            // The thread waits for it.
-            (_, Some(thread)) => drop(thread.send(socket)),
-            (_, None) => {}
-        }
-    }
-
-    /// Connects a new socket to the host, and to each host after it.
-    fn supervise(self: &Arc<Self>, connection: &Arc<Connection>) {
-        if self.is_closing() {
-            connection.fail(Error::Closed);
-        }
-        self.enlist(connection);
-        self.start();
-        self.background.spawn(peer::supervise(Arc::clone(self), Arc::clone(connection)));
-    }
-
-    fn enlist(&self, connection: &Arc<Connection>) {
-        let mut connections = lock(&self.connections);
-        connections.retain(|connection| connection.strong_count() > 0);
-        connections.push(Arc::downgrade(connection));
-    }
-
-    /// Whether it is one of the sockets from [`Channel::connect`].
-    pub(crate) fn owns(&self, socket: SocketId) -> bool {
-        self.connections().iter().any(|connection| connection.id() == socket)
-    }
-
-    fn connections(&self) -> Vec<Arc<Connection>> {
-        lock(&self.connections).iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// The host is gone: its sockets take in what it had sent, and wait for the next one.
-    pub(crate) fn abandon_links(&self) {
-        self.connections().iter().for_each(|connection| connection.abandon_link());
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.begin_closing(Closing::Orderly);
+    let mut place = shared.place.subscribe();
+    // The sender lives as long as `shared`.
+    let _ = place.wait_for(|place| matches!(place, Place::Closed(_))).await;
+    result
 }
 
 fn random_id() -> SocketId {

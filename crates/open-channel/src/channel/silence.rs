@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Place, Shared, lock};
+use super::shared::{Place, Shared, lock};
 use crate::channel::event::Event;
 use crate::channel::stats::ChannelStats;
 use crate::connection::{Change, Connection};

@@ -19,7 +19,7 @@ use crate::connection::driver::Attendance;
 use crate::connection::waiters::{Interest, Waiters};
 use crate::error::Error;
 use crate::link::{self, Link};
-use crate::membership::fence::Fence;
+use crate::rendezvous::fence::Fence;
 use crate::socket::undeliverable::Returned;
 
 /// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches before they are copied.

@@ -23,7 +23,7 @@ use crate::channel::settings::Settings;
 use crate::connection::waiters::{Interest, Seat, Waiters};
 use crate::error::{Error, SendError};
 use crate::link::{Link, LinkKind, PeerInfo};
-use crate::membership::fence::Fence;
+use crate::rendezvous::fence::Fence;
 use crate::socket::batch::Messages;
 use crate::socket::message::{Message, MessageId};
 use crate::socket::reader::MessageReader;

@@ -19,9 +19,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::accept::Acceptor;
 use self::host::Host;
 use crate::channel::event::{Event, Role};
-use crate::channel::{Place, Shared};
+use crate::channel::shared::{Place, Shared};
 use crate::error::Error;
 use crate::link::unix;
 use crate::membership::handshake::Unwelcome;
@@ -33,7 +34,7 @@ use crate::rendezvous::removal;
 use crate::rendezvous::versions::{self, Presence, Versions};
 use crate::rendezvous::{ChannelDir, Endpoint, Missing};
 
-pub(crate) mod fence;
+pub(crate) mod accept;
 pub(crate) mod handshake;
 pub(crate) mod host;
 mod lifeline;
@@ -121,13 +122,13 @@ async fn take_part(shared: &Arc<Shared>) -> Outcome {
                 search.last_generation = tenure.generation();
                 if rival == Rival::Alive {
                     tokio::select! {
-                        () = tokio::time::sleep(fence::lease(shared.settings.host_timeout)) => {}
+                        () = tokio::time::sleep(crate::rendezvous::fence::lease(shared.settings.host_timeout)) => {}
                         _ = shared.closing() => return Outcome::CLOSED,
                     }
                 }
                 match host(shared, tenure).await {
-                    host::End::Closing => return Outcome::CLOSED,
-                    host::End::Fenced => {}
+                    accept::End::Closing => return Outcome::CLOSED,
+                    accept::End::Fenced => {}
                 }
             }
             Ok(Found::Guest(lifeline, endpoint)) => {
@@ -142,17 +143,17 @@ async fn take_part(shared: &Arc<Shared>) -> Outcome {
     }
 }
 
-async fn host(shared: &Arc<Shared>, tenure: Tenure) -> host::End {
+async fn host(shared: &Arc<Shared>, tenure: Tenure) -> accept::End {
     let generation = tenure.generation();
     let endpoint = tenure.endpoint();
     let directory = endpoint.directory().display();
     tracing::info!(channel = shared.name(), generation, %directory, "elected: this process hosts");
-    let host = Arc::new(Host::new(shared, &tenure));
+    let host = Arc::new(Host::new(&tenure, shared.settings.host_timeout));
     shared.set_place(Place::Hosting(Arc::clone(&host)));
     shared.announce(Event::BecameHost { generation });
     shared.announce(Event::Connected { role: Role::Host, generation });
-    let end = host.serve(tenure).await;
-    if end == host::End::Fenced {
+    let end = Acceptor::new(shared, &host).serve(tenure).await;
+    if end == accept::End::Fenced {
         tracing::warn!(channel = shared.name(), generation, "fenced: another process hosts");
         shared.abandon_links();
         shared.announce(Event::Fenced { generation });

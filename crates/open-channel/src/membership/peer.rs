@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Place, Shared};
+use crate::channel::shared::{Place, Shared};
 use crate::connection::{Connection, Ring};
 use crate::error::Error;
 use crate::link::{LinkKind, PeerInfo, ring, unix};
+use crate::membership::accept::Acceptor;
 use crate::membership::handshake::{Unwelcome, greet};
 use crate::membership::host::Host;
 use crate::rendezvous::Endpoint;
@@ -73,7 +74,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
             () = connection.changed.notified() => continue,
         };
         let connected = match target {
-            Target::Own(host) => host.connect_local(&connection),
+            Target::Own(host) => Acceptor::new(&shared, &host).connect_local(&connection),
             Target::Other(endpoint) => {
                 failures.turn_to(endpoint.path());
                 tokio::select! {

@@ -25,10 +25,10 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::link::unix;
-use crate::membership::fence::Fence;
 use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link, remove,
 };
+use crate::rendezvous::fence::Fence;
 use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::lock_file;

@@ -20,6 +20,7 @@ use crate::error::Error;
 
 pub(crate) mod election;
 pub(crate) mod entries;
+pub(crate) mod fence;
 mod filesystem;
 pub(crate) mod generation_file;
 pub(crate) mod lock_file;

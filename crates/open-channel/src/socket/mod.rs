@@ -1,18 +1,15 @@
 //! A socket: one reliable two-way connection, messages in order.
 
-use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use open_channel_proto::{ResetCode, SocketId};
-use tokio::runtime::Handle;
 
 use crate::channel::event::Stall;
+use crate::channel::shared::{Accepted, ChannelGuard};
 use crate::channel::stats::SocketStats;
-use crate::channel::{Keep, Shared};
 use crate::connection::waiters::Seat;
 use crate::connection::{Connection, Eyes};
 use crate::error::{Error, SendError, TryRecvError};
@@ -21,16 +18,22 @@ use crate::socket::batch::{Batch, Messages};
 use crate::socket::message::{Message, MessageId};
 use crate::socket::reader::MessageReader;
 use crate::socket::reservation::Reservation;
-use crate::socket::stream::ByteStream;
 use crate::socket::undeliverable::Undeliverable;
 
 pub(crate) mod batch;
+pub(crate) mod halves;
+mod inner;
 pub(crate) mod message;
 pub(crate) mod reader;
 pub(crate) mod reservation;
 pub(crate) mod stream;
 mod take_back;
 pub(crate) mod undeliverable;
+mod waiting;
+
+use self::inner::SocketInner;
+pub(crate) use self::inner::{close_within, end};
+use self::waiting::{acknowledged, wait_with};
 
 /// One reliable two-way connection between a peer and the host; ordered messages.
 ///
@@ -48,7 +51,7 @@ pub(crate) mod undeliverable;
 /// Also a `Stream` of messages and a `Sink` of [`Bytes`].
 #[derive(Debug)]
 pub struct Socket {
-    owner: Arc<Owner>,
+    inner: Arc<SocketInner>,
     /// Where the `Stream` and the `Sink` wait.
     recv_seat: Seat,
     send_seat: Seat,
@@ -57,106 +60,31 @@ pub struct Socket {
     stream_ended: bool,
 }
 
-/// What the halves of a socket own together.
-#[derive(Debug)]
-struct Owner {
-    connection: Arc<Connection>,
-    /// On the peer's end: the channel goes on while the socket does.
-    keep: Option<Arc<Keep>>,
-    /// On the host's end: the channel whose listener it was made for.
-    host: Option<Weak<Shared>>,
-    background: Handle,
-    peer: Option<PeerInfo>,
-    /// What was asked for about the next host, if anything.
-    reconnect: Option<bool>,
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let connection = Arc::clone(&self.connection);
-        if connection.is_over() || connection.is_handing_over() {
-            return;
-        }
-        if self.host.as_ref().and_then(Weak::upgrade).is_some_and(|shared| shared.retire_without_runtime()) {
-            // Nobody closed this socket: its handler's runtime ended, usually with the program.
-            return connection.fail(Error::HandedOver);
-        }
-        if std::thread::panicking() {
-            return connection.reset(ResetCode::ListenerFailed, "its handler panicked");
-        }
-        let keep = self.keep.take();
-        self.background.spawn(async move {
-            let _ = match &keep {
-                Some(_) => acknowledged(&connection, connection.request_ack()).await,
-                None => poll_parked(&connection, |cx, seat| connection.poll_transmitted(cx, seat)).await,
-            };
-            end(&connection);
-            drop(keep);
-        });
-    }
-}
-
-/// Tells the other side that this side is done: its end in order, then that nothing more will be handled.
-pub(crate) fn end(connection: &Connection) {
-    // One that is over has told already.
-    let _ = connection.finish();
-    connection.reset(ResetCode::Closed, "closed");
-}
-
-/// Waits with a seat that is given back however the wait ends.
-pub(crate) async fn poll_parked<T>(
-    connection: &Connection,
-    mut poll: impl FnMut(&mut Context<'_>, &mut Seat) -> Poll<T>,
-) -> T {
-    let mut parked = Parked { connection, seat: Seat::default() };
-    poll_fn(|cx| poll(cx, &mut parked.seat)).await
-}
-
-struct Parked<'a> {
-    connection: &'a Connection,
-    seat: Seat,
-}
-
-impl Drop for Parked<'_> {
-    fn drop(&mut self) {
-        self.connection.leave(&mut self.seat);
-    }
-}
-
-async fn acknowledged(connection: &Connection, end: u64) -> Result<(), Error> {
-    poll_parked(connection, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Task, end)).await
-}
-
-pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration) -> Result<(), Error> {
-    if connection.is_over() {
-        return Ok(());
-    }
-    let flushed = tokio::time::timeout(patience, acknowledged(&connection, connection.request_ack())).await;
-    let messages = connection.unacknowledged();
-    end(&connection);
-    flushed.unwrap_or(Err(Error::Unacknowledged { messages, after: patience }))
-}
-
 impl Socket {
-    pub(crate) fn connecting(connection: Arc<Connection>, keep: Arc<Keep>, reconnect: Option<bool>) -> Self {
-        let background = keep.shared.background.clone();
+    pub(crate) fn connecting(
+        connection: Arc<Connection>,
+        guard: Arc<ChannelGuard>,
+        reconnect: Option<bool>,
+    ) -> Self {
+        let background = guard.shared.background.clone();
         let (host, peer) = (None, None);
-        Self::from_owner(Owner { connection, keep: Some(keep), host, background, peer, reconnect })
+        Self::from_inner(SocketInner { connection, guard: Some(guard), host, background, peer, reconnect })
     }
 
-    pub(crate) fn accepted(connection: Arc<Connection>, shared: &Arc<Shared>, peer: PeerInfo) -> Self {
-        let (host, background) = (Some(Arc::downgrade(shared)), shared.background.clone());
-        let (keep, peer, reconnect) = (None, Some(peer), None);
-        Self::from_owner(Owner { connection, keep, host, background, peer, reconnect })
+    pub(crate) fn accepted(accepted: Accepted) -> Self {
+        let Accepted { connection, shared, peer } = accepted;
+        let (host, background) = (Some(Arc::downgrade(&shared)), shared.background.clone());
+        let (guard, peer, reconnect) = (None, Some(peer), None);
+        Self::from_inner(SocketInner { connection, guard, host, background, peer, reconnect })
     }
 
-    fn from_owner(owner: Owner) -> Self {
+    fn from_inner(inner: SocketInner) -> Self {
         let (recv_seat, send_seat) = (Seat::default(), Seat::default());
-        Self { owner: Arc::new(owner), recv_seat, send_seat, flush_to: None, stream_ended: false }
+        Self { inner: Arc::new(inner), recv_seat, send_seat, flush_to: None, stream_ended: false }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.owner.connection
+        &self.inner.connection
     }
 
     /// Accepts a message, waiting while the outbox is full. It is delivered from here on by itself: at once if
@@ -172,8 +100,7 @@ impl Socket {
         let mut message = message.into();
         let connection = self.connection();
         let sent =
-            poll_parked(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message))
-                .await;
+            wait_with(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message)).await;
         connection.sent(sent)
     }
 
@@ -195,7 +122,7 @@ impl Socket {
         }
         let place =
             |cx: &mut Context<'_>, seat: &mut Seat| connection.poll_send_copy(cx, seat, Eyes::Task, message);
-        match poll_parked(connection, place).await? {
+        match wait_with(connection, place).await? {
             Some(id) => Ok(id),
             None => Ok(self.send(Bytes::copy_from_slice(message)).await?),
         }
@@ -221,7 +148,7 @@ impl Socket {
     /// Cancel safe: when dropped before it is done, `batch` holds what was not accepted.
     pub async fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_send_many(cx, seat, Eyes::Task, &mut batch.packer))
+        wait_with(connection, |cx, seat| connection.poll_send_many(cx, seat, Eyes::Task, &mut batch.packer))
             .await
     }
 
@@ -252,7 +179,7 @@ impl Socket {
     pub async fn reserve(&self, len: usize) -> Result<Reservation, Error> {
         let connection = self.connection();
         let room =
-            poll_parked(connection, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Task, len)).await?;
+            wait_with(connection, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Task, len)).await?;
         Ok(Reservation::new(connection, room))
     }
 
@@ -265,7 +192,7 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv(&self) -> Result<Option<Message>, Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_recv(cx, seat, Eyes::Task)).await
+        wait_with(connection, |cx, seat| connection.poll_recv(cx, seat, Eyes::Task)).await
     }
 
     /// The next messages: waits for one, and takes what has come with it and after it, up to 32 KiB (counting
@@ -279,7 +206,7 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv_many(&self) -> Result<Option<Messages>, Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Task)).await
+        wait_with(connection, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Task)).await
     }
 
     /// The next message, to read piece by piece, on a ring from where it lies; `None` at the end, as [`recv`](Self::recv).
@@ -310,7 +237,7 @@ impl Socket {
     /// ```
     pub async fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Task)).await
+        wait_with(connection, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Task)).await
     }
 
     /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).
@@ -432,28 +359,6 @@ impl Socket {
         self.connection().reset(ResetCode::Destroyed, "destroyed");
     }
 
-    /// Two halves for different tasks. Dropping the sending half ends that direction like
-    /// [`finish`](Self::finish).
-    pub fn split(self) -> (SendHalf, RecvHalf) {
-        let socket = Arc::new(self);
-        (SendHalf { socket: Arc::clone(&socket) }, RecvHalf { socket })
-    }
-
-    /// On the peer's end: bytes do not go on with another host, unless that was asked for.
-    pub(crate) fn pin_unless_asked(&self) {
-        if self.owner.keep.is_some() && self.owner.reconnect.is_none() {
-            self.connection().pin();
-        }
-    }
-
-    /// The socket as a stream of bytes, for codecs and protocols that want one.
-    ///
-    /// On the peer's end it ends with its host ([`Error::HostLost`]), as a plain socket does,
-    /// unless [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect) was set to `true`.
-    pub fn into_stream(self) -> ByteStream {
-        ByteStream::new(self)
-    }
-
     /// The socket's stable identity, the same on both ends and with every host.
     pub fn id(&self) -> SocketId {
         self.connection().id()
@@ -461,7 +366,7 @@ impl Socket {
 
     /// Who is on the other side; on the peer's end `None` while there is no connection.
     pub fn peer(&self) -> Option<PeerInfo> {
-        self.owner.peer.or_else(|| self.connection().peer())
+        self.inner.peer.or_else(|| self.connection().peer())
     }
 
     /// Whether there is a connection right now.
@@ -490,8 +395,8 @@ impl Socket {
     }
 
     fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let end = *self.flush_to.get_or_insert_with(|| self.owner.connection.request_ack());
-        let polled = self.owner.connection.poll_acknowledged(cx, &mut self.send_seat, Eyes::Task, end);
+        let end = *self.flush_to.get_or_insert_with(|| self.inner.connection.request_ack());
+        let polled = self.inner.connection.poll_acknowledged(cx, &mut self.send_seat, Eyes::Task, end);
         if polled.is_ready() {
             self.flush_to = None;
         }
@@ -502,7 +407,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         for seat in [&mut self.recv_seat, &mut self.send_seat] {
-            self.owner.connection.leave(seat);
+            self.inner.connection.leave(seat);
         }
     }
 }
@@ -516,7 +421,7 @@ impl futures_core::Stream for Socket {
         if socket.stream_ended {
             return Poll::Ready(None);
         }
-        let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_seat, Eyes::Task));
+        let message = ready!(socket.inner.connection.poll_recv(cx, &mut socket.recv_seat, Eyes::Task));
         socket.stream_ended = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose())
     }
@@ -529,7 +434,7 @@ impl futures_sink::Sink<Bytes> for Socket {
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let socket = &mut *self;
-        socket.owner.connection.poll_room(
+        socket.inner.connection.poll_room(
             cx,
             &mut socket.send_seat,
             Eyes::Task,
@@ -538,7 +443,7 @@ impl futures_sink::Sink<Bytes> for Socket {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), Error> {
-        self.owner.connection.send_over(message)?;
+        self.inner.connection.send_over(message)?;
         Ok(())
     }
 
@@ -550,79 +455,5 @@ impl futures_sink::Sink<Bytes> for Socket {
         let flushed = ready!(self.poll_flush_to(cx));
         let _ = self.finish();
         Poll::Ready(flushed)
-    }
-}
-
-/// The sending half of a [`Socket`].
-#[derive(Debug)]
-pub struct SendHalf {
-    socket: Arc<Socket>,
-}
-
-impl SendHalf {
-    /// As [`Socket::send`].
-    ///
-    /// # Errors
-    /// As [`Socket::send`].
-    ///
-    /// # Cancel safety
-    /// Cancel safe.
-    pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
-        self.socket.send(message).await
-    }
-
-    /// As [`Socket::flush`].
-    ///
-    /// # Errors
-    /// As [`Socket::flush`].
-    ///
-    /// # Cancel safety
-    /// Cancel safe.
-    pub async fn flush(&self) -> Result<(), Error> {
-        self.socket.flush().await
-    }
-}
-
-impl std::ops::Deref for SendHalf {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
-        &self.socket
-    }
-}
-
-impl Drop for SendHalf {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // A socket that is over has ended already.
-            let _ = self.socket.finish();
-        }
-    }
-}
-
-/// The receiving half of a [`Socket`].
-#[derive(Debug)]
-pub struct RecvHalf {
-    socket: Arc<Socket>,
-}
-
-impl RecvHalf {
-    /// As [`Socket::recv`].
-    ///
-    /// # Errors
-    /// As [`Socket::recv`].
-    ///
-    /// # Cancel safety
-    /// Cancel safe.
-    pub async fn recv(&self) -> Result<Option<Message>, Error> {
-        self.socket.recv().await
-    }
-}
-
-impl std::ops::Deref for RecvHalf {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
-        &self.socket
     }
 }

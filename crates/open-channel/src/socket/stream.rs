@@ -74,12 +74,26 @@ pub(crate) fn shut_down(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-impl ByteStream {
-    pub(crate) fn new(socket: Socket) -> Self {
-        socket.pin_unless_asked();
-        Self { socket, reading: Reading::default(), recv_seat: Seat::default(), send_seat: Seat::default() }
+impl Socket {
+    /// On the peer's end: bytes do not go on with another host, unless that was asked for.
+    pub(crate) fn pin_unless_asked(&self) {
+        if self.inner.guard.is_some() && self.inner.reconnect.is_none() {
+            self.connection().pin();
+        }
     }
 
+    /// The socket as a stream of bytes, for codecs and protocols that want one.
+    ///
+    /// On the peer's end it ends with its host ([`Error::HostLost`]), as a plain socket does,
+    /// unless [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect) was set to `true`.
+    pub fn into_stream(self) -> ByteStream {
+        self.pin_unless_asked();
+        let (recv_seat, send_seat) = (Seat::default(), Seat::default());
+        ByteStream { socket: self, reading: Reading::default(), recv_seat, send_seat }
+    }
+}
+
+impl ByteStream {
     /// The socket behind it.
     pub fn socket(&self) -> &Socket {
         &self.socket

@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use crate::connection::{Begun, Connection, Eyes};
 use crate::error::Error;
+use crate::socket::Socket;
 use crate::socket::message::MessageId;
-use crate::socket::{Socket, poll_parked};
+use crate::socket::waiting::wait_with;
 
 /// A call that waits for the other side's answer.
 struct Call<'a> {
@@ -60,7 +61,7 @@ impl Socket {
             Begun::Answered(answer) => Ok(answer),
             Begun::Asked => {
                 let call = Call { connection, seq: id.seq };
-                let answer = poll_parked(connection, |cx, seat| {
+                let answer = wait_with(connection, |cx, seat| {
                     connection.poll_taken_back(cx, seat, Eyes::Task, id.seq)
                 })
                 .await;
