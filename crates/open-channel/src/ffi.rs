@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 
 use crate::background;
 use crate::channel::Channel;
-pub use crate::connection::waiters::Seat;
-use crate::connection::{Begun, Eyes};
+pub use crate::connection::waiters::WaiterKey;
+use crate::connection::waiters::WakeMode;
 use crate::error::{Error, SendError};
 use crate::socket::Socket;
 use crate::socket::message::{Message, MessageId};
@@ -32,10 +32,10 @@ pub enum Watcher {
 }
 
 impl Watcher {
-    fn eyes(self) -> Eyes {
+    fn wake_mode(self) -> WakeMode {
         match self {
-            Self::Caller => Eyes::Loop,
-            Self::Background => Eyes::None,
+            Self::Caller => WakeMode::EventLoop,
+            Self::Background => WakeMode::Woken,
         }
     }
 }
@@ -47,15 +47,20 @@ pub trait Face {
     fn poll_recv(
         &self,
         cx: &mut Context<'_>,
-        seat: &mut Seat,
+        key: &mut WaiterKey,
         watch: Watcher,
     ) -> Poll<Result<Option<Message>, Error>>;
     /// There is a connection; fails when there will be no other.
-    fn poll_connected(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>>;
+    fn poll_connected(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<Result<(), Error>>;
     /// Room for a message of `len` bytes.
-    fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>>;
+    fn poll_room(&self, cx: &mut Context<'_>, key: &mut WaiterKey, len: usize) -> Poll<Result<(), Error>>;
     /// Everything before sequence number `end` (see [`request_ack`](Self::request_ack)) is acknowledged.
-    fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>>;
+    fn poll_acknowledged(
+        &self,
+        cx: &mut Context<'_>,
+        key: &mut WaiterKey,
+        end: u64,
+    ) -> Poll<Result<(), Error>>;
     /// [`Socket::undeliverable`] as a poll function, for one caller at a time.
     fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>>;
     /// The numbers from the oldest on that is not acknowledged, up to the next that is given.
@@ -67,7 +72,7 @@ pub trait Face {
     fn poll_taken_back(
         &self,
         cx: &mut Context<'_>,
-        seat: &mut Seat,
+        key: &mut WaiterKey,
         seq: u64,
     ) -> Poll<Result<Option<Bytes>, Error>>;
     /// Asks for prompt acknowledgement of all that was sent, and tells where that ends.
@@ -83,7 +88,7 @@ pub trait Face {
     /// As [`Socket::try_send`].
     fn try_send_copy(&self, message: &[u8]) -> Result<MessageId, SendError>;
     /// The waiting call is over.
-    fn leave(&self, seat: &mut Seat);
+    fn leave(&self, key: &mut WaiterKey);
     /// A duplicate of the descriptor to watch; another one after every change of the connection.
     fn watch_fd(&self) -> Option<OwnedFd>;
     /// How many connections the socket has had.
@@ -92,7 +97,7 @@ pub trait Face {
     /// delivered.
     fn is_handing_over(&self) -> bool;
     /// Nothing more can be sent or acknowledged.
-    fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()>;
+    fn poll_over(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<()>;
     /// What a caller that found nothing may look at for a while before it sleeps; `None` where it is told by the descriptor alone.
     fn arrival(&self) -> Option<Arrival>;
 }
@@ -119,26 +124,32 @@ impl Face for Socket {
     fn poll_recv(
         &self,
         cx: &mut Context<'_>,
-        seat: &mut Seat,
+        key: &mut WaiterKey,
         watch: Watcher,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.connection().poll_recv(cx, seat, watch.eyes())
+        Message::poll(self.connection(), cx, key, watch.wake_mode())
     }
 
-    fn poll_connected(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
-        self.connection().poll_connected(cx, seat)
+    fn poll_connected(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<Result<(), Error>> {
+        self.connection().poll_connected(cx, key)
     }
 
-    fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>> {
-        self.connection().poll_room(cx, seat, Eyes::None, len)
+    fn poll_room(&self, cx: &mut Context<'_>, key: &mut WaiterKey, len: usize) -> Poll<Result<(), Error>> {
+        self.connection().poll_room(cx, key, WakeMode::Woken, len)
     }
 
-    fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>> {
-        self.connection().poll_acknowledged(cx, seat, Eyes::None, end)
+    fn poll_acknowledged(
+        &self,
+        cx: &mut Context<'_>,
+        key: &mut WaiterKey,
+        end: u64,
+    ) -> Poll<Result<(), Error>> {
+        self.connection().poll_acknowledged(cx, key, WakeMode::Woken, end)
     }
 
     fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
-        self.connection().poll_undeliverable(cx)
+        let returned = self.connection().poll_undeliverable(cx);
+        returned.map_ok(|message| Undeliverable::new(self.id(), message))
     }
 
     fn unacknowledged(&self) -> Range<u64> {
@@ -146,20 +157,16 @@ impl Face for Socket {
     }
 
     fn begin_taking_back(&self, seq: u64) -> Poll<Result<Option<Bytes>, Error>> {
-        match self.connection().begin_taking_back(MessageId { socket: self.id(), seq }) {
-            Ok(Begun::Answered(answer)) => Poll::Ready(Ok(answer)),
-            Ok(Begun::Asked) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        self.connection().begin_taking_back(seq)
     }
 
     fn poll_taken_back(
         &self,
         cx: &mut Context<'_>,
-        seat: &mut Seat,
+        key: &mut WaiterKey,
         seq: u64,
     ) -> Poll<Result<Option<Bytes>, Error>> {
-        self.connection().poll_taken_back(cx, seat, Eyes::None, seq)
+        self.connection().poll_taken_back(cx, key, WakeMode::Woken, seq)
     }
 
     fn request_ack(&self) -> u64 {
@@ -167,26 +174,26 @@ impl Face for Socket {
     }
 
     fn send_over(&self, message: Bytes) -> Result<MessageId, Error> {
-        self.connection().send_over(message)
+        Ok(self.message_id(self.connection().send_over(message)?))
     }
 
     fn try_send_copy(&self, message: &[u8]) -> Result<MessageId, SendError> {
         let connection = self.connection();
-        if let Some(id) = connection.send_at_once(message) {
-            return Ok(id);
+        if let Some(seq) = connection.send_at_once(message) {
+            return Ok(self.message_id(seq));
         }
-        let mut seat = Seat::default();
+        let mut key = WaiterKey::default();
         let mut cx = Context::from_waker(Waker::noop());
-        let reserved = connection.poll_reserve(&mut cx, &mut seat, Eyes::None, message.len());
-        connection.leave(&mut seat);
+        let reserved = connection.poll_reserve(&mut cx, &mut key, WakeMode::Woken, message.len());
+        connection.leave(&mut key);
         let Poll::Ready(Ok(room)) = reserved else { return self.try_send(Bytes::copy_from_slice(message)) };
         let mut reservation = Reservation::new(connection, room);
         reservation.append(message);
         reservation.commit()
     }
 
-    fn leave(&self, seat: &mut Seat) {
-        self.connection().leave(seat);
+    fn leave(&self, key: &mut WaiterKey) {
+        self.connection().leave(key);
     }
 
     fn watch_fd(&self) -> Option<OwnedFd> {
@@ -201,12 +208,12 @@ impl Face for Socket {
         self.connection().is_handing_over()
     }
 
-    fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()> {
-        self.connection().poll_over(cx, seat)
+    fn poll_over(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<()> {
+        self.connection().poll_over(cx, key)
     }
 
     fn arrival(&self) -> Option<Arrival> {
-        self.connection().arrival().map(Arrival)
+        self.connection().message_watch().map(Arrival)
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::blocking::socket::Socket;
-use crate::channel::event::Stall;
-use crate::channel::stats::SocketStats;
+use crate::connection::stall::Stall;
+use crate::connection::stats::SocketStats;
 use crate::error::{Error, SendError, TryRecvError};
 use crate::link::PeerInfo;
 use crate::socket::batch::{Batch, Messages};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::blocking::socket::Socket;
 use crate::blocking::wait::wait;
-use crate::connection::Eyes;
+use crate::connection::waiters::WakeMode;
 use crate::error::Error;
 use crate::socket::stream::{CHUNK, Reading, shut_down};
 
@@ -70,7 +70,7 @@ impl Write for &ByteStream {
         if len == 0 {
             return Ok(0);
         }
-        wait(connection, None, |cx, seat| connection.poll_room(cx, seat, Eyes::Thread, len))
+        wait(connection, None, |cx, key| connection.poll_room(cx, key, WakeMode::Thread, len))
             .unwrap_or_else(|| unreachable!("waits without a limit"))?;
         connection.send_over(Bytes::copy_from_slice(&buf[..len]))?;
         Ok(len)
@@ -79,7 +79,7 @@ impl Write for &ByteStream {
     fn flush(&mut self) -> io::Result<()> {
         let connection = self.socket.connection();
         connection.check_process()?;
-        connection.with(|inner| inner.write());
+        connection.write();
         Ok(())
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::shared::{Place, Shared, lock};
 use crate::channel::event::Event;
 use crate::channel::stats::ChannelStats;
-use crate::connection::{Change, Connection};
+use crate::connection::Connection;
+use crate::connection::silence::Change;
 use crate::membership::host::Host;
 
 impl Shared {

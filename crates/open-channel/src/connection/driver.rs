@@ -10,44 +10,64 @@
 //! ```
 //!
 //! The grace keeps the hot path free of it: an application that answers one message and waits for the next never
-//! meets its attendant, whose registration with the background runtime only exists while it watches.
+//! meets its driver, whose registration with the background runtime only exists while it watches.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use open_channel_proto::{Attachment, Welcome};
+use open_channel_ring::RingLink;
 use tokio::io::unix::AsyncFd;
 
-use crate::connection::{Connection, Inner, Read};
+use crate::connection::Connection;
+use crate::connection::state::{DriverState, State};
+use crate::connection::transport::frames::Read;
+use crate::connection::transport::ring::Ring;
+use crate::error::Error;
 use crate::link::{self, Link, LinkKind, Stream};
 
 /// How long acknowledgements and small messages may wait for company, and a link for a caller.
 const GRACE: Duration = Duration::from_millis(1);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attendance {
-    /// The callers do everything.
-    Dormant,
-    /// Called; will look after the grace.
-    Armed,
-    /// Does everything itself.
-    Watching,
+/// The peer's side goes on with a link that the host has welcomed.
+pub(crate) fn attach(
+    connection: &Arc<Connection>,
+    link: Link,
+    ring: Option<RingLink>,
+    welcome: &Welcome,
+) -> Result<Attachment, Error> {
+    let link = Arc::new(link);
+    let attached = connection.attach(Arc::clone(&link), ring.map(Ring::new), welcome)?;
+    spawn(connection, link);
+    Ok(attached)
 }
 
-/// Runs on the background thread for as long as `connection` is on `link`.
-pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
+/// The host's side goes on with a link, the first one or the next.
+pub(crate) fn begin(connection: &Arc<Connection>, link: Link, ring: Option<RingLink>) {
+    let link = Arc::new(link);
+    connection.begin(Arc::clone(&link), ring.map(Ring::new));
+    spawn(connection, link);
+}
+
+fn spawn(connection: &Arc<Connection>, link: Arc<Link>) {
+    connection.background.spawn(drive(Arc::clone(connection), link));
+}
+
+/// Runs on the background runtime for as long as `connection` is on `link`.
+async fn drive(connection: Arc<Connection>, link: Arc<Link>) {
     if link.kind() == LinkKind::Ring {
-        return attend_ring(&connection, &link).await;
+        return drive_beside_ring(&connection, &link).await;
     }
-    let mut attendance = look(&connection, &link);
-    while let Some(present) = attendance {
-        attendance = match present {
-            Attendance::Watching => watch(&connection, &link).await,
-            Attendance::Armed => {
+    let mut state = look(&connection, &link);
+    while let Some(present) = state {
+        state = match present {
+            DriverState::Watching => watch(&connection, &link).await,
+            DriverState::Armed => {
                 tokio::time::sleep(GRACE).await;
                 look(&connection, &link)
             }
-            Attendance::Dormant => {
-                connection.called().await;
+            DriverState::Dormant => {
+                connection.waiters.driver_called().await;
                 tokio::time::sleep(GRACE).await;
                 look(&connection, &link)
             }
@@ -56,37 +76,37 @@ pub(crate) async fn attend(connection: Arc<Connection>, link: Arc<Link>) {
 }
 
 /// `None` when the connection has left the link.
-fn look(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> {
-    connection.with(|inner| inner.is_on(link).then(|| inner.attended()))
+fn look(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
+    connection.with(|state| state.is_on(link).then(|| state.driven()))
 }
 
 /// Drives the link until callers do.
-async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> {
+async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
     let Ok(fd) = link::watch(Arc::clone(link)) else {
         // The link cannot be watched (no memory, say): look again after a while instead.
         tokio::time::sleep(GRACE * 10).await;
-        connection.with(Inner::read_all);
+        connection.with(State::read_all);
         return look(connection, link);
     };
     loop {
-        let write_blocked = connection.with(|inner| inner.watch_writes());
+        let write_blocked = connection.with(|state| state.watch_for_room());
         tokio::select! {
             readable = fd.readable() => {
                 let Ok(mut readable) = readable else { return None };
-                if connection.with(|inner| inner.is_on(link).then(|| inner.read())) != Some(Read::More) {
+                if connection.with(|state| state.is_on(link).then(|| state.read())) != Some(Read::More) {
                     readable.clear_ready();
                 }
             }
             writable = fd.writable(), if write_blocked => {
                 let Ok(mut writable) = writable else { return None };
-                if connection.with(|inner| { inner.writable(); inner.is_write_blocked() }) {
+                if connection.with(|state| { state.writable(); state.is_write_blocked() }) {
                     writable.clear_ready();
                 }
             }
-            () = connection.called() => tokio::time::sleep(GRACE).await,
+            () = connection.waiters.driver_called() => tokio::time::sleep(GRACE).await,
         }
         match look(connection, link) {
-            Some(Attendance::Watching) => {}
+            Some(DriverState::Watching) => {}
             other => return other,
         }
     }
@@ -94,31 +114,31 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<Attendance> 
 
 /// Beside a ring only the stream has to be watched at all times: for the end of the other process, and for frames.
 /// The bell is watched while something waits for room or for acknowledgements that no caller watches for.
-async fn attend_ring(connection: &Connection, link: &Arc<Link>) {
+async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
     let mut bell = None;
     let mut stream = None;
-    while let Some(attendance) = look(connection, link) {
+    while let Some(present) = look(connection, link) {
         if stream.is_none() {
             stream = link::watch(Stream(Arc::clone(link))).ok();
         }
-        if attendance != Attendance::Watching {
+        if present != DriverState::Watching {
             bell = None;
         } else if bell.is_none() {
             bell = link::watch(Arc::clone(link)).ok();
         }
-        let write_blocked = connection.with(|inner| {
-            if bell.is_some() && inner.is_on(link) {
-                inner.attend_ring();
+        let write_blocked = connection.with(|state| {
+            if bell.is_some() && state.is_on(link) {
+                state.watch_ring();
             }
-            inner.watch_writes()
+            state.watch_for_room()
         });
-        let (Some(stream), true) = (&stream, bell.is_some() == (attendance == Attendance::Watching)) else {
+        let (Some(stream), true) = (&stream, bell.is_some() == (present == DriverState::Watching)) else {
             // Neither can be watched without memory or descriptors: look again after a while instead.
             tokio::time::sleep(GRACE * 10).await;
-            connection.with(|inner| {
-                if inner.is_on(link) {
-                    inner.read_both();
-                    inner.attend_ring();
+            connection.with(|state| {
+                if state.is_on(link) {
+                    state.read_both();
+                    state.watch_ring();
                 }
             });
             continue;
@@ -126,19 +146,19 @@ async fn attend_ring(connection: &Connection, link: &Arc<Link>) {
         tokio::select! {
             readable = stream.readable() => {
                 let Ok(mut readable) = readable else { return };
-                if connection.with(|inner| inner.is_on(link).then(|| inner.read_stream())) != Some(Read::More) {
+                if connection.with(|state| state.is_on(link).then(|| state.read_frames())) != Some(Read::More) {
                     readable.clear_ready();
                 }
             }
             writable = stream.writable(), if write_blocked => {
                 let Ok(mut writable) = writable else { return };
-                if connection.with(|inner| { inner.writable(); inner.is_write_blocked() }) {
+                if connection.with(|state| { state.writable(); state.is_write_blocked() }) {
                     writable.clear_ready();
                 }
             }
             rung = rung(bell.as_ref()) => if !rung { return },
-            () = connection.called() => {
-                if !connection.with(|inner| inner.is_waited_for_blindly()) {
+            () = connection.waiters.driver_called() => {
+                if !connection.with(|state| state.is_urgent()) {
                     tokio::time::sleep(GRACE).await;
                 }
             }

@@ -1,24 +1,24 @@
-//! One poll of a waiting call: pays for what was, looks, spins, takes a seat, looks again.
+//! One poll of a waiting call: pays for what it got, looks, spins, becomes a waiter, looks again.
 
 use std::task::{Context, Poll};
 
 use tokio::task::coop;
 
-use super::inner::Inner;
-use super::transport::ring::Spinning;
-use super::{Connection, Eyes};
-use crate::connection::waiters::{Interest, Seat};
+use crate::connection::Connection;
+use crate::connection::state::State;
+use crate::connection::transport::ring::Spinning;
+use crate::connection::waiters::{Interest, WaiterKey, WakeMode};
 
 impl Connection {
     pub(super) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
-        seat: &mut Seat,
-        eyes: Eyes,
+        key: &mut WaiterKey,
+        mode: WakeMode,
         interest: Interest,
-        ready: impl FnMut(&mut Inner) -> Option<T>,
+        ready: impl FnMut(&mut State) -> Option<T>,
     ) -> Poll<T> {
-        self.poll_both_ways(cx, seat, eyes, interest, |_| None, ready)
+        self.poll_both_ways(cx, key, mode, interest, |_| None, ready)
     }
 
     /// Tries the `short` way, which leaves nothing to see to, first and after the spin.
@@ -26,35 +26,35 @@ impl Connection {
     pub(super) fn poll_both_ways<T>(
         &self,
         cx: &mut Context<'_>,
-        seat: &mut Seat,
-        eyes: Eyes,
+        key: &mut WaiterKey,
+        mode: WakeMode,
         interest: Interest,
-        mut short: impl FnMut(&mut Inner) -> Option<T>,
-        mut ready: impl FnMut(&mut Inner) -> Option<T>,
+        mut short: impl FnMut(&mut State) -> Option<T>,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
     ) -> Poll<T> {
         let mut spin = OneSpin::Possible;
         loop {
-            let mut inner = self.lock();
+            let mut state = self.lock();
             match std::mem::replace(&mut spin, OneSpin::Over) {
-                OneSpin::Due(spinning) => inner.spun(spinning),
+                OneSpin::Due(spinning) => state.spun(spinning),
                 before => spin = before,
             }
-            if eyes != Eyes::Task {
-                inner.owed.forget();
-            } else if inner.owed.is_due() {
-                drop(inner);
+            if mode != WakeMode::Task {
+                state.budget.forget();
+            } else if state.budget.is_due() {
+                drop(state);
                 if self.pay(cx).is_pending() {
                     return Poll::Pending;
                 }
                 continue;
             }
-            if let Some(found) = short(&mut inner) {
-                inner.found(seat, interest);
+            if let Some(found) = short(&mut state) {
+                state.found(key, interest);
                 return Poll::Ready(found);
             }
-            let polled = self.tend(inner, |inner| {
-                inner.calls += 1;
-                inner.step(cx, seat, eyes, interest, &mut spin, &mut ready)
+            let polled = self.tend(state, |state| {
+                state.calls += 1;
+                state.step(cx, key, mode, interest, &mut spin, &mut ready)
             });
             match &mut spin {
                 OneSpin::Due(spinning) => spinning.run(),
@@ -68,7 +68,7 @@ impl Connection {
     fn pay(&self, cx: &mut Context<'_>) -> Poll<()> {
         coop::poll_proceed(cx).map(|unit| {
             unit.made_progress();
-            self.lock().owed.pay();
+            self.lock().budget.pay();
         })
     }
 }
@@ -81,14 +81,14 @@ enum OneSpin {
     Over,
 }
 
-impl Inner {
+impl State {
     /// The call has what it waited for.
     #[inline]
-    fn found(&mut self, seat: &mut Seat, interest: Interest) {
-        self.owed.add_call();
-        if !seat.is_empty() {
+    fn found(&mut self, key: &mut WaiterKey, interest: Interest) {
+        self.budget.add_call();
+        if !key.is_empty() {
             self.note_wake_up(interest);
-            self.waiters.leave(seat);
+            self.wakes.waiters.leave(key);
         }
     }
 
@@ -96,39 +96,39 @@ impl Inner {
     fn step<T>(
         &mut self,
         cx: &mut Context<'_>,
-        seat: &mut Seat,
-        eyes: Eyes,
+        key: &mut WaiterKey,
+        mode: WakeMode,
         interest: Interest,
         spin: &mut OneSpin,
         ready: &mut impl FnMut(&mut Self) -> Option<T>,
     ) -> Poll<T> {
         loop {
-            let had_link = self.link.is_some();
+            let had_link = self.transport.is_some();
             if let Some(value) = ready(self) {
-                self.found(seat, interest);
+                self.found(key, interest);
                 return Poll::Ready(value);
             }
             self.write_before_waiting(interest);
-            if had_link && self.link.is_none() {
+            if had_link && self.transport.is_none() {
                 // It was found dead, or broken, and what had arrived on it was taken in.
                 continue;
             }
             if matches!(spin, OneSpin::Possible)
-                && let Some(spinning) = self.spinning(eyes, interest)
+                && let Some(spinning) = self.spinning(mode, interest)
             {
                 *spin = OneSpin::Due(spinning);
                 return Poll::Pending;
             }
-            let watching = self.open_eyes(eyes);
+            let watching = self.watch_link(mode);
             if !watching {
                 // However often it comes, it never looks at the link itself.
                 self.calls = 0;
             }
             // Registered before looking, so that nothing that happens in between is missed.
-            self.waiters.enter(seat, interest, watching, cx.waker());
-            self.polling = seat.key();
-            let progress = self.look(eyes, interest);
-            self.polling = 0;
+            self.wakes.waiters.enter(key, interest, watching, cx.waker());
+            self.wakes.begin_look(key);
+            let progress = self.look(mode, interest);
+            self.wakes.look_over();
             if !progress {
                 return Poll::Pending;
             }

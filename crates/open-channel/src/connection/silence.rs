@@ -2,17 +2,12 @@
 //! long.
 
 use std::ops::Range;
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use open_channel_proto::SocketId;
 
-use super::Connection;
-use super::age::Age;
-use super::inner::Inner;
-use crate::channel::event::{Stall, StallEnd};
-use crate::channel::stats::SocketStats;
-use crate::error::Error;
+use crate::connection::age::Age;
+use crate::connection::stall::{Stall, StallEnd};
 
 /// What the regular looks at a connection have found.
 #[derive(Debug, Default)]
@@ -42,11 +37,11 @@ pub(crate) enum Change {
 }
 
 /// The messages that wait for somebody.
-struct Open {
-    unacknowledged: Range<u64>,
-    unhandled: Range<u64>,
-    bytes: usize,
-    generation: u64,
+pub(super) struct Open {
+    pub(super) unacknowledged: Range<u64>,
+    pub(super) unhandled: Range<u64>,
+    pub(super) bytes: usize,
+    pub(super) generation: u64,
 }
 
 impl Open {
@@ -55,114 +50,42 @@ impl Open {
     }
 }
 
-impl Inner {
-    fn open(&mut self) -> Open {
-        if !self.session.holds_no_message() {
-            // On a ring, nobody else may have looked.
-            self.take_releases();
-        }
-        let over = self.over().is_some();
-        let session = &self.session;
-        let first = session.first_unacknowledged();
-        let sent = if over { 0 } else { session.messages_unacknowledged() };
-        // What lies in the ring has arrived, too; one is enough to know how old the oldest is.
-        let in_ring = self.ring.as_ref().is_some_and(|ring| ring.has_arrived());
-        let received = if over { 0 } else { session.messages_unhandled() + u64::from(in_ring) };
-        Open {
-            unacknowledged: first..first + sent,
-            unhandled: session.first_unhandled()..session.first_unhandled() + received,
-            bytes: session.outbox_bytes(),
-            generation: session.generation(),
-        }
-    }
-}
-
-impl Connection {
-    fn silence(&self) -> MutexGuard<'_, Silence> {
-        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at `now` for messages that have made no progress for `stall_after`.
-    pub(crate) fn look_for_silence(&self, now: Duration, stall_after: Duration) -> Option<Change> {
-        let open = self.with(Inner::open);
-        let mut silence = self.silence();
-        silence.now = now;
-        silence.unacknowledged.look(now, &open.unacknowledged);
-        silence.unhandled.look(now, &open.unhandled);
-        let change = silence.change(&open, stall_after, self.id, self.is_accepted());
-        drop(silence);
-        if change.is_some() || self.is_over() {
-            self.waiters.notify_change();
-        }
-        change
-    }
-
-    /// Whether a stall was found by the last look.
-    pub(crate) fn is_stalled(&self) -> bool {
-        self.silence().stall.is_some()
-    }
-
-    /// Resolves when messages have made no progress for long, at once if that is so.
-    pub(crate) async fn stalled(&self) -> Result<Stall, Error> {
-        self.check_process()?;
-        loop {
-            let mut changed = std::pin::pin!(self.waiters.change());
-            // From here on, no change is missed.
-            changed.as_mut().enable();
-            let stall = self.silence().stall.as_ref().map(|stalled| stalled.stall.clone());
-            if let Some(stall) = stall {
-                return Ok(stall);
-            }
-            if let Some(error) = self.lock().over() {
-                return Err(error);
-            }
-            changed.await;
-        }
-    }
-
-    pub(crate) fn stats(&self) -> SocketStats {
-        let open = self.with(Inner::open);
-        let inner = self.lock();
-        let session = &inner.session;
-        let (sent, received) = (session.messages_sent(), session.messages_received());
-        let (unacknowledged, unhandled) = (session.messages_unacknowledged(), session.messages_unhandled());
-        let mut stats = SocketStats {
-            id: self.id,
-            accepted: inner.fence.is_some(),
-            link: inner.link.as_ref().map(|link| link.kind()),
-            peer: inner.link.as_ref().map(|link| link.peer()),
-            links: inner.links,
-            generation: session.generation(),
-            sent,
-            acknowledged: sent.saturating_sub(unacknowledged),
-            unacknowledged,
-            outbox_bytes: session.outbox_bytes(),
-            outbox_limit: session.outbox_limit(),
-            received,
-            handled: received.saturating_sub(unhandled),
-            held: inner.held as u64,
-            inbox_bytes: session.unhandled_bytes(),
-            inbox_limit: session.window(),
-            redelivered: inner.redelivered,
-            oldest_unacknowledged: None,
-            oldest_unhandled: None,
-            stalled: None,
-        };
-        drop(inner);
-        if self.check_process().is_err() {
-            return stats;
-        }
-        let silence = self.silence();
-        stats.oldest_unacknowledged = silence.unacknowledged.of_oldest(silence.now, &open.unacknowledged);
-        stats.oldest_unhandled = silence.unhandled.of_oldest(silence.now, &open.unhandled);
-        // One that has gone on since the last look is about to be over.
-        let stall = silence.stall.as_ref().filter(|stall| stall.seq == open.unacknowledged.start);
-        stats.stalled = stall.map(|stall| silence.now.saturating_sub(stall.since));
-        stats
-    }
-}
-
 impl Silence {
+    /// A look at `now`: what is to be reported.
+    pub(super) fn look(
+        &mut self,
+        now: Duration,
+        open: &Open,
+        stall_after: Duration,
+        socket: SocketId,
+        accepted: bool,
+    ) -> Option<Change> {
+        self.now = now;
+        self.unacknowledged.look(now, &open.unacknowledged);
+        self.unhandled.look(now, &open.unhandled);
+        self.change(open, stall_after, socket, accepted)
+    }
+
+    pub(super) fn stall(&self) -> Option<&Stall> {
+        self.stall.as_ref().map(|stalled| &stalled.stall)
+    }
+
+    pub(super) fn oldest_unacknowledged(&self, open: &Open) -> Option<Duration> {
+        self.unacknowledged.of_oldest(self.now, &open.unacknowledged)
+    }
+
+    pub(super) fn oldest_unhandled(&self, open: &Open) -> Option<Duration> {
+        self.unhandled.of_oldest(self.now, &open.unhandled)
+    }
+
+    /// For how long there has been no progress, while that is a stall. One that has gone on since the
+    /// last look is about to be over.
+    pub(super) fn stalled(&self, open: &Open) -> Option<Duration> {
+        let stall = self.stall.as_ref();
+        let stall = stall.filter(|stall| stall.seq == open.unacknowledged.start);
+        stall.map(|stall| self.now.saturating_sub(stall.since))
+    }
+
     fn change(
         &mut self,
         open: &Open,

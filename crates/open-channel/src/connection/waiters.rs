@@ -16,8 +16,44 @@ pub(crate) enum Interest {
     Acks,
 }
 
+/// How a waiting call learns that the link is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WakeMode {
+    /// Through the tokio runtime that polls it, if it is one.
+    Task,
+    /// It watches the descriptor, level-triggered: a thread in poll(2), which may also look at a
+    /// ring for a while before.
+    Thread,
+    /// It watches the descriptor, level-triggered: an event loop, which has other things to do.
+    EventLoop,
+    /// Only by its waker: the driver watches for it.
+    Woken,
+}
+
+impl WakeMode {
+    pub(crate) fn may_spin(self) -> bool {
+        matches!(self, Self::Task | Self::Thread)
+    }
+
+    /// Whether the caller watches the descriptor outside of any runtime.
+    pub(crate) fn is_level_triggered(self) -> bool {
+        matches!(self, Self::Thread | Self::EventLoop)
+    }
+}
+
+/// Names one waiting call among the waiters of its connection; 0 before it waits.
+#[derive(Debug, Default)]
+pub struct WaiterKey(u64);
+
+impl WaiterKey {
+    /// Whether no call waits under it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
 #[derive(Debug)]
-struct Slot {
+struct Waiter {
     key: u64,
     interest: Interest,
     /// Sees by itself when the link becomes ready, and then drives it.
@@ -26,88 +62,75 @@ struct Slot {
 }
 
 #[derive(Debug, Default)]
-struct Slots {
-    slots: Vec<Slot>,
+struct List {
+    waiters: Vec<Waiter>,
     last_key: u64,
 }
 
 /// The waiters of one connection. As a waker itself, it wakes those who watch the link.
 ///
-/// Has a lock of its own, the innermost one, because a runtime may call the waker while the connection is locked.
+/// Has a lock of its own, the innermost one, because a runtime may call the waker while the
+/// connection is locked.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    slots: Mutex<Slots>,
+    list: Mutex<List>,
     /// How many there are and how many of them watch, for a look without the lock; changed under it.
     waiting: AtomicUsize,
     watching: AtomicUsize,
     /// The link has called for those who watch, and none of them has come yet.
-    rung: AtomicBool,
-    /// The attendant will look whether somebody comes.
-    attendant_called: AtomicBool,
-    attention: Notify,
+    called: AtomicBool,
+    /// The driver will look whether somebody comes.
+    driver_called: AtomicBool,
+    driver: Notify,
     /// For those who wait for nothing that the link brings.
     changed: Notify,
 }
 
-/// One waiting call's seat; 0 before it has one.
-#[derive(Debug, Default)]
-pub struct Seat(u64);
-
-impl Seat {
-    pub(crate) fn key(&self) -> u64 {
-        self.0
-    }
-
-    /// Whether nobody waits there.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0 == 0
-    }
-}
-
 impl Waiters {
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, slots: &Slots) {
-        self.waiting.store(slots.slots.len(), Ordering::Release);
-        self.watching.store(slots.slots.iter().filter(|slot| slot.watching).count(), Ordering::Release);
+    fn count(&self, list: &List) {
+        self.waiting.store(list.waiters.len(), Ordering::Release);
+        let watching = list.waiters.iter().filter(|waiter| waiter.watching).count();
+        self.watching.store(watching, Ordering::Release);
     }
 
-    pub(crate) fn enter(&self, seat: &mut Seat, interest: Interest, watching: bool, waker: &Waker) {
-        let mut slots = self.lock();
-        if seat.0 == 0 {
-            slots.last_key += 1;
-            seat.0 = slots.last_key;
-        } else if let Some(slot) = slots.slots.iter_mut().find(|slot| slot.key == seat.0) {
-            slot.watching = watching;
-            slot.waker.clone_from(waker);
-            return self.count(&slots);
+    pub(crate) fn enter(&self, key: &mut WaiterKey, interest: Interest, watching: bool, waker: &Waker) {
+        let mut list = self.lock();
+        if key.0 == 0 {
+            list.last_key += 1;
+            key.0 = list.last_key;
+        } else if let Some(waiter) = list.waiters.iter_mut().find(|waiter| waiter.key == key.0) {
+            waiter.watching = watching;
+            waiter.waker.clone_from(waker);
+            return self.count(&list);
         }
-        slots.slots.push(Slot { key: seat.0, interest, watching, waker: waker.clone() });
-        self.count(&slots);
+        list.waiters.push(Waiter { key: key.0, interest, watching, waker: waker.clone() });
+        self.count(&list);
     }
 
     #[inline]
-    pub(crate) fn leave(&self, seat: &mut Seat) {
-        if !seat.is_empty() {
-            self.give_back(std::mem::take(seat));
+    pub(crate) fn leave(&self, key: &mut WaiterKey) {
+        if !key.is_empty() {
+            self.remove(std::mem::take(key));
         }
     }
 
-    fn give_back(&self, seat: Seat) {
-        let mut slots = self.lock();
-        slots.slots.retain(|slot| slot.key != seat.0);
-        self.count(&slots);
+    fn remove(&self, key: WaiterKey) {
+        let mut list = self.lock();
+        list.waiters.retain(|waiter| waiter.key != key.0);
+        self.count(&list);
     }
 
-    /// Calls the attendant, which looks after a moment of grace.
-    pub(crate) fn call_attendant(&self) {
-        self.attention.notify_one();
+    /// Calls the driver, which looks after a moment of grace.
+    pub(crate) fn call_driver(&self) {
+        self.driver.notify_one();
     }
 
-    pub(crate) async fn attendant_called(&self) {
-        self.attention.notified().await;
+    pub(crate) async fn driver_called(&self) {
+        self.driver.notified().await;
     }
 
     /// Resolves at the next change that concerns everybody, or at a call of
@@ -122,21 +145,21 @@ impl Waiters {
 
     /// One of those who watch has come to look at the link.
     pub(crate) fn answer(&self) {
-        self.rung.store(false, Ordering::SeqCst);
+        self.called.store(false, Ordering::SeqCst);
     }
 
-    /// For the attendant's look: whether those who watch come when the link calls. A call that was polled once and
-    /// then left alone, or whose runtime is busy, does not.
+    /// For the driver's look: whether those who watch come when the link calls. A call that was
+    /// polled once and then left alone, or whose runtime is busy, does not.
     pub(crate) fn are_answering(&self) -> bool {
-        self.attendant_called.store(false, Ordering::SeqCst);
-        !self.rung.load(Ordering::SeqCst) && self.are_watching()
+        self.driver_called.store(false, Ordering::SeqCst);
+        !self.called.load(Ordering::SeqCst) && self.are_watching()
     }
 
     /// What the present waiters watched is watched no more.
     pub(crate) fn stop_watching(&self) {
-        let mut slots = self.lock();
-        slots.slots.iter_mut().for_each(|slot| slot.watching = false);
-        self.count(&slots);
+        let mut list = self.lock();
+        list.waiters.iter_mut().for_each(|waiter| waiter.watching = false);
+        self.count(&list);
     }
 
     /// Whether somebody watches the link.
@@ -145,23 +168,8 @@ impl Waiters {
     }
 
     /// Whether somebody waits who does not watch the link.
-    pub(crate) fn are_blind(&self) -> bool {
+    pub(crate) fn any_unwatching(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > self.watching.load(Ordering::Acquire)
-    }
-
-    /// Adds the wakers of those with this interest to `woken`, but for the one in seat `polling`, who is here.
-    pub(crate) fn collect(&self, interest: Interest, polling: u64, woken: &mut Vec<Waker>) {
-        if self.waiting.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let slots = self.lock();
-        let wanted = slots.slots.iter().filter(|slot| slot.interest == interest && slot.key != polling);
-        woken.extend(wanted.map(|slot| slot.waker.clone()));
-    }
-
-    pub(crate) fn collect_all(&self, woken: &mut Vec<Waker>) {
-        self.notify_change();
-        woken.extend(self.lock().slots.iter().map(|slot| slot.waker.clone()));
     }
 }
 
@@ -171,13 +179,64 @@ impl Wake for Waiters {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::SeqCst);
+        self.called.store(true, Ordering::SeqCst);
         // At most once in a grace, so that a busy link does not call with every message.
-        if !self.attendant_called.swap(true, Ordering::SeqCst) {
-            self.call_attendant();
+        if !self.driver_called.swap(true, Ordering::SeqCst) {
+            self.call_driver();
         }
-        let watching: Vec<Waker> =
-            self.lock().slots.iter().filter(|slot| slot.watching).map(|slot| slot.waker.clone()).collect();
+        let list = self.lock();
+        let watching = list.waiters.iter().filter(|waiter| waiter.watching);
+        let watching: Vec<Waker> = watching.map(|waiter| waiter.waker.clone()).collect();
+        drop(list);
         watching.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+/// The waiters as the locked connection sees them: whom to wake once it is unlocked.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    pub(super) waiters: Arc<Waiters>,
+    /// The key of the call that is looking at the link: it needs no waking.
+    present: u64,
+    pending: Vec<Waker>,
+}
+
+impl Wakes {
+    pub(super) fn new(waiters: Arc<Waiters>) -> Self {
+        Self { waiters, present: 0, pending: Vec::new() }
+    }
+
+    /// The call under `key` looks by itself until [`look_over`](Self::look_over).
+    pub(super) fn begin_look(&mut self, key: &WaiterKey) {
+        self.present = key.0;
+    }
+
+    pub(super) fn look_over(&mut self) {
+        self.present = 0;
+    }
+
+    /// Those with this interest have something to look at.
+    pub(super) fn notify(&mut self, interest: Interest) {
+        if self.waiters.waiting.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let (list, present) = (self.waiters.lock(), self.present);
+        let wanted = list.waiters.iter().filter(|it| it.interest == interest && it.key != present);
+        self.pending.extend(wanted.map(|waiter| waiter.waker.clone()));
+    }
+
+    pub(super) fn notify_all(&mut self) {
+        self.waiters.notify_change();
+        self.pending.extend(self.waiters.lock().waiters.iter().map(|waiter| waiter.waker.clone()));
+    }
+
+    pub(super) fn add(&mut self, waker: Option<Waker>) {
+        self.pending.extend(waker);
+    }
+
+    /// Those to wake, with the connection unlocked.
+    #[inline]
+    pub(super) fn take(&mut self) -> Vec<Waker> {
+        if self.pending.is_empty() { Vec::new() } else { std::mem::take(&mut self.pending) }
     }
 }

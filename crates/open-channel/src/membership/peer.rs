@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::channel::shared::{Place, Shared};
-use crate::connection::{Connection, Ring};
+use crate::connection::{Connection, driver};
 use crate::error::Error;
 use crate::link::{LinkKind, PeerInfo, ring, unix};
 use crate::membership::accept::Acceptor;
@@ -150,7 +150,7 @@ async fn connect(
         if let Some(ring) = &ring {
             link = link.beside_ring(ring.bell.clone());
         }
-        Ok((link, ring.map(Ring::new), welcome))
+        Ok((link, ring, welcome))
     };
     // A silent host is the membership's to find out about.
     let greeted = tokio::time::timeout(shared.settings.host_timeout, greeting).await;
@@ -158,7 +158,7 @@ async fn connect(
         greeted.unwrap_or_else(|_| Err(Unwelcome::Gone("its host does not answer".into())))?;
     become_guest(shared, endpoint).await?;
     let generation = welcome.generation;
-    let attachment = connection.attach(link, ring, &welcome).map_err(Unwelcome::Refused)?;
+    let attachment = driver::attach(connection, link, ring, &welcome).map_err(Unwelcome::Refused)?;
     let socket = connection.id();
     match attachment {
         Attachment::Resumed => tracing::info!(channel = shared.name(), %socket, generation, "resumed"),

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use open_channel_proto::{Draft, Pack, Packer, Received};
 
-use crate::connection::{Back, Connection, pause_after};
+use crate::connection::Connection;
+use crate::connection::received::{Delivered, pause_after};
 use crate::socket::message::MessageId;
 
 /// Messages to be sent together with [`Socket::send_many`](crate::Socket::send_many).
@@ -144,10 +145,10 @@ pub struct MessageRef<'a> {
 }
 
 impl Messages {
-    pub(crate) fn new(connection: Arc<Connection>, received: Received) -> Self {
+    pub(crate) fn new(connection: &Arc<Connection>, received: Received) -> Self {
         let Received { first: seq, pack, attempt } = received;
         let first = MessageId { socket: connection.id(), seq };
-        Self { pack, first, attempt, acknowledged: false, connection }
+        Self { pack, first, attempt, acknowledged: false, connection: Arc::clone(connection) }
     }
 
     /// How many they are; never 0.
@@ -194,7 +195,8 @@ impl Messages {
         self.acknowledged = true;
         let (attempt, bytes) = (self.attempt, self.pack.bytes());
         let messages = (self.first.seq..).zip(self.pack.iter());
-        let back = messages.map(|(seq, message)| Back { seq, attempt, payload: bytes.slice_ref(message) });
+        let back =
+            messages.map(|(seq, message)| Delivered { seq, attempt, payload: bytes.slice_ref(message) });
         self.connection.give_back(back, pause);
     }
 }

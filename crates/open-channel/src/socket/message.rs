@@ -3,12 +3,15 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 pub use open_channel_proto::SocketId;
 
-use crate::connection::{Back, Connection, pause_after};
+use crate::connection::Connection;
+use crate::connection::received::{Delivered, pause_after};
+use crate::connection::waiters::{WaiterKey, WakeMode};
 use crate::error::Error;
 
 /// The stable identity of a message: the same at every delivery, with every host.
@@ -46,8 +49,22 @@ pub struct Message {
 }
 
 impl Message {
-    pub(crate) fn new(connection: Arc<Connection>, seq: u64, payload: Bytes, attempt: u32) -> Self {
-        Self { payload, connection, seq, attempt, acknowledged: false }
+    #[inline]
+    pub(crate) fn new(connection: &Arc<Connection>, delivered: Delivered) -> Self {
+        let Delivered { seq, attempt, payload } = delivered;
+        Self { payload, connection: Arc::clone(connection), seq, attempt, acknowledged: false }
+    }
+
+    /// The next one of a connection.
+    #[inline]
+    pub(crate) fn poll(
+        connection: &Arc<Connection>,
+        cx: &mut Context<'_>,
+        key: &mut WaiterKey,
+        mode: WakeMode,
+    ) -> Poll<Result<Option<Self>, Error>> {
+        let received = connection.poll_recv(cx, key, mode);
+        received.map_ok(|delivered| delivered.map(|it| Self::new(connection, it)))
     }
 
     /// The bytes.
@@ -127,7 +144,7 @@ impl Message {
     pub(crate) fn give_back(&mut self, pause: Duration) {
         self.acknowledged = true;
         let payload = std::mem::take(&mut self.payload);
-        let back = Back { seq: self.seq, attempt: self.attempt, payload };
+        let back = Delivered { seq: self.seq, attempt: self.attempt, payload };
         self.connection.give_back([back], pause);
     }
 

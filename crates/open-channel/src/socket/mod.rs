@@ -7,11 +7,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use open_channel_proto::{ResetCode, SocketId};
 
-use crate::channel::event::Stall;
 use crate::channel::shared::{Accepted, ChannelGuard};
-use crate::channel::stats::SocketStats;
-use crate::connection::waiters::Seat;
-use crate::connection::{Connection, Eyes};
+use crate::connection::Connection;
+use crate::connection::stall::Stall;
+use crate::connection::stats::SocketStats;
+use crate::connection::waiters::WaiterKey;
+use crate::connection::waiters::WakeMode;
 use crate::error::{Error, SendError, TryRecvError};
 use crate::link::{LinkKind, PeerInfo};
 use crate::socket::batch::{Batch, Messages};
@@ -53,8 +54,8 @@ use self::waiting::{acknowledged, wait_with};
 pub struct Socket {
     inner: Arc<SocketInner>,
     /// Where the `Stream` and the `Sink` wait.
-    recv_seat: Seat,
-    send_seat: Seat,
+    recv_key: WaiterKey,
+    send_key: WaiterKey,
     flush_to: Option<u64>,
     /// The `Stream` has told its end, or why it is over.
     stream_ended: bool,
@@ -79,12 +80,17 @@ impl Socket {
     }
 
     fn from_inner(inner: SocketInner) -> Self {
-        let (recv_seat, send_seat) = (Seat::default(), Seat::default());
-        Self { inner: Arc::new(inner), recv_seat, send_seat, flush_to: None, stream_ended: false }
+        let (recv_key, send_key) = (WaiterKey::default(), WaiterKey::default());
+        Self { inner: Arc::new(inner), recv_key, send_key, flush_to: None, stream_ended: false }
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.inner.connection
+    }
+
+    #[inline]
+    pub(crate) fn message_id(&self, seq: u64) -> MessageId {
+        MessageId { socket: self.id(), seq }
     }
 
     /// Accepts a message, waiting while the outbox is full. It is delivered from here on by itself: at once if
@@ -100,8 +106,10 @@ impl Socket {
         let mut message = message.into();
         let connection = self.connection();
         let sent =
-            wait_with(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message)).await;
-        connection.sent(sent)
+            wait_with(connection, |cx, key| connection.poll_send(cx, key, WakeMode::Task, &mut message))
+                .await;
+        let seq = sent.map_err(|error| *error)?;
+        Ok(self.message_id(seq))
     }
 
     /// [`send`](Self::send) for bytes that stay the caller's. A message of up to an eighth of the
@@ -117,13 +125,14 @@ impl Socket {
     /// Cancel safe: when dropped before it is done, the message was not accepted.
     pub async fn send_copy(&self, message: &[u8]) -> Result<MessageId, Error> {
         let connection = self.connection();
-        if let Some(id) = connection.send_at_once(message) {
-            return Ok(id);
+        if let Some(seq) = connection.send_at_once(message) {
+            return Ok(self.message_id(seq));
         }
-        let place =
-            |cx: &mut Context<'_>, seat: &mut Seat| connection.poll_send_copy(cx, seat, Eyes::Task, message);
+        let place = |cx: &mut Context<'_>, key: &mut WaiterKey| {
+            connection.poll_send_copy(cx, key, WakeMode::Task, message)
+        };
         match wait_with(connection, place).await? {
-            Some(id) => Ok(id),
+            Some(seq) => Ok(self.message_id(seq)),
             None => Ok(self.send(Bytes::copy_from_slice(message)).await?),
         }
     }
@@ -134,7 +143,7 @@ impl Socket {
     /// The message comes back in the [`SendError`]: [`Error::Full`] when there is no room now, else as
     /// [`send`](Self::send).
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
-        self.connection().try_send(message.into())
+        Ok(self.message_id(self.connection().try_send(message.into())?))
     }
 
     /// Accepts all messages of a [`Batch`], waiting while the outbox or the link is full; `batch` is empty then. Many
@@ -148,7 +157,7 @@ impl Socket {
     /// Cancel safe: when dropped before it is done, `batch` holds what was not accepted.
     pub async fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
         let connection = self.connection();
-        wait_with(connection, |cx, seat| connection.poll_send_many(cx, seat, Eyes::Task, &mut batch.packer))
+        wait_with(connection, |cx, key| connection.poll_send_many(cx, key, WakeMode::Task, &mut batch.packer))
             .await
     }
 
@@ -179,7 +188,7 @@ impl Socket {
     pub async fn reserve(&self, len: usize) -> Result<Reservation, Error> {
         let connection = self.connection();
         let room =
-            wait_with(connection, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Task, len)).await?;
+            wait_with(connection, |cx, key| connection.poll_reserve(cx, key, WakeMode::Task, len)).await?;
         Ok(Reservation::new(connection, room))
     }
 
@@ -192,7 +201,7 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv(&self) -> Result<Option<Message>, Error> {
         let connection = self.connection();
-        wait_with(connection, |cx, seat| connection.poll_recv(cx, seat, Eyes::Task)).await
+        wait_with(connection, |cx, key| Message::poll(connection, cx, key, WakeMode::Task)).await
     }
 
     /// The next messages: waits for one, and takes what has come with it and after it, up to 32 KiB (counting
@@ -206,7 +215,9 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv_many(&self) -> Result<Option<Messages>, Error> {
         let connection = self.connection();
-        wait_with(connection, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Task)).await
+        let poll = |cx: &mut Context<'_>, key: &mut _| connection.poll_recv_many(cx, key, WakeMode::Task);
+        let received = wait_with(connection, poll).await?;
+        Ok(received.map(|received| Messages::new(connection, received)))
     }
 
     /// The next message, to read piece by piece, on a ring from where it lies; `None` at the end, as [`recv`](Self::recv).
@@ -237,7 +248,9 @@ impl Socket {
     /// ```
     pub async fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
         let connection = self.connection();
-        wait_with(connection, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Task)).await
+        let poll = |cx: &mut Context<'_>, key: &mut _| connection.poll_recv_in_place(cx, key, WakeMode::Task);
+        let received = wait_with(connection, poll).await?;
+        Ok(received.map(|received| MessageReader::new(connection, received)))
     }
 
     /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).
@@ -245,10 +258,11 @@ impl Socket {
     /// # Errors
     /// [`TryRecvError::Empty`], or why the socket is over.
     pub fn try_recv(&self) -> Result<Option<Message>, TryRecvError> {
-        self.connection().try_recv().unwrap_or(Err(Error::Full)).map_err(|error| match error {
-            Error::Full => TryRecvError::Empty,
-            error => TryRecvError::Failed(error),
-        })
+        match self.connection().try_recv() {
+            None => Err(TryRecvError::Empty),
+            Some(Err(error)) => Err(TryRecvError::Failed(error)),
+            Some(Ok(received)) => Ok(received.map(|it| Message::new(self.connection(), it))),
+        }
     }
 
     /// The next message of this side that is not delivered any more, oldest first: it has had as many
@@ -263,7 +277,7 @@ impl Socket {
     /// # Cancel safety
     /// Cancel safe: no message is lost.
     pub async fn undeliverable(&self) -> Result<Undeliverable, Error> {
-        self.connection().undeliverable().await
+        Ok(Undeliverable::new(self.id(), self.connection().undeliverable().await?))
     }
 
     /// The next message that is not delivered any more, if there is one already.
@@ -272,7 +286,8 @@ impl Socket {
     /// [`TryRecvError::Empty`], or why the socket is over.
     pub fn try_undeliverable(&self) -> Result<Undeliverable, TryRecvError> {
         match self.connection().try_undeliverable() {
-            Some(found) => found.map_err(TryRecvError::Failed),
+            Some(Ok(message)) => Ok(Undeliverable::new(self.id(), message)),
+            Some(Err(error)) => Err(TryRecvError::Failed(error)),
             None => Err(TryRecvError::Empty),
         }
     }
@@ -396,7 +411,7 @@ impl Socket {
 
     fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let end = *self.flush_to.get_or_insert_with(|| self.inner.connection.request_ack());
-        let polled = self.inner.connection.poll_acknowledged(cx, &mut self.send_seat, Eyes::Task, end);
+        let polled = self.inner.connection.poll_acknowledged(cx, &mut self.send_key, WakeMode::Task, end);
         if polled.is_ready() {
             self.flush_to = None;
         }
@@ -406,8 +421,8 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        for seat in [&mut self.recv_seat, &mut self.send_seat] {
-            self.inner.connection.leave(seat);
+        for key in [&mut self.recv_key, &mut self.send_key] {
+            self.inner.connection.leave(key);
         }
     }
 }
@@ -421,7 +436,8 @@ impl futures_core::Stream for Socket {
         if socket.stream_ended {
             return Poll::Ready(None);
         }
-        let message = ready!(socket.inner.connection.poll_recv(cx, &mut socket.recv_seat, Eyes::Task));
+        let message =
+            ready!(Message::poll(&socket.inner.connection, cx, &mut socket.recv_key, WakeMode::Task));
         socket.stream_ended = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose())
     }
@@ -436,8 +452,8 @@ impl futures_sink::Sink<Bytes> for Socket {
         let socket = &mut *self;
         socket.inner.connection.poll_room(
             cx,
-            &mut socket.send_seat,
-            Eyes::Task,
+            &mut socket.send_key,
+            WakeMode::Task,
             open_channel_proto::MESSAGE_OVERHEAD,
         )
     }

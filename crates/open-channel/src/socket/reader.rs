@@ -3,10 +3,13 @@
 use std::fmt;
 use std::io;
 use std::slice::ChunksExact;
+use std::sync::Arc;
 use std::time::Duration;
 
 use open_channel_ring::{Claimed, Mapped, Record};
 
+use crate::connection::Connection;
+use crate::connection::received::InPlace;
 use crate::socket::message::{Message, MessageId};
 
 /// A received message to read piece by piece, from [`Socket::recv_reader`](crate::Socket::recv_reader).
@@ -28,12 +31,10 @@ pub struct MessageReader {
 }
 
 impl MessageReader {
-    pub(crate) fn of(message: Message) -> Self {
-        Self { message, claimed: None, at: 0 }
-    }
-
-    pub(crate) fn in_place(message: Message, claimed: Claimed<Mapped>) -> Self {
-        Self { message, claimed: Some(claimed), at: 0 }
+    #[inline]
+    pub(crate) fn new(connection: &Arc<Connection>, received: InPlace) -> Self {
+        let InPlace { message, claimed } = received;
+        Self { message: Message::new(connection, message), claimed, at: 0 }
     }
 
     /// The message's length in bytes.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::connection::{Connection, Room};
+use crate::connection::Connection;
+use crate::connection::received::Room;
 use crate::error::SendError;
 use crate::socket::message::MessageId;
 
@@ -97,14 +98,15 @@ impl Reservation {
     /// As [`Socket::send`](crate::Socket::send), with the message in the error.
     pub fn commit(mut self) -> Result<MessageId, SendError> {
         let room = self.room.take().unwrap_or(Room::Buffer { bytes: BytesMut::new(), len: 0 });
-        self.connection.commit(room)
+        let seq = self.connection.commit(room)?;
+        Ok(MessageId { socket: self.connection.id(), seq })
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(Room::Ring { link, .. }) = self.room.take() {
-            self.connection.abandon_reservation(link);
+        if let Some(Room::Ring { transport, .. }) = self.room.take() {
+            self.connection.abandon_reservation(transport);
         }
     }
 }
@@ -119,14 +121,5 @@ impl io::Write for Reservation {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl From<Room> for Bytes {
-    fn from(room: Room) -> Self {
-        match room {
-            Room::Ring { slot, .. } => slot.into_vec().into(),
-            Room::Buffer { bytes, .. } => bytes.freeze(),
-        }
     }
 }

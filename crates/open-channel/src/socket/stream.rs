@@ -8,8 +8,9 @@ use bytes::Bytes;
 use open_channel_proto::ResetCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::waiters::Seat;
-use crate::connection::{Connection, Eyes};
+use crate::connection::Connection;
+use crate::connection::waiters::WaiterKey;
+use crate::connection::waiters::WakeMode;
 use crate::error::Error;
 use crate::socket::Socket;
 use crate::socket::message::Message;
@@ -27,8 +28,8 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 pub struct ByteStream {
     socket: Socket,
     reading: Reading,
-    recv_seat: Seat,
-    send_seat: Seat,
+    recv_key: WaiterKey,
+    send_key: WaiterKey,
 }
 
 /// A message that is read bit by bit, and acknowledged when its last byte was read.
@@ -88,8 +89,8 @@ impl Socket {
     /// unless [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect) was set to `true`.
     pub fn into_stream(self) -> ByteStream {
         self.pin_unless_asked();
-        let (recv_seat, send_seat) = (Seat::default(), Seat::default());
-        ByteStream { socket: self, reading: Reading::default(), recv_seat, send_seat }
+        let (recv_key, send_key) = (WaiterKey::default(), WaiterKey::default());
+        ByteStream { socket: self, reading: Reading::default(), recv_key, send_key }
     }
 }
 
@@ -102,8 +103,8 @@ impl ByteStream {
 
 impl Drop for ByteStream {
     fn drop(&mut self) {
-        for seat in [&mut self.recv_seat, &mut self.send_seat] {
-            self.socket.connection().leave(seat);
+        for key in [&mut self.recv_key, &mut self.send_key] {
+            self.socket.connection().leave(key);
         }
     }
 }
@@ -122,7 +123,7 @@ impl AsyncRead for ByteStream {
                 buf.advance(read);
                 return Poll::Ready(Ok(()));
             }
-            match ready!(this.socket.connection().poll_recv(cx, &mut this.recv_seat, Eyes::Task))? {
+            match ready!(Message::poll(this.socket.connection(), cx, &mut this.recv_key, WakeMode::Task))? {
                 Some(message) => this.reading.begin(message),
                 None => return Poll::Ready(Ok(())),
             }
@@ -138,7 +139,7 @@ impl AsyncWrite for ByteStream {
         if len == 0 {
             return Poll::Ready(Ok(0));
         }
-        ready!(connection.poll_room(cx, &mut this.send_seat, Eyes::Task, len))?;
+        ready!(connection.poll_room(cx, &mut this.send_key, WakeMode::Task, len))?;
         connection.send_over(Bytes::copy_from_slice(&buf[..len]))?;
         Poll::Ready(Ok(len))
     }
@@ -146,7 +147,7 @@ impl AsyncWrite for ByteStream {
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let connection = self.socket.connection();
         connection.check_process()?;
-        connection.with(|inner| inner.write());
+        connection.write();
         Poll::Ready(Ok(()))
     }
 

@@ -1,8 +1,11 @@
 //! [`Socket::take_back`]: messages that come back to their sender because nobody has taken them.
 
+use std::task::Poll;
+
 use bytes::Bytes;
 
-use crate::connection::{Begun, Connection, Eyes};
+use crate::connection::Connection;
+use crate::connection::waiters::WakeMode;
 use crate::error::Error;
 use crate::socket::Socket;
 use crate::socket::message::MessageId;
@@ -57,17 +60,18 @@ impl Socket {
     /// ```
     pub async fn take_back(&self, id: MessageId) -> Result<Option<Bytes>, Error> {
         let connection = self.connection();
-        match connection.begin_taking_back(id)? {
-            Begun::Answered(answer) => Ok(answer),
-            Begun::Asked => {
-                let call = Call { connection, seq: id.seq };
-                let answer = wait_with(connection, |cx, seat| {
-                    connection.poll_taken_back(cx, seat, Eyes::Task, id.seq)
-                })
-                .await;
-                std::mem::forget(call);
-                answer
-            }
+        if id.socket != connection.id() {
+            connection.check_process()?;
+            return Ok(None);
         }
+        if let Poll::Ready(answer) = connection.begin_taking_back(id.seq) {
+            return answer;
+        }
+        let call = Call { connection, seq: id.seq };
+        let answer =
+            wait_with(connection, |cx, key| connection.poll_taken_back(cx, key, WakeMode::Task, id.seq))
+                .await;
+        std::mem::forget(call);
+        answer
     }
 }

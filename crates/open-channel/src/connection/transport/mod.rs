@@ -1,3 +1,156 @@
-//! What carries the messages of a session: the stream of a link, or a ring beside it.
+//! What carries the messages of a session: the stream of a link, or rings in shared memory beside it.
+//!
+//! ```text
+//!             flush              ┌─────────────┐   every frame, if there is no ring
+//!   session ─────────▶ Transport ┤ FrameStream ├────────────────────────────────────▶ link
+//!           ◀─────────           └─────────────┘   without a message, beside a ring
+//!              read       │      ┌─────────────┐
+//!                         └─────▶│    Ring     │ ══════════════▶ shared memory
+//!              claim, release    └─────────────┘   every message
+//! ```
+//! A transport knows frames and records, the session that they belong to, and whom to notify. It does
+//! not know calls of the application, nor what comes after it: an error of a transport is its end.
 
-pub(super) mod ring;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use open_channel_proto::Session;
+use open_channel_ring::{Mapped, Watch};
+
+use crate::connection::transport::error::LinkError;
+use crate::connection::transport::frames::{FrameStream, Read};
+use crate::connection::transport::reactor::Reactor;
+use crate::connection::transport::ring::Ring;
+use crate::connection::waiters::Wakes;
+use crate::link::Link;
+
+pub(crate) mod error;
+pub(crate) mod frames;
+pub(crate) mod reactor;
+pub(crate) mod ring;
+
+/// A link with what lies half-way on it; lives as long as the link does.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) link: Arc<Link>,
+    pub(crate) frames: FrameStream,
+    /// Where messages travel, if not as frames.
+    ring: Option<Box<Ring>>,
+    /// The link as the calling application's runtime sees it.
+    pub(crate) reactor: Option<Reactor>,
+    /// Writing failed: what the other side has sent is still to be read, and nothing else to be done.
+    broken: bool,
+}
+
+impl Transport {
+    pub(crate) fn new(link: Arc<Link>, ring: Option<Ring>) -> Self {
+        let (ring, frames) = (ring.map(Box::new), FrameStream::default());
+        Self { link, frames, ring, reactor: None, broken: false }
+    }
+
+    #[inline]
+    pub(crate) fn ring(&mut self) -> Option<&mut Ring> {
+        self.ring.as_deref_mut()
+    }
+
+    pub(crate) fn has_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Where the next message shows first, on a ring.
+    pub(crate) fn message_watch(&self) -> Option<Watch<Mapped>> {
+        self.ring.as_ref().map(|ring| ring.message_watch())
+    }
+
+    /// Whether a message lies in the ring that nobody has taken.
+    pub(crate) fn has_message(&self) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.has_message())
+    }
+
+    /// Writes all that the session has, as far as there is room.
+    pub(crate) fn flush(&mut self, session: &mut Session) -> Result<(), LinkError> {
+        if self.broken {
+            return Ok(());
+        }
+        let stored = self.ring.as_mut().map_or(Ok(()), |ring| ring.store(session));
+        let written = stored.and_then(|()| self.frames.write(&self.link, session));
+        self.broken = written.is_err();
+        written
+    }
+
+    /// [`flush`](Self::flush), acknowledgements that could wait included.
+    pub(crate) fn flush_all(&mut self, session: &mut Session) -> Result<(), LinkError> {
+        self.frames.add_acknowledgement(session);
+        self.flush(session)
+    }
+
+    /// Reads frames once and gives them to the session.
+    ///
+    /// A side that may not deliver any more does not answer to a recall either: the next host will.
+    pub(crate) fn read_frames(
+        &mut self,
+        session: &mut Session,
+        wakes: &mut Wakes,
+        may_deliver: impl Fn() -> bool,
+    ) -> Result<Read, LinkError> {
+        let Self { link, frames, ring, .. } = self;
+        let read = frames.read(link, session, may_deliver, |session| {
+            if let Some(ring) = ring {
+                ring.drain(session, wakes);
+            }
+        })?;
+        // What the other side has given up leaves the outbox and the ring.
+        while let Some(end) = session.wanted() {
+            let stored = self.stored(end);
+            session.found(stored)?;
+        }
+        Ok(read)
+    }
+
+    fn stored(&mut self, end: u64) -> Option<Bytes> {
+        self.ring.as_mut()?.stored(end)
+    }
+
+    /// Takes in what the other side has released; whether there was anything.
+    pub(crate) fn take_releases(
+        &mut self,
+        session: &mut Session,
+        wakes: &mut Wakes,
+    ) -> Result<bool, LinkError> {
+        self.ring.as_mut().map_or(Ok(false), |ring| ring.take_releases(session, wakes))
+    }
+
+    /// Takes the next message out of the ring; whether there was one.
+    pub(crate) fn claim(&mut self, session: &mut Session) -> Result<bool, LinkError> {
+        self.ring.as_mut().map_or(Ok(false), |ring| ring.claim(session))
+    }
+
+    /// Tells the other side what is handled, where that needs no frame.
+    pub(crate) fn release(&mut self, session: &Session) -> Result<(), LinkError> {
+        self.ring.as_mut().map_or(Ok(()), |ring| ring.release(session))
+    }
+
+    /// Takes everything that lies in the ring.
+    pub(crate) fn drain_ring(&mut self, session: &mut Session, wakes: &mut Wakes) {
+        if let Some(ring) = &mut self.ring {
+            ring.drain(session, wakes);
+        }
+    }
+
+    /// A ring whose content makes no sense is not looked at again.
+    pub(crate) fn drop_ring(&mut self) {
+        self.ring = None;
+    }
+
+    /// The link is lost. What was not handled goes back into the outbox, unless the session is over:
+    /// then what is in the ring has been sent, like bytes in a socket.
+    pub(crate) fn close(self, session: &mut Session, is_over: bool) -> Result<(), LinkError> {
+        let reclaimed = match self.ring {
+            Some(ring) if !is_over => ring.give_up(session),
+            _ => Ok(()),
+        };
+        self.link.shutdown();
+        session.detach();
+        reclaimed
+    }
+}

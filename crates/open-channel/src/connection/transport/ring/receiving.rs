@@ -1,12 +1,19 @@
 //! Receiving on a ring, and giving it up.
 
-use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, PartFlags, PartKind, ProtocolError, Session};
-use open_channel_ring::{Position, Record};
+use open_channel_proto::{Arrival, Kept, MESSAGE_OVERHEAD, PartFlags, PartKind, ProtocolError, Session};
+use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position, Record, Watch};
 
-use super::TOTAL;
-use crate::connection::inner::{Inner, Trouble};
-use crate::connection::waiters::Interest;
-use crate::error::Error;
+use super::{Ring, TOTAL};
+use crate::connection::transport::error::LinkError;
+use crate::connection::waiters::{Interest, Wakes};
+
+/// A message on its way from the ring to the application, past the session.
+pub(crate) struct Direct<P> {
+    pub(crate) payload: P,
+    pub(crate) seq: u64,
+    /// What it takes in the window.
+    pub(crate) cost: usize,
+}
 
 /// Reads a record's kind, and for a first part the length before its payload.
 fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
@@ -14,7 +21,8 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
         PartKind::from_bits(record.kind()).ok_or(ProtocolError::Unexpected("a record of no known kind"))?;
     let (mut total, mut len) = (0, record.len());
     if kind == PartKind::First {
-        len = len.checked_sub(TOTAL).ok_or(ProtocolError::Unexpected("a first part without a length"))?;
+        let short = ProtocolError::Unexpected("a first part without a length");
+        len = len.checked_sub(TOTAL).ok_or(short)?;
         total = record.word(0);
     }
     let flags = PartFlags(record.flags());
@@ -37,76 +45,81 @@ fn kept(stored: open_channel_ring::Stored<'_>) -> Option<Kept> {
     })
 }
 
-impl Inner {
-    /// Takes the next message out of the ring, unless one is there already.
-    pub(in crate::connection) fn claim(&mut self) {
-        if !self.session.is_readable() {
-            let claimed = self.claim_message();
-            self.survive(claimed);
-        }
+impl Ring {
+    /// Whether there is a message that nobody has taken.
+    pub(crate) fn has_message(&self) -> bool {
+        self.consumer.is_ready()
     }
 
-    /// Takes messages out of the ring, as many as may go to the application at once, unless there are some already.
-    pub(in crate::connection) fn claim_many(&mut self) {
-        self.claim();
-        while self.session.is_readable() && self.session.unhandled_bytes() < MAX_PACK_COST {
-            let before = self.session.unhandled_bytes();
-            let claimed = self.claim_message();
-            if self.survive(claimed) != Some(true) || self.session.unhandled_bytes() == before {
-                return;
-            }
-        }
+    /// Where the next message shows first.
+    pub(crate) fn message_watch(&self) -> Watch<Mapped> {
+        self.consumer.watch()
     }
 
-    fn claim_message(&mut self) -> Result<bool, Trouble> {
-        let Self { ring: Some(ring), session, .. } = self else { return Ok(false) };
-        ring.told = false;
-        while let Some(record) = ring.consumer.claim()? {
+    /// Takes the next message out of the ring into the session; whether there was one.
+    pub(crate) fn claim(&mut self, session: &mut Session) -> Result<bool, LinkError> {
+        self.notified = false;
+        while let Some(record) = self.consumer.claim()? {
             let arrival = arrival(&record)?;
             receive(session, &record, arrival)?;
             if arrival.kind.completes() && arrival.kind != PartKind::Skip {
                 return Ok(true);
             }
-            ring.consumer.release(Position::new(session.releasable()))?;
+            self.consumer.release(Position::new(session.releasable()))?;
         }
         Ok(false)
     }
 
+    /// Takes the next message past the session, if that is a whole one and nothing comes before it.
+    /// Whoever cannot go this way learns nothing from it; [`claim`](Self::claim) finds out why.
+    #[inline]
+    pub(crate) fn claim_at_once<P>(
+        &mut self,
+        session: &mut Session,
+        take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
+    ) -> Option<Direct<P>> {
+        let claimed = self.consumer.claim_if(|kind, flags, len| {
+            kind == PartKind::Whole.to_bits() && flags == PartFlags::NONE.0 && session.may_receive_apart(len)
+        });
+        // Whatever went wrong goes wrong again.
+        let claim = claimed.ok().flatten()?;
+        self.notified = false;
+        let record = self.consumer.record(claim);
+        let cost = record.len() + MESSAGE_OVERHEAD;
+        let seq = session.receive_apart(record.len(), record.end().bytes());
+        Some(Direct { payload: take(&self.consumer, claim), seq, cost })
+    }
+
     /// Tells the other side what is handled.
-    pub(in crate::connection) fn release(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            let released = ring.consumer.release(Position::new(self.session.releasable()));
-            self.survive(released.map_err(Trouble::from));
-        }
+    #[inline]
+    pub(crate) fn release(&mut self, session: &Session) -> Result<(), LinkError> {
+        Ok(self.consumer.release(Position::new(session.releasable()))?)
     }
 
     /// Takes everything that the other side has put into the ring.
-    pub(in crate::connection) fn drain_ring(&mut self) {
-        // The session is told of a broken ring by who gives it up.
-        let _ = self.try_take_releases();
-        while self.claim_message().unwrap_or(false) {}
-        if self.session.is_readable() {
-            self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);
+    pub(crate) fn drain(&mut self, session: &mut Session, wakes: &mut Wakes) {
+        // The session learns of a broken ring when that is given up.
+        let _ = self.take_releases(session, wakes);
+        while self.claim(session).unwrap_or(false) {}
+        if session.is_readable() {
+            wakes.notify(Interest::Recv);
         }
     }
 
-    /// The link is lost: nobody gets anything more out of the ring, and what was not handled goes back into the
-    /// outbox. Unless the session is over: then what is in the ring has been sent, like bytes in a socket.
-    pub(in crate::connection) fn give_ring_up(&mut self) {
-        let Some(mut ring) = self.ring.take() else { return };
-        if self.failed.is_some() || self.session.closed().is_some() {
-            return;
-        }
+    /// The link is lost: nobody gets anything more out of the ring, and what was not handled goes
+    /// back into the outbox.
+    ///
+    /// # Errors
+    /// Messages are lost, because the session cannot make sense of what lies there.
+    pub(crate) fn give_up(mut self: Box<Self>, session: &mut Session) -> Result<(), LinkError> {
         // Nonsense in the shared indices releases and claims nothing: better delivered twice than lost.
-        let _ = ring.producer.fence();
-        let stored: Vec<Kept> = ring.producer.unreleased().map_while(Result::ok).filter_map(kept).collect();
+        let _ = self.producer.fence();
+        let stored = self.producer.unreleased().map_while(Result::ok);
+        let stored: Vec<Kept> = stored.filter_map(kept).collect();
         // After the records were gathered: the reader may release until it notices the fence.
-        if let Ok(released) = ring.producer.released() {
-            let _ = self.session.released(released.bytes());
+        if let Ok(released) = self.producer.released() {
+            let _ = session.released(released.bytes());
         }
-        if let Err(problem) = self.session.reclaim(stored) {
-            tracing::error!(socket = %self.session.id(), %problem, "messages are lost");
-            self.failed.get_or_insert(Error::Protocol(problem.to_string()));
-        }
+        Ok(session.reclaim(stored)?)
     }
 }

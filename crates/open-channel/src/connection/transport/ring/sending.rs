@@ -1,16 +1,21 @@
-//! Sending on a ring: what the session has goes into it, and what the other side releases is acknowledged.
+//! Sending on a ring: what the session has goes into it, and what the other side releases is
+//! acknowledged.
 
-use bytes::{Bytes, BytesMut};
-use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartFlags, PartKind, Refused};
-use open_channel_ring::RingError;
+use bytes::Bytes;
+use open_channel_proto::{Next, Part, PartFlags, PartKind, Session};
+use open_channel_ring::{Mapped, Position, Reservation, RingError};
 
-use super::Room;
-use crate::connection::inner::{Inner, Trouble};
-use crate::connection::waiters::Interest;
+use super::{Ring, Sending, TOTAL};
+use crate::connection::transport::error::LinkError;
+use crate::connection::waiters::{Interest, Wakes};
+
+/// Messages sent between two looks at what the reader has released: each look takes a cache line
+/// from it, and the outbox leaves the near caches if it is never cleared.
+const SENT_PER_LOOK: u32 = 16;
 
 /// Whether a pack went into the ring as it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::connection) enum Stored {
+pub(crate) enum Stored {
     /// Its first message has this number.
     At(u64),
     /// There is no room for it yet.
@@ -19,34 +24,31 @@ pub(in crate::connection) enum Stored {
     Elsewhere,
 }
 
-impl Inner {
-    /// A message was sent: moves it into the ring, if there may be room.
-    pub(in crate::connection) fn sent_to_ring(&mut self) {
-        let Some(ring) = &mut self.ring else { return };
-        ring.unlooked += 1;
-        if ring.is_look_due() {
-            self.take_releases();
+impl Ring {
+    /// Whether it is time to look at what the other side has released.
+    #[inline]
+    pub(crate) fn is_look_due(&self) -> bool {
+        self.sending.unlooked >= SENT_PER_LOOK
+    }
+
+    /// The outbox has accepted a message: moves it into the ring, if there may be room.
+    pub(crate) fn sent(&mut self, session: &mut Session, wakes: &mut Wakes) -> Result<(), LinkError> {
+        self.sending.unlooked += 1;
+        if self.is_look_due() {
+            self.take_releases(session, wakes)?;
         }
-        if self.ring.as_ref().is_some_and(|ring| !ring.full) {
-            self.store();
-        }
+        if self.sending.full { Ok(()) } else { self.store(session) }
     }
 
     /// Moves what the session has into the ring, as far as there is room.
-    pub(in crate::connection) fn store(&mut self) {
-        let stored = self.store_parts();
-        self.survive(stored);
-    }
-
-    fn store_parts(&mut self) -> Result<(), Trouble> {
-        let Self { ring: Some(ring), session, .. } = self else { return Ok(()) };
-        ring.full = false;
-        while let Some(part) = session.next_part(ring.part) {
+    pub(crate) fn store(&mut self, session: &mut Session) -> Result<(), LinkError> {
+        self.sending.full = false;
+        while let Some(part) = session.next_part(self.sending.part) {
             let len = part.payload.len();
-            match ring.push(part) {
+            match self.push(part) {
                 Ok(end) => session.part_stored(len, end.bytes()),
                 Err(RingError::Full { .. }) => {
-                    ring.full = true;
+                    self.sending.full = true;
                     break;
                 }
                 // Whoever fills the reservation comes by again.
@@ -57,17 +59,28 @@ impl Inner {
         Ok(())
     }
 
+    fn push(&mut self, part: Part<'_>) -> Result<Position, RingError> {
+        let flags = part.flags.0;
+        let kind = part.kind.to_bits();
+        if part.kind != PartKind::First {
+            return self.producer.push(kind, flags, part.payload);
+        }
+        let mut slot = self.producer.reserve(TOTAL + part.payload.len())?;
+        slot.append(&(part.total as u64).to_le_bytes());
+        slot.append(part.payload);
+        Ok(slot.commit(kind, flags))
+    }
+
     /// Puts a pack into the ring right away, if nothing is in the way.
     #[inline]
-    pub(in crate::connection) fn store_pack(&mut self, pack: Next<'_>) -> Stored {
-        let Self { ring: Some(ring), session, .. } = self else { return Stored::Elsewhere };
+    pub(crate) fn store_pack(&mut self, session: &mut Session, pack: Next<'_>) -> Stored {
         let (len, count) = (pack.bytes.len(), pack.count);
-        if len > ring.part || !session.may_store_pack(pack.longest, pack.cost) {
+        if len > self.sending.part || !session.may_store_pack(pack.longest, pack.cost) {
             return Stored::Elsewhere;
         }
         // A first attempt, which is the same in every version.
         let flags = if count > 1 { PartFlags::PACKED } else { PartFlags::NONE };
-        match ring.producer.push(PartKind::Whole.to_bits(), flags.0, pack.bytes) {
+        match self.producer.push(PartKind::Whole.to_bits(), flags.0, pack.bytes) {
             Ok(end) => Stored::At(session.pack_stored(len, count, end.bytes())),
             Err(RingError::Full { .. }) => Stored::Full,
             // Also when it is broken: the next look at it says so.
@@ -75,81 +88,82 @@ impl Inner {
         }
     }
 
-    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way; `None` if that is worth waiting for.
-    pub(in crate::connection) fn reserve(&mut self, len: usize) -> Option<Room> {
-        let link = self.links;
-        if self.ring.is_some() && !self.session.may_store(len) {
-            self.take_releases();
+    /// [`store_pack`](Self::store_pack) for one message, unless it is time to look first.
+    #[inline]
+    pub(crate) fn store_at_once(&mut self, session: &mut Session, pack: Next<'_>) -> Option<u64> {
+        if self.is_look_due() {
+            return None;
         }
-        if let Some(ring) = &mut self.ring
-            && self.session.may_store(len)
-        {
-            match ring.producer.reserve_apart(len) {
-                Ok(slot) => return Some(Room::Ring { slot, link }),
-                // Not for a longer one: it would need more room in one place than there is while the receiver keeps half of the
-                // ring, perhaps until it has this message. In parts it may fit.
-                Err(RingError::Full { .. }) if len <= ring.worth_waiting => {
-                    self.await_room();
-                    return None;
-                }
-                // Or it is much too long or not the only one; or the ring is broken, which the next look at it says.
-                Err(_) => {}
-            }
-        }
-        Some(Room::Buffer { bytes: BytesMut::with_capacity(len), len })
+        let Stored::At(seq) = self.store_pack(session, pack) else { return None };
+        self.sending.unlooked += 1;
+        Some(seq)
     }
 
-    /// Sends what was written to a reservation.
-    pub(in crate::connection) fn commit(&mut self, room: Room) -> Result<u64, Refused> {
-        match (room, &mut self.ring) {
-            (Room::Ring { slot, link }, Some(ring)) if link == self.links => {
-                let len = slot.len();
-                if self.session.may_store(len) {
-                    let end = ring.producer.commit(slot, PartKind::Whole.to_bits(), PartFlags::NONE.0);
-                    self.owed.add_messages(1, len + MESSAGE_OVERHEAD);
-                    return Ok(self.session.message_stored(len, end.bytes()));
-                }
-                // Others were sent meanwhile: they come first.
-                let message = Bytes::from(Room::Ring { slot, link });
-                self.abandon_reservation(link);
-                self.send_over(message)
-            }
-            (room, _) => self.send_over(room.into()),
-        }
+    /// Room in the ring for a message of at most `len` bytes.
+    ///
+    /// # Errors
+    /// [`Stored::Full`] if that is worth waiting for, else [`Stored::Elsewhere`].
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<Reservation<Mapped>, Stored> {
+        self.producer.reserve_apart(len).map_err(|error| match error {
+            // Not for a longer one: it would need more room in one place than there is while the
+            // receiver keeps half of the ring, perhaps until it has this message. In parts it may fit.
+            RingError::Full { .. } if len <= self.sending.worth_waiting => Stored::Full,
+            // Or it is much too long or not the only one; or the ring is broken, which the next
+            // look at it says.
+            _ => Stored::Elsewhere,
+        })
     }
 
-    pub(in crate::connection) fn abandon_reservation(&mut self, link: u64) {
-        if let Some(ring) = &mut self.ring
-            && link == self.links
-        {
-            ring.producer.abandon();
-            self.store();
-        }
+    /// Sends what was written to a reservation: its number.
+    pub(crate) fn commit(&mut self, session: &mut Session, slot: Reservation<Mapped>) -> u64 {
+        let len = slot.len();
+        let end = self.producer.commit(slot, PartKind::Whole.to_bits(), PartFlags::NONE.0);
+        session.message_stored(len, end.bytes())
     }
 
-    /// Takes in what the other side has released.
-    pub(in crate::connection) fn take_releases(&mut self) -> bool {
-        let taken = self.try_take_releases();
-        self.survive(taken).unwrap_or(true)
+    /// Forgets a reservation.
+    pub(crate) fn abandon(&mut self, session: &mut Session) -> Result<(), LinkError> {
+        self.producer.abandon();
+        self.store(session)
     }
 
-    pub(super) fn try_take_releases(&mut self) -> Result<bool, Trouble> {
-        let Self { ring: Some(ring), session, waiters, woken, polling, .. } = self else { return Ok(false) };
-        ring.unlooked = 0;
-        let released = ring.producer.released()?.bytes();
-        if released == ring.released {
+    /// Takes in what the other side has released; whether there was anything.
+    pub(crate) fn take_releases(
+        &mut self,
+        session: &mut Session,
+        wakes: &mut Wakes,
+    ) -> Result<bool, LinkError> {
+        self.sending.unlooked = 0;
+        let released = self.producer.released()?.bytes();
+        if released == self.sending.released {
             return Ok(false);
         }
-        ring.released = released;
+        self.sending.released = released;
         session.released(released)?;
-        if released >= ring.awaited {
-            ring.awaited = 0;
-            ring.announced = 0;
-            waiters.collect(Interest::Acks, *polling, woken);
+        if released >= self.sending.awaited {
+            self.sending.awaited = 0;
+            self.sending.announced = 0;
+            wakes.notify(Interest::Acks);
         }
         if session.is_sendable() {
-            self.store_parts()?;
+            self.store(session)?;
         }
         Ok(true)
+    }
+
+    /// What was put there, ends at `end` and is not released.
+    pub(crate) fn stored(&mut self, end: u64) -> Option<Bytes> {
+        let mut stored = self.producer.unreleased().map_while(Result::ok);
+        let found = stored.find(|stored| stored.record.end().bytes() == end)?;
+        Some(found.record.to_vec().into())
+    }
+}
+
+impl Sending {
+    /// Somebody waits until the other side has released up to `position`.
+    pub(super) fn wait_for(&mut self, position: u64) {
+        if position > self.released && (self.awaited == 0 || position < self.awaited) {
+            self.awaited = position;
+        }
     }
 }

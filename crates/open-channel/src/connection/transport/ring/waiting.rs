@@ -1,23 +1,23 @@
 //! Waiting on a ring: what to look at, what the other side rings for, and whom it concerns.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
+use open_channel_proto::Session;
 use open_channel_ring::{Mapped, Position, Spin, Watch};
 
-use crate::connection::Eyes;
-use crate::connection::inner::{Inner, Read};
-use crate::connection::waiters::{Interest, Waiters};
+use super::Ring;
+use crate::connection::transport::error::LinkError;
+use crate::connection::waiters::{Interest, Waiters, WakeMode, Wakes};
 
 /// What a caller looks at while it spins, without the connection's lock.
-pub(in crate::connection) struct Spinning {
+pub(crate) struct Spinning {
     watch: Watch<Mapped>,
     spin: Spin,
     awaited: Awaited,
     at_most: Duration,
-    /// The number of the link whose ring it looks at.
-    link: u64,
+    /// The number of the transport whose ring it looks at.
+    pub(crate) transport: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +28,12 @@ enum Awaited {
 }
 
 impl Spinning {
-    pub(in crate::connection) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         self.spin.until(self.at_most, || self.watch.is_due());
+    }
+
+    pub(crate) fn took(&self) -> Duration {
+        self.spin.took()
     }
 }
 
@@ -37,7 +41,7 @@ impl Spinning {
 const TASK: Duration = Duration::from_micros(200);
 /// If one of those is a connection's, too, and has spun since.
 const BUSY_TASK: Duration = Duration::from_micros(20);
-/// Of who waits for room, which comes by half a ring: there is little to win.
+/// The longest that a call spins for room, which comes by half a ring: there is little to win.
 const ROOM: Duration = Duration::from_micros(50);
 
 thread_local! {
@@ -50,180 +54,141 @@ fn longest_of_a_task(connection: *const Waiters) -> Duration {
     if last.is_null() || last == connection { TASK } else { BUSY_TASK }
 }
 
-impl Inner {
-    /// Looks at the ring in both directions; whoever waits for what is found is woken. `true` when it is what somebody
-    /// with this interest waits for.
-    fn look_both_ways(&mut self, interest: Interest) -> bool {
-        let released = self.take_releases();
-        let Some(ring) = &mut self.ring else { return true };
+/// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
+pub(crate) fn is_ending(session: &Session) -> bool {
+    session.is_finished() && !session.is_flushed()
+}
+
+impl Ring {
+    /// Looks at the ring in both directions, and notifies whoever waits for what is found. `true` when
+    /// somebody with this interest waits for that.
+    pub(crate) fn look(
+        &mut self,
+        session: &mut Session,
+        wakes: &mut Wakes,
+        interest: Interest,
+    ) -> Result<bool, LinkError> {
+        let released = self.take_releases(session, wakes)?;
         // What was claimed together with what a caller took lies in the session.
-        let ready = self.session.is_readable() || ring.consumer.is_ready();
-        if ready && !ring.told {
-            ring.told = true;
-            self.waiters.collect(Interest::Recv, self.polling, &mut self.woken);
+        let ready = session.is_readable() || self.consumer.is_ready();
+        if ready && !self.notified {
+            self.notified = true;
+            wakes.notify(Interest::Recv);
         }
-        match interest {
+        Ok(match interest {
             // What was announced may be used up, while more is to be announced: another round does that.
-            Interest::Recv => ready || released && (self.session.has_untransmitted() || self.is_ending()),
+            Interest::Recv => ready || released && (session.has_untransmitted() || is_ending(session)),
             Interest::Acks => released,
-        }
-    }
-
-    pub(in crate::connection) fn read_ring(&mut self) -> Read {
-        if self.look_both_ways(Interest::Recv) { Read::Last } else { Read::Nothing }
-    }
-
-    /// Looks at the ring and at the stream beside it.
-    pub(crate) fn read_both(&mut self) {
-        self.read_ring();
-        self.read_stream();
+        })
     }
 
     /// Notes that somebody waits for the acknowledgement of everything before `next`.
-    pub(in crate::connection) fn await_acknowledgement(&mut self, next: u64) {
-        if let Some(ring) = &mut self.ring {
-            let end = self.session.stored_end(next);
-            ring.room_awaited = end == 0;
-            if ring.room_awaited {
-                ring.wait_for_room();
-            } else {
-                ring.wait_for(end);
-            }
+    pub(crate) fn await_acknowledgement(&mut self, session: &Session, next: u64) {
+        let end = session.stored_end(next);
+        self.sending.room_awaited = end == 0;
+        if self.sending.room_awaited {
+            self.wait_for_room();
+        } else {
+            self.sending.wait_for(end);
         }
     }
 
     /// Notes that somebody waits for room.
-    pub(in crate::connection) fn await_room(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            ring.room_awaited = true;
-            ring.wait_for_room();
-        }
+    pub(crate) fn await_room(&mut self) {
+        self.sending.room_awaited = true;
+        self.wait_for_room();
+    }
+
+    /// Halfway through what is not released is early enough to go on, and seldom enough. Of an empty
+    /// ring, it is the first release of what will be in it.
+    fn wait_for_room(&mut self) {
+        let (tail, released) = (self.producer.tail().bytes(), self.sending.released);
+        self.sending.wait_for(released + (tail - released).div_ceil(2).max(1));
     }
 
     /// Asks the other side to ring for what is waited for; to be followed by a look.
-    fn announce(&mut self) {
-        let ending = self.is_ending();
-        let Some(ring) = &mut self.ring else { return };
-        if ending {
-            ring.wait_for(ring.producer.tail().bytes());
+    pub(crate) fn announce(&mut self, session: &Session, wakes: &mut Wakes) {
+        if is_ending(session) {
+            self.sending.wait_for(self.producer.tail().bytes());
         }
-        if self.session.has_untransmitted() {
-            ring.wait_for_room();
+        if session.has_untransmitted() {
+            self.wait_for_room();
         }
-        ring.consumer.prepare_park();
-        if ring.awaited != 0 {
-            let rung = ring.producer.prepare_park(Position::new(ring.awaited));
-            let asked_before = std::mem::replace(&mut ring.announced, ring.awaited) != 0;
+        self.consumer.prepare_park();
+        let awaited = self.sending.awaited;
+        if awaited != 0 {
+            let rung = self.producer.prepare_park(Position::new(awaited));
+            let asked_before = std::mem::replace(&mut self.sending.announced, awaited) != 0;
             if asked_before && rung {
-                // Perhaps before all that is waited for was released, and whoever was woken may not be who waits for it.
-                self.waiters.collect(Interest::Acks, self.polling, &mut self.woken);
+                // Perhaps before all that is waited for was released, and whoever was woken may not
+                // be who waits for it.
+                wakes.notify(Interest::Acks);
             }
         }
     }
 
     /// Whether something waits for the other side to release what it has, and that side does not know.
-    pub(in crate::connection) fn must_announce(&self) -> bool {
-        let Some(ring) = &self.ring else { return false };
-        let unreleased = ring.producer.tail().bytes() > ring.released;
+    pub(crate) fn must_announce(&self, session: &Session) -> bool {
+        let sending = &self.sending;
+        let unreleased = self.producer.tail().bytes() > sending.released;
         unreleased
-            && (ring.awaited == 0 || ring.announced != ring.awaited)
-            && (self.session.has_untransmitted() || self.is_ending())
-    }
-
-    /// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
-    fn is_ending(&self) -> bool {
-        self.session.is_finished() && !self.session.is_flushed()
+            && (sending.awaited == 0 || sending.announced != sending.awaited)
+            && (session.has_untransmitted() || is_ending(session))
     }
 
     /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
-    pub(in crate::connection) fn spinning(&mut self, eyes: Eyes, interest: Interest) -> Option<Spinning> {
-        let ring = self.ring.as_mut().filter(|_| eyes.may_spin())?;
+    pub(crate) fn spinning(
+        &mut self,
+        mode: WakeMode,
+        interest: Interest,
+        waiters: *const Waiters,
+        transport: u64,
+    ) -> Option<Spinning> {
         let (awaited, watch, spin) = match interest {
             Interest::Recv => {
-                let watch = match ring.watch.take() {
-                    Some(watch) => ring.consumer.watch_again(watch),
-                    None => ring.consumer.watch(),
+                let watch = match self.watch.take() {
+                    Some(watch) => self.consumer.watch_again(watch),
+                    None => self.consumer.watch(),
                 };
-                ring.recv_spin.expect_soon(ring.producer.found_awake());
-                (Awaited::Message, watch, &ring.recv_spin)
+                self.recv_spin.expect_soon(self.producer.found_awake());
+                (Awaited::Message, watch, &self.recv_spin)
             }
-            Interest::Acks if ring.awaited == 0 => return None,
+            Interest::Acks if self.sending.awaited == 0 => return None,
             Interest::Acks => {
-                let watch = ring.producer.watch(Position::new(ring.awaited));
-                if ring.room_awaited {
-                    (Awaited::Room, watch, &ring.room_spin)
+                let watch = self.producer.watch(Position::new(self.sending.awaited));
+                if self.sending.room_awaited {
+                    (Awaited::Room, watch, &self.room_spin)
                 } else {
-                    (Awaited::Acknowledgement, watch, &ring.ack_spin)
+                    (Awaited::Acknowledgement, watch, &self.ack_spin)
                 }
             }
         };
         let spin = spin.clone();
         let enough = if matches!(awaited, Awaited::Room) { ROOM } else { Duration::MAX };
-        let at_most = match eyes {
-            Eyes::Task => enough.min(longest_of_a_task(Arc::as_ptr(&self.waiters))),
+        let at_most = match mode {
+            WakeMode::Task => enough.min(longest_of_a_task(waiters)),
             _ => enough,
         };
-        Some(Spinning { watch, spin, awaited, at_most, link: self.links })
+        Some(Spinning { watch, spin, awaited, at_most, transport })
     }
 
-    /// The ring learns from how it went.
-    pub(in crate::connection) fn spun(&mut self, spinning: Spinning) {
-        self.owed.add_spin(spinning.spin.took());
-        if let Some(ring) = &mut self.ring
-            && spinning.link == self.links
-        {
-            match spinning.awaited {
-                Awaited::Message => ring.recv_spin = spinning.spin,
-                Awaited::Acknowledgement => ring.ack_spin = spinning.spin,
-                Awaited::Room => ring.room_spin = spinning.spin,
-            }
-            ring.watch = Some(spinning.watch);
+    /// The next spin learns from how this one went.
+    pub(crate) fn spun(&mut self, spinning: Spinning) {
+        match spinning.awaited {
+            Awaited::Message => self.recv_spin = spinning.spin,
+            Awaited::Acknowledgement => self.ack_spin = spinning.spin,
+            Awaited::Room => self.room_spin = spinning.spin,
         }
+        self.watch = Some(spinning.watch);
     }
 
-    /// A call that has had a seat, and so perhaps slept, has what it waited for. Of waits for room the spin is not told, which keeps
-    /// early probes off them.
-    pub(in crate::connection) fn note_wake_up(&mut self, interest: Interest) {
-        let Some(ring) = &mut self.ring else { return };
+    /// A call that has waited, and so perhaps slept, has what it waited for. The spin for room does not
+    /// learn of it, which keeps early probes off such waits.
+    pub(crate) fn note_wake_up(&mut self, interest: Interest) {
         match interest {
-            Interest::Recv => ring.recv_spin.woken(),
-            Interest::Acks if ring.room_awaited => {}
-            Interest::Acks => ring.ack_spin.woken(),
+            Interest::Recv => self.recv_spin.woken(),
+            Interest::Acks if self.sending.room_awaited => {}
+            Interest::Acks => self.ack_spin.woken(),
         }
-    }
-
-    /// Looks at the ring before a call goes to sleep; `true` when something happened.
-    pub(in crate::connection) fn look_at_ring(&mut self, eyes: Eyes, interest: Interest) -> bool {
-        let Some(link) = self.link.clone() else { return false };
-        if eyes == Eyes::Task && self.hear_bell() {
-            return true;
-        }
-        if matches!(eyes, Eyes::Thread | Eyes::Loop) {
-            // Before the announcement, which a late ring for what was found long ago uses up: that ring has to stay. Others
-            // may have been meant by what this silences: the look below finds that too, and wakes them.
-            link.silence();
-        }
-        self.announce();
-        self.look_both_ways(interest)
-    }
-
-    /// Whether the background thread has to watch the ring, because callers may not.
-    pub(in crate::connection) fn needs_ring_watched(&self) -> bool {
-        self.session.has_untransmitted() || self.is_ending() || self.waiters.are_blind()
-    }
-
-    /// The background thread watches the bell now; takes in what there was already.
-    pub(crate) fn attend_ring(&mut self) {
-        loop {
-            self.announce();
-            if !self.look_both_ways(Interest::Acks) || self.ring.is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Whether a call waits that does not watch the bell itself, so that the background thread should not dally.
-    pub(crate) fn is_waited_for_blindly(&self) -> bool {
-        self.ring.is_some() && self.waiters.are_blind()
     }
 }

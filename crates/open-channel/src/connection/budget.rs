@@ -17,11 +17,11 @@ const BYTES: usize = 8;
 
 /// What a connection has given to a task, or spun for it, and the task has not paid for.
 #[derive(Debug, Default)]
-pub(super) struct Owed {
+pub(super) struct Budget {
     nanos: u32,
 }
 
-impl Owed {
+impl Budget {
     #[inline]
     pub(super) fn add_call(&mut self) {
         self.add(CALL);
@@ -66,27 +66,27 @@ mod tests {
     use super::*;
 
     /// How many units so much costs.
-    fn units(act: impl FnOnce(&mut Owed)) -> usize {
-        let mut owed = Owed::default();
-        act(&mut owed);
-        std::iter::from_fn(|| owed.is_due().then(|| owed.pay())).count()
+    fn units(act: impl FnOnce(&mut Budget)) -> usize {
+        let mut budget = Budget::default();
+        act(&mut budget);
+        std::iter::from_fn(|| budget.is_due().then(|| budget.pay())).count()
     }
 
     #[test]
     fn what_takes_long_costs_much() {
         assert_eq!(units(|_| ()), 0);
-        assert_eq!(units(|owed| (0..1500).for_each(|_| owed.add_messages(1, 128))), 1500 * 66 / 32_000);
-        assert_eq!(units(|owed| (0..320).for_each(|_| owed.add_call())), 2);
-        assert_eq!(units(|owed| owed.add_messages(1, 64 << 10)), 0);
-        assert_eq!(units(|owed| owed.add_messages(1, 1 << 20)), 4);
-        assert_eq!(units(|owed| owed.add_messages(2000, 0)), 3);
-        assert_eq!(units(|owed| owed.add_spin(Duration::from_micros(200))), 6);
-        assert_eq!(units(|owed| (0..1000).for_each(|_| owed.add_spin(Duration::from_micros(8)))), 128);
+        assert_eq!(units(|budget| (0..1500).for_each(|_| budget.add_messages(1, 128))), 1500 * 66 / 32_000);
+        assert_eq!(units(|budget| (0..320).for_each(|_| budget.add_call())), 2);
+        assert_eq!(units(|budget| budget.add_messages(1, 64 << 10)), 0);
+        assert_eq!(units(|budget| budget.add_messages(1, 1 << 20)), 4);
+        assert_eq!(units(|budget| budget.add_messages(2000, 0)), 3);
+        assert_eq!(units(|budget| budget.add_spin(Duration::from_micros(200))), 6);
+        assert_eq!(units(|budget| (0..1000).for_each(|_| budget.add_spin(Duration::from_micros(8)))), 128);
     }
 
     #[test]
-    fn nobody_owes_more_than_a_turn() {
-        assert_eq!(units(|owed| owed.add_spin(Duration::MAX)), 128);
-        assert_eq!(units(|owed| (0..9).for_each(|_| owed.add_messages(u32::MAX, usize::MAX))), 128);
+    fn nobody_spends_more_than_a_turn() {
+        assert_eq!(units(|budget| budget.add_spin(Duration::MAX)), 128);
+        assert_eq!(units(|budget| (0..9).for_each(|_| budget.add_messages(u32::MAX, usize::MAX))), 128);
     }
 }

@@ -1,0 +1,144 @@
+//! How a thread waits: in poll(2), on its link and on a doorbell of its own.
+
+use std::cell::OnceCell;
+use std::future::Future;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use open_channel_ring::ProcessLocal;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::connection::Connection;
+use crate::connection::waiters::WaiterKey;
+
+/// Polls until ready, or `None` at the deadline; in between sleeps in poll(2) on the link and on the thread's bell.
+pub(super) fn wait<T>(
+    connection: &Connection,
+    deadline: Option<Instant>,
+    mut poll: impl FnMut(&mut Context<'_>, &mut WaiterKey) -> Poll<T>,
+) -> Option<T> {
+    BELL.with(|bell| {
+        let bell = bell.of_this_process();
+        let mut key = WaiterKey::default();
+        loop {
+            // Anew each time: there may be descriptors for it now.
+            let mut cx = Context::from_waker(bell.waker());
+            if let Poll::Ready(value) = poll(&mut cx, &mut key) {
+                return Some(value);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                connection.leave(&mut key);
+                return None;
+            }
+            bell.sleep(connection, deadline);
+        }
+    })
+}
+
+/// Runs a future that needs no runtime.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+thread_local! {
+    static BELL: Bell = const { Bell { ends: OnceCell::new(), in_child: OnceCell::new() } };
+}
+
+/// Wakes one thread out of poll(2).
+#[derive(Debug, Default)]
+struct Bell {
+    ends: OnceCell<ProcessLocal<(UnixStream, Waker)>>,
+    /// A forked child that listened at its parent's would take its wake-ups.
+    in_child: OnceCell<Box<Bell>>,
+}
+
+/// The end that others pull.
+#[derive(Debug)]
+struct Rope(UnixStream);
+
+impl Wake for Rope {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // A full bell rings already.
+        let _ = (&self.0).write(&[1]);
+    }
+}
+
+impl Bell {
+    fn of_this_process(&self) -> &Self {
+        match self.ends.get() {
+            Some(ends) if ends.is_inherited() => self.in_child.get_or_init(Box::default).of_this_process(),
+            _ => self,
+        }
+    }
+
+    fn ends(&self) -> Option<&(UnixStream, Waker)> {
+        if self.ends.get().is_none() {
+            let pair = UnixStream::pair().and_then(|(bell, rope)| {
+                bell.set_nonblocking(true)?;
+                rope.set_nonblocking(true)?;
+                Ok((bell, rope))
+            });
+            // Out of descriptors: this round sleeps without one, in short naps.
+            if let Ok((bell, rope)) = pair {
+                let _ = self.ends.set(ProcessLocal::new((bell, Arc::new(Rope(rope)).into())));
+            }
+        }
+        self.made()
+    }
+
+    fn made(&self) -> Option<&(UnixStream, Waker)> {
+        self.ends.get()?.get()
+    }
+
+    fn waker(&self) -> &Waker {
+        self.ends().map_or(Waker::noop(), |(_, rope)| rope)
+    }
+
+    fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
+        const NAP: Duration = Duration::from_millis(10);
+        // None that is made only now: the waker that others have would not ring it.
+        let bell = self.made();
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = if bell.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
+        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let link = connection.link();
+        let interest =
+            if connection.waits_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
+        fds.extend(bell.map(|(bell, _)| PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN)));
+        fds.extend(link.iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), interest)));
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => std::thread::sleep(NAP),
+        }
+        // It comes first of those polled. If it rings from here on, it does so in the next sleep.
+        if let Some((bell, _)) = bell.filter(|_| fds[0].revents().contains(PollFlags::IN)) {
+            let (mut bell, mut rung) = (bell, [0; 64]);
+            while matches!(bell.read(&mut rung), Ok(64)) {}
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! A socket whose messages make no progress, as it is reported.
+
+use std::time::Duration;
+
+use open_channel_proto::SocketId;
+
+/// A socket on which nothing that was sent is acknowledged, as of the moment at which that was found;
+/// from [`Event::Stalled`] and [`Socket::stalled`](crate::Socket::stalled).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stall {
+    /// The socket.
+    pub socket: SocketId,
+    /// Whether this is the end that a listener was given, whose answers its peer does not take.
+    pub accepted: bool,
+    /// Generation of the host that it is or was last connected to; 0 before the first.
+    pub generation: u64,
+    /// Age of the oldest message, at least `stall_after`; [`SocketStats`](crate::SocketStats) says how
+    /// exact it is.
+    pub oldest: Duration,
+    /// How many messages are not acknowledged.
+    pub messages: u64,
+    /// The bytes that they take in the outbox.
+    pub bytes: usize,
+}
+
+/// The end of a stall; from [`Event::StallEnded`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StallEnd {
+    /// The socket.
+    pub socket: SocketId,
+    /// As [`Stall::accepted`].
+    pub accepted: bool,
+    /// For how long there was no progress.
+    pub lasted: Duration,
+    /// Whether the oldest message was acknowledged after all. If not, the socket is over.
+    pub acknowledged: bool,
+}

@@ -1,0 +1,151 @@
+//! What a connection's lock guards: the session, its transport, and how far the application is.
+//!
+//! Every method leaves things in order for the next caller; whom to wake stands in [`Wakes`] until the
+//! lock is released.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use open_channel_proto::{Closed, Session};
+
+use crate::connection::budget::Budget;
+use crate::connection::received::Delivered;
+use crate::connection::returned::Returned;
+use crate::connection::state::recalls::Recalls;
+use crate::connection::transport::Transport;
+use crate::connection::waiters::{Waiters, Wakes};
+use crate::error::Error;
+use crate::link::Link;
+
+mod driving;
+mod looking;
+mod recalls;
+mod receiving;
+mod returning;
+mod sending;
+mod transporting;
+
+pub(super) use recalls::Begun;
+pub(super) use sending::Place;
+
+/// Whether this side is still the host whose messages it delivers.
+pub(crate) struct HostCheck(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl HostCheck {
+    pub(crate) fn new(check: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(check))
+    }
+}
+
+impl fmt::Debug for HostCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostCheck").finish_non_exhaustive()
+    }
+}
+
+/// Who drives the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DriverState {
+    /// The callers do everything.
+    Dormant,
+    /// The driver was called, and looks after a moment of grace.
+    Armed,
+    /// The driver does everything.
+    Watching,
+}
+
+/// What the application has been given, and whether it gets more.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    /// On the host's end.
+    pub(super) host_check: Option<HostCheck>,
+    /// Messages that are to be delivered again after a pause, by their numbers.
+    pub(super) coming_back: BTreeMap<u64, Delivered>,
+    /// Messages that the application holds.
+    pub(super) held: usize,
+    /// Messages that it was given with the mark.
+    pub(super) redelivered: u64,
+    /// It has heard the end of the other side's direction.
+    pub(super) ended: bool,
+    /// It gets nothing more: whatever it does to its socket now, the peer goes on with the next host.
+    pub(super) handing_over: bool,
+}
+
+impl Delivery {
+    /// Whether the application may have what comes next.
+    #[inline]
+    pub(super) fn is_allowed(&self) -> bool {
+        !self.handing_over && self.is_by_host()
+    }
+
+    pub(super) fn is_by_host(&self) -> bool {
+        self.host_check.as_ref().is_none_or(|check| (check.0)())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(super) session: Session,
+    pub(super) transport: Option<Transport>,
+    /// Transports that the session has had.
+    pub(super) transports: u64,
+    pub(super) wakes: Wakes,
+    driver: DriverState,
+    /// Calls that may wait, since the driver's last look.
+    pub(super) calls: u64,
+    pub(super) delivery: Delivery,
+    /// A message was sent since the last wait: the acknowledgements can travel with the next one.
+    pub(super) replied: bool,
+    pub(super) failed: Option<Error>,
+    pub(super) budget: Budget,
+    pub(super) returned: Returned,
+    recalls: Recalls,
+}
+
+impl State {
+    pub(super) fn new(session: Session, waiters: Arc<Waiters>, host_check: Option<HostCheck>) -> Self {
+        Self {
+            session,
+            transport: None,
+            transports: 0,
+            wakes: Wakes::new(waiters),
+            driver: DriverState::Dormant,
+            calls: 0,
+            delivery: Delivery { host_check, ..Delivery::default() },
+            replied: false,
+            failed: None,
+            budget: Budget::default(),
+            returned: Returned::default(),
+            recalls: Recalls::default(),
+        }
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        self.returned.news = true;
+        self.wakes.notify_all();
+    }
+
+    /// Why nothing can be sent or acknowledged any more.
+    pub(super) fn over(&self) -> Option<Error> {
+        if let Some(error) = &self.failed {
+            return Some(error.clone());
+        }
+        match self.session.closed()? {
+            Closed::Finished | Closed::Locally => Some(Error::Closed),
+            Closed::Remotely { code, reason } => Some(Error::Reset { code: *code, reason: reason.clone() }),
+        }
+    }
+
+    pub(super) fn link(&self) -> Option<&Arc<Link>> {
+        self.transport.as_ref().map(|transport| &transport.link)
+    }
+
+    pub(crate) fn is_on(&self, link: &Arc<Link>) -> bool {
+        self.link().is_some_and(|current| Arc::ptr_eq(current, link))
+    }
+
+    pub(super) fn has_ring(&self) -> bool {
+        self.transport.as_ref().is_some_and(Transport::has_ring)
+    }
+}

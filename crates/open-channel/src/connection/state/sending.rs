@@ -1,0 +1,242 @@
+//! Messages on their way from the application to the session or past it into a ring.
+
+use bytes::{Bytes, BytesMut};
+use open_channel_proto::{MESSAGE_OVERHEAD, Next, Pack, Packer, Refused};
+
+use super::State;
+use crate::connection::received::Room;
+use crate::connection::transport::ring::Stored;
+use crate::error::{Error, SendError};
+
+/// With fewer unacknowledged messages than this, each is written at once; with more, the other side
+/// is busy anyway and small messages are written together.
+const WRITE_AT_ONCE: usize = 32;
+
+/// Unwritten bytes that are worth a system call of their own.
+const WORTH_WRITING: usize = 32 * 1024;
+
+/// Where a pack [goes](State::place).
+pub(in crate::connection) enum Place {
+    /// It is in the ring, and its first message has this number.
+    Ring(u64),
+    /// Nowhere yet.
+    Outbox,
+}
+
+impl State {
+    /// Takes `payload` if it keeps it, or gives it back; a message that went into the ring is of no
+    /// more use where it is.
+    pub(in crate::connection) fn send(&mut self, payload: &mut Bytes) -> Result<u64, Refused> {
+        if let Some(seq) = self.store_at_once(payload).or_else(|| self.store_after_look(payload)) {
+            return Ok(seq);
+        }
+        if self.failed.is_some() {
+            return Err(Refused::Closed(std::mem::take(payload)));
+        }
+        let len = payload.len();
+        let seq = self.session.send(std::mem::take(payload))?;
+        self.budget.add_messages(1, len + MESSAGE_OVERHEAD);
+        self.sent();
+        Ok(seq)
+    }
+
+    /// Puts `message` into the ring, if that is all there is to do: nothing is to be written or
+    /// notified afterwards, and no link can be lost on the way. Its number.
+    #[inline]
+    pub(in crate::connection) fn store_at_once(&mut self, message: &[u8]) -> Option<u64> {
+        let Self { transport: Some(transport), session, budget, failed, .. } = self else {
+            return None;
+        };
+        let ring = transport.ring()?;
+        if failed.is_some() || !session.has_room(message.len()) {
+            return None;
+        }
+        let next = Next::of(message);
+        let cost = next.cost;
+        let seq = ring.store_at_once(session, next)?;
+        budget.add_messages(1, cost);
+        Some(seq)
+    }
+
+    /// [`store_at_once`](Self::store_at_once) for a message that could not go because it was time to
+    /// look, or the outbox was full.
+    pub(in crate::connection) fn store_after_look(&mut self, message: &[u8]) -> Option<u64> {
+        let ring = self.transport.as_mut()?.ring()?;
+        if !ring.is_look_due() && self.session.has_room(message.len()) {
+            return None;
+        }
+        self.take_releases();
+        self.store_at_once(message)
+    }
+
+    pub(in crate::connection) fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        if self.failed.is_some() {
+            return Err(Refused::Closed(payload));
+        }
+        let len = payload.len();
+        let seq = self.session.send_over(payload)?;
+        self.budget.add_messages(1, len + MESSAGE_OVERHEAD);
+        self.sent();
+        Ok(seq)
+    }
+
+    /// Whether the outbox has room for a message of `len` bytes; `None`: not yet.
+    pub(in crate::connection) fn room(&mut self, len: usize) -> Option<Result<(), Error>> {
+        match self.over() {
+            Some(error) => Some(Err(error)),
+            None => self.has_room_for(len.saturating_add(MESSAGE_OVERHEAD)).then_some(Ok(())),
+        }
+    }
+
+    /// Whether the outbox has room for what costs so much. If not, its waiters are notified once it has.
+    fn has_room_for(&mut self, cost: usize) -> bool {
+        if self.session.has_room_for(cost) || self.take_releases() && self.session.has_room_for(cost) {
+            return true;
+        }
+        self.session.request_ack();
+        self.await_room();
+        false
+    }
+
+    /// Writes now or leaves it to be written together with what follows.
+    fn sent(&mut self) {
+        let Self { transport: Some(transport), session, wakes, .. } = self else { return };
+        if let Some(ring) = transport.ring() {
+            let sent = ring.sent(session, wakes);
+            self.or_lose_link(sent);
+            return;
+        }
+        let unwritten = session.outbox_bytes().saturating_sub(session.bytes_in_flight());
+        if session.messages_in_flight() < WRITE_AT_ONCE || unwritten >= WORTH_WRITING {
+            self.write();
+            self.replied = true;
+        }
+    }
+
+    pub(in crate::connection) fn send_error(&self, refused: Refused) -> SendError {
+        match refused {
+            Refused::Full(message) => SendError { error: self.over().unwrap_or(Error::Full), message },
+            Refused::TooLarge(message) => {
+                let (len, max) = (message.len(), self.session.max_message());
+                SendError { error: Error::TooLarge { len, max }, message }
+            }
+            Refused::Closed(message) => SendError { error: self.over().unwrap_or(Error::Finished), message },
+        }
+    }
+
+    /// Takes packs out of `batch` as long as there is room and budget; `None` when there is no more
+    /// room.
+    pub(in crate::connection) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
+        while let Some(next) = batch.peek() {
+            if self.budget.is_due() {
+                break;
+            }
+            match self.place(next)? {
+                Ok(Place::Ring(_)) => batch.skip(),
+                Ok(Place::Outbox) => {
+                    if let Some(pack) = batch.pop() {
+                        self.queue(pack);
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        Some(Ok(()))
+    }
+
+    /// For a pack in memory of the caller's: puts it into the ring, or says that it has to go through
+    /// the outbox, where a copy has room now. `None`: not yet; for a ring that is only full it waits.
+    pub(in crate::connection) fn place(&mut self, next: Next<'_>) -> Option<Result<Place, Error>> {
+        if let Some(error) = self.objection(next.longest) {
+            return Some(Err(error));
+        }
+        if !self.has_room_for(next.cost) {
+            return None;
+        }
+        let (longest, count, cost) = (next.longest, next.count, next.cost);
+        let ring = self.transport.as_mut().and_then(|transport| transport.ring());
+        let stored = ring.map_or(Stored::Elsewhere, |ring| ring.store_pack(&mut self.session, next));
+        match stored {
+            Stored::At(seq) => {
+                self.budget.add_messages(count, cost);
+                Some(Ok(Place::Ring(seq)))
+            }
+            Stored::Full => {
+                self.await_room();
+                None
+            }
+            // The look for room may have found the ring broken.
+            Stored::Elsewhere => Some(self.objection(longest).map_or(Ok(Place::Outbox), Err)),
+        }
+    }
+
+    /// Accepts a pack whose [place](Self::place) is the outbox.
+    fn queue(&mut self, pack: Pack) {
+        self.budget.add_messages(pack.count(), pack.cost());
+        let accepted = self.session.send_pack(pack);
+        debug_assert!(accepted.is_ok(), "it was asked before");
+        self.sent();
+    }
+
+    /// Why a message of `len` bytes can never be sent.
+    fn objection(&self, len: usize) -> Option<Error> {
+        let max = self.session.max_message();
+        self.over()
+            .or_else(|| self.session.is_finished().then_some(Error::Finished))
+            .or_else(|| (len > max).then_some(Error::TooLarge { len, max }))
+    }
+
+    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way; `None` if that
+    /// is worth waiting for.
+    pub(in crate::connection) fn reserve(&mut self, len: usize) -> Option<Room> {
+        if self.has_ring() && !self.session.may_store(len) {
+            self.take_releases();
+        }
+        if self.session.may_store(len)
+            && let Some(ring) = self.transport.as_mut().and_then(|transport| transport.ring())
+        {
+            match ring.reserve(len) {
+                Ok(slot) => return Some(Room::Ring { slot, transport: self.transports }),
+                Err(Stored::Full) => {
+                    self.await_room();
+                    return None;
+                }
+                Err(_) => {}
+            }
+        }
+        Some(Room::Buffer { bytes: BytesMut::with_capacity(len), len })
+    }
+
+    /// Sends what was written to a reservation.
+    pub(in crate::connection) fn commit(&mut self, room: Room) -> Result<u64, Refused> {
+        let Room::Ring { slot, transport: number } = room else { return self.send_over(room.into()) };
+        let (len, may_store) = (slot.len(), self.session.may_store(slot.len()));
+        let ring = self.transport.as_mut().and_then(|transport| transport.ring());
+        match ring.filter(|_| number == self.transports) {
+            Some(ring) if may_store => {
+                self.budget.add_messages(1, len + MESSAGE_OVERHEAD);
+                Ok(ring.commit(&mut self.session, slot))
+            }
+            ring => {
+                let is_open = ring.is_some();
+                let message = Bytes::from(Room::Ring { slot, transport: number });
+                if is_open {
+                    // Others were sent meanwhile: they come first.
+                    self.abandon_reservation(number);
+                }
+                self.send_over(message)
+            }
+        }
+    }
+
+    pub(in crate::connection) fn abandon_reservation(&mut self, number: u64) {
+        if number != self.transports {
+            return;
+        }
+        let Self { transport: Some(transport), session, .. } = self else { return };
+        if let Some(ring) = transport.ring() {
+            let stored = ring.abandon(session);
+            self.or_lose_link(stored);
+        }
+    }
+}

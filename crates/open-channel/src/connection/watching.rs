@@ -1,0 +1,114 @@
+//! Regular looks at a connection, and its statistics.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::connection::Connection;
+use crate::connection::silence::{Change, Open, Silence};
+use crate::connection::stall::Stall;
+use crate::connection::state::State;
+use crate::connection::stats::SocketStats;
+use crate::connection::transport::Transport;
+use crate::error::Error;
+
+impl State {
+    fn open(&mut self) -> Open {
+        if !self.session.holds_no_message() {
+            // On a ring, nobody else may have looked.
+            self.take_releases();
+        }
+        let over = self.over().is_some();
+        let session = &self.session;
+        let first = session.first_unacknowledged();
+        let sent = if over { 0 } else { session.messages_unacknowledged() };
+        // What lies in the ring has arrived, too; one is enough to know how old the oldest is.
+        let in_ring = self.transport.as_ref().is_some_and(Transport::has_message);
+        let received = if over { 0 } else { session.messages_unhandled() + u64::from(in_ring) };
+        Open {
+            unacknowledged: first..first + sent,
+            unhandled: session.first_unhandled()..session.first_unhandled() + received,
+            bytes: session.outbox_bytes(),
+            generation: session.generation(),
+        }
+    }
+}
+
+impl Connection {
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at `now` for messages that have made no progress for `stall_after`.
+    pub(crate) fn look_for_silence(&self, now: Duration, stall_after: Duration) -> Option<Change> {
+        let open = self.with(State::open);
+        let mut silence = self.silence();
+        let change = silence.look(now, &open, stall_after, self.id, self.is_accepted());
+        drop(silence);
+        if change.is_some() || self.is_over() {
+            self.waiters.notify_change();
+        }
+        change
+    }
+
+    /// Whether a stall was found by the last look.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.silence().stall().is_some()
+    }
+
+    /// Resolves when messages have made no progress for long, at once if that is so.
+    pub(crate) async fn stalled(&self) -> Result<Stall, Error> {
+        self.check_process()?;
+        loop {
+            let mut changed = std::pin::pin!(self.waiters.change());
+            // From here on, no change is missed.
+            changed.as_mut().enable();
+            let stall = self.silence().stall().cloned();
+            if let Some(stall) = stall {
+                return Ok(stall);
+            }
+            if let Some(error) = self.lock().over() {
+                return Err(error);
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) fn stats(&self) -> SocketStats {
+        let open = self.with(State::open);
+        let state = self.lock();
+        let session = &state.session;
+        let (sent, received) = (session.messages_sent(), session.messages_received());
+        let (unacknowledged, unhandled) = (session.messages_unacknowledged(), session.messages_unhandled());
+        let mut stats = SocketStats {
+            id: self.id,
+            accepted: state.delivery.host_check.is_some(),
+            link: state.link().map(|link| link.kind()),
+            peer: state.link().map(|link| link.peer()),
+            links: state.transports,
+            generation: session.generation(),
+            sent,
+            acknowledged: sent.saturating_sub(unacknowledged),
+            unacknowledged,
+            outbox_bytes: session.outbox_bytes(),
+            outbox_limit: session.outbox_limit(),
+            received,
+            handled: received.saturating_sub(unhandled),
+            held: state.delivery.held as u64,
+            inbox_bytes: session.unhandled_bytes(),
+            inbox_limit: session.window(),
+            redelivered: state.delivery.redelivered,
+            oldest_unacknowledged: None,
+            oldest_unhandled: None,
+            stalled: None,
+        };
+        drop(state);
+        if self.check_process().is_err() {
+            return stats;
+        }
+        let silence = self.silence();
+        stats.oldest_unacknowledged = silence.oldest_unacknowledged(&open);
+        stats.oldest_unhandled = silence.oldest_unhandled(&open);
+        stats.stalled = silence.stalled(&open);
+        stats
+    }
+}

@@ -1,0 +1,374 @@
+//! Hosting: accepting, running the listener once per socket, and keeping sessions for peers that
+//! come back.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdListener;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use open_channel_proto::{
+    Features, Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, Welcome,
+};
+use open_channel_ring::RingLink;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::background;
+use crate::channel::shared::{Accepted, Closing, ReadyListener, Shared};
+use crate::connection::{Connection, HostCheck, driver};
+use crate::error::Error;
+use crate::link::unix::{self, ProcessExit};
+use crate::link::{PeerInfo, local, ring};
+use crate::membership::handshake::{Unwelcome, read_first_frame, read_frame, reject_error, write_frame};
+use crate::membership::host::{Host, Phase};
+use crate::rendezvous::election::Tenure;
+
+/// A connection that has not introduced itself after this long is closed.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause after an accept that failed for want of descriptors or memory, in which others may free some.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Why hosting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The channel is being closed; everything was handed over.
+    Closing,
+    /// Another process hosts.
+    Fenced,
+}
+
+/// Takes connections on for a host: those of other processes, and those of this one.
+#[derive(Debug, Clone)]
+pub(crate) struct Acceptor {
+    shared: Arc<Shared>,
+    host: Arc<Host>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(shared: &Arc<Shared>, host: &Arc<Host>) -> Self {
+        Self { shared: Arc::clone(shared), host: Arc::clone(host) }
+    }
+
+    /// Hosts until the channel is closed or another process has taken over.
+    pub(crate) async fn serve(&self, mut tenure: Tenure) -> End {
+        let shared = &self.shared;
+        let mut listener = tenure.take_listener().and_then(into_tokio);
+        let mut spare = Spare::new();
+        let mut beat = background::beats(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
+        loop {
+            tokio::select! {
+                closing = shared.closing() => {
+                    if closing == Closing::Orderly {
+                        let handed_over = self.host.hand_over(tenure, shared.settings.host_timeout);
+                        // Newcomers are put off meanwhile: one without an answer would take this host
+                        // for a stuck one.
+                        tokio::select! {
+                            () = handed_over => {}
+                            never = self.accept_on(listener, &mut spare) => match never {},
+                        }
+                    } else {
+                        self.host.step_down(Error::Closed);
+                    }
+                    return End::Closing;
+                }
+                _ = beat.tick() => {
+                    if !self.host.fence.beat() {
+                        self.host.step_down(Error::Fenced);
+                        return End::Fenced;
+                    }
+                    // What cannot be restored now is tried again at the next beat.
+                    if let Ok(Some(restored)) = tenure.restore() {
+                        tracing::warn!(channel = shared.name(), "the socket file was deleted: restored");
+                        listener = into_tokio(restored);
+                    }
+                }
+                accepted = accept(listener.as_ref()) => {
+                    self.accepted(accepted, listener.as_ref(), &mut spare).await;
+                }
+            }
+        }
+    }
+
+    async fn accept_on(&self, listener: Option<UnixListener>, spare: &mut Spare) -> Infallible {
+        loop {
+            let accepted = accept(listener.as_ref()).await;
+            self.accepted(accepted, listener.as_ref(), spare).await;
+        }
+    }
+
+    async fn accepted(
+        &self,
+        accepted: io::Result<UnixStream>,
+        listener: Option<&UnixListener>,
+        spare: &mut Spare,
+    ) {
+        match accepted {
+            Ok(stream) => self.introduce(stream),
+            Err(error) => {
+                tracing::warn!(channel = self.shared.name(), %error, "accepting failed");
+                if let Some(listener) = listener {
+                    spare.turn_away(listener).await;
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    /// Sees to a new connection in a task of its own: a peer that introduces itself wrongly or not at
+    /// all only loses that one.
+    fn introduce(&self, stream: UnixStream) {
+        let acceptor = self.clone();
+        // Twice, because every process brings a lifeline along.
+        let most = self.shared.settings.max_connections.saturating_mul(2);
+        let full = self.host.links.fetch_add(1, Ordering::Relaxed) >= most;
+        tokio::spawn(async move {
+            let channel = acceptor.shared.name();
+            let welcome = acceptor.welcome(stream, full);
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome).await {
+                Ok(Ok(Some(lifeline))) => acceptor.answer_lifeline(lifeline).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::debug!(channel, %error, "a connection was refused"),
+                Err(_) => tracing::debug!(channel, "a connection did not introduce itself"),
+            }
+            acceptor.host.links.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Answers a new connection; gives the stream back when it is a lifeline.
+    async fn welcome(&self, mut stream: UnixStream, full: bool) -> io::Result<Option<UnixStream>> {
+        let peer = unix::peer(&stream)?;
+        if !self.shared.settings.allows(peer.uid) {
+            let reason = format!("user {} may not join this channel", peer.uid);
+            return refuse(stream, Reject::new(RejectCode::Permission, reason)).await;
+        }
+        let (hello, descriptors) = match read_first_frame(&mut stream).await {
+            Ok((Frame::Hello(hello), descriptors)) => (hello, descriptors),
+            Ok(_) => return refuse(stream, Reject::new(RejectCode::Protocol, "a hello comes first")).await,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return refuse(stream, Reject::new(RejectCode::Protocol, error.to_string())).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let version = match hello.negotiate(&self.shared.key()) {
+            Ok(version) => version,
+            Err(reject) => return refuse(stream, reject).await,
+        };
+        if let Err(reject) = self.is_open(&hello) {
+            return refuse(stream, reject).await;
+        }
+        if full {
+            return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full())).await;
+        }
+        if hello.purpose == Purpose::Lifeline {
+            write_frame(&mut stream, &Frame::Welcome(Welcome::lifeline(version, self.host.generation())))
+                .await?;
+            return Ok(Some(stream));
+        }
+        match self.admit(&hello, version, peer) {
+            Err(reject) => refuse(stream, reject).await,
+            Ok(Admission { connection, mut welcome, begins }) => {
+                // Before the answer, which may find nobody: the peer comes again, and to this listener.
+                if let Some((listener, accepted)) = begins {
+                    self.shared.listen(listener, accepted);
+                }
+                let ring = take_offer(&self.shared, &hello, descriptors, peer);
+                if ring.is_some() {
+                    welcome.features = Features::RING;
+                }
+                write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
+                let mut link = unix::into_link(stream, peer)?;
+                if let Some(ring) = &ring {
+                    link = link.beside_ring(ring.bell.clone());
+                }
+                driver::begin(&connection, link, ring);
+                connection.changed.notify_one();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether this host may take anybody on.
+    fn is_open(&self, hello: &Hello) -> Result<(), Reject> {
+        let leaving = self.shared.is_closing()
+            || match *self.host.phase.borrow() {
+                Phase::Open => false,
+                Phase::Retiring => !self.shared.owns(hello.socket),
+                Phase::Closing | Phase::Released | Phase::Lost => true,
+            };
+        if leaving || !self.host.fence.holds() || hello.generation > self.host.generation() {
+            return Err(Reject::new(RejectCode::GoingAway, "its host is handing over"));
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> String {
+        format!(
+            "the host has its {} connections; raise max_connections",
+            self.shared.settings.max_connections
+        )
+    }
+
+    /// Finds or makes the session that a peer asks for.
+    fn admit(&self, hello: &Hello, version: u16, peer: PeerInfo) -> Result<Admission, Reject> {
+        let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
+        let mut sessions = self.host.sessions();
+        // Once more, now that the sessions are locked: who closes the channel may be another thread,
+        // and stops the delivery of those that are there.
+        self.is_open(hello)?;
+        // Also of a peer that has never seen our welcome: its listener runs already.
+        if let Some(connection) = sessions.get(&hello.socket) {
+            let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
+            tracing::info!(channel = self.shared.name(), socket = %hello.socket, "a socket resumed");
+            return Ok(Admission { connection: Arc::clone(connection), welcome, begins: None });
+        }
+        if sessions.len() >= self.shared.settings.max_connections {
+            return Err(Reject::new(RejectCode::TooManyConnections, self.full()));
+        }
+        // The peer tries again, and may find others gone.
+        let listener = self.shared.prepare_listener().map_err(|error| {
+            Reject::new(RejectCode::Busy, format!("its host cannot start a thread for it: {error}"))
+        })?;
+        let (session, welcome) =
+            Session::accept(hello, version, self.host.generation(), self.shared.settings.limits)
+                .map_err(|error| protocol(error.to_string()))?;
+        let fence = Arc::clone(&self.host.fence);
+        let host_check = HostCheck::new(move || fence.holds());
+        let connection = Connection::new(session, Some(host_check), self.shared.background.clone());
+        sessions.insert(hello.socket, Arc::clone(&connection));
+        drop(sessions);
+        self.shared.background.spawn(keep(
+            Arc::downgrade(&self.host),
+            Arc::clone(&connection),
+            self.shared.settings.resume_timeout,
+            peer.pid,
+        ));
+        let shared = Arc::clone(&self.shared);
+        let accepted = Accepted { connection: Arc::clone(&connection), shared, peer };
+        Ok(Admission { connection, welcome, begins: Some((listener, accepted)) })
+    }
+
+    /// Connects a socket of this same process.
+    pub(crate) fn connect_local(&self, connection: &Arc<Connection>) -> Result<(), Unwelcome> {
+        let (near, far) = local::pair().map_err(|error| Unwelcome::Later(error.to_string()))?;
+        let hello = connection.hello(self.shared.key());
+        let version = hello.negotiate(&self.shared.key()).map_err(reject_error)?;
+        self.is_open(&hello).map_err(reject_error)?;
+        let Admission { connection: accepted, welcome, begins } =
+            self.admit(&hello, version, far.peer()).map_err(reject_error)?;
+        driver::begin(&accepted, far, None);
+        accepted.changed.notify_one();
+        let attached = driver::attach(connection, near, None, &welcome);
+        if let Some((listener, accepted)) = begins {
+            self.shared.listen(listener, accepted);
+        }
+        attached.map(drop).map_err(Unwelcome::Refused)
+    }
+
+    /// Answers pings until the other side goes or this host gives up hosting.
+    async fn answer_lifeline(&self, mut stream: UnixStream) {
+        loop {
+            tokio::select! {
+                frame = read_frame(&mut stream) => {
+                    let Ok(Frame::Ping { nonce }) = frame else { return };
+                    if write_frame(&mut stream, &Frame::Pong { nonce }).await.is_err() {
+                        return;
+                    }
+                }
+                end = self.host.over() => {
+                    if end == Phase::Released {
+                        // Who cannot be told finds out by the end of the stream.
+                        let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A descriptor kept for the day when there are no more: a newcomer who gets no answer would take this host for a
+/// stuck one.
+struct Spare(Option<std::fs::File>);
+
+impl Spare {
+    fn new() -> Self {
+        Self(std::fs::File::open("/dev/null").ok())
+    }
+
+    /// Answers one waiting connection with the spare descriptor.
+    async fn turn_away(&mut self, listener: &UnixListener) {
+        self.0 = None;
+        let reject = Reject::new(
+            RejectCode::Busy,
+            "its host has no file descriptors left: raise its limit (ulimit -n)",
+        );
+        // It may have gone, or another thread may have been quicker to take the descriptor.
+        if let Ok(Ok((stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await {
+            let _ = refuse(stream, reject).await;
+        }
+        *self = Self::new();
+    }
+}
+
+struct Admission {
+    connection: Arc<Connection>,
+    welcome: Welcome,
+    /// What the listener begins with, unless it runs already.
+    begins: Option<(ReadyListener, Accepted)>,
+}
+
+/// Maps the rings that a peer offers, if it does and may.
+fn take_offer(shared: &Shared, hello: &Hello, descriptors: Vec<OwnedFd>, peer: PeerInfo) -> Option<RingLink> {
+    if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer.uid) {
+        return None;
+    }
+    ring::accept(hello.ring, descriptors, shared.settings.ring_memory)
+        .inspect_err(|error| {
+            tracing::debug!(channel = shared.name(), %error, "a ring was declined: the socket carries on alone");
+        })
+        .ok()
+}
+
+fn into_tokio(listener: StdListener) -> Option<UnixListener> {
+    UnixListener::from_std(listener)
+        .inspect_err(|error| tracing::error!(%error, "the listener cannot be watched"))
+        .ok()
+}
+
+async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<UnixStream>> {
+    let error = io::Error::other(reject.reason.clone());
+    write_frame(&mut stream, &Frame::Reject(reject)).await?;
+    Err(error)
+}
+
+/// Keeps a session while its peer may come back.
+async fn keep(host: Weak<Host>, connection: Arc<Connection>, resume_timeout: Duration, pid: Option<u32>) {
+    while !connection.is_over() {
+        if connection.is_connected() {
+            connection.changed.notified().await;
+            continue;
+        }
+        if connection.needs_no_link() {
+            connection.reset(ResetCode::Closed, "closed");
+        }
+        let peer = ProcessExit::of(pid);
+        tokio::select! {
+            () = connection.changed.notified() => {}
+            () = peer.wait() => connection.fail(Error::PeerGone),
+            () = tokio::time::sleep(resume_timeout) => connection.fail(Error::PeerGone),
+        }
+    }
+    if let Some(host) = host.upgrade() {
+        host.sessions().remove(&connection.id());
+    }
+}
