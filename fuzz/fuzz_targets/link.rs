@@ -49,7 +49,7 @@ impl From<open_channel_proto::ProtocolError> for Broken {
 
 struct Side {
     session: Session,
-    ring: RingLink<Heap, Quiet>,
+    ring: RingEnds<Heap, Quiet>,
     /// Handed out and not handled: the number, the attempt, the bytes.
     held: Vec<Held>,
     /// Given back, and to be delivered again.
@@ -249,9 +249,9 @@ fuzz_target!(|input: &[u8]| {
     peer.attach(&welcome).expect("an honest welcome");
     peer.use_store();
     host.use_store();
-    let ring = RingLink::offering(memory.clone(), layout, Quiet, Quiet);
+    let ring = RingEnds::offering(memory.clone(), layout, Quiet, Quiet);
     let mut peer = Side { session: peer, ring, held: Vec::new(), again: VecDeque::new() };
-    let ring = RingLink::accepting(memory.clone(), layout, Quiet, Quiet);
+    let ring = RingEnds::accepting(memory.clone(), layout, Quiet, Quiet);
     let mut host = Side { session: host, ring, held: Vec::new(), again: VecDeque::new() };
     let words = memory.words();
     // Twelve bytes a step: what to do, where, and with what.

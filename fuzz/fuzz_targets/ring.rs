@@ -19,8 +19,8 @@ impl Wake for Quiet {
 fuzz_target!(|input: &[u8]| {
     let layout = Layout::new(MIN_CAPACITY, MIN_CAPACITY).unwrap();
     let memory = Heap::new(layout);
-    let mut one = RingLink::offering(memory.clone(), layout, Quiet, Quiet);
-    let mut two = RingLink::accepting(memory.clone(), layout, Quiet, Quiet);
+    let mut one = RingEnds::offering(memory.clone(), layout, Quiet, Quiet);
+    let mut two = RingEnds::accepting(memory.clone(), layout, Quiet, Quiet);
     let words = memory.words();
     // Twelve bytes a step: what to do, where, and with what.
     for step in input.chunks_exact(12) {

@@ -27,6 +27,7 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use open_channel_ring::*;
+    use rustix::event::{PollFd, PollFlags, poll};
     use rustix::thread::CpuSet;
 
     /// Turns per lane; the median of them is reported.
@@ -79,27 +80,25 @@ mod linux {
 
     /// Two ends, sleeping when there is nothing for long.
     struct End {
-        link: RingLink<Heap>,
-        parker: Parker,
+        ring: RingEnds<Heap, Bell>,
         spin: Spin,
     }
 
     impl End {
-        fn new(link: RingLink<Heap>, spin: Spin) -> End {
-            let parker = Parker::new(&link.bell, None).expect("parker");
-            End { link, parker, spin }
+        fn new(ring: RingEnds<Heap, Bell>, spin: Spin) -> End {
+            End { ring, spin }
         }
 
         #[inline]
         fn send(&mut self, payload: &[u8]) {
-            while let Err(error) = self.link.producer.push(0, 0, payload) {
+            while let Err(error) = self.ring.producer.push(0, 0, payload) {
                 let RingError::Full { wanted } = error else { panic!("{error}") };
-                let producer = &mut self.link.producer;
-                if !self.spin.until(Duration::MAX, || producer.is_released(wanted).expect("index")) {
+                let producer = &mut self.ring.producer;
+                if !self.spin.until(Duration::MAX, || producer.released().expect("index") >= wanted) {
+                    self.ring.bell.silence();
                     producer.prepare_park(wanted);
-                    match producer.is_released(wanted).expect("index") {
-                        true => producer.cancel_park(),
-                        false => self.sleep(),
+                    if producer.released().expect("index") < wanted {
+                        self.sleep();
                     }
                 }
             }
@@ -108,18 +107,18 @@ mod linux {
         #[inline]
         fn receive(&mut self, out: &mut [u8]) -> usize {
             loop {
-                if let Some(record) = self.link.consumer.claim().expect("claim") {
-                    record.copy_to_slice(out);
+                if let Some(record) = self.ring.consumer.claim().expect("claim") {
                     let (len, end) = (record.len(), record.end());
-                    self.link.consumer.release(end).expect("release");
+                    record.read_at(0, &mut out[..len]);
+                    self.ring.consumer.release(end).expect("release");
                     return len;
                 }
-                let consumer = &self.link.consumer;
+                let consumer = &self.ring.consumer;
                 if !self.spin.until(Duration::MAX, || consumer.is_ready()) {
+                    self.ring.bell.silence();
                     consumer.prepare_park();
-                    match consumer.is_ready() {
-                        true => consumer.cancel_park(),
-                        false => self.sleep(),
+                    if !consumer.is_ready() {
+                        self.sleep();
                     }
                 }
             }
@@ -128,7 +127,8 @@ mod linux {
         #[cold]
         fn sleep(&mut self) {
             SLEPT.fetch_add(1, Relaxed);
-            self.parker.sleep(None).expect("sleep");
+            let bell = self.ring.bell.descriptor();
+            poll(&mut [PollFd::new(&bell, PollFlags::IN)], None).expect("poll");
         }
     }
 
@@ -138,8 +138,8 @@ mod linux {
         let layout = Layout::new(bytes, bytes).expect("layout");
         let memory = Heap::new(layout);
         let (bell_one, bell_two) = (Bell::new().expect("bell"), Bell::new().expect("bell"));
-        let one = RingLink::offering(memory.clone(), layout, bell_one.clone(), bell_two.clone());
-        let two = RingLink::accepting(memory, layout, bell_two, bell_one);
+        let one = RingEnds::offering(memory.clone(), layout, bell_one.clone(), bell_two.clone());
+        let two = RingEnds::accepting(memory, layout, bell_two, bell_one);
         (End::new(one, spin.clone()), End::new(two, spin.clone()))
     }
 

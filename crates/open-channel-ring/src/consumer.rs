@@ -1,7 +1,8 @@
 //! The reading end of a ring: claims records, copies them out, and releases them when they are
 //! handled.
 use crate::error::{Misbehaviour, RingError};
-use crate::layout::{Position, RingPlace};
+use crate::layout::RingPlace;
+use crate::position::Position;
 use crate::shim::{AcqRel, Relaxed, Release};
 use crate::spsc::{Claim, Claimed, FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;

@@ -1,9 +1,8 @@
 //! What can go wrong with a ring, told by whom it is the fault of.
 use std::{fmt, io};
 
-use rustix::io::Errno;
-
-use crate::layout::{MAX_CAPACITY, MIN_CAPACITY, Position};
+use crate::capacity::{MAX_CAPACITY, MIN_CAPACITY};
+use crate::position::Position;
 
 /// Why an operation on a ring did not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,11 +156,5 @@ impl From<Misbehaviour> for RingError {
 impl From<io::Error> for AttachError {
     fn from(error: io::Error) -> Self {
         AttachError::Io(error)
-    }
-}
-
-impl From<Errno> for AttachError {
-    fn from(errno: Errno) -> Self {
-        AttachError::Io(errno.into())
     }
 }

@@ -14,12 +14,12 @@ use std::mem::ManuallyDrop;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{memory, spin};
+use crate::{os, process_counters};
 
 /// Forks between the process that called [`notice_forks`] first and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// From here on, forks of this process are noticed.
+/// From here on, forks of this process are noticed. Where there are none, this does nothing.
 ///
 /// # Errors
 /// No memory for the handler.
@@ -27,16 +27,11 @@ pub fn notice_forks() -> io::Result<()> {
     extern "C" fn in_child() {
         // Only stores to atomics: other threads may have held any lock.
         FORKS.fetch_add(1, Ordering::Relaxed);
-        spin::forget_other_threads();
-        memory::forget_inherited();
+        process_counters::restart();
     }
-    static REGISTERED: OnceLock<i32> = OnceLock::new();
-    // SAFETY: the handler has the type that is asked for, lives as long as the program, and does
-    // nothing but stores to atomics, which is allowed between a fork and an exec.
-    match *REGISTERED.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(in_child)) }) {
-        0 => Ok(()),
-        errno => Err(io::Error::from_raw_os_error(errno)),
-    }
+    static REGISTERED: OnceLock<Result<(), io::ErrorKind>> = OnceLock::new();
+    let register = || os::run_in_forked_children(in_child).map_err(|error| error.kind());
+    Ok((*REGISTERED.get_or_init(register))?)
 }
 
 /// A process, as far as its forked children are other ones. Meaningful after [`notice_forks`].

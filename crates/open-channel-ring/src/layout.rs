@@ -2,29 +2,14 @@
 //!
 //! Pure arithmetic: no atomics, no system calls. All sizes and masks are computed here from the
 //! agreed [`Layout`], never from the shared memory.
+use crate::capacity::is_capacity;
 use crate::error::{AttachError, Misbehaviour};
-
-/// The smallest ring, in bytes: one page.
-pub const MIN_CAPACITY: usize = 4096;
-/// The largest ring, in bytes. It bounds what a peer can make a host map.
-pub const MAX_CAPACITY: usize = 64 << 20;
-
-/// First word of the mapping: "ochring" and a zero byte.
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ochring\0");
-/// Goes up with every change of a released layout or protocol.
-pub(crate) const VERSION: u64 = 2;
 
 /// What two processors may fetch together: x86 prefetches lines of 64 bytes in pairs, and Apple's
 /// and some other ARM cores have lines of 128.
 pub(crate) const LINE_WORDS: usize = if cfg!(loom) { 2 } else { 16 };
 /// The header, the control lines, and the first words of the first ring, which ends a line before the second one begins.
 const HEADER_BYTES: usize = if cfg!(loom) { 11 * LINE_WORDS * 8 } else { 4096 };
-
-/// Words of the header line.
-pub(crate) const HEADER_MAGIC: usize = 0;
-pub(crate) const HEADER_VERSION: usize = 1;
-pub(crate) const HEADER_UP: usize = 2;
-pub(crate) const HEADER_DOWN: usize = 3;
 
 /// Control lines of one ring, in lines from its first. Each is written by one side in normal work.
 pub(crate) const CLAIMED: usize = 0;
@@ -44,11 +29,11 @@ impl Layout {
     /// Two rings of `up` bytes (from the side that offers) and `down` bytes (towards it).
     ///
     /// # Errors
-    /// [`AttachError::Capacity`] unless both are powers of two from [`MIN_CAPACITY`] to
-    /// [`MAX_CAPACITY`].
+    /// [`AttachError::Capacity`] unless both are powers of two from [`MIN_CAPACITY`](crate::MIN_CAPACITY) to
+    /// [`MAX_CAPACITY`](crate::MAX_CAPACITY).
     pub fn new(up: usize, down: usize) -> Result<Layout, AttachError> {
         for capacity in [up, down] {
-            if !capacity.is_power_of_two() || !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
+            if !is_capacity(capacity) {
                 return Err(AttachError::Capacity(capacity));
             }
         }
@@ -123,28 +108,11 @@ impl RingPlace {
     }
 }
 
-/// A place in the endless sequence of bytes that passes through one ring; comparable only with
-/// positions of the same ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Position(pub(crate) u64);
-
-impl Position {
-    /// The place that many bytes after the ring's first.
-    pub fn new(bytes: u64) -> Self {
-        Position(bytes)
-    }
-
-    /// Bytes since the ring was made.
-    pub fn bytes(self) -> u64 {
-        self.0
-    }
-}
-
 /// Bytes of a record's header.
 pub(crate) const RECORD_HEADER: u64 = 8;
 
 /// A payload of so many bytes or more leaves the next record where its payload begins with a cache line. As [`LINE`], part of the
-/// protocol: both sides find the next record by it, and another value is another [`VERSION`].
+/// protocol: both sides find the next record by it, and another value is another version of the layout.
 const LONG: usize = 1024;
 const LINE: u64 = 64;
 

@@ -1,5 +1,8 @@
-//! The shared-memory ring of [open-channel](https://docs.rs/open-channel): two rings in one sealed memfd, one
-//! in each direction between two processes of one Linux machine. Elsewhere this crate is empty.
+//! The shared-memory ring of [open-channel](https://docs.rs/open-channel): two rings in one piece of memory,
+//! one in each direction between two processes of one machine.
+//!
+//! Rings between processes exist on Linux. Elsewhere the crate builds, and [`offer`] answers with
+//! [`Unsupported`](std::io::ErrorKind::Unsupported): its caller uses another link.
 //!
 //! It is the link that the library uses between processes of one user. By itself it is tested in one process, in every
 //! interleaving that loom finds, between processes that are stopped and killed, and against words that no honest peer
@@ -27,12 +30,16 @@
 //! ```
 //!
 //! ```
-//! # #[cfg(target_os = "linux")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::io::ErrorKind;
+//!
 //! use open_channel_ring::{Layout, accept, offer};
 //!
 //! let layout = Layout::new(1 << 16, 1 << 16)?;
-//! let (mut one, offer) = offer(layout)?;
+//! let (mut one, offer) = match offer(layout) {
+//!     Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()), // no rings on this system
+//!     offered => offered?,
+//! };
 //! // Between processes: `send_with_descriptors` and `receive_with_descriptors`, over a Unix socket.
 //! let [memory, bell, others] = offer.descriptors();
 //! let descriptors = [memory.try_clone_to_owned()?, bell.try_clone_to_owned()?, others.try_clone_to_owned()?];
@@ -46,8 +53,6 @@
 //! assert_eq!(one.producer.unreleased().count(), 0);
 //! # Ok(())
 //! # }
-//! # #[cfg(not(target_os = "linux"))]
-//! # fn main() {}
 //! ```
 //!
 //! # How it works
@@ -83,8 +88,8 @@
 //!   which is undefined behaviour however carefully it is checked; for the same reason slots being filled are write-only.
 //! - A word out of range is a [`Misbehaviour`], an error of that one link.
 //!
-//! `unsafe` is in four files: the mapping (`memory.rs`), the copies (`shim.rs`), saying that copied
-//! bytes are there (`spsc.rs`), and noticing forks (`fork.rs`).
+//! `unsafe` is in five files: the mapping (`os/linux/memory.rs`), the copies (`shim.rs`), saying that copied
+//! bytes are there (`spsc.rs`), and noticing forks (`os/unix.rs`, `fork.rs`).
 //!
 //! What a misbehaving consumer *can* do is destroy the records that it was sent, since they lie in
 //! memory that it may write; and either side can make the other wake up in vain.
@@ -93,99 +98,43 @@
 //! to one process's descriptor of it, so it can be taken off after [`accept`] has seen it; with the counter filled up,
 //! the next [`wake`](Wake::wake) blocks. A crash or a kill cannot bring that about, only intent. So the library
 //! shares memory only with processes of the same user, who could stop or kill it anyway.
-#![cfg_attr(not(target_os = "linux"), allow(rustdoc::broken_intra_doc_links))] // there is nothing to link to
-#![cfg(target_os = "linux")]
 
-mod bell;
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("the ring's words are 64-bit atomics, which this processor does not have");
+
+mod capacity;
 mod consumer;
+mod ends;
 mod error;
 mod fork;
 mod layout;
-mod memory;
-mod passing;
+mod os;
+mod position;
+mod process_counters;
 mod producer;
 mod shim;
 mod spin;
 mod spsc;
 mod wake;
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-pub use bell::{Bell, Parker, Woken};
+pub use capacity::{MAX_CAPACITY, MIN_CAPACITY};
 pub use consumer::Consumer;
+pub use ends::RingEnds;
 pub use error::{AttachError, Misbehaviour, RingError};
 pub use fork::{Process, ProcessLocal, notice_forks};
-pub use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, Position};
-pub use memory::{Mapped, mapped_bytes};
-pub use passing::{OFFERED, Received, receive_with_descriptors, send_with_descriptors};
+pub use layout::Layout;
+pub use os::{
+    Bell, BorrowedDescriptor, Descriptor, Mapped, OFFERED, Offer, Received, accept, offer,
+    receive_with_descriptors, send_with_descriptors,
+};
+pub use position::Position;
+pub use process_counters::mapped_bytes;
 pub use producer::{Producer, Reservation, Stored, Unreleased, WriteSlot};
 pub use spin::Spin;
 pub use spsc::{Blocks, Claim, Claimed, Heap, Record, Region, Wake, Watch};
 
-/// One side's ends of the two rings.
-pub struct RingLink<R = Mapped, W = Bell> {
-    /// Writes to the other side.
-    pub producer: Producer<R, W>,
-    /// Reads from the other side.
-    pub consumer: Consumer<R, W>,
-    /// What this side sleeps on, for either end.
-    pub bell: W,
-}
-
-impl<R: Region, W: Wake + Clone> RingLink<R, W> {
-    /// The side that offers: it writes the up ring.
-    pub fn offering(region: R, layout: Layout, bell: W, others: W) -> Self {
-        let producer = Producer::new(region.clone(), layout.up_ring(), others.clone());
-        let consumer = Consumer::new(region, layout.down_ring(), others);
-        RingLink { producer, consumer, bell }
-    }
-
-    /// The side that accepts: it reads the up ring.
-    pub fn accepting(region: R, layout: Layout, bell: W, others: W) -> Self {
-        let producer = Producer::new(region.clone(), layout.down_ring(), others.clone());
-        let consumer = Consumer::new(region, layout.up_ring(), others);
-        RingLink { producer, consumer, bell }
-    }
-}
-
-/// What the offering side sends along with its announcement.
-#[derive(Debug)]
-pub struct Offer {
-    memory: OwnedFd,
-    own_bell: Bell,
-    others_bell: Bell,
-}
-
-impl Offer {
-    /// For [`send_with_descriptors`].
-    pub fn descriptors(&self) -> [BorrowedFd<'_>; OFFERED] {
-        [self.memory.as_fd(), self.own_bell.as_fd(), self.others_bell.as_fd()]
-    }
-}
-
-/// Makes the memory and the bells, and this side's ends. The [`Offer`] can be dropped once it is sent;
-/// if the other side declines, drop both and nothing is left behind.
-///
-/// # Errors
-/// The kernel's: no memory, no descriptors, or a seccomp filter. Use another link then.
-pub fn offer(layout: Layout) -> io::Result<(RingLink, Offer)> {
-    let (memory, mapped) = memory::create(layout)?;
-    let (own_bell, others_bell) = (Bell::new()?, Bell::new()?);
-    let link = RingLink::offering(mapped, layout, own_bell.clone(), others_bell.clone());
-    Ok((link, Offer { memory, own_bell, others_bell }))
-}
-
-/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's limits.
-///
-/// # Errors
-/// [`AttachError`]; the descriptors are closed.
-pub fn accept(layout: Layout, descriptors: [OwnedFd; OFFERED]) -> Result<RingLink, AttachError> {
-    let [memory, others_bell, own_bell] = descriptors;
-    let mapped = memory::attach(&memory, layout)?;
-    let (own_bell, others_bell) = (Bell::from_fd(own_bell)?, Bell::from_fd(others_bell)?);
-    Ok(RingLink::accepting(mapped, layout, own_bell, others_bell))
-}
+/// One side's ends of a pair of rings between two processes.
+pub type RingLink = RingEnds<Mapped, Bell>;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -1,6 +1,7 @@
 //! The writing end of a ring, which is also the store of what was sent and not yet handled.
 use crate::error::{Misbehaviour, RingError};
-use crate::layout::{Head, Header, Position, RECORD_HEADER, RingPlace, record_end};
+use crate::layout::{Head, Header, RECORD_HEADER, RingPlace, record_end};
+use crate::position::Position;
 use crate::shim::{AcqRel, Acquire, AtomicU64, BLOCK, Relaxed, Release, copy_in, store_blocks};
 use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
 use crate::wake;

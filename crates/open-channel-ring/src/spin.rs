@@ -1,7 +1,10 @@
 //! Looking again for a little while before going to sleep, if that tends to pay.
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use crate::os;
+use crate::process_counters::SPINNING;
 
 /// About what going to sleep and being woken costs both sides together: a spin that finds something in this time has paid.
 const LONG: Duration = Duration::from_micros(100);
@@ -13,14 +16,6 @@ const PROBE: Duration = Duration::from_millis(1);
 const PROBE_EVERY: u32 = 1024;
 /// Looks between two readings of the clock, which costs as much as several looks.
 const LOOKS: u32 = 32;
-
-/// Threads of this process that spin. One core is always left to those who could make the wait end.
-static SPINNING: AtomicUsize = AtomicUsize::new(0);
-
-/// In a forked child: none of the threads that spun exists there.
-pub(crate) fn forget_other_threads() {
-    SPINNING.store(0, Ordering::Relaxed);
-}
 
 /// Decides how long one waiter spins. It learns from how the last waits ended: where the other side needs long, or can't
 /// run while this one spins, spinning soon costs next to nothing. On a machine of a single core it never spins.
@@ -53,7 +48,7 @@ impl Spin {
     /// thread may use: the other side may use the others.
     pub fn new() -> Spin {
         static CORES: OnceLock<usize> = OnceLock::new();
-        Spin::with_cores(*CORES.get_or_init(online_cores))
+        Spin::with_cores(*CORES.get_or_init(os::cores))
     }
 
     fn with_cores(cores: usize) -> Spin {
@@ -102,7 +97,7 @@ impl Spin {
             self.pay();
             return true;
         }
-        let seated = SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats;
+        let seated = SPINNING.fetch_add(1, Ordering::Relaxed) < self.seats; // one core is left to who could end the wait
         let answer = seated && self.spin(at_most, &mut ready, &mut stop);
         SPINNING.fetch_sub(1, Ordering::Relaxed);
         answer
@@ -184,16 +179,6 @@ fn look(ready: &mut impl FnMut() -> bool) -> bool {
         std::hint::spin_loop();
         ready()
     })
-}
-
-/// Cores of the machine, as ranges of numbers: `0-3,8`. One, if that cannot be read.
-fn online_cores() -> usize {
-    let ranges = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    let count = |range: &str| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some((last.parse::<usize>().ok()?).checked_sub(first.parse().ok()?)? + 1)
-    };
-    ranges.trim().split(',').filter_map(count).sum::<usize>().max(1)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::error::Misbehaviour;
-use crate::layout::{self, Head, Layout, Position, RingPlace};
+use crate::layout::{self, Head, Layout, RingPlace};
+use crate::position::Position;
 use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Loader, Relaxed, copy_out};
 
 /// Memory that both sides see, as words. Cloning gives another handle on the same words.

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use open_channel_ring::*;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
 const ROLE: &str = "OPEN_CHANNEL_RING_TEST_ROLE";
@@ -75,7 +76,8 @@ fn number(bytes: &[u8]) -> u64 {
 /// A link with a way to sleep.
 struct Side {
     link: RingLink,
-    parker: Parker,
+    /// Its end says that the other process is gone.
+    lifeline: Option<UnixStream>,
     spin: Spin,
     /// What to do when the other process is gone and has left nothing.
     gone: fn() -> !,
@@ -83,8 +85,8 @@ struct Side {
 
 impl Side {
     fn new(link: RingLink, lifeline: Option<&UnixStream>) -> Side {
-        let parker = Parker::new(&link.bell, lifeline.map(AsFd::as_fd)).unwrap();
-        Side { link, parker, spin: Spin::new(), gone: || panic!("the other process is gone") }
+        let lifeline = lifeline.map(|socket| socket.try_clone().unwrap());
+        Side { link, lifeline, spin: Spin::new(), gone: || panic!("the other process is gone") }
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<Position, RingError> {
@@ -92,13 +94,13 @@ impl Side {
             match self.link.producer.push(bytes.len() as u8, 1, bytes) {
                 Err(RingError::Full { wanted }) => {
                     let producer = &mut self.link.producer;
-                    if self.spin.until(Duration::MAX, || producer.is_released(wanted).unwrap()) {
+                    if self.spin.until(Duration::MAX, || producer.released().unwrap() >= wanted) {
                         continue;
                     }
+                    self.link.bell.silence();
                     producer.prepare_park(wanted);
-                    match producer.is_released(wanted)? {
-                        true => producer.cancel_park(),
-                        false => self.sleep(),
+                    if producer.released()? < wanted {
+                        self.sleep();
                     }
                 }
                 result => return result,
@@ -116,16 +118,23 @@ impl Side {
             if self.spin.until(Duration::MAX, || consumer.is_ready()) {
                 continue;
             }
+            self.link.bell.silence();
             consumer.prepare_park();
-            match consumer.is_ready() {
-                true => consumer.cancel_park(),
-                false => self.sleep(),
+            if !consumer.is_ready() {
+                self.sleep();
             }
         }
     }
 
     fn sleep(&mut self) {
-        if self.parker.sleep(None).unwrap() == Woken::Gone {
+        let bell = self.link.bell.descriptor();
+        let mut watched = vec![PollFd::new(&bell, PollFlags::IN)];
+        watched.extend(self.lifeline.as_ref().map(|socket| PollFd::new(socket, PollFlags::RDHUP)));
+        while let Err(error) = poll(&mut watched, None) {
+            assert_eq!(error, rustix::io::Errno::INTR);
+        }
+        // What is in the ring comes before the news that nobody will add to it.
+        if watched[0].revents().is_empty() {
             (self.gone)();
         }
     }

@@ -126,7 +126,7 @@ pub(crate) fn watch<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_ref().map_or_else(|| self.fd.as_fd(), AsFd::as_fd)
+        self.bell.as_ref().map_or_else(|| self.fd.as_fd(), Bell::descriptor)
     }
 }
 

@@ -9,10 +9,7 @@ use rustix::net::{
 };
 
 use crate::error::AttachError;
-
-/// An offer has this many descriptors: the memory, the bell of the side that offers, the bell of the
-/// side that accepts.
-pub const OFFERED: usize = 3;
+use crate::os::offered::OFFERED;
 
 /// Sends `bytes` with the descriptors attached to the first of them. Returns how many bytes were
 /// taken; if that is none, neither were the descriptors.

@@ -2,37 +2,25 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
+use super::header;
 use crate::error::AttachError;
 use crate::fork::Process;
-use crate::layout::{self, Layout};
-use crate::shim::{AtomicU64, Relaxed};
+use crate::layout::Layout;
+use crate::process_counters::MAPPED;
+use crate::shim::AtomicU64;
 use crate::spsc::Region;
 
 /// Without these the other side could cut the memory short, and touching it would be a SIGBUS.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 /// `statfs` of a memfd; a memfd of huge pages, which can fail when touched, says another.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
-
-/// Bytes of all mappings of this process.
-static MAPPED: AtomicUsize = AtomicUsize::new(0);
-
-/// Bytes of shared memory that this process has mapped for rings, whether its pages were touched
-/// yet or not.
-pub fn mapped_bytes() -> usize {
-    MAPPED.load(Ordering::Relaxed)
-}
-
-/// In a forked child, which uses none of the mappings that it inherited.
-pub(crate) fn forget_inherited() {
-    MAPPED.store(0, Ordering::Relaxed);
-}
 
 /// A new memfd of the size `layout` asks for: sealed, its header written. Its pages come as they are touched, so that a ring
 /// that carries little takes little memory; all of them come now where the kernel could refuse them later.
@@ -56,11 +44,7 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
     }
     rustix::fs::fcntl_add_seals(&fd, SEALS)?;
     let mapped = Mapped::new(&fd, bytes)?;
-    let words = mapped.words();
-    words[layout::HEADER_VERSION].store(layout::VERSION, Relaxed);
-    words[layout::HEADER_UP].store(layout.up() as u64, Relaxed);
-    words[layout::HEADER_DOWN].store(layout.down() as u64, Relaxed);
-    words[layout::HEADER_MAGIC].store(layout::MAGIC, Relaxed);
+    header::write(mapped.words(), layout);
     Ok((fd, mapped))
 }
 
@@ -89,22 +73,8 @@ pub(crate) fn attach(fd: &OwnedFd, layout: Layout) -> Result<Mapped, AttachError
         return Err(AttachError::Size { expected, got });
     }
     let mapped = Mapped::new(fd, layout.total_bytes())?;
-    check_header(mapped.words(), layout)?;
+    header::check(mapped.words(), layout)?;
     Ok(mapped)
-}
-
-/// The header only confirms what was agreed; nothing is taken from it.
-pub(crate) fn check_header(words: &[AtomicU64], layout: Layout) -> Result<(), AttachError> {
-    let agreed = [
-        (layout::HEADER_MAGIC, layout::MAGIC),
-        (layout::HEADER_VERSION, layout::VERSION),
-        (layout::HEADER_UP, layout.up() as u64),
-        (layout::HEADER_DOWN, layout.down() as u64),
-    ];
-    match agreed.iter().all(|(word, value)| words[*word].load(Relaxed) == *value) {
-        true => Ok(()),
-        false => Err(AttachError::Header),
-    }
 }
 
 /// A shared mapping, unmapped when the last handle goes.

@@ -1,0 +1,80 @@
+//! Linux: a sealed memfd for the memory, eventfds for the bells, SCM_RIGHTS to pass both on.
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::offered::OFFERED;
+use crate::ends::RingEnds;
+use crate::error::AttachError;
+use crate::layout::Layout;
+
+mod bell;
+mod header;
+mod memory;
+mod passing;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub use bell::Bell;
+pub use memory::Mapped;
+pub use passing::{Received, receive_with_descriptors, send_with_descriptors};
+
+/// What the offering side sends along with its announcement.
+#[derive(Debug)]
+pub struct Offer {
+    memory: OwnedFd,
+    own_bell: Bell,
+    others_bell: Bell,
+}
+
+impl Offer {
+    /// For [`send_with_descriptors`].
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; OFFERED] {
+        [self.memory.as_fd(), self.own_bell.descriptor(), self.others_bell.descriptor()]
+    }
+}
+
+/// Makes the memory and the bells, and this side's ends. The [`Offer`] can be dropped once it is sent;
+/// if the other side declines, drop both and nothing is left behind.
+///
+/// # Errors
+/// The kernel's: no memory, no descriptors, or a seccomp filter;
+/// [`Unsupported`](io::ErrorKind::Unsupported) where this system has no rings. Use another link then.
+pub fn offer(layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
+    let (memory, mapped) = memory::create(layout)?;
+    let (own_bell, others_bell) = (Bell::new()?, Bell::new()?);
+    let link = RingEnds::offering(mapped, layout, own_bell.clone(), others_bell.clone());
+    Ok((link, Offer { memory, own_bell, others_bell }))
+}
+
+/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's limits.
+///
+/// # Errors
+/// [`AttachError`]; the descriptors are closed.
+pub fn accept(
+    layout: Layout,
+    descriptors: [OwnedFd; OFFERED],
+) -> Result<RingEnds<Mapped, Bell>, AttachError> {
+    let [memory, others_bell, own_bell] = descriptors;
+    let mapped = memory::attach(&memory, layout)?;
+    let (own_bell, others_bell) = (Bell::from_fd(own_bell)?, Bell::from_fd(others_bell)?);
+    Ok(RingEnds::accepting(mapped, layout, own_bell, others_bell))
+}
+
+impl From<Errno> for AttachError {
+    fn from(errno: Errno) -> Self {
+        AttachError::Io(errno.into())
+    }
+}
+
+/// Cores of the machine, also those that this process may not use: `0-3,8`. One, if that cannot be read.
+pub(crate) fn cores() -> usize {
+    let ranges = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some((last.parse::<usize>().ok()?).checked_sub(first.parse().ok()?)? + 1)
+    };
+    ranges.trim().split(',').filter_map(count).sum::<usize>().max(1)
+}

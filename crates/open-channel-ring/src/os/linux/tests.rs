@@ -1,0 +1,79 @@
+//! Offers that are not what was agreed.
+#![allow(clippy::unwrap_used)] // a test may panic
+
+use super::*;
+
+#[test]
+fn offered_memory_must_be_what_was_agreed() {
+    let layout = Layout::new(4096, 8192).unwrap();
+    let pass = |offer: &Offer| offer.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
+    let (mut link, good) = offer(layout).unwrap();
+    let mut other = accept(layout, pass(&good)).unwrap();
+    link.producer.push(1, 2, b"up").unwrap();
+    other.producer.push(3, 4, b"down").unwrap();
+    assert_eq!(other.consumer.claim().unwrap().unwrap().to_vec(), b"up");
+    assert_eq!(link.consumer.claim().unwrap().unwrap().to_vec(), b"down");
+
+    let swapped = Layout::new(8192, 4096).unwrap();
+    assert!(matches!(accept(swapped, pass(&good)), Err(AttachError::Header)));
+    let smaller = Layout::new(4096, 4096).unwrap();
+    assert!(matches!(accept(smaller, pass(&good)), Err(AttachError::Size { .. })));
+
+    let unsealed = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+    rustix::fs::ftruncate(&unsealed, layout.total_bytes() as u64).unwrap();
+    let with_memory = |memory: OwnedFd| {
+        let [_, one, two] = pass(&good);
+        [memory, one, two]
+    };
+    assert!(matches!(accept(layout, with_memory(unsealed)), Err(AttachError::NotSealed)));
+    // A file of a file system, a pipe, an eventfd.
+    let program = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let strays = [
+        program.into(),
+        std::io::pipe().unwrap().0.into(),
+        Bell::new().unwrap().descriptor().try_clone_to_owned().unwrap(),
+    ];
+    for stray in strays {
+        assert!(matches!(accept(layout, with_memory(stray)), Err(AttachError::NotMemory)));
+    }
+    let [memory, one, _] = pass(&good);
+    let pipe = OwnedFd::from(std::io::pipe().unwrap().1);
+    assert!(matches!(accept(layout, [memory, one, pipe]), Err(AttachError::NotABell)));
+}
+
+#[test]
+fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
+    use rustix::net::*;
+    use std::mem::MaybeUninit;
+    let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (_, offer) = offer(Layout::new(4096, 4096).unwrap()).unwrap();
+    assert_eq!(send_with_descriptors(&one, b"hello", &offer.descriptors()).unwrap(), 5);
+    let mut buffer = [0; 16];
+    let received = receive_with_descriptors(&two, &mut buffer).unwrap();
+    assert_eq!(&buffer[..received.bytes], b"hello");
+    for fd in received.offered().unwrap() {
+        assert!(rustix::io::fcntl_getfd(&fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+    }
+    for count in [0usize, 1, 2, 4, 5, 20] {
+        // Ends of pipes: their other ends tell whether the receiver has closed them.
+        let (mut watched, mut sent) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (reader, writer) = std::io::pipe().unwrap();
+            watched.push(reader);
+            sent.push(OwnedFd::from(writer));
+        }
+        let borrowed: Vec<_> = sent.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); 256];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if count > 0 {
+            assert!(ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)));
+        }
+        sendmsg(&one, &[io::IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
+        let received = receive_with_descriptors(&two, &mut buffer).unwrap();
+        assert!(matches!(received.offered(), Err(AttachError::Descriptors { expected: 3, .. })));
+        drop(sent);
+        for mut reader in watched {
+            assert_eq!(io::Read::read(&mut reader, &mut [0]).unwrap(), 0, "a stray descriptor was kept");
+        }
+    }
+}

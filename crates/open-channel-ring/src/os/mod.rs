@@ -1,0 +1,29 @@
+//! The part that differs between operating systems. The system is chosen in this file and nowhere
+//! else; every system has the same items.
+//!
+//! Rings between processes exist on Linux only, today. Elsewhere [`offer`] and [`accept`] answer
+//! with [`Unsupported`](std::io::ErrorKind::Unsupported), and the types behind them have no values.
+
+#[cfg(target_os = "linux")]
+#[path = "linux/mod.rs"]
+mod imp;
+#[cfg(not(target_os = "linux"))]
+#[path = "unsupported.rs"]
+mod imp;
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod process;
+#[cfg(not(unix))]
+#[path = "other.rs"]
+mod process;
+
+mod offered;
+
+pub(crate) use imp::cores;
+pub use imp::{
+    Bell, Mapped, Offer, Received, accept, offer, receive_with_descriptors, send_with_descriptors,
+};
+pub use offered::OFFERED;
+pub(crate) use process::run_in_forked_children;
+pub use process::{BorrowedDescriptor, Descriptor};

@@ -1,0 +1,123 @@
+//! No ring between processes: what offers one answers with an error, and what only an offer could
+//! bring about has no values.
+use std::io;
+
+use super::offered::OFFERED;
+use super::process::{BorrowedDescriptor, Descriptor};
+use crate::ends::RingEnds;
+use crate::error::AttachError;
+use crate::layout::Layout;
+use crate::shim::AtomicU64;
+use crate::spsc::{Region, Wake};
+
+/// The memory of a ring between two processes.
+#[derive(Debug, Clone)]
+pub enum Mapped {}
+
+impl Region for Mapped {
+    fn words(&self) -> &[AtomicU64] {
+        match *self {}
+    }
+}
+
+/// What wakes one side of a ring.
+#[derive(Debug, Clone)]
+pub enum Bell {}
+
+impl Bell {
+    /// For whoever watches the bell.
+    pub fn descriptor(&self) -> BorrowedDescriptor<'_> {
+        match *self {}
+    }
+
+    /// Resets the bell, for a waiter that polls level-triggered.
+    pub fn silence(&self) {
+        match *self {}
+    }
+}
+
+impl Wake for Bell {
+    fn wake(&self) {
+        match *self {}
+    }
+}
+
+/// What the offering side sends along with its announcement.
+#[derive(Debug)]
+pub enum Offer {}
+
+impl Offer {
+    /// For [`send_with_descriptors`].
+    pub fn descriptors(&self) -> [BorrowedDescriptor<'_>; OFFERED] {
+        match *self {}
+    }
+}
+
+/// What [`receive_with_descriptors`] found.
+#[derive(Debug)]
+pub struct Received {
+    /// Bytes written to the buffer; zero at the end of the stream.
+    pub bytes: usize,
+    /// The descriptors that came with them.
+    pub descriptors: Vec<Descriptor>,
+    /// Some descriptors did not fit and were closed.
+    pub truncated: bool,
+}
+
+impl Received {
+    /// The descriptors of an offer, if they are exactly those.
+    ///
+    /// # Errors
+    /// [`AttachError::Io`] with [`Unsupported`](io::ErrorKind::Unsupported): there are no offers here.
+    pub fn offered(self) -> Result<[Descriptor; OFFERED], AttachError> {
+        Err(AttachError::Io(unsupported()))
+    }
+}
+
+/// Would make a ring that another process can map.
+///
+/// # Errors
+/// [`Unsupported`](io::ErrorKind::Unsupported), always. Use another link.
+pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
+    Err(unsupported())
+}
+
+/// Would take a ring that another process offers. The descriptors are closed.
+///
+/// # Errors
+/// [`AttachError::Io`] with [`Unsupported`](io::ErrorKind::Unsupported), always.
+pub fn accept(
+    _layout: Layout,
+    _descriptors: [Descriptor; OFFERED],
+) -> Result<RingEnds<Mapped, Bell>, AttachError> {
+    Err(AttachError::Io(unsupported()))
+}
+
+/// Would send `bytes` with the descriptors of an [`Offer`].
+///
+/// # Errors
+/// [`Unsupported`](io::ErrorKind::Unsupported), always.
+pub fn send_with_descriptors<S>(
+    _socket: S,
+    _bytes: &[u8],
+    _descriptors: &[BorrowedDescriptor<'_>; OFFERED],
+) -> io::Result<usize> {
+    Err(unsupported())
+}
+
+/// Would receive bytes together with descriptors. A plain read receives the bytes alone.
+///
+/// # Errors
+/// [`Unsupported`](io::ErrorKind::Unsupported), always.
+pub fn receive_with_descriptors<S>(_socket: S, _buffer: &mut [u8]) -> io::Result<Received> {
+    Err(unsupported())
+}
+
+fn unsupported() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this system has no rings between processes")
+}
+
+/// Cores that this process may use; one, if that is not known.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
