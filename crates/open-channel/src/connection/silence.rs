@@ -28,9 +28,9 @@ pub(super) struct Silence {
 #[derive(Debug)]
 struct Stalled {
     stall: Stall,
-    /// The oldest message then.
-    seq: u64,
-    /// When it was found to be the oldest.
+    /// How many messages were acknowledged then.
+    acknowledged: u64,
+    /// When the last of them was found to be.
     since: Duration,
 }
 
@@ -43,16 +43,15 @@ pub(crate) enum Change {
 
 /// The messages that wait for somebody.
 struct Open {
+    /// From the first to behind the last; those in between may be withdrawn.
     unacknowledged: Range<u64>,
+    /// How many they are.
+    messages: u64,
+    /// How many were acknowledged.
+    acknowledged: u64,
     unhandled: Range<u64>,
     bytes: usize,
     generation: u64,
-}
-
-impl Open {
-    fn messages(&self) -> u64 {
-        self.unacknowledged.end - self.unacknowledged.start
-    }
 }
 
 impl Inner {
@@ -63,15 +62,18 @@ impl Inner {
         }
         let over = self.over().is_some();
         let session = &self.session;
-        let first = session.first_unacknowledged();
-        let sent = if over { 0 } else { session.messages_unacknowledged() };
+        let (mut unacknowledged, mut unhandled) = (session.unacknowledged(), session.unhandled());
         // What lies in the ring has arrived, too; one is enough to know how old the oldest is.
-        let in_ring = self.ring.as_ref().is_some_and(|ring| ring.has_arrived());
-        let received = if over { 0 } else { session.messages_unhandled() + u64::from(in_ring) };
+        unhandled.end += u64::from(self.ring.as_ref().is_some_and(|ring| ring.has_arrived()));
+        if over {
+            (unacknowledged.end, unhandled.end) = (unacknowledged.start, unhandled.start);
+        }
         Open {
-            unacknowledged: first..first + sent,
-            unhandled: session.first_unhandled()..session.first_unhandled() + received,
-            bytes: session.outbox_bytes(),
+            unacknowledged,
+            messages: session.messages_unacknowledged(),
+            acknowledged: session.messages_acknowledged(),
+            unhandled,
+            bytes: session.bytes_unacknowledged(),
             generation: session.generation(),
         }
     }
@@ -87,8 +89,8 @@ impl Connection {
         let open = self.with(Inner::open);
         let mut silence = self.silence();
         silence.now = now;
-        silence.unacknowledged.look(now, &open.unacknowledged);
-        silence.unhandled.look(now, &open.unhandled);
+        silence.unacknowledged.look(now, &open.unacknowledged, open.acknowledged);
+        silence.unhandled.look(now, &open.unhandled, open.unhandled.start);
         let change = silence.change(&open, stall_after, self.id, self.is_accepted());
         drop(silence);
         if change.is_some() || self.is_over() {
@@ -134,9 +136,9 @@ impl Connection {
             links: inner.links,
             generation: session.generation(),
             sent,
-            acknowledged: sent.saturating_sub(unacknowledged),
+            acknowledged: session.messages_acknowledged(),
             unacknowledged,
-            outbox_bytes: session.outbox_bytes(),
+            outbox_bytes: session.bytes_unacknowledged(),
             outbox_limit: session.outbox_limit(),
             received,
             handled: received.saturating_sub(unhandled),
@@ -156,7 +158,7 @@ impl Connection {
         stats.oldest_unacknowledged = silence.unacknowledged.of_oldest(silence.now, &open.unacknowledged);
         stats.oldest_unhandled = silence.unhandled.of_oldest(silence.now, &open.unhandled);
         // One that has gone on since the last look is about to be over.
-        let stall = silence.stall.as_ref().filter(|stall| stall.seq == open.unacknowledged.start);
+        let stall = silence.stall.as_ref().filter(|stall| stall.acknowledged == open.acknowledged);
         stats.stalled = stall.map(|stall| silence.now.saturating_sub(stall.since));
         stats
     }
@@ -171,26 +173,28 @@ impl Silence {
         accepted: bool,
     ) -> Option<Change> {
         let Self { now, unacknowledged, stall, .. } = self;
-        let silent = unacknowledged.without_progress(*now, &open.unacknowledged).unwrap_or_default();
-        let seq = open.unacknowledged.start;
-        let (unmoved, empty) = (|stalled: &Stalled| stalled.seq == seq, open.unacknowledged.is_empty());
+        let silent = unacknowledged.without_progress(*now, open.acknowledged).unwrap_or_default();
+        let oldest = unacknowledged.of_oldest(*now, &open.unacknowledged).unwrap_or_default();
+        let unmoved = |stalled: &Stalled| stalled.acknowledged == open.acknowledged;
+        let empty = open.unacknowledged.is_empty();
         if let Some(over) = stall.take_if(|stalled| !unmoved(stalled) || empty) {
             let lasted = now.saturating_sub(over.since);
             return Some(Change::Ended(StallEnd { socket, accepted, lasted, acknowledged: !unmoved(&over) }));
         }
-        if stall.is_some() || empty || silent < stall_after {
+        // What waited longer may have been taken back.
+        if stall.is_some() || empty || silent.min(oldest) < stall_after {
             return None;
         }
-        let oldest = unacknowledged.of_oldest(*now, &open.unacknowledged).unwrap_or(silent);
         let began = Stall {
             socket,
             accepted,
             generation: open.generation,
             oldest,
-            messages: open.messages(),
+            messages: open.messages,
             bytes: open.bytes,
         };
-        *stall = Some(Stalled { stall: began.clone(), seq, since: now.saturating_sub(silent) });
+        let since = now.saturating_sub(silent);
+        *stall = Some(Stalled { stall: began.clone(), acknowledged: open.acknowledged, since });
         Some(Change::Began(began))
     }
 }
@@ -207,8 +211,16 @@ mod tests {
         let mut changes = Vec::new();
         for (second, unacknowledged) in (1..).zip(open) {
             silence.now = Duration::from_secs(second);
-            silence.unacknowledged.look(silence.now, &unacknowledged);
-            let open = Open { unacknowledged, unhandled: 1..1, bytes: 0, generation: 1 };
+            let Range { start, end } = unacknowledged;
+            silence.unacknowledged.look(silence.now, &unacknowledged, start);
+            let open = Open {
+                unacknowledged,
+                messages: end - start,
+                acknowledged: start,
+                unhandled: 1..1,
+                bytes: 0,
+                generation: 1,
+            };
             let change = silence.change(&open, STALL_AFTER, SocketId(7), false);
             changes.extend(change.map(|change| (second, change)));
         }
