@@ -69,7 +69,7 @@ export interface StallEnd {
   accepted: boolean;
   /** For how many milliseconds there was no progress. */
   lasted: number;
-  /** The oldest message was handled after all. If not, the socket is over. */
+  /** A message was handled after all. If not, the socket is over, or nothing waits any more. */
   acknowledged: boolean;
 }
 

@@ -17,7 +17,9 @@ export interface SocketStats {
   generation: number;
   /** Messages accepted for sending. */
   sent: number;
+  /** Those of them that the other side has acknowledged. */
   acknowledged: number;
+  /** Those that it still may. What was taken back or is undeliverable is in neither number. */
   unacknowledged: number;
   /** What the unacknowledged ones take of `outboxLimit`. */
   outboxBytes: number;

@@ -13,7 +13,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel::{
     Channel, Error, Message, SendError, Socket, TryRecvError, Undeliverable,
-    ffi::{self, Face, Seat, Watcher},
+    ffi::{self, Face, WaiterKey, Watcher},
 };
 
 use crate::{
@@ -80,13 +80,13 @@ pub struct NativeSocket {
 
 /// One of the things that JavaScript may wait for.
 struct Waiting {
-    seat: Seat,
+    seat: WaiterKey,
     waker: Waker,
 }
 
 impl Waiting {
     fn new(signal: &Arc<Signal>, reason: u32) -> Self {
-        Self { seat: Seat::default(), waker: signal.waker(reason) }
+        Self { seat: WaiterKey::default(), waker: signal.waker(reason) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use open_channel::{
     Error, Socket,
-    ffi::{Face, Seat},
+    ffi::{Face, WaiterKey},
 };
 
 /// One call for everything that was written so far.
@@ -41,7 +41,7 @@ impl TakingBack {
     }
 
     /// Whether everything is answered.
-    pub(crate) fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, seat: &mut Seat) -> bool {
+    pub(crate) fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, seat: &mut WaiterKey) -> bool {
         while let Some(&seq) = self.asked.front() {
             let Poll::Ready(answer) = socket.poll_taken_back(cx, seat, seq) else { return false };
             self.asked.pop_front();

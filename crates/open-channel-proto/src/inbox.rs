@@ -45,6 +45,11 @@ impl Slot {
         self.first + u64::from(self.count)
     }
 
+    /// Whether it stands for nothing; or for the end, which nothing follows.
+    fn is_gap(&self) -> bool {
+        self.cost == 0
+    }
+
     /// Those of its messages that are among `seqs` are handled.
     #[inline]
     fn handle(&mut self, seqs: &Range<u64>) {
@@ -82,6 +87,10 @@ struct Partial {
 pub(crate) struct Inbox {
     first: u64,
     next: u64,
+    /// Numbers that stood for nothing.
+    passed_over: u64,
+    /// Those of them that are not acknowledged: something before them is not handled.
+    gaps: u64,
     partial: Option<Partial>,
     ready: VecDeque<Ready>,
     slots: VecDeque<Slot>,
@@ -114,6 +123,8 @@ impl Inbox {
         Self {
             first,
             next: first,
+            passed_over: 0,
+            gaps: 0,
             partial: None,
             ready: VecDeque::new(),
             slots: VecDeque::new(),
@@ -145,13 +156,18 @@ impl Inbox {
 
     /// Messages received so far.
     pub(crate) fn received(&self) -> u64 {
-        self.next - self.first - u64::from(self.finished)
+        self.messages_end() - self.first - self.passed_over
     }
 
     /// Those of them from the oldest on that is not handled.
     pub(crate) fn unhandled(&self) -> u64 {
         let open = self.next - 1 - self.handled_through;
-        open - u64::from(self.finished && open > 0)
+        open - self.gaps - u64::from(self.finished && open > 0)
+    }
+
+    /// Behind the last message received; the end of the direction is none.
+    pub(crate) fn messages_end(&self) -> u64 {
+        self.next - u64::from(self.finished)
     }
 
     /// Whether nothing has ever been received.
@@ -338,18 +354,21 @@ impl Inbox {
         if self.version < ATTEMPTS {
             return Err(ProtocolError::Unexpected("a number passed over, on a link that cannot"));
         }
-        match self.slots.back_mut().filter(|slot| slot.unhandled == 0) {
+        match self.slots.back_mut().filter(|slot| slot.is_gap()) {
             // Any number of them takes no more memory than what is before them.
             Some(gap) => {
                 gap.count = gap.count.checked_add(1).ok_or(ProtocolError::Unexpected("too many gaps"))?;
                 gap.end = gap.end.max(end);
                 self.next += 1;
+                self.gaps += 1;
             }
             None => {
                 self.arrived(1, 0, end);
+                self.gaps += 1;
                 self.handled(self.next - 1..self.next);
             }
         }
+        self.passed_over += 1;
         Ok(())
     }
 
@@ -497,6 +516,9 @@ impl Inbox {
             let Some(front) = self.slots.pop_front() else { break };
             self.handled_through = front.next() - 1;
             self.unhandled_cost -= front.cost;
+            if front.is_gap() && !(self.finished && front.next() == self.next) {
+                self.gaps -= u64::from(front.count);
+            }
             if front.end == 0 {
                 self.unacked_cost += front.cost;
             } else {
@@ -539,6 +561,9 @@ impl Inbox {
     /// The window invariant, seen from the receiver.
     pub(crate) fn assert_credit_is_conserved(&self) {
         assert_eq!(self.unhandled_cost, self.slots.iter().map(|slot| slot.cost).sum::<usize>());
+        let end = self.finished.then(|| self.next - 1);
+        let gaps = self.slots.iter().filter(|slot| slot.is_gap() && Some(slot.first) != end);
+        assert_eq!(self.gaps, gaps.map(|slot| u64::from(slot.count)).sum::<u64>());
         let received: u64 = self.slots.iter().map(|slot| u64::from(slot.count)).sum();
         assert_eq!(self.next, self.handled_through + 1 + received);
     }

@@ -149,6 +149,8 @@ pub(crate) struct Outbox {
     cost: usize,
     /// Numbers in it that stand for nothing.
     gaps: usize,
+    /// Messages that were taken out since the numbers began.
+    withdrawn: u64,
     given_back: GivenBack,
     in_flight: usize,
     carried: Option<Carried>,
@@ -176,6 +178,7 @@ impl Outbox {
             offset: 0,
             cost: 0,
             gaps: 0,
+            withdrawn: 0,
             given_back: GivenBack::default(),
             in_flight: 0,
             carried: None,
@@ -199,8 +202,17 @@ impl Outbox {
 
     /// Lowest sequence number not acknowledged that stands for something.
     pub(crate) fn first_awaited(&self) -> u64 {
-        let gap = |entry: &&Entry| matches!(entry.content, Content::Withdrawn | Content::TakenOut);
-        self.first_at(self.entries.iter().take_while(gap).count())
+        let awaited = self.entries.iter().find_map(|entry| match entry.content {
+            Content::Withdrawn | Content::TakenOut => None,
+            _ if entry.is_packed() => self.given_back.first_left(entry.first..entry.next()),
+            _ => Some(entry.first),
+        });
+        awaited.unwrap_or(self.next)
+    }
+
+    /// Behind the last message; the end of the direction is none.
+    pub(crate) fn messages_end(&self) -> u64 {
+        self.next - u64::from(self.finished && !self.entries.is_empty())
     }
 
     /// Messages accepted so far.
@@ -208,9 +220,20 @@ impl Outbox {
         (self.next - self.first).saturating_sub(u64::from(self.finished))
     }
 
-    /// Those of them that are not acknowledged.
+    /// Those of them that are not acknowledged and will be.
     pub(crate) fn unacknowledged(&self) -> u64 {
-        self.next - self.base() - u64::from(self.finished && !self.entries.is_empty())
+        let out = self.gaps + self.given_back.count();
+        self.messages_end() - self.base() - out as u64
+    }
+
+    /// Those of them that are acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.accepted() - self.unacknowledged() - self.withdrawn
+    }
+
+    /// What the unacknowledged messages cost.
+    pub(crate) fn unacknowledged_cost(&self) -> usize {
+        self.cost - self.gaps * message_cost(0) - self.given_back.cost()
     }
 
     fn first_at(&self, index: usize) -> u64 {
@@ -305,7 +328,7 @@ impl Outbox {
             } else if entry.content == Content::Withdrawn {
                 self.gaps -= 1;
             } else if entry.content == Content::TakenOut {
-                self.given_back.taken_out -= 1;
+                self.given_back.no_longer_out(entry.cost());
             }
             self.cursor -= 1;
             self.cost -= entry.held();
@@ -377,8 +400,10 @@ impl Outbox {
     pub(crate) fn renumber(&mut self, first: u64) {
         // With the same numbers, a link that this hello did not know of may have carried something.
         let renumbered = self.base() != first;
+        debug_assert!(self.given_back.is_empty(), "a peer that never attached gives nothing back");
         self.first = first;
         self.next = first;
+        self.withdrawn = self.gaps as u64;
         self.set_cursor(0);
         self.in_flight = 0;
         self.alone = false;
@@ -396,7 +421,7 @@ impl Outbox {
         self.next = self.base();
         self.entries.clear();
         self.payloads.clear();
-        (self.cost, self.gaps) = (0, 0);
+        (self.cost, self.gaps, self.withdrawn) = (0, 0, 0);
         self.given_back = GivenBack::default();
     }
 
@@ -604,6 +629,8 @@ impl Outbox {
         assert_eq!(self.cost, self.entries.iter().map(Entry::held).sum::<usize>(), "outbox room leaked");
         let gaps = self.entries.iter().filter(|entry| entry.content == Content::Withdrawn).count();
         assert_eq!(self.gaps, gaps, "a gap too many or too few");
+        let (out, out_cost) = self.taken_out();
+        assert_eq!((self.given_back.count(), self.given_back.cost()), (out, out_cost), "a message taken out");
         let payloads = (self.payload_cursor, self.payloads.len());
         let messages = (self.messages_before(self.cursor), self.messages_before(self.entries.len()));
         assert_eq!(payloads, messages, "a payload without its entry, or the other way round");

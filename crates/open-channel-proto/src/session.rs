@@ -342,7 +342,7 @@ impl Session {
             // The peer never took our welcome, so nothing has passed and both sides start afresh. A hello that
             // was overtaken by a later one must not do that.
             let overtaken = hello.first < self.inbox.next() || hello.recv_next < self.outbox.base();
-            if overtaken || !self.inbox.is_untouched() {
+            if overtaken || !self.inbox.is_untouched() || self.outbox.has_given_back() {
                 return Err(ProtocolError::Handshake("a hello from before the session began"));
             }
             self.may_go_on_in(version)?;

@@ -1,22 +1,26 @@
 //! Messages that the receiver gives back while they are on the link.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::{Content, Entry, Outbox};
 use crate::error::ProtocolError;
 use crate::pack::Pack;
+use crate::session::message_cost;
 
 /// What is known of single messages in packs, which are one entry for all; only of unacknowledged ones.
 #[derive(Debug, Default)]
 pub(super) struct GivenBack {
     /// Which attempt their delivery is now.
     attempts: BTreeMap<u64, u8>,
-    /// Nobody is to deliver them again.
-    gone: BTreeSet<u64>,
+    /// Nobody is to deliver them again; with what they cost.
+    gone: BTreeMap<u64, usize>,
     /// Entries that are taken out as a whole.
-    pub(super) taken_out: usize,
+    taken_out: usize,
+    /// What all that is out costs.
+    cost: usize,
 }
 
 impl GivenBack {
@@ -25,9 +29,15 @@ impl GivenBack {
         while self.attempts.first_key_value().is_some_and(|(seq, _)| *seq <= through) {
             self.attempts.pop_first();
         }
-        while self.gone.first().is_some_and(|seq| *seq <= through) {
-            self.gone.pop_first();
+        while let Some(gone) = self.gone.first_entry().filter(|gone| *gone.key() <= through) {
+            self.cost -= gone.remove();
         }
+    }
+
+    /// An entry that cost so much is acknowledged, or a gap.
+    pub(super) fn no_longer_out(&mut self, cost: usize) {
+        self.taken_out -= 1;
+        self.cost -= cost;
     }
 
     pub(super) fn attempt(&self, seq: u64) -> u8 {
@@ -35,7 +45,27 @@ impl GivenBack {
     }
 
     pub(super) fn is_gone(&self, seq: u64) -> bool {
-        self.gone.contains(&seq)
+        self.gone.contains_key(&seq)
+    }
+
+    /// The first of these that is not gone.
+    pub(super) fn first_left(&self, mut seqs: Range<u64>) -> Option<u64> {
+        seqs.find(|seq| !self.is_gone(*seq))
+    }
+
+    /// Messages that are out.
+    pub(super) fn count(&self) -> usize {
+        self.taken_out + self.gone.len()
+    }
+
+    /// What they cost.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// Whether the receiver has given nothing back that is unacknowledged in a pack, and nothing as a whole for good.
+    pub(super) fn is_empty(&self) -> bool {
+        self.attempts.is_empty() && !self.has_gone()
     }
 
     /// Whether something is known of a message among these.
@@ -115,7 +145,10 @@ impl Outbox {
         if entry.is_packed() {
             let pack = Pack::of_own(bytes, entry.count.into());
             let message = pack.into_messages().nth((seq - entry.first) as usize).unwrap_or_default();
-            self.given_back.gone.insert(seq);
+            let cost = message_cost(message.len());
+            self.given_back.gone.insert(seq, cost);
+            self.given_back.cost += cost;
+            self.withdrawn += 1;
             return Ok(TakenOut::Bytes(message));
         }
         if entry.content == Content::Message {
@@ -124,6 +157,8 @@ impl Outbox {
         }
         self.entries[index].content = Content::TakenOut;
         self.given_back.taken_out += 1;
+        self.given_back.cost += self.entries[index].cost();
+        self.withdrawn += 1;
         Ok(TakenOut::Bytes(bytes))
     }
 
@@ -134,11 +169,23 @@ impl Outbox {
         }
         let cursor = self.cursor;
         for entry in self.entries.range_mut(cursor..).filter(|entry| entry.content == Content::TakenOut) {
+            self.given_back.no_longer_out(entry.cost());
             self.cost -= entry.held();
             entry.content = Content::Withdrawn;
             self.cost += entry.held();
             self.gaps += 1;
-            self.given_back.taken_out -= 1;
         }
+    }
+
+    /// Whether the receiver has given something back, and so is attached for certain.
+    pub(crate) fn has_given_back(&self) -> bool {
+        !self.given_back.is_empty()
+    }
+
+    /// How many messages are out, and what they cost, from the entries; for the check of the sums.
+    pub(super) fn taken_out(&self) -> (usize, usize) {
+        let out = self.entries.iter().filter(|entry| entry.content == Content::TakenOut);
+        let costs = out.map(Entry::cost).chain(self.given_back.gone.values().copied());
+        costs.fold((0, 0), |(count, sum), cost| (count + 1, sum + cost))
     }
 }

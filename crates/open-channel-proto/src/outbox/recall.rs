@@ -65,6 +65,7 @@ impl Outbox {
         entry.content = Content::Withdrawn;
         self.cost += entry.held();
         self.gaps += 1;
+        self.withdrawn += 1;
         payload
     }
 

@@ -81,6 +81,7 @@ impl Outbox {
             give_up(Undeliverable { seq: entry.first, attempts, reason: GivenUp::MaxAttempts, payload });
             entry.content = Content::Withdrawn;
             self.gaps += 1;
+            self.withdrawn += 1;
         }
         self.cost += entry.held();
         self.entries.push_back(entry);

@@ -1,5 +1,7 @@
 //! What a session can be asked.
 
+use std::ops::Range;
+
 use super::{Closed, Limits, Session, SocketId, message_cost};
 
 impl Session {
@@ -53,12 +55,28 @@ impl Session {
         self.outbox.accepted()
     }
 
-    /// Messages sent and not acknowledged.
+    /// Those of them that the other side has acknowledged. What was taken back or given up is not among them.
+    pub fn messages_acknowledged(&self) -> u64 {
+        self.outbox.acknowledged()
+    }
+
+    /// Messages sent and not acknowledged, without those that were taken back or given up.
     pub fn messages_unacknowledged(&self) -> u64 {
         self.outbox.unacknowledged()
     }
 
-    /// Messages received so far; on the host's side, by this host.
+    /// What these messages cost, in bytes.
+    pub fn bytes_unacknowledged(&self) -> usize {
+        self.outbox.unacknowledged_cost()
+    }
+
+    /// Numbers from the first of these messages to behind the last message sent; empty without any.
+    pub fn unacknowledged(&self) -> Range<u64> {
+        let (first, end) = (self.outbox.first_awaited(), self.outbox.messages_end());
+        first.min(end)..end
+    }
+
+    /// Messages received so far; on the host's side, by this host. A number that is passed over is no message.
     pub fn messages_received(&self) -> u64 {
         self.inbox.received()
     }
@@ -68,9 +86,10 @@ impl Session {
         self.inbox.unhandled()
     }
 
-    /// Lowest sequence number received and not handled, or else the next one to be received.
-    pub fn first_unhandled(&self) -> u64 {
-        self.inbox.handled_through() + 1
+    /// Numbers from the first of these messages to behind the last message received; empty without any.
+    pub fn unhandled(&self) -> Range<u64> {
+        let (first, end) = (self.inbox.handled_through() + 1, self.inbox.messages_end());
+        first.min(end)..end
     }
 
     /// Limit of [`outbox_bytes`](Self::outbox_bytes).
@@ -83,7 +102,7 @@ impl Session {
         self.limits.window
     }
 
-    /// Bytes held in the outbox.
+    /// Bytes held in the outbox: those of messages, and those of numbers that stand for nothing.
     pub fn outbox_bytes(&self) -> usize {
         self.outbox.cost()
     }

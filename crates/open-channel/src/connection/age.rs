@@ -17,13 +17,13 @@ const LOOKS: usize = 32;
 pub(super) struct Age {
     /// Of a look that found new messages: the number behind the last of them, and when. Both grow.
     looks: VecDeque<(u64, Duration)>,
-    /// The oldest open message at the last look, and the first look that found it to be that.
-    oldest: Option<(u64, Duration)>,
+    /// How far the other side was at the last look, and the first look that found it there.
+    progress: Option<(u64, Duration)>,
 }
 
 impl Age {
-    /// A look at `now` finds the messages `open`.
-    pub(super) fn look(&mut self, now: Duration, open: &Range<u64>) {
+    /// A look at `now` finds the messages `open`, and the other side as far as `progress`.
+    pub(super) fn look(&mut self, now: Duration, open: &Range<u64>, progress: u64) {
         // What is not there any more will come again; or the numbers began anew.
         while self.looks.back().is_some_and(|(end, _)| *end > open.end) {
             self.looks.pop_back();
@@ -32,7 +32,7 @@ impl Age {
             self.looks.pop_front();
         }
         if open.is_empty() {
-            self.oldest = None;
+            self.progress = None;
             return;
         }
         if self.looks.back().is_none_or(|(end, _)| *end < open.end) {
@@ -45,8 +45,8 @@ impl Age {
                 kept
             });
         }
-        if self.oldest.is_none_or(|(seq, _)| seq != open.start) {
-            self.oldest = Some((open.start, now));
+        if self.progress.is_none_or(|(before, _)| before != progress) {
+            self.progress = Some((progress, now));
         }
     }
 
@@ -56,10 +56,10 @@ impl Age {
         (!open.is_empty()).then(|| found.map_or(Duration::ZERO, |(_, at)| now.saturating_sub(*at)))
     }
 
-    /// How long that one has been the oldest.
-    pub(super) fn without_progress(&self, now: Duration, open: &Range<u64>) -> Option<Duration> {
-        let since = self.oldest.filter(|(seq, _)| *seq == open.start);
-        (!open.is_empty()).then(|| since.map_or(Duration::ZERO, |(_, at)| now.saturating_sub(at)))
+    /// How long the other side has been as far as `progress`, while messages were open.
+    pub(super) fn without_progress(&self, now: Duration, progress: u64) -> Option<Duration> {
+        let since = self.progress.filter(|(before, _)| *before == progress);
+        since.map(|(_, at)| now.saturating_sub(at))
     }
 }
 
@@ -74,35 +74,35 @@ mod tests {
     #[test]
     fn a_message_is_as_old_as_the_look_that_found_it() {
         let mut age = Age::default();
-        age.look(secs(1), &(1..1));
+        age.look(secs(1), &(1..1), 1);
         assert_eq!(age.of_oldest(secs(1), &(1..1)), None);
         assert_eq!(age.of_oldest(secs(1), &(1..4)), Some(secs(0)), "sent since the last look");
-        age.look(secs(2), &(1..4));
-        age.look(secs(3), &(1..9));
+        age.look(secs(2), &(1..4), 1);
+        age.look(secs(3), &(1..9), 1);
         assert_eq!(age.of_oldest(secs(3), &(1..9)), Some(secs(1)));
         assert_eq!(age.of_oldest(secs(3), &(4..9)), Some(secs(0)));
-        age.look(secs(9), &(8..9));
+        age.look(secs(9), &(8..9), 8);
         assert_eq!(age.of_oldest(secs(9), &(8..9)), Some(secs(6)), "it waited behind others");
-        assert_eq!(age.without_progress(secs(9), &(8..9)), Some(secs(0)), "and they went on");
-        age.look(secs(12), &(8..9));
-        assert_eq!(age.without_progress(secs(12), &(8..9)), Some(secs(3)));
-        assert_eq!(age.without_progress(secs(12), &(9..9)), None);
+        assert_eq!(age.without_progress(secs(9), 8), Some(secs(0)), "and they went on");
+        age.look(secs(12), &(8..9), 8);
+        assert_eq!(age.without_progress(secs(12), 8), Some(secs(3)));
+        assert_eq!(age.without_progress(secs(12), 9), None);
     }
 
     #[test]
     fn what_is_quiet_for_long_is_not_old_when_it_begins() {
         let mut age = Age::default();
-        (0..100).for_each(|at| age.look(secs(at), &(5..5)));
-        age.look(secs(100), &(5..6));
+        (0..100).for_each(|at| age.look(secs(at), &(5..5), 5));
+        age.look(secs(100), &(5..6), 5);
         assert_eq!(age.of_oldest(secs(100), &(5..6)), Some(secs(0)));
-        assert_eq!(age.without_progress(secs(100), &(5..6)), Some(secs(0)));
+        assert_eq!(age.without_progress(secs(100), 5), Some(secs(0)));
     }
 
     #[test]
     fn looks_without_end_take_no_memory_without_end_and_never_make_a_message_older() {
         let mut age = Age::default();
         for at in 1..10_000 {
-            age.look(secs(at), &(1..at + 1));
+            age.look(secs(at), &(1..at + 1), 1);
             assert!(age.looks.len() <= LOOKS);
             assert_eq!(age.of_oldest(secs(at), &(1..at + 1)), Some(secs(at - 1)));
         }
@@ -113,9 +113,9 @@ mod tests {
     #[test]
     fn numbers_that_begin_anew_are_new_messages() {
         let mut age = Age::default();
-        age.look(secs(1), &(100..200));
-        age.look(secs(2), &(1..2));
+        age.look(secs(1), &(100..200), 100);
+        age.look(secs(2), &(1..2), 1);
         assert_eq!(age.of_oldest(secs(2), &(1..2)), Some(secs(0)));
-        assert_eq!(age.without_progress(secs(2), &(1..2)), Some(secs(0)));
+        assert_eq!(age.without_progress(secs(2), 1), Some(secs(0)));
     }
 }

@@ -23,9 +23,9 @@ pub(super) struct Silence {
 #[derive(Debug)]
 struct Stalled {
     stall: Stall,
-    /// The oldest message then.
-    seq: u64,
-    /// When it was found to be the oldest.
+    /// How many messages were acknowledged then.
+    acknowledged: u64,
+    /// When the last of them was found to be.
     since: Duration,
 }
 
@@ -38,16 +38,15 @@ pub(crate) enum Change {
 
 /// The messages that wait for somebody.
 pub(super) struct Open {
+    /// From the first to behind the last; those in between may be withdrawn.
     pub(super) unacknowledged: Range<u64>,
+    /// How many they are.
+    pub(super) messages: u64,
+    /// How many were acknowledged.
+    pub(super) acknowledged: u64,
     pub(super) unhandled: Range<u64>,
     pub(super) bytes: usize,
     pub(super) generation: u64,
-}
-
-impl Open {
-    fn messages(&self) -> u64 {
-        self.unacknowledged.end - self.unacknowledged.start
-    }
 }
 
 impl Silence {
@@ -61,8 +60,8 @@ impl Silence {
         accepted: bool,
     ) -> Option<Change> {
         self.now = now;
-        self.unacknowledged.look(now, &open.unacknowledged);
-        self.unhandled.look(now, &open.unhandled);
+        self.unacknowledged.look(now, &open.unacknowledged, open.acknowledged);
+        self.unhandled.look(now, &open.unhandled, open.unhandled.start);
         self.change(open, stall_after, socket, accepted)
     }
 
@@ -82,7 +81,7 @@ impl Silence {
     /// last look is about to be over.
     pub(super) fn stalled(&self, open: &Open) -> Option<Duration> {
         let stall = self.stall.as_ref();
-        let stall = stall.filter(|stall| stall.seq == open.unacknowledged.start);
+        let stall = stall.filter(|stall| stall.acknowledged == open.acknowledged);
         stall.map(|stall| self.now.saturating_sub(stall.since))
     }
 
@@ -94,26 +93,28 @@ impl Silence {
         accepted: bool,
     ) -> Option<Change> {
         let Self { now, unacknowledged, stall, .. } = self;
-        let silent = unacknowledged.without_progress(*now, &open.unacknowledged).unwrap_or_default();
-        let seq = open.unacknowledged.start;
-        let (unmoved, empty) = (|stalled: &Stalled| stalled.seq == seq, open.unacknowledged.is_empty());
+        let silent = unacknowledged.without_progress(*now, open.acknowledged).unwrap_or_default();
+        let oldest = unacknowledged.of_oldest(*now, &open.unacknowledged).unwrap_or_default();
+        let unmoved = |stalled: &Stalled| stalled.acknowledged == open.acknowledged;
+        let empty = open.unacknowledged.is_empty();
         if let Some(over) = stall.take_if(|stalled| !unmoved(stalled) || empty) {
             let lasted = now.saturating_sub(over.since);
             return Some(Change::Ended(StallEnd { socket, accepted, lasted, acknowledged: !unmoved(&over) }));
         }
-        if stall.is_some() || empty || silent < stall_after {
+        // What waited longer may have been taken back.
+        if stall.is_some() || empty || silent.min(oldest) < stall_after {
             return None;
         }
-        let oldest = unacknowledged.of_oldest(*now, &open.unacknowledged).unwrap_or(silent);
         let began = Stall {
             socket,
             accepted,
             generation: open.generation,
             oldest,
-            messages: open.messages(),
+            messages: open.messages,
             bytes: open.bytes,
         };
-        *stall = Some(Stalled { stall: began.clone(), seq, since: now.saturating_sub(silent) });
+        let since = now.saturating_sub(silent);
+        *stall = Some(Stalled { stall: began.clone(), acknowledged: open.acknowledged, since });
         Some(Change::Began(began))
     }
 }
@@ -130,8 +131,16 @@ mod tests {
         let mut changes = Vec::new();
         for (second, unacknowledged) in (1..).zip(open) {
             silence.now = Duration::from_secs(second);
-            silence.unacknowledged.look(silence.now, &unacknowledged);
-            let open = Open { unacknowledged, unhandled: 1..1, bytes: 0, generation: 1 };
+            let Range { start, end } = unacknowledged;
+            silence.unacknowledged.look(silence.now, &unacknowledged, start);
+            let open = Open {
+                unacknowledged,
+                messages: end - start,
+                acknowledged: start,
+                unhandled: 1..1,
+                bytes: 0,
+                generation: 1,
+            };
             let change = silence.change(&open, STALL_AFTER, SocketId(7), false);
             changes.extend(change.map(|change| (second, change)));
         }

@@ -34,6 +34,7 @@ pub struct StallEnd {
     pub accepted: bool,
     /// For how long there was no progress.
     pub lasted: Duration,
-    /// Whether the oldest message was acknowledged after all. If not, the socket is over.
+    /// Whether a message was acknowledged after all. If not, the socket is over, or all messages
+    /// that waited were taken back or given up.
     pub acknowledged: bool,
 }

@@ -36,9 +36,11 @@ pub struct SocketStats {
     pub sent: u64,
     /// Those of them that the other side has acknowledged.
     pub acknowledged: u64,
-    /// Those of them that it has not.
+    /// Those of them that it has not acknowledged and still may. A message that was taken back, or
+    /// that is [undeliverable](crate::Socket::undeliverable), is in neither number.
     pub unacknowledged: u64,
-    /// Bytes that the unacknowledged ones take in the outbox.
+    /// Bytes that the unacknowledged ones take in the outbox. A message that was taken back may take
+    /// some for a moment longer.
     pub outbox_bytes: usize,
     /// How many bytes make `send` wait; see [`outbox_bytes`](crate::Builder::outbox_bytes).
     pub outbox_limit: usize,

@@ -19,15 +19,18 @@ impl State {
         }
         let over = self.over().is_some();
         let session = &self.session;
-        let first = session.first_unacknowledged();
-        let sent = if over { 0 } else { session.messages_unacknowledged() };
+        let (mut unacknowledged, mut unhandled) = (session.unacknowledged(), session.unhandled());
         // What lies in the ring has arrived, too; one is enough to know how old the oldest is.
-        let in_ring = self.transport.as_ref().is_some_and(Transport::has_message);
-        let received = if over { 0 } else { session.messages_unhandled() + u64::from(in_ring) };
+        unhandled.end += u64::from(self.transport.as_ref().is_some_and(Transport::has_message));
+        if over {
+            (unacknowledged.end, unhandled.end) = (unacknowledged.start, unhandled.start);
+        }
         Open {
-            unacknowledged: first..first + sent,
-            unhandled: session.first_unhandled()..session.first_unhandled() + received,
-            bytes: session.outbox_bytes(),
+            unacknowledged,
+            messages: session.messages_unacknowledged(),
+            acknowledged: session.messages_acknowledged(),
+            unhandled,
+            bytes: session.bytes_unacknowledged(),
             generation: session.generation(),
         }
     }
@@ -87,9 +90,9 @@ impl Connection {
             links: state.transports,
             generation: session.generation(),
             sent,
-            acknowledged: sent.saturating_sub(unacknowledged),
+            acknowledged: session.messages_acknowledged(),
             unacknowledged,
-            outbox_bytes: session.outbox_bytes(),
+            outbox_bytes: session.bytes_unacknowledged(),
             outbox_limit: session.outbox_limit(),
             received,
             handled: received.saturating_sub(unhandled),

@@ -15,6 +15,8 @@ on_every_link!(
     a_message_that_nobody_takes_stalls_its_socket,
     answers_that_nobody_takes_stall_the_hosts_end,
     an_idle_socket_never_stalls,
+    what_was_taken_back_stalls_nothing,
+    what_was_taken_back_is_in_no_statistic_of_what_waits,
     a_stall_ends_with_its_socket,
     a_stall_of_the_hosts_end_ends_with_its_peer,
     a_wait_for_a_stall_ends_when_the_socket_is_over,
@@ -156,6 +158,45 @@ async fn a_stall_of_the_hosts_end_ends_with_its_peer(world: World) {
     near.destroy();
     // The host forgets the session at once, and still reports the end of its stall.
     assert!(!over(&mut events, &far).await.acknowledged);
+}
+
+/// The other socket is the clock.
+async fn what_was_taken_back_stalls_nothing(world: World) {
+    let lonely = world.builder().connect_timeout(Duration::from_secs(60));
+    let channel = soon(lonely).build_peer().expect("a channel");
+    let mut events = channel.events();
+    let (near, clock) = (channel.connect(), channel.connect());
+    let id = near.send("nobody has it").await.expect("accepted");
+    assert!(near.take_back(id).await.expect("an answer").is_some());
+    for _ in 0..3 {
+        let id = clock.send("to nobody").await.expect("accepted");
+        stalled(&mut events, &clock, false).await;
+        assert!(clock.take_back(id).await.expect("an answer").is_some());
+        // Only the other socket's stalls are seen on the way.
+        assert!(!over(&mut events, &clock).await.acknowledged, "it was taken back");
+        assert_eq!((near.stats().stalled, near.stats().oldest_unacknowledged), (None, None));
+    }
+}
+
+async fn what_was_taken_back_is_in_no_statistic_of_what_waits(world: World) {
+    let Pair { near, far, hosted: _hosted } = world.pair().await;
+    near.send("held").await.expect("accepted");
+    let held = receive(&far).await;
+    let mut back = Vec::new();
+    for _ in 0..3 {
+        back.push(near.send("taken back").await.expect("accepted"));
+    }
+    for id in back {
+        assert!(near.take_back(id).await.expect("an answer").is_some());
+    }
+    let stats = near.stats();
+    assert_eq!((stats.sent, stats.acknowledged, stats.unacknowledged), (4, 0, 1));
+    assert_eq!(stats.outbox_bytes, MESSAGE_OVERHEAD + 4);
+    held.ack();
+    near.flush().await.expect("handled");
+    let stats = near.stats();
+    assert_eq!((stats.sent, stats.acknowledged, stats.unacknowledged), (4, 1, 0));
+    assert_eq!((stats.outbox_bytes, stats.oldest_unacknowledged), (0, None));
 }
 
 async fn a_stall_ends_with_its_socket(world: World) {
