@@ -145,6 +145,14 @@ impl SendHalf {
         self.socket.stalled().await
     }
 
+    /// As [`Socket::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish(&self) -> Result<(), Error> {
+        self.socket.finish()
+    }
+
     /// As [`Socket::max_message`].
     pub fn max_message(&self) -> usize {
         self.socket.max_message()
