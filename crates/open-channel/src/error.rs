@@ -149,18 +149,18 @@ pub enum Error {
     #[error("the other side broke the protocol: {0}")]
     Protocol(String),
     /// The operating system refused something.
-    #[error("{what}: {source}")]
+    #[error("{what}: {error}")]
     Io {
         /// What was attempted.
         what: String,
-        /// Its error.
-        source: Arc<io::Error>,
+        /// Its error. No [`source`](std::error::Error::source): the text has it.
+        error: Arc<io::Error>,
     },
 }
 
 impl Error {
-    pub(crate) fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::Io { what: what.into(), source: Arc::new(source.into()) }
+    pub(crate) fn io(what: impl Into<String>, error: impl Into<io::Error>) -> Self {
+        Self::Io { what: what.into(), error: Arc::new(error.into()) }
     }
 
     pub(crate) fn directory(path: &Path, problem: impl Into<String>) -> Self {
@@ -186,7 +186,7 @@ impl Error {
             Self::Refused(_) => io::ErrorKind::ConnectionRefused,
             Self::Protocol(_) | Self::GenerationFile { .. } => io::ErrorKind::InvalidData,
             Self::Undeliverable { .. } => io::ErrorKind::Other,
-            Self::Io { source, .. } => source.kind(),
+            Self::Io { error, .. } => error.kind(),
         }
     }
 }
@@ -200,9 +200,9 @@ impl From<Error> for io::Error {
 /// A message that was not accepted, handed back with the reason.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]
+#[non_exhaustive]
 pub struct SendError {
-    /// Why.
-    #[source]
+    /// Why. No [`source`](std::error::Error::source): the text is the same.
     pub error: Error,
     /// The message.
     pub message: Bytes,
@@ -222,6 +222,7 @@ impl From<SendError> for io::Error {
 
 /// Why `try_recv` has no message.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum TryRecvError {
     /// Nothing has arrived.
     #[error("no message has arrived")]
@@ -229,4 +230,30 @@ pub enum TryRecvError {
     /// The socket is over.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// What a program prints that follows the sources, as anyhow and eyre do.
+    fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+        let errors = std::iter::successors(Some(error), |error| error.source());
+        errors.map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn no_reason_is_shown_twice() {
+        let io = Error::io("opening it", io::ErrorKind::NotFound);
+        let sent = SendError { error: io.clone(), message: Bytes::new() };
+        let tried = TryRecvError::Failed(io.clone());
+        let std = io::Error::from(io.clone());
+        for shown in [chain(&io), chain(&sent), chain(&tried), chain(&std)] {
+            let whole = shown.join(": ");
+            assert_eq!(whole.matches("entity not found").count(), 1, "{whole}");
+        }
+        assert!(sent.source().is_none());
+    }
 }

@@ -15,6 +15,7 @@ use crate::error::Error;
 ///                               └──timeout──▶ closed ◀──close()──┘
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum State {
     /// Nothing was done yet.
     Initiated,
@@ -39,6 +40,7 @@ impl std::fmt::Display for State {
 
 /// What this process is on its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Role {
     /// Not on it (yet, or any more).
     None,

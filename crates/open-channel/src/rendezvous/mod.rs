@@ -44,6 +44,7 @@ const SCOPE_VARIABLE: &str = "OPEN_CHANNEL_SCOPE";
 
 /// Who shares a channel of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Scope {
     /// Every program of the user.
     #[default]

@@ -9,7 +9,7 @@ use open_channel_proto::{Draft, Pack, Packer, Received};
 
 use crate::connection::Connection;
 use crate::connection::received::{Delivered, pause_after};
-use crate::socket::message::MessageId;
+use crate::socket::message::{Message, MessageId};
 
 /// Messages to be sent together with [`Socket::send_many`](crate::Socket::send_many).
 ///
@@ -126,7 +126,7 @@ impl<M: AsRef<[u8]>> FromIterator<M> for Batch {
 
 /// Messages that were received together, at least one; from [`Socket::recv_many`](crate::Socket::recv_many).
 ///
-/// [`ack`](Self::ack) acknowledges them all. Dropped otherwise, all of them stay unhandled, as a single
+/// [`ack`](Self::ack) acknowledges them all; iterated by value, each is acknowledged for itself. Dropped otherwise, all of them stay unhandled, as a single
 /// [`Message`](crate::Message) does.
 #[must_use = "messages that are not acknowledged with `ack` stay unhandled"]
 pub struct Messages {
@@ -219,6 +219,23 @@ impl<'a> IntoIterator for &'a Messages {
     }
 }
 
+/// Each message for itself: those that the iterator still has when it is dropped are given back.
+impl IntoIterator for Messages {
+    type Item = Message;
+    type IntoIter = IntoIter;
+
+    fn into_iter(mut self) -> IntoIter {
+        self.acknowledged = true;
+        let (attempt, bytes) = (self.attempt, self.pack.bytes());
+        let delivered = (self.first.seq..).zip(self.pack.iter());
+        let messages: Vec<Message> = delivered
+            .map(|(seq, message)| Delivered { seq, attempt, payload: bytes.slice_ref(message) })
+            .map(|delivered| Message::new(&self.connection, delivered))
+            .collect();
+        IntoIter { messages: messages.into_iter() }
+    }
+}
+
 impl fmt::Debug for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Messages")
@@ -228,6 +245,26 @@ impl fmt::Debug for Messages {
             .finish()
     }
 }
+
+/// The messages of [`Messages`], each to be acknowledged for itself.
+#[derive(Debug)]
+pub struct IntoIter {
+    messages: std::vec::IntoIter<Message>,
+}
+
+impl Iterator for IntoIter {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.messages.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.messages.size_hint()
+    }
+}
+
+impl ExactSizeIterator for IntoIter {}
 
 /// The messages of [`Messages`].
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ on_every_link!(
     each_message_of_a_batch_has_its_own_id,
     a_batch_is_acknowledged_when_all_its_messages_are_handled,
     messages_dropped_together_in_a_panic_stay_unhandled,
+    messages_taken_by_value_are_acknowledged_each_for_itself,
     a_batch_waits_for_room_and_keeps_what_was_not_accepted,
     a_full_outbox_is_as_full_for_batches,
     a_message_that_is_too_large_stays_in_its_batch,
@@ -57,6 +58,32 @@ async fn a_batch_arrives_as_the_messages_that_it_was_made_of(world: World) {
         }
         from.flush().await.expect("handled");
     }
+}
+
+async fn messages_taken_by_value_are_acknowledged_each_for_itself(world: World) {
+    const COUNT: usize = 5;
+    let pair = world.pair().await;
+    let mut batch: Batch = (0..COUNT).map(|number| pattern(40, number)).collect();
+    pair.near.send_many(&mut batch).await.expect("accepted");
+    let (mut taken, mut given_back) = (Vec::new(), Vec::new());
+    while taken.len() < COUNT {
+        taken.extend(many(&pair.far).await);
+    }
+    for (number, message) in taken.into_iter().enumerate() {
+        assert!(message[..] == pattern(40, number)[..]);
+        if number % 2 == 0 {
+            message.ack();
+        } else {
+            given_back.push(message.id());
+            message.nack();
+        }
+    }
+    for id in given_back {
+        let again = pair.far.recv().await.expect("a message").expect("not the end");
+        assert_eq!((again.id(), again.attempt()), (id, 2), "only what was given back comes again");
+        again.ack();
+    }
+    pair.near.flush().await.expect("handled");
 }
 
 async fn messages_of_a_batch_can_be_received_one_by_one(world: World) {
