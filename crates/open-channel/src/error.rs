@@ -239,9 +239,14 @@ mod tests {
     use super::*;
 
     /// What a program prints that follows the sources, as anyhow and eyre do.
-    fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-        let errors = std::iter::successors(Some(error), |error| error.source());
-        errors.map(ToString::to_string).collect()
+    fn chain(error: &dyn std::error::Error) -> Vec<String> {
+        let mut shown = vec![error.to_string()];
+        let mut next = error.source();
+        while let Some(source) = next {
+            shown.push(source.to_string());
+            next = source.source();
+        }
+        shown
     }
 
     #[test]
