@@ -2,6 +2,38 @@
 
 use bytes::Bytes;
 
+/// What was wrong with the bytes on a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The header announces more than may be sent at this point.
+    TooLong {
+        /// Announced length of the body.
+        len: usize,
+        /// Longest acceptable.
+        max: usize,
+    },
+    /// No frame has this kind.
+    UnknownKind(u8),
+    /// Flags that this version does not know.
+    UnknownFlags(u8),
+    /// The body is shorter or longer than its kind requires, or holds an impossible value.
+    Malformed(&'static str),
+}
+
+impl std::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLong { len, max } => write!(f, "a frame of {len} bytes where at most {max} are allowed"),
+            Self::UnknownKind(kind) => write!(f, "a frame of unknown kind {kind}"),
+            Self::UnknownFlags(flags) => write!(f, "unknown frame flags {flags:#04x}"),
+            Self::Malformed(what) => write!(f, "a malformed {what}"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
 /// The other side broke the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
