@@ -12,6 +12,7 @@ pub const MAGIC: [u8; 8] = *b"openchan";
 
 /// What a peer wants the link for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Purpose {
     /// To carry a [`Session`](crate::Session).
     Session,

@@ -8,6 +8,7 @@ use crate::limits::MAX_ATTEMPTS;
 
 /// Which part of what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PartKind {
     /// A message.
     Whole,

@@ -42,6 +42,7 @@ impl ResetCode {
 
 /// What becomes of a message that its receiver gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fate {
     /// The same host delivers it again.
     Again,

@@ -31,6 +31,7 @@ pub const HANDSHAKE_MAX_BODY: usize = 1024;
 
 /// One unit on a link. What is sent owns its payload, what is received borrows it from the read buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Frame<P = Bytes> {
     /// Peer to host, first frame of a link.
     Hello(Hello),

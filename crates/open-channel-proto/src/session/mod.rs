@@ -67,7 +67,7 @@ pub struct Session {
     closed: Option<Closed>,
 }
 
-/// Why a session is over.
+/// Why a session is over; exhaustive, because an application is told each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
     /// Both directions ended and everything was acknowledged.
