@@ -13,8 +13,7 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits =
-    Limits { outbox: 4096, window: 8192, max_message: 100_000, max_attempts: NonZeroU32::new(3) };
+const LIMITS: Limits = Limits::new(4096, 8192, 100_000).with_max_attempts(NonZeroU32::new(3));
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, mut bytes)) = data.split_first() else { return };

@@ -17,8 +17,7 @@ use open_channel_proto::{
 use open_channel_ring::*;
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits =
-    Limits { outbox: 8192, window: 8192, max_message: 20_000, max_attempts: NonZeroU32::new(3) };
+const LIMITS: Limits = Limits::new(8192, 8192, 20_000).with_max_attempts(NonZeroU32::new(3));
 /// Bytes of the input for a step.
 const STEP: usize = 12;
 /// Bytes before the payload of a first part.

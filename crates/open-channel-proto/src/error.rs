@@ -1,14 +1,39 @@
-//! What can be wrong: with the other side, and with what the application asks for.
+//! What can be wrong: with the bytes of a link, with the other side, and with what the application asks for.
 
 use bytes::Bytes;
 
+/// What was wrong with the bytes on a link.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The header announces more than may be sent at this point.
+    #[error("a frame of {len} bytes where at most {max} are allowed")]
+    TooLong {
+        /// Announced length of the body, in bytes.
+        len: usize,
+        /// Longest acceptable, in bytes.
+        max: usize,
+    },
+    /// No frame has this kind.
+    #[error("a frame of unknown kind {0}")]
+    UnknownKind(u8),
+    /// Flags that this version does not know.
+    #[error("unknown frame flags {0:#04x}")]
+    UnknownFlags(u8),
+    /// The body is shorter or longer than its kind requires, or holds an impossible value.
+    #[error("a malformed {0}")]
+    Malformed(&'static str),
+}
+
 /// The other side broke the protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
     /// A handshake that does not fit what is known of the session.
+    #[error("{0}")]
     Handshake(&'static str),
     /// A message is missing in between.
+    #[error("message {got} where {expected} was due")]
     Gap {
         /// The number that was due.
         expected: u64,
@@ -16,52 +41,42 @@ pub enum ProtocolError {
         got: u64,
     },
     /// An acknowledgement of something that was never sent.
+    #[error("an acknowledgement of message {through}, never sent")]
     AckBeyondSent {
-        /// What it claims.
+        /// The number that it claims.
         through: u64,
     },
     /// A message longer than was agreed.
+    #[error("a message of {len} bytes where {max} are allowed")]
     MessageTooLarge {
-        /// Announced length.
+        /// Announced length, in bytes.
         len: usize,
-        /// Agreed limit.
+        /// Agreed limit, in bytes.
         max: usize,
     },
     /// More bytes in flight than were granted.
+    #[error("more in flight than the window of {window} bytes")]
     WindowExceeded {
-        /// Granted window.
+        /// Granted window, in bytes.
         window: usize,
     },
-    /// A frame that has no place here.
+    /// A frame or a part that has no place here.
+    #[error("{0}")]
     Unexpected(&'static str),
 }
 
-impl std::fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Handshake(what) => write!(f, "{what}"),
-            Self::Gap { expected, got } => write!(f, "message {got} where {expected} was due"),
-            Self::AckBeyondSent { through } => {
-                write!(f, "an acknowledgement of message {through}, never sent")
-            }
-            Self::MessageTooLarge { len, max } => {
-                write!(f, "a message of {len} bytes where {max} are allowed")
-            }
-            Self::WindowExceeded { window } => write!(f, "more in flight than the window of {window} bytes"),
-            Self::Unexpected(what) => write!(f, "{what}"),
-        }
-    }
-}
-
-impl std::error::Error for ProtocolError {}
-
 /// Why [`Session::send`](crate::Session::send) did not accept a message; the message comes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The enum is exhaustive: each caller has to decide what becomes of the message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused<M = Bytes> {
     /// The outbox is full: wait for acknowledgements.
+    #[error("the outbox is full")]
     Full(M),
     /// Longer than [`Session::max_message`](crate::Session::max_message).
+    #[error("the message is too long")]
     TooLarge(M),
     /// This direction is finished or the session closed.
+    #[error("the direction is finished")]
     Closed(M),
 }

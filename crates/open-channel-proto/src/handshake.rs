@@ -2,26 +2,17 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::error::ProtocolError;
-use crate::frame::{Body, FrameError, clip};
-use crate::session::SocketId;
+use crate::body::{Body, clip};
+use crate::error::{FrameError, ProtocolError};
+use crate::id::{ChannelKey, SocketId};
+use crate::version::{ATTEMPTS, VERSION_MAX, VERSION_MIN};
 
 /// First bytes of every [`Hello`] and [`Welcome`]; their place and the versions behind them never change.
 pub const MAGIC: [u8; 8] = *b"openchan";
-/// Oldest protocol version that this crate speaks.
-pub const VERSION_MIN: u16 = if IN_FUTURE { 9 } else { 1 };
-/// Newest protocol version that this crate speaks.
-pub const VERSION_MAX: u16 = if IN_FUTURE { 9 } else { 2 };
-/// Tests let processes of two versions meet, of which one is built with this flag.
-const IN_FUTURE: bool = cfg!(open_channel_test_version = "9");
-/// The first version that counts attempts.
-pub(crate) const ATTEMPTS: u16 = 2;
-
-/// Digest of a channel's scope and name, so that nobody joins the wrong channel through a stale address.
-pub type ChannelKey = [u8; 16];
 
 /// What a peer wants the link for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Purpose {
     /// To carry a [`Session`](crate::Session).
     Session,
@@ -390,53 +381,4 @@ fn magic(body: &mut Body<'_>, what: &'static str) -> Result<(), FrameError> {
         return Err(FrameError::Malformed("handshake: this is not open-channel"));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::{Frame, HANDSHAKE_MAX_BODY, decode};
-    use crate::transmit::TransmitBuffer;
-
-    fn over_the_wire(frame: &Frame) -> Frame {
-        let mut out = TransmitBuffer::default();
-        frame.encode(&mut out);
-        let mut slices = [std::io::IoSlice::new(&[]); 4];
-        let used = out.slices(&mut slices);
-        let bytes: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
-        decode(&bytes, HANDSHAKE_MAX_BODY).expect("decodes").expect("is whole").0.into_owned()
-    }
-
-    #[test]
-    fn the_handshake_survives_the_wire() {
-        let hello = Hello {
-            socket: SocketId(u128::MAX - 3),
-            generation: 9,
-            window: 77,
-            features: Features::RING,
-            ring: RingSizes { up: 4096, down: 8192 },
-            ..Hello::lifeline([3; 16])
-        };
-        let welcome = Welcome { resumed: true, recv_next: 12, ..Welcome::lifeline(1, 4) };
-        let reject = Reject::new(RejectCode::TooManyConnections, "full");
-        for frame in [Frame::Hello(hello), Frame::Welcome(welcome), Frame::Reject(reject)] {
-            assert_eq!(over_the_wire(&frame), frame);
-        }
-    }
-
-    #[test]
-    fn another_version_is_told_both_ranges() {
-        let hello = Hello { version_min: 7, version_max: 9, ..Hello::lifeline([0; 16]) };
-        let Frame::Hello(hello) = over_the_wire(&Frame::Hello(hello)) else { panic!("not a hello") };
-        let reject = hello.negotiate(&[0; 16]).expect_err("no common version");
-        assert_eq!(reject.code, RejectCode::Version);
-        assert_eq!(reject.reason, "the host speaks protocol versions 1 to 2, the peer 7 to 9");
-    }
-
-    #[test]
-    fn a_newer_peer_that_still_speaks_our_version_is_welcome() {
-        let hello = Hello { version_max: 40, ..Hello::lifeline([0; 16]) };
-        assert_eq!(hello.negotiate(&[0; 16]), Ok(VERSION_MAX));
-        assert_eq!(hello.negotiate(&[1; 16]).expect_err("wrong").code, RejectCode::WrongChannel);
-    }
 }

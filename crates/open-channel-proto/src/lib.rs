@@ -24,32 +24,36 @@
 //! The wire format is described in `docs/PROTOCOL.md`.
 #![forbid(unsafe_code)]
 
+mod body;
 mod error;
 mod frame;
 mod handshake;
 mod heartbeat;
+mod id;
 mod inbox;
+mod limits;
+mod message;
 mod outbox;
 mod pack;
+mod packer;
 mod part;
 mod session;
 mod text;
 mod transmit;
+mod version;
 
-pub use error::{ProtocolError, Refused};
+pub use error::{FrameError, ProtocolError, Refused};
 pub use frame::{
-    DataFlags, Decoded, Fate, Frame, FrameError, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK,
-    ResetCode, decode,
+    DataFlags, Decoded, Fate, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode, decode,
 };
-pub use handshake::{
-    ChannelKey, Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSizes, VERSION_MAX, VERSION_MIN,
-    Welcome,
-};
+pub use handshake::{Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSizes, Welcome};
 pub use heartbeat::{Beat, Heartbeat};
-pub use pack::{Draft, MAX_PACK_COST, Messages, Next, Pack, Packer};
+pub use id::{ChannelKey, SocketId};
+pub use limits::{Limits, MAX_ATTEMPTS, MAX_PACK_COST, MESSAGE_OVERHEAD};
+pub use message::{GivenUp, Incoming, Received, Undeliverable};
+pub use pack::{Messages, Pack};
+pub use packer::{Draft, Next, Packer};
 pub use part::{Arrival, Kept, Part, PartFlags, PartKind};
-pub use session::{
-    Attachment, Closed, GivenUp, Incoming, Limits, MAX_ATTEMPTS, MESSAGE_OVERHEAD, Received, Session,
-    SocketId, TakeBack, Undeliverable,
-};
+pub use session::{Attachment, Closed, Session, TakeBack};
 pub use transmit::TransmitBuffer;
+pub use version::{VERSION_MAX, VERSION_MIN};

@@ -4,9 +4,11 @@
 //! releases them when they are handled, which is the acknowledgement. Everything else stays with the frames.
 
 use crate::error::ProtocolError;
+use crate::limits::MAX_ATTEMPTS;
 
 /// Which part of what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PartKind {
     /// A message.
     Whole,
@@ -67,13 +69,11 @@ impl PartFlags {
     pub const PACKED: Self = Self(2);
     /// The attempt, less one, stands above the others, on links of version 2.
     const ATTEMPT: u32 = 2;
-    /// Attempts beyond this one are told as this one.
-    pub(crate) const MAX_ATTEMPT: u32 = 64;
 
     pub(crate) fn new(version: u16, attempt: u32, packed: bool) -> Self {
         let redelivered = if attempt > 1 { Self::REDELIVERED.0 } else { 0 };
         let packed = if packed { Self::PACKED.0 } else { 0 };
-        let before = attempt.clamp(1, Self::MAX_ATTEMPT) - 1;
+        let before = attempt.clamp(1, MAX_ATTEMPTS) - 1;
         let attempt = if version < 2 { 0 } else { (before as u8) << Self::ATTEMPT };
         Self(redelivered | packed | attempt)
     }

@@ -11,10 +11,10 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024, max_attempts: None };
+const LIMITS: Limits = Limits::new(4096, 4096, 1024);
 
 fn limits(attempts: u32) -> Limits {
-    Limits { max_attempts: NonZeroU32::new(attempts), ..LIMITS }
+    LIMITS.with_max_attempts(NonZeroU32::new(attempts))
 }
 
 fn peer(attempts: u32) -> Session {

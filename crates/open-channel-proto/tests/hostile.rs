@@ -26,8 +26,7 @@ static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 const ATTACKS: u64 = 60_000;
 const CHANNEL: ChannelKey = [9; 16];
-const LIMITS: Limits =
-    Limits { outbox: 8 * 1024, window: 16 * 1024, max_message: 32 * 1024, max_attempts: None };
+const LIMITS: Limits = Limits::new(8 * 1024, 16 * 1024, 32 * 1024);
 /// Everything a session may hold, twice over for collections that grow by doubling, and the link's buffers.
 const MOST_MEMORY: usize = 3 * (LIMITS.outbox + LIMITS.window + LIMITS.max_message) + 4 * MAX_BODY;
 
@@ -50,7 +49,7 @@ impl Attack {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let (is_host, version) = (random.chance(50), random.pick(&[1, 2]));
-        let limits = Limits { max_attempts: NonZeroU32::new(random.below(4) as u32), ..LIMITS };
+        let limits = LIMITS.with_max_attempts(NonZeroU32::new(random.below(4) as u32));
         let mut session = Session::new(SocketId(1), limits);
         if is_host {
             let hello = session.hello(CHANNEL, Features::default());

@@ -8,7 +8,7 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024, max_attempts: None };
+const LIMITS: Limits = Limits::new(4096, 4096, 1024);
 
 fn peer() -> Session {
     Session::new(SocketId(1), LIMITS)
@@ -292,7 +292,7 @@ fn a_version_that_was_not_offered_is_refused() {
 
 #[test]
 fn without_a_limit_of_length_an_announced_length_still_takes_no_memory() {
-    let limits = Limits { max_message: usize::MAX, ..LIMITS };
+    let limits = LIMITS.with_max_message(usize::MAX);
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
     let flags = DataFlags { first: true, last: false, redelivered: false, packed: false, attempt: 0 };
     let payload = Bytes::from(vec![0; MAX_CHUNK]);

@@ -8,7 +8,7 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024, max_attempts: None };
+const LIMITS: Limits = Limits::new(4096, 4096, 1024);
 
 fn hello(peer: &Session) -> Hello {
     peer.hello(CHANNEL, Features::default())
@@ -125,7 +125,7 @@ fn what_comes_back_from_the_link_is_no_unacknowledged_message() {
 
 #[test]
 fn a_message_that_has_had_its_last_attempt_is_no_unacknowledged_message() {
-    let once = Limits { max_attempts: std::num::NonZeroU32::new(1), ..LIMITS };
+    let once = LIMITS.with_max_attempts(std::num::NonZeroU32::new(1));
     let mut peer = Session::new(SocketId(1), once);
     let mut host = meet(&mut peer, 1);
     send(&mut peer, &["a", "bc"]);

@@ -13,7 +13,7 @@ use open_channel_proto::{
 use ring::{Fenced, Store};
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024, max_attempts: None };
+const LIMITS: Limits = Limits::new(4096, 4096, 1024);
 /// Less than the longest message, more than a few short ones.
 const CAPACITY: usize = 512;
 
@@ -615,7 +615,7 @@ fn no_message_and_no_end_travels_in_frames_beside_a_store() {
 #[test]
 fn the_window_is_respected_and_opened_by_releases() {
     let mut peer = peer();
-    let limits = Limits { window: 300, ..LIMITS };
+    let limits = LIMITS.with_window(300);
     let (host, welcome) = Session::accept(&hello(&peer), 1, 1, limits).unwrap();
     peer.session.attach(&welcome).unwrap();
     let mut host = Side::new(host);
@@ -638,7 +638,7 @@ fn the_window_is_respected_and_opened_by_releases() {
 #[test]
 fn a_message_beyond_the_window_goes_alone() {
     let mut peer = peer();
-    let limits = Limits { window: 100, ..LIMITS };
+    let limits = LIMITS.with_window(100);
     let (host, welcome) = Session::accept(&hello(&peer), 1, 1, limits).unwrap();
     peer.session.attach(&welcome).unwrap();
     let mut host = Side::new(host);
@@ -680,7 +680,7 @@ fn a_message_may_be_written_to_the_store_before_it_is_sent() {
 #[test]
 fn a_message_may_not_be_written_first_past_others_the_window_the_limit_or_the_end() {
     let mut peer = peer();
-    let limits = Limits { window: 300, ..LIMITS };
+    let limits = LIMITS.with_window(300);
     let (_, welcome) = Session::accept(&hello(&peer), 1, 1, limits).unwrap();
     peer.session.attach(&welcome).unwrap();
     assert!(!peer.session.may_store(3), "there is no store");
@@ -891,7 +891,7 @@ fn a_message_that_is_too_long_or_beyond_the_window_is_refused_unread() {
         assert!(matches!(result, Err(ProtocolError::MessageTooLarge { max: 1024, .. })), "{arrival:?}");
         assert!(!asked);
     }
-    let limits = Limits { window: 200, ..LIMITS };
+    let limits = LIMITS.with_window(200);
     for (arrival, fits) in [((Whole, 0, 72), true), ((Whole, 0, 73), false), ((First, 73, 5), false)] {
         let (result, asked) = hostile(limits, &[(Whole, 0, 0), arrival]);
         let expected = if fits { Ok(()) } else { Err(ProtocolError::WindowExceeded { window: 200 }) };

@@ -8,7 +8,7 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 4096, window: 4096, max_message: 1024, max_attempts: None };
+const LIMITS: Limits = Limits::new(4096, 4096, 1024);
 
 fn peer() -> Session {
     Session::new(SocketId(1), LIMITS)
@@ -114,7 +114,7 @@ fn what_waits_for_a_connection_is_taken_back_at_once_and_passed_over() {
 #[test]
 fn what_waits_for_the_window_is_taken_back_at_once() {
     let mut peer = peer();
-    let (mut host, welcome) = Session::accept(&hello(&peer), 2, 1, Limits { window: 70, ..LIMITS }).unwrap();
+    let (mut host, welcome) = Session::accept(&hello(&peer), 2, 1, LIMITS.with_window(70)).unwrap();
     peer.attach(&welcome).unwrap();
     send(&mut peer, &["a", "b", "c"]);
     deliver(&mut peer, &mut host);
@@ -305,7 +305,7 @@ fn what_the_last_host_gave_back_is_a_gap_for_the_next_one() {
 #[test]
 fn a_link_of_version_1_takes_nothing_back() {
     let mut peer = peer();
-    let (mut host, welcome) = Session::accept(&hello(&peer), 1, 1, Limits { window: 70, ..LIMITS }).unwrap();
+    let (mut host, welcome) = Session::accept(&hello(&peer), 1, 1, LIMITS.with_window(70)).unwrap();
     peer.attach(&welcome).unwrap();
     send(&mut peer, &["a", "b"]);
     deliver(&mut peer, &mut host);

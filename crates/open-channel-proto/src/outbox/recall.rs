@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{Content, Entry, Outbox, restart};
-use crate::handshake::ATTEMPTS;
+use super::Outbox;
+use super::entry::{Content, Entry, taken_apart};
+use crate::version::ATTEMPTS;
 
 /// What became of a message that the application wants back.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Outbox {
         let behind = self.entries.split_off(index + 1);
         let waiting = self.payloads.split_off(place + 1);
         if let (Some(entry), Some(payload)) = (self.entries.pop_back(), self.payloads.pop_back()) {
-            for (mut entry, payload) in restart::taken_apart(entry, payload) {
+            for (mut entry, payload) in taken_apart(entry, payload) {
                 entry.attempt = entry.attempt.max(self.given_back.attempt(entry.first));
                 self.entries.push_back(entry);
                 self.payloads.push_back(payload);

@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 
 use bytes::Bytes;
 
-use super::{Content, Entry, GivenBack, Outbox};
-use crate::handshake::ATTEMPTS;
-use crate::pack::Pack;
-use crate::session::{GivenUp, Undeliverable};
+use super::Outbox;
+use super::entry::{Content, Entry, taken_apart};
+use super::returned::GivenBack;
+use crate::message::{GivenUp, Undeliverable};
+use crate::version::ATTEMPTS;
 
 impl Outbox {
     /// Starts over with a host that knows nothing of this session, on a link of this version.
@@ -91,25 +92,4 @@ impl Outbox {
     pub(crate) fn has_gaps(&self) -> bool {
         self.gaps > 0 || self.given_back.has_gone()
     }
-}
-
-impl Entry {
-    /// By the last host, or by one before it.
-    fn was_seen(&self) -> bool {
-        self.transmitted || self.attempt > 1
-    }
-
-    /// What this host may have seen goes to the next one as another attempt.
-    fn lose_host(&mut self) {
-        self.attempt = self.attempt.saturating_add(self.transmitted.into());
-        (self.transmitted, self.transmitted_before, self.alone) = (false, false, false);
-    }
-}
-
-/// The messages of an entry, each in its own.
-pub(super) fn taken_apart(entry: Entry, payload: Bytes) -> impl Iterator<Item = (Entry, Bytes)> {
-    let pack = if entry.is_packed() { Pack::of_own(payload, entry.count.into()) } else { Pack::one(payload) };
-    (entry.first..)
-        .zip(pack.into_messages())
-        .map(move |(first, message)| (Entry { first, count: 1, len: message.len(), ..entry }, message))
 }

@@ -1,94 +1,15 @@
-//! Messages that their receiver gives back, on both sides.
-
-use std::collections::{BTreeSet, VecDeque};
+//! Messages of this side that their receiver gives back.
 
 use bytes::Bytes;
 
-use super::{GivenUp, Session, Undeliverable};
+use super::Session;
+use super::wanted::{Back, Wanted};
 use crate::error::ProtocolError;
 use crate::frame::{Fate, Frame};
+use crate::message::{GivenUp, Undeliverable};
 use crate::outbox::TakenOut;
 use crate::transmit::TransmitBuffer;
 
-/// The highest attempt that is told; more of them are told as this one.
-const MAX_TOLD: u32 = 255;
-
-/// What this side does about messages that the other side has given up; of the link that is attached.
-#[derive(Debug, Default)]
-pub(super) struct GivenUps {
-    /// They are out, and the other side does not know yet.
-    answers: BTreeSet<u64>,
-    /// They lie only in the link's store.
-    wanted: VecDeque<Wanted>,
-}
-
-#[derive(Debug)]
-struct Wanted {
-    seq: u64,
-    back: Back,
-    end: u64,
-}
-
-/// Why a message comes back.
-#[derive(Debug)]
-enum Back {
-    /// The other side has given it up, after this attempt.
-    GivenUp { attempt: u8, reason: String },
-    /// It was asked for.
-    Recalled,
-}
-
-/// The receiving application's side.
-impl Session {
-    /// The application was given message `seq` as this `attempt`, and has not handled it. Returns the attempt that is
-    /// next, for [`ready_again`](Self::ready_again); none when there is no other, or nobody to tell.
-    pub fn give_back(&mut self, seq: u64, attempt: u32) -> Option<u32> {
-        if self.closed.is_some() {
-            return None;
-        }
-        let next = attempt.saturating_add(1).min(MAX_TOLD);
-        let limited = self.remote_max_attempts > 0 && self.inbox.tells_returned();
-        let may = !limited || next <= self.remote_max_attempts;
-        if !may && !self.inbox.can_be_withdrawn(seq) {
-            self.handled(seq);
-            return None;
-        }
-        self.inbox.give_back(seq, attempt, may, "").then_some(next)
-    }
-
-    /// The application has not handled message `seq` and nobody is to try it again. A sender of version 1 cannot be
-    /// told, and one that is gone need not: then the message counts as handled.
-    pub fn reject(&mut self, seq: u64, attempt: u32, reason: &str) {
-        if self.closed.is_some() {
-            return;
-        }
-        if self.inbox.can_be_withdrawn(seq) {
-            self.inbox.give_back(seq, attempt, false, reason);
-        } else {
-            self.handled(seq);
-        }
-    }
-
-    /// A message that was [given back](Self::give_back) is to be delivered again, before what was sent after it.
-    pub fn ready_again(&mut self, seq: u64, payload: Bytes, attempt: u32) {
-        if self.closed.is_none() {
-            self.inbox.ready_again(seq, payload, attempt);
-        }
-    }
-
-    pub(super) fn withdrawn(&mut self, seq: u64) -> Result<(), ProtocolError> {
-        if seq >= self.inbox.next() {
-            return Err(ProtocolError::Unexpected("a message withdrawn that never came"));
-        }
-        // Not if it was said before, on this link or another.
-        if self.inbox.withdrawn(seq) {
-            self.settle();
-        }
-        Ok(())
-    }
-}
-
-/// The sending side.
 impl Session {
     pub(super) fn returned(
         &mut self,

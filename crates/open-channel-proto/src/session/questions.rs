@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Closed, Limits, Session, SocketId, message_cost};
+use super::{Closed, Session};
+use crate::id::SocketId;
+use crate::limits::{Limits, message_cost};
 
 impl Session {
     /// The socket's identity.
@@ -189,5 +191,15 @@ impl Session {
     #[inline]
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_ref()
+    }
+
+    /// Checks that no byte of window or outbox room was lost or invented; for tests, linear in what is held.
+    ///
+    /// # Panics
+    /// If credit leaked.
+    #[doc(hidden)]
+    pub fn assert_credit_is_conserved(&self) {
+        self.outbox.assert_credit_is_conserved();
+        self.inbox.assert_credit_is_conserved();
     }
 }

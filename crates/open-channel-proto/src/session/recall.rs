@@ -1,7 +1,5 @@
 //! Messages that the application wants back, if nobody has taken them.
 
-use std::collections::{BTreeSet, VecDeque};
-
 use bytes::Bytes;
 
 use super::Session;
@@ -18,17 +16,6 @@ pub enum TakeBack {
     Asked,
     /// Somebody may have taken it, or it is no message of this outbox.
     TooLate,
-}
-
-/// Those that the other side has to be asked for.
-#[derive(Debug, Default)]
-pub(super) struct Recalls {
-    asked: BTreeSet<u64>,
-    /// Those of them that were not said on this link.
-    unsaid: BTreeSet<u64>,
-    /// What came back and was not fetched.
-    taken: VecDeque<(u64, Bytes)>,
-    news: bool,
 }
 
 /// The sending application's side.

@@ -2,8 +2,9 @@
 
 use bytes::BytesMut;
 
-use super::{Session, message_cost};
+use super::Session;
 use crate::error::ProtocolError;
+use crate::limits::message_cost;
 use crate::part::{Arrival, Kept, Part, PartKind};
 
 /// The side of a link that keeps what it carries, until the other side releases it: messages go there in parts,

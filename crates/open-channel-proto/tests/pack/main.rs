@@ -14,7 +14,7 @@ use open_channel_proto::{
 };
 
 const CHANNEL: ChannelKey = [0; 16];
-const LIMITS: Limits = Limits { outbox: 1 << 20, window: 1 << 20, max_message: 1024, max_attempts: None };
+const LIMITS: Limits = Limits::new(1 << 20, 1 << 20, 1024);
 const WHOLE: DataFlags = DataFlags { first: true, last: true, redelivered: false, packed: true, attempt: 0 };
 
 fn peer() -> Session {

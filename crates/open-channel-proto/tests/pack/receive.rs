@@ -36,7 +36,7 @@ fn answer_to_record(
 
 #[test]
 fn a_pack_beyond_the_window_is_refused_while_something_is_held() {
-    let limits = Limits { window: cost(&[3, 0, 0]), ..LIMITS };
+    let limits = LIMITS.with_window(cost(&[3, 0, 0]));
     let one = Frame::Data {
         seq: 1,
         flags: DataFlags { packed: false, ..WHOLE },
@@ -82,7 +82,7 @@ fn bytes_that_are_no_pack_are_refused() {
 
 #[test]
 fn a_pack_that_must_be_too_large_is_refused_before_it_is_read() {
-    let limits = Limits { max_message: 1 << 20, ..LIMITS };
+    let limits = LIMITS.with_max_message(1 << 20);
     let refused = Err(ProtocolError::MessageTooLarge { len: MAX_PACK_COST + 1, max: MAX_PACK_COST });
     let bytes = Bytes::from(vec![0; MAX_PACK_COST + 1]);
     let first = DataFlags { last: false, ..WHOLE };
@@ -96,7 +96,7 @@ fn a_pack_that_must_be_too_large_is_refused_before_it_is_read() {
 
 #[test]
 fn a_pack_with_a_message_beyond_the_limit_is_refused() {
-    let limits = Limits { max_message: 100, ..LIMITS };
+    let limits = LIMITS.with_max_message(100);
     let (fits, exceeds) = ([0; 100], [0; 101]);
     for (long, result) in
         [(&fits[..], Ok(())), (&exceeds[..], Err(ProtocolError::MessageTooLarge { len: 101, max: 100 }))]
@@ -171,7 +171,7 @@ fn what_is_left_of_a_pack_can_be_sent_on_where_its_first_message_could_not() {
     deliver(&mut peer, &mut host);
     host.recv().unwrap();
     let rest = host.recv_many().unwrap().pack;
-    let mut further = Session::new(SocketId(2), Limits { max_message: 10, ..LIMITS });
+    let mut further = Session::new(SocketId(2), LIMITS.with_max_message(10));
     assert_eq!(further.send_pack(rest), Ok(1));
 }
 
@@ -207,7 +207,7 @@ fn many_are_taken_together_up_to_the_limit_of_a_pack() {
 
 #[test]
 fn a_message_longer_than_a_pack_is_taken_alone() {
-    let limits = Limits { max_message: 1 << 20, ..LIMITS };
+    let limits = LIMITS.with_max_message(1 << 20);
     let mut peer = Session::new(SocketId(1), limits);
     let mut host = meet_with(&mut peer, 1, limits);
     for length in [1, MAX_PACK_COST, 1] {

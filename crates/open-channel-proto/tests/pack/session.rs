@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, DataFlags, Frame, Hello, Incoming, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, ProtocolError,
-    Refused, Session, SocketId,
+    Attachment, DataFlags, Frame, Hello, Incoming, MAX_PACK_COST, MESSAGE_OVERHEAD, ProtocolError, Refused,
+    Session, SocketId,
 };
 
 use crate::{
@@ -223,7 +223,7 @@ fn what_waits_at_a_host_keeps_its_packs_when_its_numbers_change() {
 
 #[test]
 fn a_pack_costs_windows_and_outboxes_what_its_messages_cost() {
-    let mut peer = Session::new(SocketId(1), Limits { outbox: cost(&[10, 0, 5, 7]), ..LIMITS });
+    let mut peer = Session::new(SocketId(1), LIMITS.with_outbox(cost(&[10, 0, 5, 7])));
     let mut host = meet(&mut peer, 1);
     send(&mut peer, &[&[1; 10], &[], &[2; 5]]);
     assert_eq!((peer.outbox_bytes(), peer.bytes_in_flight()), (cost(&[10, 0, 5]), 0));
@@ -244,7 +244,7 @@ fn a_pack_costs_windows_and_outboxes_what_its_messages_cost() {
 #[test]
 fn a_pack_waits_for_a_window_that_takes_all_of_it() {
     let mut peer = peer();
-    let mut host = meet_with(&mut peer, 1, Limits { window: cost(&[1, 2, 3]), ..LIMITS });
+    let mut host = meet_with(&mut peer, 1, LIMITS.with_window(cost(&[1, 2, 3])));
     peer.send(Bytes::from_static(b"1")).unwrap();
     send(&mut peer, &[b"22", b"333"]);
     peer.send(Bytes::new()).unwrap();
@@ -262,7 +262,7 @@ fn a_pack_waits_for_a_window_that_takes_all_of_it() {
 #[test]
 fn a_pack_beyond_the_window_goes_alone() {
     let mut peer = peer();
-    let mut host = meet_with(&mut peer, 1, Limits { window: cost(&[1, 1]), ..LIMITS });
+    let mut host = meet_with(&mut peer, 1, LIMITS.with_window(cost(&[1, 1])));
     peer.send(Bytes::from_static(b"1")).unwrap();
     send(&mut peer, &[b"2", b"3", b"4"]);
     peer.send(Bytes::from_static(b"5")).unwrap();
@@ -283,7 +283,7 @@ fn a_pack_beyond_the_window_goes_alone() {
 #[test]
 fn a_pack_with_a_message_beyond_the_limit_is_given_back() {
     let mut peer = peer();
-    let _host = meet_with(&mut peer, 1, Limits { max_message: 100, ..LIMITS });
+    let _host = meet_with(&mut peer, 1, LIMITS.with_max_message(100));
     send(&mut peer, &[&[1; 100], &[2; 100], &[3; 100]]);
     let too_long = pack(&[&[1; 100], &[2; 101], &[3; 5]]);
     assert_eq!(peer.send_pack(too_long.clone()), Err(Refused::TooLarge(too_long)));
@@ -301,7 +301,7 @@ fn a_finished_side_gives_a_pack_back() {
 
 #[test]
 fn the_largest_packs_are_one_frame_each() {
-    let limits = Limits { max_message: MAX_PACK_COST, ..LIMITS };
+    let limits = LIMITS.with_max_message(MAX_PACK_COST);
     let mut peer = Session::new(SocketId(1), limits);
     let mut host = meet_with(&mut peer, 1, limits);
     send(&mut peer, &[&[7; MAX_PACK_COST - 2 * MESSAGE_OVERHEAD - 1], b"x"]);

@@ -1,9 +1,7 @@
 //! Packs on a link that keeps what it carries.
 
 use bytes::Bytes;
-use open_channel_proto::{
-    Arrival, Kept, Limits, MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, Session,
-};
+use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, Session};
 
 use crate::ring::Store;
 use crate::{
@@ -185,7 +183,7 @@ fn zeros_that_are_marked_as_a_pack_cost_no_more_than_a_pack_may() {
 #[test]
 fn a_pack_may_not_be_written_first_beyond_the_window_or_with_a_message_that_is_too_long() {
     let mut peer = peer();
-    let limits = Limits { window: cost(&[1, 1, 1]), max_message: 100, ..LIMITS };
+    let limits = LIMITS.with_window(cost(&[1, 1, 1])).with_max_message(100);
     let _host = meet_with(&mut peer, 1, limits);
     assert!(!peer.may_store_pack(1, cost(&[1, 1])), "there is no store");
     peer.use_store();

@@ -559,6 +559,7 @@ impl Endpoint {
                 assert!(!self.session.is_recalling(seq), "{seq} was answered");
                 tally.taken_back_too_late += 1;
             }
+            _ => panic!("a fate that nobody knows: {fate:?}"),
         }
         assert_eq!(self.session.taken_back(), None, "more is taken back than was given back");
         assert_eq!(self.session.take_undeliverable(), None, "more comes back than was given up");

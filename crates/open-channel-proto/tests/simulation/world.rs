@@ -137,7 +137,7 @@ impl World {
             &[1, 64, 65, 129, 200, 500, 1000, 4000, 100_000]
         };
         let (outbox, window) = (self.random.pick(sizes), self.random.pick(sizes));
-        Limits { outbox, window, max_message: self.max_message, max_attempts: None }
+        Limits::new(outbox, window, self.max_message)
     }
 
     fn version(&mut self) -> u16 {

@@ -62,12 +62,7 @@ impl Default for Settings {
             host_timeout: DEFAULT_HOST_TIMEOUT,
             resume_timeout: DEFAULT_RESUME_TIMEOUT,
             stall_after: DEFAULT_STALL_AFTER,
-            limits: Limits {
-                outbox: DEFAULT_OUTBOX_BYTES,
-                window: DEFAULT_RECEIVE_WINDOW,
-                max_message: DEFAULT_MAX_MESSAGE,
-                max_attempts: None,
-            },
+            limits: Limits::new(DEFAULT_OUTBOX_BYTES, DEFAULT_RECEIVE_WINDOW, DEFAULT_MAX_MESSAGE),
             max_connections: DEFAULT_MAX_CONNECTIONS,
             allowed_uids: Vec::new(),
             link: None,

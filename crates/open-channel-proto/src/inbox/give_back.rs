@@ -1,78 +1,19 @@
 //! Messages that the application gives back: not handled, to be delivered again or never.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::{Inbox, Ready};
+use super::Inbox;
+use super::ready::Ready;
+use super::returned::Returned;
 use crate::error::ProtocolError;
 use crate::frame::{Fate, Frame};
-use crate::handshake::ATTEMPTS;
-use crate::pack::{MAX_PACK_COST, Pack, Packer};
-use crate::session::{MESSAGE_OVERHEAD, Received};
-
-#[derive(Debug)]
-struct Returned {
-    fate: Fate,
-    /// The attempt that failed, for all that the sender is to know: one that is waited for has not begun. 0: none.
-    attempt: u32,
-    reason: String,
-}
-
-impl Returned {
-    /// It counts as handled once the sender has withdrawn it.
-    fn waits_for_the_sender(&self) -> bool {
-        matches!(self.fate, Fate::GivenUp | Fate::Recalled)
-    }
-}
-
-/// What the sender has to know of them; only of what is not handled.
-#[derive(Debug, Default)]
-pub(super) struct GivenBack {
-    messages: BTreeMap<u64, Returned>,
-    /// Those of them that the sender was not told of on this link.
-    untold: VecDeque<u64>,
-    /// The sender wants them back and was not told that it is too late.
-    too_late: BTreeSet<u64>,
-    /// To be [ready again](Inbox::ready_again) after a pause.
-    paused: BTreeSet<u64>,
-    /// What comes before it was sent by an earlier host, which is gone.
-    first: u64,
-}
-
-impl GivenBack {
-    /// On a new link everything is said once more.
-    pub(super) fn attach(&mut self) {
-        self.untold = self.messages.range(self.first..).map(|(seq, _)| *seq).collect();
-        self.too_late.clear();
-    }
-
-    #[inline]
-    pub(super) fn forget(&mut self, through: u64) {
-        while self.messages.first_key_value().is_some_and(|(seq, _)| *seq <= through) {
-            self.messages.pop_first();
-        }
-        for seqs in [&mut self.too_late, &mut self.paused] {
-            while seqs.first().is_some_and(|seq| *seq <= through) {
-                seqs.pop_first();
-            }
-        }
-    }
-
-    /// Whether something is to be ready again that was sent before what is ready now.
-    #[inline]
-    pub(super) fn is_pausing(&self) -> bool {
-        !self.paused.is_empty()
-    }
-
-    fn put(&mut self, seq: u64, returned: Returned) {
-        self.messages.insert(seq, returned);
-        if seq >= self.first && !self.untold.contains(&seq) {
-            self.untold.push_back(seq);
-        }
-    }
-}
+use crate::limits::{MAX_PACK_COST, MESSAGE_OVERHEAD};
+use crate::message::Received;
+use crate::pack::Pack;
+use crate::packer::Packer;
+use crate::version::ATTEMPTS;
 
 impl Inbox {
     /// Whether this was received and is not handled as a whole.

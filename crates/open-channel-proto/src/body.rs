@@ -1,0 +1,74 @@
+//! The body of a frame, field by field.
+
+use crate::error::FrameError;
+use crate::text::printable;
+
+/// Longest reason text in a [`Frame::Reset`] or a [`Reject`], in bytes.
+const MAX_REASON: usize = 512;
+
+/// The longest prefix of `reason` that fits a frame.
+pub(crate) fn clip(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+/// A frame's body while it is read.
+pub(crate) struct Body<'a>(&'a [u8]);
+
+impl<'a> Body<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Bytes that were not read.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All bytes that were not read.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(crate) fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(FrameError::Malformed(what))?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8, FrameError> {
+        self.take::<1>(what).map(|[byte]| byte)
+    }
+
+    pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, FrameError> {
+        self.take(what).map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, FrameError> {
+        self.take(what).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, FrameError> {
+        self.take(what).map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn u128(&mut self, what: &'static str) -> Result<u128, FrameError> {
+        self.take(what).map(u128::from_le_bytes)
+    }
+
+    /// Words for people, fit for a terminal.
+    pub(crate) fn text(&mut self, what: &'static str) -> Result<String, FrameError> {
+        let bytes = std::mem::take(&mut self.0);
+        if bytes.len() > MAX_REASON {
+            return Err(FrameError::Malformed(what));
+        }
+        Ok(printable(&String::from_utf8_lossy(bytes)))
+    }
+}

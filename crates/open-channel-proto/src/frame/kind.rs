@@ -1,0 +1,17 @@
+//! The numbers that say what a frame is.
+
+pub(super) const HELLO: u8 = 1;
+pub(super) const WELCOME: u8 = 2;
+pub(super) const REJECT: u8 = 3;
+pub(super) const DATA: u8 = 4;
+pub(super) const FIN: u8 = 5;
+pub(super) const ACK: u8 = 6;
+pub(super) const ACK_REQUEST: u8 = 7;
+pub(super) const RESET: u8 = 8;
+pub(super) const GO_AWAY: u8 = 9;
+pub(super) const PING: u8 = 10;
+pub(super) const PONG: u8 = 11;
+pub(super) const SKIP: u8 = 12;
+pub(super) const RETURNED: u8 = 13;
+pub(super) const RECALL: u8 = 14;
+pub(super) const WITHDRAWN: u8 = 15;

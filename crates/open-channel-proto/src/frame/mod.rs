@@ -1,0 +1,135 @@
+//! Frames: what travels over a link. `docs/PROTOCOL.md` has the same in tables.
+
+mod codes;
+mod decode;
+mod encode;
+mod flags;
+mod kind;
+
+use bytes::Bytes;
+
+pub use codes::{Fate, ResetCode};
+pub use decode::{Decoded, decode};
+pub(crate) use encode::encode_data;
+pub use flags::DataFlags;
+
+use crate::handshake::{Hello, Reject, Welcome};
+
+/// Length of a frame's header: body length (u32), kind (u8), flags (u8), attempt (u8, zero except in
+/// [`Frame::Data`]), reserved (u8, zero). All integers on the wire are little-endian.
+pub const HEADER_LEN: usize = 8;
+
+/// Most payload bytes in one [`Frame::Data`]; longer messages travel in several, so that acknowledgements of the
+/// other direction never wait behind a large message.
+pub const MAX_CHUNK: usize = 64 * 1024;
+
+/// Longest body of any frame; a longer one is refused before memory is set aside for it.
+pub const MAX_BODY: usize = MAX_CHUNK + 16;
+
+/// Longest body that is accepted before the handshake is done.
+pub const HANDSHAKE_MAX_BODY: usize = 1024;
+
+/// One unit on a link. What is sent owns its payload, what is received borrows it from the read buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Frame<P = Bytes> {
+    /// Peer to host, first frame of a link.
+    Hello(Hello),
+    /// Host to peer, the answer that attaches the link.
+    Welcome(Welcome),
+    /// Host to peer, the answer that refuses the link.
+    Reject(Reject),
+    /// A message or a part of one.
+    Data {
+        /// Number of the message in its direction, from 1; of several in a pack, of the first.
+        seq: u64,
+        /// Which part of the message this is, and whether it was sent before.
+        flags: DataFlags,
+        /// Length of the whole message; on the wire only when the message has several parts.
+        total: u64,
+        /// The bytes of this part.
+        payload: P,
+    },
+    /// The sender's direction ends; takes a sequence number like a message.
+    Fin {
+        /// One past the last message.
+        seq: u64,
+    },
+    /// Nothing has this number any more: its message was withdrawn. Counts as received and handled.
+    Skip {
+        /// The number.
+        seq: u64,
+    },
+    /// The receiver has not handled this message, and says what it does about that.
+    Returned {
+        /// The message's number.
+        seq: u64,
+        /// What becomes of it.
+        fate: Fate,
+        /// The attempt that failed, saturating.
+        attempt: u8,
+        /// For people, when it was given up on purpose.
+        reason: String,
+    },
+    /// The sender wants this message back, if the receiver's application has not taken it.
+    Recall {
+        /// The message's number.
+        seq: u64,
+    },
+    /// The sender has taken back what the receiver has given up: the number counts as handled.
+    Withdrawn {
+        /// The message's number.
+        seq: u64,
+    },
+    /// Everything up to and including `through` has been handled.
+    Ack {
+        /// Last handled sequence number.
+        through: u64,
+    },
+    /// Please acknowledge without delay what you have received so far, once it is handled.
+    AckRequest,
+    /// The session is over, whatever was under way.
+    Reset {
+        /// Why.
+        code: ResetCode,
+        /// For people.
+        reason: String,
+    },
+    /// The host gives up hosting in an orderly way: find the next one.
+    GoAway,
+    /// Are you alive?
+    Ping {
+        /// Returned in the [`Frame::Pong`].
+        nonce: u64,
+    },
+    /// I am alive.
+    Pong {
+        /// Of the [`Frame::Ping`].
+        nonce: u64,
+    },
+}
+
+impl Frame<&[u8]> {
+    /// The same frame with a payload of its own.
+    pub fn into_owned(self) -> Frame {
+        match self {
+            Self::Data { seq, flags, total, payload } => {
+                Frame::Data { seq, flags, total, payload: Bytes::copy_from_slice(payload) }
+            }
+            Self::Hello(hello) => Frame::Hello(hello),
+            Self::Welcome(welcome) => Frame::Welcome(welcome),
+            Self::Reject(reject) => Frame::Reject(reject),
+            Self::Fin { seq } => Frame::Fin { seq },
+            Self::Skip { seq } => Frame::Skip { seq },
+            Self::Returned { seq, fate, attempt, reason } => Frame::Returned { seq, fate, attempt, reason },
+            Self::Recall { seq } => Frame::Recall { seq },
+            Self::Withdrawn { seq } => Frame::Withdrawn { seq },
+            Self::Ack { through } => Frame::Ack { through },
+            Self::AckRequest => Frame::AckRequest,
+            Self::Reset { code, reason } => Frame::Reset { code, reason },
+            Self::GoAway => Frame::GoAway,
+            Self::Ping { nonce } => Frame::Ping { nonce },
+            Self::Pong { nonce } => Frame::Pong { nonce },
+        }
+    }
+}

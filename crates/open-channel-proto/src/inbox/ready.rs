@@ -1,0 +1,19 @@
+//! What the application has not taken yet.
+
+use crate::message::Received;
+
+/// What the application has not taken yet.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Messages(Received),
+    End(u64),
+}
+
+impl Ready {
+    pub(super) fn first(&self) -> u64 {
+        match self {
+            Self::Messages(received) => received.first,
+            Self::End(seq) => *seq,
+        }
+    }
+}

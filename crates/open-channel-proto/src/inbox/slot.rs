@@ -1,0 +1,32 @@
+//! What was received in one piece and is not handled as a whole.
+
+use std::ops::Range;
+
+/// What was received in one piece and is not handled as a whole: a message, a pack, or the end.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) first: u64,
+    pub(super) count: u32,
+    pub(super) unhandled: u32,
+    pub(super) cost: usize,
+    /// Where it ends in the link's store, which keeps it until it is handled; 0 if it came in frames.
+    pub(super) end: u64,
+}
+
+impl Slot {
+    pub(super) fn next(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+
+    /// Whether it stands for nothing; or for the end, which nothing follows.
+    pub(super) fn is_gap(&self) -> bool {
+        self.cost == 0
+    }
+
+    /// Those of its messages that are among `seqs` are handled.
+    #[inline]
+    pub(super) fn handle(&mut self, seqs: &Range<u64>) {
+        let handled = self.next().min(seqs.end).saturating_sub(self.first.max(seqs.start));
+        self.unhandled = self.unhandled.saturating_sub(u32::try_from(handled).unwrap_or(u32::MAX));
+    }
+}

@@ -1,0 +1,71 @@
+//! Messages as an application gets them: those of the other side, and its own that come back.
+
+use bytes::Bytes;
+
+use crate::pack::Pack;
+
+/// What [`Session::recv`] yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A message; say [`Session::handled`] when it is.
+    Message {
+        /// Its number in its direction.
+        seq: u64,
+        /// Its bytes.
+        payload: Bytes,
+        /// Which attempt this is: 1 at first, one more for each host that may have handled it.
+        attempt: u32,
+    },
+    /// The other side will send no more; handled like a message.
+    End {
+        /// Its number, one past the last message's.
+        seq: u64,
+    },
+}
+
+/// What [`Session::recv_many`] yields: messages in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Number of the first; the others follow.
+    pub first: u64,
+    /// The messages; say [`Session::handled`] of each when it is.
+    pub pack: Pack,
+    /// Which attempt this is, for all of them: 1 at first, one more for each host that may have handled them.
+    pub attempt: u32,
+}
+
+/// A message that this side has sent and that is not delivered any more; from [`Session::take_undeliverable`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undeliverable {
+    /// Its number.
+    pub seq: u64,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// Why there is no other.
+    pub reason: GivenUp,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// Why a message is not delivered any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GivenUp {
+    /// It has had as many attempts as it [may](Limits::max_attempts).
+    MaxAttempts,
+    /// Its receiver has said so, in these words.
+    Rejected(String),
+    /// Its sender has [taken it back](Session::take_back), and nobody fetched it then. No session says so itself.
+    TakenBack,
+}
+
+impl std::fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MaxAttempts => write!(f, "it has had all its attempts"),
+            Self::Rejected(reason) if reason.is_empty() => write!(f, "it was rejected"),
+            Self::Rejected(reason) => write!(f, "it was rejected: {reason}"),
+            Self::TakenBack => write!(f, "it was taken back"),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! One side of one socket.
+//!
+//! ```text
+//!              attach (Hello/Welcome)          link lost
+//!   ┌──────────┐ ───────────────▶ ┌──────────┐ ────────────▶ back to detached;
+//!   │ detached │                  │ attached │               outbox and inbox stay
+//!   └──────────┘ ◀─────────────── └──────────┘
+//!        │        detach()             │
+//!        └──────────────┬──────────────┘
+//!                       ▼  reset by either side, or both directions ended and acknowledged
+//!                  ┌─────────┐
+//!                  │ closed  │  final
+//!                  └─────────┘
+//! ```
+
+mod give_back;
+mod given_up;
+mod handshake;
+mod link;
+mod questions;
+mod recall;
+mod recalls;
+mod store;
+mod wanted;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+pub use handshake::Attachment;
+pub use recall::TakeBack;
+
+use self::recalls::Recalls;
+use self::wanted::GivenUps;
+use crate::error::Refused;
+use crate::frame::ResetCode;
+use crate::id::SocketId;
+use crate::inbox::Inbox;
+use crate::limits::{Limits, message_cost};
+use crate::message::{Incoming, Received, Undeliverable};
+use crate::outbox::Outbox;
+use crate::pack::Pack;
+
+/// One side of one socket; see the [crate's front page](crate) for how it is driven.
+#[derive(Debug)]
+pub struct Session {
+    id: SocketId,
+    limits: Limits,
+    outbox: Outbox,
+    inbox: Inbox,
+    link: Option<Link>,
+    /// Generation of the host attached to last; 0 before the first.
+    generation: u64,
+    /// What the other side takes, once it has said so.
+    remote_max_message: usize,
+    ack_request: bool,
+    /// What the application has not taken back yet.
+    undeliverable: VecDeque<Undeliverable>,
+    given_up: GivenUps,
+    recalls: Recalls,
+    /// How often the other side's messages are delivered at most; 0 for any number.
+    remote_max_attempts: u32,
+    going_away: bool,
+    /// How this side ended the session; kept, because a link may lose it.
+    reset: Option<(ResetCode, String)>,
+    reset_due: bool,
+    closed: Option<Closed>,
+}
+
+/// Why a session is over; exhaustive, because an application is told each of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// Both directions ended and everything was acknowledged.
+    Finished,
+    /// This side said so.
+    Locally,
+    /// The other side said so.
+    Remotely {
+        /// Its code.
+        code: ResetCode,
+        /// Its words.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    window: usize,
+}
+
+impl Session {
+    /// The peer's side of a new socket, not attached to any link yet.
+    pub fn new(id: SocketId, limits: Limits) -> Self {
+        Self {
+            id,
+            limits,
+            outbox: Outbox::new(1, limits),
+            inbox: Inbox::new(1, limits),
+            link: None,
+            generation: 0,
+            remote_max_message: usize::MAX,
+            ack_request: false,
+            undeliverable: VecDeque::new(),
+            given_up: GivenUps::default(),
+            recalls: Recalls::default(),
+            remote_max_attempts: 0,
+            going_away: false,
+            reset: None,
+            reset_due: false,
+            closed: None,
+        }
+    }
+}
+
+/// The application's side.
+impl Session {
+    /// Accepts a message and returns its sequence number.
+    ///
+    /// # Errors
+    /// [`Refused`], with the message in it.
+    pub fn send(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        self.may_accept(payload.len(), message_cost(payload.len()), payload)
+            .map(|payload| self.outbox.push(Pack::one(payload)))
+    }
+
+    /// Accepts several messages and returns the first one's sequence number.
+    ///
+    /// # Errors
+    /// [`Refused`], with the messages in it.
+    pub fn send_pack(&mut self, pack: Pack) -> Result<u64, Refused<Pack>> {
+        self.may_accept(pack.longest(), pack.cost(), pack).map(|pack| self.outbox.push(pack))
+    }
+
+    /// [`send`](Self::send) beyond the outbox's limit, for one message of a caller who has seen some room.
+    ///
+    /// # Errors
+    /// [`Refused`], but never [`Refused::Full`].
+    pub fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
+        self.may_accept_over(payload.len(), payload).map(|payload| self.outbox.push(Pack::one(payload)))
+    }
+
+    fn may_accept<M>(&mut self, longest: usize, cost: usize, message: M) -> Result<M, Refused<M>> {
+        let message = self.may_accept_over(longest, message)?;
+        if !self.outbox.has_room(cost) {
+            self.ack_request = true;
+            return Err(Refused::Full(message));
+        }
+        Ok(message)
+    }
+
+    fn may_accept_over<M>(&self, longest: usize, message: M) -> Result<M, Refused<M>> {
+        if self.closed.is_some() || self.outbox.is_finished() {
+            return Err(Refused::Closed(message));
+        }
+        if longest > self.max_message() {
+            return Err(Refused::TooLarge(message));
+        }
+        Ok(message)
+    }
+
+    /// Ends this side's direction after what was sent so far.
+    pub fn finish(&mut self) {
+        if self.closed.is_none() {
+            self.outbox.finish();
+        }
+    }
+
+    /// The next message or end, in order.
+    pub fn recv(&mut self) -> Option<Incoming> {
+        self.inbox.take()
+    }
+
+    /// As many messages as are here and fit one [`Pack`], or one that is longer; none when the end comes next.
+    pub fn recv_many(&mut self) -> Option<Received> {
+        self.inbox.take_many()
+    }
+
+    /// The application has handled message (or end) `seq`; in any order, each once.
+    pub fn handled(&mut self, seq: u64) {
+        self.handled_all(seq..seq.saturating_add(1));
+    }
+
+    /// [`handled`](Self::handled) for several messages in a row.
+    #[inline]
+    pub fn handled_all(&mut self, seqs: std::ops::Range<u64>) {
+        self.inbox.handled(seqs);
+        self.settle();
+    }
+
+    /// Asks the other side not to delay its acknowledgements.
+    pub fn request_ack(&mut self) {
+        self.ack_request = !self.outbox.is_empty();
+    }
+
+    /// The next message that is not delivered any more, oldest first.
+    pub fn take_undeliverable(&mut self) -> Option<Undeliverable> {
+        self.undeliverable.pop_front()
+    }
+
+    /// Ends the session at once; what was not acknowledged is given up.
+    pub fn reset(&mut self, code: ResetCode, reason: impl Into<String>) {
+        if self.closed.is_none() {
+            self.reset = Some((code, reason.into()));
+            self.reset_due = true;
+            self.closed = Some(Closed::Locally);
+            self.inbox.discard();
+        }
+    }
+}
+
+impl Session {
+    /// Both directions ended, everything handled and acknowledged on both sides.
+    #[inline]
+    fn settle(&mut self) {
+        let received_all = self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();
+        if self.closed.is_none() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {
+            self.closed = Some(Closed::Finished);
+        }
+    }
+}
