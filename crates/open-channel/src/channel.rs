@@ -150,7 +150,7 @@ impl Channel {
 
     /// # Errors
     /// [`Error::Forked`] in a forked child, which has inherited it.
-    fn shared(&self) -> Result<&Arc<Shared>, Error> {
+    pub(crate) fn shared(&self) -> Result<&Arc<Shared>, Error> {
         if self.keep.process.is_current() { Ok(&self.keep.shared) } else { Err(Error::Forked) }
     }
 
