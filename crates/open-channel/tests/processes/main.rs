@@ -215,6 +215,8 @@ fn main() {
         } locks {
             another_users_closed_lock_does_not_undo_an_election,
             under_a_strict_umask_an_allowed_user_takes_over,
+        } directories {
+            a_process_that_gives_its_user_up_does_not_meet_others_elsewhere,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!root)),
@@ -227,6 +229,7 @@ fn main() {
             a_directory_that_is_mounted_over_and_unmounted_is_survived,
             processes_without_a_session_meet_those_that_have_one,
             a_runtime_directory_that_is_gone_after_a_logout_splits_nobody,
+            a_host_that_goes_into_another_root_directory_stays_the_host,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
