@@ -73,7 +73,8 @@ impl Builder {
     /// file's and the directory's, and waits until it is on the disk; so a change of host takes as
     /// long as the disk does, and generations may be skipped. Nobody can become the host while a
     /// process is stopped in the middle of this. A file that cannot be used is
-    /// [`Error::GenerationFile`].
+    /// [`Error::GenerationFile`]. So is one that was damaged: that holds no number, or one above
+    /// 2^52 which the channel's directory has not come to.
     pub fn generation_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.generation_file = Some(path.into());
         self

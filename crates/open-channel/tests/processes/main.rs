@@ -142,6 +142,8 @@ fn main() {
             hosts_killed_while_they_take_over_never_share_a_generation,
             a_generation_file_that_cannot_be_used_is_a_clear_error,
             a_generation_file_that_somebody_holds_is_waited_for,
+            those_who_wait_for_the_generation_file_do_not_wait_for_a_stuck_host_again,
+            a_last_generation_that_is_remembered_for_all_channels_is_named,
         }
         leftovers {
             a_thousand_names_leave_one_entry_behind,
