@@ -1,5 +1,6 @@
 //! Who waits for a connection, and for what.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -27,8 +28,39 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Slots {
-    slots: Vec<Slot>,
+    /// By key, since thousands of calls may wait at once. (A map would allocate for each wait of a single one.)
+    slots: VecDeque<Slot>,
+    watching: usize,
     last_key: u64,
+}
+
+impl Slots {
+    fn position(&self, key: u64) -> Result<usize, usize> {
+        self.slots.binary_search_by_key(&key, |slot| slot.key)
+    }
+
+    fn insert(&mut self, slot: Slot) {
+        self.watching += usize::from(slot.watching);
+        let (Ok(at) | Err(at)) = self.position(slot.key);
+        self.slots.insert(at, slot);
+    }
+
+    fn remove(&mut self, key: u64) {
+        if let Some(slot) = self.position(key).ok().and_then(|at| self.slots.remove(at)) {
+            self.watching -= usize::from(slot.watching);
+        }
+    }
+
+    /// `false` if nobody has this key.
+    fn renew(&mut self, key: u64, watching: bool, waker: &Waker) -> bool {
+        let Ok(at) = self.position(key) else { return false };
+        let slot = &mut self.slots[at];
+        self.watching -= usize::from(slot.watching);
+        self.watching += usize::from(watching);
+        slot.watching = watching;
+        slot.waker.clone_from(waker);
+        true
+    }
 }
 
 /// The waiters of one connection. As a waker itself, it wakes those who watch the link.
@@ -71,7 +103,7 @@ impl Waiters {
 
     fn count(&self, slots: &Slots) {
         self.waiting.store(slots.slots.len(), Ordering::Release);
-        self.watching.store(slots.slots.iter().filter(|slot| slot.watching).count(), Ordering::Release);
+        self.watching.store(slots.watching, Ordering::Release);
     }
 
     pub(crate) fn enter(&self, seat: &mut Seat, interest: Interest, watching: bool, waker: &Waker) {
@@ -79,12 +111,10 @@ impl Waiters {
         if seat.0 == 0 {
             slots.last_key += 1;
             seat.0 = slots.last_key;
-        } else if let Some(slot) = slots.slots.iter_mut().find(|slot| slot.key == seat.0) {
-            slot.watching = watching;
-            slot.waker.clone_from(waker);
-            return self.count(&slots);
         }
-        slots.slots.push(Slot { key: seat.0, interest, watching, waker: waker.clone() });
+        if !slots.renew(seat.0, watching, waker) {
+            slots.insert(Slot { key: seat.0, interest, watching, waker: waker.clone() });
+        }
         self.count(&slots);
     }
 
@@ -97,7 +127,7 @@ impl Waiters {
 
     fn give_back(&self, seat: Seat) {
         let mut slots = self.lock();
-        slots.slots.retain(|slot| slot.key != seat.0);
+        slots.remove(seat.0);
         self.count(&slots);
     }
 
@@ -136,6 +166,7 @@ impl Waiters {
     pub(crate) fn stop_watching(&self) {
         let mut slots = self.lock();
         slots.slots.iter_mut().for_each(|slot| slot.watching = false);
+        slots.watching = 0;
         self.count(&slots);
     }
 

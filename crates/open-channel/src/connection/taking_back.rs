@@ -16,7 +16,12 @@ use crate::waiters::{Interest, Seat};
 #[derive(Debug, Default)]
 pub(super) struct TakingBack {
     calls: BTreeMap<u64, Call>,
+    /// With so many of them, those that are answered and dropped are looked for.
+    crowded: usize,
 }
+
+/// Fewer calls are not worth to be looked through.
+const FEW: usize = 32;
 
 #[derive(Debug)]
 enum Call {
@@ -86,7 +91,12 @@ impl Inner {
         }
         self.take_releases();
         let Self { session, taking_back, .. } = self;
-        taking_back.calls.retain(|seq, call| !matches!(call, Call::Dropped) || session.is_recalling(*seq));
+        if taking_back.calls.len() >= taking_back.crowded {
+            let is_open =
+                |seq: &u64, call: &mut Call| !matches!(call, Call::Dropped) || session.is_recalling(*seq);
+            taking_back.calls.retain(is_open);
+            taking_back.crowded = 2 * taking_back.calls.len().max(FEW);
+        }
         match taking_back.calls.get_mut(&seq) {
             Some(call @ Call::Dropped) => {
                 *call = Call::Waiting;

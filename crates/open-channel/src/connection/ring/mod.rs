@@ -15,9 +15,11 @@ use open_channel_ring::{
     Bell, Consumer, Mapped, Position, Producer, Reservation, RingError, RingLink, Spin, Watch,
 };
 
+use self::copies::Copies;
 use super::inner::Trouble;
 
 mod at_once;
+mod copies;
 mod receiving;
 mod sending;
 mod waiting;
@@ -67,6 +69,7 @@ pub(crate) struct Ring {
     room_spin: Spin,
     /// What a spin looked at, for the next one.
     watch: Option<Watch<Mapped>>,
+    copies: Copies,
 }
 
 impl std::fmt::Debug for Ring {
@@ -95,6 +98,7 @@ impl Ring {
             ack_spin: Spin::new(),
             room_spin: Spin::new(),
             watch: None,
+            copies: Copies::default(),
         }
     }
 
@@ -126,9 +130,7 @@ impl Ring {
 
     /// What was put there, ends at `end` and is not released.
     pub(in crate::connection) fn stored(&mut self, end: u64) -> Option<Bytes> {
-        let mut stored = self.producer.unreleased().map_while(Result::ok);
-        let found = stored.find(|stored| stored.record.end().bytes() == end)?;
-        Some(found.record.to_vec().into())
+        self.copies.find(&mut self.producer, end)
     }
 
     /// Somebody waits until the other side has released up to `position`.

@@ -141,6 +141,7 @@ impl Inner {
             return Ok(false);
         }
         ring.released = released;
+        ring.copies.released(released);
         session.released(released)?;
         if released >= ring.awaited {
             ring.awaited = 0;
