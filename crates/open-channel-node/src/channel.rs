@@ -193,7 +193,7 @@ impl NativeChannel {
     /// `host`, `peer` or `none`.
     #[napi(getter)]
     pub fn role(&self) -> String {
-        role(self.channel.role())
+        self.channel.role().to_string()
     }
 
     /// The directory in which the channel's processes meet.
@@ -223,15 +223,6 @@ impl Drop for NativeChannel {
     }
 }
 
-fn role(role: Role) -> String {
-    match role {
-        Role::Host => "host",
-        Role::Peer => "peer",
-        Role::None => "none",
-    }
-    .to_owned()
-}
-
 /// `None` for a kind of event that this version has no name for.
 fn describe(event: Event) -> Option<ChannelEvent> {
     let mut news = None;
@@ -253,6 +244,6 @@ fn describe(event: Event) -> Option<ChannelEvent> {
         Event::Closed { error } => ("closed", Role::None, 0, error.as_ref().map(Failure::from)),
         _ => return None,
     };
-    let (kind, role, generation) = (kind.to_owned(), role(as_role), generation as f64);
+    let (kind, role, generation) = (kind.to_owned(), as_role.to_string(), generation as f64);
     Some(ChannelEvent { kind, role, generation, failure, stall: news })
 }

@@ -77,13 +77,13 @@ fn code(error: &Error) -> String {
         Error::Version(_) => "EPROTONOSUPPORT",
         Error::Refused(_) => "ECONNREFUSED",
         Error::Protocol(_) => "EPROTO",
-        Error::Io { source, .. } => match source.kind() {
+        Error::Io { error, .. } => match error.kind() {
             io::ErrorKind::PermissionDenied => "EACCES",
             io::ErrorKind::NotFound => "ENOENT",
             io::ErrorKind::AlreadyExists => "EEXIST",
             io::ErrorKind::StorageFull => "ENOSPC",
             io::ErrorKind::ReadOnlyFilesystem => "EROFS",
-            _ => match source.raw_os_error() {
+            _ => match error.raw_os_error() {
                 Some(libc_code::ENFILE) => "ENFILE",
                 Some(libc_code::EMFILE) => "EMFILE",
                 _ => "EIO",

@@ -180,7 +180,7 @@ impl NativeSocket {
                     self.emptied = true;
                     return Poll::Pending;
                 }
-                Err(TryRecvError::Empty) => {}
+                Err(_) => {}
             }
         }
         self.poll_recv()

@@ -200,7 +200,6 @@ impl From<Error> for io::Error {
 /// A message that was not accepted, handed back with the reason.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]
-#[non_exhaustive]
 pub struct SendError {
     /// Why. No [`source`](std::error::Error::source): the text is the same.
     pub error: Error,

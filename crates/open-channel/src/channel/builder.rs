@@ -106,6 +106,11 @@ impl Builder {
     /// one, else `/tmp/open-channel-<uid>`. The last three are looked up anew while the channel is
     /// open: its processes move when the user's runtime directory comes or goes.
     /// [`Channel::directory`] tells which one is in use.
+    ///
+    /// The user, and what is looked up, are those of the moment when the channel is made. A process
+    /// that changes its root directory (`chroot`) or its user afterwards looks nowhere else. As the
+    /// host it stays until it can no longer tell whether another one has taken over. Once its host is gone,
+    /// it fails with an error that names the cause. So change them before the channel is made.
     pub fn runtime_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.runtime_dir = Some(path.into());
         self
@@ -126,7 +131,8 @@ impl Builder {
     /// file's and the directory's, and waits until it is on the disk; so a change of host takes as
     /// long as the disk does, and generations may be skipped. Nobody can become the host while a
     /// process is stopped in the middle of this. A file that cannot be used is
-    /// [`Error::GenerationFile`].
+    /// [`Error::GenerationFile`]. So is one that was damaged: that holds no number, or one above
+    /// 2^52 which the channel's directory has not come to.
     pub fn generation_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.generation_file = Some(path.into());
         self

@@ -80,7 +80,7 @@ impl Channel {
 
     /// # Errors
     /// [`Error::Forked`] in a forked child, which has inherited it.
-    fn shared(&self) -> Result<&Arc<Shared>, Error> {
+    pub(crate) fn shared(&self) -> Result<&Arc<Shared>, Error> {
         self.guard.check()
     }
 

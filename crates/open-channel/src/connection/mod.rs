@@ -94,7 +94,7 @@ impl Connection {
     #[cold]
     fn inherited(&self) -> &Mutex<State> {
         self.inherited.get_or_init(|| {
-            let limits = Limits { outbox: 0, window: 0, max_message: 1, max_attempts: None };
+            let limits = Limits::new(0, 0, 1);
             let mut state = State::new(Session::new(self.id, limits), Arc::default(), None);
             state.failed = Some(Error::Forked);
             Box::new(Mutex::new(state))

@@ -1,5 +1,6 @@
 //! Who waits for a connection, and for what.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -63,8 +64,40 @@ struct Waiter {
 
 #[derive(Debug, Default)]
 struct List {
-    waiters: Vec<Waiter>,
+    /// By key, since thousands of calls may wait at once. (A map would allocate for each wait of a
+    /// single one.)
+    waiters: VecDeque<Waiter>,
+    watching: usize,
     last_key: u64,
+}
+
+impl List {
+    fn position(&self, key: u64) -> Result<usize, usize> {
+        self.waiters.binary_search_by_key(&key, |waiter| waiter.key)
+    }
+
+    fn insert(&mut self, waiter: Waiter) {
+        self.watching += usize::from(waiter.watching);
+        let (Ok(at) | Err(at)) = self.position(waiter.key);
+        self.waiters.insert(at, waiter);
+    }
+
+    fn remove(&mut self, key: u64) {
+        if let Some(waiter) = self.position(key).ok().and_then(|at| self.waiters.remove(at)) {
+            self.watching -= usize::from(waiter.watching);
+        }
+    }
+
+    /// `false` if nobody waits under this key.
+    fn renew(&mut self, key: u64, watching: bool, waker: &Waker) -> bool {
+        let Ok(at) = self.position(key) else { return false };
+        let waiter = &mut self.waiters[at];
+        self.watching -= usize::from(waiter.watching);
+        self.watching += usize::from(watching);
+        waiter.watching = watching;
+        waiter.waker.clone_from(waker);
+        true
+    }
 }
 
 /// The waiters of one connection. As a waker itself, it wakes those who watch the link.
@@ -93,8 +126,7 @@ impl Waiters {
 
     fn count(&self, list: &List) {
         self.waiting.store(list.waiters.len(), Ordering::Release);
-        let watching = list.waiters.iter().filter(|waiter| waiter.watching).count();
-        self.watching.store(watching, Ordering::Release);
+        self.watching.store(list.watching, Ordering::Release);
     }
 
     pub(crate) fn enter(&self, key: &mut WaiterKey, interest: Interest, watching: bool, waker: &Waker) {
@@ -102,12 +134,10 @@ impl Waiters {
         if key.0 == 0 {
             list.last_key += 1;
             key.0 = list.last_key;
-        } else if let Some(waiter) = list.waiters.iter_mut().find(|waiter| waiter.key == key.0) {
-            waiter.watching = watching;
-            waiter.waker.clone_from(waker);
-            return self.count(&list);
         }
-        list.waiters.push(Waiter { key: key.0, interest, watching, waker: waker.clone() });
+        if !list.renew(key.0, watching, waker) {
+            list.insert(Waiter { key: key.0, interest, watching, waker: waker.clone() });
+        }
         self.count(&list);
     }
 
@@ -120,7 +150,7 @@ impl Waiters {
 
     fn remove(&self, key: WaiterKey) {
         let mut list = self.lock();
-        list.waiters.retain(|waiter| waiter.key != key.0);
+        list.remove(key.0);
         self.count(&list);
     }
 
@@ -159,6 +189,7 @@ impl Waiters {
     pub(crate) fn stop_watching(&self) {
         let mut list = self.lock();
         list.waiters.iter_mut().for_each(|waiter| waiter.watching = false);
+        list.watching = 0;
         self.count(&list);
     }
 

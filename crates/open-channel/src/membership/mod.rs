@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::link::unix;
 use crate::membership::handshake::Unwelcome;
 use crate::membership::lifeline::{Lifeline, Loss, NoLifeline};
-use crate::rendezvous::election::{self, Next, Tenure};
+use crate::rendezvous::election::{self, Next, Stood, Tenure};
 use crate::rendezvous::entries::{self, Published};
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
@@ -45,6 +45,9 @@ const QUICK_ATTEMPTS: u32 = 20;
 const QUICK_PAUSE: Duration = Duration::from_micros(50);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// Longest pause after candidates have stepped back for each other: first, and with each time longer.
+const STEPPED_BACK: Duration = Duration::from_millis(4);
+const LONGEST_STEPPED_BACK: Duration = Duration::from_millis(64);
 
 /// Why a process that never hosts waits where nobody does.
 const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
@@ -100,17 +103,7 @@ impl Outcome {
 }
 
 async fn take_part(shared: &Arc<Shared>) -> Outcome {
-    let mut search = Search {
-        shared,
-        last_generation: 0,
-        passed_over: 0,
-        presumed_dead: None,
-        attempts: 0,
-        inhabited_since: None,
-        presence: None,
-        strangers_since: None,
-        cause: Cause::default(),
-    };
+    let mut search = Search::new(shared);
     loop {
         shared.set_place(Place::Searching);
         let found = tokio::select! {
@@ -199,6 +192,8 @@ enum Step {
     Wait(String),
     /// The same, because of processes that speak other versions.
     WaitForVersions(String),
+    /// Nobody became the host. Look again after a pause that differs from the others'.
+    StepBack,
 }
 
 /// What stood in the way last, for people.
@@ -223,6 +218,8 @@ struct Search<'a> {
     /// A generation whose host is dead or stuck although its lock is held.
     presumed_dead: Option<u64>,
     attempts: u32,
+    /// How often nobody became the host.
+    stepped_back: u32,
     /// Since when a living process has been seen here without a link.
     inhabited_since: Option<Instant>,
     /// Tells others which versions this process speaks.
@@ -232,7 +229,22 @@ struct Search<'a> {
     cause: Cause,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Self {
+        Self {
+            shared,
+            last_generation: 0,
+            passed_over: 0,
+            presumed_dead: None,
+            attempts: 0,
+            stepped_back: 0,
+            inhabited_since: None,
+            presence: None,
+            strangers_since: None,
+            cause: Cause::default(),
+        }
+    }
+
     /// A process that never hosts has nothing to put in the directory.
     fn missing(&self) -> Missing {
         if self.shared.may_host() { Missing::Make } else { Missing::Leave }
@@ -247,6 +259,7 @@ impl Search<'_> {
     async fn find(&mut self) -> Result<Found, Error> {
         let started = Instant::now();
         self.attempts = 0;
+        self.stepped_back = 0;
         self.cause = String::from("no process hosts it").into();
         loop {
             let timeout = self.shared.connect_timeout();
@@ -257,6 +270,11 @@ impl Search<'_> {
                 Ok(Ok(Step::Wait(why))) => {
                     self.cause = why.into();
                     self.pause().await;
+                }
+                Ok(Ok(Step::StepBack)) => {
+                    self.stepped_back += 1;
+                    let random = getrandom::u32().unwrap_or(std::process::id());
+                    tokio::time::sleep(pause_after_stepping_back(self.stepped_back, random)).await;
                 }
                 Ok(Ok(Step::WaitForVersions(words))) => {
                     if !self.cause.versions {
@@ -403,16 +421,8 @@ impl Search<'_> {
             }
         };
         match stood {
-            Ok(Some(tenure)) => Ok(Step::Found(Found::Tenure(tenure, rival))),
-            Ok(None) => {
-                // Whoever won it is to be seen; what is no link of a host is passed over.
-                let winner =
-                    |published: Option<Published>| published.is_some_and(|it| it.generation >= generation);
-                if entries::current(dir).is_ok_and(|published| !winner(published)) {
-                    self.passed_over = generation;
-                }
-                Ok(Step::Again)
-            }
+            Ok(Stood::Host(tenure)) => Ok(Step::Found(Found::Tenure(tenure, rival))),
+            Ok(Stood::Taken | Stood::SteppedBack) => Ok(self.after_losing(dir, generation)),
             // Also what a sweep looks like that came in between: the next attempt tells.
             Err(error) => {
                 // A stuck host that cannot be replaced may still come back. One that somebody else
@@ -422,6 +432,23 @@ impl Search<'_> {
                 }
                 self.put_off(error)
             }
+        }
+    }
+
+    /// After somebody or something has kept this process from `generation`.
+    fn after_losing(&mut self, dir: &ChannelDir, generation: u64) -> Step {
+        let Ok(latest) = entries::current(dir) else { return Step::StepBack };
+        if latest.is_some_and(|latest| latest.generation >= generation) {
+            return Step::Again;
+        }
+        match entries::exists(dir, &entries::link_name(generation)) {
+            // Whatever it is, it is no link of a host.
+            Ok(true) => {
+                self.passed_over = generation;
+                Step::Again
+            }
+            // Its candidate took it back, or this process did: it is free.
+            _ => Step::StepBack,
         }
     }
 
@@ -517,13 +544,11 @@ impl Search<'_> {
 }
 
 /// Stands on a thread of its own. When dropped, that goes on, and what it wins is given back.
-async fn on_a_thread(
-    work: impl FnOnce() -> Result<Option<Tenure>, Error> + Send + 'static,
-) -> Result<Option<Tenure>, Error> {
+async fn on_a_thread(work: impl FnOnce() -> Result<Stood, Error> + Send + 'static) -> Result<Stood, Error> {
     let (done, result) = oneshot::channel();
     // Nobody waits for it any more if the channel was closed, or its search took too long.
     let run = move || {
-        if let Err(Ok(Some(tenure))) = done.send(work()) {
+        if let Err(Ok(Stood::Host(tenure))) = done.send(work()) {
             tenure.abandon();
         }
     };
@@ -531,4 +556,51 @@ async fn on_a_thread(
     spawned.map_err(|error| Error::io("starting a thread", error))?;
     let panicked = |_| Err(Error::io("a thread", io::Error::other("it panicked")));
     result.await.unwrap_or_else(panicked)
+}
+
+/// Of those who stood at once, each waits for another time; a `random` number of each its own
+/// says how long.
+fn pause_after_stepping_back(times: u32, random: u32) -> Duration {
+    let doublings = times.saturating_sub(1).min(16);
+    let longest = STEPPED_BACK.saturating_mul(1 << doublings).min(LONGEST_STEPPED_BACK);
+    longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Channel;
+
+    /// Candidates that step back for each other try again and again.
+    #[tokio::test]
+    async fn a_generation_that_was_taken_back_is_not_used_up_and_waited_for() {
+        let root = tempfile::tempdir().expect("a directory");
+        let builder = Channel::builder("stepped back").runtime_dir(root.path().join("channels"));
+        let channel = builder.build_peer().expect("a channel");
+        let shared = channel.shared().expect("this process's own");
+        let dir = shared.open_dir(Missing::Make).expect("a directory");
+        let mut search = Search::new(shared);
+        for _ in 0..3 {
+            assert!(matches!(search.after_losing(&dir, 7), Step::StepBack));
+            assert_eq!(search.passed_over, 0, "a generation is used up");
+        }
+        // Something else of that name stays, and waiting helps nobody.
+        std::fs::write(dir.path().join(entries::link_name(7)), "").expect("a file");
+        assert!(matches!(search.after_losing(&dir, 7), Step::Again));
+        assert_eq!(search.passed_over, 7);
+        rustix::fs::symlinkat("0123456789abcdef", dir.fd(), entries::link_name(8)).expect("a link");
+        assert!(matches!(search.after_losing(&dir, 8), Step::Again), "somebody became the host");
+        assert_eq!(search.passed_over, 7);
+    }
+
+    #[test]
+    fn the_pause_after_stepping_back_is_bounded_and_differs() {
+        for times in [1, 2, 5, 100, u32::MAX] {
+            let longest = pause_after_stepping_back(times, u32::MAX);
+            assert!((STEPPED_BACK..=LONGEST_STEPPED_BACK).contains(&longest), "{longest:?}");
+            assert_eq!(pause_after_stepping_back(times, 0), Duration::ZERO);
+            let half = pause_after_stepping_back(times, u32::MAX / 2);
+            assert!(half < longest && half * 3 > longest, "{half:?} of {longest:?}");
+        }
+    }
 }

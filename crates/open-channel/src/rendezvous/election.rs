@@ -43,8 +43,18 @@ pub(crate) struct Next {
     pub(crate) over: Option<u64>,
 }
 
-/// Tries to become the host of a generation, or of one above it that `memory` has not given out;
-/// `None` when somebody else is the host of that one, or has been meanwhile.
+/// What came of an attempt to become the host.
+#[derive(Debug)]
+pub(crate) enum Stood {
+    Host(Tenure),
+    /// Something has taken the generation: another host, probably.
+    Taken,
+    /// Others published themselves at the same time, so this one took its link back. They may have
+    /// done the same.
+    SteppedBack,
+}
+
+/// Tries to become the host of a generation, or of one above it that `memory` has not given out.
 ///
 /// # Errors
 /// As [`Candidate::prepare`], and those of the file.
@@ -52,7 +62,7 @@ pub(crate) fn stand(
     dir: &Arc<ChannelDir>,
     next: Next,
     memory: Option<&GenerationFile>,
-) -> Result<Option<Tenure>, Error> {
+) -> Result<Stood, Error> {
     if next.generation > MAX_GENERATION {
         let problem = format!("it is at generation {MAX_GENERATION}, the last one: remove the directory");
         return Err(Error::directory(dir.path(), problem));
@@ -66,7 +76,7 @@ pub(crate) fn stand(
     };
     let latest = current(dir).map_err(|error| Error::io("reading the directory", error))?;
     if latest.is_some_and(|latest| latest.generation >= next.generation) {
-        return Ok(None);
+        return Ok(Stood::Taken);
     }
     let candidate = Candidate::prepare(dir)?;
     candidate.publish(Next { generation: memory.grow(next.generation)?, ..next })
@@ -108,27 +118,24 @@ impl Candidate {
         Ok(listener)
     }
 
-    /// Tries to become the host; `None` when somebody else is, or has been.
+    /// Tries to become the host.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare). The generation is free then, as it was.
-    fn publish(self, next: Next) -> Result<Option<Tenure>, Error> {
-        let (dir, generation) = (Arc::clone(&self.dir), next.generation);
-        match rustix::fs::symlinkat(self.token.to_string(), dir.fd(), link_name(generation)) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(None),
-            Err(errno) => return Err(dir.failed(Step::Publish, errno)),
+    fn publish(self, next: Next) -> Result<Stood, Error> {
+        match self.link(next.generation)? {
+            Some(tenure) => tenure.stay(next.over),
+            None => Ok(Stood::Taken),
         }
-        let tenure = Tenure { candidate: self, generation };
-        match tenure.has_passed(next.over) {
-            Ok(false) => {
-                tenure.sweep();
-                Ok(Some(tenure))
-            }
-            passed => {
-                remove(&dir, &link_name(generation));
-                passed.map(|_| None)
-            }
+    }
+
+    /// Makes the link; `None` if there is something of its name.
+    fn link(self, generation: u64) -> Result<Option<Tenure>, Error> {
+        let dir = &self.dir;
+        match rustix::fs::symlinkat(self.token.to_string(), dir.fd(), link_name(generation)) {
+            Ok(()) => Ok(Some(Tenure { candidate: self, generation })),
+            Err(Errno::EXIST) => Ok(None),
+            Err(errno) => Err(dir.failed(Step::Publish, errno)),
         }
     }
 }
@@ -174,6 +181,20 @@ impl Tenure {
         drop(self);
         if let Err(error) = removal::remove_if_deserted(&dir) {
             tracing::debug!(%error, "the directory stays");
+        }
+    }
+
+    /// Becomes the host with the link that was just made, or takes it back.
+    fn stay(self, over: Option<u64>) -> Result<Stood, Error> {
+        match self.has_passed(over) {
+            Ok(false) => {
+                self.sweep();
+                Ok(Stood::Host(self))
+            }
+            passed => {
+                remove(&self.candidate.dir, &link_name(self.generation));
+                passed.map(|_| Stood::SteppedBack)
+            }
         }
     }
 
@@ -251,8 +272,30 @@ mod tests {
     fn host(dir: &Arc<ChannelDir>, generation: u64) -> Tenure {
         let candidate = Candidate::prepare(dir).expect("a candidate");
         let over = current(dir).expect("readable").map(|latest| latest.generation);
-        let published = candidate.publish(Next { generation, over }).expect("published");
-        published.expect("the first of its generation")
+        let stood = candidate.publish(Next { generation, over }).expect("published");
+        let Stood::Host(tenure) = stood else { panic!("{stood:?}") };
+        tenure
+    }
+
+    /// One begins anew in a directory that was emptied, the other goes on from what it knows.
+    #[test]
+    fn two_candidates_that_step_back_for_each_other_leave_their_generations_free() {
+        let (_root, dir) = directory("both");
+        let link = |generation| {
+            let candidate = Candidate::prepare(&dir).expect("a candidate");
+            candidate.link(generation).expect("linked").expect("the first of its generation")
+        };
+        for _ in 0..3 {
+            let (new, old) = (link(1), link(7));
+            assert!(matches!(new.stay(None), Ok(Stood::SteppedBack)));
+            // It has listed the directory before the first one took its link back.
+            let seen = link(1);
+            assert!(matches!(old.stay(None), Ok(Stood::SteppedBack)));
+            remove(&dir, &link_name(1));
+            drop(seen);
+        }
+        assert_eq!(current(&dir).expect("readable"), None, "left behind");
+        assert_eq!(host(&dir, 7).generation(), 7);
     }
 
     /// Its process was stopped between its publication and its first message.

@@ -16,6 +16,10 @@ use crate::rendezvous::entries::MAX_GENERATION;
 /// writes at once.
 const LEN: usize = 21;
 
+/// The highest number that is believed of the file alone; no channel counts so far in a thousand
+/// years. A damaged one near the last generation would leave no room for the next host.
+const HIGHEST_BELIEVED: u64 = 1 << 52;
+
 /// The file's path, and who may write to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GenerationFile {
@@ -105,6 +109,13 @@ impl Locked<'_> {
     /// remembers. It is on the disk when this returns, so that no later host gets it, whatever
     /// becomes of this one.
     pub(crate) fn grow(&mut self, at_least: u64) -> Result<u64, Error> {
+        if self.highest > HIGHEST_BELIEVED && at_least <= HIGHEST_BELIEVED {
+            return Err(self.of.problem(format!(
+                "it holds {}, which no channel comes to (more than {HIGHEST_BELIEVED}), so it was damaged: write the \
+                 last generation that was in use into it, or choose another path",
+                self.highest
+            )));
+        }
         let generation = at_least.max(self.highest.saturating_add(1));
         if generation > MAX_GENERATION {
             return Err(self
@@ -170,6 +181,8 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -200,8 +213,33 @@ mod tests {
         let mut held = file.lock().expect("usable").expect("free");
         assert!(file.lock().expect("usable").is_none(), "two hold its lock");
         assert_eq!(held.grow(MAX_GENERATION).expect("grown"), MAX_GENERATION);
-        let error = held.grow(1).expect_err("there is none above").to_string();
+        let error = held.grow(MAX_GENERATION).expect_err("there is none above").to_string();
         assert!(error.contains("there is no generation above 9007199254740991"), "{error}");
         assert_eq!(std::fs::read(dir.path().join("generation")).expect("there"), b"00009007199254740991\n");
+    }
+
+    #[test]
+    fn a_damaged_number_is_refused_while_there_is_room_for_the_next_host() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("generation");
+        let file = GenerationFile::new(path.clone(), Privacy::Private);
+        let grow = |held: &str, at_least| {
+            std::fs::write(&path, held).expect("written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("its own");
+            file.lock().expect("usable").expect("free").grow(at_least)
+        };
+        for damaged in [HIGHEST_BELIEVED + 1, MAX_GENERATION - 1, MAX_GENERATION, u64::MAX] {
+            let error = grow(&damaged.to_string(), 8).expect_err("damaged").to_string();
+            assert!(error.contains(&*path.to_string_lossy()), "{error}");
+            assert!(error.contains(&format!("it holds {damaged}, which no channel comes to")), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).expect("there"), damaged.to_string(), "it was changed");
+        }
+        // What the directory has come to as well goes on.
+        let mut last = grow(&HIGHEST_BELIEVED.to_string(), 8).expect("believed");
+        for _ in 0..3 {
+            let next = grow(&last.to_string(), last + 1).expect("believed");
+            assert_eq!(next, last + 1);
+            last = next;
+        }
     }
 }

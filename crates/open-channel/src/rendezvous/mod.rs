@@ -212,11 +212,15 @@ impl ChannelDir {
 
     /// Whether a process that comes now would open this same directory. It does not after this one
     /// was removed, moved, unmounted or mounted over, or after the user's runtime directory came or
-    /// went.
+    /// went. A process that has given up the right to look, or has another root directory, cannot
+    /// tell. It stays then: others still find it where it was.
     pub(crate) fn is_where_others_look(&self) -> bool {
         let Ok(here) = rustix::fs::fstat(&self.fd) else { return true };
         if here.st_nlink == 0 {
             return false;
+        }
+        if self.root.is_out_of_sight() {
+            return true;
         }
         let Ok(root) = self.root.path() else { return true };
         match rustix::fs::lstat(root.join(&self.name)) {

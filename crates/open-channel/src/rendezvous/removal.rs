@@ -13,7 +13,9 @@
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::rendezvous::entries::{Entry, entries, highest_below, link_name, read_link, remove};
+use crate::rendezvous::entries::{
+    Entry, MAX_GENERATION, entries, highest_below, link_name, read_link, remove,
+};
 use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::versions;
@@ -31,9 +33,20 @@ const TARGET: &str = "removed";
 
 /// The highest generation of the directories that were removed from this root; 0 if there were
 /// none.
+///
+/// # Errors
+/// It cannot be read, or there is no generation above it.
 pub(crate) fn past(dir: &ChannelDir) -> Result<u64, Error> {
     match dir.beside(GENERATIONS, Missing::Leave) {
-        Ok(past) => Ok(generations(&past)?.into_iter().max().unwrap_or(0)),
+        Ok(past) => {
+            let highest = generations(&past)?.into_iter().max().unwrap_or(0);
+            if highest < MAX_GENERATION {
+                return Ok(highest);
+            }
+            let entry = link_name(highest);
+            let problem = format!("its entry {entry} is the last generation: remove that entry");
+            Err(Error::directory(past.path(), problem))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }

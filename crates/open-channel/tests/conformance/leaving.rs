@@ -13,6 +13,7 @@ use crate::world::{Pair, World, poll_once};
 on_every_link!(
     what_a_handler_holds_when_its_host_closes_comes_to_the_next_host,
     what_is_acknowledged_while_its_host_closes_is_not_delivered_again,
+    a_pause_that_ends_while_its_host_closes_is_no_attempt,
     what_is_held_when_its_socket_ends_is_never_acknowledged,
     what_was_acknowledged_before_its_socket_ends_is_known,
     what_a_stream_has_not_read_comes_to_the_next_host,
@@ -87,6 +88,23 @@ async fn what_is_acknowledged_while_its_host_closes_is_not_delivered_again(world
     closing.await.expect("no panic").expect("closed");
     let next = stage.next.recv().await.expect("a connection");
     assert_eq!(receive(&next).await.into_bytes(), "second");
+    stage.near.flush().await.expect("handled");
+}
+
+async fn a_pause_that_ends_while_its_host_closes_is_no_attempt(world: World) {
+    let mut stage = stage(&world, ConnectOptions::new()).await;
+    stage.near.send("second").await.expect("accepted");
+    let first = receive(&stage.far).await;
+    let _held = receive(&stage.far).await;
+    // The hand-over waits a second for what is held, which is twenty times as long.
+    first.nack_after(Duration::from_millis(50));
+    stage.first.close().await.expect("closed");
+    let next = stage.next.recv().await.expect("a connection");
+    for payload in ["first", "second"] {
+        let message = receive(&next).await;
+        assert_eq!((message.attempt(), &message[..]), (2, payload.as_bytes()), "no host had it twice");
+        message.ack();
+    }
     stage.near.flush().await.expect("handled");
 }
 

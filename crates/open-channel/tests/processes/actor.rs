@@ -219,6 +219,15 @@ impl Actor {
                     std::env::set_current_dir(path).unwrap();
                     say!("changed {path}");
                 }
+                ["chroot", path] => {
+                    rustix::process::chroot(path).unwrap();
+                    say!("changed {path}");
+                }
+                ["user", id] => {
+                    nix::unistd::setuid(id.parse::<u32>().unwrap().into()).unwrap();
+                    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+                    say!("changed {id}");
+                }
                 ["make", path, mode] => make(path, mode),
                 ["remove", path] => {
                     std::fs::remove_dir_all(path).unwrap();

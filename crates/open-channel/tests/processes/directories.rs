@@ -1,12 +1,13 @@
 //! Where processes meet: which directory is chosen, and what happens when it goes elsewhere.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::actor::{DISK, DISK_AT, LOG, NEIGHBOUR};
 use crate::failover::connected;
-use crate::rendezvous::{agree, gets_through};
-use crate::stage::{Actor, Stage};
+use crate::rendezvous::{NOBODY, agree, gets_through};
+use crate::stage::{Actor, Stage, now};
 
 const SETTINGS: &str = "host_timeout=1000";
 const SESSION: &str = "XDG_RUNTIME_DIR";
@@ -128,6 +129,55 @@ pub(crate) fn a_runtime_directory_that_is_gone_after_a_logout_splits_nobody(stag
         assert!(directory(actor).starts_with("/run/user/0/open-channel/"), "{}", directory(actor));
         gets_through(actor);
     }
+}
+
+pub(crate) fn a_host_that_goes_into_another_root_directory_stays_the_host(stage: &mut Stage) {
+    let in_session = [(SESSION, "/run/user/0")];
+    let host = first(stage, &in_session);
+    host.ask("make /run/user/0 700", "made");
+    join(&host, "");
+    let peer = next(stage, &host, "peer", &in_session);
+    join(&peer, "role=peer");
+    host.ask("chroot /tmp", "changed");
+    // It looks where newcomers look several times in this.
+    let until = now() + 2_000_000_000;
+    while now() < until {
+        gets_through(&peer);
+    }
+    let newcomer = next(stage, &host, "newcomer", &in_session);
+    join(&newcomer, "");
+    assert_eq!(connected(&newcomer, 1), "peer");
+    gets_through(&newcomer);
+    assert_eq!(host.count("event fenced"), 0, "it went elsewhere");
+    // What it cannot see from there, it does not take for missing.
+    let settings = format!("{SETTINGS} connect_timeout=300");
+    let lost = next(stage, &host, "lost", &in_session);
+    lost.open(&settings);
+    lost.ask("chroot /tmp", "changed");
+    let error = lost.ask("join", "error join").text;
+    assert!(error.contains("another root directory (chroot)"), "{error}");
+    assert!(error.contains("OPEN_CHANNEL_DIR"), "{error}");
+}
+
+/// To be run by root.
+pub(crate) fn a_process_that_gives_its_user_up_does_not_meet_others_elsewhere(stage: &mut Stage) {
+    let session = stage.path().join("session");
+    fs::create_dir(&session).unwrap();
+    fs::set_permissions(&session, fs::Permissions::from_mode(0o700)).unwrap();
+    let environment = [UNSET, (SESSION, session.to_str().unwrap())];
+    let host = stage.actor_with("host", &environment);
+    join(&host, "");
+    let peer = stage.actor_with("peer", &environment);
+    join(&peer, "connect_timeout=500");
+    let place = directory(&peer);
+    peer.ask(&format!("user {NOBODY}"), "changed");
+    host.kill();
+    let error = peer.wait("event closed").text;
+    assert!(error.contains("Permission denied") && error.contains(session.to_str().unwrap()), "{error}");
+    assert_eq!(peer.count("event became-host"), 0, "it hosts alone");
+    let heir = stage.actor_with("heir", &environment);
+    join(&heir, "");
+    assert_eq!((connected(&heir, 2), directory(&heir)), ("host".to_owned(), place));
 }
 
 pub(crate) fn a_relative_directory_is_the_one_that_was_meant_at_first(stage: &mut Stage) {

@@ -10,6 +10,7 @@ use open_channel::blocking::{Channel, Socket};
 use open_channel::{Batch, Error, Event, LinkKind, Role, State, TryRecvError};
 
 use crate::actor::{self, say};
+use crate::calls::counted;
 use crate::stage::Stage;
 
 /// A process that answers with what it gets, on a thread for each socket.
@@ -35,6 +36,7 @@ const SCENES: &[(&str, Scene)] = &[
     ("fork: a child that drops", |link| parent(link, a_child_that_drops)),
     ("fork: a child that drops a message", a_child_that_drops_a_message),
     ("fork: a child that calls", |link| parent(link, a_child_that_calls)),
+    ("fork: a child that makes a stream", a_child_that_makes_a_stream),
     ("fork: a child that connects", |link| parent(link, a_child_that_connects)),
     ("fork: a child that exits", |link| parent(link, |_| {})),
     ("fork: a child with a channel of its own", |link| parent(link, a_child_with_a_channel_of_its_own)),
@@ -318,6 +320,22 @@ fn begun_before(parent: &Parent) {
 /// The library's error in one of `std::io`.
 fn inner(error: std::io::Error) -> Error {
     *error.into_inner().unwrap().downcast().unwrap()
+}
+
+/// A stream stays with its host, and its parent's background thread is to be told so.
+fn a_child_that_makes_a_stream(link: LinkKind) {
+    let mut kept = Some(Parent::new(link));
+    let mut parent = Parent::new(link);
+    let pid = fork(|| {
+        let Parent { channel, socket, .. } = kept.take().unwrap();
+        // What it would wake is its parent's.
+        let ((), calls) = counted(|| drop((socket.into_stream(), channel)));
+        std::process::exit(i32::from(calls > 0));
+    });
+    while !is_reaped(pid) {
+        parent.trip(0);
+    }
+    kept.unwrap().trips(TRIPS);
 }
 
 fn a_child_that_connects(parent: &mut Parent) {

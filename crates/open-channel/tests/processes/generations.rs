@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::inotify;
 
 use crate::failover::connected;
 use crate::rendezvous::{NOBODY, agree, gets_through, refusal};
-use crate::stage::{Actor, Stage, is_root};
+use crate::stage::{Actor, Stage, is_root, now};
 
 /// The file of these tests.
 fn file(stage: &Stage) -> PathBuf {
@@ -131,8 +135,12 @@ pub(crate) fn a_generation_file_that_cannot_be_used_is_a_clear_error(stage: &mut
         refused(stage, "it holds something else than one decimal number");
         assert_eq!(fs::read_to_string(&path).unwrap(), hostile, "it was changed");
     }
-    fs::write(&path, "9007199254740991\n").unwrap();
-    refused(stage, "there is no generation above 9007199254740991");
+    // The first host would still get a generation, the next one none.
+    for damaged in ["9007199254740990\n", "18446744073709551615"] {
+        fs::write(&path, damaged).unwrap();
+        refused(stage, &format!("it holds {}, which no channel comes to", damaged.trim_end()));
+        assert_eq!(fs::read_to_string(&path).unwrap(), damaged, "it was changed");
+    }
     fs::write(&path, "7").unwrap();
     fs::set_permissions(&path, PermissionsExt::from_mode(0o620)).unwrap();
     refused(stage, "its mode 620 lets other users write to it");
@@ -162,6 +170,60 @@ pub(crate) fn a_generation_file_that_cannot_be_used_is_a_clear_error(stage: &mut
     assert!(error.contains("No such file or directory"), "{error}");
     // None of them has used a generation up.
     assert_eq!(stage.joined("host", &settings).wait("joined").text, "joined host 1");
+}
+
+pub(crate) fn a_last_generation_that_is_remembered_for_all_channels_is_named(stage: &mut Stage) {
+    stage.joined("first", "").kill();
+    fs::remove_dir_all(stage.channel_dir()).unwrap();
+    let remembered = stage.runtime_dir().join("generations");
+    fs::create_dir_all(&remembered).unwrap();
+    fs::set_permissions(&remembered, PermissionsExt::from_mode(0o700)).unwrap();
+    let entry = remembered.join("00009007199254740991");
+    symlink("removed", &entry).unwrap();
+    let error = refusal(stage, "", &[]);
+    assert!(error.contains(&remembered.display().to_string()), "{error}");
+    assert!(error.contains("its entry 00009007199254740991 is the last generation"), "{error}");
+    fs::remove_file(&entry).unwrap();
+    stage.joined("host", "");
+}
+
+/// Tells each time that somebody opens the file.
+struct Opened(OwnedFd);
+
+impl Opened {
+    fn of(path: &Path) -> Self {
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&inotify, path, inotify::WatchFlags::OPEN).unwrap();
+        Self(inotify)
+    }
+
+    fn wait(&self, times: usize) {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.0, &mut buffer);
+        (0..times).for_each(|_| drop(events.next().unwrap()));
+    }
+}
+
+pub(crate) fn those_who_wait_for_the_generation_file_do_not_wait_for_a_stuck_host_again(stage: &mut Stage) {
+    // Longer than anything else here takes.
+    const HOST_TIMEOUT: u64 = 4_000;
+    let settings = settings(stage).replace("=1000", &format!("={HOST_TIMEOUT}"));
+    let host = stage.joined("host", &settings);
+    let peer = stage.joined("peer", &settings);
+    let held = fs::File::open(file(stage)).unwrap();
+    held.lock().unwrap();
+    let opened = Opened::of(&file(stage));
+    host.stop();
+    opened.wait(1);
+    let stood = now();
+    // It finds the lock taken, and tries again.
+    opened.wait(2);
+    let took = now() - stood;
+    assert!(took < HOST_TIMEOUT / 2 * 1_000_000, "after {took} ns: it waited for the host once more");
+    drop(held);
+    peer.wait("event became-host 2");
+    host.resume();
+    host.wait("event fenced");
 }
 
 pub(crate) fn a_generation_file_that_somebody_holds_is_waited_for(stage: &mut Stage) {

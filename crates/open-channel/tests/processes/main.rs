@@ -142,6 +142,8 @@ fn main() {
             hosts_killed_while_they_take_over_never_share_a_generation,
             a_generation_file_that_cannot_be_used_is_a_clear_error,
             a_generation_file_that_somebody_holds_is_waited_for,
+            those_who_wait_for_the_generation_file_do_not_wait_for_a_stuck_host_again,
+            a_last_generation_that_is_remembered_for_all_channels_is_named,
         }
         leftovers {
             a_thousand_names_leave_one_entry_behind,
@@ -215,6 +217,8 @@ fn main() {
         } locks {
             another_users_closed_lock_does_not_undo_an_election,
             under_a_strict_umask_an_allowed_user_takes_over,
+        } directories {
+            a_process_that_gives_its_user_up_does_not_meet_others_elsewhere,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!root)),
@@ -227,6 +231,7 @@ fn main() {
             a_directory_that_is_mounted_over_and_unmounted_is_survived,
             processes_without_a_session_meet_those_that_have_one,
             a_runtime_directory_that_is_gone_after_a_logout_splits_nobody,
+            a_host_that_goes_into_another_root_directory_stays_the_host,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),

@@ -13,7 +13,12 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 pub(super) struct Recalls {
     calls: BTreeMap<u64, Call>,
+    /// With so many of them, those that are answered and dropped are looked for.
+    crowded: usize,
 }
+
+/// Fewer calls are not worth to be looked through.
+const FEW: usize = 32;
 
 #[derive(Debug)]
 enum Call {
@@ -40,7 +45,12 @@ impl State {
         }
         self.take_releases();
         let Self { session, recalls, .. } = self;
-        recalls.calls.retain(|seq, call| !matches!(call, Call::Dropped) || session.is_recalling(*seq));
+        if recalls.calls.len() >= recalls.crowded {
+            let is_open =
+                |seq: &u64, call: &mut Call| !matches!(call, Call::Dropped) || session.is_recalling(*seq);
+            recalls.calls.retain(is_open);
+            recalls.crowded = 2 * recalls.calls.len().max(FEW);
+        }
         match recalls.calls.get_mut(&seq) {
             Some(call @ Call::Dropped) => {
                 *call = Call::Waiting;

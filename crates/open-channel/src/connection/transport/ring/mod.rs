@@ -14,6 +14,9 @@ use std::fmt;
 
 use open_channel_ring::{Bell, Consumer, Mapped, Producer, RingLink, Spin, Watch};
 
+use crate::connection::transport::ring::copies::Copies;
+
+mod copies;
 mod receiving;
 mod sending;
 mod waiting;
@@ -46,6 +49,7 @@ pub(crate) struct Ring {
     room_spin: Spin,
     /// What a spin looked at, for the next one.
     watch: Option<Watch<Mapped>>,
+    copies: Copies,
 }
 
 /// How far the direction is in which this side sends.
@@ -98,6 +102,7 @@ impl Ring {
             ack_spin: Spin::new(),
             room_spin: Spin::new(),
             watch: None,
+            copies: Copies::default(),
         }
     }
 }

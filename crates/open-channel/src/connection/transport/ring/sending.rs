@@ -139,6 +139,7 @@ impl Ring {
             return Ok(false);
         }
         self.sending.released = released;
+        self.copies.released(released);
         session.released(released)?;
         if released >= self.sending.awaited {
             self.sending.awaited = 0;
@@ -153,9 +154,7 @@ impl Ring {
 
     /// What was put there, ends at `end` and is not released.
     pub(crate) fn stored(&mut self, end: u64) -> Option<Bytes> {
-        let mut stored = self.producer.unreleased().map_while(Result::ok);
-        let found = stored.find(|stored| stored.record.end().bytes() == end)?;
-        Some(found.record.to_vec().into())
+        self.copies.find(&mut self.producer, end)
     }
 }
 
