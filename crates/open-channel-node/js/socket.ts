@@ -439,12 +439,15 @@ export class ChannelSocket extends Socket {
   }
 
   override emit(event: string | symbol, ...args: any[]): boolean {
-    if ((event === "data" || event === "message") && this.#incoming.collects) return this.#emitCollecting(event, args[0]);
+    if ((event === "data" || event === "message") && this.#incoming.collects) {
+      return this.#emitCollecting(event, args[0]);
+    }
     return super.emit(event, ...args);
   }
 
   /** As an emitter does, which forgets what its listeners return. */
   #emitCollecting(event: string, argument: unknown): boolean {
+    if (event === "data") this.#incoming.show();
     // A copy: what is added or removed meanwhile changes the next one.
     const listeners = this.rawListeners(event);
     for (const listener of listeners) {
@@ -458,6 +461,12 @@ export class ChannelSocket extends Socket {
     // Nobody handles it here: it surfaces as the rejection of any other promise.
     if (!this.#captures) throw error;
     nextTick(() => (this as Captures)[EventEmitter.captureRejectionSymbol]!(error as Error, "data"));
+  }
+
+  override setEncoding(encoding?: BufferEncoding): this {
+    super.setEncoding(encoding);
+    this.#incoming.decode();
+    return this;
   }
 
   override resume(): this {
