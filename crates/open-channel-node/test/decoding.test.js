@@ -50,7 +50,7 @@ const HALVES = [Buffer.concat([A, euro.subarray(0, 2)]), Buffer.concat([euro.sub
 
 for (const [face, attach] of Object.entries(faces)) {
   for (const encoding of ["utf8", "utf16le", "base64"]) {
-    test(`text in ${encoding} is decoded across messages as on a net.Socket, and all of it is handled (${face})`, async () => {
+    test(`text is decoded across messages as on a net.Socket, and all of it is handled (${encoding}, ${face})`, async () => {
       // A character of four bytes in the middle; the last one is cut off.
       const bytes = Buffer.concat([Buffer.from("grüße 👋 €uro ", encoding), euro.subarray(0, 2), A]);
       const all = Buffer.concat([bytes, Buffer.from("👋"), euro.subarray(0, 1)]);
@@ -114,7 +114,7 @@ const hosting = async (name, env) => {
 };
 
 for (const [how, surfaces] of [["throws", "uncaught not yet"], ["rejects", "unhandled not yet"]]) {
-  test(`when a listener ${how} for the rest of a character, its beginning comes again, too`, async () => {
+  test(`the beginning of a character comes again when a listener ${how} for the rest of it`, async () => {
     const name = unique();
     const host = await hosting(name, { HOW: how });
     const socket = openChannel({ name, app: "decoding", host: false }).connect();
@@ -129,7 +129,7 @@ for (const [how, surfaces] of [["throws", "uncaught not yet"], ["rejects", "unha
 }
 
 for (const way of ["is killed", "closes"]) {
-  test(`when a host that has half a character ${way}, the next host gets it whole`, async () => {
+  test(`the next host gets a character whole of which one that ${way} has half`, async () => {
     const name = unique();
     const host = await hosting(name);
     const got = [];
