@@ -10,7 +10,7 @@ import { Batch, type Delivery } from "./batch.js";
 import { guard } from "./hub.js";
 import { Message } from "./message.js";
 import { Read, type Failure, type NativeSocket } from "./native.js";
-import { forgetCharacter, ReadBuffer, type Buffered } from "./read-buffer.js";
+import { forgetCharacter, ReadBuffer, type Buffered } from "./buffered.js";
 import { nextTick, setImmediate } from "./timers.js";
 
 /** Batches handled before the event loop gets a turn. */
