@@ -1,7 +1,7 @@
 // Limits to how long a call waits. When it ends, however it ends, nothing of the limits is left.
 import { channelError } from "./errors.js";
 import { amount } from "./options.js";
-import { clearTimeout, setTimeout } from "./timers.js";
+import { clearTimeout, setTimeout, type Timer } from "./timers.js";
 
 /** How long a call waits. What it waited for goes on when it no longer does. */
 export interface Bounds {
@@ -47,7 +47,7 @@ export async function bounded<T>(bounds: Bounds | undefined, what: string, sysca
   if (timeout === undefined && signal === undefined) return run(wait);
   const within = timeout === undefined ? undefined : Math.min(amount(timeout, "timeout"), LONGEST);
   checkSignal(signal);
-  let timer: NodeJS.Timeout | undefined;
+  let timer: Timer | undefined;
   let abort: (() => void) | undefined;
   const limit = new Promise<never>((_, reject) => {
     if (within !== undefined) {

@@ -8,7 +8,7 @@ import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, 
 import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
 import { ChannelSocket, type Follower, type Owner } from "./socket.js";
 import type { SocketStats } from "./stats.js";
-import { clearTimeout, setTimeout } from "./timers.js";
+import { clearTimeout, setTimeout, type Timer } from "./timers.js";
 
 export type State = "initiated" | "connecting" | "connected" | "closed";
 
@@ -425,8 +425,8 @@ export class ProcessChannel extends EventEmitter {
 }
 
 async function settled(promises: Promise<void>[], timeout: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
+  let timer: Timer | undefined;
+  const late = new Promise((resolve) => (timer = setTimeout(() => resolve(undefined), timeout)));
   await Promise.race([Promise.allSettled(promises), late]);
   clearTimeout(timer);
 }

@@ -108,3 +108,13 @@ export function hold(): void {
 export function release(): void {
   if (--holders === 0 && listening) hub().release();
 }
+
+/** Keeps the process alive until what it returns is called. */
+export function holding(): () => void {
+  let held = true;
+  hold();
+  return () => {
+    if (held) release();
+    held = false;
+  };
+}

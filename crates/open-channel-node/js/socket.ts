@@ -7,7 +7,7 @@ import { Socket } from "node:net";
 import { bounded, type Bounds, type Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { asyncDispose } from "./dispose.js";
-import { forget, guard, hold, register, release, request } from "./hub.js";
+import { forget, guard, hold, holding, register, release, request } from "./hub.js";
 import { Incoming } from "./incoming.js";
 import type { Message, UndeliverableMessage } from "./message.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
@@ -193,16 +193,10 @@ export class ChannelSocket extends Socket {
 
   async #flush(wait: Wait): Promise<void> {
     if (this.#native !== null && (this.#outgoing.waiting || this.writableLength > 0)) {
-      // Streams keep order: an empty write, which is no message, ends after all writes before it.
-      await new Promise<void>((resolve, reject) => {
-        if (!this.writableEnded) return void super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
-        const leave = () => this.off("finish", over).off("error", failed).off("close", over);
-        // After `close` without `finish`, there is no connection left to ask.
-        const over = () => (leave(), resolve());
-        const failed = (error: Error) => (leave(), reject(error));
-        this.once("finish", over).once("error", failed).once("close", over);
-        wait.undo(leave);
-      });
+      // Limits to the wait do not keep the process alive.
+      const letGo = holding();
+      wait.undo(letGo);
+      await this.#streamWritten(wait).finally(letGo);
       if (wait.over) return;
     }
     if (this.#native === null) {
@@ -211,6 +205,20 @@ export class ChannelSocket extends Socket {
     }
     const native = this.#native;
     await request((number) => native.flush(number), "write", this.#owner.name, wait, (number) => native.withdraw(number));
+  }
+
+  /** Everything that the stream itself holds is written. */
+  #streamWritten(wait: Wait): Promise<void> {
+    // Streams keep order: an empty write, which is no message, ends after all writes before it.
+    return new Promise((resolve, reject) => {
+      if (!this.writableEnded) return void super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
+      const leave = () => this.off("finish", over).off("error", failed).off("close", over);
+      // After `close` without `finish`, there is no connection left to ask.
+      const over = () => (leave(), resolve());
+      const failed = (error: Error) => (leave(), reject(error));
+      this.once("finish", over).once("error", failed).once("close", over);
+      wait.undo(leave);
+    });
   }
 
   /**
@@ -431,12 +439,15 @@ export class ChannelSocket extends Socket {
   }
 
   override emit(event: string | symbol, ...args: any[]): boolean {
-    if ((event === "data" || event === "message") && this.#incoming.collects) return this.#emitCollecting(event, args[0]);
+    if ((event === "data" || event === "message") && this.#incoming.collects) {
+      return this.#emitCollecting(event, args[0]);
+    }
     return super.emit(event, ...args);
   }
 
   /** As an emitter does, which forgets what its listeners return. */
   #emitCollecting(event: string, argument: unknown): boolean {
+    if (event === "data") this.#incoming.show();
     // A copy: what is added or removed meanwhile changes the next one.
     const listeners = this.rawListeners(event);
     for (const listener of listeners) {
@@ -450,6 +461,12 @@ export class ChannelSocket extends Socket {
     // Nobody handles it here: it surfaces as the rejection of any other promise.
     if (!this.#captures) throw error;
     nextTick(() => (this as Captures)[EventEmitter.captureRejectionSymbol]!(error as Error, "data"));
+  }
+
+  override setEncoding(encoding?: BufferEncoding): this {
+    super.setEncoding(encoding);
+    this.#incoming.decode();
+    return this;
   }
 
   override resume(): this {

@@ -1,18 +1,43 @@
-// The timers of Node. A test runner may have put others in their place, which stand still: Jest
-// shows its tests a `process` and globals of their own, Sinon changes the real ones.
-import * as timers from "node:timers";
+// Timers that go on while a test runner lets time stand still. Each is one that Node's own modules
+// use inside, because a runner puts others in the place of `setTimeout` and `setImmediate`, and not
+// every runner says which ones it has replaced.
+import { Socket } from "node:net";
+import { scheduler } from "node:timers/promises";
 import { addon } from "./native.js";
 
-const real = addon.globals().process ?? process;
+const real: NodeJS.Process = addon.globals().process ?? process;
 
-/** `process.nextTick` */
-export const nextTick = original(real, "nextTick");
-export const setImmediate = original(timers, "setImmediate");
-export const setTimeout = original(timers, "setTimeout");
-export const clearTimeout = original(timers, "clearTimeout");
+/**
+ * `process.nextTick`. Jest shows its tests a `process` of their own; Sinon changes the real one, and
+ * its clock has what it has replaced.
+ */
+export const nextTick = original(real.nextTick);
 
-/** Sinon's clock has what it has replaced. */
-function original<T extends object, N extends keyof T & string>(place: T, name: N): T[N] {
-  const found = place[name] as { clock?: Record<string, T[N]> } & T[N];
-  return found.clock?.[`_${name}`] ?? found;
+function original(found: Tick & { clock?: { _nextTick?: Tick } }): Tick {
+  return found.clock?._nextTick ?? found;
 }
+
+type Tick = typeof process.nextTick;
+
+const { yield: turn } = scheduler;
+
+/** Calls back after the event loop has looked for what else there is. */
+export function setImmediate(callback: () => void): void {
+  // What it throws is an uncaught exception, and no rejection.
+  void turn.call(scheduler).then(() => nextTick(callback));
+}
+
+/** Calls back after `delay` milliseconds, which does not keep the process alive. */
+export function setTimeout(callback: () => void, delay: number): Timer {
+  const timer = new Socket();
+  // For a socket, no time at all is no limit.
+  timer.setTimeout(Math.max(1, delay), callback);
+  return timer;
+}
+
+export function clearTimeout(timer: Timer | undefined): void {
+  timer?.setTimeout(0);
+}
+
+/** What waits for its time. A socket without a connection has a timer all the same. */
+export type Timer = Socket;

@@ -226,12 +226,15 @@ test("a tool runs a script or a project, a program that uses open-channel itself
   );
 });
 
+/** Vitest does not run in every version of Node that this package does. */
+const vitest = { skip: Number(process.versions.node.split(".")[0]) < 20 && "vitest needs Node 20" };
+
 for (const [mode, flags] of [
   ["forks", ["--pool=forks"]],
   ["threads", ["--pool=threads"]],
   ["one worker", ["--pool=forks", "--no-isolate", "--maxWorkers=1"]],
 ]) {
-  test(`vitest with ${mode}: test files are apart, and meet scripts that they fork`, async () => {
+  test(`vitest with ${mode}: test files are apart, and meet scripts that they fork`, vitest, async () => {
     const together = mode === "one worker" ? 1 : 4;
     const made = folder();
     for (let number = 1; number <= 4; number++)

@@ -1,6 +1,7 @@
 // The programs of the README, each with what its comments promise.
 "use strict";
 const { scratch } = require("./harness.js");
+const { installed } = require("./packed.js");
 const fs = require("node:fs");
 const path = require("node:path");
 
@@ -14,12 +15,11 @@ const snippets = [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code], ind
   ends: code.includes("process.exit()"),
 }));
 
-/** Puts a snippet where `open-channel` is installed, and returns its path. */
+/** Puts a snippet where `open-channel` is installed from what npm packs, and returns its path. */
 function place(snippet) {
   const app = path.join(scratch, "readme");
   if (!fs.existsSync(app)) {
-    fs.mkdirSync(path.join(app, "node_modules"), { recursive: true });
-    fs.symlinkSync(path.join(__dirname, ".."), path.join(app, "node_modules", "open-channel"));
+    installed(app);
     const manifest = { private: true, type: "commonjs", dependencies: { "open-channel": "*" } };
     fs.writeFileSync(path.join(app, "package.json"), JSON.stringify(manifest));
   }

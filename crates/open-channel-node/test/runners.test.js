@@ -24,10 +24,13 @@ test("Jest finds nothing open, and its fake timers stop nothing", { timeout: 90_
   assert.doesNotMatch(report, /open handle/);
 });
 
-for (const when of ["before", "after"]) {
-  test(`fake timers that are installed ${when} it is loaded do not stop it`, async () => {
-    const child = node(fixture("faked.js"), [when]);
-    assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
-    assert.deepEqual(child.lines, ["3000 messages"]);
-  });
+for (const whose of ["Sinon", "node:test"]) {
+  for (const when of ["before", "after"]) {
+    test(`the clock of ${whose}, stopped ${when} it is loaded, does not stop it`, async () => {
+      const child = node(fixture("faked.js"), [whose, when]);
+      assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });
+      const said = ["3000 messages", "flush: ETIMEDOUT", "closed, and not handled"];
+      assert.deepEqual(child.lines, said);
+    });
+  }
 }

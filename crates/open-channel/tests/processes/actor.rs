@@ -783,7 +783,7 @@ fn take(name: &str, socket: &Socket) {
             }
             Ok(None) => return say!("end {name}"),
             Err(TryRecvError::Empty) => return say!("taken {name}"),
-            Err(TryRecvError::Failed(error)) => return say!("error recv {name} {error}"),
+            Err(error) => return say!("error recv {name} {error}"),
         }
     }
 }
