@@ -3,6 +3,7 @@
 //! `test` is the one that a change has to pass. Each further command is a file of its own.
 
 mod bench;
+mod circles;
 mod soak;
 mod step;
 mod test;
@@ -26,6 +27,8 @@ enum Command {
     Test(test::Args),
     /// Measure beside other ways to carry messages, with a report.
     Bench(bench::Args),
+    /// Look for files that import each other in a loop.
+    Circles,
     /// Kill and close hosts under numbered traffic, a thousand times and more, and count what was lost.
     Soak(soak::Args),
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Circles => circles::run().map(|()| ExitCode::SUCCESS),
         Command::Soak(args) => soak::run(&args),
     };
     outcome.unwrap_or_else(|error| {

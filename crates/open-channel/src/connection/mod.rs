@@ -35,6 +35,7 @@ mod budget;
 mod calls;
 pub(crate) mod driver;
 mod polling;
+mod recalls;
 pub(crate) mod received;
 mod returned;
 mod returning;

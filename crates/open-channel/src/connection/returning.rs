@@ -10,7 +10,6 @@ use open_channel_proto::Undeliverable;
 
 use crate::connection::Connection;
 use crate::connection::received::Delivered;
-use crate::connection::state::Begun;
 use crate::connection::waiters::{Interest, WaiterKey, WakeMode};
 use crate::error::Error;
 
@@ -73,10 +72,7 @@ impl Connection {
     /// [`stop_taking_back`](Self::stop_taking_back).
     pub(crate) fn begin_taking_back(&self, seq: u64) -> Poll<Result<Option<Bytes>, Error>> {
         self.check_process()?;
-        match self.with(|state| state.begin_taking_back(seq))? {
-            Begun::Answered(answer) => Poll::Ready(Ok(answer)),
-            Begun::Asked => Poll::Pending,
-        }
+        self.with(|state| state.begin_taking_back(seq))
     }
 
     /// Numbers of messages, and of the end, that are not acknowledged.

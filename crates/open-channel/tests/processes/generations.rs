@@ -200,7 +200,9 @@ impl Opened {
     fn wait(&self, times: usize) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(&self.0, &mut buffer);
-        (0..times).for_each(|_| drop(events.next().unwrap()));
+        (0..times).for_each(|_| {
+            events.next().unwrap();
+        });
     }
 }
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use open_channel_proto::{Closed, Session};
 
 use crate::connection::budget::Budget;
+use crate::connection::recalls::Recalls;
 use crate::connection::received::Delivered;
 use crate::connection::returned::Returned;
-use crate::connection::state::recalls::Recalls;
 use crate::connection::transport::Transport;
 use crate::connection::waiters::{Waiters, Wakes};
 use crate::error::Error;
@@ -20,13 +20,12 @@ use crate::link::Link;
 
 mod driving;
 mod looking;
-mod recalls;
 mod receiving;
 mod returning;
 mod sending;
+mod taking_back;
 mod transporting;
 
-pub(super) use recalls::Begun;
 pub(super) use sending::Place;
 
 /// Whether this side is still the host whose messages it delivers.

@@ -1,0 +1,85 @@
+//! The application's calls for messages that it wants back, and what came of each.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// With fewer calls, those that are dropped and answered stay.
+const FEW: usize = 32;
+
+/// The numbers that the other side was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Recalls {
+    calls: BTreeMap<u64, Call>,
+    /// With so many of them, those that are answered and dropped are looked for.
+    crowded: usize,
+}
+
+#[derive(Debug)]
+enum Call {
+    Waiting,
+    /// Nobody waits for the answer any more.
+    Dropped,
+    Answered(Bytes),
+}
+
+/// How a call begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// It is the first for its message.
+    First,
+    /// An earlier one was dropped: this one waits for its answer.
+    Joined,
+    /// Another call has the message, or will.
+    Refused,
+}
+
+impl Recalls {
+    pub(super) fn begin(&mut self, seq: u64, is_open: impl Fn(u64) -> bool) -> Begin {
+        if self.calls.len() >= self.crowded {
+            self.calls.retain(|seq, call| !matches!(call, Call::Dropped) || is_open(*seq));
+            self.crowded = 2 * self.calls.len().max(FEW);
+        }
+        match self.calls.get_mut(&seq) {
+            None => Begin::First,
+            Some(call @ Call::Dropped) => {
+                *call = Call::Waiting;
+                Begin::Joined
+            }
+            Some(_) => Begin::Refused,
+        }
+    }
+
+    pub(super) fn wait(&mut self, seq: u64) {
+        self.calls.insert(seq, Call::Waiting);
+    }
+
+    pub(super) fn is_waiting(&self, seq: u64) -> bool {
+        matches!(self.calls.get(&seq), Some(Call::Waiting))
+    }
+
+    /// The call is over; the message, if it has come.
+    pub(super) fn end(&mut self, seq: u64) -> Option<Bytes> {
+        match self.calls.remove(&seq) {
+            Some(Call::Answered(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The answer will come when nobody waits for it.
+    pub(super) fn drop_waiting(&mut self, seq: u64) {
+        if let Some(call @ Call::Waiting) = self.calls.get_mut(&seq) {
+            *call = Call::Dropped;
+        }
+    }
+
+    /// The message has come: it is given back if nobody waits for it.
+    pub(super) fn answer(&mut self, seq: u64, message: Bytes) -> Option<Bytes> {
+        if let Some(call @ Call::Waiting) = self.calls.get_mut(&seq) {
+            *call = Call::Answered(message);
+            return None;
+        }
+        self.calls.remove(&seq);
+        Some(message)
+    }
+}
