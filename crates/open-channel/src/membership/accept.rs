@@ -21,7 +21,7 @@ use crate::connection::{Connection, HostCheck, driver};
 use crate::error::Error;
 use crate::link::unix::{self, ProcessExit};
 use crate::link::{PeerInfo, local, ring};
-use crate::membership::handshake::{Unwelcome, read_first_frame, read_frame, reject_error, write_frame};
+use crate::membership::handshake::{HandshakeError, read_first_frame, read_frame, reject_error, write_frame};
 use crate::membership::host::{Host, Phase};
 use crate::rendezvous::election::Tenure;
 
@@ -251,8 +251,8 @@ impl Acceptor {
     }
 
     /// Connects a socket of this same process.
-    pub(crate) fn connect_local(&self, connection: &Arc<Connection>) -> Result<(), Unwelcome> {
-        let (near, far) = local::pair().map_err(|error| Unwelcome::Later(error.to_string()))?;
+    pub(crate) fn connect_local(&self, connection: &Arc<Connection>) -> Result<(), HandshakeError> {
+        let (near, far) = local::pair().map_err(|error| HandshakeError::Later(error.to_string()))?;
         let hello = connection.hello(self.shared.key());
         let version = hello.negotiate(&self.shared.key()).map_err(reject_error)?;
         self.is_open(&hello).map_err(reject_error)?;
@@ -264,7 +264,7 @@ impl Acceptor {
         if let Some((listener, accepted)) = begins {
             self.shared.listen(listener, accepted);
         }
-        attached.map(drop).map_err(Unwelcome::Refused)
+        attached.map(drop).map_err(HandshakeError::Refused)
     }
 
     /// Answers pings until the other side goes or this host gives up hosting.

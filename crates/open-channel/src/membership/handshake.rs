@@ -82,44 +82,50 @@ async fn write_out(stream: &mut (impl AsyncWrite + Unpin), mut out: TransmitBuff
     Ok(())
 }
 
-/// Why a host did not welcome us.
-#[derive(Debug)]
-pub(crate) enum Unwelcome {
-    /// Its link broke, for this reason: look again.
+/// Why a handshake ended without a welcome.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    /// The link broke: look again.
+    #[error("{0}")]
     Gone(String),
-    /// It cannot take us now, and says why: try again.
+    /// The host cannot serve this process now: try again.
+    #[error("{0}")]
     Later(String),
-    /// It speaks other versions, which are named: wait for another host.
+    /// The host speaks other versions: wait for another host.
+    #[error("{0}")]
     OtherVersions(String),
-    /// It said no; asking again is of no use.
-    Refused(Error),
+    /// The host said no; asking again is of no use.
+    #[error(transparent)]
+    Refused(#[from] Error),
 }
 
 /// The peer's part of the handshake; the hello may come with an offer of rings.
-pub(crate) async fn greet(
+pub(crate) async fn exchange_hello(
     stream: &mut UnixStream,
     hello: Hello,
     offer: Option<&Offer>,
-) -> Result<Welcome, Unwelcome> {
+) -> Result<Welcome, HandshakeError> {
     // A host that refuses us may close before it has read our hello: what it said comes first.
     let written = write_first_frame(stream, &Frame::Hello(hello), offer).await;
     match read_frame(stream).await {
         Ok(Frame::Welcome(welcome)) if written.is_ok() => Ok(welcome),
         Ok(Frame::Reject(reject)) => Err(reject_error(reject)),
-        Ok(_) => Err(Unwelcome::Refused(Error::Protocol("the host answered with something else".into()))),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(Unwelcome::Refused(Error::Protocol(error.to_string())))
+        Ok(_) => {
+            Err(HandshakeError::Refused(Error::Protocol("the host answered with something else".into())))
         }
-        Err(error) => Err(Unwelcome::Gone(format!("its host broke the connection: {error}"))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(HandshakeError::Refused(Error::Protocol(error.to_string())))
+        }
+        Err(error) => Err(HandshakeError::Gone(format!("its host broke the connection: {error}"))),
     }
 }
 
-pub(crate) fn reject_error(reject: Reject) -> Unwelcome {
-    Unwelcome::Refused(match reject.code {
-        RejectCode::GoingAway | RejectCode::Busy => return Unwelcome::Later(reject.reason),
+pub(crate) fn reject_error(reject: Reject) -> HandshakeError {
+    HandshakeError::Refused(match reject.code {
+        RejectCode::GoingAway | RejectCode::Busy => return HandshakeError::Later(reject.reason),
         RejectCode::Version => {
             let (own, theirs) = (Versions::OWN, Versions::new(reject.version_min, reject.version_max));
-            return Unwelcome::OtherVersions(format!("the host speaks {theirs}, this process {own}"));
+            return HandshakeError::OtherVersions(format!("the host speaks {theirs}, this process {own}"));
         }
         RejectCode::Permission => Error::PermissionDenied(reject.reason),
         _ => Error::Refused(reject.reason),

@@ -38,7 +38,7 @@ pub(crate) struct Host {
     endpoint: Endpoint,
     pub(super) fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
-    /// Lifelines that have not ended, and sockets that are not greeted yet.
+    /// Lifelines that have not ended, and sockets whose handshake goes on.
     pub(super) links: AtomicUsize,
     pub(super) phase: watch::Sender<Phase>,
     /// Since when handlers are waited for.

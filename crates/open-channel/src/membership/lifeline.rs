@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 
 use crate::background;
 use crate::link::unix::ProcessExit;
-use crate::membership::handshake::{Unwelcome, greet, read_frame, write_frame};
+use crate::membership::handshake::{HandshakeError, exchange_hello, read_frame, write_frame};
 
 /// How the host was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) enum Loss {
 #[derive(Debug)]
 pub(crate) enum NoLifeline {
     /// The host refused us, or vanished meanwhile.
-    Unwelcome(Unwelcome),
+    Handshake(HandshakeError),
     /// Connected, and no answer for the host timeout; or the process that listened is known to be dead.
     Silent,
 }
@@ -48,7 +48,7 @@ impl Lifeline {
         let host = ProcessExit::of(pid);
         let welcome = tokio::select! {
             biased;
-            answer = greet(&mut stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Unwelcome)?,
+            answer = exchange_hello(&mut stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Handshake)?,
             // A forked child may keep the dead host's listener open.
             () = host.wait() => return Err(NoLifeline::Silent),
             () = tokio::time::sleep(host_timeout) => return Err(NoLifeline::Silent),

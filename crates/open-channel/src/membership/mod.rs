@@ -25,7 +25,7 @@ use crate::channel::event::{Event, Role};
 use crate::channel::shared::{Place, Shared};
 use crate::error::Error;
 use crate::link::unix;
-use crate::membership::handshake::Unwelcome;
+use crate::membership::handshake::HandshakeError;
 use crate::membership::lifeline::{Lifeline, Loss, NoLifeline};
 use crate::rendezvous::election::{self, Next, Stood, Tenure};
 use crate::rendezvous::entries::{self, Published};
@@ -536,9 +536,11 @@ impl<'a> Search<'a> {
                     Step::Wait("its host does not answer".into())
                 })
             }
-            Err(NoLifeline::Unwelcome(Unwelcome::Gone(why) | Unwelcome::Later(why))) => Ok(Step::Wait(why)),
-            Err(NoLifeline::Unwelcome(Unwelcome::OtherVersions(why))) => Ok(Step::WaitForVersions(why)),
-            Err(NoLifeline::Unwelcome(Unwelcome::Refused(error))) => Err(error),
+            Err(NoLifeline::Handshake(HandshakeError::Gone(why) | HandshakeError::Later(why))) => {
+                Ok(Step::Wait(why))
+            }
+            Err(NoLifeline::Handshake(HandshakeError::OtherVersions(why))) => Ok(Step::WaitForVersions(why)),
+            Err(NoLifeline::Handshake(HandshakeError::Refused(error))) => Err(error),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::connection::{Connection, driver};
 use crate::error::Error;
 use crate::link::{LinkKind, PeerInfo, ring, unix};
 use crate::membership::accept::Acceptor;
-use crate::membership::handshake::{Unwelcome, greet};
+use crate::membership::handshake::{HandshakeError, exchange_hello};
 use crate::membership::host::Host;
 use crate::rendezvous::Endpoint;
 use open_channel_proto::{Attachment, Features, Hello, ResetCode};
@@ -41,14 +41,16 @@ impl Failures {
     ///
     /// # Errors
     /// When it goes on for longer than the connect timeout.
-    fn another(&mut self, shared: &Shared, unwelcome: Unwelcome) -> Result<Duration, Error> {
+    fn another(&mut self, shared: &Shared, error: HandshakeError) -> Result<Duration, Error> {
         self.count += 1;
         let after = shared.connect_timeout();
         if self.since.get_or_insert_with(Instant::now).elapsed() >= after {
-            return Err(match unwelcome {
-                Unwelcome::Refused(error) => error,
-                Unwelcome::OtherVersions(versions) => Error::Version(versions),
-                Unwelcome::Gone(cause) | Unwelcome::Later(cause) => shared.not_reached(after, cause),
+            return Err(match error {
+                HandshakeError::Refused(error) => error,
+                HandshakeError::OtherVersions(versions) => Error::Version(versions),
+                HandshakeError::Gone(cause) | HandshakeError::Later(cause) => {
+                    shared.not_reached(after, cause)
+                }
             });
         }
         Ok((RETRY_PAUSE * self.count).min(LONGEST_PAUSE))
@@ -90,10 +92,10 @@ pub(crate) async fn supervise(shared: Arc<Shared>, connection: Arc<Connection>) 
                 failures = Failures::default();
                 while_connected(&connection, &mut places).await;
             }
-            Err(Unwelcome::Refused(error)) => return connection.fail(error),
-            Err(unwelcome) => {
-                tracing::debug!(channel = shared.name(), socket = %connection.id(), ?unwelcome, "not connected yet");
-                match failures.another(&shared, unwelcome) {
+            Err(HandshakeError::Refused(error)) => return connection.fail(error),
+            Err(error) => {
+                tracing::debug!(channel = shared.name(), socket = %connection.id(), ?error, "not connected yet");
+                match failures.another(&shared, error) {
                     Err(error) => return connection.fail(error),
                     Ok(pause) => tokio::select! {
                         _ = places.changed() => {}
@@ -124,27 +126,27 @@ async fn connect(
     shared: &Shared,
     connection: &Arc<Connection>,
     endpoint: &Endpoint,
-) -> Result<(), Unwelcome> {
-    let greeting = async {
-        let gone = |error: io::Error| Unwelcome::Gone(format!("connecting to its host: {error}"));
+) -> Result<(), HandshakeError> {
+    let handshake = async {
+        let gone = |error: io::Error| HandshakeError::Gone(format!("connecting to its host: {error}"));
         let mut stream = unix::connect(endpoint.path()).await.map_err(gone)?;
         let peer = unix::peer(&stream).map_err(gone)?;
         if !shared.settings.allows(peer.uid) {
             let problem = format!("the host belongs to user {}, who is not allowed", peer.uid);
-            return Err(Unwelcome::Refused(Error::PermissionDenied(problem)));
+            return Err(HandshakeError::Refused(Error::PermissionDenied(problem)));
         }
         let (hello, offered) = offer(shared, connection.hello(shared.key()), peer);
         let (ring, offer) = offered.unzip();
-        let welcome = greet(&mut stream, hello, offer.as_ref()).await?;
+        let welcome = exchange_hello(&mut stream, hello, offer.as_ref()).await?;
         let taken = welcome.features.contains(Features::RING);
         if taken && ring.is_none() {
             let problem = "the host took rings that nobody offered";
-            return Err(Unwelcome::Refused(Error::Protocol(problem.into())));
+            return Err(HandshakeError::Refused(Error::Protocol(problem.into())));
         }
         let ring = ring.filter(|_| taken);
         if ring.is_none() && shared.settings.link == Some(LinkKind::Ring) {
             let problem = "no memory can be shared with it, and the link is forced to do that";
-            return Err(Unwelcome::Refused(Error::Refused(problem.into())));
+            return Err(HandshakeError::Refused(Error::Refused(problem.into())));
         }
         let mut link = unix::into_link(stream, peer).map_err(gone)?;
         if let Some(ring) = &ring {
@@ -153,12 +155,12 @@ async fn connect(
         Ok((link, ring, welcome))
     };
     // A silent host is the membership's to find out about.
-    let greeted = tokio::time::timeout(shared.settings.host_timeout, greeting).await;
+    let done = tokio::time::timeout(shared.settings.host_timeout, handshake).await;
     let (link, ring, welcome) =
-        greeted.unwrap_or_else(|_| Err(Unwelcome::Gone("its host does not answer".into())))?;
+        done.unwrap_or_else(|_| Err(HandshakeError::Gone("its host does not answer".into())))?;
     become_guest(shared, endpoint).await?;
     let generation = welcome.generation;
-    let attachment = driver::attach(connection, link, ring, &welcome).map_err(Unwelcome::Refused)?;
+    let attachment = driver::attach(connection, link, ring, &welcome).map_err(HandshakeError::Refused)?;
     let socket = connection.id();
     match attachment {
         Attachment::Resumed => tracing::info!(channel = shared.name(), %socket, generation, "resumed"),
@@ -168,12 +170,12 @@ async fn connect(
 }
 
 /// Waits until the host at `endpoint` has taken this process on: whoever sees a socket connected can rely on that.
-async fn become_guest(shared: &Shared, endpoint: &Endpoint) -> Result<(), Unwelcome> {
+async fn become_guest(shared: &Shared, endpoint: &Endpoint) -> Result<(), HandshakeError> {
     let mut places = shared.place.subscribe();
     // The sender lives as long as `shared`.
     match places.wait_for(Place::is_settled).await {
         Ok(place) if place.leads_to(endpoint.path()) => Ok(()),
-        _ => Err(Unwelcome::Gone("its host was replaced".into())),
+        _ => Err(HandshakeError::Gone("its host was replaced".into())),
     }
 }
 

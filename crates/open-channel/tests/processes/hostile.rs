@@ -64,7 +64,7 @@ impl Hostile {
         let (ring, offer) = offer(layout()).unwrap();
         let descriptors = offer.descriptors();
         let hello = Hello { socket, rings: Some((RING, RING)), ..Hello::default() };
-        let (stream, welcome) = raw::greet_with(path, &hello, &descriptors);
+        let (stream, welcome) = raw::exchange_hello_with(path, &hello, &descriptors);
         assert_eq!(features(&welcome), 1, "the ring was declined");
         let [memory, _, hosts_bell] = descriptors.map(|fd| fd.try_clone_to_owned().unwrap());
         Self { stream, ring, memory, hosts_bell }
@@ -216,7 +216,7 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
     for (n, (what, (rings, fds))) in offers.iter().enumerate() {
         let hello = Hello { socket: 4000 + n as u128, rings: *rings, ..Hello::default() };
         let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-        let (mut stream, welcome) = raw::greet_with(&path, &hello, &borrowed);
+        let (mut stream, welcome) = raw::exchange_hello_with(&path, &hello, &borrowed);
         assert_eq!(features(&welcome), 0, "taken: {what}");
         let text = format!("offer {n}");
         stream.write_all(&raw::data(1, text.as_bytes())).unwrap();

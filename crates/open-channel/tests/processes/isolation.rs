@@ -187,7 +187,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     ];
     for (n, (what, bytes)) in faults.iter().enumerate() {
         let hello = Hello { socket: 1000 + n as u128, ..Hello::default() };
-        let (mut stream, _) = raw::greet(&path, &hello);
+        let (mut stream, _) = raw::exchange_hello(&path, &hello);
         let _ = stream.write_all(bytes);
         let answer = raw::read_to_the_end(&mut stream);
         if let Some(kind) = answer.get(4) {
@@ -195,7 +195,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
         }
     }
     // More than the window it was given, with a handler that does not get on.
-    let (mut stream, _) = raw::greet(&path, &Hello { socket: 2000, ..Hello::default() });
+    let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 2000, ..Hello::default() });
     let mut excess = raw::data(1, b"stall");
     for seq in 2..=200 {
         excess.extend(raw::data(seq, &[b'x'; 1024]));
@@ -203,12 +203,12 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     let _ = stream.write_all(&excess);
     raw::read_to_the_end(&mut stream);
     // Goes away in the middle of a message.
-    let (mut stream, _) = raw::greet(&path, &Hello { socket: 2001, ..Hello::default() });
+    let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 2001, ..Hello::default() });
     let half = raw::data(1, &[b'x'; 1000]);
     stream.write_all(&half[..500]).unwrap();
     drop(stream);
     // Valid messages of a stranger are as good as any.
-    let (mut stream, _) = raw::greet(&path, &Hello { socket: 2002, ..Hello::default() });
+    let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 2002, ..Hello::default() });
     stream.write_all(&raw::data(1, b"fine stranger")).unwrap();
     host.find(0, "the stranger's message", |line| line.is("handled") && line.text.ends_with("fine stranger"));
     check_unharmed(&host, &bystander);
@@ -229,7 +229,7 @@ pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
         assert!(!body[14..].is_empty(), "no words for people");
     }
     // A range that overlaps is fine.
-    drop(raw::greet(&path, &Hello { versions: (1, 9), ..Hello::default() }));
+    drop(raw::exchange_hello(&path, &Hello { versions: (1, 9), ..Hello::default() }));
     check_unharmed(&host, &bystander);
 }
 
@@ -281,7 +281,7 @@ pub(crate) fn words_of_the_other_side_cannot_steer_a_terminal(stage: &mut Stage)
     let shown = r"\u{1b}]0;owned\u{7}\u{1b}[2Jcome \u{202e}in\n";
     let (host, bystander) = busy_pair(stage, "");
     let (_, path) = stage.published();
-    let (mut peer, _) = raw::greet(&path, &Hello::default());
+    let (mut peer, _) = raw::exchange_hello(&path, &Hello::default());
     let mut body = vec![9, 0];
     body.extend(words.bytes());
     peer.write_all(&frame(RESET, 0, &body)).unwrap();
@@ -358,7 +358,7 @@ pub(crate) fn a_hostile_peer_that_claims_an_endless_window_costs_bounded_memory(
     let streams: Vec<_> = (0..4)
         .map(|n| {
             let hello = Hello { window: u64::MAX, socket: 3000 + n, ..Hello::default() };
-            let (mut stream, _) = raw::greet(&path, &hello);
+            let (mut stream, _) = raw::exchange_hello(&path, &hello);
             stream.write_all(&raw::data(1, b"flood")).unwrap();
             stream
         })

@@ -113,7 +113,7 @@ pub(crate) fn read_frame(stream: &mut UnixStream) -> Option<(u8, Vec<u8>)> {
 }
 
 /// Shakes hands; the stream carries an attached session then. The welcome's body comes along.
-pub(crate) fn greet(path: &Path, hello: &Hello) -> (UnixStream, Vec<u8>) {
+pub(crate) fn exchange_hello(path: &Path, hello: &Hello) -> (UnixStream, Vec<u8>) {
     let mut stream = connect(path);
     stream.write_all(&hello.encode()).unwrap();
     let (kind, body) = read_frame(&mut stream).expect("an answer");
@@ -121,8 +121,8 @@ pub(crate) fn greet(path: &Path, hello: &Hello) -> (UnixStream, Vec<u8>) {
     (stream, body)
 }
 
-/// [`greet`] with descriptors, as many as there are, attached to the first byte.
-pub(crate) fn greet_with(
+/// [`exchange_hello`] with descriptors, as many as there are, attached to the first byte.
+pub(crate) fn exchange_hello_with(
     path: &Path,
     hello: &Hello,
     descriptors: &[BorrowedFd<'_>],

@@ -86,9 +86,9 @@ pub(crate) fn a_welcome_that_got_lost_leaves_no_second_session(stage: &mut Stage
     let (_, path) = stage.published();
     let hello = |generation, first| Hello { generation, first, socket: 4711, ..Hello::default() };
     // It is gone before it has taken its welcome, and comes again as one that was never here.
-    drop(raw::greet(&path, &hello(0, 1)));
+    drop(raw::exchange_hello(&path, &hello(0, 1)));
     host.wait("accepted");
-    let (mut stream, _) = raw::greet(&path, &hello(0, 1));
+    let (mut stream, _) = raw::exchange_hello(&path, &hello(0, 1));
     // Longer than anything of the first attempt is kept.
     let started = now();
     let mut seq = 0;
@@ -98,7 +98,7 @@ pub(crate) fn a_welcome_that_got_lost_leaves_no_second_session(stage: &mut Stage
         host.find(0, "the message", |line| line.is("handled") && line.number(7) == seq);
     }
     drop(stream);
-    let (_stream, welcome) = raw::greet(&path, &hello(1, seq + 1));
+    let (_stream, welcome) = raw::exchange_hello(&path, &hello(1, seq + 1));
     assert_eq!(welcome[10], 1, "the session was forgotten");
     assert_eq!(host.count("accepted"), 1, "two listeners for one socket");
     assert_eq!(host.count("failed"), 0);
@@ -130,12 +130,12 @@ pub(crate) fn half_a_socket_resumes_like_a_whole_one(stage: &mut Stage) {
     let host = stage.joined("host", "");
     let (_, path) = stage.published();
     // The host has ended its direction: what the peer still sends is not lost with the connection.
-    let (mut stream, _) = raw::greet(&path, &Hello { socket: 1, ..Hello::default() });
+    let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 1, ..Hello::default() });
     stream.write_all(&raw::data(1, b"finish")).unwrap();
     assert_eq!(raw::read_frame(&mut stream), Some((5, 1_u64.to_le_bytes().to_vec())), "its end");
     drop(stream);
     let again = Hello { socket: 1, generation: 1, first: 1, recv_next: 2, ..Hello::default() };
-    let (mut stream, welcome) = raw::greet(&path, &again);
+    let (mut stream, welcome) = raw::exchange_hello(&path, &again);
     assert_eq!(welcome[10], 1, "forgotten");
     stream.write_all(&raw::data(2, b"still here")).unwrap();
     host.find(0, "the second message", |line| line.is("handled") && line.text.ends_with("still here"));
@@ -162,7 +162,7 @@ pub(crate) fn half_a_socket_resumes_like_a_whole_one(stage: &mut Stage) {
 pub(crate) fn a_session_is_kept_for_the_resume_timeout(stage: &mut Stage) {
     let host = stage.joined("host", "resume_timeout=500");
     let (_, path) = stage.published();
-    let (stream, _) = raw::greet(&path, &Hello { socket: 1, ..Hello::default() });
+    let (stream, _) = raw::exchange_hello(&path, &Hello { socket: 1, ..Hello::default() });
     host.wait("accepted");
     let left = now();
     drop(stream);
