@@ -72,7 +72,7 @@ pub(crate) enum Place {
         endpoint: Endpoint,
     },
     Hosting(Arc<Host>),
-    Guest {
+    Peer {
         generation: u64,
         /// The host's socket.
         endpoint: Endpoint,
@@ -85,7 +85,7 @@ impl Place {
         match self {
             Self::Initiated => State::Initiated,
             Self::Searching | Self::Approaching { .. } => State::Connecting,
-            Self::Hosting(_) | Self::Guest { .. } => State::Connected,
+            Self::Hosting(_) | Self::Peer { .. } => State::Connected,
             Self::Closed(_) => State::Closed,
         }
     }
@@ -93,7 +93,7 @@ impl Place {
     pub(crate) fn role(&self) -> Role {
         match self {
             Self::Hosting(_) => Role::Host,
-            Self::Guest { .. } => Role::Peer,
+            Self::Peer { .. } => Role::Peer,
             Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => Role::None,
         }
     }
@@ -101,7 +101,7 @@ impl Place {
     pub(crate) fn generation(&self) -> u64 {
         match self {
             Self::Hosting(host) => host.generation(),
-            Self::Guest { generation, .. } => *generation,
+            Self::Peer { generation, .. } => *generation,
             Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => 0,
         }
     }
@@ -120,7 +120,7 @@ impl Place {
     fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::Hosting(host) => Some(host.endpoint()),
-            Self::Approaching { endpoint } | Self::Guest { endpoint, .. } => Some(endpoint),
+            Self::Approaching { endpoint } | Self::Peer { endpoint, .. } => Some(endpoint),
             Self::Initiated | Self::Searching | Self::Closed(_) => None,
         }
     }

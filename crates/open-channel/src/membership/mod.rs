@@ -8,7 +8,7 @@
 //!      welcomed  │  │  │ timeout                            ▼
 //!                ▼  │  └────────────────────────────▶ ┌────────┐
 //!              ┌───────┐   host lost / handed over    │ closed │
-//!              │ guest │ ───── (to searching)         └────────┘
+//!              │ peer  │ ───── (to searching)         └────────┘
 //!              └───────┘
 //! ```
 
@@ -82,7 +82,7 @@ enum Others {
     /// Nobody is known to host.
     None,
     /// There was a host a moment ago. It may have handed over, and left its directory to this process.
-    Guests,
+    Peers,
     /// There is a host, and it is not for this process to say whether it lives.
     Host,
 }
@@ -90,7 +90,7 @@ enum Others {
 impl Outcome {
     /// The channel is being closed, and no other process is known to host it.
     const CLOSED: Self = Self { error: None, others: Others::None };
-    const CLOSED_AS_GUEST: Self = Self { error: None, others: Others::Guests };
+    const CLOSED_AS_PEER: Self = Self { error: None, others: Others::Peers };
 
     fn failed(error: Error) -> Self {
         // The others came from a host.
@@ -119,16 +119,16 @@ async fn take_part(shared: &Arc<Shared>) -> Outcome {
                         _ = shared.closing() => return Outcome::CLOSED,
                     }
                 }
-                match host(shared, tenure).await {
+                match be_host(shared, tenure).await {
                     accept::End::Closing => return Outcome::CLOSED,
                     accept::End::Fenced => {}
                 }
             }
-            Ok(Found::Guest(lifeline, endpoint)) => {
+            Ok(Found::Peer(lifeline, endpoint)) => {
                 search.last_generation = lifeline.generation;
                 tokio::select! {
-                    loss = guest(shared, lifeline, endpoint) => search.lost(loss),
-                    _ = shared.closing() => return Outcome::CLOSED_AS_GUEST,
+                    loss = be_peer(shared, lifeline, endpoint) => search.lost(loss),
+                    _ = shared.closing() => return Outcome::CLOSED_AS_PEER,
                 }
             }
             Err(error) => return Outcome::failed(error),
@@ -136,7 +136,7 @@ async fn take_part(shared: &Arc<Shared>) -> Outcome {
     }
 }
 
-async fn host(shared: &Arc<Shared>, tenure: Tenure) -> accept::End {
+async fn be_host(shared: &Arc<Shared>, tenure: Tenure) -> accept::End {
     let generation = tenure.generation();
     let endpoint = tenure.endpoint();
     let directory = endpoint.directory().display();
@@ -154,9 +154,9 @@ async fn host(shared: &Arc<Shared>, tenure: Tenure) -> accept::End {
     end
 }
 
-async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, endpoint: Endpoint) -> Loss {
+async fn be_peer(shared: &Arc<Shared>, mut lifeline: Lifeline, endpoint: Endpoint) -> Loss {
     let generation = lifeline.generation;
-    shared.set_place(Place::Guest { generation, endpoint });
+    shared.set_place(Place::Peer { generation, endpoint });
     shared.announce(Event::Connected { role: Role::Peer, generation });
     let loss = lifeline.watch(shared.settings.host_timeout).await;
     tracing::info!(channel = shared.name(), generation, ?loss, "lost the host");
@@ -172,7 +172,7 @@ async fn guest(shared: &Arc<Shared>, mut lifeline: Lifeline, endpoint: Endpoint)
 
 enum Found {
     Tenure(Tenure, Rival),
-    Guest(Lifeline, Endpoint),
+    Peer(Lifeline, Endpoint),
 }
 
 /// The host that a new generation was opened over.
@@ -521,7 +521,7 @@ impl<'a> Search<'a> {
             Ok(lifeline) if lifeline.generation < self.last_generation => {
                 Ok(Step::Wait("its host is of an earlier generation than the last one".into()))
             }
-            Ok(lifeline) => Ok(Step::Found(Found::Guest(lifeline, endpoint))),
+            Ok(lifeline) => Ok(Step::Found(Found::Peer(lifeline, endpoint))),
             Err(NoLifeline::Silent) => {
                 tracing::warn!(
                     channel = self.shared.name(),

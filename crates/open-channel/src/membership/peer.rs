@@ -116,7 +116,7 @@ async fn target(shared: &Shared, places: &mut watch::Receiver<Place>) -> Target 
             Target::Other(host.endpoint().clone())
         }
         Place::Hosting(host) => Target::Own(Arc::clone(host)),
-        Place::Approaching { endpoint } | Place::Guest { endpoint, .. } => Target::Other(endpoint.clone()),
+        Place::Approaching { endpoint } | Place::Peer { endpoint, .. } => Target::Other(endpoint.clone()),
         Place::Closed(error) => Target::None(error.clone().unwrap_or(Error::Closed)),
         Place::Initiated | Place::Searching => Target::None(Error::Closed),
     }
@@ -158,7 +158,7 @@ async fn connect(
     let done = tokio::time::timeout(shared.settings.host_timeout, handshake).await;
     let (link, ring, welcome) =
         done.unwrap_or_else(|_| Err(HandshakeError::Gone("its host does not answer".into())))?;
-    become_guest(shared, endpoint).await?;
+    await_host(shared, endpoint).await?;
     let generation = welcome.generation;
     let attachment = driver::attach(connection, link, ring, &welcome).map_err(HandshakeError::Refused)?;
     let socket = connection.id();
@@ -170,7 +170,7 @@ async fn connect(
 }
 
 /// Waits until the host at `endpoint` has taken this process on: whoever sees a socket connected can rely on that.
-async fn become_guest(shared: &Shared, endpoint: &Endpoint) -> Result<(), HandshakeError> {
+async fn await_host(shared: &Shared, endpoint: &Endpoint) -> Result<(), HandshakeError> {
     let mut places = shared.place.subscribe();
     // The sender lives as long as `shared`.
     match places.wait_for(Place::is_settled).await {
