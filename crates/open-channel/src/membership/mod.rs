@@ -193,7 +193,7 @@ enum Step {
     /// The same, because of processes that speak other versions.
     WaitForVersions(String),
     /// Nobody became the host. Look again after a pause that differs from the others'.
-    GiveWay,
+    Contended,
 }
 
 /// What stood in the way last, for people.
@@ -271,7 +271,7 @@ impl<'a> Search<'a> {
                     self.cause = why.into();
                     self.pause().await;
                 }
-                Ok(Ok(Step::GiveWay)) => {
+                Ok(Ok(Step::Contended)) => {
                     self.stepped_back += 1;
                     let random = getrandom::u32().unwrap_or(std::process::id());
                     tokio::time::sleep(pause_after_stepping_back(self.stepped_back, random)).await;
@@ -437,7 +437,7 @@ impl<'a> Search<'a> {
 
     /// After somebody or something has kept this process from `generation`.
     fn after_losing(&mut self, dir: &ChannelDir, generation: u64) -> Step {
-        let Ok(latest) = entries::current(dir) else { return Step::GiveWay };
+        let Ok(latest) = entries::current(dir) else { return Step::Contended };
         if latest.is_some_and(|latest| latest.generation >= generation) {
             return Step::Again;
         }
@@ -448,7 +448,7 @@ impl<'a> Search<'a> {
                 Step::Again
             }
             // Its candidate took it back, or this process did: it is free.
-            _ => Step::GiveWay,
+            _ => Step::Contended,
         }
     }
 
@@ -583,7 +583,7 @@ mod tests {
         let dir = shared.open_dir(Missing::Make).expect("a directory");
         let mut search = Search::new(shared);
         for _ in 0..3 {
-            assert!(matches!(search.after_losing(&dir, 7), Step::GiveWay));
+            assert!(matches!(search.after_losing(&dir, 7), Step::Contended));
             assert_eq!(search.passed_over, 0, "a generation is used up");
         }
         // Something else of that name stays, and waiting helps nobody.

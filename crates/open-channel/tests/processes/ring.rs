@@ -17,20 +17,23 @@ use crate::whereabouts::{self, Place, Whereabouts};
 const KILLS: u64 = 500;
 /// The longest time that a process is at work before it is killed.
 const LONGEST_LIFE: u64 = 3_000;
+/// The longest time that it goes on after it was stopped outside of a call.
+const NEXT_TRY: u64 = 300;
 
-/// How often a process is stopped in search of a moment when it is inside of a call.
-const TRIES: usize = 6;
+/// How often a process is stopped in search of a moment when it is inside of a call. Cheaper than
+/// another process.
+const TRIES: usize = 12;
 
 fn kills() -> u64 {
     std::env::var("OPEN_CHANNEL_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
 }
 
 /// Sleeps for a random number of microseconds.
-fn a_moment(random: &mut u64) {
+fn a_moment(random: &mut u64, longest: u64) {
     *random ^= *random << 13;
     *random ^= *random >> 7;
     *random ^= *random << 17;
-    std::thread::sleep(Duration::from_micros(*random % LONGEST_LIFE));
+    std::thread::sleep(Duration::from_micros(*random % longest));
 }
 
 /// A process of one thread, which does not say when it has joined.
@@ -53,7 +56,7 @@ fn kill_at_work(stage: &Stage, victim: &Actor, random: &mut u64) -> Place {
     let pid = victim.pid.as_raw_nonzero().get().unsigned_abs();
     let whereabouts = Whereabouts::of(&whereabouts_of_all(stage), pid);
     for tries in 1..=TRIES {
-        a_moment(random);
+        a_moment(random, if tries == 1 { LONGEST_LIFE } else { NEXT_TRY });
         victim.stop();
         match whereabouts.place() {
             Place::AtWork => break,
@@ -184,7 +187,8 @@ pub(crate) fn hosts_killed_while_they_read_and_write_lose_and_tear_nothing(stage
 }
 
 pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut Stage) {
-    const AT_ONCE: usize = 4;
+    // With more, victims wait for a processor most of the time, and so does whoever kills them.
+    const AT_ONCE: usize = 2;
     let mut random = 0x9e37_79b9_7f4a_7c15;
     let host = stage.joined("host", "");
     let bystander = stage.joined("bystander", "role=peer");
