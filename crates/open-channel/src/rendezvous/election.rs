@@ -45,8 +45,8 @@ pub(crate) struct Next {
 
 /// What came of an attempt to become the host.
 #[derive(Debug)]
-pub(crate) enum Stood {
-    Host(Tenure),
+pub(crate) enum Candidacy {
+    Won(Tenure),
     /// Something has taken the generation: another host, probably.
     Taken,
     /// Others published themselves at the same time, so this one took its link back. They may have
@@ -58,17 +58,17 @@ pub(crate) enum Stood {
 ///
 /// # Errors
 /// As [`Candidate::prepare`], and those of the file.
-pub(crate) fn stand(
+pub(crate) fn run_for(
     dir: &Arc<ChannelDir>,
     next: Next,
     memory: Option<&GenerationFile>,
-) -> Result<Stood, Error> {
+) -> Result<Candidacy, Error> {
     if next.generation > MAX_GENERATION {
         let problem = format!("it is at generation {MAX_GENERATION}, the last one: remove the directory");
         return Err(Error::directory(dir.path(), problem));
     }
     let Some(memory) = memory else { return Candidate::prepare(dir)?.publish(next) };
-    // Held until the link is there: of those who stand at once, each would get a generation of its
+    // Held until the link is there: of those that run at once, each would get a generation of its
     // own otherwise, and fence the one before.
     let Some(mut memory) = memory.lock()? else {
         let what = "another process holds the lock of the generation file";
@@ -76,7 +76,7 @@ pub(crate) fn stand(
     };
     let latest = current(dir).map_err(|error| Error::io("reading the directory", error))?;
     if latest.is_some_and(|latest| latest.generation >= next.generation) {
-        return Ok(Stood::Taken);
+        return Ok(Candidacy::Taken);
     }
     let candidate = Candidate::prepare(dir)?;
     candidate.publish(Next { generation: memory.grow(next.generation)?, ..next })
@@ -122,10 +122,10 @@ impl Candidate {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare). The generation is free then, as it was.
-    fn publish(self, next: Next) -> Result<Stood, Error> {
+    fn publish(self, next: Next) -> Result<Candidacy, Error> {
         match self.link(next.generation)? {
             Some(tenure) => tenure.stay(next.over),
-            None => Ok(Stood::Taken),
+            None => Ok(Candidacy::Taken),
         }
     }
 
@@ -185,15 +185,15 @@ impl Tenure {
     }
 
     /// Becomes the host with the link that was just made, or takes it back.
-    fn stay(self, over: Option<u64>) -> Result<Stood, Error> {
+    fn stay(self, over: Option<u64>) -> Result<Candidacy, Error> {
         match self.has_passed(over) {
             Ok(false) => {
                 self.sweep();
-                Ok(Stood::Host(self))
+                Ok(Candidacy::Won(self))
             }
             passed => {
                 remove(&self.candidate.dir, &link_name(self.generation));
-                passed.map(|_| Stood::SteppedBack)
+                passed.map(|_| Candidacy::SteppedBack)
             }
         }
     }
@@ -272,8 +272,8 @@ mod tests {
     fn host(dir: &Arc<ChannelDir>, generation: u64) -> Tenure {
         let candidate = Candidate::prepare(dir).expect("a candidate");
         let over = current(dir).expect("readable").map(|latest| latest.generation);
-        let stood = candidate.publish(Next { generation, over }).expect("published");
-        let Stood::Host(tenure) = stood else { panic!("{stood:?}") };
+        let candidacy = candidate.publish(Next { generation, over }).expect("published");
+        let Candidacy::Won(tenure) = candidacy else { panic!("{candidacy:?}") };
         tenure
     }
 
@@ -287,10 +287,10 @@ mod tests {
         };
         for _ in 0..3 {
             let (new, old) = (link(1), link(7));
-            assert!(matches!(new.stay(None), Ok(Stood::SteppedBack)));
+            assert!(matches!(new.stay(None), Ok(Candidacy::SteppedBack)));
             // It has listed the directory before the first one took its link back.
             let seen = link(1);
-            assert!(matches!(old.stay(None), Ok(Stood::SteppedBack)));
+            assert!(matches!(old.stay(None), Ok(Candidacy::SteppedBack)));
             remove(&dir, &link_name(1));
             drop(seen);
         }
