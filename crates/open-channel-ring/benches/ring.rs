@@ -80,15 +80,11 @@ mod linux {
 
     /// Two ends, sleeping when there is nothing for long.
     struct End {
-        ring: RingEnds<Heap, Bell>,
+        ring: RingLink,
         spin: Spin,
     }
 
     impl End {
-        fn new(ring: RingEnds<Heap, Bell>, spin: Spin) -> End {
-            End { ring, spin }
-        }
-
         #[inline]
         fn send(&mut self, payload: &[u8]) {
             while let Err(error) = self.ring.producer.push(0, 0, payload) {
@@ -132,15 +128,13 @@ mod linux {
         }
     }
 
-    /// In ordinary memory: a memfd, once its pages are there, is the same to the processor. (But there long payloads begin with a
-    /// cache line.)
     fn ends(bytes: usize, spin: &Spin) -> (End, End) {
         let layout = Layout::new(bytes, bytes).expect("layout");
-        let memory = Heap::new(layout);
-        let (bell_one, bell_two) = (Bell::new().expect("bell"), Bell::new().expect("bell"));
-        let one = RingEnds::offering(memory.clone(), layout, bell_one.clone(), bell_two.clone());
-        let two = RingEnds::accepting(memory, layout, bell_two, bell_one);
-        (End::new(one, spin.clone()), End::new(two, spin.clone()))
+        let (one, offer) = offer(layout).expect("memory");
+        let passed =
+            offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().expect("descriptors")).collect();
+        let two = accept(layout, passed).expect("our own offer");
+        (End { ring: one, spin: spin.clone() }, End { ring: two, spin: spin.clone() })
     }
 
     /// One thing to measure: what this thread does in a turn, and what the other one does meanwhile.

@@ -41,9 +41,8 @@
 //!     offered => offered?,
 //! };
 //! // Between processes: `send_with_descriptors` and `receive_with_descriptors`, over a Unix socket.
-//! let [memory, bell, others] = offer.descriptors();
-//! let descriptors = [memory.try_clone_to_owned()?, bell.try_clone_to_owned()?, others.try_clone_to_owned()?];
-//! let mut two = accept(layout, descriptors)?;
+//! let passed = offer.descriptors().iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>()?;
+//! let mut two = accept(layout, passed)?;
 //!
 //! let end = one.producer.push(1, 0, b"hello")?;
 //! let record = two.consumer.claim()?.expect("there is one");
@@ -124,8 +123,8 @@ pub use error::{AttachError, Misbehaviour, RingError};
 pub use fork::{Process, ProcessLocal, notice_forks};
 pub use layout::Layout;
 pub use os::{
-    Bell, BorrowedDescriptor, Descriptor, Mapped, OFFERED, Offer, Received, accept, offer,
-    receive_with_descriptors, send_with_descriptors,
+    Bell, BorrowedDescriptor, Descriptor, Mapped, Offer, Received, accept, offer, receive_with_descriptors,
+    send_with_descriptors,
 };
 pub use position::Position;
 pub use process_counters::mapped_bytes;

@@ -69,9 +69,8 @@ fn push((producer, bell): &mut End<Producer<Heap, LoomBell>>, kind: u8, payload:
     while let Err(error) = producer.push(kind, 0, payload) {
         let RingError::Full { wanted } = error else { panic!("{error}") };
         producer.prepare_park(wanted);
-        match producer.is_released(wanted).unwrap() {
-            true => producer.cancel_park(),
-            false => bell.sleep(),
+        if producer.released().unwrap() < wanted {
+            bell.sleep();
         }
     }
 }
@@ -83,9 +82,8 @@ fn pull((consumer, bell): &mut End<Consumer<Heap, LoomBell>>) -> Result<(u8, Vec
             return Ok((record.kind(), record.to_vec(), record.end()));
         }
         consumer.prepare_park();
-        match consumer.is_ready() {
-            true => consumer.cancel_park(),
-            false => bell.sleep(),
+        if !consumer.is_ready() {
+            bell.sleep();
         }
     }
 }
@@ -96,7 +94,7 @@ fn push_watching((producer, bell): &mut End<Producer<Heap, LoomBell>>, kind: u8)
         let RingError::Full { wanted } = error else { panic!("{error}") };
         bell.silence();
         producer.prepare_park(wanted);
-        if !producer.is_released(wanted).unwrap() {
+        if producer.released().unwrap() < wanted {
             bell.watch();
         }
     }

@@ -30,7 +30,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 
     /// The longest payload of one record, in bytes: a little less than half the ring.
-    pub fn max_payload(&self) -> usize {
+    pub(crate) fn max_payload(&self) -> usize {
         self.words.place.max_payload()
     }
 
@@ -169,7 +169,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 
     /// Announces that this side is about to sleep until everything before `wanted` is released. To be
-    /// followed by [`is_released`](Self::is_released), and only when that says no by sleeping. The consumer wakes this side
+    /// followed by a look at what is [`released`](Self::released), and only when that is too little by sleeping. The consumer wakes this side
     /// earlier, whatever it released, if it has nothing more to read.
     ///
     /// Returns whether the announcement before this one was used up (or there was none): this side was woken for it.
@@ -177,12 +177,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
         wake::announce(self.words.space_wait(), wanted.0.max(1)) == 0
     }
 
-    /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is.
-    pub fn cancel_park(&self) {
-        wake::retract(self.words.space_wait());
-    }
-
-    /// Looks for [`is_released`](Self::is_released) without the producer; for spinning.
+    /// Looks whether everything before `wanted` is [`released`](Self::released), without the producer; for spinning.
     pub fn watch(&self, wanted: Position) -> Watch<R> {
         Watch::released(self.words.clone(), wanted)
     }
@@ -190,14 +185,6 @@ impl<R: Region, W: Wake> Producer<R, W> {
     /// Bytes of the ring.
     pub fn capacity(&self) -> usize {
         self.words.place.capacity as usize
-    }
-
-    /// Whether everything before `wanted` is released.
-    ///
-    /// # Errors
-    /// As [`released`](Self::released).
-    pub fn is_released(&mut self, wanted: Position) -> Result<bool, RingError> {
-        Ok(self.released >= wanted.0 || self.released()? >= wanted)
     }
 
     #[inline]
@@ -305,11 +292,6 @@ pub struct WriteSlot<'a, R, W> {
 }
 
 impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
-    /// Bytes that still fit.
-    pub fn remaining(&self) -> usize {
-        self.fill.remaining()
-    }
-
     /// Copies `bytes` behind what was written so far.
     ///
     /// # Panics
@@ -381,18 +363,6 @@ impl<R: Region> Reservation<R> {
 impl<R> std::fmt::Debug for Reservation<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.fill.fmt(f)
-    }
-}
-
-impl<R: Region, W: Wake> std::io::Write for WriteSlot<'_, R, W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let taken = bytes.len().min(self.remaining());
-        self.append(&bytes[..taken]);
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

@@ -219,15 +219,6 @@ impl Record<'_> {
         vec
     }
 
-    /// Copies the payload over the start of `out`.
-    ///
-    /// # Panics
-    /// If `out` is shorter than [`len`](Self::len).
-    #[inline]
-    pub fn copy_to_slice(&self, out: &mut [u8]) {
-        copy_over(self.payload, &mut out[..self.head.len()]);
-    }
-
     /// Copies the payload from its byte `at` on over `out`.
     ///
     /// # Panics

@@ -143,7 +143,7 @@ impl Side {
 fn two_ends() -> (RingLink, RingLink) {
     let layout = Layout::new(BYTES, BYTES).unwrap();
     let (one, offer) = offer(layout).unwrap();
-    let descriptors = offer.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
+    let descriptors = offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
     (one, accept(layout, descriptors).unwrap())
 }
 
@@ -199,7 +199,7 @@ fn the_other_process() {
         eprintln!("{panic}");
     }));
     let received = receive_with_descriptors(&socket, &mut [0; 8]).unwrap();
-    let link = accept(Layout::new(BYTES, BYTES).unwrap(), received.offered().unwrap()).unwrap();
+    let link = accept(Layout::new(BYTES, BYTES).unwrap(), received.descriptors).unwrap();
     let mut side = Side::new(link, Some(&socket));
     side.gone = || std::process::exit(0);
     match role.as_str() {

@@ -24,6 +24,5 @@ pub(crate) use imp::cores;
 pub use imp::{
     Bell, Mapped, Offer, Received, accept, offer, receive_with_descriptors, send_with_descriptors,
 };
-pub use offered::OFFERED;
 pub(crate) use process::run_in_forked_children;
 pub use process::{BorrowedDescriptor, Descriptor};

@@ -2,4 +2,4 @@
 
 /// An offer has this many descriptors: the memory, the bell of the side that offers, the bell of the
 /// side that accepts.
-pub const OFFERED: usize = 3;
+pub(super) const OFFERED: usize = 3;

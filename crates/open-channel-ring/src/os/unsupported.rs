@@ -60,18 +60,6 @@ pub struct Received {
     pub bytes: usize,
     /// The descriptors that came with them.
     pub descriptors: Vec<Descriptor>,
-    /// Some descriptors did not fit and were closed.
-    pub truncated: bool,
-}
-
-impl Received {
-    /// The descriptors of an offer, if they are exactly those.
-    ///
-    /// # Errors
-    /// [`AttachError::Io`] with [`Unsupported`](io::ErrorKind::Unsupported): there are no offers here.
-    pub fn offered(self) -> Result<[Descriptor; OFFERED], AttachError> {
-        Err(AttachError::Io(unsupported()))
-    }
 }
 
 /// Would make a ring that another process can map.
@@ -86,10 +74,7 @@ pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
 ///
 /// # Errors
 /// [`AttachError::Io`] with [`Unsupported`](io::ErrorKind::Unsupported), always.
-pub fn accept(
-    _layout: Layout,
-    _descriptors: [Descriptor; OFFERED],
-) -> Result<RingEnds<Mapped, Bell>, AttachError> {
+pub fn accept(_layout: Layout, _descriptors: Vec<Descriptor>) -> Result<RingEnds<Mapped, Bell>, AttachError> {
     Err(AttachError::Io(unsupported()))
 }
 

@@ -482,7 +482,7 @@ pub(crate) fn a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error(stage
         let sizes = |at: usize| u64::from_le_bytes(*rest[at..].first_chunk().unwrap()) as usize;
         stream.write_all(&welcome(generation, !lifeline)).unwrap();
         if !lifeline {
-            let fds = received.offered().unwrap();
+            let fds = received.descriptors;
             let [memory, peers_bell, _] = [&fds[0], &fds[1], &fds[2]].map(|fd| fd.try_clone().unwrap());
             let layout = Layout::new(sizes(118), sizes(126)).unwrap();
             let _ring = accept(layout, fds).unwrap();

@@ -23,14 +23,14 @@ impl Bell {
     ///
     /// # Errors
     /// The kernel's: no descriptors left.
-    pub fn new() -> io::Result<Bell> {
+    pub(super) fn new() -> io::Result<Bell> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Bell(Arc::new(fd)))
     }
 
     /// Takes a descriptor from the other side, if it is what it ought to be: a write to anything
     /// else might block, or do something.
-    pub(crate) fn from_fd(fd: OwnedFd) -> Result<Bell, AttachError> {
+    pub(super) fn from_fd(fd: OwnedFd) -> Result<Bell, AttachError> {
         let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let target = rustix::fs::readlink(link, Vec::new())?;
         let nonblocking = rustix::fs::fcntl_getfl(&fd)?.contains(OFlags::NONBLOCK);

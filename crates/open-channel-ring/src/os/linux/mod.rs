@@ -49,15 +49,15 @@ pub fn offer(layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
     Ok((link, Offer { memory, own_bell, others_bell }))
 }
 
-/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's limits.
+/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's limits;
+/// `descriptors` are those that came with it.
 ///
 /// # Errors
 /// [`AttachError`]; the descriptors are closed.
-pub fn accept(
-    layout: Layout,
-    descriptors: [OwnedFd; OFFERED],
-) -> Result<RingEnds<Mapped, Bell>, AttachError> {
-    let [memory, others_bell, own_bell] = descriptors;
+pub fn accept(layout: Layout, descriptors: Vec<OwnedFd>) -> Result<RingEnds<Mapped, Bell>, AttachError> {
+    let got = descriptors.len();
+    let [memory, others_bell, own_bell] = <[OwnedFd; OFFERED]>::try_from(descriptors)
+        .map_err(|_| AttachError::Descriptors { expected: OFFERED, got })?;
     let mapped = memory::attach(&memory, layout)?;
     let (own_bell, others_bell) = (Bell::from_fd(own_bell)?, Bell::from_fd(others_bell)?);
     Ok(RingEnds::accepting(mapped, layout, own_bell, others_bell))
