@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use crate::error::Misbehaviour;
 use crate::layout::{self, Head, Layout, RingPlace};
 use crate::position::Position;
-use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Loader, Relaxed, copy_out};
+use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Relaxed, copy_out, load_block};
 
 /// Memory that both sides see, as words. Cloning gives another handle on the same words.
 pub trait Region: Clone {
@@ -251,7 +251,7 @@ impl<'a> Record<'a> {
     pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
         assert!(at.is_multiple_of(8) && at <= self.head.len(), "no word of the record begins there");
         let whole = (self.head.len() - at) / BLOCK * BLOCK;
-        Blocks { words: self.payload[at / 8..][..whole / 8].as_chunks().0.iter(), loader: Loader::new() }
+        Blocks { words: self.payload[at / 8..][..whole / 8].as_chunks().0.iter() }
     }
 }
 
@@ -259,7 +259,6 @@ impl<'a> Record<'a> {
 #[derive(Debug, Clone)]
 pub struct Blocks<'a> {
     words: std::slice::Iter<'a, BlockWords>,
-    loader: Loader,
 }
 
 impl Iterator for Blocks<'_> {
@@ -267,7 +266,7 @@ impl Iterator for Blocks<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.words.next().map(|words| self.loader.load(words))
+        self.words.next().map(load_block)
     }
 
     #[inline]
