@@ -98,7 +98,7 @@ mod linux {
         fn wait_for_room(&mut self, wanted: Position) {
             let producer = &mut self.ring.producer;
             if !self.spin.until(Duration::MAX, || producer.released().expect("index") >= wanted) {
-                self.ring.bell.silence();
+                self.ring.doorbell.silence();
                 producer.prepare_park(wanted);
                 if producer.released().expect("index") < wanted {
                     self.sleep();
@@ -109,7 +109,7 @@ mod linux {
         fn wait_for_record(&mut self) {
             let consumer = &self.ring.consumer;
             if !self.spin.until(Duration::MAX, || consumer.is_ready()) {
-                self.ring.bell.silence();
+                self.ring.doorbell.silence();
                 consumer.prepare_park();
                 if !consumer.is_ready() {
                     self.sleep();
@@ -163,8 +163,8 @@ mod linux {
         #[cold]
         fn sleep(&mut self) {
             SLEPT.fetch_add(1, Relaxed);
-            let bell = self.ring.bell.descriptor();
-            poll(&mut [PollFd::new(&bell, PollFlags::IN)], None).expect("poll");
+            let doorbell = self.ring.doorbell.descriptor();
+            poll(&mut [PollFd::new(&doorbell, PollFlags::IN)], None).expect("poll");
         }
     }
 

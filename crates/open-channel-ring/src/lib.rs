@@ -123,8 +123,8 @@ pub use error::{AttachError, Misbehaviour, RingError};
 pub use fork::{Process, ProcessLocal, notice_forks};
 pub use layout::Layout;
 pub use os::{
-    Bell, BorrowedDescriptor, Descriptor, Mapped, Offer, Received, accept, offer, receive_with_descriptors,
-    send_with_descriptors,
+    BorrowedDescriptor, Descriptor, Doorbell, Mapped, Offer, Received, accept, offer,
+    receive_with_descriptors, send_with_descriptors,
 };
 pub use position::Position;
 pub use process_counters::mapped_bytes;
@@ -133,7 +133,7 @@ pub use spin::Spin;
 pub use spsc::{Blocks, Claim, Claimed, Heap, Record, Region, Wake, Watch};
 
 /// One side's ends of a pair of rings between two processes.
-pub type RingLink = RingEnds<Mapped, Bell>;
+pub type RingLink = RingEnds<Mapped, Doorbell>;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -249,7 +249,7 @@ impl Host {
                 write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
                 let mut link = unix::into_link(stream, peer)?;
                 if let Some(ring) = &ring {
-                    link = link.beside_ring(ring.bell.clone());
+                    link = link.beside_ring(ring.doorbell.clone());
                 }
                 connection.begin(link, ring.map(Ring::new));
                 connection.changed.notify_one();

@@ -22,21 +22,21 @@ impl Region for Mapped {
 
 /// What wakes one side of a ring.
 #[derive(Debug, Clone)]
-pub enum Bell {}
+pub enum Doorbell {}
 
-impl Bell {
-    /// For whoever watches the bell.
+impl Doorbell {
+    /// For whoever watches the doorbell.
     pub fn descriptor(&self) -> BorrowedDescriptor<'_> {
         match *self {}
     }
 
-    /// Resets the bell, for a waiter that polls level-triggered.
+    /// Resets the doorbell, for a waiter that polls level-triggered.
     pub fn silence(&self) {
         match *self {}
     }
 }
 
-impl Wake for Bell {
+impl Wake for Doorbell {
     fn wake(&self) {
         match *self {}
     }
@@ -66,7 +66,7 @@ pub struct Received {
 ///
 /// # Errors
 /// [`Unsupported`](io::ErrorKind::Unsupported), always. Use another link.
-pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
+pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Doorbell>, Offer)> {
     Err(unsupported())
 }
 
@@ -74,7 +74,10 @@ pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
 ///
 /// # Errors
 /// [`AttachError::Io`] with [`Unsupported`](io::ErrorKind::Unsupported), always.
-pub fn accept(_layout: Layout, _descriptors: Vec<Descriptor>) -> Result<RingEnds<Mapped, Bell>, AttachError> {
+pub fn accept(
+    _layout: Layout,
+    _descriptors: Vec<Descriptor>,
+) -> Result<RingEnds<Mapped, Doorbell>, AttachError> {
     Err(AttachError::Io(unsupported()))
 }
 

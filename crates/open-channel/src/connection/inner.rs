@@ -395,8 +395,8 @@ impl Inner {
         progress
     }
 
-    /// Whether the bell beside a ring called those whose runtime watches it.
-    pub(super) fn hear_bell(&mut self) -> bool {
+    /// Whether the doorbell beside a ring called those whose runtime watches it.
+    pub(super) fn hear_doorbell(&mut self) -> bool {
         self.waiters.answer();
         let Some(reactor) = self.reactor.take() else { return false };
         let waker = Waker::from(Arc::clone(&self.waiters));
@@ -418,7 +418,7 @@ impl Inner {
             let needed = match self.attendance {
                 Attendance::Dormant => self.needs_ring_watched() || self.has_unwritten(),
                 Attendance::Armed => false,
-                // A caller that silenced the bell may have used up what the attendant waits for.
+                // A caller that silenced the doorbell may have used up what the attendant waits for.
                 Attendance::Watching => self.must_announce(),
             };
             if needed {

@@ -34,14 +34,14 @@ fn offered_memory_must_be_what_was_agreed() {
     let strays = [
         program.into(),
         std::io::pipe().unwrap().0.into(),
-        Bell::new().unwrap().descriptor().try_clone_to_owned().unwrap(),
+        Doorbell::new().unwrap().descriptor().try_clone_to_owned().unwrap(),
     ];
     for stray in strays {
         assert!(matches!(accept(layout, with_memory(stray)), Err(AttachError::NotMemory)));
     }
     let mut piped = pass(&good);
     piped[2] = std::io::pipe().unwrap().1.into();
-    assert!(matches!(accept(layout, piped), Err(AttachError::NotABell)));
+    assert!(matches!(accept(layout, piped), Err(AttachError::NotADoorbell)));
 }
 
 #[test]

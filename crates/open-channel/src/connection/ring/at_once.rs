@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartFlags, PartKind};
-use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position};
+use open_channel_ring::{Claim, Consumer, Doorbell, Mapped, Position};
 
 use super::sending::Stored;
 use crate::connection::Connection;
@@ -61,7 +61,7 @@ impl Inner {
     #[inline]
     fn claim_at_once<P>(
         &mut self,
-        take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
+        take: impl FnOnce(&Consumer<Mapped, Doorbell>, Claim) -> P,
     ) -> Option<Direct<P>> {
         if !self.ring.as_ref().is_some_and(|ring| ring.consumer.is_ready()) || !self.may_deliver() {
             return None;

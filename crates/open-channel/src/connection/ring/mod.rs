@@ -12,7 +12,7 @@
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{Part, PartKind, ProtocolError};
 use open_channel_ring::{
-    Bell, Consumer, Mapped, Position, Producer, Reservation, RingError, RingLink, Spin, Watch,
+    Consumer, Doorbell, Mapped, Position, Producer, Reservation, RingError, RingLink, Spin, Watch,
 };
 
 use super::inner::Trouble;
@@ -41,8 +41,8 @@ const SENT_PER_LOOK: u32 = 16;
 
 /// One side's ends of the rings, as its connection uses them.
 pub(crate) struct Ring {
-    producer: Producer<Mapped, Bell>,
-    consumer: Consumer<Mapped, Bell>,
+    producer: Producer<Mapped, Doorbell>,
+    consumer: Consumer<Mapped, Doorbell>,
     /// Longest payload of a part.
     part: usize,
     /// Longest message that waits for its place.
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Ring {
 
 impl Ring {
     pub(crate) fn new(link: RingLink) -> Self {
-        let RingLink { producer, consumer, bell: _ } = link;
+        let RingLink { producer, consumer, doorbell: _ } = link;
         let capacity = producer.capacity();
         Self {
             producer,

@@ -195,7 +195,7 @@ impl Inner {
     /// Looks at the ring before a call goes to sleep; `true` when something happened.
     pub(in crate::connection) fn look_at_ring(&mut self, eyes: Eyes, interest: Interest) -> bool {
         let Some(link) = self.link.clone() else { return false };
-        if eyes == Eyes::Task && self.hear_bell() {
+        if eyes == Eyes::Task && self.hear_doorbell() {
             return true;
         }
         if matches!(eyes, Eyes::Thread | Eyes::Loop) {
@@ -212,7 +212,7 @@ impl Inner {
         self.session.has_untransmitted() || self.is_ending() || self.waiters.are_blind()
     }
 
-    /// The background thread watches the bell now; takes in what there was already.
+    /// The background thread watches the doorbell now; takes in what there was already.
     pub(crate) fn attend_ring(&mut self) {
         loop {
             self.announce();
@@ -222,7 +222,7 @@ impl Inner {
         }
     }
 
-    /// Whether a call waits that does not watch the bell itself, so that the background thread should not dally.
+    /// Whether a call waits that does not watch the doorbell itself, so that the background thread should not dally.
     pub(crate) fn is_waited_for_blindly(&self) -> bool {
         self.ring.is_some() && self.waiters.are_blind()
     }
