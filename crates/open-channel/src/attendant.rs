@@ -139,7 +139,7 @@ async fn attend_ring(connection: &Connection, link: &Arc<Link>) {
             }
             rung = rung(doorbell.as_ref()) => if !rung { return },
             () = connection.called() => {
-                if !connection.with(|inner| inner.is_waited_for_blindly()) {
+                if !connection.with(|inner| inner.has_passive_waiters()) {
                     tokio::time::sleep(GRACE).await;
                 }
             }

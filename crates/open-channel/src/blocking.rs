@@ -45,7 +45,7 @@ use crate::batch::{Batch, Messages};
 use crate::builder::Builder;
 use crate::channel;
 use crate::connect::ConnectOptions;
-use crate::connection::{Begun, Connection, Eyes};
+use crate::connection::{Begun, Connection, WakeMode};
 use crate::error::{Error, SendError, TryRecvError};
 use crate::event::{Events, Role, Stall, State};
 use crate::link::{LinkKind, PeerInfo};
@@ -217,7 +217,7 @@ impl Socket {
 
     fn send_bytes(&self, message: &mut Bytes) -> Result<u64, Box<SendError>> {
         let connection = self.connection();
-        wait(connection, None, |cx, seat| connection.poll_send(cx, seat, Eyes::Thread, message))
+        wait(connection, None, |cx, seat| connection.poll_send(cx, seat, WakeMode::Thread, message))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -232,7 +232,7 @@ impl Socket {
             return Ok(id);
         }
         let placed =
-            wait(connection, None, |cx, seat| connection.poll_send_copy(cx, seat, Eyes::Thread, message))
+            wait(connection, None, |cx, seat| connection.poll_send_copy(cx, seat, WakeMode::Thread, message))
                 .unwrap_or_else(|| unreachable!("waits without a limit"))?;
         match placed {
             Some(id) => Ok(id),
@@ -247,7 +247,7 @@ impl Socket {
     pub fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
         let connection = self.connection();
         wait(connection, None, |cx, seat| {
-            connection.poll_send_many(cx, seat, Eyes::Thread, &mut batch.packer)
+            connection.poll_send_many(cx, seat, WakeMode::Thread, &mut batch.packer)
         })
         .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
@@ -258,7 +258,7 @@ impl Socket {
     /// As there.
     pub fn reserve(&self, len: usize) -> Result<Reservation, Error> {
         let connection = self.connection();
-        wait(connection, None, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Thread, len))
+        wait(connection, None, |cx, seat| connection.poll_reserve(cx, seat, WakeMode::Thread, len))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
             .map(|room| Reservation::new(connection, room))
     }
@@ -292,7 +292,7 @@ impl Socket {
 
     fn receive(&self, deadline: Option<Instant>) -> Option<Result<Option<Message>, Error>> {
         let connection = self.connection();
-        wait(connection, deadline, |cx, seat| connection.poll_recv(cx, seat, Eyes::Thread))
+        wait(connection, deadline, |cx, seat| connection.poll_recv(cx, seat, WakeMode::Thread))
     }
 
     /// As [`open_channel::Socket::recv_reader`](crate::Socket::recv_reader): blocks until there is a message or the end.
@@ -301,7 +301,7 @@ impl Socket {
     /// As there.
     pub fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
         let connection = self.connection();
-        wait(connection, None, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Thread))
+        wait(connection, None, |cx, seat| connection.poll_recv_reader(cx, seat, WakeMode::Thread))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -311,7 +311,7 @@ impl Socket {
     /// As there.
     pub fn recv_many(&self) -> Result<Option<Messages>, Error> {
         let connection = self.connection();
-        wait(connection, None, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Thread))
+        wait(connection, None, |cx, seat| connection.poll_recv_many(cx, seat, WakeMode::Thread))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -347,10 +347,10 @@ impl Socket {
         let connection = self.connection();
         match connection.begin_taking_back(id)? {
             Begun::Answered(answer) => Ok(answer),
-            Begun::Asked => {
-                wait(connection, None, |cx, seat| connection.poll_taken_back(cx, seat, Eyes::Thread, id.seq))
-                    .unwrap_or_else(|| unreachable!("waits without a limit"))
-            }
+            Begun::Asked => wait(connection, None, |cx, seat| {
+                connection.poll_taken_back(cx, seat, WakeMode::Thread, id.seq)
+            })
+            .unwrap_or_else(|| unreachable!("waits without a limit")),
         }
     }
 
@@ -361,7 +361,7 @@ impl Socket {
     pub fn flush(&self) -> Result<(), Error> {
         let connection = self.connection();
         let end = connection.request_ack();
-        wait(connection, None, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Thread, end))
+        wait(connection, None, |cx, seat| connection.poll_acknowledged(cx, seat, WakeMode::Thread, end))
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
@@ -373,7 +373,7 @@ impl Socket {
         let connection = self.connection();
         let end = connection.request_ack();
         let deadline = Instant::now().checked_add(timeout);
-        wait(connection, deadline, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Thread, end))
+        wait(connection, deadline, |cx, seat| connection.poll_acknowledged(cx, seat, WakeMode::Thread, end))
             .unwrap_or_else(|| {
                 Err(Error::FlushTimeout { messages: connection.unacknowledged(), after: timeout })
             })

@@ -13,7 +13,7 @@ use open_channel_ring::{Mapped, Watch};
 use tokio::runtime::Handle;
 
 use crate::channel::Channel;
-use crate::connection::{Begun, Eyes};
+use crate::connection::{Begun, WakeMode};
 use crate::driver;
 use crate::error::{Error, SendError};
 use crate::message::{Message, MessageId};
@@ -32,10 +32,10 @@ pub enum Watcher {
 }
 
 impl Watcher {
-    fn eyes(self) -> Eyes {
+    fn wake_mode(self) -> WakeMode {
         match self {
-            Self::Caller => Eyes::Loop,
-            Self::Background => Eyes::None,
+            Self::Caller => WakeMode::Loop,
+            Self::Background => WakeMode::None,
         }
     }
 }
@@ -122,7 +122,7 @@ impl Face for Socket {
         seat: &mut Seat,
         watch: Watcher,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.connection().poll_recv(cx, seat, watch.eyes())
+        self.connection().poll_recv(cx, seat, watch.wake_mode())
     }
 
     fn poll_connected(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
@@ -130,11 +130,11 @@ impl Face for Socket {
     }
 
     fn poll_room(&self, cx: &mut Context<'_>, seat: &mut Seat, len: usize) -> Poll<Result<(), Error>> {
-        self.connection().poll_room(cx, seat, Eyes::None, len)
+        self.connection().poll_room(cx, seat, WakeMode::None, len)
     }
 
     fn poll_acknowledged(&self, cx: &mut Context<'_>, seat: &mut Seat, end: u64) -> Poll<Result<(), Error>> {
-        self.connection().poll_acknowledged(cx, seat, Eyes::None, end)
+        self.connection().poll_acknowledged(cx, seat, WakeMode::None, end)
     }
 
     fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
@@ -159,7 +159,7 @@ impl Face for Socket {
         seat: &mut Seat,
         seq: u64,
     ) -> Poll<Result<Option<Bytes>, Error>> {
-        self.connection().poll_taken_back(cx, seat, Eyes::None, seq)
+        self.connection().poll_taken_back(cx, seat, WakeMode::None, seq)
     }
 
     fn request_ack(&self) -> u64 {
@@ -177,7 +177,7 @@ impl Face for Socket {
         }
         let mut seat = Seat::default();
         let mut cx = Context::from_waker(Waker::noop());
-        let reserved = connection.poll_reserve(&mut cx, &mut seat, Eyes::None, message.len());
+        let reserved = connection.poll_reserve(&mut cx, &mut seat, WakeMode::None, message.len());
         connection.leave(&mut seat);
         let Poll::Ready(Ok(room)) = reserved else { return self.try_send(Bytes::copy_from_slice(message)) };
         let mut reservation = Reservation::new(connection, room);

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::batch::{Batch, Messages};
 use crate::channel::{Keep, Shared};
-use crate::connection::{Connection, Eyes};
+use crate::connection::{Connection, WakeMode};
 use crate::error::{Error, SendError, TryRecvError};
 use crate::event::Stall;
 use crate::link::{LinkKind, PeerInfo};
@@ -116,7 +116,7 @@ impl Drop for Parked<'_> {
 }
 
 async fn acknowledged(connection: &Connection, end: u64) -> Result<(), Error> {
-    poll_parked(connection, |cx, seat| connection.poll_acknowledged(cx, seat, Eyes::Task, end)).await
+    poll_parked(connection, |cx, seat| connection.poll_acknowledged(cx, seat, WakeMode::Task, end)).await
 }
 
 pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration) -> Result<(), Error> {
@@ -164,7 +164,7 @@ impl Socket {
         let mut message = message.into();
         let connection = self.connection();
         let sent =
-            poll_parked(connection, |cx, seat| connection.poll_send(cx, seat, Eyes::Task, &mut message))
+            poll_parked(connection, |cx, seat| connection.poll_send(cx, seat, WakeMode::Task, &mut message))
                 .await;
         connection.sent(sent)
     }
@@ -185,8 +185,9 @@ impl Socket {
         if let Some(id) = connection.send_at_once(message) {
             return Ok(id);
         }
-        let place =
-            |cx: &mut Context<'_>, seat: &mut Seat| connection.poll_send_copy(cx, seat, Eyes::Task, message);
+        let place = |cx: &mut Context<'_>, seat: &mut Seat| {
+            connection.poll_send_copy(cx, seat, WakeMode::Task, message)
+        };
         match poll_parked(connection, place).await? {
             Some(id) => Ok(id),
             None => Ok(self.send(Bytes::copy_from_slice(message)).await?),
@@ -213,8 +214,10 @@ impl Socket {
     /// Cancel safe: when dropped before it is done, `batch` holds what was not accepted.
     pub async fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_send_many(cx, seat, Eyes::Task, &mut batch.packer))
-            .await
+        poll_parked(connection, |cx, seat| {
+            connection.poll_send_many(cx, seat, WakeMode::Task, &mut batch.packer)
+        })
+        .await
     }
 
     /// Room for a message of up to `len` bytes, waiting while the outbox is full, and if it takes no more than a quarter of the
@@ -243,8 +246,8 @@ impl Socket {
     /// ```
     pub async fn reserve(&self, len: usize) -> Result<Reservation, Error> {
         let connection = self.connection();
-        let room =
-            poll_parked(connection, |cx, seat| connection.poll_reserve(cx, seat, Eyes::Task, len)).await?;
+        let room = poll_parked(connection, |cx, seat| connection.poll_reserve(cx, seat, WakeMode::Task, len))
+            .await?;
         Ok(Reservation::new(connection, room))
     }
 
@@ -257,7 +260,7 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv(&self) -> Result<Option<Message>, Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_recv(cx, seat, Eyes::Task)).await
+        poll_parked(connection, |cx, seat| connection.poll_recv(cx, seat, WakeMode::Task)).await
     }
 
     /// The next messages: waits for one, and takes what has come with it and after it, up to 32 KiB (counting
@@ -271,7 +274,7 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv_many(&self) -> Result<Option<Messages>, Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_recv_many(cx, seat, Eyes::Task)).await
+        poll_parked(connection, |cx, seat| connection.poll_recv_many(cx, seat, WakeMode::Task)).await
     }
 
     /// The next message, to read piece by piece, on a ring from where it lies; `None` at the end, as [`recv`](Self::recv).
@@ -302,7 +305,7 @@ impl Socket {
     /// ```
     pub async fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
         let connection = self.connection();
-        poll_parked(connection, |cx, seat| connection.poll_recv_reader(cx, seat, Eyes::Task)).await
+        poll_parked(connection, |cx, seat| connection.poll_recv_reader(cx, seat, WakeMode::Task)).await
     }
 
     /// The next message if it is here already; `None` at the end, as [`recv`](Self::recv).
@@ -483,7 +486,7 @@ impl Socket {
 
     fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let end = *self.flush_to.get_or_insert_with(|| self.owner.connection.request_ack());
-        let polled = self.owner.connection.poll_acknowledged(cx, &mut self.send_seat, Eyes::Task, end);
+        let polled = self.owner.connection.poll_acknowledged(cx, &mut self.send_seat, WakeMode::Task, end);
         if polled.is_ready() {
             self.flush_to = None;
         }
@@ -508,7 +511,7 @@ impl futures_core::Stream for Socket {
         if socket.stream_ended {
             return Poll::Ready(None);
         }
-        let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_seat, Eyes::Task));
+        let message = ready!(socket.owner.connection.poll_recv(cx, &mut socket.recv_seat, WakeMode::Task));
         socket.stream_ended = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose())
     }
@@ -524,7 +527,7 @@ impl futures_sink::Sink<Bytes> for Socket {
         socket.owner.connection.poll_room(
             cx,
             &mut socket.send_seat,
-            Eyes::Task,
+            WakeMode::Task,
             open_channel_proto::MESSAGE_OVERHEAD,
         )
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use open_channel_proto::ResetCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::{Connection, Eyes};
+use crate::connection::{Connection, WakeMode};
 use crate::error::Error;
 use crate::message::Message;
 use crate::socket::Socket;
@@ -108,7 +108,7 @@ impl AsyncRead for ByteStream {
                 buf.advance(read);
                 return Poll::Ready(Ok(()));
             }
-            match ready!(this.socket.connection().poll_recv(cx, &mut this.recv_seat, Eyes::Task))? {
+            match ready!(this.socket.connection().poll_recv(cx, &mut this.recv_seat, WakeMode::Task))? {
                 Some(message) => this.reading.begin(message),
                 None => return Poll::Ready(Ok(())),
             }
@@ -124,7 +124,7 @@ impl AsyncWrite for ByteStream {
         if len == 0 {
             return Poll::Ready(Ok(0));
         }
-        ready!(connection.poll_room(cx, &mut this.send_seat, Eyes::Task, len))?;
+        ready!(connection.poll_room(cx, &mut this.send_seat, WakeMode::Task, len))?;
         connection.send_over(Bytes::copy_from_slice(&buf[..len]))?;
         Poll::Ready(Ok(len))
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::connection::{Begun, Connection, Eyes};
+use crate::connection::{Begun, Connection, WakeMode};
 use crate::error::Error;
 use crate::message::MessageId;
 use crate::socket::{Socket, poll_parked};
@@ -61,7 +61,7 @@ impl Socket {
             Begun::Asked => {
                 let call = Call { connection, seq: id.seq };
                 let answer = poll_parked(connection, |cx, seat| {
-                    connection.poll_taken_back(cx, seat, Eyes::Task, id.seq)
+                    connection.poll_taken_back(cx, seat, WakeMode::Task, id.seq)
                 })
                 .await;
                 std::mem::forget(call);

@@ -145,7 +145,7 @@ impl Waiters {
     }
 
     /// Whether somebody waits who does not watch the link.
-    pub(crate) fn are_blind(&self) -> bool {
+    pub(crate) fn has_passive(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > self.watching.load(Ordering::Acquire)
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::{Socket, wait};
-use crate::connection::Eyes;
+use crate::connection::WakeMode;
 use crate::error::Error;
 use crate::stream::{CHUNK, Reading, shut_down};
 
@@ -69,7 +69,7 @@ impl Write for &ByteStream {
         if len == 0 {
             return Ok(0);
         }
-        wait(connection, None, |cx, seat| connection.poll_room(cx, seat, Eyes::Thread, len))
+        wait(connection, None, |cx, seat| connection.poll_room(cx, seat, WakeMode::Thread, len))
             .unwrap_or_else(|| unreachable!("waits without a limit"))?;
         connection.send_over(Bytes::copy_from_slice(&buf[..len]))?;
         Ok(len)

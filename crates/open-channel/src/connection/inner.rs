@@ -10,7 +10,7 @@ use open_channel_proto::{Frame, HEADER_LEN, MAX_BODY, ResetCode, Session, Transm
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
-use super::Eyes;
+use super::WakeMode;
 use super::giving_back::Back;
 use super::ring::Ring;
 use super::taking_back::TakingBack;
@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     /// The seat of the call that is looking at the link: it needs no waking.
     pub(super) polling: u64,
     pub(super) partial: Vec<u8>,
-    /// The last read of a caller with eyes of its own took all there was.
+    /// The last read of a caller that watches the link itself took all there was.
     pub(super) drained: bool,
     pub(super) out: TransmitBuffer,
     /// Links that the session has had.
@@ -327,12 +327,12 @@ impl Inner {
     }
 
     /// Makes sure that a waiting call sees the link by itself, if it can.
-    pub(super) fn open_eyes(&mut self, eyes: Eyes) -> bool {
+    pub(super) fn watch_link(&mut self, mode: WakeMode) -> bool {
         let Some(link) = &self.link else { return false };
-        match eyes {
-            Eyes::Thread | Eyes::Loop => return true,
-            Eyes::None => return false,
-            Eyes::Task => {}
+        match mode {
+            WakeMode::Thread | WakeMode::Loop => return true,
+            WakeMode::None => return false,
+            WakeMode::Task => {}
         }
         let Ok(runtime) = Handle::try_current() else { return false };
         if self.reactor.as_ref().is_some_and(|reactor| reactor.runtime == runtime.id()) {
@@ -348,11 +348,11 @@ impl Inner {
     }
 
     /// Looks at the link; `true` when something happened.
-    pub(super) fn look(&mut self, eyes: Eyes, interest: Interest) -> bool {
+    pub(super) fn look(&mut self, mode: WakeMode, interest: Interest) -> bool {
         if self.ring.is_some() {
-            return self.look_at_ring(eyes, interest);
+            return self.look_at_ring(mode, interest);
         }
-        if matches!(eyes, Eyes::Thread | Eyes::Loop) {
+        if matches!(mode, WakeMode::Thread | WakeMode::Loop) {
             if self.write_blocked {
                 self.writable();
             }

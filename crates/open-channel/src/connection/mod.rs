@@ -69,7 +69,7 @@ pub(crate) struct Connection {
 
 /// How a waiting call learns that the link is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Eyes {
+pub(crate) enum WakeMode {
     /// Through the tokio runtime that polls it, if it is one.
     Task,
     /// By itself, level-triggered: a thread in poll(2), which may also look at a ring for a while before.
@@ -80,7 +80,7 @@ pub(crate) enum Eyes {
     None,
 }
 
-impl Eyes {
+impl WakeMode {
     fn may_spin(self) -> bool {
         matches!(self, Self::Task | Self::Thread)
     }
@@ -305,10 +305,10 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         len: usize,
     ) -> Poll<Result<Room, Error>> {
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| {
+        self.poll(cx, seat, mode, Interest::Acks, |inner| {
             let max = inner.session.max_message();
             if len > max {
                 return Some(Err(inner.over().unwrap_or(Error::TooLarge { len, max })));
@@ -336,10 +336,10 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         payload: &mut Bytes,
     ) -> Poll<Result<u64, Box<SendError>>> {
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| match inner.send(payload) {
+        self.poll(cx, seat, mode, Interest::Acks, |inner| match inner.send(payload) {
             Ok(seq) => Some(Ok(seq)),
             Err(Refused::Full(back)) if inner.over().is_none() => {
                 *payload = back;
@@ -355,10 +355,10 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         message: &[u8],
     ) -> Poll<Result<Option<MessageId>, Error>> {
-        let placed = self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.place(Next::of(message)));
+        let placed = self.poll(cx, seat, mode, Interest::Acks, |inner| inner.place(Next::of(message)));
         placed.map_ok(|place| match place {
             Place::Ring(seq) => Some(MessageId { socket: self.id, seq }),
             Place::Outbox => None,
@@ -393,11 +393,11 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         batch: &mut Packer,
     ) -> Poll<Result<(), Error>> {
         while !batch.is_empty() {
-            ready!(self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.send_many(batch)))?;
+            ready!(self.poll(cx, seat, mode, Interest::Acks, |inner| inner.send_many(batch)))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -407,10 +407,10 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         len: usize,
     ) -> Poll<Result<(), Error>> {
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.room(len))
+        self.poll(cx, seat, mode, Interest::Acks, |inner| inner.room(len))
     }
 
     pub(crate) fn try_recv(self: &Arc<Self>) -> Option<Result<Option<Message>, Error>> {
@@ -426,43 +426,43 @@ impl Connection {
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
     ) -> Poll<Result<Option<Message>, Error>> {
         let short = |inner: &mut Inner| Some(Ok(Some(inner.recv_at_once(self)?)));
-        self.poll_both_ways(cx, seat, eyes, Interest::Recv, short, |inner| inner.recv(self))
+        self.poll_both_ways(cx, seat, mode, Interest::Recv, short, |inner| inner.recv(self))
     }
 
     pub(crate) fn poll_recv_reader(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
     ) -> Poll<Result<Option<MessageReader>, Error>> {
         let short = |inner: &mut Inner| Some(Ok(Some(inner.recv_reader_at_once(self)?)));
         // A message is read in place whenever it is found.
         let long = |inner: &mut Inner| short(inner).or_else(|| inner.recv_reader(self));
-        self.poll_both_ways(cx, seat, eyes, Interest::Recv, short, long)
+        self.poll_both_ways(cx, seat, mode, Interest::Recv, short, long)
     }
 
     pub(crate) fn poll_recv_many(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
     ) -> Poll<Result<Option<Messages>, Error>> {
-        self.poll(cx, seat, eyes, Interest::Recv, |inner| inner.recv_many(self))
+        self.poll(cx, seat, mode, Interest::Recv, |inner| inner.recv_many(self))
     }
 
     /// There is a link.
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
-        self.poll(cx, seat, Eyes::None, Interest::Acks, |inner| {
+        self.poll(cx, seat, WakeMode::None, Interest::Acks, |inner| {
             if inner.link.is_some() { Some(Ok(())) } else { inner.over().map(Err) }
         })
     }
 
     /// Nothing more can be sent or acknowledged.
     pub(crate) fn poll_over(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<()> {
-        self.poll(cx, seat, Eyes::None, Interest::Acks, |inner| inner.over().map(drop))
+        self.poll(cx, seat, WakeMode::None, Interest::Acks, |inner| inner.over().map(drop))
     }
 
     /// Everything before sequence number `end` is acknowledged.
@@ -470,11 +470,11 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         end: u64,
     ) -> Poll<Result<(), Error>> {
         self.check_process()?;
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| {
+        self.poll(cx, seat, mode, Interest::Acks, |inner| {
             inner.take_releases();
             if inner.session.first_awaited() >= end || inner.session.holds_no_message() {
                 return Some(inner.all_delivered(end));
@@ -516,7 +516,7 @@ impl Connection {
 
     /// Everything sent so far is on the link, so that the other side gets it before a reset.
     pub(crate) fn poll_transmitted(&self, cx: &mut Context<'_>, seat: &mut Seat) -> Poll<Result<(), Error>> {
-        self.poll(cx, seat, Eyes::Task, Interest::Acks, |inner| {
+        self.poll(cx, seat, WakeMode::Task, Interest::Acks, |inner| {
             inner.write();
             let first = inner.session.first_unacknowledged();
             if first + inner.session.messages_in_flight() as u64 == inner.session.next_seq()

@@ -6,7 +6,7 @@ use tokio::task::coop;
 
 use super::inner::Inner;
 use super::ring::Spinning;
-use super::{Connection, Eyes};
+use super::{Connection, WakeMode};
 use crate::waiters::{Interest, Seat};
 
 impl Connection {
@@ -14,11 +14,11 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         interest: Interest,
         ready: impl FnMut(&mut Inner) -> Option<T>,
     ) -> Poll<T> {
-        self.poll_both_ways(cx, seat, eyes, interest, |_| None, ready)
+        self.poll_both_ways(cx, seat, mode, interest, |_| None, ready)
     }
 
     /// Tries the `short` way, which leaves nothing to see to, first and after the spin.
@@ -27,7 +27,7 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         interest: Interest,
         mut short: impl FnMut(&mut Inner) -> Option<T>,
         mut ready: impl FnMut(&mut Inner) -> Option<T>,
@@ -39,7 +39,7 @@ impl Connection {
                 OneSpin::Due(spinning) => inner.spun(spinning),
                 before => spin = before,
             }
-            if eyes != Eyes::Task {
+            if mode != WakeMode::Task {
                 inner.owed.forget();
             } else if inner.owed.is_due() {
                 drop(inner);
@@ -54,7 +54,7 @@ impl Connection {
             }
             let polled = self.tend(inner, |inner| {
                 inner.calls += 1;
-                inner.step(cx, seat, eyes, interest, &mut spin, &mut ready)
+                inner.step(cx, seat, mode, interest, &mut spin, &mut ready)
             });
             match &mut spin {
                 OneSpin::Due(spinning) => spinning.run(),
@@ -97,7 +97,7 @@ impl Inner {
         &mut self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         interest: Interest,
         spin: &mut OneSpin,
         ready: &mut impl FnMut(&mut Self) -> Option<T>,
@@ -114,12 +114,12 @@ impl Inner {
                 continue;
             }
             if matches!(spin, OneSpin::Possible)
-                && let Some(spinning) = self.spinning(eyes, interest)
+                && let Some(spinning) = self.spinning(mode, interest)
             {
                 *spin = OneSpin::Due(spinning);
                 return Poll::Pending;
             }
-            let watching = self.open_eyes(eyes);
+            let watching = self.watch_link(mode);
             if !watching {
                 // However often it comes, it never looks at the link itself.
                 self.calls = 0;
@@ -127,7 +127,7 @@ impl Inner {
             // Registered before looking, so that nothing that happens in between is missed.
             self.waiters.enter(seat, interest, watching, cx.waker());
             self.polling = seat.key();
-            let progress = self.look(eyes, interest);
+            let progress = self.look(mode, interest);
             self.polling = 0;
             if !progress {
                 return Poll::Pending;

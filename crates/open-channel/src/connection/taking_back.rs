@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use open_channel_proto::{GivenUp, TakeBack, Undeliverable};
 
-use super::{Connection, Eyes, Inner};
+use super::{Connection, Inner, WakeMode};
 use crate::error::Error;
 use crate::message::MessageId;
 use crate::waiters::{Interest, Seat};
@@ -55,10 +55,10 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         seat: &mut Seat,
-        eyes: Eyes,
+        mode: WakeMode,
         seq: u64,
     ) -> Poll<Result<Option<Bytes>, Error>> {
-        self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.taken_back(seq))
+        self.poll(cx, seat, mode, Interest::Acks, |inner| inner.taken_back(seq))
     }
 
     /// Nobody waits for that answer: the message, if it comes back, is undeliverable.

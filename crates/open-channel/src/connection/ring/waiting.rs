@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use open_channel_ring::{Mapped, Position, Spin, Watch};
 
-use crate::connection::Eyes;
+use crate::connection::WakeMode;
 use crate::connection::inner::{Inner, Read};
 use crate::waiters::{Interest, Waiters};
 
@@ -136,8 +136,8 @@ impl Inner {
     }
 
     /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
-    pub(in crate::connection) fn spinning(&mut self, eyes: Eyes, interest: Interest) -> Option<Spinning> {
-        let ring = self.ring.as_mut().filter(|_| eyes.may_spin())?;
+    pub(in crate::connection) fn spinning(&mut self, mode: WakeMode, interest: Interest) -> Option<Spinning> {
+        let ring = self.ring.as_mut().filter(|_| mode.may_spin())?;
         let (awaited, watch, spin) = match interest {
             Interest::Recv => {
                 let watch = match ring.watch.take() {
@@ -159,8 +159,8 @@ impl Inner {
         };
         let spin = spin.clone();
         let enough = if matches!(awaited, Awaited::Room) { ROOM } else { Duration::MAX };
-        let at_most = match eyes {
-            Eyes::Task => enough.min(longest_of_a_task(Arc::as_ptr(&self.waiters))),
+        let at_most = match mode {
+            WakeMode::Task => enough.min(longest_of_a_task(Arc::as_ptr(&self.waiters))),
             _ => enough,
         };
         Some(Spinning { watch, spin, awaited, at_most, link: self.links })
@@ -193,12 +193,12 @@ impl Inner {
     }
 
     /// Looks at the ring before a call goes to sleep; `true` when something happened.
-    pub(in crate::connection) fn look_at_ring(&mut self, eyes: Eyes, interest: Interest) -> bool {
+    pub(in crate::connection) fn look_at_ring(&mut self, mode: WakeMode, interest: Interest) -> bool {
         let Some(link) = self.link.clone() else { return false };
-        if eyes == Eyes::Task && self.hear_doorbell() {
+        if mode == WakeMode::Task && self.hear_doorbell() {
             return true;
         }
-        if matches!(eyes, Eyes::Thread | Eyes::Loop) {
+        if matches!(mode, WakeMode::Thread | WakeMode::Loop) {
             // Before the announcement, which a late ring for what was found long ago uses up: that ring has to stay. Others
             // may have been meant by what this silences: the look below finds that too, and wakes them.
             link.silence();
@@ -209,7 +209,7 @@ impl Inner {
 
     /// Whether the background thread has to watch the ring, because callers may not.
     pub(in crate::connection) fn needs_ring_watched(&self) -> bool {
-        self.session.has_untransmitted() || self.is_ending() || self.waiters.are_blind()
+        self.session.has_untransmitted() || self.is_ending() || self.waiters.has_passive()
     }
 
     /// The background thread watches the doorbell now; takes in what there was already.
@@ -223,7 +223,7 @@ impl Inner {
     }
 
     /// Whether a call waits that does not watch the doorbell itself, so that the background thread should not dally.
-    pub(crate) fn is_waited_for_blindly(&self) -> bool {
-        self.ring.is_some() && self.waiters.are_blind()
+    pub(crate) fn has_passive_waiters(&self) -> bool {
+        self.ring.is_some() && self.waiters.has_passive()
     }
 }
