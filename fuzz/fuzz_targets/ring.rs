@@ -43,8 +43,8 @@ fuzz_target!(|input: &[u8]| {
             3 => {
                 if let Ok(Some(claim)) = from.consumer.claim_if(|_, _, _| true) {
                     assert_eq!(from.consumer.record(claim).to_vec().len(), from.consumer.record(claim).len());
-                    let kept = from.consumer.keep(claim);
-                    let record = kept.record();
+                    let apart = from.consumer.detach(claim);
+                    let record = apart.record();
                     claimed[side] = record.end();
                     let at = place.min(record.len());
                     record.read_at(at, &mut vec![0; record.len() - at]);

@@ -4,7 +4,7 @@ use crate::error::{Misbehaviour, RingError};
 use crate::layout::RingPlace;
 use crate::position::Position;
 use crate::shim::{AcqRel, Relaxed, Release};
-use crate::spsc::{Claim, Claimed, FENCED, Record, Region, Wake, Watch, Words};
+use crate::spsc::{Claim, ClaimedRecord, FENCED, Record, Region, RingWatch, Wake, Words};
 use crate::wake;
 
 /// Reads records. Reading one takes two steps, and a third when it was handled:
@@ -49,8 +49,8 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// [`record`](Self::record), for who reads it later, or piece by piece, while others go on with this end of the ring.
     /// Until then it must not be released.
     #[inline]
-    pub fn keep(&self, claim: Claim) -> Claimed<R> {
-        Claimed::new(self.words.clone(), claim.0)
+    pub fn detach(&self, claim: Claim) -> ClaimedRecord<R> {
+        ClaimedRecord::new(self.words.clone(), claim.0)
     }
 
     /// [`claim`](Self::claim), of a record that is `wanted` by its kind, its flags and its length; another stays
@@ -129,12 +129,12 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     }
 
     /// Looks for [`is_ready`](Self::is_ready) without the consumer; for spinning.
-    pub fn watch(&self) -> Watch<R> {
-        Watch::data(self.words.clone(), self.read)
+    pub fn watch(&self) -> RingWatch<R> {
+        RingWatch::data(self.words.clone(), self.read)
     }
 
     /// [`watch`](Self::watch) with one that either end of this link has given before, which costs less than a new one.
-    pub fn watch_again(&self, watch: Watch<R>) -> Watch<R> {
+    pub fn watch_again(&self, watch: RingWatch<R>) -> RingWatch<R> {
         watch.moved_to(self.words.place, self.read)
     }
 

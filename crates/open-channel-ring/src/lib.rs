@@ -123,14 +123,14 @@ pub use error::{AttachError, Misbehaviour, RingError};
 pub use fork::{Process, ProcessLocal, notice_forks};
 pub use layout::Layout;
 pub use os::{
-    BorrowedDescriptor, Descriptor, Doorbell, Mapped, Offer, Received, accept, offer,
+    BorrowedDescriptor, Descriptor, Doorbell, Mapped, Offer, ReceivedDescriptors, accept, offer,
     receive_with_descriptors, send_with_descriptors,
 };
 pub use position::Position;
 pub use process_counters::mapped_bytes;
-pub use producer::{Producer, Reservation, Stored, Unreleased, WriteSlot};
+pub use producer::{Producer, RingReservation, StoredRecord, Unreleased, WriteSlot};
 pub use spin::Spin;
-pub use spsc::{Blocks, Claim, Claimed, Heap, Record, Region, Wake, Watch};
+pub use spsc::{Blocks, Claim, ClaimedRecord, Heap, Record, Region, RingWatch, Wake};
 
 /// One side's ends of a pair of rings between two processes.
 pub type RingLink = RingEnds<Mapped, Doorbell>;

@@ -3,7 +3,7 @@ use crate::error::{Misbehaviour, RingError};
 use crate::layout::{Head, Header, RECORD_HEADER, RingPlace, record_end};
 use crate::position::Position;
 use crate::shim::{AcqRel, Acquire, AtomicU64, BLOCK, Relaxed, Release, copy_in, store_blocks};
-use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
+use crate::spsc::{FENCED, Record, Region, RingWatch, Wake, Words};
 use crate::wake;
 
 /// Writes records and keeps them until the consumer releases them.
@@ -17,7 +17,7 @@ pub struct Producer<R, W> {
     released: u64,
     /// Set by `fence`: what may have been claimed, or that this cannot be known.
     fenced: Option<Result<u64, Misbehaviour>>,
-    /// A [`Reservation`] is being filled where the next record would go.
+    /// A [`RingReservation`] is being filled where the next record would go.
     reserved: bool,
     /// The consumer had announced its sleep when the last record was published, or none was.
     rang: bool,
@@ -55,17 +55,17 @@ impl<R: Region, W: Wake> Producer<R, W> {
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve).
-    pub fn reserve_apart(&mut self, len: usize) -> Result<Reservation<R>, RingError> {
+    pub fn reserve_apart(&mut self, len: usize) -> Result<RingReservation<R>, RingError> {
         let fill = self.make_room(len)?;
         self.reserved = true;
-        Ok(Reservation { words: self.words.clone(), fill })
+        Ok(RingReservation { words: self.words.clone(), fill })
     }
 
     /// Publishes what was written to a reservation *of this ring* and returns where the record ends.
     ///
     /// # Panics
     /// If this ring has no reservation.
-    pub fn commit(&mut self, mut reservation: Reservation<R>, kind: u8, flags: u8) -> Position {
+    pub fn commit(&mut self, mut reservation: RingReservation<R>, kind: u8, flags: u8) -> Position {
         assert!(self.reserved, "the reservation belongs to another ring");
         self.reserved = false;
         reservation.fill.finish(&self.words);
@@ -178,8 +178,8 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 
     /// Looks whether everything before `wanted` is [`released`](Self::released), without the producer; for spinning.
-    pub fn watch(&self, wanted: Position) -> Watch<R> {
-        Watch::released(self.words.clone(), wanted)
+    pub fn watch(&self, wanted: Position) -> RingWatch<R> {
+        RingWatch::released(self.words.clone(), wanted)
     }
 
     /// Bytes of the ring.
@@ -312,12 +312,12 @@ impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
 }
 
 /// A [`WriteSlot`] that stands apart from its producer; from [`Producer::reserve_apart`].
-pub struct Reservation<R> {
+pub struct RingReservation<R> {
     words: Words<R>,
     fill: Fill,
 }
 
-impl<R: Region> Reservation<R> {
+impl<R: Region> RingReservation<R> {
     /// Bytes that still fit.
     pub fn remaining(&self) -> usize {
         self.fill.remaining()
@@ -360,7 +360,7 @@ impl<R: Region> Reservation<R> {
     }
 }
 
-impl<R> std::fmt::Debug for Reservation<R> {
+impl<R> std::fmt::Debug for RingReservation<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.fill.fmt(f)
     }
@@ -382,7 +382,7 @@ pub struct Unreleased<'a, R> {
 
 /// A record that still lies in its producer's ring.
 #[derive(Debug, Clone, Copy)]
-pub struct Stored<'a> {
+pub struct StoredRecord<'a> {
     /// The record.
     pub record: Record<'a>,
     /// Whether the consumer may have seen it.
@@ -390,7 +390,7 @@ pub struct Stored<'a> {
 }
 
 impl<'a, R: Region> Iterator for Unreleased<'a, R> {
-    type Item = Result<Stored<'a>, RingError>;
+    type Item = Result<StoredRecord<'a>, RingError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.tail {
@@ -406,7 +406,7 @@ impl<'a, R: Region> Iterator for Unreleased<'a, R> {
             Ok(head) => {
                 self.next = head.end;
                 let maybe_claimed = head.end <= self.claimed;
-                Ok(Stored { record: self.words.record(head), maybe_claimed })
+                Ok(StoredRecord { record: self.words.record(head), maybe_claimed })
             }
             Err(misbehaviour) => {
                 self.next = self.tail;

@@ -116,7 +116,7 @@ impl<R: Region> Words<R> {
 
 /// What a side that spins looks at: one word, over and over, without the lock that guards its end of the ring.
 /// It only ever advises: a stale answer costs a look in vain, or a sleep that ends at once.
-pub struct Watch<R> {
+pub struct RingWatch<R> {
     words: Words<R>,
     what: Watched,
 }
@@ -128,17 +128,17 @@ enum Watched {
     Released(u64),
 }
 
-impl<R: Region> Watch<R> {
+impl<R: Region> RingWatch<R> {
     pub(crate) fn data(words: Words<R>, position: u64) -> Self {
-        Watch { words, what: Watched::Data(position) }
+        RingWatch { words, what: Watched::Data(position) }
     }
 
     pub(crate) fn moved_to(self, place: RingPlace, position: u64) -> Self {
-        Watch { words: Words { place, ..self.words }, what: Watched::Data(position) }
+        RingWatch { words: Words { place, ..self.words }, what: Watched::Data(position) }
     }
 
     pub(crate) fn released(words: Words<R>, wanted: Position) -> Self {
-        Watch { words, what: Watched::Released(wanted.0) }
+        RingWatch { words, what: Watched::Released(wanted.0) }
     }
 
     /// Whether it is worth to look at the ring again.
@@ -290,14 +290,14 @@ pub struct Claim(pub(crate) Head);
 
 /// A claimed record apart from its end of the ring, and what keeps its memory mapped. Its bytes are those that the producer wrote
 /// for as long as it is not released; whatever happens to the ring, reading them is sound.
-pub struct Claimed<R> {
+pub struct ClaimedRecord<R> {
     words: Words<R>,
     head: Head,
 }
 
-impl<R: Region> Claimed<R> {
+impl<R: Region> ClaimedRecord<R> {
     pub(crate) fn new(words: Words<R>, head: Head) -> Self {
-        Claimed { words, head }
+        ClaimedRecord { words, head }
     }
 
     /// The record.
@@ -307,7 +307,7 @@ impl<R: Region> Claimed<R> {
     }
 }
 
-impl<R> std::fmt::Debug for Claimed<R> {
+impl<R> std::fmt::Debug for ClaimedRecord<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.head.fmt(f)
     }

@@ -44,7 +44,7 @@ fn a_record_can_be_read_from_anywhere_and_apart_from_its_ring() {
         let bytes: Vec<u8> = (0..len).map(|n| n as u8 ^ 0x5A).collect();
         let end = producer.push(1, 0, &bytes).unwrap();
         let claimed = consumer.claim_if(|_, _, _| true).unwrap().unwrap();
-        let claimed = consumer.keep(claimed);
+        let claimed = consumer.detach(claimed);
         assert!(consumer.claim_if(|_, _, _| true).unwrap().is_none());
         for at in 0..=len {
             for upto in at..=len {

@@ -5,7 +5,7 @@ use std::io;
 use std::slice::ChunksExact;
 use std::time::Duration;
 
-use open_channel_ring::{Claimed, Mapped, Record};
+use open_channel_ring::{ClaimedRecord, Mapped, Record};
 
 use crate::message::{Message, MessageId};
 
@@ -22,7 +22,7 @@ use crate::message::{Message, MessageId};
 pub struct MessageReader {
     /// Empty, if the message is still in the ring.
     message: Message,
-    claimed: Option<Claimed<Mapped>>,
+    claimed: Option<ClaimedRecord<Mapped>>,
     /// What was read of it.
     at: usize,
 }
@@ -32,7 +32,7 @@ impl MessageReader {
         Self { message, claimed: None, at: 0 }
     }
 
-    pub(crate) fn in_place(message: Message, claimed: Claimed<Mapped>) -> Self {
+    pub(crate) fn in_place(message: Message, claimed: ClaimedRecord<Mapped>) -> Self {
         Self { message, claimed: Some(claimed), at: 0 }
     }
 

@@ -55,7 +55,7 @@ impl Offer {
 
 /// What [`receive_with_descriptors`] found.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedDescriptors {
     /// Bytes written to the buffer; zero at the end of the stream.
     pub bytes: usize,
     /// The descriptors that came with them.
@@ -97,7 +97,7 @@ pub fn send_with_descriptors<S>(
 ///
 /// # Errors
 /// [`Unsupported`](io::ErrorKind::Unsupported), always.
-pub fn receive_with_descriptors<S>(_socket: S, _buffer: &mut [u8]) -> io::Result<Received> {
+pub fn receive_with_descriptors<S>(_socket: S, _buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
     Err(unsupported())
 }
 

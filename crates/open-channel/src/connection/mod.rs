@@ -15,7 +15,7 @@ use open_channel_proto::{
     Attachment, ChannelKey, Features, Frame, Hello, Next, Packer, Refused, ResetCode, Session, SocketId,
     Welcome,
 };
-use open_channel_ring::{Mapped, ProcessLocal, Watch};
+use open_channel_ring::{Mapped, ProcessLocal, RingWatch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -606,7 +606,7 @@ impl Connection {
     }
 
     /// Where the next message shows first, on a ring.
-    pub(crate) fn arrival(&self) -> Option<Watch<Mapped>> {
+    pub(crate) fn arrival(&self) -> Option<RingWatch<Mapped>> {
         self.lock().ring.as_ref().map(|ring| ring.arrival())
     }
 

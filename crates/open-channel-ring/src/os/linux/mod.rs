@@ -19,7 +19,7 @@ mod tests;
 
 pub use doorbell::Doorbell;
 pub use memory::Mapped;
-pub use passing::{Received, receive_with_descriptors, send_with_descriptors};
+pub use passing::{ReceivedDescriptors, receive_with_descriptors, send_with_descriptors};
 
 /// What the offering side sends along with its announcement.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ pub fn send_with_descriptors(
 
 /// What [`receive_with_descriptors`] found.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedDescriptors {
     /// Bytes written to the buffer; zero at the end of the stream.
     pub bytes: usize,
     /// The descriptors that came with them, close-on-exec. None if there were too many: then the kernel closed
@@ -42,7 +42,7 @@ pub struct Received {
 ///
 /// # Errors
 /// The socket's, `WouldBlock` included.
-pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OFFERED))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let message = retry(|| {
@@ -58,7 +58,7 @@ pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Res
     if message.flags.contains(ReturnFlags::CTRUNC) {
         descriptors.clear();
     }
-    Ok(Received { bytes: message.bytes, descriptors })
+    Ok(ReceivedDescriptors { bytes: message.bytes, descriptors })
 }
 
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {

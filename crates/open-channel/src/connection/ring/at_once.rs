@@ -53,7 +53,7 @@ impl Inner {
         &mut self,
         connection: &Arc<Connection>,
     ) -> Option<MessageReader> {
-        let Direct { payload, seq } = self.claim_at_once(Consumer::keep)?;
+        let Direct { payload, seq } = self.claim_at_once(Consumer::detach)?;
         let message = self.give(connection, seq, Bytes::new(), FIRST_ATTEMPT);
         Some(MessageReader::in_place(message, payload))
     }

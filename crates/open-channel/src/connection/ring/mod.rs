@@ -12,7 +12,7 @@
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{Part, PartKind, ProtocolError};
 use open_channel_ring::{
-    Consumer, Doorbell, Mapped, Position, Producer, Reservation, RingError, RingLink, Spin, Watch,
+    Consumer, Doorbell, Mapped, Position, Producer, RingError, RingLink, RingReservation, RingWatch, Spin,
 };
 
 use super::inner::Trouble;
@@ -66,7 +66,7 @@ pub(crate) struct Ring {
     ack_spin: Spin,
     room_spin: Spin,
     /// What a spin looked at, for the next one.
-    watch: Option<Watch<Mapped>>,
+    watch: Option<RingWatch<Mapped>>,
 }
 
 impl std::fmt::Debug for Ring {
@@ -103,7 +103,7 @@ impl Ring {
         self.consumer.is_ready()
     }
 
-    pub(in crate::connection) fn arrival(&self) -> Watch<Mapped> {
+    pub(in crate::connection) fn arrival(&self) -> RingWatch<Mapped> {
         self.consumer.watch()
     }
 
@@ -150,7 +150,7 @@ impl Ring {
 #[derive(Debug)]
 pub(crate) enum Room {
     /// In the ring of the connection's link of that number.
-    Ring { slot: Reservation<Mapped>, link: u64 },
+    Ring { slot: RingReservation<Mapped>, link: u64 },
     /// Nowhere in particular, for at most `len` bytes.
     Buffer { bytes: BytesMut, len: usize },
 }

@@ -26,8 +26,8 @@ fn receive(session: &mut Session, record: &Record<'_>, arrival: Arrival) -> Resu
 }
 
 /// A record that lay in our own memory when its reader was given up.
-fn kept(stored: open_channel_ring::Stored<'_>) -> Option<Kept> {
-    let open_channel_ring::Stored { record, maybe_claimed } = stored;
+fn kept(stored: open_channel_ring::StoredRecord<'_>) -> Option<Kept> {
+    let open_channel_ring::StoredRecord { record, maybe_claimed } = stored;
     let completes = PartKind::from_bits(record.kind()).is_some_and(PartKind::completes);
     completes.then(|| Kept {
         end: record.end().bytes(),

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use open_channel_ring::{Mapped, Position, Spin, Watch};
+use open_channel_ring::{Mapped, Position, RingWatch, Spin};
 
 use crate::connection::WakeMode;
 use crate::connection::inner::{Inner, Read};
@@ -12,7 +12,7 @@ use crate::waiters::{Interest, Waiters};
 
 /// What a caller looks at while it spins, without the connection's lock.
 pub(in crate::connection) struct Spinning {
-    watch: Watch<Mapped>,
+    watch: RingWatch<Mapped>,
     spin: Spin,
     awaited: Awaited,
     at_most: Duration,
