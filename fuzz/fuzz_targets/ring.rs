@@ -19,14 +19,17 @@ impl Wake for Quiet {
 fuzz_target!(|input: &[u8]| {
     let layout = Layout::new(MIN_CAPACITY, MIN_CAPACITY).unwrap();
     let memory = Heap::new(layout);
-    let mut one = RingEnds::offering(memory.clone(), layout, Quiet, Quiet);
-    let mut two = RingEnds::accepting(memory.clone(), layout, Quiet, Quiet);
+    let one = RingEnds::offering(memory.clone(), layout, Quiet, Quiet);
+    let two = RingEnds::accepting(memory.clone(), layout, Quiet, Quiet);
+    let mut sides = [one, two];
+    let mut claimed = [Position::default(); 2];
     let words = memory.words();
     // Twelve bytes a step: what to do, where, and with what.
     for step in input.chunks_exact(12) {
         let place = usize::from(u16::from_le_bytes([step[1], step[2]]));
         let value = u64::from_le_bytes(step[4..].try_into().unwrap());
-        let from = if step[3] & 1 == 0 { &mut one } else { &mut two };
+        let side = usize::from(step[3] & 1);
+        let from = &mut sides[side];
         match step[0] % 10 {
             0 | 1 => {
                 let _ = from.producer.push(step[4], step[5], &vec![step[6]; place % 2100]);
@@ -34,20 +37,22 @@ fuzz_target!(|input: &[u8]| {
             2 => {
                 if let Ok(Some(record)) = from.consumer.claim() {
                     assert_eq!(record.to_vec().len(), record.len());
+                    claimed[side] = record.end();
                 }
             }
             3 => {
-                if let Ok(Some(claim)) = from.consumer.claim_next() {
+                if let Ok(Some(claim)) = from.consumer.claim_if(|_, _, _| true) {
                     assert_eq!(from.consumer.record(claim).to_vec().len(), from.consumer.record(claim).len());
-                    let claimed = from.consumer.keep(claim);
-                    let record = claimed.record();
+                    let apart = from.consumer.detach(claim);
+                    let record = apart.record();
+                    claimed[side] = record.end();
                     let at = place.min(record.len());
                     record.read_at(at, &mut vec![0; record.len() - at]);
                     assert_eq!(record.blocks_at(at & !7).count(), (record.len() - (at & !7)) / 64);
                 }
             }
             4 => {
-                let _ = from.consumer.release(from.consumer.position());
+                let _ = from.consumer.release(claimed[side]);
             }
             5 => {
                 // A record of this ring takes at least eight bytes.

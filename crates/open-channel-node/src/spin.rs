@@ -3,7 +3,7 @@
 //! Between two processes that answer each other, being woken takes longer than all the rest of a message. So, after everything
 //! else that the loop has to do, its last step before it sleeps is to look at where the next message will show: for as long as
 //! [`Spin`] finds it worth, and no longer than until any other event is there but a timer's. What is found is handled, and the loop goes once
-//! around without sleeping, so that nobody else waits longer for it. The bell was announced before, for nothing may be missed
+//! around without sleeping, so that nobody else waits longer for it. The doorbell was announced before, for nothing may be missed
 //! between the two: the other side rings it in vain then, which wakes nobody.
 
 use std::{
@@ -115,7 +115,7 @@ impl BeforeSleep {
             asked += 1;
             asked.is_multiple_of(ROUNDS) && self.has_other_events()
         };
-        // One of these events may be the bell, which rang for this.
+        // One of these events may be the doorbell, which rang for this.
         let mut spin = self.spin.borrow_mut();
         spin.woken();
         spin.until_or(LONGEST, || arrival.has_come(), other_events) || arrival.has_come()

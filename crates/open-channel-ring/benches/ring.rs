@@ -30,6 +30,8 @@ mod linux {
     use rustix::event::{PollFd, PollFlags, poll};
     use rustix::thread::CpuSet;
 
+    /// Bytes of a block that is written or read in place.
+    const BLOCK: usize = 64;
     /// Turns per lane; the median of them is reported.
     const ROUNDS: usize = 60;
 
@@ -80,27 +82,68 @@ mod linux {
 
     /// Two ends, sleeping when there is nothing for long.
     struct End {
-        ring: RingEnds<Heap, Bell>,
+        ring: RingLink,
         spin: Spin,
     }
 
     impl End {
-        fn new(ring: RingEnds<Heap, Bell>, spin: Spin) -> End {
-            End { ring, spin }
-        }
-
         #[inline]
         fn send(&mut self, payload: &[u8]) {
             while let Err(error) = self.ring.producer.push(0, 0, payload) {
                 let RingError::Full { wanted } = error else { panic!("{error}") };
-                let producer = &mut self.ring.producer;
-                if !self.spin.until(Duration::MAX, || producer.released().expect("index") >= wanted) {
-                    self.ring.bell.silence();
-                    producer.prepare_park(wanted);
-                    if producer.released().expect("index") < wanted {
-                        self.sleep();
-                    }
+                self.wait_for_room(wanted);
+            }
+        }
+
+        fn wait_for_room(&mut self, wanted: Position) {
+            let producer = &mut self.ring.producer;
+            if !self.spin.until(Duration::MAX, || producer.released().expect("index") >= wanted) {
+                self.ring.doorbell.silence();
+                producer.prepare_park(wanted);
+                if producer.released().expect("index") < wanted {
+                    self.sleep();
                 }
+            }
+        }
+
+        fn wait_for_record(&mut self) {
+            let consumer = &self.ring.consumer;
+            if !self.spin.until(Duration::MAX, || consumer.is_ready()) {
+                self.ring.doorbell.silence();
+                consumer.prepare_park();
+                if !consumer.is_ready() {
+                    self.sleep();
+                }
+            }
+        }
+
+        fn send_blocks(&mut self, byte: u8, blocks: usize) {
+            let mut slot = loop {
+                match self.ring.producer.reserve_apart(blocks * BLOCK) {
+                    Ok(slot) => break slot,
+                    Err(RingError::Full { wanted }) => self.wait_for_room(wanted),
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            slot.append_blocks((0..blocks).map(|_| [byte; BLOCK]));
+            self.ring.producer.commit(slot, 0, 0);
+        }
+
+        fn receive_blocks(&mut self, byte: u8, blocks: usize) {
+            loop {
+                if let Some(record) = self.ring.consumer.claim().expect("claim") {
+                    let all = record.blocks_at(0);
+                    assert_eq!(all.len(), blocks);
+                    let sum = all.fold([0; BLOCK], |mut sum, block| {
+                        sum.iter_mut().zip(block).for_each(|(sum, byte)| *sum ^= byte);
+                        sum
+                    });
+                    assert!(sum.iter().all(|sum| *sum == if blocks.is_multiple_of(2) { 0 } else { byte }));
+                    let end = record.end();
+                    self.ring.consumer.release(end).expect("release");
+                    return;
+                }
+                self.wait_for_record();
             }
         }
 
@@ -113,34 +156,25 @@ mod linux {
                     self.ring.consumer.release(end).expect("release");
                     return len;
                 }
-                let consumer = &self.ring.consumer;
-                if !self.spin.until(Duration::MAX, || consumer.is_ready()) {
-                    self.ring.bell.silence();
-                    consumer.prepare_park();
-                    if !consumer.is_ready() {
-                        self.sleep();
-                    }
-                }
+                self.wait_for_record();
             }
         }
 
         #[cold]
         fn sleep(&mut self) {
             SLEPT.fetch_add(1, Relaxed);
-            let bell = self.ring.bell.descriptor();
-            poll(&mut [PollFd::new(&bell, PollFlags::IN)], None).expect("poll");
+            let doorbell = self.ring.doorbell.descriptor();
+            poll(&mut [PollFd::new(&doorbell, PollFlags::IN)], None).expect("poll");
         }
     }
 
-    /// In ordinary memory: a memfd, once its pages are there, is the same to the processor. (But there long payloads begin with a
-    /// cache line.)
     fn ends(bytes: usize, spin: &Spin) -> (End, End) {
         let layout = Layout::new(bytes, bytes).expect("layout");
-        let memory = Heap::new(layout);
-        let (bell_one, bell_two) = (Bell::new().expect("bell"), Bell::new().expect("bell"));
-        let one = RingEnds::offering(memory.clone(), layout, bell_one.clone(), bell_two.clone());
-        let two = RingEnds::accepting(memory, layout, bell_two, bell_one);
-        (End::new(one, spin.clone()), End::new(two, spin.clone()))
+        let (one, offer) = offer(layout).expect("memory");
+        let passed =
+            offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().expect("descriptors")).collect();
+        let two = accept(layout, passed).expect("our own offer");
+        (End { ring: one, spin: spin.clone() }, End { ring: two, spin: spin.clone() })
     }
 
     /// One thing to measure: what this thread does in a turn, and what the other one does meanwhile.
@@ -376,6 +410,28 @@ mod linux {
         )
     }
 
+    /// Made and read 64 bytes at a time, in registers: neither side has the payload in other memory.
+    fn ring_one_way_in_place(len: usize, count: usize, spin: &Spin) -> Lane {
+        let (mut here, mut there) = ends(1 << 20, spin);
+        lane(
+            format!("ring, {len} B, in place"),
+            len,
+            move || {
+                for n in 0..count {
+                    here.send_blocks(n as u8, len / BLOCK);
+                }
+                assert_eq!(here.receive(&mut [0; 1]), 1);
+                count
+            },
+            move || {
+                for n in 0..count {
+                    there.receive_blocks(n as u8, len / BLOCK);
+                }
+                there.send(&[1]);
+            },
+        )
+    }
+
     pub(super) fn main() {
         // `cargo test --all-targets` comes here too, and wants to know only whether this compiles.
         if !std::env::args().any(|arg| arg == "--bench") {
@@ -415,6 +471,9 @@ mod linux {
                 ring_one_way(16 << 10, 1000, spin),
                 ring_one_way(64 << 10, 250, spin),
                 ring_one_way(256 << 10, 80, spin),
+                ring_one_way_in_place(16 << 10, 1000, spin),
+                ring_one_way_in_place(64 << 10, 250, spin),
+                ring_one_way_in_place(256 << 10, 80, spin),
             ],
         );
         let before = SLEPT.load(Relaxed);

@@ -4,7 +4,7 @@ use crate::error::{Misbehaviour, RingError};
 use crate::layout::RingPlace;
 use crate::position::Position;
 use crate::shim::{AcqRel, Relaxed, Release};
-use crate::spsc::{Claim, Claimed, FENCED, Record, Region, Wake, Watch, Words};
+use crate::spsc::{Claim, ClaimedRecord, FENCED, Record, Region, RingWatch, Wake, Words};
 use crate::wake;
 
 /// Reads records. Reading one takes two steps, and a third when it was handled:
@@ -36,7 +36,7 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// [`RingError::Fenced`], [`RingError::Misbehaved`]; each then stays.
     #[inline]
     pub fn claim(&mut self) -> Result<Option<Record<'_>>, RingError> {
-        let claim = self.claim_next()?;
+        let claim = self.claim_if(|_, _, _| true)?;
         Ok(claim.map(|claim| self.record(claim)))
     }
 
@@ -49,20 +49,11 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// [`record`](Self::record), for who reads it later, or piece by piece, while others go on with this end of the ring.
     /// Until then it must not be released.
     #[inline]
-    pub fn keep(&self, claim: Claim) -> Claimed<R> {
-        Claimed::new(self.words.clone(), claim.0)
+    pub fn detach(&self, claim: Claim) -> ClaimedRecord<R> {
+        ClaimedRecord::new(self.words.clone(), claim.0)
     }
 
-    /// [`claim`](Self::claim), for who decides later how to read the [`record`](Self::record).
-    ///
-    /// # Errors
-    /// As [`claim`](Self::claim).
-    #[inline]
-    pub fn claim_next(&mut self) -> Result<Option<Claim>, RingError> {
-        self.claim_if(|_, _, _| true)
-    }
-
-    /// [`claim_next`](Self::claim_next), of a record that is `wanted` by its kind, its flags and its length; another stays
+    /// [`claim`](Self::claim), of a record that is `wanted` by its kind, its flags and its length; another stays
     /// unclaimed.
     ///
     /// # Errors
@@ -100,11 +91,6 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         Ok(Some(Claim(head)))
     }
 
-    /// Behind the last record that was handed out.
-    pub fn position(&self) -> Position {
-        Position(self.read)
-    }
-
     /// Says that everything before `upto` is handled: the producer forgets it. Going back is ignored.
     /// Still possible after a fence, for what was claimed before.
     ///
@@ -132,7 +118,7 @@ impl<R: Region, W: Wake> Consumer<R, W> {
 
     /// Whether the producer has fenced this ring. Costs one read of our own cache line.
     #[inline]
-    pub fn is_fenced(&self) -> bool {
+    fn is_fenced(&self) -> bool {
         self.words.claimed().load(Relaxed) & FENCED != 0
     }
 
@@ -143,12 +129,12 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     }
 
     /// Looks for [`is_ready`](Self::is_ready) without the consumer; for spinning.
-    pub fn watch(&self) -> Watch<R> {
-        Watch::data(self.words.clone(), self.read)
+    pub fn watch(&self) -> RingWatch<R> {
+        RingWatch::data(self.words.clone(), self.read)
     }
 
     /// [`watch`](Self::watch) with one that either end of this link has given before, which costs less than a new one.
-    pub fn watch_again(&self, watch: Watch<R>) -> Watch<R> {
+    pub fn watch_again(&self, watch: RingWatch<R>) -> RingWatch<R> {
         watch.moved_to(self.words.place, self.read)
     }
 
@@ -164,12 +150,6 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         if std::mem::take(&mut self.untold) && wake::must_wake(self.words.space_wait(), |_| true) {
             self.producer.wake();
         }
-    }
-
-    /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is: it would take back what
-    /// the others have announced.
-    pub fn cancel_park(&self) {
-        wake::retract(self.words.data_wait());
     }
 
     #[cold]

@@ -11,21 +11,21 @@ pub struct RingEnds<R, W> {
     /// Reads from the other side.
     pub consumer: Consumer<R, W>,
     /// What this side sleeps on, for either end.
-    pub bell: W,
+    pub doorbell: W,
 }
 
 impl<R: Region, W: Wake + Clone> RingEnds<R, W> {
     /// The side that offers: it writes the up ring.
-    pub fn offering(region: R, layout: Layout, bell: W, others: W) -> Self {
+    pub fn offering(region: R, layout: Layout, doorbell: W, others: W) -> Self {
         let producer = Producer::new(region.clone(), layout.up_ring(), others.clone());
         let consumer = Consumer::new(region, layout.down_ring(), others);
-        RingEnds { producer, consumer, bell }
+        RingEnds { producer, consumer, doorbell }
     }
 
     /// The side that accepts: it reads the up ring.
-    pub fn accepting(region: R, layout: Layout, bell: W, others: W) -> Self {
+    pub fn accepting(region: R, layout: Layout, doorbell: W, others: W) -> Self {
         let producer = Producer::new(region.clone(), layout.down_ring(), others.clone());
         let consumer = Consumer::new(region, layout.up_ring(), others);
-        RingEnds { producer, consumer, bell }
+        RingEnds { producer, consumer, doorbell }
     }
 }

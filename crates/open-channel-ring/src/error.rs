@@ -76,7 +76,7 @@ pub enum AttachError {
     /// The memory is not ordinary memory, so that touching it could fail.
     NotMemory,
     /// One of the other two descriptors is not a non-blocking eventfd.
-    NotABell,
+    NotADoorbell,
     /// The header does not say what was agreed.
     Header,
     /// The kernel refused: no memory, no descriptors, or a seccomp filter.
@@ -128,7 +128,7 @@ impl fmt::Display for AttachError {
                 write!(f, "the offered memory has {got} bytes instead of {expected}")
             }
             AttachError::NotMemory => f.write_str("the offered memory is not an ordinary memfd"),
-            AttachError::NotABell => f.write_str("an offered bell is not a non-blocking eventfd"),
+            AttachError::NotADoorbell => f.write_str("an offered doorbell is not a non-blocking eventfd"),
             AttachError::Header => f.write_str("the shared header is not this version's"),
             AttachError::Io(error) => error.fmt(f),
         }

@@ -41,9 +41,8 @@
 //!     offered => offered?,
 //! };
 //! // Between processes: `send_with_descriptors` and `receive_with_descriptors`, over a Unix socket.
-//! let [memory, bell, others] = offer.descriptors();
-//! let descriptors = [memory.try_clone_to_owned()?, bell.try_clone_to_owned()?, others.try_clone_to_owned()?];
-//! let mut two = accept(layout, descriptors)?;
+//! let passed = offer.descriptors().iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>()?;
+//! let mut two = accept(layout, passed)?;
 //!
 //! let end = one.producer.push(1, 0, b"hello")?;
 //! let record = two.consumer.claim()?.expect("there is one");
@@ -124,17 +123,17 @@ pub use error::{AttachError, Misbehaviour, RingError};
 pub use fork::{Process, ProcessLocal, notice_forks};
 pub use layout::Layout;
 pub use os::{
-    Bell, BorrowedDescriptor, Descriptor, Mapped, OFFERED, Offer, Received, accept, offer,
+    BorrowedDescriptor, Descriptor, Doorbell, Mapped, Offer, ReceivedDescriptors, accept, offer,
     receive_with_descriptors, send_with_descriptors,
 };
 pub use position::Position;
 pub use process_counters::mapped_bytes;
-pub use producer::{Producer, Reservation, Stored, Unreleased, WriteSlot};
+pub use producer::{Producer, RingReservation, StoredRecord, Unreleased, WriteSlot};
 pub use spin::Spin;
-pub use spsc::{Blocks, Claim, Claimed, Heap, Record, Region, Wake, Watch};
+pub use spsc::{Blocks, Claim, ClaimedRecord, Heap, Record, Region, RingWatch, Wake};
 
 /// One side's ends of a pair of rings between two processes.
-pub type RingLink = RingEnds<Mapped, Bell>;
+pub type RingLink = RingEnds<Mapped, Doorbell>;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

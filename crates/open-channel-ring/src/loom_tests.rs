@@ -15,13 +15,13 @@ use loom::thread;
 
 use super::*;
 
-/// A bell that remembers a ring until it is heard, like an eventfd.
+/// A doorbell that remembers a ring until it is heard, like an eventfd.
 #[derive(Clone)]
-struct LoomBell(Arc<(Mutex<bool>, Condvar)>);
+struct LoomDoorbell(Arc<(Mutex<bool>, Condvar)>);
 
-impl LoomBell {
+impl LoomDoorbell {
     fn new() -> Self {
-        LoomBell(Arc::new((Mutex::new(false), Condvar::new())))
+        LoomDoorbell(Arc::new((Mutex::new(false), Condvar::new())))
     }
 
     fn sleep(&self) {
@@ -45,19 +45,19 @@ impl LoomBell {
     }
 }
 
-impl Wake for LoomBell {
+impl Wake for LoomDoorbell {
     fn wake(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_one();
     }
 }
 
-type End<T> = (T, LoomBell);
+type End<T> = (T, LoomDoorbell);
 
-fn ring(capacity: usize) -> (End<Producer<Heap, LoomBell>>, End<Consumer<Heap, LoomBell>>) {
+fn ring(capacity: usize) -> (End<Producer<Heap, LoomDoorbell>>, End<Consumer<Heap, LoomDoorbell>>) {
     let layout = Layout::tiny(capacity);
     let region = Heap::new(layout);
-    let (of_producer, of_consumer) = (LoomBell::new(), LoomBell::new());
+    let (of_producer, of_consumer) = (LoomDoorbell::new(), LoomDoorbell::new());
     let place = layout.up_ring();
     let producer = Producer::new(region.clone(), place, of_consumer.clone());
     let consumer = Consumer::new(region, place, of_producer.clone());
@@ -65,53 +65,53 @@ fn ring(capacity: usize) -> (End<Producer<Heap, LoomBell>>, End<Consumer<Heap, L
 }
 
 /// Sleeps until there is room, writes.
-fn push((producer, bell): &mut End<Producer<Heap, LoomBell>>, kind: u8, payload: &[u8]) {
+fn push((producer, doorbell): &mut End<Producer<Heap, LoomDoorbell>>, kind: u8, payload: &[u8]) {
     while let Err(error) = producer.push(kind, 0, payload) {
         let RingError::Full { wanted } = error else { panic!("{error}") };
         producer.prepare_park(wanted);
-        match producer.is_released(wanted).unwrap() {
-            true => producer.cancel_park(),
-            false => bell.sleep(),
+        if producer.released().unwrap() < wanted {
+            doorbell.sleep();
         }
     }
 }
 
 /// Sleeps until there is a record, copies it out, does not release it.
-fn pull((consumer, bell): &mut End<Consumer<Heap, LoomBell>>) -> Result<(u8, Vec<u8>, Position), RingError> {
+fn pull(
+    (consumer, doorbell): &mut End<Consumer<Heap, LoomDoorbell>>,
+) -> Result<(u8, Vec<u8>, Position), RingError> {
     loop {
         if let Some(record) = consumer.claim()? {
             return Ok((record.kind(), record.to_vec(), record.end()));
         }
         consumer.prepare_park();
-        match consumer.is_ready() {
-            true => consumer.cancel_park(),
-            false => bell.sleep(),
+        if !consumer.is_ready() {
+            doorbell.sleep();
         }
     }
 }
 
-/// [`push`] by a thread or an event loop that watches its bell level-triggered.
-fn push_watching((producer, bell): &mut End<Producer<Heap, LoomBell>>, kind: u8) {
+/// [`push`] by a thread or an event loop that watches its doorbell level-triggered.
+fn push_watching((producer, doorbell): &mut End<Producer<Heap, LoomDoorbell>>, kind: u8) {
     while let Err(error) = producer.push(kind, 0, &[]) {
         let RingError::Full { wanted } = error else { panic!("{error}") };
-        bell.silence();
+        doorbell.silence();
         producer.prepare_park(wanted);
-        if !producer.is_released(wanted).unwrap() {
-            bell.watch();
+        if producer.released().unwrap() < wanted {
+            doorbell.watch();
         }
     }
 }
 
-/// [`pull`] by a thread or an event loop that watches its bell level-triggered.
-fn pull_watching((consumer, bell): &mut End<Consumer<Heap, LoomBell>>) -> (u8, Position) {
+/// [`pull`] by a thread or an event loop that watches its doorbell level-triggered.
+fn pull_watching((consumer, doorbell): &mut End<Consumer<Heap, LoomDoorbell>>) -> (u8, Position) {
     loop {
         if let Some(record) = consumer.claim().unwrap() {
             return (record.kind(), record.end());
         }
-        bell.silence();
+        doorbell.silence();
         consumer.prepare_park();
         if !consumer.is_ready() {
-            bell.watch();
+            doorbell.watch();
         }
     }
 }
@@ -150,10 +150,10 @@ fn loom_records_arrive_whole_and_in_order_and_nobody_sleeps_for_ever() {
     pass_on(32, payload);
 }
 
-/// Silenced after the announcement instead, the bell would lose a late ring for a record that was already taken, and with it
+/// Silenced after the announcement instead, the doorbell would lose a late ring for a record that was already taken, and with it
 /// the announcement that this ring had used up.
 #[test]
-fn loom_who_silences_the_bell_does_not_sleep_for_ever() {
+fn loom_a_side_that_silences_its_doorbell_does_not_sleep_for_ever() {
     for capacity in [32, 64] {
         model(move || {
             let (mut producer, mut consumer) = ring(capacity);
@@ -294,11 +294,11 @@ fn loom_what_a_watch_says_is_there() {
     });
 }
 
-/// One bell with two sleepers, each of which hears every ring: an eventfd that two epoll instances watch.
+/// One doorbell with two sleepers, each of which hears every ring: an eventfd that two epoll instances watch.
 #[derive(Clone)]
-struct SharedBell(Arc<(Mutex<[bool; 2]>, Condvar)>);
+struct SharedDoorbell(Arc<(Mutex<[bool; 2]>, Condvar)>);
 
-impl SharedBell {
+impl SharedDoorbell {
     fn sleep(&self, sleeper: usize) {
         let mut rung = self.0.0.lock().unwrap();
         while !rung[sleeper] {
@@ -308,7 +308,7 @@ impl SharedBell {
     }
 }
 
-impl Wake for SharedBell {
+impl Wake for SharedDoorbell {
     fn wake(&self) {
         *self.0.0.lock().unwrap() = [true; 2];
         self.0.1.notify_all();
@@ -318,35 +318,36 @@ impl Wake for SharedBell {
 /// Two calls of one socket wait for messages at once, behind one lock: each gets one, and neither sleeps for ever. They
 /// do not take the announcement back, which would be the other's too.
 #[test]
-fn loom_two_sleepers_share_a_bell() {
+fn loom_two_sleepers_share_a_doorbell() {
     model(|| {
         let layout = Layout::tiny(64);
         let region = Heap::new(layout);
-        let bell = SharedBell(Arc::new((Mutex::new([false; 2]), Condvar::new())));
+        let doorbell = SharedDoorbell(Arc::new((Mutex::new([false; 2]), Condvar::new())));
         let place = layout.up_ring();
-        let mut producer = Producer::new(region.clone(), place, bell.clone());
-        let consumer = Arc::new(Mutex::new(Consumer::new(region, place, LoomBell::new())));
-        let take = move |consumer: &Mutex<Consumer<Heap, LoomBell>>, bell: &SharedBell, sleeper| loop {
-            let mut locked = consumer.lock().unwrap();
-            if let Some(record) = locked.claim().unwrap() {
-                return record.kind();
-            }
-            locked.prepare_park();
-            let ready = locked.is_ready();
-            drop(locked);
-            if !ready {
-                bell.sleep(sleeper);
-            }
-        };
+        let mut producer = Producer::new(region.clone(), place, doorbell.clone());
+        let consumer = Arc::new(Mutex::new(Consumer::new(region, place, LoomDoorbell::new())));
+        let take =
+            move |consumer: &Mutex<Consumer<Heap, LoomDoorbell>>, doorbell: &SharedDoorbell, sleeper| loop {
+                let mut locked = consumer.lock().unwrap();
+                if let Some(record) = locked.claim().unwrap() {
+                    return record.kind();
+                }
+                locked.prepare_park();
+                let ready = locked.is_ready();
+                drop(locked);
+                if !ready {
+                    doorbell.sleep(sleeper);
+                }
+            };
         let other = {
-            let (consumer, bell) = (Arc::clone(&consumer), bell.clone());
-            thread::spawn(move || take(&consumer, &bell, 1))
+            let (consumer, doorbell) = (Arc::clone(&consumer), doorbell.clone());
+            thread::spawn(move || take(&consumer, &doorbell, 1))
         };
         let writer = thread::spawn(move || {
             producer.push(1, 0, &[]).unwrap();
             producer.push(2, 0, &[]).unwrap();
         });
-        let kinds = [take(&consumer, &bell, 0), other.join().unwrap()];
+        let kinds = [take(&consumer, &doorbell, 0), other.join().unwrap()];
         assert_eq!(kinds.iter().sum::<u8>(), 3);
         writer.join().unwrap();
     });
@@ -354,7 +355,7 @@ fn loom_two_sleepers_share_a_bell() {
 
 /// Pushes a third record into a ring that is full of two, waiting until everything is released, although it needs less.
 fn push_third(
-    (mut producer, bell): End<Producer<Heap, LoomBell>>,
+    (mut producer, doorbell): End<Producer<Heap, LoomDoorbell>>,
 ) -> (thread::JoinHandle<()>, Position, Position) {
     let first = producer.push(1, 0, &[]).unwrap();
     let second = producer.push(2, 0, &[0; 8]).unwrap();
@@ -365,7 +366,7 @@ fn push_third(
             producer.prepare_park(producer.tail());
             let released = producer.released().unwrap();
             if released == known {
-                bell.sleep();
+                doorbell.sleep();
             }
             known = released;
         }

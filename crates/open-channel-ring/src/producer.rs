@@ -3,7 +3,7 @@ use crate::error::{Misbehaviour, RingError};
 use crate::layout::{Head, Header, RECORD_HEADER, RingPlace, record_end};
 use crate::position::Position;
 use crate::shim::{AcqRel, Acquire, AtomicU64, BLOCK, Relaxed, Release, copy_in, store_blocks};
-use crate::spsc::{FENCED, Record, Region, Wake, Watch, Words};
+use crate::spsc::{FENCED, Record, Region, RingWatch, Wake, Words};
 use crate::wake;
 
 /// Writes records and keeps them until the consumer releases them.
@@ -17,7 +17,7 @@ pub struct Producer<R, W> {
     released: u64,
     /// Set by `fence`: what may have been claimed, or that this cannot be known.
     fenced: Option<Result<u64, Misbehaviour>>,
-    /// A [`Reservation`] is being filled where the next record would go.
+    /// A [`RingReservation`] is being filled where the next record would go.
     reserved: bool,
     /// The consumer had announced its sleep when the last record was published, or none was.
     rang: bool,
@@ -30,7 +30,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 
     /// The longest payload of one record, in bytes: a little less than half the ring.
-    pub fn max_payload(&self) -> usize {
+    pub(crate) fn max_payload(&self) -> usize {
         self.words.place.max_payload()
     }
 
@@ -55,17 +55,17 @@ impl<R: Region, W: Wake> Producer<R, W> {
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve).
-    pub fn reserve_apart(&mut self, len: usize) -> Result<Reservation<R>, RingError> {
+    pub fn reserve_apart(&mut self, len: usize) -> Result<RingReservation<R>, RingError> {
         let fill = self.make_room(len)?;
         self.reserved = true;
-        Ok(Reservation { words: self.words.clone(), fill })
+        Ok(RingReservation { words: self.words.clone(), fill })
     }
 
     /// Publishes what was written to a reservation *of this ring* and returns where the record ends.
     ///
     /// # Panics
     /// If this ring has no reservation.
-    pub fn commit(&mut self, mut reservation: Reservation<R>, kind: u8, flags: u8) -> Position {
+    pub fn commit(&mut self, mut reservation: RingReservation<R>, kind: u8, flags: u8) -> Position {
         assert!(self.reserved, "the reservation belongs to another ring");
         self.reserved = false;
         reservation.fill.finish(&self.words);
@@ -169,7 +169,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
     }
 
     /// Announces that this side is about to sleep until everything before `wanted` is released. To be
-    /// followed by [`is_released`](Self::is_released), and only when that says no by sleeping. The consumer wakes this side
+    /// followed by a look at what is [`released`](Self::released), and only when that is too little by sleeping. The consumer wakes this side
     /// earlier, whatever it released, if it has nothing more to read.
     ///
     /// Returns whether the announcement before this one was used up (or there was none): this side was woken for it.
@@ -177,27 +177,14 @@ impl<R: Region, W: Wake> Producer<R, W> {
         wake::announce(self.words.space_wait(), wanted.0.max(1)) == 0
     }
 
-    /// Takes [`prepare_park`](Self::prepare_park) back. Only for a side whose only sleeper this is.
-    pub fn cancel_park(&self) {
-        wake::retract(self.words.space_wait());
-    }
-
-    /// Looks for [`is_released`](Self::is_released) without the producer; for spinning.
-    pub fn watch(&self, wanted: Position) -> Watch<R> {
-        Watch::released(self.words.clone(), wanted)
+    /// Looks whether everything before `wanted` is [`released`](Self::released), without the producer; for spinning.
+    pub fn watch(&self, wanted: Position) -> RingWatch<R> {
+        RingWatch::released(self.words.clone(), wanted)
     }
 
     /// Bytes of the ring.
     pub fn capacity(&self) -> usize {
         self.words.place.capacity as usize
-    }
-
-    /// Whether everything before `wanted` is released.
-    ///
-    /// # Errors
-    /// As [`released`](Self::released).
-    pub fn is_released(&mut self, wanted: Position) -> Result<bool, RingError> {
-        Ok(self.released >= wanted.0 || self.released()? >= wanted)
     }
 
     #[inline]
@@ -305,11 +292,6 @@ pub struct WriteSlot<'a, R, W> {
 }
 
 impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
-    /// Bytes that still fit.
-    pub fn remaining(&self) -> usize {
-        self.fill.remaining()
-    }
-
     /// Copies `bytes` behind what was written so far.
     ///
     /// # Panics
@@ -330,12 +312,12 @@ impl<R: Region, W: Wake> WriteSlot<'_, R, W> {
 }
 
 /// A [`WriteSlot`] that stands apart from its producer; from [`Producer::reserve_apart`].
-pub struct Reservation<R> {
+pub struct RingReservation<R> {
     words: Words<R>,
     fill: Fill,
 }
 
-impl<R: Region> Reservation<R> {
+impl<R: Region> RingReservation<R> {
     /// Bytes that still fit.
     pub fn remaining(&self) -> usize {
         self.fill.remaining()
@@ -378,21 +360,9 @@ impl<R: Region> Reservation<R> {
     }
 }
 
-impl<R> std::fmt::Debug for Reservation<R> {
+impl<R> std::fmt::Debug for RingReservation<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.fill.fmt(f)
-    }
-}
-
-impl<R: Region, W: Wake> std::io::Write for WriteSlot<'_, R, W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let taken = bytes.len().min(self.remaining());
-        self.append(&bytes[..taken]);
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
@@ -412,7 +382,7 @@ pub struct Unreleased<'a, R> {
 
 /// A record that still lies in its producer's ring.
 #[derive(Debug, Clone, Copy)]
-pub struct Stored<'a> {
+pub struct StoredRecord<'a> {
     /// The record.
     pub record: Record<'a>,
     /// Whether the consumer may have seen it.
@@ -420,7 +390,7 @@ pub struct Stored<'a> {
 }
 
 impl<'a, R: Region> Iterator for Unreleased<'a, R> {
-    type Item = Result<Stored<'a>, RingError>;
+    type Item = Result<StoredRecord<'a>, RingError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.tail {
@@ -436,7 +406,7 @@ impl<'a, R: Region> Iterator for Unreleased<'a, R> {
             Ok(head) => {
                 self.next = head.end;
                 let maybe_claimed = head.end <= self.claimed;
-                Ok(Stored { record: self.words.record(head), maybe_claimed })
+                Ok(StoredRecord { record: self.words.record(head), maybe_claimed })
             }
             Err(misbehaviour) => {
                 self.next = self.tail;

@@ -6,8 +6,8 @@
 //! peer harmless to the compiler: an atomic may change at any time, a `&[u8]` may not.
 use std::mem::MaybeUninit;
 
-pub(crate) use blocks::{Loader, store_blocks};
-use blocks::{copy_blocks_in, copy_blocks_out};
+pub(crate) use blocks::load_block;
+use blocks::{copy_blocks_in, copy_blocks_out, store_block};
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, fence};
@@ -54,29 +54,26 @@ pub(crate) fn copy_in(bytes: &[u8], words: &[AtomicU64]) {
     }
 }
 
-/// Stores blocks over `places` until one of both ends; how many, and what is left of `blocks`.
+/// Stores blocks over `places` until one of both ends. Returns how many were stored, and the blocks
+/// that are left.
 #[inline(always)]
-fn store_each<I: Iterator<Item = [u8; BLOCK]>>(
-    blocks: I,
-    places: &[BlockWords],
-    store: impl Fn([u8; BLOCK], &BlockWords),
-) -> (usize, I) {
-    // Owned here, so that what makes the blocks is in registers. Nothing else is stored in this loop: it would take a place in the
-    // processor's queue of stores, and keep it from waiting for as many lines at once.
+pub(crate) fn store_blocks<I: Iterator<Item = [u8; BLOCK]>>(blocks: I, places: &[BlockWords]) -> (usize, I) {
+    // A local, so that what makes the blocks is in registers.
     let mut blocks = blocks;
-    // Four in a turn: a loop of one is so short that its rate depended on where the linker put it, by a quarter.
+    // Four in a turn: the rate of a shorter loop depended on where the linker put it, by a quarter.
+    // Nothing else is stored in it: each store takes a place in the processor's queue of stores.
     let (fours, rest) = places.as_chunks::<4>();
     for (index, four) in fours.iter().enumerate() {
         for (stored, place) in four.iter().enumerate() {
             match blocks.next() {
-                Some(block) => store(block, place),
+                Some(block) => store_block(block, place),
                 None => return (4 * index + stored, blocks),
             }
         }
     }
     for (stored, place) in rest.iter().enumerate() {
         match blocks.next() {
-            Some(block) => store(block, place),
+            Some(block) => store_block(block, place),
             None => return (4 * fours.len() + stored, blocks),
         }
     }
@@ -86,92 +83,32 @@ fn store_each<I: Iterator<Item = [u8; BLOCK]>>(
 /// Whole blocks, many words at a time; what they leave over is for the word loops.
 #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
 mod blocks {
-    use std::arch::x86_64::{__m128i, __m256i};
+    use std::arch::x86_64::__m128i;
 
-    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit, store_each};
+    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit};
 
-    /// [`store_each`] through the widest registers that this processor has.
-    #[inline]
-    pub(crate) fn store_blocks<I: Iterator<Item = [u8; BLOCK]>>(
-        blocks: I,
-        places: &[BlockWords],
-    ) -> (usize, I) {
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has what the function is compiled for.
-            return unsafe { store_wide(blocks, places) };
+    /// What `words` hold, each loaded once.
+    #[inline(always)]
+    pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
+        let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
+        // SAFETY: SSE2 is part of x86_64; 64 bytes are read, all of `words`. Another process may write
+        // them meanwhile: see `copy_blocks_out`.
+        unsafe {
+            std::arch::asm!(
+                "movups {a}, [{from}]",
+                "movups {b}, [{from} + 16]",
+                "movups {c}, [{from} + 32]",
+                "movups {d}, [{from} + 48]",
+                from = in(reg) words.as_ptr(),
+                a = out(xmm_reg) a,
+                b = out(xmm_reg) b,
+                c = out(xmm_reg) c,
+                d = out(xmm_reg) d,
+                options(nostack, preserves_flags, readonly),
+            );
         }
-        store_each(blocks, places, store_block)
-    }
-
-    /// Two stores to a block instead of four: half the places in the queue of stores. What makes the blocks is compiled for such a
-    /// processor, too.
-    #[target_feature(enable = "avx2")]
-    fn store_wide<I: Iterator<Item = [u8; BLOCK]>>(blocks: I, places: &[BlockWords]) -> (usize, I) {
-        store_each(blocks, places, |block, words| {
-            // SAFETY: both are 64 bytes of which every pattern is a value.
-            let [a, b] = unsafe { std::mem::transmute::<[u8; BLOCK], [__m256i; 2]>(block) };
-            // SAFETY: as in `store_block`, and this function is compiled for AVX2 only.
-            unsafe {
-                std::arch::asm!(
-                    "vmovups [{to}], {a}",
-                    "vmovups [{to} + 32], {b}",
-                    to = in(reg) words.as_ptr(),
-                    a = in(ymm_reg) a,
-                    b = in(ymm_reg) b,
-                    options(nostack, preserves_flags),
-                );
-            }
-        })
-    }
-
-    macro_rules! load_with {
-        ($instruction:literal, $words:ident) => {{
-            let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
-            // SAFETY: the processor knows the instruction; 64 bytes are read, all of `words`. That another process may write them
-            // meanwhile is as in `copy_blocks_out`.
-            unsafe {
-                std::arch::asm!(
-                    concat!($instruction, " {a}, [{from}]"),
-                    concat!($instruction, " {b}, [{from} + 16]"),
-                    concat!($instruction, " {c}, [{from} + 32]"),
-                    concat!($instruction, " {d}, [{from} + 48]"),
-                    from = in(reg) $words.as_ptr(),
-                    a = out(xmm_reg) a,
-                    b = out(xmm_reg) b,
-                    c = out(xmm_reg) c,
-                    d = out(xmm_reg) d,
-                    options(nostack, preserves_flags, readonly),
-                );
-            }
-            // SAFETY: both are 64 bytes of which every pattern is a value.
-            unsafe { std::mem::transmute::<[__m128i; 4], [u8; BLOCK]>([a, b, c, d]) }
-        }};
-    }
-
-    /// How blocks are loaded. What a reader gives may be loaded within [`store_wide`] (a message forwarded in place): an SSE
-    /// instruction there, while the upper halves of registers are in use, costs some processors more than the block.
-    #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Loader {
-        avx: bool,
-    }
-
-    impl Loader {
-        #[inline]
-        pub(crate) fn new() -> Loader {
-            Loader { avx: std::arch::is_x86_feature_detected!("avx") }
-        }
-
-        /// For every x86-64.
-        #[cfg(test)]
-        pub(super) fn oldest() -> Loader {
-            Loader { avx: false }
-        }
-
-        /// What `words` hold, each loaded once.
-        #[inline(always)]
-        pub(crate) fn load(self, words: &BlockWords) -> [u8; BLOCK] {
-            if self.avx { load_with!("vmovups", words) } else { load_with!("movups", words) }
-        }
+        // SAFETY: both are 64 bytes of which every pattern is a value.
+        unsafe { std::mem::transmute::<[__m128i; 4], [u8; BLOCK]>([a, b, c, d]) }
     }
 
     /// Stores `block` over `words`.
@@ -263,41 +200,18 @@ mod blocks {
 /// Everywhere else the word loops do it all.
 #[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
 mod blocks {
-    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit, Relaxed, store_each};
+    use super::{AtomicU64, BLOCK, BlockWords, MaybeUninit, Relaxed};
 
-    /// [`store_each`].
-    #[inline]
-    pub(crate) fn store_blocks<I: Iterator<Item = [u8; BLOCK]>>(
-        blocks: I,
-        places: &[BlockWords],
-    ) -> (usize, I) {
-        store_each(blocks, places, store_block)
+    /// What `words` hold, each loaded once.
+    pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        for (chunk, word) in block.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        block
     }
 
-    /// How blocks are loaded.
-    #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Loader;
-
-    impl Loader {
-        pub(crate) fn new() -> Loader {
-            Loader
-        }
-
-        #[cfg(test)]
-        pub(super) fn oldest() -> Loader {
-            Loader
-        }
-
-        /// What `words` hold, each loaded once.
-        pub(crate) fn load(self, words: &BlockWords) -> [u8; BLOCK] {
-            let mut block = [0; BLOCK];
-            for (chunk, word) in block.chunks_exact_mut(8).zip(words) {
-                chunk.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
-            }
-            block
-        }
-    }
-
+    /// Stores `block` over `words`.
     pub(super) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
         super::copy_in(&block, words);
     }
@@ -336,27 +250,21 @@ mod tests {
             assert_eq!(out[len], 0xEE);
         }
     }
+
     #[test]
-    fn blocks_are_stored_through_registers_of_either_width() {
-        type Store =
-            fn(std::vec::IntoIter<[u8; BLOCK]>, &[BlockWords]) -> (usize, std::vec::IntoIter<[u8; BLOCK]>);
-        // The second is the wide one, where there are such registers.
-        let ways: [Store; 2] =
-            [|blocks, places| store_each(blocks, places, blocks::store_block), store_blocks];
-        for (way, count, room) in (0..ways.len()).flat_map(|way| (0..36).map(move |n| (way, n / 6, n % 6))) {
+    fn blocks_are_stored_until_they_or_the_room_end() {
+        for (count, room) in (0..36).map(|n| (n / 6, n % 6)) {
             let words: Vec<BlockWords> =
                 (0..=room).map(|_| [const { AtomicU64::new(u64::MAX) }; 8]).collect();
             let made: Vec<[u8; BLOCK]> =
                 (0..count).map(|n| std::array::from_fn(|at| (n * 64 + at) as u8)).collect();
-            let (stored, rest) = ways[way](made.clone().into_iter(), &words[..room]);
-            assert_eq!((stored, rest.as_slice()), (count.min(room), &made[stored..]), "way {way}");
+            let (stored, rest) = store_blocks(made.clone().into_iter(), &words[..room]);
+            assert_eq!((stored, rest.as_slice()), (count.min(room), &made[stored..]));
             for (index, words) in words.iter().enumerate() {
                 let expected = if index < stored { made[index] } else { [0xff; BLOCK] };
                 let bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
-                assert_eq!(bytes, expected, "way {way}, block {index} of {count} in {room}");
-                for loader in [Loader::oldest(), Loader::new()] {
-                    assert_eq!(loader.load(words), expected, "way {way}, block {index} of {count} in {room}");
-                }
+                assert_eq!(bytes, expected, "block {index} of {count} in {room}");
+                assert_eq!(load_block(words), expected, "block {index} of {count} in {room}");
             }
         }
     }

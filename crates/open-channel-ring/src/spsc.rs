@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use crate::error::Misbehaviour;
 use crate::layout::{self, Head, Layout, RingPlace};
 use crate::position::Position;
-use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Loader, Relaxed, copy_out};
+use crate::shim::{Acquire, AtomicU64, BLOCK, BlockWords, Relaxed, copy_out, load_block};
 
 /// Memory that both sides see, as words. Cloning gives another handle on the same words.
 pub trait Region: Clone {
@@ -116,7 +116,7 @@ impl<R: Region> Words<R> {
 
 /// What a side that spins looks at: one word, over and over, without the lock that guards its end of the ring.
 /// It only ever advises: a stale answer costs a look in vain, or a sleep that ends at once.
-pub struct Watch<R> {
+pub struct RingWatch<R> {
     words: Words<R>,
     what: Watched,
 }
@@ -128,17 +128,17 @@ enum Watched {
     Released(u64),
 }
 
-impl<R: Region> Watch<R> {
+impl<R: Region> RingWatch<R> {
     pub(crate) fn data(words: Words<R>, position: u64) -> Self {
-        Watch { words, what: Watched::Data(position) }
+        RingWatch { words, what: Watched::Data(position) }
     }
 
     pub(crate) fn moved_to(self, place: RingPlace, position: u64) -> Self {
-        Watch { words: Words { place, ..self.words }, what: Watched::Data(position) }
+        RingWatch { words: Words { place, ..self.words }, what: Watched::Data(position) }
     }
 
     pub(crate) fn released(words: Words<R>, wanted: Position) -> Self {
-        Watch { words, what: Watched::Released(wanted.0) }
+        RingWatch { words, what: Watched::Released(wanted.0) }
     }
 
     /// Whether it is worth to look at the ring again.
@@ -219,15 +219,6 @@ impl Record<'_> {
         vec
     }
 
-    /// Copies the payload over the start of `out`.
-    ///
-    /// # Panics
-    /// If `out` is shorter than [`len`](Self::len).
-    #[inline]
-    pub fn copy_to_slice(&self, out: &mut [u8]) {
-        copy_over(self.payload, &mut out[..self.head.len()]);
-    }
-
     /// Copies the payload from its byte `at` on over `out`.
     ///
     /// # Panics
@@ -260,7 +251,7 @@ impl<'a> Record<'a> {
     pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
         assert!(at.is_multiple_of(8) && at <= self.head.len(), "no word of the record begins there");
         let whole = (self.head.len() - at) / BLOCK * BLOCK;
-        Blocks { words: self.payload[at / 8..][..whole / 8].as_chunks().0.iter(), loader: Loader::new() }
+        Blocks { words: self.payload[at / 8..][..whole / 8].as_chunks().0.iter() }
     }
 }
 
@@ -268,7 +259,6 @@ impl<'a> Record<'a> {
 #[derive(Debug, Clone)]
 pub struct Blocks<'a> {
     words: std::slice::Iter<'a, BlockWords>,
-    loader: Loader,
 }
 
 impl Iterator for Blocks<'_> {
@@ -276,7 +266,7 @@ impl Iterator for Blocks<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.words.next().map(|words| self.loader.load(words))
+        self.words.next().map(load_block)
     }
 
     #[inline]
@@ -300,14 +290,14 @@ pub struct Claim(pub(crate) Head);
 
 /// A claimed record apart from its end of the ring, and what keeps its memory mapped. Its bytes are those that the producer wrote
 /// for as long as it is not released; whatever happens to the ring, reading them is sound.
-pub struct Claimed<R> {
+pub struct ClaimedRecord<R> {
     words: Words<R>,
     head: Head,
 }
 
-impl<R: Region> Claimed<R> {
+impl<R: Region> ClaimedRecord<R> {
     pub(crate) fn new(words: Words<R>, head: Head) -> Self {
-        Claimed { words, head }
+        ClaimedRecord { words, head }
     }
 
     /// The record.
@@ -317,7 +307,7 @@ impl<R: Region> Claimed<R> {
     }
 }
 
-impl<R> std::fmt::Debug for Claimed<R> {
+impl<R> std::fmt::Debug for ClaimedRecord<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.head.fmt(f)
     }

@@ -35,12 +35,6 @@ pub(crate) fn announce(waiting: &AtomicU64, what: u64) -> u64 {
     before
 }
 
-/// Takes the announcement back. The other side may already have rung: then one wake-up comes too many,
-/// which is harmless.
-pub(crate) fn retract(waiting: &AtomicU64) {
-    waiting.store(0, Relaxed);
-}
-
 /// The other side's steps 2 to 4, after publishing. True: the caller must ring. `due` is asked only when
 /// someone waits.
 #[inline]

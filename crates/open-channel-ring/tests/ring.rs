@@ -97,7 +97,7 @@ impl Side {
                     if self.spin.until(Duration::MAX, || producer.released().unwrap() >= wanted) {
                         continue;
                     }
-                    self.link.bell.silence();
+                    self.link.doorbell.silence();
                     producer.prepare_park(wanted);
                     if producer.released()? < wanted {
                         self.sleep();
@@ -118,7 +118,7 @@ impl Side {
             if self.spin.until(Duration::MAX, || consumer.is_ready()) {
                 continue;
             }
-            self.link.bell.silence();
+            self.link.doorbell.silence();
             consumer.prepare_park();
             if !consumer.is_ready() {
                 self.sleep();
@@ -127,8 +127,8 @@ impl Side {
     }
 
     fn sleep(&mut self) {
-        let bell = self.link.bell.descriptor();
-        let mut watched = vec![PollFd::new(&bell, PollFlags::IN)];
+        let doorbell = self.link.doorbell.descriptor();
+        let mut watched = vec![PollFd::new(&doorbell, PollFlags::IN)];
         watched.extend(self.lifeline.as_ref().map(|socket| PollFd::new(socket, PollFlags::RDHUP)));
         while let Err(error) = poll(&mut watched, None) {
             assert_eq!(error, rustix::io::Errno::INTR);
@@ -143,7 +143,7 @@ impl Side {
 fn two_ends() -> (RingLink, RingLink) {
     let layout = Layout::new(BYTES, BYTES).unwrap();
     let (one, offer) = offer(layout).unwrap();
-    let descriptors = offer.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
+    let descriptors = offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
     (one, accept(layout, descriptors).unwrap())
 }
 
@@ -199,7 +199,7 @@ fn the_other_process() {
         eprintln!("{panic}");
     }));
     let received = receive_with_descriptors(&socket, &mut [0; 8]).unwrap();
-    let link = accept(Layout::new(BYTES, BYTES).unwrap(), received.offered().unwrap()).unwrap();
+    let link = accept(Layout::new(BYTES, BYTES).unwrap(), received.descriptors).unwrap();
     let mut side = Side::new(link, Some(&socket));
     side.gone = || std::process::exit(0);
     match role.as_str() {

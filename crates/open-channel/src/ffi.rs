@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 pub use open_channel_ring::Spin;
-use open_channel_ring::{Mapped, Watch};
+use open_channel_ring::{Mapped, RingWatch};
 use tokio::runtime::Handle;
 
 use crate::background;
@@ -103,7 +103,7 @@ pub trait Face {
 }
 
 /// Where the next message will show first. Belongs to the connection as it was: after another one, ask again.
-pub struct Arrival(Watch<Mapped>);
+pub struct Arrival(RingWatch<Mapped>);
 
 impl fmt::Debug for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,8 +22,8 @@ mod offered;
 
 pub(crate) use imp::cores;
 pub use imp::{
-    Bell, Mapped, Offer, Received, accept, offer, receive_with_descriptors, send_with_descriptors,
+    Doorbell, Mapped, Offer, ReceivedDescriptors, accept, offer, receive_with_descriptors,
+    send_with_descriptors,
 };
-pub use offered::OFFERED;
 pub(crate) use process::run_in_forked_children;
 pub use process::{BorrowedDescriptor, Descriptor};

@@ -1,5 +1,5 @@
 //! The shape of an offer.
 
-/// An offer has this many descriptors: the memory, the bell of the side that offers, the bell of the
+/// An offer has this many descriptors: the memory, the doorbell of the side that offers, the doorbell of the
 /// side that accepts.
-pub const OFFERED: usize = 3;
+pub(super) const OFFERED: usize = 3;

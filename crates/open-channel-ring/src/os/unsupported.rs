@@ -22,21 +22,21 @@ impl Region for Mapped {
 
 /// What wakes one side of a ring.
 #[derive(Debug, Clone)]
-pub enum Bell {}
+pub enum Doorbell {}
 
-impl Bell {
-    /// For whoever watches the bell.
+impl Doorbell {
+    /// For whoever watches the doorbell.
     pub fn descriptor(&self) -> BorrowedDescriptor<'_> {
         match *self {}
     }
 
-    /// Resets the bell, for a waiter that polls level-triggered.
+    /// Resets the doorbell, for a waiter that polls level-triggered.
     pub fn silence(&self) {
         match *self {}
     }
 }
 
-impl Wake for Bell {
+impl Wake for Doorbell {
     fn wake(&self) {
         match *self {}
     }
@@ -55,30 +55,18 @@ impl Offer {
 
 /// What [`receive_with_descriptors`] found.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedDescriptors {
     /// Bytes written to the buffer; zero at the end of the stream.
     pub bytes: usize,
     /// The descriptors that came with them.
     pub descriptors: Vec<Descriptor>,
-    /// Some descriptors did not fit and were closed.
-    pub truncated: bool,
-}
-
-impl Received {
-    /// The descriptors of an offer, if they are exactly those.
-    ///
-    /// # Errors
-    /// [`AttachError::Io`] with [`Unsupported`](io::ErrorKind::Unsupported): there are no offers here.
-    pub fn offered(self) -> Result<[Descriptor; OFFERED], AttachError> {
-        Err(AttachError::Io(unsupported()))
-    }
 }
 
 /// Would make a ring that another process can map.
 ///
 /// # Errors
 /// [`Unsupported`](io::ErrorKind::Unsupported), always. Use another link.
-pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
+pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Doorbell>, Offer)> {
     Err(unsupported())
 }
 
@@ -88,8 +76,8 @@ pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
 /// [`AttachError::Io`] with [`Unsupported`](io::ErrorKind::Unsupported), always.
 pub fn accept(
     _layout: Layout,
-    _descriptors: [Descriptor; OFFERED],
-) -> Result<RingEnds<Mapped, Bell>, AttachError> {
+    _descriptors: Vec<Descriptor>,
+) -> Result<RingEnds<Mapped, Doorbell>, AttachError> {
     Err(AttachError::Io(unsupported()))
 }
 
@@ -109,7 +97,7 @@ pub fn send_with_descriptors<S>(
 ///
 /// # Errors
 /// [`Unsupported`](io::ErrorKind::Unsupported), always.
-pub fn receive_with_descriptors<S>(_socket: S, _buffer: &mut [u8]) -> io::Result<Received> {
+pub fn receive_with_descriptors<S>(_socket: S, _buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
     Err(unsupported())
 }
 

@@ -1,4 +1,4 @@
-//! How a thread waits: in poll(2), on its link and on a doorbell of its own.
+//! How a thread waits: in poll(2), on its link and on a socket pair that wakes it.
 
 use std::cell::OnceCell;
 use std::future::Future;
@@ -17,18 +17,18 @@ use rustix::io::Errno;
 use crate::connection::Connection;
 use crate::connection::waiters::WaiterKey;
 
-/// Polls until ready, or `None` at the deadline; in between sleeps in poll(2) on the link and on the thread's bell.
+/// Polls until ready, or `None` at the deadline; in between sleeps in poll(2) on the link and on what wakes this thread.
 pub(super) fn wait<T>(
     connection: &Connection,
     deadline: Option<Instant>,
     mut poll: impl FnMut(&mut Context<'_>, &mut WaiterKey) -> Poll<T>,
 ) -> Option<T> {
-    BELL.with(|bell| {
-        let bell = bell.of_this_process();
+    POLL_WAKER.with(|poll_waker| {
+        let poll_waker = poll_waker.of_this_process();
         let mut key = WaiterKey::default();
         loop {
             // Anew each time: there may be descriptors for it now.
-            let mut cx = Context::from_waker(bell.waker());
+            let mut cx = Context::from_waker(poll_waker.waker());
             if let Poll::Ready(value) = poll(&mut cx, &mut key) {
                 return Some(value);
             }
@@ -36,7 +36,7 @@ pub(super) fn wait<T>(
                 connection.leave(&mut key);
                 return None;
             }
-            bell.sleep(connection, deadline);
+            poll_waker.sleep(connection, deadline);
         }
     })
 }
@@ -61,33 +61,33 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 thread_local! {
-    static BELL: Bell = const { Bell { ends: OnceCell::new(), in_child: OnceCell::new() } };
+    static POLL_WAKER: PollWaker = const { PollWaker { ends: OnceCell::new(), in_child: OnceCell::new() } };
 }
 
 /// Wakes one thread out of poll(2).
 #[derive(Debug, Default)]
-struct Bell {
+struct PollWaker {
     ends: OnceCell<ProcessLocal<(UnixStream, Waker)>>,
     /// A forked child that listened at its parent's would take its wake-ups.
-    in_child: OnceCell<Box<Bell>>,
+    in_child: OnceCell<Box<PollWaker>>,
 }
 
-/// The end that others pull.
+/// The end that others write to.
 #[derive(Debug)]
-struct Rope(UnixStream);
+struct WakeSender(UnixStream);
 
-impl Wake for Rope {
+impl Wake for WakeSender {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // A full bell rings already.
+        // If the socket is full, the thread wakes up anyway.
         let _ = (&self.0).write(&[1]);
     }
 }
 
-impl Bell {
+impl PollWaker {
     fn of_this_process(&self) -> &Self {
         match self.ends.get() {
             Some(ends) if ends.is_inherited() => self.in_child.get_or_init(Box::default).of_this_process(),
@@ -97,14 +97,14 @@ impl Bell {
 
     fn ends(&self) -> Option<&(UnixStream, Waker)> {
         if self.ends.get().is_none() {
-            let pair = UnixStream::pair().and_then(|(bell, rope)| {
-                bell.set_nonblocking(true)?;
-                rope.set_nonblocking(true)?;
-                Ok((bell, rope))
+            let pair = UnixStream::pair().and_then(|(receiver, sender)| {
+                receiver.set_nonblocking(true)?;
+                sender.set_nonblocking(true)?;
+                Ok((receiver, sender))
             });
             // Out of descriptors: this round sleeps without one, in short naps.
-            if let Ok((bell, rope)) = pair {
-                let _ = self.ends.set(ProcessLocal::new((bell, Arc::new(Rope(rope)).into())));
+            if let Ok((receiver, sender)) = pair {
+                let _ = self.ends.set(ProcessLocal::new((receiver, Arc::new(WakeSender(sender)).into())));
             }
         }
         self.made()
@@ -115,30 +115,30 @@ impl Bell {
     }
 
     fn waker(&self) -> &Waker {
-        self.ends().map_or(Waker::noop(), |(_, rope)| rope)
+        self.ends().map_or(Waker::noop(), |(_, sender)| sender)
     }
 
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
-        // None that is made only now: the waker that others have would not ring it.
-        let bell = self.made();
+        // None that is made only now: others have a waker that does not write to it.
+        let pair = self.made();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let limit = if bell.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
+        let limit = if pair.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
         let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let link = connection.link();
         let interest =
             if connection.waits_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
-        fds.extend(bell.map(|(bell, _)| PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN)));
+        fds.extend(pair.map(|(receiver, _)| PollFd::from_borrowed_fd(receiver.as_fd(), PollFlags::IN)));
         fds.extend(link.iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), interest)));
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => std::thread::sleep(NAP),
         }
-        // It comes first of those polled. If it rings from here on, it does so in the next sleep.
-        if let Some((bell, _)) = bell.filter(|_| fds[0].revents().contains(PollFlags::IN)) {
-            let (mut bell, mut rung) = (bell, [0; 64]);
-            while matches!(bell.read(&mut rung), Ok(64)) {}
+        // It comes first of those polled. A byte that comes from here on ends the next sleep.
+        if let Some((receiver, _)) = pair.filter(|_| fds[0].revents().contains(PollFlags::IN)) {
+            let (mut receiver, mut bytes) = (receiver, [0; 64]);
+            while matches!(receiver.read(&mut bytes), Ok(64)) {}
         }
     }
 }

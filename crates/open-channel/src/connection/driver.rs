@@ -113,26 +113,26 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState>
 }
 
 /// Beside a ring only the stream has to be watched at all times: for the end of the other process, and for frames.
-/// The bell is watched while something waits for room or for acknowledgements that no caller watches for.
+/// The doorbell is watched while something waits for room or for acknowledgements that no caller watches for.
 async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
-    let mut bell = None;
+    let mut doorbell = None;
     let mut stream = None;
     while let Some(present) = look(connection, link) {
         if stream.is_none() {
             stream = link::watch(Stream(Arc::clone(link))).ok();
         }
         if present != DriverState::Watching {
-            bell = None;
-        } else if bell.is_none() {
-            bell = link::watch(Arc::clone(link)).ok();
+            doorbell = None;
+        } else if doorbell.is_none() {
+            doorbell = link::watch(Arc::clone(link)).ok();
         }
         let write_blocked = connection.with(|state| {
-            if bell.is_some() && state.is_on(link) {
+            if doorbell.is_some() && state.is_on(link) {
                 state.watch_ring();
             }
             state.watch_for_room()
         });
-        let (Some(stream), true) = (&stream, bell.is_some() == (present == DriverState::Watching)) else {
+        let (Some(stream), true) = (&stream, doorbell.is_some() == (present == DriverState::Watching)) else {
             // Neither can be watched without memory or descriptors: look again after a while instead.
             tokio::time::sleep(GRACE * 10).await;
             connection.with(|state| {
@@ -156,7 +156,7 @@ async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
                     writable.clear_ready();
                 }
             }
-            rung = rung(bell.as_ref()) => if !rung { return },
+            rung = rung(doorbell.as_ref()) => if !rung { return },
             () = connection.waiters.driver_called() => {
                 if !connection.with(|state| state.is_urgent()) {
                     tokio::time::sleep(GRACE).await;
@@ -166,11 +166,11 @@ async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
     }
 }
 
-/// Resolves when the bell rings; `false` when it cannot any more.
-async fn rung(bell: Option<&AsyncFd<Arc<Link>>>) -> bool {
-    match bell {
+/// Resolves when the doorbell rings; `false` when it cannot any more.
+async fn rung(doorbell: Option<&AsyncFd<Arc<Link>>>) -> bool {
+    match doorbell {
         None => std::future::pending().await,
-        Some(bell) => match bell.readable().await {
+        Some(doorbell) => match doorbell.readable().await {
             Ok(mut rung) => {
                 rung.clear_ready();
                 true

@@ -19,7 +19,7 @@ use std::task::Waker;
 use open_channel_proto::{
     Attachment, ChannelKey, Features, Frame, Hello, Limits, ResetCode, Session, SocketId, Welcome,
 };
-use open_channel_ring::{Mapped, ProcessLocal, Watch};
+use open_channel_ring::{Mapped, ProcessLocal, RingWatch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -277,7 +277,7 @@ impl Connection {
     }
 
     /// Where the next message shows first, on a ring.
-    pub(crate) fn message_watch(&self) -> Option<Watch<Mapped>> {
+    pub(crate) fn message_watch(&self) -> Option<RingWatch<Mapped>> {
         self.lock().transport.as_ref().and_then(|transport| transport.message_watch())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use open_channel_ring::{Claimed, Mapped, Reservation};
+use open_channel_ring::{ClaimedRecord, Mapped, RingReservation};
 
 /// Before a message that was merely dropped is delivered again: doubled with each attempt, so that a
 /// handler that always fails does not keep a processor busy.
@@ -27,14 +27,14 @@ pub(crate) struct Delivered {
 /// A message to be read where it lies, if it does: its payload is empty then.
 pub(crate) struct InPlace {
     pub(crate) message: Delivered,
-    pub(crate) claimed: Option<Claimed<Mapped>>,
+    pub(crate) claimed: Option<ClaimedRecord<Mapped>>,
 }
 
 /// Where a reserved message is written.
 #[derive(Debug)]
 pub(crate) enum Room {
     /// In the ring of the transport of that number.
-    Ring { slot: Reservation<Mapped>, transport: u64 },
+    Ring { slot: RingReservation<Mapped>, transport: u64 },
     /// Nowhere in particular, for at most `len` bytes.
     Buffer { bytes: BytesMut, len: usize },
 }

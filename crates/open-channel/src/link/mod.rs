@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use open_channel_ring::Bell;
+use open_channel_ring::Doorbell;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use tokio::io::unix::AsyncFd;
@@ -48,30 +48,30 @@ pub struct PeerInfo {
 
 /// A connected, non-blocking, two-way stream of bytes.
 ///
-/// As a descriptor it is what those watch who wait for messages: the stream itself or, beside a ring, the bell that
+/// As a descriptor it is what those watch who wait for messages: the stream itself or, beside a ring, the doorbell that
 /// the other side rings.
 #[derive(Debug)]
 pub(crate) struct Link {
     fd: OwnedFd,
-    bell: Option<Bell>,
+    doorbell: Option<Doorbell>,
     kind: LinkKind,
     peer: PeerInfo,
 }
 
 impl Link {
     pub(crate) fn new(fd: OwnedFd, kind: LinkKind, peer: PeerInfo) -> Self {
-        Self { fd, bell: None, kind, peer }
+        Self { fd, doorbell: None, kind, peer }
     }
 
-    /// The stream beside a ring in shared memory whose waiters are woken by `bell`.
-    pub(crate) fn beside_ring(self, bell: Bell) -> Self {
-        Self { bell: Some(bell), kind: LinkKind::Ring, ..self }
+    /// The stream beside a ring in shared memory whose waiters are woken by `doorbell`.
+    pub(crate) fn beside_ring(self, doorbell: Doorbell) -> Self {
+        Self { doorbell: Some(doorbell), kind: LinkKind::Ring, ..self }
     }
 
-    /// Makes the bell silent, for those who watch it level-triggered; to be followed by an announcement and a look at the ring.
+    /// Makes the doorbell silent, for those who watch it level-triggered; to be followed by an announcement and a look at the ring.
     pub(crate) fn silence(&self) {
-        if let Some(bell) = &self.bell {
-            bell.silence();
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.silence();
         }
     }
 
@@ -126,7 +126,7 @@ pub(crate) fn watch<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_ref().map_or_else(|| self.fd.as_fd(), Bell::descriptor)
+        self.doorbell.as_ref().map_or_else(|| self.fd.as_fd(), Doorbell::descriptor)
     }
 }
 

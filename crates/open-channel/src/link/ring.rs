@@ -55,9 +55,6 @@ pub(crate) fn accept(
     if up.max(down) > MAX_RING_BYTES {
         return Err(AttachError::Capacity(up.max(down)));
     }
-    let got = descriptors.len();
-    let descriptors = <[OwnedFd; open_channel_ring::OFFERED]>::try_from(descriptors)
-        .map_err(|_| AttachError::Descriptors { expected: open_channel_ring::OFFERED, got })?;
     if descriptors.iter().any(is_scarce) {
         return Err(AttachError::Io(rustix::io::Errno::MFILE.into()));
     }

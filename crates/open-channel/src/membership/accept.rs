@@ -181,7 +181,7 @@ impl Acceptor {
                 write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
                 let mut link = unix::into_link(stream, peer)?;
                 if let Some(ring) = &ring {
-                    link = link.beside_ring(ring.bell.clone());
+                    link = link.beside_ring(ring.doorbell.clone());
                 }
                 driver::begin(&connection, link, ring);
                 connection.changed.notify_one();

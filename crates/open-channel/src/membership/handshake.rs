@@ -27,7 +27,7 @@ pub(crate) async fn read_first_frame(stream: &mut UnixStream) -> io::Result<(Fra
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let frame = read_frame_after(stream, &header[..received.bytes]).await?;
-    Ok((frame, if received.truncated { Vec::new() } else { received.descriptors }))
+    Ok((frame, received.descriptors))
 }
 
 /// The rest of a frame whose first bytes, at most its header, were read already.

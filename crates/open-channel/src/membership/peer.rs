@@ -150,7 +150,7 @@ async fn connect(
         }
         let mut link = unix::into_link(stream, peer).map_err(gone)?;
         if let Some(ring) = &ring {
-            link = link.beside_ring(ring.bell.clone());
+            link = link.beside_ring(ring.doorbell.clone());
         }
         Ok((link, ring, welcome))
     };

@@ -6,7 +6,7 @@ use std::slice::ChunksExact;
 use std::sync::Arc;
 use std::time::Duration;
 
-use open_channel_ring::{Claimed, Mapped, Record};
+use open_channel_ring::{ClaimedRecord, Mapped, Record};
 
 use crate::connection::Connection;
 use crate::connection::received::InPlace;
@@ -25,7 +25,7 @@ use crate::socket::message::{Message, MessageId};
 pub struct MessageReader {
     /// Empty, if the message is still in the ring.
     message: Message,
-    claimed: Option<Claimed<Mapped>>,
+    claimed: Option<ClaimedRecord<Mapped>>,
     /// What was read of it.
     at: usize,
 }

@@ -56,7 +56,7 @@ struct Hostile {
     stream: UnixStream,
     ring: RingLink,
     memory: OwnedFd,
-    hosts_bell: OwnedFd,
+    hosts_doorbell: OwnedFd,
 }
 
 impl Hostile {
@@ -66,8 +66,8 @@ impl Hostile {
         let hello = Hello { socket, rings: Some((RING, RING)), ..Hello::default() };
         let (stream, welcome) = raw::exchange_hello_with(path, &hello, &descriptors);
         assert_eq!(features(&welcome), 1, "the ring was declined");
-        let [memory, _, hosts_bell] = descriptors.map(|fd| fd.try_clone_to_owned().unwrap());
-        Self { stream, ring, memory, hosts_bell }
+        let [memory, _, hosts_doorbell] = descriptors.map(|fd| fd.try_clone_to_owned().unwrap());
+        Self { stream, ring, memory, hosts_doorbell }
     }
 
     fn write(&self, offset: u64, word: u64) {
@@ -83,7 +83,7 @@ impl Hostile {
     }
 
     fn call(&self) {
-        call(&self.hosts_bell);
+        call(&self.hosts_doorbell);
     }
 
     /// A first part of a message of `total` bytes.
@@ -114,9 +114,9 @@ fn poke(memory: impl AsFd, offset: u64, word: u64) {
     assert_eq!(rustix::io::pwrite(memory, &word.to_ne_bytes(), offset), Ok(8));
 }
 
-/// Rings a bell; one that cannot get louder is fine.
-fn call(bell: impl AsFd) {
-    let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+/// Rings a doorbell; one that cannot get louder is fine.
+fn call(doorbell: impl AsFd) {
+    let _ = rustix::io::write(doorbell, &1_u64.to_ne_bytes());
 }
 
 fn features(welcome: &[u8]) -> u64 {
@@ -143,7 +143,7 @@ fn memory(bytes: u64, seals: SealFlags) -> OwnedFd {
     fd
 }
 
-fn bell() -> OwnedFd {
+fn doorbell() -> OwnedFd {
     eventfd(0, EventfdFlags::NONBLOCK).unwrap()
 }
 
@@ -178,20 +178,20 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
     let path_only = || rustix::fs::open(stage.path(), OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
     let blocking = || eventfd(0, EventfdFlags::empty()).unwrap();
     let usual = Some((RING, RING));
-    let with_memory = |fd: OwnedFd| (usual, vec![fd, bell(), bell()]);
-    let sized = |up, down| (Some((up, down)), vec![good(), bell(), bell()]);
+    let with_memory = |fd: OwnedFd| (usual, vec![fd, doorbell(), doorbell()]);
+    let sized = |up, down| (Some((up, down)), vec![good(), doorbell(), doorbell()]);
     type Offer = (Option<(u64, u64)>, Vec<OwnedFd>);
     let offers: Vec<(&str, Offer)> = vec![
         ("nothing", (usual, vec![])),
-        ("two descriptors", (usual, vec![good(), bell()])),
-        ("four descriptors", (usual, vec![good(), bell(), bell(), null()])),
+        ("two descriptors", (usual, vec![good(), doorbell()])),
+        ("four descriptors", (usual, vec![good(), doorbell(), doorbell(), null()])),
         ("thirty descriptors", (usual, (0..30).map(|_| null()).collect())),
-        ("descriptors that are not announced", (None, vec![good(), bell(), bell()])),
+        ("descriptors that are not announced", (None, vec![good(), doorbell(), doorbell()])),
         ("a pipe", with_memory(pipe())),
         ("a device", with_memory(null())),
         ("a file", with_memory(file())),
         ("a path", with_memory(path_only())),
-        ("a bell for memory", (usual, vec![bell(), good(), bell()])),
+        ("a doorbell for memory", (usual, vec![doorbell(), good(), doorbell()])),
         ("memory without seals", with_memory(memory(BYTES, SealFlags::empty()))),
         ("memory that can shrink", with_memory(memory(BYTES, SealFlags::GROW))),
         ("memory that is too small", with_memory(memory(4096, SEALS))),
@@ -200,9 +200,9 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
         ("memory of another version", with_memory(older())),
         ("memory that nobody may write", with_memory(memory(BYTES, SEALS | SealFlags::WRITE))),
         ("memory that the host may not write", with_memory(read_only())),
-        ("a pipe for a bell", (usual, vec![good(), pipe(), bell()])),
-        ("a file for a bell", (usual, vec![good(), bell(), file()])),
-        ("a bell that blocks", (usual, vec![good(), bell(), blocking()])),
+        ("a pipe for a doorbell", (usual, vec![good(), pipe(), doorbell()])),
+        ("a file for a doorbell", (usual, vec![good(), doorbell(), file()])),
+        ("a doorbell that blocks", (usual, vec![good(), doorbell(), blocking()])),
         ("rings of nothing", sized(0, 0)),
         ("rings of no size that is allowed", sized(3000, 5000)),
         ("a ring of the wrong size", sized(RING, 2 * RING)),
@@ -210,7 +210,7 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
         ("rings whose sizes overflow", sized(1 << 63, 1 << 63)),
         (
             "rings too large for this host",
-            (Some((32 << 20, 32 << 20)), vec![memory(4096 + (64 << 20), SEALS), bell(), bell()]),
+            (Some((32 << 20, 32 << 20)), vec![memory(4096 + (64 << 20), SEALS), doorbell(), doorbell()]),
         ),
     ];
     for (n, (what, (rings, fds))) in offers.iter().enumerate() {
@@ -482,12 +482,12 @@ pub(crate) fn a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error(stage
         let sizes = |at: usize| u64::from_le_bytes(*rest[at..].first_chunk().unwrap()) as usize;
         stream.write_all(&welcome(generation, !lifeline)).unwrap();
         if !lifeline {
-            let fds = received.offered().unwrap();
-            let [memory, peers_bell, _] = [&fds[0], &fds[1], &fds[2]].map(|fd| fd.try_clone().unwrap());
+            let fds = received.descriptors;
+            let [memory, peers_doorbell, _] = [&fds[0], &fds[1], &fds[2]].map(|fd| fd.try_clone().unwrap());
             let layout = Layout::new(sizes(118), sizes(126)).unwrap();
             let _ring = accept(layout, fds).unwrap();
             poke(&memory, DOWN_DATA + sizes(118) as u64, 0x0123_4567_89ab_cdef);
-            call(&peers_bell);
+            call(&peers_doorbell);
         }
         // Stays connected.
         std::mem::forget(stream);

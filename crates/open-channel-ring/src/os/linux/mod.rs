@@ -1,4 +1,4 @@
-//! Linux: a sealed memfd for the memory, eventfds for the bells, SCM_RIGHTS to pass both on.
+//! Linux: a sealed memfd for the memory, eventfds for the doorbells, SCM_RIGHTS to pass both on.
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,57 +10,58 @@ use crate::ends::RingEnds;
 use crate::error::AttachError;
 use crate::layout::Layout;
 
-mod bell;
+mod doorbell;
 mod header;
 mod memory;
 mod passing;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub use bell::Bell;
+pub use doorbell::Doorbell;
 pub use memory::Mapped;
-pub use passing::{Received, receive_with_descriptors, send_with_descriptors};
+pub use passing::{ReceivedDescriptors, receive_with_descriptors, send_with_descriptors};
 
 /// What the offering side sends along with its announcement.
 #[derive(Debug)]
 pub struct Offer {
     memory: OwnedFd,
-    own_bell: Bell,
-    others_bell: Bell,
+    own_doorbell: Doorbell,
+    others_doorbell: Doorbell,
 }
 
 impl Offer {
     /// For [`send_with_descriptors`].
     pub fn descriptors(&self) -> [BorrowedFd<'_>; OFFERED] {
-        [self.memory.as_fd(), self.own_bell.descriptor(), self.others_bell.descriptor()]
+        [self.memory.as_fd(), self.own_doorbell.descriptor(), self.others_doorbell.descriptor()]
     }
 }
 
-/// Makes the memory and the bells, and this side's ends. The [`Offer`] can be dropped once it is sent;
+/// Makes the memory and the doorbells, and this side's ends. The [`Offer`] can be dropped once it is sent;
 /// if the other side declines, drop both and nothing is left behind.
 ///
 /// # Errors
 /// The kernel's: no memory, no descriptors, or a seccomp filter;
 /// [`Unsupported`](io::ErrorKind::Unsupported) where this system has no rings. Use another link then.
-pub fn offer(layout: Layout) -> io::Result<(RingEnds<Mapped, Bell>, Offer)> {
+pub fn offer(layout: Layout) -> io::Result<(RingEnds<Mapped, Doorbell>, Offer)> {
     let (memory, mapped) = memory::create(layout)?;
-    let (own_bell, others_bell) = (Bell::new()?, Bell::new()?);
-    let link = RingEnds::offering(mapped, layout, own_bell.clone(), others_bell.clone());
-    Ok((link, Offer { memory, own_bell, others_bell }))
+    let (own_doorbell, others_doorbell) = (Doorbell::new()?, Doorbell::new()?);
+    let link = RingEnds::offering(mapped, layout, own_doorbell.clone(), others_doorbell.clone());
+    Ok((link, Offer { memory, own_doorbell, others_doorbell }))
 }
 
-/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's limits.
+/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's limits;
+/// `descriptors` are those that came with it.
 ///
 /// # Errors
 /// [`AttachError`]; the descriptors are closed.
-pub fn accept(
-    layout: Layout,
-    descriptors: [OwnedFd; OFFERED],
-) -> Result<RingEnds<Mapped, Bell>, AttachError> {
-    let [memory, others_bell, own_bell] = descriptors;
+pub fn accept(layout: Layout, descriptors: Vec<OwnedFd>) -> Result<RingEnds<Mapped, Doorbell>, AttachError> {
+    let got = descriptors.len();
+    let [memory, others_doorbell, own_doorbell] = <[OwnedFd; OFFERED]>::try_from(descriptors)
+        .map_err(|_| AttachError::Descriptors { expected: OFFERED, got })?;
     let mapped = memory::attach(&memory, layout)?;
-    let (own_bell, others_bell) = (Bell::from_fd(own_bell)?, Bell::from_fd(others_bell)?);
-    Ok(RingEnds::accepting(mapped, layout, own_bell, others_bell))
+    let (own_doorbell, others_doorbell) =
+        (Doorbell::from_fd(own_doorbell)?, Doorbell::from_fd(others_doorbell)?);
+    Ok(RingEnds::accepting(mapped, layout, own_doorbell, others_doorbell))
 }
 
 impl From<Errno> for AttachError {

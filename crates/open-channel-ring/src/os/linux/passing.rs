@@ -8,8 +8,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::error::AttachError;
-use crate::os::offered::OFFERED;
+use super::super::offered::OFFERED;
 
 /// Sends `bytes` with the descriptors attached to the first of them. Returns how many bytes were
 /// taken; if that is none, neither were the descriptors.
@@ -30,27 +29,12 @@ pub fn send_with_descriptors(
 
 /// What [`receive_with_descriptors`] found.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedDescriptors {
     /// Bytes written to the buffer; zero at the end of the stream.
     pub bytes: usize,
-    /// The descriptors that came with them, close-on-exec; at most a few, however many were sent.
+    /// The descriptors that came with them, close-on-exec. None if there were too many: then the kernel closed
+    /// some, and the others are closed here.
     pub descriptors: Vec<OwnedFd>,
-    /// Some descriptors did not fit and were closed by the kernel.
-    pub truncated: bool,
-}
-
-impl Received {
-    /// The descriptors of an offer, if they are exactly those; otherwise all are closed.
-    ///
-    /// # Errors
-    /// [`AttachError::Descriptors`].
-    pub fn offered(self) -> Result<[OwnedFd; OFFERED], AttachError> {
-        let got = self.descriptors.len() + usize::from(self.truncated);
-        match <[OwnedFd; OFFERED]>::try_from(self.descriptors) {
-            Ok(descriptors) if !self.truncated => Ok(descriptors),
-            _ => Err(AttachError::Descriptors { expected: OFFERED, got }),
-        }
-    }
 }
 
 /// Receives bytes, and the descriptors attached to them if there are any. A peer that attaches
@@ -58,7 +42,7 @@ impl Received {
 ///
 /// # Errors
 /// The socket's, `WouldBlock` included.
-pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OFFERED))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let message = retry(|| {
@@ -71,8 +55,10 @@ pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Res
             descriptors.extend(rights);
         }
     }
-    let truncated = message.flags.contains(ReturnFlags::CTRUNC);
-    Ok(Received { bytes: message.bytes, descriptors, truncated })
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        descriptors.clear();
+    }
+    Ok(ReceivedDescriptors { bytes: message.bytes, descriptors })
 }
 
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {

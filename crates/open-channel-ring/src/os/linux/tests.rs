@@ -6,7 +6,9 @@ use super::*;
 #[test]
 fn offered_memory_must_be_what_was_agreed() {
     let layout = Layout::new(4096, 8192).unwrap();
-    let pass = |offer: &Offer| offer.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
+    let pass = |offer: &Offer| -> Vec<OwnedFd> {
+        offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect()
+    };
     let (mut link, good) = offer(layout).unwrap();
     let mut other = accept(layout, pass(&good)).unwrap();
     link.producer.push(1, 2, b"up").unwrap();
@@ -22,8 +24,9 @@ fn offered_memory_must_be_what_was_agreed() {
     let unsealed = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
     rustix::fs::ftruncate(&unsealed, layout.total_bytes() as u64).unwrap();
     let with_memory = |memory: OwnedFd| {
-        let [_, one, two] = pass(&good);
-        [memory, one, two]
+        let mut passed = pass(&good);
+        passed[0] = memory;
+        passed
     };
     assert!(matches!(accept(layout, with_memory(unsealed)), Err(AttachError::NotSealed)));
     // A file of a file system, a pipe, an eventfd.
@@ -31,14 +34,14 @@ fn offered_memory_must_be_what_was_agreed() {
     let strays = [
         program.into(),
         std::io::pipe().unwrap().0.into(),
-        Bell::new().unwrap().descriptor().try_clone_to_owned().unwrap(),
+        Doorbell::new().unwrap().descriptor().try_clone_to_owned().unwrap(),
     ];
     for stray in strays {
         assert!(matches!(accept(layout, with_memory(stray)), Err(AttachError::NotMemory)));
     }
-    let [memory, one, _] = pass(&good);
-    let pipe = OwnedFd::from(std::io::pipe().unwrap().1);
-    assert!(matches!(accept(layout, [memory, one, pipe]), Err(AttachError::NotABell)));
+    let mut piped = pass(&good);
+    piped[2] = std::io::pipe().unwrap().1.into();
+    assert!(matches!(accept(layout, piped), Err(AttachError::NotADoorbell)));
 }
 
 #[test]
@@ -46,12 +49,14 @@ fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
     use rustix::net::*;
     use std::mem::MaybeUninit;
     let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
-    let (_, offer) = offer(Layout::new(4096, 4096).unwrap()).unwrap();
+    let layout = Layout::new(4096, 4096).unwrap();
+    let (_, offer) = offer(layout).unwrap();
     assert_eq!(send_with_descriptors(&one, b"hello", &offer.descriptors()).unwrap(), 5);
     let mut buffer = [0; 16];
     let received = receive_with_descriptors(&two, &mut buffer).unwrap();
     assert_eq!(&buffer[..received.bytes], b"hello");
-    for fd in received.offered().unwrap() {
+    assert_eq!(received.descriptors.len(), OFFERED);
+    for fd in received.descriptors {
         assert!(rustix::io::fcntl_getfd(&fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
     }
     for count in [0usize, 1, 2, 4, 5, 20] {
@@ -70,7 +75,8 @@ fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
         }
         sendmsg(&one, &[io::IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
         let received = receive_with_descriptors(&two, &mut buffer).unwrap();
-        assert!(matches!(received.offered(), Err(AttachError::Descriptors { expected: 3, .. })));
+        let accepted = super::accept(layout, received.descriptors);
+        assert!(matches!(accepted, Err(AttachError::Descriptors { expected: 3, .. })));
         drop(sent);
         for mut reader in watched {
             assert_eq!(io::Read::read(&mut reader, &mut [0]).unwrap(), 0, "a stray descriptor was kept");

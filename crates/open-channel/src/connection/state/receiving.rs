@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use open_channel_proto::{Incoming, MAX_PACK_COST, MESSAGE_OVERHEAD, Received};
-use open_channel_ring::{Bell, Claim, Consumer, Mapped};
+use open_channel_ring::{Claim, Consumer, Doorbell, Mapped};
 
 use super::State;
 use crate::connection::received::{Delivered, InPlace};
@@ -46,7 +46,7 @@ impl State {
 
     /// The next message, whose bytes stay in the ring.
     pub(in crate::connection) fn recv_in_place_at_once(&mut self) -> Option<InPlace> {
-        let Direct { payload, seq, .. } = self.claim_at_once(Consumer::keep)?;
+        let Direct { payload, seq, .. } = self.claim_at_once(Consumer::detach)?;
         let message = Delivered { seq, attempt: FIRST_ATTEMPT, payload: Bytes::new() };
         Some(InPlace { message, claimed: Some(payload) })
     }
@@ -54,7 +54,7 @@ impl State {
     #[inline]
     fn claim_at_once<P>(
         &mut self,
-        take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
+        take: impl FnOnce(&Consumer<Mapped, Doorbell>, Claim) -> P,
     ) -> Option<Direct<P>> {
         let Self { transport: Some(transport), session, budget, delivery, .. } = self else {
             return None;

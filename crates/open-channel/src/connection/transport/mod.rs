@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use open_channel_proto::Session;
-use open_channel_ring::{Mapped, Watch};
+use open_channel_ring::{Mapped, RingWatch};
 
 use crate::connection::transport::error::LinkError;
 use crate::connection::transport::frames::{FrameStream, Read};
@@ -58,7 +58,7 @@ impl Transport {
     }
 
     /// Where the next message shows first, on a ring.
-    pub(crate) fn message_watch(&self) -> Option<Watch<Mapped>> {
+    pub(crate) fn message_watch(&self) -> Option<RingWatch<Mapped>> {
         self.ring.as_ref().map(|ring| ring.message_watch())
     }
 

@@ -72,7 +72,7 @@ impl Copies {
             if PartKind::from_bits(record.kind()) == Some(PartKind::Whole) {
                 let begin = self.payloads.len();
                 self.payloads.resize(begin + record.len(), 0);
-                record.copy_to_slice(&mut self.payloads[begin..]);
+                record.read_at(0, &mut self.payloads[begin..]);
                 self.ends.push((record.end().bytes(), self.payloads.len()));
             }
         }

@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use open_channel_ring::{Bell, Consumer, Mapped, Producer, RingLink, Spin, Watch};
+use open_channel_ring::{Consumer, Doorbell, Mapped, Producer, RingLink, RingWatch, Spin};
 
 use crate::connection::transport::ring::copies::Copies;
 
@@ -38,8 +38,8 @@ const QUARTER: usize = 4;
 
 /// One side's ends of the rings, as its connection uses them.
 pub(crate) struct Ring {
-    producer: Producer<Mapped, Bell>,
-    consumer: Consumer<Mapped, Bell>,
+    producer: Producer<Mapped, Doorbell>,
+    consumer: Consumer<Mapped, Doorbell>,
     sending: Sending,
     /// Those who wait for a message know of the one that comes next.
     notified: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Ring {
     ack_spin: Spin,
     room_spin: Spin,
     /// What a spin looked at, for the next one.
-    watch: Option<Watch<Mapped>>,
+    watch: Option<RingWatch<Mapped>>,
     copies: Copies,
 }
 
@@ -81,7 +81,7 @@ impl fmt::Debug for Ring {
 
 impl Ring {
     pub(crate) fn new(link: RingLink) -> Self {
-        let RingLink { producer, consumer, bell: _ } = link;
+        let RingLink { producer, consumer, doorbell: _ } = link;
         let capacity = producer.capacity();
         let sending = Sending {
             part: capacity / PARTS - TOTAL,

@@ -1,7 +1,7 @@
 //! Receiving on a ring, and giving it up.
 
 use open_channel_proto::{Arrival, Kept, MESSAGE_OVERHEAD, PartFlags, PartKind, ProtocolError, Session};
-use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position, Record, Watch};
+use open_channel_ring::{Claim, Consumer, Doorbell, Mapped, Position, Record, RingWatch};
 
 use super::{Ring, TOTAL};
 use crate::connection::transport::error::LinkError;
@@ -34,8 +34,8 @@ fn receive(session: &mut Session, record: &Record<'_>, arrival: Arrival) -> Resu
 }
 
 /// A record that lay in our own memory when its reader was given up.
-fn kept(stored: open_channel_ring::Stored<'_>) -> Option<Kept> {
-    let open_channel_ring::Stored { record, maybe_claimed } = stored;
+fn kept(stored: open_channel_ring::StoredRecord<'_>) -> Option<Kept> {
+    let open_channel_ring::StoredRecord { record, maybe_claimed } = stored;
     let completes = PartKind::from_bits(record.kind()).is_some_and(PartKind::completes);
     completes.then(|| Kept {
         end: record.end().bytes(),
@@ -52,7 +52,7 @@ impl Ring {
     }
 
     /// Where the next message shows first.
-    pub(crate) fn message_watch(&self) -> Watch<Mapped> {
+    pub(crate) fn message_watch(&self) -> RingWatch<Mapped> {
         self.consumer.watch()
     }
 
@@ -76,7 +76,7 @@ impl Ring {
     pub(crate) fn claim_at_once<P>(
         &mut self,
         session: &mut Session,
-        take: impl FnOnce(&Consumer<Mapped, Bell>, Claim) -> P,
+        take: impl FnOnce(&Consumer<Mapped, Doorbell>, Claim) -> P,
     ) -> Option<Direct<P>> {
         let claimed = self.consumer.claim_if(|kind, flags, len| {
             kind == PartKind::Whole.to_bits() && flags == PartFlags::NONE.0 && session.may_receive_apart(len)

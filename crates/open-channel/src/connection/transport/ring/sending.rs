@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use open_channel_proto::{Next, Part, PartFlags, PartKind, Session};
-use open_channel_ring::{Mapped, Position, Reservation, RingError};
+use open_channel_ring::{Mapped, Position, RingError, RingReservation};
 
 use super::{Ring, Sending, TOTAL};
 use crate::connection::transport::error::LinkError;
@@ -103,7 +103,7 @@ impl Ring {
     ///
     /// # Errors
     /// [`Stored::Full`] if that is worth waiting for, else [`Stored::Elsewhere`].
-    pub(crate) fn reserve(&mut self, len: usize) -> Result<Reservation<Mapped>, Stored> {
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<RingReservation<Mapped>, Stored> {
         self.producer.reserve_apart(len).map_err(|error| match error {
             // Not for a longer one: it would need more room in one place than there is while the
             // receiver keeps half of the ring, perhaps until it has this message. In parts it may fit.
@@ -115,7 +115,7 @@ impl Ring {
     }
 
     /// Sends what was written to a reservation: its number.
-    pub(crate) fn commit(&mut self, session: &mut Session, slot: Reservation<Mapped>) -> u64 {
+    pub(crate) fn commit(&mut self, session: &mut Session, slot: RingReservation<Mapped>) -> u64 {
         let len = slot.len();
         let end = self.producer.commit(slot, PartKind::Whole.to_bits(), PartFlags::NONE.0);
         session.message_stored(len, end.bytes())

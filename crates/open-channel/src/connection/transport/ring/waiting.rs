@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use open_channel_proto::Session;
-use open_channel_ring::{Mapped, Position, Spin, Watch};
+use open_channel_ring::{Mapped, Position, RingWatch, Spin};
 
 use super::Ring;
 use crate::connection::transport::error::LinkError;
@@ -12,7 +12,7 @@ use crate::connection::waiters::{Interest, Waiters, WakeMode, Wakes};
 
 /// What a caller looks at while it spins, without the connection's lock.
 pub(crate) struct Spinning {
-    watch: Watch<Mapped>,
+    watch: RingWatch<Mapped>,
     spin: Spin,
     awaited: Awaited,
     at_most: Duration,
