@@ -130,7 +130,10 @@ export function bytes(chunk: Buffer | string, encoding: BufferEncoding): Buffer 
   return typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
 }
 
-/** Everything that the stream itself holds is written. */
+/**
+ * Waits until everything that the stream itself holds is written.
+ * @internal
+ */
 export function streamWritten(stream: Writable, wait: Wait): Promise<void> {
   return new Promise((resolve, reject) => {
     if (!stream.writableEnded) {

@@ -1,9 +1,7 @@
-// The channel's socket as a net.Socket. A net.Socket without a handle does nothing by itself: every method
-// that would look at the handle is overridden here, and `close` is emitted here, because net.Socket turns off
-// the stream's own.
+// The channel's socket as a net.Socket. Every method that would look at the handle is overridden, and
+// `close` is emitted here, because net.Socket turns off the stream's own.
 import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
-import { Socket } from "node:net";
 import { bounded, type Bounds, type Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { asyncDispose } from "./dispose.js";
@@ -15,6 +13,7 @@ import { captureRejection, emitCollecting } from "./listeners.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { bytes, checkLength, Outgoing, streamWritten, type Callback } from "./outgoing.js";
 import type { Follower, Kind, Owner } from "./owner.js";
+import { active, PlainSocket } from "./plain.js";
 import type { SocketStats } from "./stats.js";
 import { nextTick, setImmediate } from "./timers.js";
 
@@ -36,10 +35,7 @@ import { nextTick, setImmediate } from "./timers.js";
  * `handedOver` is true: the other side has not ended. It can be written to until everything that
  * was delivered on it is handled; `end` and `close` follow.
  */
-export class ChannelSocket extends Socket {
-  declare connecting: boolean;
-  declare timeout: number | undefined;
-
+export class ChannelSocket extends PlainSocket {
   /** Where the listeners run: in the context of `connect()`, as those of a net.Socket do. */
   readonly #context = new AsyncResource("open-channel:socket", { requireManualDestroy: true });
   readonly #owner: Owner<ChannelSocket>;
@@ -62,8 +58,6 @@ export class ChannelSocket extends Socket {
   #handedOver = false;
   /** Destroyed, but for messages that can still be acknowledged. */
   #lingering: NativeSocket | null = null;
-  /** `resume()` was called without a listener for what comes. */
-  #discards = false;
   /** Somebody called `end()`, and wants to know what becomes of the messages. */
   #ending = false;
 
@@ -272,7 +266,7 @@ export class ChannelSocket extends Socket {
 
   #pulled(count: number, connected: boolean, links: number): void {
     this.#connection.pulled(connected, links);
-    if (count > 0 && this.timeout) this.#active();
+    if (count > 0 && this.timeout) active(this);
   }
 
   #handOver(waits: boolean): void {
@@ -313,14 +307,6 @@ export class ChannelSocket extends Socket {
     return this;
   }
 
-  override setNoDelay(): this {
-    return this;
-  }
-
-  override setKeepAlive(): this {
-    return this;
-  }
-
   // ---- reading ----
 
   override _read(): void {
@@ -356,19 +342,9 @@ export class ChannelSocket extends Socket {
   }
 
   override resume(): this {
-    if (!this.#hasReader()) this.#discards = true;
     super.resume();
     this.#incoming.schedule();
     return this;
-  }
-
-  override pause(): this {
-    this.#discards = false;
-    return super.pause();
-  }
-
-  #hasReader(): boolean {
-    return this.listenerCount("data") > 0 || this.listenerCount("message") > 0;
   }
 
   override on(event: string | symbol, listener: (...args: any[]) => void): this {
@@ -378,50 +354,6 @@ export class ChannelSocket extends Socket {
       nextTick(() => this.#context.runInAsyncScope(this.#bringBack, this));
     }
     return this;
-  }
-
-  /**
-   * TLS waits for `connect` of every net.Socket without a handle, connected or not; no program
-   * that was written for a net.Socket waits for a `connect` that is over.
-   */
-  override once(event: string | symbol, listener: (...args: any[]) => void): this {
-    super.once(event as string, listener);
-    if (event !== "connect" || this.connecting || this.destroyed) return this;
-    nextTick(() => {
-      if (this.destroyed || !this.listeners(event).includes(listener)) return;
-      this.off(event, listener);
-      listener.call(this);
-    });
-    return this;
-  }
-
-  override removeListener(event: string | symbol, listener: (...args: any[]) => void): this {
-    super.removeListener(event as string, listener);
-    return this.#removed(event);
-  }
-
-  override off(event: string | symbol, listener: (...args: any[]) => void): this {
-    return this.removeListener(event, listener);
-  }
-
-  override removeAllListeners(event?: string | symbol): this {
-    // A name that is given as `undefined` is one, too.
-    if (arguments.length === 0) super.removeAllListeners();
-    else super.removeAllListeners(event);
-    return this.#removed(event);
-  }
-
-  /** A stream flows on without its last listener: what comes then would be handled by nobody. */
-  #removed(event: string | symbol | undefined): this {
-    if (event !== undefined && event !== "data" && event !== "message") return this;
-    if (!this.readableFlowing || this.#discards || this.#hasReader()) return this;
-    // Its type calls it read-only.
-    (this as { readableFlowing: boolean | null }).readableFlowing = null;
-    return this;
-  }
-
-  override addListener(event: string | symbol, listener: (...args: any[]) => void): this {
-    return this.on(event, listener);
   }
 
   // ---- writing ----
@@ -450,7 +382,7 @@ export class ChannelSocket extends Socket {
   }
 
   #send(messages: Buffer[], callback: Callback): void {
-    if (this.timeout) this.#active();
+    if (this.timeout) active(this);
     this.#outgoing.send(messages, callback);
   }
 
@@ -474,20 +406,6 @@ export class ChannelSocket extends Socket {
   }
 
   // ---- the end ----
-
-  override destroy(error?: Error): this {
-    if (!this.destroyed) {
-      // net.Socket clears its timer only while it is not yet destroyed.
-      const { timeout } = this;
-      super.setTimeout(0);
-      if (timeout !== undefined) this.timeout = timeout;
-    }
-    return super.destroy(error);
-  }
-
-  override resetAndDestroy(): this {
-    return this.destroy();
-  }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const native = this.#native;
@@ -524,10 +442,5 @@ export class ChannelSocket extends Socket {
     this.#incoming.letGo();
     native.destroy();
     forget(this.#token);
-  }
-
-  /** Reading and writing put off `timeout`. */
-  #active(): void {
-    (this as unknown as { _unrefTimer(): void })._unrefTimer();
   }
 }
