@@ -1,11 +1,13 @@
-//! The Rust twin of `test/fixtures/member.js`: on the same channel as Node processes, it writes numbered messages,
-//! hosts when it comes to that, and keeps the ledger. Leaves when its standard input ends.
+//! The Rust twin of `test/fixtures/member.js`: on the same channel as Node processes, it writes
+//! numbered messages, hosts when it comes to that, and keeps the ledger. Leaves when its standard
+//! input ends.
 //!
 //! ```text
 //! LEDGER=/tmp/ledger CHANNEL=traffic EVERY=1 DELAY=0 member
 //! ```
 //!
-//! It writes a message every `EVERY` milliseconds, and as host handles each after up to `DELAY` milliseconds.
+//! It writes a message every `EVERY` milliseconds, and as host handles each after up to `DELAY`
+//! milliseconds.
 
 use std::{
     env,

@@ -6,7 +6,8 @@ import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
 import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, type Role } from "./native.js";
 import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
-import { ChannelSocket, type Follower, type Owner } from "./socket.js";
+import type { Follower, Owner } from "./owner.js";
+import { ChannelSocket } from "./socket.js";
 import type { SocketStats } from "./stats.js";
 import { clearTimeout, setTimeout, type Timer } from "./timers.js";
 
@@ -102,7 +103,7 @@ export class ProcessChannel extends EventEmitter {
   #token = 0;
   /** Where the listener and those of the events run: in the context that opened the channel. */
   #context!: AsyncResource;
-  readonly #owner: Owner;
+  readonly #owner: Owner<ChannelSocket>;
   /** Those of `connect()`. */
   readonly #sockets = new Set<ChannelSocket>();
   /** Those of the listener. */

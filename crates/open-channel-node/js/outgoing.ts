@@ -1,5 +1,7 @@
 // From the stream into the addon. A write is done when the addon has accepted it and there has been a connection.
 import { AsyncResource } from "node:async_hooks";
+import type { Writable } from "node:stream";
+import type { Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { Write, type NativeSocket } from "./native.js";
 
@@ -109,4 +111,41 @@ function write(native: NativeSocket, message: Buffer): Write {
   if (message.length > SMALL) return native.write(message, message.length);
   small.set(message);
   return native.write(small, message.length);
+}
+
+/** @throws `EMSGSIZE` if a message takes more bytes than the limit. */
+export function checkLength(chunk: any, encoding: unknown, limit: number, channel: string): void {
+  // The longest encoding takes three bytes for a unit of a string.
+  if (!(chunk?.length > limit / 3)) return;
+  const given = typeof encoding === "string" ? (encoding as BufferEncoding) : undefined;
+  const length = typeof chunk === "string" ? Buffer.byteLength(chunk, given) : chunk.byteLength;
+  if (length <= limit) return;
+  const message =
+    `a message of ${length} bytes is over the limit of ${limit}; raise maxMessage on every ` +
+    "process of the channel, or cut the message";
+  throw channelError({ code: "EMSGSIZE", message }, "write", channel);
+}
+
+export function bytes(chunk: Buffer | string, encoding: BufferEncoding): Buffer {
+  return typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+}
+
+/**
+ * Waits until everything that the stream itself holds is written.
+ * @internal
+ */
+export function streamWritten(stream: Writable, wait: Wait): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (!stream.writableEnded) {
+      // Streams keep order: an empty write, which is no message, ends after all writes before it.
+      stream.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
+      return;
+    }
+    const leave = () => stream.off("finish", over).off("error", failed).off("close", over);
+    // After `close` without `finish`, there is no connection left to ask.
+    const over = () => (leave(), resolve());
+    const failed = (error: Error) => (leave(), reject(error));
+    stream.once("finish", over).once("error", failed).once("close", over);
+    wait.undo(leave);
+  });
 }

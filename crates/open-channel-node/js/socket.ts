@@ -1,57 +1,21 @@
-// The channel's socket as a net.Socket. A net.Socket without a handle does nothing by itself: every method
-// that would look at the handle is overridden here, and `close` is emitted here, because net.Socket turns off
-// the stream's own.
+// The channel's socket as a net.Socket. Every method that would look at the handle is overridden, and
+// `close` is emitted here, because net.Socket turns off the stream's own.
 import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
-import { Socket } from "node:net";
 import { bounded, type Bounds, type Wait } from "./bounds.js";
 import { channelError } from "./errors.js";
 import { asyncDispose } from "./dispose.js";
+import { Connection } from "./connection.js";
 import { forget, guard, hold, holding, register, release, request } from "./hub.js";
 import { Incoming } from "./incoming.js";
 import type { Message, UndeliverableMessage } from "./message.js";
+import { captureRejection, emitCollecting } from "./listeners.js";
 import { Reason, type Failure, type NativeSocket } from "./native.js";
-import { Outgoing, type Callback } from "./outgoing.js";
+import { bytes, checkLength, Outgoing, streamWritten, type Callback } from "./outgoing.js";
+import type { Follower, Kind, Owner } from "./owner.js";
+import { active, PlainSocket } from "./plain.js";
 import type { SocketStats } from "./stats.js";
 import { nextTick, setImmediate } from "./timers.js";
-
-/**
- * What a channel does to its sockets.
- * @internal
- */
-export interface Follower {
-  /** The host of that generation is gone, and the connection to it. */
-  lost(generation: number): void;
-  /** There may be another connection, or this process may host no longer. */
-  look(): void;
-}
-
-/**
- * What kind of socket it is.
- * @internal
- */
-export interface Kind {
-  /** Made by `connect()`, not handed to the listener. */
-  readonly client: boolean;
-  /** Messages are acknowledged by `ack()`. */
-  readonly manual: boolean;
-  /** It goes on with the next host. */
-  readonly reconnect: boolean;
-}
-
-/**
- * What a socket needs to know about its channel.
- * @internal
- */
-export interface Owner {
-  readonly name: string;
-  readonly allowHalfOpen: boolean;
-  opened(socket: ChannelSocket, follower: Follower): void;
-  /** Tells what has happened to the channel so far. False if that is under way: then the channel makes its sockets look. */
-  catchUp(): boolean;
-  connectionChanged(socket: ChannelSocket, connected: boolean): void;
-  closed(socket: ChannelSocket): void;
-}
 
 /**
  * A `net.Socket` of a channel: what `channel.connect()` returns, and what the listener receives.
@@ -71,18 +35,16 @@ export interface Owner {
  * `handedOver` is true: the other side has not ended. It can be written to until everything that
  * was delivered on it is handled; `end` and `close` follow.
  */
-export class ChannelSocket extends Socket {
-  declare connecting: boolean;
-  declare timeout: number | undefined;
-
+export class ChannelSocket extends PlainSocket {
   /** Where the listeners run: in the context of `connect()`, as those of a net.Socket do. */
   readonly #context = new AsyncResource("open-channel:socket", { requireManualDestroy: true });
-  readonly #owner: Owner;
+  readonly #owner: Owner<ChannelSocket>;
   readonly #client: boolean;
   /** It fails with its host. */
   readonly #pinned: boolean;
   readonly #token: number;
   readonly #id: string;
+  readonly #connection: Connection;
   readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
   #native: NativeSocket | null;
@@ -96,20 +58,11 @@ export class ChannelSocket extends Socket {
   #handedOver = false;
   /** Destroyed, but for messages that can still be acknowledged. */
   #lingering: NativeSocket | null = null;
-  /** `resume()` was called without a listener for what comes. */
-  #discards = false;
   /** Somebody called `end()`, and wants to know what becomes of the messages. */
   #ending = false;
 
-  // The connection as it was last reported.
-  #connected = false;
-  /** Connections so far. */
-  #links = 0;
-  /** It is another one by now. */
-  #stale = false;
-
   /** @internal */
-  constructor(owner: Owner, { client, manual, reconnect }: Kind, open: (token: number) => NativeSocket) {
+  constructor(owner: Owner<ChannelSocket>, { client, manual, reconnect }: Kind, open: (token: number) => NativeSocket) {
     super({ allowHalfOpen: owner.allowHalfOpen });
     this.#owner = owner;
     this.#client = client;
@@ -125,10 +78,18 @@ export class ChannelSocket extends Socket {
     this.#id = this.#native.id;
     this.#maxMessage = this.#native.maxMessage;
     this.#outgoing = new Outgoing(this.#native, owner.name, client);
+    this.#connection = new Connection(this.#native, client, {
+      catchUp: () => owner.catchUp(),
+      changed: (connected) => this.#changed(connected),
+      opened: (first) => this.#opened(first),
+      handingOver: () => this.#handOver(true),
+      deliverAll: () => this.#incoming.deliverAll(),
+      failed: (failure) => this.#broke(failure),
+    });
     this.#incoming = new Incoming(this, this.#native, manual, {
       enter: (pump) => this.#context.runInAsyncScope(pump),
       pulled: (count, connected, links) => this.#pulled(count, connected, links),
-      delivered: () => this.#delivered(),
+      delivered: () => this.#connection.delivered(),
       broke: (failure) => this.#broke(failure),
       settled: () => this.#settled(),
       rejected: (error) => this.#rejected(error),
@@ -136,13 +97,15 @@ export class ChannelSocket extends Socket {
     // The other end of a connection within this process is what keeps it alive, if anything does.
     if (!client && this.peerPid === process.pid) this.#referenced = false;
     else hold();
-    owner.opened(this, {
-      lost: (generation) => this.#context.runInAsyncScope(this.#lost, this, generation),
-      look: () => this.#context.runInAsyncScope(this.#lookAtConnection, this),
-    });
+    const connection = this.#connection;
+    const follower: Follower = {
+      lost: (generation) => this.#context.runInAsyncScope(() => connection.lost(generation)),
+      look: () => this.#context.runInAsyncScope(() => connection.look()),
+    };
+    owner.opened(this, follower);
     // A client's listeners are attached after this.
-    if (client) nextTick(() => this.#lookAtConnection());
-    else this.#lookAtConnection();
+    if (client) nextTick(() => connection.look());
+    else connection.look();
     // Like a net.Socket, it notices an end even if nobody reads.
     this.read(0);
   }
@@ -196,7 +159,7 @@ export class ChannelSocket extends Socket {
       // Limits to the wait do not keep the process alive.
       const letGo = holding();
       wait.undo(letGo);
-      await this.#streamWritten(wait).finally(letGo);
+      await streamWritten(this, wait).finally(letGo);
       if (wait.over) return;
     }
     if (this.#native === null) {
@@ -205,20 +168,6 @@ export class ChannelSocket extends Socket {
     }
     const native = this.#native;
     await request((number) => native.flush(number), "write", this.#owner.name, wait, (number) => native.withdraw(number));
-  }
-
-  /** Everything that the stream itself holds is written. */
-  #streamWritten(wait: Wait): Promise<void> {
-    // Streams keep order: an empty write, which is no message, ends after all writes before it.
-    return new Promise((resolve, reject) => {
-      if (!this.writableEnded) return void super.write(Buffer.alloc(0), (error) => (error ? reject(error) : resolve()));
-      const leave = () => this.off("finish", over).off("error", failed).off("close", over);
-      // After `close` without `finish`, there is no connection left to ask.
-      const over = () => (leave(), resolve());
-      const failed = (error: Error) => (leave(), reject(error));
-      this.once("finish", over).once("error", failed).once("close", over);
-      wait.undo(leave);
-    });
   }
 
   /**
@@ -257,18 +206,18 @@ export class ChannelSocket extends Socket {
     if (this.#lingering?.linger()) this.#release();
     // Each reason is raised once: a listener that throws must not take the others along.
     if (reasons & Reason.Readable) guard(this.#readable);
-    if (reasons & Reason.Connection) guard(() => this.#lookAtConnection());
+    if (reasons & Reason.Connection) guard(() => this.#connection.look());
     if (reasons & Reason.Writable) guard(() => this.#outgoing.resume());
     if (reasons & Reason.Flushed) this.#native?.flushed();
     if (reasons & Reason.Returned) this.#bringBack();
   }
 
   readonly #readable = (): void => {
-    if (this.#links === 0) this.#lookAtConnection();
+    if (this.#connection.links === 0) this.#connection.look();
     if (this.#incoming.arrived()) return;
     // Paused, or busy with other things: the background thread reads on, into the window.
     this.#native?.idle();
-    this.#lookAtConnection();
+    this.#connection.look();
   };
 
   /** What nobody will handle, to those who want to know. What nobody fetches stays in the addon, within its limit. */
@@ -302,80 +251,22 @@ export class ChannelSocket extends Socket {
   }
 
   // ---- connection ----
-  //
-  // Connections come and go on another thread, perhaps several while JavaScript is busy. Each is reported, after what had
-  // happened to the channel before it: `hostlost` of a gap that is over already still finds the state in the gap.
 
-  #lookAtConnection(): void {
-    while (this.#native !== null) {
-      const { connected, links, handingOver } = this.#native.connection();
-      if (handingOver) this.#handOver(true);
-      if (connected === this.#connected && links === this.#links) break;
-      if (this.#client && !this.#owner.catchUp()) return;
-      if (links > this.#links) {
-        this.#reportUpTo(links);
-        continue;
-      }
-      // What was told may have been about this connection.
-      const now = this.#native?.connection();
-      if (now?.links === this.#links) this.#report(now.connected);
-    }
-    if (!this.#client || this.#connected || this.#native === null) return;
-    const { over } = this.#native.connection();
-    const failure = over ? this.#native.failure() : null;
-    // The end of the other side, unlike a failure, has its place behind what is still to be read.
-    if (failure !== null && !failure.left) {
-      this.#incoming.deliverAll();
-      if (this.#native !== null) this.#broke(failure);
-    }
-  }
-
-  #reportUpTo(links: number): void {
-    while (this.#links < links && this.#native !== null) {
-      this.#report(false);
-      this.#links++;
-      this.#maxMessage = this.#native.maxMessage;
-      this.#report(true);
-      if (!this.#client) continue;
-      if (this.#links === 1) {
-        guard(() => this.emit("connect"));
-        guard(() => this.emit("ready"));
-      } else {
-        guard(() => this.emit("reconnect"));
-      }
-      guard(() => this.#outgoing.connected());
-    }
-  }
-
-  #report(connected: boolean): void {
-    if (connected === this.#connected) return;
-    this.#connected = connected;
-    this.connecting = !connected && this.#client && !(this.#pinned && this.#links > 0);
+  #changed(connected: boolean): void {
+    const failsNow = this.#pinned && this.#connection.links > 0;
+    this.connecting = !connected && this.#client && !failsNow;
+    if (connected && this.#native !== null) this.#maxMessage = this.#native.maxMessage;
     this.#owner.connectionChanged(this, connected);
   }
 
-  #lost(generation: number): void {
-    // A connection to that host which was not reported yet.
-    if (this.#native !== null && this.#native.generation <= generation) this.#reportUpTo(this.#native.connection().links);
-    if (!this.#connected) return;
-    // What the host had still said comes before the news of its end.
-    this.#incoming.deliverAll();
-    if (this.#native !== null) this.#report(false);
+  #opened(first: boolean): void {
+    for (const event of first ? ["connect", "ready"] : ["reconnect"]) guard(() => this.emit(event));
+    guard(() => this.#outgoing.connected());
   }
 
   #pulled(count: number, connected: boolean, links: number): void {
-    if (connected !== this.#connected || links !== this.#links) {
-      // `connect` comes before the first data; later, data of the old connection before the news of its end.
-      if (this.#links === 0) this.#lookAtConnection();
-      else this.#stale = true;
-    }
-    if (count > 0 && this.timeout) this.#active();
-  }
-
-  #delivered(): void {
-    if (!this.#stale) return;
-    this.#stale = false;
-    this.#lookAtConnection();
+    this.#connection.pulled(connected, links);
+    if (count > 0 && this.timeout) active(this);
   }
 
   #handOver(waits: boolean): void {
@@ -390,7 +281,7 @@ export class ChannelSocket extends Socket {
     // stand for.
     const waits = !this.writableFinished || this.#pinned && !this.#incoming.ended;
     if (this.#client && !failure.left && waits) {
-      this.destroy(channelError(failure, this.#links === 0 ? "connect" : "read", this.#owner.name));
+      this.destroy(channelError(failure, this.#connection.links === 0 ? "connect" : "read", this.#owner.name));
     } else if (failure.handedOver) {
       this.#handOver(this.#native?.connection().handingOver === true);
     } else {
@@ -416,14 +307,6 @@ export class ChannelSocket extends Socket {
     return this;
   }
 
-  override setNoDelay(): this {
-    return this;
-  }
-
-  override setKeepAlive(): this {
-    return this;
-  }
-
   // ---- reading ----
 
   override _read(): void {
@@ -439,28 +322,17 @@ export class ChannelSocket extends Socket {
   }
 
   override emit(event: string | symbol, ...args: any[]): boolean {
-    if ((event === "data" || event === "message") && this.#incoming.collects) {
-      return this.#emitCollecting(event, args[0]);
+    if ((event !== "data" && event !== "message") || !this.#incoming.collects) {
+      return super.emit(event, ...args);
     }
-    return super.emit(event, ...args);
-  }
-
-  /** As an emitter does, which forgets what its listeners return. */
-  #emitCollecting(event: string, argument: unknown): boolean {
     if (event === "data") this.#incoming.show();
-    // A copy: what is added or removed meanwhile changes the next one.
-    const listeners = this.rawListeners(event);
-    for (const listener of listeners) {
-      const returned: unknown = listener.call(this, argument);
-      if (returned !== undefined && isPromise(returned)) this.#incoming.collect(returned);
-    }
-    return listeners.length > 0;
+    return emitCollecting(this, event, args[0], (promise) => this.#incoming.collect(promise));
   }
 
   #rejected(error: unknown): void {
     // Nobody handles it here: it surfaces as the rejection of any other promise.
     if (!this.#captures) throw error;
-    nextTick(() => (this as Captures)[EventEmitter.captureRejectionSymbol]!(error as Error, "data"));
+    nextTick(() => captureRejection(this, error, "data"));
   }
 
   override setEncoding(encoding?: BufferEncoding): this {
@@ -470,19 +342,9 @@ export class ChannelSocket extends Socket {
   }
 
   override resume(): this {
-    if (!this.#hasReader()) this.#discards = true;
     super.resume();
     this.#incoming.schedule();
     return this;
-  }
-
-  override pause(): this {
-    this.#discards = false;
-    return super.pause();
-  }
-
-  #hasReader(): boolean {
-    return this.listenerCount("data") > 0 || this.listenerCount("message") > 0;
   }
 
   override on(event: string | symbol, listener: (...args: any[]) => void): this {
@@ -494,67 +356,11 @@ export class ChannelSocket extends Socket {
     return this;
   }
 
-  /**
-   * TLS waits for `connect` of every net.Socket without a handle, connected or not; no program
-   * that was written for a net.Socket waits for a `connect` that is over.
-   */
-  override once(event: string | symbol, listener: (...args: any[]) => void): this {
-    super.once(event as string, listener);
-    if (event !== "connect" || this.connecting || this.destroyed) return this;
-    nextTick(() => {
-      if (this.destroyed || !this.listeners(event).includes(listener)) return;
-      this.off(event, listener);
-      listener.call(this);
-    });
-    return this;
-  }
-
-  override removeListener(event: string | symbol, listener: (...args: any[]) => void): this {
-    super.removeListener(event as string, listener);
-    return this.#removed(event);
-  }
-
-  override off(event: string | symbol, listener: (...args: any[]) => void): this {
-    return this.removeListener(event, listener);
-  }
-
-  override removeAllListeners(event?: string | symbol): this {
-    // A name that is given as `undefined` is one, too.
-    if (arguments.length === 0) super.removeAllListeners();
-    else super.removeAllListeners(event);
-    return this.#removed(event);
-  }
-
-  /** A stream flows on without its last listener: what comes then would be handled by nobody. */
-  #removed(event: string | symbol | undefined): this {
-    if (event !== undefined && event !== "data" && event !== "message") return this;
-    if (!this.readableFlowing || this.#discards || this.#hasReader()) return this;
-    // Its type calls it read-only.
-    (this as { readableFlowing: boolean | null }).readableFlowing = null;
-    return this;
-  }
-
-  override addListener(event: string | symbol, listener: (...args: any[]) => void): this {
-    return this.on(event, listener);
-  }
-
   // ---- writing ----
 
   override write(chunk: any, ...rest: any[]): boolean {
-    const limit = this.#maxMessage;
-    // The longest encoding takes three bytes for a unit of a string.
-    if (chunk?.length > limit / 3) {
-      const encoding = typeof rest[0] === "string" ? (rest[0] as BufferEncoding) : undefined;
-      const length = typeof chunk === "string" ? Buffer.byteLength(chunk, encoding) : chunk.byteLength;
-      // Thrown, because an error of the stream would take what was accepted before along with it.
-      if (length > limit) {
-        throw channelError(
-          { code: "EMSGSIZE", message: `a message of ${length} bytes is over the limit of ${limit}; raise maxMessage on every process of the channel, or cut the message` },
-          "write",
-          this.#owner.name,
-        );
-      }
-    }
+    // Thrown, because an error of the stream would take what was accepted before along with it.
+    checkLength(chunk, rest[0], this.#maxMessage, this.#owner.name);
     return super.write(chunk, ...(rest as []));
   }
 
@@ -576,12 +382,12 @@ export class ChannelSocket extends Socket {
   }
 
   #send(messages: Buffer[], callback: Callback): void {
-    if (this.timeout) this.#active();
+    if (this.timeout) active(this);
     this.#outgoing.send(messages, callback);
   }
 
   override _final(callback: Callback): void {
-    if (this.#links === 0 && this.#client) {
+    if (this.#connection.links === 0 && this.#client) {
       this.once("connect", () => this._final(callback));
       return;
     }
@@ -601,24 +407,10 @@ export class ChannelSocket extends Socket {
 
   // ---- the end ----
 
-  override destroy(error?: Error): this {
-    if (!this.destroyed) {
-      // net.Socket clears its timer only while it is not yet destroyed.
-      const { timeout } = this;
-      super.setTimeout(0);
-      if (timeout !== undefined) this.timeout = timeout;
-    }
-    return super.destroy(error);
-  }
-
-  override resetAndDestroy(): this {
-    return this.destroy();
-  }
-
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const native = this.#native;
     this.connecting = false;
-    this.#connected = false;
+    this.#connection.stop();
     if (native !== null) {
       this.#incoming.stop();
       this.#native = null;
@@ -651,19 +443,4 @@ export class ChannelSocket extends Socket {
     native.destroy();
     forget(this.#token);
   }
-
-  /** Reading and writing put off `timeout`. */
-  #active(): void {
-    (this as unknown as { _unrefTimer(): void })._unrefTimer();
-  }
-}
-
-type Captures = { [EventEmitter.captureRejectionSymbol]?(error: Error, event: string): void };
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return value !== null && typeof (value as PromiseLike<unknown>).then === "function";
-}
-
-function bytes(chunk: Buffer | string, encoding: BufferEncoding): Buffer {
-  return typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
 }

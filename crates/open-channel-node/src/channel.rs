@@ -43,8 +43,8 @@ impl Arrivals {
     }
 }
 
-/// The channel's events. JavaScript takes them from the library itself, with no thread in between: when it sees a
-/// connection, the events that led to it are there.
+/// The channel's events. JavaScript takes them from the library itself, with no thread in between:
+/// when it sees a connection, the events that led to it are there.
 struct News {
     next: Option<Next>,
     waker: Waker,
@@ -79,7 +79,8 @@ impl News {
 /// What `ProcessChannel` emits.
 #[napi(object)]
 pub struct ChannelEvent {
-    /// `connected`, `becameHost`, `hostLost`, `handedOver`, `fenced`, `stalled`, `stallEnded` or `closed`.
+    /// `connected`, `becameHost`, `hostLost`, `handedOver`, `fenced`, `stalled`, `stallEnded` or
+    /// `closed`.
     pub kind: String,
     /// `host`, `peer` or `none`.
     pub role: String,
@@ -217,8 +218,8 @@ impl NativeChannel {
 
 impl Drop for NativeChannel {
     fn drop(&mut self) {
-        // If JavaScript has closed it, there is nothing left to abandon. Else JavaScript goes away, and what it has not
-        // handled must look unhandled to the others.
+        // If JavaScript has closed it, there is nothing left to abandon. Else JavaScript goes away, and
+        // what it has not handled must look unhandled to the others.
         ffi::abandon(&self.channel);
     }
 }

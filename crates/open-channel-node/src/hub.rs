@@ -94,8 +94,8 @@ impl Hub {
         Self { inner: Arc::new(Inner { notes: Arc::default(), event_loop, asking }) }
     }
 
-    /// From here on, `wake` is called. It receives pairs of (token, bits of `Reason`), and must then
-    /// take what `completed` has.
+    /// From here on, `wake` is called. It receives pairs of (token, bits of `Reason`), and must
+    /// then take what `completed` has.
     #[napi]
     pub fn listen(&self, env: Env, wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>) -> napi::Result<()> {
         // Takes longer than a connection. If it cannot start now, opening a channel says so.
@@ -140,7 +140,8 @@ impl Hub {
         }
     }
 
-    /// Milliseconds that this thread's event loop took to answer, when it was asked last, and the most so far.
+    /// Milliseconds that this thread's event loop took to answer, when it was asked last, and the
+    /// most so far.
     #[napi]
     pub fn delays(&self) -> Vec<f64> {
         let Delays { last, longest } = lock(&self.inner.notes).delays;
@@ -170,8 +171,8 @@ impl Inner {
         self.post(|notes| notes.done.push(Completion { request, failure }));
     }
 
-    /// JavaScript was given messages: what it does with them may take long. So the event loop is asked afterwards, and never while
-    /// nothing comes.
+    /// JavaScript was given messages: what it does with them may take long. So the event loop is
+    /// asked afterwards, and never while nothing comes.
     fn busy(self: &Arc<Self>) {
         if self.asking.load(Ordering::Relaxed) || self.asking.swap(true, Ordering::AcqRel) {
             return;
@@ -269,8 +270,9 @@ impl Signal {
         self.hub.busy();
     }
 
-    /// Runs `poll` for a caller that looks at everything itself afterwards: this object raises nothing meanwhile
-    /// on this thread. Without it, every message would wake the JavaScript that is just taking it.
+    /// Runs `poll` for a caller that looks at everything itself afterwards: this object raises
+    /// nothing meanwhile on this thread. Without it, every message would wake the JavaScript
+    /// that is just taking it.
     pub(crate) fn quietly<T>(&self, poll: impl FnOnce() -> T) -> T {
         let outer = QUIET.replace(self.token);
         let polled = poll();

@@ -1,7 +1,7 @@
 //! The Node.js addon: the channel of `open-channel` as a few objects that JavaScript polls.
 //!
-//! JavaScript sees a `net.Socket`; this crate sees to it that the JavaScript thread never waits and is
-//! never called for nothing:
+//! JavaScript sees a `net.Socket`; this crate sees to it that the JavaScript thread never waits and
+//! is never called for nothing:
 //!
 //! ```text
 //!   JavaScript thread                          the channel's own thread
@@ -16,8 +16,9 @@
 //! receive window fills, and the other side's outbox fills in turn. A message is acknowledged when
 //! JavaScript says that its listeners have returned, by a count that rides on the next `read`.
 //!
-//! The channel's events are pulled as well, straight from the library's queue: an event is there before the
-//! connection that follows from it, so JavaScript can tell both in their order however late it looks.
+//! The channel's events are pulled as well, straight from the library's queue: an event is there
+//! before the connection that follows from it, so JavaScript can tell both in their order however
+//! late it looks.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -27,7 +28,10 @@ use rustix::{process::getpid, thread::gettid};
 
 mod channel;
 mod error;
+mod event_loop;
+mod flushes;
 mod hub;
+mod lent;
 mod libuv;
 mod options;
 mod socket;
@@ -35,9 +39,11 @@ mod spin;
 mod stats;
 mod taking_back;
 mod uv;
+mod waiting;
 mod wake;
 
-/// Whether this is the thread that the process began with: the one that Node runs what is no worker on.
+/// Whether this is the thread that the process began with: the one that Node runs what is no worker
+/// on.
 #[napi]
 pub fn is_main_thread() -> bool {
     gettid() == getpid()
@@ -49,7 +55,8 @@ pub fn globals(env: Env) -> napi::Result<JsGlobal<'static>> {
     env.get_global()
 }
 
-/// The application that the main thread `found` last, for worker threads, which cannot see it themselves.
+/// The application that the main thread `found` last, for worker threads, which cannot see it
+/// themselves.
 #[napi]
 pub fn entry(found: Option<String>) -> Option<String> {
     static ENTRY: Mutex<Option<String>> = Mutex::new(None);

@@ -1,8 +1,8 @@
 //! libuv's functions, as the program that loaded the addon exports them.
 //!
 //! Node exports libuv to its addons. Other runtimes load addons, too, and export less of it: an
-//! addon that links against what is missing does not load there. So nothing is linked. All functions
-//! are looked up at once, and where one is missing nobody uses any.
+//! addon that links against what is missing does not load there. So nothing is linked. All
+//! functions are looked up at once, and where one is missing nobody uses any.
 //!
 //! A function that is there need not work: Bun exports some that end the process when called.
 //! JavaScript knows the runtime by name, and asks for no event loop there.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use napi_derive::napi;
 use open_channel::{Channel, DEFAULT_HOST_TIMEOUT, Scope};
 
-/// Event loops come by less often than threads that spin: between two processes of Node, 64 KiB at a time, rings of this size
-/// carried 1.5 times as many messages as those of the library's default.
+/// Event loops come by less often than threads that spin: between two processes of Node, 64 KiB at
+/// a time, rings of this size carried 1.5 times as many messages as those of the library's default.
 const RING_BYTES: usize = 1 << 20;
 
 /// Only `name` and `host` are always there; what is missing keeps the library's default.

@@ -1,7 +1,6 @@
 //! A socket as JavaScript polls it. Every method returns at once.
 
 use std::{
-    collections::VecDeque,
     mem,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -13,15 +12,18 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel::{
     Channel, Error, Message, SendError, Socket, TryRecvError, Undeliverable,
-    ffi::{self, Face, WaiterKey, Watcher},
+    ffi::{self, Face, Watcher},
 };
 
 use crate::{
     error::Failure,
+    flushes::Flushes,
     hub::{Signal, reason},
+    lent::Lent,
     stats::NativeSocketStats,
     taking_back::TakingBack,
     uv,
+    waiting::Waiting,
 };
 
 /// What `write` answers: the same numbers as in `js/native.ts`.
@@ -32,7 +34,8 @@ const FAILED: u32 = 2;
 /// From this length on, a message is copied once, into the ring, if it has room.
 const COPY_ONCE: usize = 8 * 1024;
 
-/// What is added to a message's length for each attempt before this one; the same number as in `js/native.ts`.
+/// What is added to a message's length for each attempt before this one; the same number as in
+/// `js/native.ts`.
 const ATTEMPT: f64 = 4_294_967_296.0;
 
 /// What the first cell of `meta` says after a `read`.
@@ -53,41 +56,22 @@ pub struct NativeSocket {
     connecting: Waiting,
     receiving: Waiting,
     sending: Waiting,
-    flushing: Waiting,
     /// Of those who wait for what comes back.
     returning: Waker,
     /// The link as Node's event loop watches it, and which one of the socket's links that is.
     link: Option<(u64, uv::Watch)>,
     /// Has no room in the outbox yet.
     kept: Option<Bytes>,
-    /// Who waits for an acknowledgement of everything before a sequence number.
-    flushes: VecDeque<(u64, u32)>,
-    /// Who waits for what nobody has taken.
-    recalls: VecDeque<TakingBack>,
-    recalling: Waiting,
-    /// What came back, for `taken_back` to fetch.
-    recalled: Vec<(u32, Vec<Bytes>)>,
+    flushes: Flushes,
+    taking_back: TakingBack,
     /// Taken from the library, but did not fit into the slab that JavaScript had.
     next: Option<Message>,
-    /// Given to JavaScript and not yet acknowledged, in order; `None` was acknowledged out of turn.
-    lent: VecDeque<(u64, Option<Message>)>,
+    lent: Lent,
     failure: Option<Failure>,
     /// The last `read` took all there was.
     emptied: bool,
     /// Until JavaScript has destroyed the socket.
     channel: Option<Channel>,
-}
-
-/// One of the things that JavaScript may wait for.
-struct Waiting {
-    seat: WaiterKey,
-    waker: Waker,
-}
-
-impl Waiting {
-    fn new(signal: &Arc<Signal>, reason: u32) -> Self {
-        Self { seat: WaiterKey::default(), waker: signal.waker(reason) }
-    }
 }
 
 /// The connection of one socket, as of now.
@@ -130,17 +114,14 @@ impl NativeSocket {
             connecting: Waiting::new(&signal, reason::CONNECTION),
             receiving: Waiting::new(&signal, reason::READABLE),
             sending: Waiting::new(&signal, reason::WRITABLE),
-            flushing: Waiting::new(&signal, reason::FLUSHED),
-            recalls: VecDeque::new(),
-            recalling: Waiting::new(&signal, reason::FLUSHED),
-            recalled: Vec::new(),
+            flushes: Flushes::new(&signal),
+            taking_back: TakingBack::new(&signal),
             returning: signal.waker(reason::RETURNED),
             signal,
             link: None,
             kept: None,
-            flushes: VecDeque::new(),
             next: None,
-            lent: VecDeque::new(),
+            lent: Lent::default(),
             failure: None,
             emptied: false,
             channel: Some(channel),
@@ -152,9 +133,9 @@ impl NativeSocket {
         loop {
             let links = self.socket.links();
             self.watch_link(links);
-            let Self { socket, receiving: Waiting { seat, waker }, signal, link, .. } = self;
+            let Self { socket, receiving, signal, link, .. } = self;
             let watch = if link.is_some() { Watcher::Caller } else { Watcher::Background };
-            let polled = signal.quietly(|| socket.poll_recv(&mut Context::from_waker(waker), seat, watch));
+            let polled = signal.quietly(|| receiving.poll(|cx, seat| socket.poll_recv(cx, seat, watch)));
             if polled.is_pending() {
                 if socket.links() != links {
                     continue; // another link than the one that is watched
@@ -225,13 +206,15 @@ impl NativeSocket {
         self.socket.generation() as f64
     }
 
-    /// The longest message, in bytes, that this side takes, and the other one as far as it is known.
+    /// The longest message, in bytes, that this side takes, and the other one as far as it is
+    /// known.
     #[napi(getter)]
     pub fn max_message(&self) -> f64 {
         self.socket.max_message() as f64
     }
 
-    /// Takes the first `length` of `bytes` as one message: 0 accepted, 1 kept until there is room (see `written`), 2 failed.
+    /// Takes the first `length` of `bytes` as one message: 0 accepted, 1 kept until there is room
+    /// (see `written`), 2 failed.
     #[napi]
     pub fn write(&mut self, bytes: &[u8], length: u32) -> u32 {
         let message = bytes.get(..length as usize).unwrap_or(bytes);
@@ -254,8 +237,8 @@ impl NativeSocket {
     #[napi]
     pub fn written(&mut self) -> u32 {
         let Some(message) = self.kept.take() else { return WRITTEN };
-        let Waiting { seat, waker } = &mut self.sending;
-        let polled = self.socket.poll_room(&mut Context::from_waker(waker), seat, message.len());
+        let Self { socket, sending, .. } = self;
+        let polled = sending.poll(|cx, seat| socket.poll_room(cx, seat, message.len()));
         let sent = match polled {
             Poll::Pending => {
                 self.kept = Some(message);
@@ -268,10 +251,11 @@ impl NativeSocket {
     }
 
     /// Acknowledges the `handled` oldest messages, then copies what has arrived into `slab` from
-    /// `begin` on, one message after the other. `meta` begins with why it stopped, whether there is a connection, and how many there
-    /// were; then come pairs of (length, sequence number), the length being 2^32 more for each attempt before this one.
-    /// Returns how many, or minus the size of the
-    /// slab that the next message needs. Raises `READABLE` after `DRAINED`, which only comes with no message.
+    /// `begin` on, one message after the other. `meta` begins with why it stopped, whether there is
+    /// a connection, and how many there were; then come pairs of (length, sequence number), the
+    /// length being 2^32 more for each attempt before this one. Returns how many, or minus the
+    /// size of the slab that the next message needs. Raises `READABLE` after `DRAINED`, which
+    /// only comes with no message.
     #[napi]
     pub fn read(&mut self, handled: u32, slab: Slab<'_>, begin: u32, meta: Meta<'_>) -> f64 {
         self.handled(handled);
@@ -292,7 +276,8 @@ impl NativeSocket {
                         break;
                     }
                     Poll::Pending => {
-                        // Not before what was read is handled: its acknowledgement then travels with the answer.
+                        // Not before what was read is handled: its acknowledgement then travels with the
+                        // answer.
                         if count == 0 {
                             *status = DRAINED;
                         }
@@ -314,7 +299,7 @@ impl NativeSocket {
             let seq = message.id().seq;
             cell[0] = f64::from(message.attempt() - 1) * ATTEMPT + length as f64;
             cell[1] = seq as f64;
-            self.lent.push_back((seq, Some(message)));
+            self.lent.push(seq, message);
         }
         if count > 0 {
             self.signal.busy();
@@ -327,30 +312,20 @@ impl NativeSocket {
     /// Acknowledges the `count` oldest messages.
     #[napi]
     pub fn handled(&mut self, count: u32) {
-        let mut left = count;
-        // What was dealt with by its number does not count.
-        while let Some((_, message)) = self.lent.front_mut()
-            && (left > 0 || message.is_none())
-        {
-            if let Some(message) = message.take() {
-                message.ack();
-                left -= 1;
-            }
-            self.lent.pop_front();
-        }
+        self.lent.acknowledge_oldest(count);
     }
 
     /// Acknowledges one message, in any order.
     #[napi]
     pub fn acknowledge(&mut self, seq: f64) {
-        self.take_lent(seq).into_iter().for_each(Message::ack);
+        self.lent.take(seq as u64).into_iter().for_each(Message::ack);
     }
 
-    /// One message is not handled, in any order: it is delivered again after `pause` milliseconds, or after the usual
-    /// pause if that is negative. Whether JavaScript had it.
+    /// One message is not handled, in any order: it is delivered again after `pause` milliseconds,
+    /// or after the usual pause if that is negative. Whether JavaScript had it.
     #[napi]
     pub fn give_back(&mut self, seq: f64, pause: f64) -> bool {
-        let Some(message) = self.take_lent(seq) else { return false };
+        let Some(message) = self.lent.take(seq as u64) else { return false };
         if pause < 0.0 {
             drop(message);
         } else {
@@ -362,14 +337,14 @@ impl NativeSocket {
     /// Nobody is to try this message again. Whether JavaScript had it.
     #[napi]
     pub fn reject(&mut self, seq: f64, reason: String) -> bool {
-        self.take_lent(seq).map(|message| message.reject(&reason)).is_some()
+        self.lent.take(seq as u64).map(|message| message.reject(&reason)).is_some()
     }
 
     /// The last `count` messages that were read are not handled here, nor what comes after them.
     #[napi]
     pub fn give_back_last(&mut self, count: u32) {
         self.next = None;
-        self.lent.truncate(self.lent.len().saturating_sub(count as usize));
+        self.lent.drop_last(count);
     }
 
     /// JavaScript reads and writes no more, and may still acknowledge. True if that is of no use
@@ -379,23 +354,24 @@ impl NativeSocket {
         self.link = None;
         self.next = None;
         for waiting in [&mut self.receiving, &mut self.sending] {
-            self.socket.leave(&mut waiting.seat);
+            waiting.leave(&self.socket);
         }
-        let Waiting { seat, waker } = &mut self.connecting;
-        self.socket.poll_over(&mut Context::from_waker(waker), seat).is_ready()
+        let Self { socket, connecting, .. } = self;
+        connecting.poll(|cx, seat| socket.poll_over(cx, seat)).is_ready()
     }
 
     /// JavaScript does not read for a while: the background thread sees to the link.
     #[napi]
     pub fn idle(&mut self) {
-        self.socket.leave(&mut self.receiving.seat);
+        self.receiving.leave(&self.socket);
     }
 
-    /// The connection as of now. If there is none, raises `CONNECTION` when there is, or never will be.
+    /// The connection as of now. If there is none, raises `CONNECTION` when there is, or never will
+    /// be.
     #[napi]
     pub fn connection(&mut self) -> Connection {
-        let Waiting { seat, waker } = &mut self.connecting;
-        let polled = self.socket.poll_connected(&mut Context::from_waker(waker), seat);
+        let Self { socket, connecting, .. } = self;
+        let polled = connecting.poll(|cx, seat| socket.poll_connected(cx, seat));
         let links = self.socket.links() as f64;
         let handing_over = self.socket.is_handing_over();
         let (connected, over) = match polled {
@@ -412,22 +388,18 @@ impl NativeSocket {
         self.failure.take()
     }
 
-    /// Completes when everything written so far is acknowledged; raises `FLUSHED` for `flushed` to be called.
+    /// Completes when everything written so far is acknowledged; raises `FLUSHED` for `flushed` to
+    /// be called.
     #[napi]
     pub fn flush(&mut self, request: u32) {
-        self.flushes.push_back((self.socket.request_ack(), request));
+        self.flushes.begin(&self.socket, request);
         self.flushed();
     }
 
     /// Nobody waits for that `flush` any more. Whether it is withdrawn; if not, it has completed.
     #[napi]
     pub fn withdraw(&mut self, request: u32) -> bool {
-        let before = self.flushes.len();
-        self.flushes.retain(|(_, waiting)| *waiting != request);
-        if self.flushes.is_empty() {
-            self.socket.leave(&mut self.flushing.seat);
-        }
-        self.flushes.len() < before
+        self.flushes.withdraw(&self.socket, request)
     }
 
     /// What the socket is doing.
@@ -439,34 +411,27 @@ impl NativeSocket {
     /// Completes what can be completed.
     #[napi]
     pub fn flushed(&mut self) {
-        while let Some(&(end, request)) = self.flushes.front() {
-            let Waiting { seat, waker } = &mut self.flushing;
-            match self.socket.poll_acknowledged(&mut Context::from_waker(waker), seat, end) {
-                Poll::Pending => break,
-                Poll::Ready(result) => self.signal.hub().complete(request, result),
-            }
-            self.flushes.pop_front();
-        }
-        self.recall();
+        self.flushes.complete(&self.socket, &self.signal);
+        self.taking_back.complete(&self.socket, &self.signal);
     }
 
-    /// Takes back everything written so far that nobody has taken. Completes when that is known, for `taken_back`;
-    /// raises `FLUSHED` for `flushed` to be called.
+    /// Takes back everything written so far that nobody has taken. Completes when that is known,
+    /// for `taken_back`; raises `FLUSHED` for `flushed` to be called.
     #[napi]
     pub fn take_back(&mut self, request: u32) {
-        self.recalls.push_back(TakingBack::begin(&self.socket, request));
-        self.recall();
+        self.taking_back.begin(&self.socket, request);
+        self.taking_back.complete(&self.socket, &self.signal);
     }
 
     /// What came back to a `take_back` that has completed, oldest first; once.
     #[napi]
     pub fn taken_back(&mut self, request: u32) -> Vec<Buffer> {
-        let place = self.recalled.iter().position(|(completed, _)| *completed == request);
-        let back = place.map(|place| self.recalled.swap_remove(place).1).unwrap_or_default();
+        let back = self.taking_back.answer(request);
         back.into_iter().map(|message| message.to_vec().into()).collect()
     }
 
-    /// The next message that is not delivered any more; without one, raises `RETURNED` when there may be.
+    /// The next message that is not delivered any more; without one, raises `RETURNED` when there
+    /// may be.
     #[napi]
     pub fn undeliverable(&mut self) -> Option<Returned> {
         match self.socket.poll_undeliverable(&mut Context::from_waker(&self.returning)) {
@@ -491,48 +456,14 @@ impl NativeSocket {
         self.channel = None;
         self.link = None;
         self.flushed();
-        for waiting in [
-            &mut self.connecting,
-            &mut self.receiving,
-            &mut self.sending,
-            &mut self.flushing,
-            &mut self.recalling,
-        ] {
-            self.socket.leave(&mut waiting.seat);
+        for waiting in [&mut self.connecting, &mut self.receiving, &mut self.sending] {
+            waiting.leave(&self.socket);
         }
+        self.flushes.leave(&self.socket);
+        self.taking_back.leave(&self.socket);
         self.kept = None;
         self.next = None;
         self.lent.clear();
-    }
-
-    /// Completes the calls for what nobody has taken that are answered.
-    fn recall(&mut self) {
-        while let Some(call) = self.recalls.front_mut() {
-            let Waiting { seat, waker } = &mut self.recalling;
-            if !call.poll(&self.socket, &mut Context::from_waker(waker), seat) {
-                return;
-            }
-            let Some(call) = self.recalls.pop_front() else { return };
-            let request = call.request;
-            let result = call.finish().map(|back| self.recalled.push((request, back)));
-            self.signal.hub().complete(request, result);
-        }
-    }
-
-    /// JavaScript is done with the message `seq`, if it has it.
-    fn take_lent(&mut self, seq: f64) -> Option<Message> {
-        let seq = seq as u64;
-        let is_it = |(lent, message): &(u64, Option<Message>)| *lent == seq && message.is_some();
-        // What was given back is lent again, behind what came after it.
-        let index = match self.lent.binary_search_by_key(&seq, |(seq, _)| *seq) {
-            Ok(index) if is_it(&self.lent[index]) => Some(index),
-            _ => self.lent.iter().position(is_it),
-        };
-        let message = index.and_then(|index| self.lent[index].1.take());
-        while let Some((_, None)) = self.lent.front() {
-            self.lent.pop_front();
-        }
-        message
     }
 
     fn fail<T>(&mut self, error: &Error, answer: T) -> T {
@@ -543,8 +474,8 @@ impl NativeSocket {
 
 impl Drop for NativeSocket {
     fn drop(&mut self) {
-        // JavaScript went away in mid-life (an uncaught exception, a terminated worker). What it has not handled
-        // must look unhandled to the others, before dropping it acknowledges it.
+        // JavaScript went away in mid-life (an uncaught exception, a terminated worker). What it has not
+        // handled must look unhandled to the others, before dropping it acknowledges it.
         if let Some(channel) = &self.channel {
             ffi::abandon(channel);
         }

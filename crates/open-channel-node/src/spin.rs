@@ -1,10 +1,12 @@
 //! Looking at a ring for a while before Node's event loop sleeps, if that tends to pay.
 //!
-//! Between two processes that answer each other, being woken takes longer than all the rest of a message. So, after everything
-//! else that the loop has to do, its last step before it sleeps is to look at where the next message will show: for as long as
-//! [`Spin`] finds it worth, and no longer than until any other event is there but a timer's. What is found is handled, and the loop goes once
-//! around without sleeping, so that nobody else waits longer for it. The doorbell was announced before, for nothing may be missed
-//! between the two: the other side rings it in vain then, which wakes nobody.
+//! Between two processes that answer each other, being woken takes longer than all the rest of a
+//! message. So, after everything else that the loop has to do, its last step before it sleeps is to
+//! look at where the next message will show: for as long as [`Spin`] finds it worth, and no longer
+//! than until any other event is there but a timer's. What is found is handled, and the loop goes
+//! once around without sleeping, so that nobody else waits longer for it. The bell was announced
+//! before, for nothing may be missed between the two: the other side rings it in vain then, which
+//! wakes nobody.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,8 +19,8 @@ use open_channel::ffi::{Arrival, Spin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
+    event_loop::{EventLoop, allocate},
     libuv::Libuv,
-    uv::{self, Loop},
 };
 
 /// `UV_IDLE` and `UV_PREPARE` of `uv_handle_type`, part of libuv's stable interface.
@@ -28,12 +30,14 @@ const UV_PREPARE: c_int = 9;
 /// The longest spin. The loop's other events do not tell of timers, which so may be this late.
 const LONGEST: Duration = Duration::from_micros(200);
 
-/// Rounds of looks at the ring between two looks at the loop's other events, which take a system call: about two microseconds.
+/// Rounds of looks at the ring between two looks at the loop's other events, which take a system
+/// call: about two microseconds.
 const ROUNDS: u32 = 4;
 
-/// What one event loop does last before it sleeps. Lives as long as the loop, and is used on its thread only.
+/// What one event loop does last before it sleeps. Lives as long as the loop, and is used on its
+/// thread only.
 pub(crate) struct BeforeSleep {
-    event_loop: Loop,
+    event_loop: EventLoop,
     /// Runs just before the loop sleeps; active while there is something to look at.
     prepare: *mut c_void,
     /// While it is active, the loop does not sleep.
@@ -46,9 +50,9 @@ pub(crate) struct BeforeSleep {
 
 impl BeforeSleep {
     /// `None` where libuv has no handles for it.
-    pub(crate) fn new(event_loop: Loop) -> Option<&'static Self> {
+    pub(crate) fn new(event_loop: EventLoop) -> Option<&'static Self> {
         let uv = event_loop.uv();
-        let (prepare, idle) = (uv::allocate(uv, UV_PREPARE), uv::allocate(uv, UV_IDLE));
+        let (prepare, idle) = (allocate(uv, UV_PREPARE), allocate(uv, UV_IDLE));
         // SAFETY: memory for these two kinds of handles, which is never freed, on the thread of their loop.
         unsafe {
             if (uv.prepare_init)(event_loop.uv_loop(), prepare) != 0
@@ -73,7 +77,8 @@ impl BeforeSleep {
         Some(before_sleep)
     }
 
-    /// Before the loop sleeps the next time: looks at `arrival`, and tells JavaScript `token` if there is something.
+    /// Before the loop sleeps the next time: looks at `arrival`, and tells JavaScript `token` if
+    /// there is something.
     pub(crate) fn look_at(&self, token: u32, arrival: Arrival) {
         if self.ended.get() {
             return;
@@ -115,7 +120,7 @@ impl BeforeSleep {
             asked += 1;
             asked.is_multiple_of(ROUNDS) && self.has_other_events()
         };
-        // One of these events may be the doorbell, which rang for this.
+        // One of these events may be the bell, which rang for this.
         let mut spin = self.spin.borrow_mut();
         spin.woken();
         spin.until_or(LONGEST, || arrival.has_come(), other_events) || arrival.has_come()

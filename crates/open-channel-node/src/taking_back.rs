@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,9 +12,57 @@ use open_channel::{
     ffi::{Face, WaiterKey},
 };
 
-/// One call for everything that was written so far.
+use crate::{
+    hub::{Signal, reason},
+    waiting::Waiting,
+};
+
+/// All calls of one socket.
 pub(crate) struct TakingBack {
-    pub(crate) request: u32,
+    waiting: Waiting,
+    /// Those that are not answered, oldest first.
+    calls: VecDeque<Call>,
+    /// What came back to those that are, by their numbers.
+    answers: Vec<(u32, Vec<Bytes>)>,
+}
+
+impl TakingBack {
+    pub(crate) fn new(signal: &Arc<Signal>) -> Self {
+        Self { waiting: Waiting::new(signal, reason::FLUSHED), calls: VecDeque::new(), answers: Vec::new() }
+    }
+
+    /// Asks for everything that was written so far.
+    pub(crate) fn begin(&mut self, socket: &Socket, request: u32) {
+        self.calls.push_back(Call::begin(socket, request));
+    }
+
+    /// Completes the calls that are answered; raises `FLUSHED` for the rest.
+    pub(crate) fn complete(&mut self, socket: &Socket, signal: &Signal) {
+        while let Some(call) = self.calls.front_mut() {
+            if !self.waiting.poll(|cx, seat| call.poll(socket, cx, seat)) {
+                return;
+            }
+            let Some(call) = self.calls.pop_front() else { return };
+            let request = call.request;
+            let result = call.finish().map(|back| self.answers.push((request, back)));
+            signal.hub().complete(request, result);
+        }
+    }
+
+    /// What came back to a call that has completed, oldest first; once.
+    pub(crate) fn answer(&mut self, request: u32) -> Vec<Bytes> {
+        let place = self.answers.iter().position(|(completed, _)| *completed == request);
+        place.map(|place| self.answers.swap_remove(place).1).unwrap_or_default()
+    }
+
+    pub(crate) fn leave(&mut self, socket: &Socket) {
+        self.waiting.leave(socket);
+    }
+}
+
+/// One call for everything that was written so far.
+struct Call {
+    request: u32,
     /// The other side was asked for these.
     asked: VecDeque<u64>,
     /// What came back, by number.
@@ -21,8 +70,8 @@ pub(crate) struct TakingBack {
     failed: Option<Error>,
 }
 
-impl TakingBack {
-    pub(crate) fn begin(socket: &Socket, request: u32) -> Self {
+impl Call {
+    fn begin(socket: &Socket, request: u32) -> Self {
         let mut call = Self { request, asked: VecDeque::new(), back: Vec::new(), failed: None };
         for seq in socket.unacknowledged() {
             match socket.begin_taking_back(seq) {
@@ -41,7 +90,7 @@ impl TakingBack {
     }
 
     /// Whether everything is answered.
-    pub(crate) fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, seat: &mut WaiterKey) -> bool {
+    fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, seat: &mut WaiterKey) -> bool {
         while let Some(&seq) = self.asked.front() {
             let Poll::Ready(answer) = socket.poll_taken_back(cx, seat, seq) else { return false };
             self.asked.pop_front();
@@ -51,7 +100,7 @@ impl TakingBack {
     }
 
     /// What came back, oldest first; an error only if nothing did.
-    pub(crate) fn finish(mut self) -> Result<Vec<Bytes>, Error> {
+    fn finish(mut self) -> Result<Vec<Bytes>, Error> {
         match self.failed {
             Some(error) if self.back.is_empty() => Err(error),
             _ => {

@@ -1,7 +1,7 @@
 //! A function of one JavaScript thread that any thread can have called.
 //!
-//! napi-rs has one, with more around it: enabling it brings another such function for each time that
-//! the addon is loaded, which stays open for as long as the process lives.
+//! napi-rs has one, with more around it: enabling it brings another such function for each time
+//! that the addon is loaded, which stays open for as long as the process lives.
 
 use std::{
     ffi::c_void,
