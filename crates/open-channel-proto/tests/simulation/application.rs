@@ -9,7 +9,8 @@ use open_channel_proto::{
     DataFlags, Frame, Incoming, MAX_CHUNK, MAX_PACK_COST, Pack, Received, Refused, ResetCode, Session,
 };
 
-use crate::endpoint::{Content, Endpoint, Slot};
+use crate::endpoint::{Endpoint, Slot};
+use crate::ledger::Content;
 use crate::world::{Side, World, end_of, note};
 
 /// Sending.

@@ -9,13 +9,20 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // a test, its panics are its findings
 
 mod application;
+mod check;
+mod connect;
 mod endpoint;
+mod events;
+mod ledger;
 mod link;
+mod outcome;
+mod peace;
 mod random;
 mod ring;
 mod store;
 mod taking_back;
 mod tally;
+mod traffic;
 mod world;
 
 use std::cell::{Cell, RefCell};

@@ -2,7 +2,7 @@
 
 use open_channel_proto::{Kept, Pack, Part, PartFlags, PartKind, RingSizes};
 
-use crate::endpoint::{Content, Entry};
+use crate::ledger::{Content, Entry};
 use crate::link::{Link, Rings};
 use crate::random::Random;
 use crate::store::{Fenced, Store};
