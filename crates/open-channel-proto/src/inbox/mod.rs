@@ -7,6 +7,7 @@
 //!    ackable     whether it is handled
 //! ```
 
+mod acks;
 mod check;
 mod deliver;
 mod give_back;
@@ -19,15 +20,13 @@ mod slot;
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use self::acks::Acks;
 use self::partial::Partial;
 use self::ready::Ready;
 use self::returned::GivenBack;
 use self::slot::Slot;
 use crate::limits::Limits;
 use crate::version::VERSION_MIN;
-
-/// The part of the window after which an acknowledgement no longer waits for company.
-const ACK_EVERY: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -41,13 +40,8 @@ pub(crate) struct Inbox {
     ready: VecDeque<Ready>,
     slots: VecDeque<Slot>,
     handled_through: u64,
-    acked: u64,
-    /// Cost handled since the last acknowledgement that went out.
-    unacked_cost: usize,
+    acks: Acks,
     unhandled_cost: usize,
-    ack_requested_through: u64,
-    /// What the sender keeps in flight at most.
-    sender_limit: usize,
     limits: Limits,
     finished: bool,
     /// Everything before it in the link's store is handled.
@@ -69,11 +63,8 @@ impl Inbox {
             ready: VecDeque::new(),
             slots: VecDeque::new(),
             handled_through: first - 1,
-            acked: first - 1,
-            unacked_cost: 0,
+            acks: Acks::new(first - 1, limits.window),
             unhandled_cost: 0,
-            ack_requested_through: 0,
-            sender_limit: limits.window,
             limits,
             finished: false,
             releasable: 0,
@@ -88,14 +79,12 @@ impl Inbox {
         self.version = version;
         self.given_back.attach();
         self.partial = None;
-        self.ack_requested_through = 0;
-        self.sender_limit = self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX));
+        self.acks.attach(self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX)));
     }
 
     /// The welcome that goes out now tells the sender everything.
     pub(crate) fn acknowledged_by_handshake(&mut self) {
-        self.acked = self.handled_through;
-        self.unacked_cost = 0;
+        self.acks.acknowledge(self.handled_through);
     }
 
     /// The application has handled the messages (or the end) of these numbers, in any order, each once.
@@ -118,12 +107,11 @@ impl Inbox {
                 self.gaps -= u64::from(front.count);
             }
             if front.end == 0 {
-                self.unacked_cost += front.cost;
+                self.acks.add(front.cost);
             } else {
                 // Releasing it acknowledges it and all before it.
                 self.releasable = front.end;
-                self.acked = self.handled_through;
-                self.unacked_cost = 0;
+                self.acks.acknowledge(self.handled_through);
             }
         }
         self.release_partial();
@@ -132,13 +120,12 @@ impl Inbox {
 
     /// The sender waits for an acknowledgement of what it has sent.
     pub(crate) fn request_ack(&mut self) {
-        self.ack_requested_through = self.next - 1;
+        self.acks.request(self.next - 1);
     }
 
     pub(crate) fn take_ack(&mut self) -> u64 {
-        self.acked = self.handled_through;
-        self.unacked_cost = 0;
-        self.acked
+        self.acks.acknowledge(self.handled_through);
+        self.handled_through
     }
 
     /// Drops what the application will not take any more.
@@ -209,16 +196,14 @@ impl Inbox {
 
     #[inline]
     pub(crate) fn ack_pending(&self) -> bool {
-        self.handled_through > self.acked
+        self.acks.pending(self.handled_through)
     }
 
     /// Whether the sender needs the acknowledgement now.
     #[inline]
     pub(crate) fn ack_urgent(&self) -> bool {
         self.ack_pending()
-            && (self.unacked_cost >= self.sender_limit / ACK_EVERY
-                || self.ack_requested_through > self.acked
-                    && self.handled_through >= self.ack_requested_through
+            && (self.acks.urgent(self.handled_through)
                 || self.finished && self.handled_through + 1 == self.next)
     }
 }

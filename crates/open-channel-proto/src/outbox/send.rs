@@ -9,11 +9,11 @@ use crate::version::ATTEMPTS;
 impl Outbox {
     /// Whether something may go on the link now.
     pub(crate) fn is_sendable(&self, window: usize) -> bool {
-        self.entries.get(self.cursor).is_some_and(|entry| self.fits(entry, window))
+        self.queue.entries.get(self.queue.cursor).is_some_and(|entry| self.fits(entry, window))
     }
 
     pub(super) fn fits(&self, entry: &Entry, window: usize) -> bool {
-        self.offset > 0
+        self.queue.offset > 0
             || self.in_flight == 0
             || !(self.alone || self.max_attempts.is_some() && entry.goes_alone())
                 && self.in_flight.saturating_add(entry.cost()) <= window
@@ -27,7 +27,7 @@ impl Outbox {
     /// Puts what the window allows on the link.
     pub(crate) fn transmit(&mut self, window: usize, out: &mut TransmitBuffer) {
         while !out.is_full() && self.is_sendable(window) {
-            let entry = &mut self.entries[self.cursor];
+            let entry = &mut self.queue.entries[self.queue.cursor];
             entry.transmitted = true;
             let (seq, packed) = (entry.first, entry.is_packed());
             let whole = match entry.content {
@@ -42,8 +42,8 @@ impl Outbox {
                     true
                 }
                 Content::Message => {
-                    let Some(payload) = self.payloads.get(self.payload_cursor) else { return };
-                    let start = self.offset;
+                    let Some(payload) = self.queue.payloads.get(self.queue.payload_cursor) else { return };
+                    let start = self.queue.offset;
                     let end = payload.len().min(start + MAX_CHUNK);
                     let flags = DataFlags {
                         first: start == 0,
@@ -53,7 +53,7 @@ impl Outbox {
                         attempt: if self.version < ATTEMPTS { 0 } else { entry.attempt },
                     };
                     encode_data(out, seq, flags, payload.len() as u64, payload, start..end);
-                    self.offset = end;
+                    self.queue.offset = end;
                     flags.last
                 }
             };

@@ -25,14 +25,14 @@ impl Outbox {
     /// The receiver delivers this message again, after this attempt.
     pub(crate) fn count(&mut self, seq: u64, attempt: u8) -> Result<(), ProtocolError> {
         let Some(index) = self.in_flight_entry(seq)? else { return Ok(()) };
-        let (next, entry) = (attempt.saturating_add(1), &mut self.entries[index]);
+        let (next, entry) = (attempt.saturating_add(1), &mut self.queue.entries[index]);
         let counted = if entry.is_packed() {
             self.given_back.attempts.entry(seq).or_insert(1)
         } else {
             &mut entry.attempt
         };
         *counted = next.max(*counted);
-        if std::mem::take(&mut self.entries[index].alone) {
+        if std::mem::take(&mut self.queue.entries[index].alone) {
             // Its host lives, and may take its time: the others need not wait for that.
             self.alone = false;
         }
@@ -45,12 +45,12 @@ impl Outbox {
         if self.is_out(seq)? {
             return Ok(TakenOut::Before);
         }
-        let entry = &self.entries[index];
-        let place = self.messages_before(index);
+        let entry = &self.queue.entries[index];
+        let place = self.queue.messages_before(index);
         let bytes = match (entry.content, stored) {
             (Content::Stored, None) => return Ok(TakenOut::InStore(entry.end)),
             (Content::Stored, Some(stored)) => entry.checked(stored)?,
-            _ => self.payloads.get(place).cloned().unwrap_or_default(),
+            _ => self.queue.payloads.get(place).cloned().unwrap_or_default(),
         };
         if entry.is_packed() {
             let pack = Pack::of_own(bytes, entry.count.into());
@@ -62,12 +62,12 @@ impl Outbox {
             return Ok(TakenOut::Bytes(message));
         }
         if entry.content == Content::Message {
-            self.payloads.remove(place);
-            self.payload_cursor -= 1;
+            self.queue.payloads.remove(place);
+            self.queue.payload_cursor -= 1;
         }
-        self.entries[index].content = Content::TakenOut;
+        self.queue.entries[index].content = Content::TakenOut;
         self.given_back.taken_out += 1;
-        self.given_back.cost += self.entries[index].cost();
+        self.given_back.cost += self.queue.entries[index].cost();
         self.withdrawn += 1;
         Ok(TakenOut::Bytes(bytes))
     }
@@ -77,8 +77,9 @@ impl Outbox {
         if self.given_back.taken_out == 0 {
             return;
         }
-        let cursor = self.cursor;
-        for entry in self.entries.range_mut(cursor..).filter(|entry| entry.content == Content::TakenOut) {
+        let cursor = self.queue.cursor;
+        for entry in self.queue.entries.range_mut(cursor..).filter(|entry| entry.content == Content::TakenOut)
+        {
             self.given_back.no_longer_out(entry.cost());
             self.cost -= entry.held();
             entry.content = Content::Withdrawn;
@@ -92,8 +93,8 @@ impl Outbox {
         if seq < self.base() {
             return Ok(None);
         }
-        let index = self.entries.partition_point(|entry| entry.next() <= seq);
-        match self.entries.get(index).filter(|_| index < self.cursor) {
+        let index = self.queue.entries.partition_point(|entry| entry.next() <= seq);
+        match self.queue.entries.get(index).filter(|_| index < self.queue.cursor) {
             Some(entry) if entry.content != Content::Fin => Ok(Some(index)),
             _ => Err(ProtocolError::Unexpected("a message given back that was never sent")),
         }
@@ -102,7 +103,7 @@ impl Outbox {
     /// Whether this message, which is on the link, is acknowledged or taken out.
     pub(crate) fn is_out(&self, seq: u64) -> Result<bool, ProtocolError> {
         let Some(index) = self.in_flight_entry(seq)? else { return Ok(true) };
-        let content = self.entries[index].content;
+        let content = self.queue.entries[index].content;
         Ok(matches!(content, Content::Withdrawn | Content::TakenOut) || self.given_back.is_gone(seq))
     }
 

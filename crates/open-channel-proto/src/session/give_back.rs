@@ -12,12 +12,12 @@ impl Session {
     /// The application was given message `seq` as this `attempt`, and has not handled it. Returns the attempt that is
     /// next, for [`ready_again`](Self::ready_again); none when there is no other, or nobody to tell.
     pub fn give_back(&mut self, seq: u64, attempt: u32) -> Option<u32> {
-        if self.closed.is_some() {
+        if self.ending.is_over() {
             return None;
         }
         let next = attempt.saturating_add(1).min(MAX_TOLD);
-        let limited = self.remote_max_attempts > 0 && self.inbox.tells_returned();
-        let may = !limited || next <= self.remote_max_attempts;
+        let limited = self.remote.max_attempts > 0 && self.inbox.tells_returned();
+        let may = !limited || next <= self.remote.max_attempts;
         if !may && !self.inbox.can_be_withdrawn(seq) {
             self.handled(seq);
             return None;
@@ -28,7 +28,7 @@ impl Session {
     /// The application has not handled message `seq` and nobody is to try it again. A sender of version 1 cannot be
     /// told, and one that is gone need not: then the message counts as handled.
     pub fn reject(&mut self, seq: u64, attempt: u32, reason: &str) {
-        if self.closed.is_some() {
+        if self.ending.is_over() {
             return;
         }
         if self.inbox.can_be_withdrawn(seq) {
@@ -40,7 +40,7 @@ impl Session {
 
     /// A message that was [given back](Self::give_back) is to be delivered again, before what was sent after it.
     pub fn ready_again(&mut self, seq: u64, payload: Bytes, attempt: u32) {
-        if self.closed.is_none() {
+        if !self.ending.is_over() {
             self.inbox.ready_again(seq, payload, attempt);
         }
     }

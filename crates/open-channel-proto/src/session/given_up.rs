@@ -87,7 +87,7 @@ impl Session {
     }
 
     pub(super) fn transmit_returned(&mut self, out: &mut TransmitBuffer) {
-        if !self.has_returned() || self.closed.is_some() {
+        if !self.has_returned() || self.ending.is_over() {
             return;
         }
         while !out.is_full()

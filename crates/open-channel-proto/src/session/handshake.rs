@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use super::wanted::GivenUps;
 use super::{Link, Session};
 use crate::error::ProtocolError;
-use crate::frame::ResetCode;
 use crate::handshake::{Features, Hello, Purpose, RingSizes, Welcome};
 use crate::id::ChannelKey;
 use crate::inbox::Inbox;
@@ -64,7 +63,7 @@ impl Session {
             if welcome.generation != self.generation || welcome.handled >= welcome.recv_next {
                 return Err(ProtocolError::Handshake("the host resumes what it never had"));
             }
-            if self.closed.is_none() {
+            if !self.ending.is_over() {
                 self.outbox.rewind(welcome.recv_next)?;
                 self.outbox.acknowledge(welcome.handled)?;
             }
@@ -75,18 +74,17 @@ impl Session {
                     "a new host must start at the first unacknowledged message",
                 ));
             }
-            if self.closed.is_none() {
+            if !self.ending.is_over() {
                 let undeliverable = &mut self.undeliverable;
                 self.outbox.restart(welcome.version, |message| undeliverable.push_back(message));
-            } else if self.reset.is_none() {
-                // It ended while the handshake was under way; this host knows of nothing and must not wait.
-                self.reset = Some((ResetCode::Closed, "the socket had ended".into()));
+            } else {
+                self.ending.tell_new_host();
             }
             self.inbox.change_sender();
             Attachment::Fresh
         };
         self.generation = welcome.generation;
-        self.remote_max_attempts = welcome.max_attempts;
+        self.remote.max_attempts = welcome.max_attempts;
         self.link_up(welcome.version, welcome.window, welcome.outbox, welcome.max_message);
         self.settle();
         Ok(attachment)
@@ -161,7 +159,7 @@ impl Session {
         if hello.ended {
             self.outbox.conclude();
         }
-        self.remote_max_attempts = hello.max_attempts;
+        self.remote.max_attempts = hello.max_attempts;
         self.link_up(version, hello.window, hello.outbox, hello.max_message);
         self.welcome(version, false)
     }
@@ -198,10 +196,10 @@ impl Session {
         debug_assert!(!self.outbox.has_store(), "what the last link's store held was not reclaimed");
         self.inbox.attach(version, remote_outbox);
         self.outbox.use_version(version);
-        self.going_away = false;
-        self.reset_due = self.reset.is_some();
+        self.remote.is_going_away = false;
+        self.ending.attach();
         self.link = Some(Link { window: usize::try_from(window).unwrap_or(usize::MAX) });
-        self.remote_max_message = usize::try_from(remote_max_message).unwrap_or(usize::MAX);
+        self.remote.max_message = usize::try_from(remote_max_message).unwrap_or(usize::MAX);
         self.renew_recalls();
     }
 }

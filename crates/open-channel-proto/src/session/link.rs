@@ -1,6 +1,7 @@
 //! The frames of the link that is attached.
 
-use super::{Closed, Session};
+use super::Session;
+use super::ending::Closed;
 use crate::error::ProtocolError;
 use crate::frame::Frame;
 use crate::transmit::TransmitBuffer;
@@ -12,7 +13,7 @@ impl Session {
     /// # Errors
     /// When the other side broke the protocol; [`reset`](Self::reset) and drop the link.
     pub fn handle<P: AsRef<[u8]>>(&mut self, frame: Frame<P>) -> Result<(), ProtocolError> {
-        if self.closed.is_some() {
+        if self.ending.is_over() {
             return Ok(());
         }
         match frame {
@@ -33,10 +34,10 @@ impl Session {
             }
             Frame::AckRequest => self.inbox.request_ack(),
             Frame::Reset { code, reason } => {
-                self.closed = Some(Closed::Remotely { code, reason });
+                self.ending.close(Closed::Remotely { code, reason });
                 self.inbox.end_pauses();
             }
-            Frame::GoAway => self.going_away = true,
+            Frame::GoAway => self.remote.is_going_away = true,
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::Reject(_)
@@ -55,10 +56,7 @@ impl Session {
         if out.is_full() {
             return;
         }
-        if self.reset_due
-            && let Some((code, reason)) = self.reset.clone()
-        {
-            self.reset_due = false;
+        if let Some((code, reason)) = self.ending.take_reset() {
             return Frame::Reset { code, reason }.encode(out);
         }
         self.transmit_returned(out);
@@ -67,7 +65,7 @@ impl Session {
         if self.inbox.ack_urgent() || sendable && self.inbox.ack_pending() {
             Frame::Ack { through: self.inbox.take_ack() }.encode(out);
         }
-        if self.closed.is_some() || !in_frames {
+        if self.ending.is_over() || !in_frames {
             return;
         }
         self.outbox.transmit(link.window, out);

@@ -13,6 +13,7 @@
 //!                  └─────────┘
 //! ```
 
+mod ending;
 mod give_back;
 mod given_up;
 mod handshake;
@@ -27,9 +28,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+pub use ending::Closed;
 pub use handshake::Attachment;
 pub use recall::TakeBack;
 
+use self::ending::Ending;
 use self::recalls::Recalls;
 use self::wanted::GivenUps;
 use crate::error::Refused;
@@ -51,41 +54,28 @@ pub struct Session {
     link: Option<Link>,
     /// Generation of the host attached to last; 0 before the first.
     generation: u64,
-    /// What the other side takes, once it has said so.
-    remote_max_message: usize,
+    remote: Remote,
     ack_request: bool,
     /// What the application has not taken back yet.
     undeliverable: VecDeque<Undeliverable>,
     given_up: GivenUps,
     recalls: Recalls,
-    /// How often the other side's messages are delivered at most; 0 for any number.
-    remote_max_attempts: u32,
-    going_away: bool,
-    /// How this side ended the session; kept, because a link may lose it.
-    reset: Option<(ResetCode, String)>,
-    reset_due: bool,
-    closed: Option<Closed>,
-}
-
-/// Why a session is over; exhaustive, because an application is told each of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Closed {
-    /// Both directions ended and everything was acknowledged.
-    Finished,
-    /// This side said so.
-    Locally,
-    /// The other side said so.
-    Remotely {
-        /// Its code.
-        code: ResetCode,
-        /// Its words.
-        reason: String,
-    },
+    ending: Ending,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Link {
     window: usize,
+}
+
+/// What the other side has said of itself.
+#[derive(Debug)]
+struct Remote {
+    /// Longest message that it takes.
+    max_message: usize,
+    /// How often its messages are delivered at most; 0 for any number.
+    max_attempts: u32,
+    is_going_away: bool,
 }
 
 impl Session {
@@ -98,16 +88,12 @@ impl Session {
             inbox: Inbox::new(1, limits),
             link: None,
             generation: 0,
-            remote_max_message: usize::MAX,
+            remote: Remote { max_message: usize::MAX, max_attempts: 0, is_going_away: false },
             ack_request: false,
             undeliverable: VecDeque::new(),
             given_up: GivenUps::default(),
             recalls: Recalls::default(),
-            remote_max_attempts: 0,
-            going_away: false,
-            reset: None,
-            reset_due: false,
-            closed: None,
+            ending: Ending::default(),
         }
     }
 }
@@ -149,7 +135,7 @@ impl Session {
     }
 
     fn may_accept_over<M>(&self, longest: usize, message: M) -> Result<M, Refused<M>> {
-        if self.closed.is_some() || self.outbox.is_finished() {
+        if self.ending.is_over() || self.outbox.is_finished() {
             return Err(Refused::Closed(message));
         }
         if longest > self.max_message() {
@@ -160,7 +146,7 @@ impl Session {
 
     /// Ends this side's direction after what was sent so far.
     pub fn finish(&mut self) {
-        if self.closed.is_none() {
+        if !self.ending.is_over() {
             self.outbox.finish();
         }
     }
@@ -199,10 +185,8 @@ impl Session {
 
     /// Ends the session at once; what was not acknowledged is given up.
     pub fn reset(&mut self, code: ResetCode, reason: impl Into<String>) {
-        if self.closed.is_none() {
-            self.reset = Some((code, reason.into()));
-            self.reset_due = true;
-            self.closed = Some(Closed::Locally);
+        if !self.ending.is_over() {
+            self.ending.reset(code, reason.into());
             self.inbox.discard();
         }
     }
@@ -213,8 +197,8 @@ impl Session {
     #[inline]
     fn settle(&mut self) {
         let received_all = self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();
-        if self.closed.is_none() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {
-            self.closed = Some(Closed::Finished);
+        if !self.ending.is_over() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {
+            self.ending.close(Closed::Finished);
         }
     }
 }

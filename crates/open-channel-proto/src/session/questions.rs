@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Closed, Session};
+use super::Session;
+use super::ending::Closed;
 use crate::id::SocketId;
 use crate::limits::{Limits, message_cost};
 
@@ -133,7 +134,7 @@ impl Session {
     /// Longest message that may be sent: this side's limit, or the other's where it is known and smaller.
     #[inline]
     pub fn max_message(&self) -> usize {
-        self.limits.max_message.min(self.remote_max_message)
+        self.limits.max_message.min(self.remote.max_message)
     }
 
     /// Whether a message of `len` bytes would be accepted now.
@@ -150,7 +151,7 @@ impl Session {
 
     /// Whether something may go on the link now.
     pub fn is_sendable(&self) -> bool {
-        self.closed.is_none() && self.link.is_some_and(|link| self.outbox.is_sendable(link.window))
+        !self.ending.is_over() && self.link.is_some_and(|link| self.outbox.is_sendable(link.window))
     }
 
     /// Whether [`finish`](Self::finish) was called.
@@ -184,13 +185,13 @@ impl Session {
 
     /// Whether the other side gives up hosting.
     pub fn is_going_away(&self) -> bool {
-        self.going_away
+        self.remote.is_going_away
     }
 
     /// Why the session is over, if it is.
     #[inline]
     pub fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+        self.ending.closed()
     }
 
     /// Checks that no byte of window or outbox room was lost or invented; for tests, linear in what is held.

@@ -22,7 +22,7 @@ pub enum TakeBack {
 impl Session {
     /// Takes back message `seq` that this side has sent, if nobody has taken it. Asking twice is asking once.
     pub fn take_back(&mut self, seq: u64) -> TakeBack {
-        if self.closed.is_some() {
+        if self.ending.is_over() {
             return TakeBack::TooLate;
         }
         match self.outbox.recall(seq) {
@@ -42,7 +42,7 @@ impl Session {
     /// Whether the other side has not answered yet. If it has, the message is among those
     /// [taken back](Self::taken_back), or it was too late.
     pub fn is_recalling(&self, seq: u64) -> bool {
-        let open = self.closed.is_none() && (self.outbox.base()..self.outbox.next()).contains(&seq);
+        let open = !self.ending.is_over() && (self.outbox.base()..self.outbox.next()).contains(&seq);
         open && self.recalls.asked.contains(&seq)
     }
 

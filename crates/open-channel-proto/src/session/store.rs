@@ -17,7 +17,7 @@ impl Session {
 
     /// What goes into the store next, at most `max` bytes of it.
     pub fn next_part(&self, max: usize) -> Option<Part<'_>> {
-        let link = self.link.filter(|_| self.closed.is_none())?;
+        let link = self.link.filter(|_| !self.ending.is_over())?;
         self.outbox.next_part(link.window, max)
     }
 
@@ -35,7 +35,7 @@ impl Session {
     /// they are sent.
     #[inline]
     pub fn may_store_pack(&self, longest: usize, cost: usize) -> bool {
-        self.closed.is_none()
+        !self.ending.is_over()
             && longest <= self.max_message()
             && self.outbox.has_store()
             && self.link.is_some_and(|link| self.outbox.may_store(cost, link.window))
@@ -79,7 +79,7 @@ impl Session {
         part: Arrival,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
-        if self.closed.is_some() {
+        if self.ending.is_over() {
             return Ok(());
         }
         self.inbox.part(part, fill)?;
@@ -94,7 +94,7 @@ impl Session {
     /// side keeps to the protocol. If not, [`receive_part`](Self::receive_part) knows what to do with it.
     #[inline]
     pub fn may_receive_apart(&self, len: usize) -> bool {
-        self.closed.is_none() && self.inbox.may_take_apart(len)
+        !self.ending.is_over() && self.inbox.may_take_apart(len)
     }
 
     /// Takes a message whose bytes the caller keeps apart and that ends at `end` in the store, after
