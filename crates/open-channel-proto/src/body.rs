@@ -63,7 +63,7 @@ impl<'a> Body<'a> {
         self.take(what).map(u128::from_le_bytes)
     }
 
-    /// Words for people, fit for a terminal.
+    /// Text for people, fit for a terminal.
     pub(crate) fn text(&mut self, what: &'static str) -> Result<String, FrameError> {
         let bytes = std::mem::take(&mut self.0);
         if bytes.len() > MAX_REASON {

@@ -1,4 +1,4 @@
-//! The receiving half of a session: duplicates dropped, parts put together, handled messages counted.
+//! The receiving half of a session: drops duplicates, puts parts together, counts what is handled.
 //!
 //! ```text
 //!     handled_through                    next
@@ -7,6 +7,7 @@
 //!    ackable     whether it is handled
 //! ```
 
+mod acks;
 mod check;
 mod deliver;
 mod give_back;
@@ -19,6 +20,7 @@ mod slot;
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use self::acks::Acks;
 use self::partial::Partial;
 use self::ready::Ready;
 use self::returned::GivenBack;
@@ -26,33 +28,25 @@ use self::slot::Slot;
 use crate::limits::Limits;
 use crate::version::VERSION_MIN;
 
-/// The part of the window after which an acknowledgement no longer waits for company.
-const ACK_EVERY: usize = 4;
-
 #[derive(Debug)]
 pub(crate) struct Inbox {
     first: u64,
     next: u64,
-    /// Numbers that stood for nothing.
+    /// Number of gaps received.
     passed_over: u64,
-    /// Those of them that are not acknowledged: something before them is not handled.
+    /// Those of them that are not acknowledged, because something before them is not handled.
     gaps: u64,
     partial: Option<Partial>,
     ready: VecDeque<Ready>,
     slots: VecDeque<Slot>,
     handled_through: u64,
-    acked: u64,
-    /// Cost handled since the last acknowledgement that went out.
-    unacked_cost: usize,
+    acks: Acks,
     unhandled_cost: usize,
-    ack_requested_through: u64,
-    /// What the sender keeps in flight at most.
-    sender_limit: usize,
     limits: Limits,
     finished: bool,
-    /// Everything before it in the link's store is handled.
+    /// Everything before this position in the link's store is handled.
     releasable: u64,
-    /// Of the link.
+    /// That of the link.
     version: u16,
     /// What the application has given back and not handled.
     given_back: GivenBack,
@@ -69,11 +63,8 @@ impl Inbox {
             ready: VecDeque::new(),
             slots: VecDeque::new(),
             handled_through: first - 1,
-            acked: first - 1,
-            unacked_cost: 0,
+            acks: Acks::new(first - 1, limits.window),
             unhandled_cost: 0,
-            ack_requested_through: 0,
-            sender_limit: limits.window,
             limits,
             finished: false,
             releasable: 0,
@@ -82,27 +73,26 @@ impl Inbox {
         }
     }
 
-    /// A new link: parts of a message start over. What was acknowledged stays as it is: the application may have
-    /// handled more since the handshake began, and nobody has told the sender.
+    /// A new link: parts of a message start over. What was acknowledged stays as it is. The
+    /// application may have handled more since the handshake began, and the sender does not know.
     pub(crate) fn attach(&mut self, version: u16, sender_outbox: u64) {
         self.version = version;
         self.given_back.attach();
         self.partial = None;
-        self.ack_requested_through = 0;
-        self.sender_limit = self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX));
+        self.acks.attach(self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX)));
     }
 
-    /// The welcome that goes out now tells the sender everything.
+    /// The welcome that goes out now acknowledges everything that is handled.
     pub(crate) fn acknowledged_by_handshake(&mut self) {
-        self.acked = self.handled_through;
-        self.unacked_cost = 0;
+        self.acks.acknowledge(self.handled_through);
     }
 
-    /// The application has handled the messages (or the end) of these numbers, in any order, each once.
+    /// The application has handled the messages (or the end) of these numbers, in any order, each
+    /// once.
     #[inline]
     pub(crate) fn handled(&mut self, seqs: Range<u64>) {
         match self.slots.front_mut() {
-            // In order, as most are.
+            // Most messages are handled in order.
             Some(front) if seqs.start >= front.first && seqs.end <= front.next() => front.handle(&seqs),
             _ => {
                 let before = self.slots.partition_point(|slot| slot.next() <= seqs.start);
@@ -118,12 +108,11 @@ impl Inbox {
                 self.gaps -= u64::from(front.count);
             }
             if front.end == 0 {
-                self.unacked_cost += front.cost;
+                self.acks.add(front.cost);
             } else {
                 // Releasing it acknowledges it and all before it.
                 self.releasable = front.end;
-                self.acked = self.handled_through;
-                self.unacked_cost = 0;
+                self.acks.acknowledge(self.handled_through);
             }
         }
         self.release_partial();
@@ -132,13 +121,12 @@ impl Inbox {
 
     /// The sender waits for an acknowledgement of what it has sent.
     pub(crate) fn request_ack(&mut self) {
-        self.ack_requested_through = self.next - 1;
+        self.acks.request(self.next - 1);
     }
 
     pub(crate) fn take_ack(&mut self) -> u64 {
-        self.acked = self.handled_through;
-        self.unacked_cost = 0;
-        self.acked
+        self.acks.acknowledge(self.handled_through);
+        self.handled_through
     }
 
     /// Drops what the application will not take any more.
@@ -147,15 +135,15 @@ impl Inbox {
         self.partial = None;
     }
 
-    /// The link's store is no more: what it held is acknowledged by the handshake or by frames.
+    /// The link's store is gone. The handshake or frames acknowledge what it held.
     pub(crate) fn forget_store(&mut self) {
         self.releasable = 0;
         self.partial = None;
         self.slots.iter_mut().for_each(|slot| slot.end = 0);
     }
 
-    /// The parts of an unfinished message are copied already, so that one longer than the store can pass through it;
-    /// they can go once nothing before them is kept.
+    /// The parts of an unfinished message are copied already, so that one longer than the store can
+    /// pass through it. They can be released when nothing before them is held.
     fn release_partial(&mut self) {
         if self.slots.is_empty()
             && let Some(partial) = &self.partial
@@ -181,13 +169,13 @@ impl Inbox {
         self.messages_end() - self.first - self.passed_over
     }
 
-    /// Those of them from the oldest on that is not handled.
+    /// Received messages from the oldest one on that is not handled.
     pub(crate) fn unhandled(&self) -> u64 {
         let open = self.next - 1 - self.handled_through;
         open - self.gaps - u64::from(self.finished && open > 0)
     }
 
-    /// Behind the last message received; the end of the direction is none.
+    /// The number behind the last message received; the end of the direction is no message.
     pub(crate) fn messages_end(&self) -> u64 {
         self.next - u64::from(self.finished)
     }
@@ -209,16 +197,14 @@ impl Inbox {
 
     #[inline]
     pub(crate) fn ack_pending(&self) -> bool {
-        self.handled_through > self.acked
+        self.acks.pending(self.handled_through)
     }
 
     /// Whether the sender needs the acknowledgement now.
     #[inline]
     pub(crate) fn ack_urgent(&self) -> bool {
         self.ack_pending()
-            && (self.unacked_cost >= self.sender_limit / ACK_EVERY
-                || self.ack_requested_through > self.acked
-                    && self.handled_through >= self.ack_requested_through
+            && (self.acks.urgent(self.handled_through)
                 || self.finished && self.handled_through + 1 == self.next)
     }
 }

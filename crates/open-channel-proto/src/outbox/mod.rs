@@ -1,4 +1,4 @@
-//! The sending half of a session: messages accepted from the application and not yet acknowledged.
+//! The sending half of a session: messages accepted from the application and not acknowledged.
 //!
 //! ```text
 //!      base                    cursor                  next
@@ -9,6 +9,7 @@
 
 mod check;
 mod entry;
+mod queue;
 mod recall;
 mod restart;
 mod resume;
@@ -17,15 +18,13 @@ mod send;
 mod store;
 mod take_out;
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
-
-use bytes::Bytes;
 
 pub(crate) use recall::Recalled;
 pub(crate) use take_out::TakenOut;
 
-use self::entry::{Content, Entry};
+use self::entry::Content;
+use self::queue::Queue;
 use self::returned::GivenBack;
 use crate::error::ProtocolError;
 use crate::limits::{Limits, message_cost};
@@ -34,19 +33,9 @@ use crate::version::VERSION_MAX;
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    entries: VecDeque<Entry>,
-    /// Those of the entries that are messages, in their order.
-    payloads: VecDeque<Bytes>,
-    /// Where the numbers began.
-    first: u64,
-    next: u64,
-    cursor: usize,
-    /// Payloads of the entries before the cursor.
-    payload_cursor: usize,
-    /// Bytes of the entry at the cursor that are on the link already.
-    offset: usize,
+    queue: Queue,
     cost: usize,
-    /// Numbers in it that stand for nothing.
+    /// Number of gaps.
     gaps: usize,
     /// Messages that were taken out since the numbers began.
     withdrawn: u64,
@@ -54,18 +43,18 @@ pub(crate) struct Outbox {
     in_flight: usize,
     carried: Option<Carried>,
     limit: usize,
-    /// How often a message is delivered at most, if that is limited.
+    /// How often a message is delivered at most; `None` for any number.
     max_attempts: Option<NonZeroU32>,
     finished: bool,
-    /// The link has a store of its own.
+    /// The link has a store.
     store: bool,
-    /// What is in flight is alone there.
+    /// What is in flight has to be there alone.
     alone: bool,
-    /// Of the link, or of the last one; before the first, the newest.
+    /// That of the link, or of the last one; before the first link, the newest.
     version: u16,
 }
 
-/// Bytes that the other side still holds from an earlier host, which count against its window.
+/// Bytes that the other side still holds from an earlier host. They count in its window.
 #[derive(Debug, Clone, Copy)]
 struct Carried {
     through: u64,
@@ -75,13 +64,7 @@ struct Carried {
 impl Outbox {
     pub(crate) fn new(first: u64, limits: Limits) -> Self {
         Self {
-            entries: VecDeque::new(),
-            payloads: VecDeque::new(),
-            first,
-            next: first,
-            cursor: 0,
-            payload_cursor: 0,
-            offset: 0,
+            queue: Queue::new(first),
             cost: 0,
             gaps: 0,
             withdrawn: 0,
@@ -100,57 +83,37 @@ impl Outbox {
     /// Returns the number of the first message.
     pub(crate) fn push(&mut self, pack: Pack) -> u64 {
         self.cost += pack.cost();
-        let first = self.append(pack.count(), Content::Message, pack.bytes().len());
-        self.payloads.push_back(pack.into_bytes());
-        first
-    }
-
-    #[inline]
-    fn append(&mut self, count: u32, content: Content, len: usize) -> u64 {
-        let first = self.next;
-        // Filled in where it lies: one that is made before is copied in wider pieces than it was written in, and that stalls.
-        debug_assert!(count <= u16::MAX.into(), "a pack holds far fewer");
-        self.entries.push_back(Entry::EMPTY);
-        if let Some(entry) = self.entries.back_mut() {
-            entry.first = first;
-            entry.count = u16::try_from(count).unwrap_or(u16::MAX);
-            entry.len = len;
-            entry.content = content;
-        }
-        self.next += u64::from(count);
+        let first = self.queue.append(pack.count(), Content::Message, pack.bytes().len());
+        self.queue.payloads.push_back(pack.into_bytes());
         first
     }
 
     pub(crate) fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
-            self.push_end();
+            self.queue.push_end();
         }
-    }
-
-    fn push_end(&mut self) {
-        self.append(1, Content::Fin, 0);
     }
 
     /// The other side has handled everything through `through`.
     pub(crate) fn acknowledge(&mut self, through: u64) -> Result<(), ProtocolError> {
-        if through >= self.first_at(self.cursor) {
+        if through >= self.queue.first_at(self.queue.cursor) {
             return Err(ProtocolError::AckBeyondSent { through });
         }
         if let Some(carried) = self.carried.take_if(|carried| through >= carried.through) {
             self.in_flight -= carried.cost;
         }
-        while self.entries.front().is_some_and(|entry| entry.next() <= through + 1) {
-            let Some(entry) = self.entries.pop_front() else { break };
+        while self.queue.entries.front().is_some_and(|entry| entry.next() <= through + 1) {
+            let Some(entry) = self.queue.entries.pop_front() else { break };
             if entry.content == Content::Message {
-                self.payloads.pop_front();
-                self.payload_cursor -= 1;
+                self.queue.payloads.pop_front();
+                self.queue.payload_cursor -= 1;
             } else if entry.content == Content::Withdrawn {
                 self.gaps -= 1;
             } else if entry.content == Content::TakenOut {
                 self.given_back.no_longer_out(entry.cost());
             }
-            self.cursor -= 1;
+            self.queue.cursor -= 1;
             self.cost -= entry.held();
             self.in_flight -= entry.cost();
         }
@@ -171,32 +134,17 @@ impl Outbox {
 
     /// The entry at the cursor is on the link as a whole.
     fn advance(&mut self) {
-        let Some(entry) = self.entries.get_mut(self.cursor) else { return };
+        let Some(entry) = self.queue.entries.get_mut(self.queue.cursor) else { return };
         entry.alone = self.max_attempts.is_some() && entry.goes_alone();
         self.alone |= entry.alone;
         self.in_flight += entry.cost();
-        self.payload_cursor += usize::from(entry.content == Content::Message);
-        self.cursor += 1;
-        self.offset = 0;
+        self.queue.payload_cursor += usize::from(entry.content == Content::Message);
+        self.queue.cursor += 1;
+        self.queue.offset = 0;
     }
 
-    /// Nothing of the entry there is on the link.
-    fn set_cursor(&mut self, cursor: usize) {
-        self.cursor = cursor;
-        self.payload_cursor = self.messages_before(cursor);
-        self.offset = 0;
-    }
-
-    fn messages_before(&self, end: usize) -> usize {
-        self.entries.range(..end).filter(|entry| entry.content == Content::Message).count()
-    }
-
-    fn first_at(&self, index: usize) -> u64 {
-        self.entries.get(index).map_or(self.next, |entry| entry.first)
-    }
-
-    /// What is accepted fits the limit, but for what comes when nothing else is held: no size that is allowed at
-    /// all can wait for ever.
+    /// Whether a message of this cost may be accepted. If nothing else is held, each may: no size
+    /// that is allowed may wait for ever.
     #[inline]
     pub(crate) fn has_room(&self, cost: usize) -> bool {
         self.cost == 0 || self.cost.saturating_add(cost) <= self.limit
@@ -204,51 +152,51 @@ impl Outbox {
 
     /// Lowest sequence number not acknowledged.
     pub(crate) fn base(&self) -> u64 {
-        self.first_at(0)
+        self.queue.first_at(0)
     }
 
     pub(crate) fn next(&self) -> u64 {
-        self.next
+        self.queue.next
     }
 
-    /// Lowest sequence number not acknowledged that stands for something.
+    /// Lowest sequence number not acknowledged that is no gap.
     pub(crate) fn first_awaited(&self) -> u64 {
-        let awaited = self.entries.iter().find_map(|entry| match entry.content {
+        let awaited = self.queue.entries.iter().find_map(|entry| match entry.content {
             Content::Withdrawn | Content::TakenOut => None,
             _ if entry.is_packed() => self.given_back.first_left(entry.first..entry.next()),
             _ => Some(entry.first),
         });
-        awaited.unwrap_or(self.next)
+        awaited.unwrap_or(self.queue.next)
     }
 
-    /// Behind the last message; the end of the direction is none.
+    /// The number behind the last message; the end of the direction is no message.
     pub(crate) fn messages_end(&self) -> u64 {
-        self.next - u64::from(self.finished && !self.entries.is_empty())
+        self.queue.next - u64::from(self.finished && !self.queue.entries.is_empty())
     }
 
     /// Messages accepted so far.
     pub(crate) fn accepted(&self) -> u64 {
-        (self.next - self.first).saturating_sub(u64::from(self.finished))
+        (self.queue.next - self.queue.first).saturating_sub(u64::from(self.finished))
     }
 
-    /// Those of them that are not acknowledged and will be.
+    /// Accepted messages that are not acknowledged and will be.
     pub(crate) fn unacknowledged(&self) -> u64 {
         let out = self.gaps + self.given_back.count();
         self.messages_end() - self.base() - out as u64
     }
 
-    /// Those of them that are acknowledged.
+    /// Accepted messages that are acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.accepted() - self.unacknowledged() - self.withdrawn
     }
 
-    /// What the unacknowledged messages cost.
+    /// Cost of the unacknowledged messages.
     pub(crate) fn unacknowledged_cost(&self) -> usize {
         self.cost - self.gaps * message_cost(0) - self.given_back.cost()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.queue.entries.is_empty()
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -257,15 +205,15 @@ impl Outbox {
 
     /// Whether this direction has ended and the other side has handled its end.
     fn has_ended(&self) -> bool {
-        self.finished && self.entries.is_empty()
+        self.finished && self.queue.entries.is_empty()
     }
 
-    /// Where a new host begins. The end is sent to every host: one that is not told would wait for it for ever.
+    /// Where a new host begins. Every host gets the end, or it would wait for it for ever.
     pub(crate) fn restart_at(&self) -> u64 {
         self.base() - u64::from(self.has_ended())
     }
 
-    /// Whether no message is left: at most the end of the direction, and numbers that stand for nothing.
+    /// Whether no message is left: at most gaps and the end of the direction.
     pub(crate) fn holds_no_message(&self) -> bool {
         self.cost == self.gaps * message_cost(0)
     }
@@ -280,10 +228,10 @@ impl Outbox {
 
     /// Messages on the link and unacknowledged.
     pub(crate) fn in_flight_messages(&self) -> usize {
-        (self.first_at(self.cursor) - self.base()) as usize
+        (self.queue.first_at(self.queue.cursor) - self.base()) as usize
     }
 
     pub(crate) fn has_untransmitted(&self) -> bool {
-        self.cursor < self.entries.len()
+        self.queue.cursor < self.queue.entries.len()
     }
 }

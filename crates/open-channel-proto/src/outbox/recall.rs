@@ -9,9 +9,9 @@ use crate::version::ATTEMPTS;
 /// What became of a message that the application wants back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recalled {
-    /// Nobody had it: these are its bytes, and its number stands for nothing.
+    /// Nobody had it: these are its bytes, and its number is a gap.
     Bytes(Bytes),
-    /// The other side may have it, and knows better.
+    /// The other side may have it, and has to be asked.
     OnTheLink,
     /// It is no message of this outbox, or somebody may have handled it.
     TooLate,
@@ -20,48 +20,50 @@ pub(crate) enum Recalled {
 impl Outbox {
     /// Takes this message out, unless somebody may have it.
     pub(crate) fn recall(&mut self, seq: u64) -> Recalled {
-        if seq < self.base() || seq >= self.next {
+        if seq < self.base() || seq >= self.queue.next {
             return Recalled::TooLate;
         }
-        let mut index = self.entries.partition_point(|entry| entry.next() <= seq);
-        let Some(entry) = self.entries.get(index).copied() else { return Recalled::TooLate };
+        let mut index = self.queue.entries.partition_point(|entry| entry.next() <= seq);
+        let Some(entry) = self.queue.entries.get(index).copied() else { return Recalled::TooLate };
         let is_message = matches!(entry.content, Content::Message | Content::Stored);
         let counted = entry.attempt.max(self.given_back.attempt(seq));
-        // The next link is probably of the same version, which cannot tell of a gap.
-        let tells_gaps = self.version >= ATTEMPTS;
-        if !is_message || !tells_gaps || counted > 1 || self.given_back.is_gone(seq) {
+        // The next link is probably of the same version, which has no gaps.
+        let carries_gaps = self.version >= ATTEMPTS;
+        if !is_message || !carries_gaps || counted > 1 || self.given_back.is_gone(seq) {
             return Recalled::TooLate;
         }
         if entry.transmitted {
-            // Also if another link is to send it again: a hello that was overtaken does not prove that nobody has it.
+            // Also if another link is to send it again: an overtaken hello does not prove that
+            // nobody has it.
             return Recalled::OnTheLink;
         }
-        if index < self.cursor {
+        if index < self.queue.cursor {
             // It was in a store, where nobody has claimed it, and there is no other link yet.
-            self.go_back(self.entries.iter().take_while(|entry| entry.transmitted).count());
-            index = self.entries.partition_point(|entry| entry.next() <= seq);
-        } else if index == self.cursor {
-            // The same, of its first half.
-            self.offset = 0;
+            self.go_back(self.queue.entries.iter().take_while(|entry| entry.transmitted).count());
+            index = self.queue.entries.partition_point(|entry| entry.next() <= seq);
+        } else if index == self.queue.cursor {
+            // The same, for its first half.
+            self.queue.offset = 0;
         }
         Recalled::Bytes(self.withdraw(index, seq))
     }
 
     /// Whether this message is on the link as a whole.
     pub(crate) fn is_on_link(&self, seq: u64) -> bool {
-        seq < self.first_at(self.cursor)
+        seq < self.queue.first_at(self.queue.cursor)
     }
 
-    /// The entry there is behind the cursor, and this message of it will never be sent.
+    /// Withdraws a message of the entry at `index`, which is behind the cursor.
     fn withdraw(&mut self, index: usize, seq: u64) -> Bytes {
         let is_message = |entry: &&Entry| entry.content == Content::Message;
-        let place = self.payload_cursor + self.entries.range(self.cursor..index).filter(is_message).count();
-        if self.entries[index].is_packed() {
+        let place = self.queue.payload_cursor
+            + self.queue.entries.range(self.queue.cursor..index).filter(is_message).count();
+        if self.queue.entries[index].is_packed() {
             self.take_pack_apart(index, place);
         }
-        let offset = (seq - self.entries[index].first) as usize;
-        let payload = self.payloads.remove(place + offset).unwrap_or_default();
-        let entry = &mut self.entries[index + offset];
+        let offset = (seq - self.queue.entries[index].first) as usize;
+        let payload = self.queue.payloads.remove(place + offset).unwrap_or_default();
+        let entry = &mut self.queue.entries[index + offset];
         self.cost -= entry.held();
         entry.content = Content::Withdrawn;
         self.cost += entry.held();
@@ -72,16 +74,17 @@ impl Outbox {
 
     /// Each message of a pack that is not on the link gets an entry of its own.
     fn take_pack_apart(&mut self, index: usize, place: usize) {
-        let behind = self.entries.split_off(index + 1);
-        let waiting = self.payloads.split_off(place + 1);
-        if let (Some(entry), Some(payload)) = (self.entries.pop_back(), self.payloads.pop_back()) {
+        let behind = self.queue.entries.split_off(index + 1);
+        let waiting = self.queue.payloads.split_off(place + 1);
+        if let (Some(entry), Some(payload)) = (self.queue.entries.pop_back(), self.queue.payloads.pop_back())
+        {
             for (mut entry, payload) in taken_apart(entry, payload) {
                 entry.attempt = entry.attempt.max(self.given_back.attempt(entry.first));
-                self.entries.push_back(entry);
-                self.payloads.push_back(payload);
+                self.queue.entries.push_back(entry);
+                self.queue.payloads.push_back(payload);
             }
         }
-        self.entries.extend(behind);
-        self.payloads.extend(waiting);
+        self.queue.entries.extend(behind);
+        self.queue.payloads.extend(waiting);
     }
 }

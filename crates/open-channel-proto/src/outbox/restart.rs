@@ -11,24 +11,25 @@ use crate::message::{GivenUp, Undeliverable};
 use crate::version::ATTEMPTS;
 
 impl Outbox {
-    /// Starts over with a host that knows nothing of this session, on a link of this version.
+    /// Starts over with a host that does not know this session, on a link of this version.
     ///
-    /// Without a limit of attempts everything goes out as it went before. With one, each message is counted by itself,
-    /// so that packs that were seen are taken apart; `give_up` gets those that have had their last attempt.
+    /// Without a limit of attempts, everything goes out as it went before. With a limit, each
+    /// message is counted by itself, so packs that were seen are taken apart. `give_up` gets the
+    /// messages that have had their last attempt.
     pub(crate) fn restart(&mut self, version: u16, give_up: impl FnMut(Undeliverable)) {
         if self.has_ended() {
-            self.next -= 1;
-            self.push_end();
+            self.queue.next -= 1;
+            self.queue.push_end();
         }
-        self.set_cursor(0);
+        self.queue.set_cursor(0);
         self.turn_into_gaps();
-        if self.entries.iter().any(|entry| self.is_counted_one_by_one(entry)) {
+        if self.queue.entries.iter().any(|entry| self.is_counted_one_by_one(entry)) {
             self.count_one_by_one(version, give_up);
         } else {
-            self.entries.iter_mut().for_each(Entry::lose_host);
+            self.queue.entries.iter_mut().for_each(Entry::lose_host);
         }
         self.given_back = GivenBack::default();
-        self.set_cursor(0);
+        self.queue.set_cursor(0);
         self.in_flight = 0;
         self.alone = false;
         self.carried = None;
@@ -39,8 +40,8 @@ impl Outbox {
     }
 
     fn count_one_by_one(&mut self, version: u16, mut give_up: impl FnMut(Undeliverable)) {
-        let entries = std::mem::take(&mut self.entries);
-        let mut payloads = std::mem::take(&mut self.payloads).into_iter();
+        let entries = std::mem::take(&mut self.queue.entries);
+        let mut payloads = std::mem::take(&mut self.queue.payloads).into_iter();
         for mut entry in entries {
             let payload = if entry.content == Content::Message { payloads.next() } else { None };
             match payload {
@@ -54,15 +55,15 @@ impl Outbox {
                 }
                 payload => {
                     entry.lose_host();
-                    self.entries.push_back(entry);
-                    self.payloads.extend(payload);
+                    self.queue.entries.push_back(entry);
+                    self.queue.payloads.extend(payload);
                 }
             }
         }
     }
 
-    /// An entry that some host may have seen, for its next attempt, if it has one. A link that cannot say that a
-    /// number is passed over gets the message once more.
+    /// An entry that some host may have seen, for its next attempt, if it has one. A link without
+    /// gaps gets the message once more.
     fn start_again(
         &mut self,
         mut entry: Entry,
@@ -76,7 +77,7 @@ impl Outbox {
             entry.content = Content::Withdrawn;
             self.gaps += 1;
         } else if version < ATTEMPTS || self.max_attempts.is_none_or(may) {
-            self.payloads.push_back(payload);
+            self.queue.payloads.push_back(payload);
         } else {
             let attempts = u32::from(entry.attempt) - 1;
             give_up(Undeliverable { seq: entry.first, attempts, reason: GivenUp::MaxAttempts, payload });
@@ -85,10 +86,10 @@ impl Outbox {
             self.withdrawn += 1;
         }
         self.cost += entry.held();
-        self.entries.push_back(entry);
+        self.queue.entries.push_back(entry);
     }
 
-    /// Whether the numbers to come have gaps, which only a link of version 2 can tell of.
+    /// Whether the numbers to come have gaps, which need a link of version 2.
     pub(crate) fn has_gaps(&self) -> bool {
         self.gaps > 0 || self.given_back.has_gone()
     }

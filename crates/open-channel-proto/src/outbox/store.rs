@@ -1,4 +1,4 @@
-//! Onto a link that keeps what it carries, and back.
+//! Sending through the store of a link, and taking back what lay there.
 
 use super::Outbox;
 use super::entry::Content;
@@ -6,29 +6,29 @@ use crate::error::ProtocolError;
 use crate::part::{Kept, Part, PartFlags, PartKind};
 
 impl Outbox {
-    /// The link keeps what it carries: messages go there in parts.
+    /// The link has a store: messages go there in parts.
     pub(crate) fn use_store(&mut self) {
         self.store = true;
     }
 
     /// What goes into the store next, at most `max` bytes of it.
     pub(crate) fn next_part(&self, window: usize, max: usize) -> Option<Part<'_>> {
-        let entry = self.entries.get(self.cursor).filter(|entry| self.fits(entry, window))?;
+        let entry = self.queue.entries.get(self.queue.cursor).filter(|entry| self.fits(entry, window))?;
         let empty = |kind| Some(Part { kind, flags: PartFlags::NONE, total: 0, payload: &[] });
         match entry.content {
             Content::Stored | Content::TakenOut => None,
             Content::Fin => empty(PartKind::End),
             Content::Withdrawn => empty(PartKind::Skip),
             Content::Message => {
-                let payload = self.payloads.get(self.payload_cursor)?;
-                let end = payload.len().min(self.offset + max);
-                let kind = match (self.offset == 0, end == payload.len()) {
+                let payload = self.queue.payloads.get(self.queue.payload_cursor)?;
+                let end = payload.len().min(self.queue.offset + max);
+                let kind = match (self.queue.offset == 0, end == payload.len()) {
                     (true, true) => PartKind::Whole,
                     (true, false) => PartKind::First,
                     (false, false) => PartKind::Middle,
                     (false, true) => PartKind::Last,
                 };
-                let (total, payload) = (payload.len(), &payload[self.offset..end]);
+                let (total, payload) = (payload.len(), &payload[self.queue.offset..end]);
                 let flags = PartFlags::new(self.version, entry.attempt.into(), entry.is_packed());
                 Some(Part { kind, flags, total, payload })
             }
@@ -37,21 +37,21 @@ impl Outbox {
 
     /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`.
     pub(crate) fn part_stored(&mut self, len: usize, end: u64) {
-        let Some(entry) = self.entries.get_mut(self.cursor) else { return };
-        if self.offset == 0 {
+        let Some(entry) = self.queue.entries.get_mut(self.queue.cursor) else { return };
+        if self.queue.offset == 0 {
             entry.transmitted_before = entry.transmitted;
         }
         entry.transmitted = true;
         let whole = match entry.content {
-            // In one part: the store is its only place from here on.
+            // It went in one part, so the store is its only place from here on.
             Content::Message if entry.len == len => {
                 entry.content = Content::Stored;
-                self.payloads.remove(self.payload_cursor);
+                self.queue.payloads.remove(self.queue.payload_cursor);
                 true
             }
             Content::Message => {
-                self.offset += len;
-                self.offset == entry.len
+                self.queue.offset += len;
+                self.queue.offset == entry.len
             }
             Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => true,
         };
@@ -64,7 +64,7 @@ impl Outbox {
     /// Whether nothing waits for the store, so that something may be written there first.
     #[inline]
     pub(crate) fn may_store(&self, cost: usize, window: usize) -> bool {
-        self.cursor == self.entries.len()
+        self.queue.cursor == self.queue.entries.len()
             && !self.finished
             && !self.alone
             && (self.in_flight == 0 || self.in_flight.saturating_add(cost) <= window)
@@ -73,8 +73,8 @@ impl Outbox {
     /// Messages that were written to the store before they were accepted here.
     #[inline]
     pub(crate) fn push_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
-        let first = self.append(count, Content::Stored, len);
-        if let Some(entry) = self.entries.back_mut() {
+        let first = self.queue.append(count, Content::Stored, len);
+        if let Some(entry) = self.queue.entries.back_mut() {
             (entry.transmitted, entry.end) = (true, end);
             self.cost += entry.cost();
         }
@@ -82,40 +82,41 @@ impl Outbox {
         first
     }
 
-    /// The other side has released the store up to `upto`: what ends there is acknowledged, with all before it.
+    /// The other side has released the store up to `upto`: what ends there is acknowledged, with
+    /// all before it.
     pub(crate) fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
-        let stored = self.entries.range(..self.cursor).skip_while(|entry| entry.end == 0);
+        let stored = self.queue.entries.range(..self.queue.cursor).skip_while(|entry| entry.end == 0);
         let last = stored.take_while(|entry| entry.end <= upto).last().map(|entry| entry.next() - 1);
         last.map_or(Ok(()), |through| self.acknowledge(through))
     }
 
-    /// The store is given up: takes back what lay in it. `kept` tells of each record that completed something,
-    /// oldest first.
+    /// The store is given up: takes back what lay in it. `kept` has each record that completed
+    /// something, oldest first.
     pub(crate) fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
         self.store = false;
         let mut kept = kept.into_iter();
-        // What the store gives back belongs between those that are here.
-        let waiting = self.payloads.split_off(self.payload_cursor);
-        let mut here = std::mem::take(&mut self.payloads).into_iter();
+        // What the store gives back belongs between the payloads that are here.
+        let waiting = self.queue.payloads.split_off(self.queue.payload_cursor);
+        let mut here = std::mem::take(&mut self.queue.payloads).into_iter();
         let mut result = Ok(());
-        for entry in self.entries.range_mut(..self.cursor) {
+        for entry in self.queue.entries.range_mut(..self.queue.cursor) {
             let payload = match entry.content {
                 Content::Message => here.next(),
                 Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => None,
             };
-            // After an error every entry still has its payload, or is stored, for good.
+            // After an error every entry still has its payload, or remains stored.
             let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut kept) };
             let back = back.unwrap_or_else(|error| {
                 result = result.clone().and(Err(error));
                 None
             });
-            self.payloads.extend(back.or(payload));
+            self.queue.payloads.extend(back.or(payload));
         }
-        self.payload_cursor = self.payloads.len();
-        self.payloads.extend(waiting);
-        // A message that is half-way into the store has been seen by nobody.
-        if let Some(entry) = self.entries.get_mut(self.cursor)
-            && self.offset > 0
+        self.queue.payload_cursor = self.queue.payloads.len();
+        self.queue.payloads.extend(waiting);
+        // Nobody has seen a message that is only half in the store.
+        if let Some(entry) = self.queue.entries.get_mut(self.queue.cursor)
+            && self.queue.offset > 0
         {
             entry.transmitted = entry.transmitted_before;
         }
@@ -126,10 +127,10 @@ impl Outbox {
         self.store
     }
 
-    /// Where the store must be released up to so that everything before `next` is acknowledged; 0 if that is not in
-    /// the store.
+    /// Where the store has to be released up to so that everything before `next` is acknowledged; 0
+    /// if that is not in the store.
     pub(crate) fn stored_end(&self, next: u64) -> u64 {
-        let last = self.entries.get(self.entries.partition_point(|entry| entry.next() < next));
+        let last = self.queue.entries.get(self.queue.entries.partition_point(|entry| entry.next() < next));
         last.filter(|entry| entry.first < next).map_or(0, |entry| entry.end)
     }
 }

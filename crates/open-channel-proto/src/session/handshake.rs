@@ -1,33 +1,32 @@
-//! From link to link: the handshakes of both sides.
+//! Attaching and losing links: the handshakes of both sides.
 
 use std::num::NonZeroU32;
 
 use super::wanted::GivenUps;
 use super::{Link, Session};
 use crate::error::ProtocolError;
-use crate::frame::ResetCode;
 use crate::handshake::{Features, Hello, Purpose, RingSizes, Welcome};
 use crate::id::ChannelKey;
 use crate::inbox::Inbox;
 use crate::limits::Limits;
 use crate::version::{ATTEMPTS, VERSION_MAX, VERSION_MIN};
 
-/// How a handshake went, seen from the peer.
+/// How a handshake went, for the peer; exhaustive, because a caller has to know which it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attachment {
     /// The same host still knew the session: nothing is delivered twice.
     Resumed,
-    /// A host that knows nothing of the session: what was transmitted before goes out again, marked.
+    /// The host does not know the session: what was transmitted before goes out again, marked.
     Fresh,
 }
 
 /// The peer's side.
 impl Session {
-    /// What the peer says first on a new link. The old link must be [detached](Self::detach): what arrived on it
-    /// after the hello would be unknown to a new host.
+    /// The first frame of the peer on a new link. The old link must be [detached](Self::detach): a
+    /// new host would not know what arrived on it after the hello.
     pub fn hello(&self, channel: ChannelKey, features: Features) -> Hello {
         Hello {
-            // Who cannot be told of a gap cannot go on from here.
+            // A host that knows no gaps cannot go on from here.
             version_min: if self.outbox.has_gaps() { ATTEMPTS } else { VERSION_MIN },
             version_max: VERSION_MAX,
             purpose: Purpose::Session,
@@ -44,14 +43,14 @@ impl Session {
             ended: self.inbox.is_finished(),
             features,
             ring: RingSizes::default(),
-            max_attempts: self.told_max_attempts(),
+            max_attempts: self.announced_max_attempts(),
         }
     }
 
-    /// The peer's side takes the host's answer to its [`hello`](Self::hello): the link is attached.
+    /// The peer takes the host's answer to its [`hello`](Self::hello): the link is attached.
     ///
     /// # Errors
-    /// When the answer does not fit the session; the link is useless then, the session unharmed.
+    /// If the answer does not fit the session. The link is useless then, the session unharmed.
     pub fn attach(&mut self, welcome: &Welcome) -> Result<Attachment, ProtocolError> {
         if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
             return Err(ProtocolError::Handshake("the host chose a version that was not offered"));
@@ -64,7 +63,7 @@ impl Session {
             if welcome.generation != self.generation || welcome.handled >= welcome.recv_next {
                 return Err(ProtocolError::Handshake("the host resumes what it never had"));
             }
-            if self.closed.is_none() {
+            if !self.ending.is_over() {
                 self.outbox.rewind(welcome.recv_next)?;
                 self.outbox.acknowledge(welcome.handled)?;
             }
@@ -75,18 +74,17 @@ impl Session {
                     "a new host must start at the first unacknowledged message",
                 ));
             }
-            if self.closed.is_none() {
+            if !self.ending.is_over() {
                 let undeliverable = &mut self.undeliverable;
                 self.outbox.restart(welcome.version, |message| undeliverable.push_back(message));
-            } else if self.reset.is_none() {
-                // It ended while the handshake was under way; this host knows of nothing and must not wait.
-                self.reset = Some((ResetCode::Closed, "the socket had ended".into()));
+            } else {
+                self.ending.reset_new_host();
             }
             self.inbox.change_sender();
             Attachment::Fresh
         };
         self.generation = welcome.generation;
-        self.remote_max_attempts = welcome.max_attempts;
+        self.remote.max_attempts = welcome.max_attempts;
         self.link_up(welcome.version, welcome.window, welcome.outbox, welcome.max_message);
         self.settle();
         Ok(attachment)
@@ -105,7 +103,7 @@ impl Session {
     /// The host's side of a socket that this host meets for the first time.
     ///
     /// # Errors
-    /// When the hello's numbers are impossible.
+    /// If the hello's numbers are impossible.
     pub fn accept(
         hello: &Hello,
         version: u16,
@@ -118,18 +116,18 @@ impl Session {
         Ok((session, welcome))
     }
 
-    /// The host's side takes a new link of a peer that it knows.
+    /// The host takes a new link of a peer that it knows.
     ///
     /// # Errors
-    /// When the hello does not fit the session; the session is unharmed then.
+    /// If the hello does not fit the session, which is unharmed then.
     pub fn resume(&mut self, hello: &Hello, version: u16) -> Result<Welcome, ProtocolError> {
         hello.check()?;
         if hello.generation > self.generation {
             return Err(ProtocolError::Handshake("the peer has met a newer host"));
         }
         if hello.generation < self.generation {
-            // The peer never took our welcome, so nothing has passed and both sides start afresh. A hello that
-            // was overtaken by a later one must not do that.
+            // The peer never took our welcome, so nothing has passed and both sides start afresh. A
+            // hello that a later one has overtaken must not have that effect.
             let overtaken = hello.first < self.inbox.next() || hello.recv_next < self.outbox.base();
             if overtaken || !self.inbox.is_untouched() || self.outbox.has_given_back() {
                 return Err(ProtocolError::Handshake("a hello from before the session began"));
@@ -161,7 +159,7 @@ impl Session {
         if hello.ended {
             self.outbox.conclude();
         }
-        self.remote_max_attempts = hello.max_attempts;
+        self.remote.max_attempts = hello.max_attempts;
         self.link_up(version, hello.window, hello.outbox, hello.max_message);
         self.welcome(version, false)
     }
@@ -177,13 +175,13 @@ impl Session {
             outbox: self.limits.outbox as u64,
             max_message: self.limits.max_message as u64,
             features: Features::default(),
-            max_attempts: self.told_max_attempts(),
+            max_attempts: self.announced_max_attempts(),
         }
     }
 }
 
 impl Session {
-    fn told_max_attempts(&self) -> u32 {
+    fn announced_max_attempts(&self) -> u32 {
         self.limits.max_attempts.map_or(0, NonZeroU32::get)
     }
 
@@ -198,10 +196,10 @@ impl Session {
         debug_assert!(!self.outbox.has_store(), "what the last link's store held was not reclaimed");
         self.inbox.attach(version, remote_outbox);
         self.outbox.use_version(version);
-        self.going_away = false;
-        self.reset_due = self.reset.is_some();
+        self.remote.is_going_away = false;
+        self.ending.attach();
         self.link = Some(Link { window: usize::try_from(window).unwrap_or(usize::MAX) });
-        self.remote_max_message = usize::try_from(remote_max_message).unwrap_or(usize::MAX);
+        self.remote.max_message = usize::try_from(remote_max_message).unwrap_or(usize::MAX);
         self.renew_recalls();
     }
 }

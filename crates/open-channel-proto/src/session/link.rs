@@ -1,6 +1,7 @@
 //! The frames of the link that is attached.
 
-use super::{Closed, Session};
+use super::Session;
+use super::ending::Closed;
 use crate::error::ProtocolError;
 use crate::frame::Frame;
 use crate::transmit::TransmitBuffer;
@@ -10,9 +11,9 @@ impl Session {
     /// Takes a frame from the link.
     ///
     /// # Errors
-    /// When the other side broke the protocol; [`reset`](Self::reset) and drop the link.
+    /// If the other side broke the protocol: [`reset`](Self::reset) the session and drop the link.
     pub fn handle<P: AsRef<[u8]>>(&mut self, frame: Frame<P>) -> Result<(), ProtocolError> {
-        if self.closed.is_some() {
+        if self.ending.is_over() {
             return Ok(());
         }
         match frame {
@@ -33,10 +34,10 @@ impl Session {
             }
             Frame::AckRequest => self.inbox.request_ack(),
             Frame::Reset { code, reason } => {
-                self.closed = Some(Closed::Remotely { code, reason });
+                self.ending.close(Closed::Remotely { code, reason });
                 self.inbox.end_pauses();
             }
-            Frame::GoAway => self.going_away = true,
+            Frame::GoAway => self.remote.is_going_away = true,
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::Reject(_)
@@ -48,17 +49,14 @@ impl Session {
         Ok(())
     }
 
-    /// Puts everything that may go on the link into `out`, as far as it has room. An acknowledgement goes along
-    /// when other frames do or when the sender needs it now.
+    /// Puts everything that may go on the link into `out`, as far as it has room. An
+    /// acknowledgement goes out with other frames, or when the sender needs it now.
     pub fn transmit(&mut self, out: &mut TransmitBuffer) {
         let Some(link) = self.link else { return };
         if out.is_full() {
             return;
         }
-        if self.reset_due
-            && let Some((code, reason)) = self.reset.clone()
-        {
-            self.reset_due = false;
+        if let Some((code, reason)) = self.ending.take_reset() {
             return Frame::Reset { code, reason }.encode(out);
         }
         self.transmit_returned(out);
@@ -67,7 +65,7 @@ impl Session {
         if self.inbox.ack_urgent() || sendable && self.inbox.ack_pending() {
             Frame::Ack { through: self.inbox.take_ack() }.encode(out);
         }
-        if self.closed.is_some() || !in_frames {
+        if self.ending.is_over() || !in_frames {
             return;
         }
         self.outbox.transmit(link.window, out);
@@ -81,7 +79,7 @@ impl Session {
         }
     }
 
-    /// Puts the pending acknowledgement, if any, into `out` without waiting for company.
+    /// Puts the pending acknowledgement, if any, into `out`, also without other frames.
     pub fn transmit_ack(&mut self, out: &mut TransmitBuffer) {
         if self.link.is_some() && self.inbox.ack_pending() {
             Frame::Ack { through: self.inbox.take_ack() }.encode(out);

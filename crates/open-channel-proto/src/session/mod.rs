@@ -1,18 +1,25 @@
 //! One side of one socket.
 //!
 //! ```text
-//!              attach (Hello/Welcome)          link lost
-//!   ┌──────────┐ ───────────────▶ ┌──────────┐ ────────────▶ back to detached;
-//!   │ detached │                  │ attached │               outbox and inbox stay
-//!   └──────────┘ ◀─────────────── └──────────┘
-//!        │        detach()             │
-//!        └──────────────┬──────────────┘
-//!                       ▼  reset by either side, or both directions ended and acknowledged
-//!                  ┌─────────┐
-//!                  │ closed  │  final
-//!                  └─────────┘
+//!          ┌──────────┐     attach, accept, resume      ┌──────────┐
+//!   new ──▶│ detached │ ──────────────────────────────▶ │ attached │
+//!          │          │ ◀────────────────────────────── │          │
+//!          └──────────┘             detach              └──────────┘
+//!               │   outbox and inbox stay as they are        │
+//!               │                                            │ handle(Reset)
+//!               │ reset                                      │ reset
+//!               │                                            │ both directions acknowledged
+//!               ▼                                            ▼
+//!          ┌─────────────────────────────────────────────────────┐
+//!          │ closed: Locally, Remotely or Finished; final        │
+//!          └─────────────────────────────────────────────────────┘
+//!            a link attaches and detaches as before, and carries
+//!            the reset until the other side is known to have it
 //! ```
+//!
+//! The inbox and the outbox are the two directions. [`Ending`] is the lower half of the picture.
 
+mod ending;
 mod give_back;
 mod given_up;
 mod handshake;
@@ -27,9 +34,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+pub use ending::Closed;
 pub use handshake::Attachment;
 pub use recall::TakeBack;
 
+use self::ending::Ending;
 use self::recalls::Recalls;
 use self::wanted::GivenUps;
 use crate::error::Refused;
@@ -41,7 +50,7 @@ use crate::message::{Incoming, Received, Undeliverable};
 use crate::outbox::Outbox;
 use crate::pack::Pack;
 
-/// One side of one socket; see the [crate's front page](crate) for how it is driven.
+/// One side of one socket; the [crate's front page](crate) shows how it is driven.
 #[derive(Debug)]
 pub struct Session {
     id: SocketId,
@@ -51,41 +60,28 @@ pub struct Session {
     link: Option<Link>,
     /// Generation of the host attached to last; 0 before the first.
     generation: u64,
-    /// What the other side takes, once it has said so.
-    remote_max_message: usize,
+    remote: Remote,
     ack_request: bool,
-    /// What the application has not taken back yet.
+    /// Messages that the application has not fetched yet.
     undeliverable: VecDeque<Undeliverable>,
     given_up: GivenUps,
     recalls: Recalls,
-    /// How often the other side's messages are delivered at most; 0 for any number.
-    remote_max_attempts: u32,
-    going_away: bool,
-    /// How this side ended the session; kept, because a link may lose it.
-    reset: Option<(ResetCode, String)>,
-    reset_due: bool,
-    closed: Option<Closed>,
-}
-
-/// Why a session is over; exhaustive, because an application is told each of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Closed {
-    /// Both directions ended and everything was acknowledged.
-    Finished,
-    /// This side said so.
-    Locally,
-    /// The other side said so.
-    Remotely {
-        /// Its code.
-        code: ResetCode,
-        /// Its words.
-        reason: String,
-    },
+    ending: Ending,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Link {
     window: usize,
+}
+
+/// What the other side has announced of itself.
+#[derive(Debug)]
+struct Remote {
+    /// Longest message that it takes.
+    max_message: usize,
+    /// How often its messages are delivered at most; 0 for any number.
+    max_attempts: u32,
+    is_going_away: bool,
 }
 
 impl Session {
@@ -98,21 +94,17 @@ impl Session {
             inbox: Inbox::new(1, limits),
             link: None,
             generation: 0,
-            remote_max_message: usize::MAX,
+            remote: Remote { max_message: usize::MAX, max_attempts: 0, is_going_away: false },
             ack_request: false,
             undeliverable: VecDeque::new(),
             given_up: GivenUps::default(),
             recalls: Recalls::default(),
-            remote_max_attempts: 0,
-            going_away: false,
-            reset: None,
-            reset_due: false,
-            closed: None,
+            ending: Ending::default(),
         }
     }
 }
 
-/// The application's side.
+/// The calls of the application.
 impl Session {
     /// Accepts a message and returns its sequence number.
     ///
@@ -131,7 +123,8 @@ impl Session {
         self.may_accept(pack.longest(), pack.cost(), pack).map(|pack| self.outbox.push(pack))
     }
 
-    /// [`send`](Self::send) beyond the outbox's limit, for one message of a caller who has seen some room.
+    /// [`send`](Self::send) beyond the outbox's limit, for one message of a caller that has found
+    /// some room.
     ///
     /// # Errors
     /// [`Refused`], but never [`Refused::Full`].
@@ -149,7 +142,7 @@ impl Session {
     }
 
     fn may_accept_over<M>(&self, longest: usize, message: M) -> Result<M, Refused<M>> {
-        if self.closed.is_some() || self.outbox.is_finished() {
+        if self.ending.is_over() || self.outbox.is_finished() {
             return Err(Refused::Closed(message));
         }
         if longest > self.max_message() {
@@ -160,22 +153,23 @@ impl Session {
 
     /// Ends this side's direction after what was sent so far.
     pub fn finish(&mut self) {
-        if self.closed.is_none() {
+        if !self.ending.is_over() {
             self.outbox.finish();
         }
     }
 
-    /// The next message or end, in order.
+    /// The next message or end, in order; `None` if there is none yet.
     pub fn recv(&mut self) -> Option<Incoming> {
         self.inbox.take()
     }
 
-    /// As many messages as are here and fit one [`Pack`], or one that is longer; none when the end comes next.
+    /// As many messages as are here and fit one [`Pack`], or one that is longer. `None` if there is
+    /// none yet, or if the end comes next.
     pub fn recv_many(&mut self) -> Option<Received> {
         self.inbox.take_many()
     }
 
-    /// The application has handled message (or end) `seq`; in any order, each once.
+    /// The application has handled message (or end) `seq`. In any order, once for each.
     pub fn handled(&mut self, seq: u64) {
         self.handled_all(seq..seq.saturating_add(1));
     }
@@ -192,29 +186,28 @@ impl Session {
         self.ack_request = !self.outbox.is_empty();
     }
 
-    /// The next message that is not delivered any more, oldest first.
+    /// The next message of this side that is not delivered any more, oldest first.
     pub fn take_undeliverable(&mut self) -> Option<Undeliverable> {
         self.undeliverable.pop_front()
     }
 
-    /// Ends the session at once; what was not acknowledged is given up.
+    /// Ends the session at once. What was not acknowledged is given up.
     pub fn reset(&mut self, code: ResetCode, reason: impl Into<String>) {
-        if self.closed.is_none() {
-            self.reset = Some((code, reason.into()));
-            self.reset_due = true;
-            self.closed = Some(Closed::Locally);
+        if !self.ending.is_over() {
+            self.ending.reset(code, reason.into());
             self.inbox.discard();
         }
     }
 }
 
 impl Session {
-    /// Both directions ended, everything handled and acknowledged on both sides.
+    /// Closes the session when both directions have ended and everything is acknowledged on both
+    /// sides.
     #[inline]
     fn settle(&mut self) {
         let received_all = self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();
-        if self.closed.is_none() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {
-            self.closed = Some(Closed::Finished);
+        if !self.ending.is_over() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {
+            self.ending.close(Closed::Finished);
         }
     }
 }

@@ -1,21 +1,29 @@
-//! Thousands of small worlds, each grown from a seed: sockets, hosts that crash, hand over or fall asleep, links
-//! that break between any two bytes, applications with every bad habit. In each of them the contract holds.
+//! Thousands of small worlds, each grown from a seed: sockets, hosts that crash, hand over or fall
+//! asleep, links that break between any two bytes, applications with every bad habit. In each of
+//! them the contract holds.
 //!
 //! ```text
 //! cargo test -p open-channel-proto --test simulation                 10,000 seeds
-//! SEED=17 cargo test -p open-channel-proto --test simulation -- --nocapture     one of them, told step by step
+//! SEED=17 cargo test -p open-channel-proto --test simulation -- --nocapture   one of them, step by step
 //! SEEDS=1000000 cargo test --release …                               more of them
 //! ```
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // a test, its panics are its findings
 
 mod application;
+mod check;
+mod connect;
 mod endpoint;
+mod events;
+mod ledger;
 mod link;
+mod outcome;
+mod peace;
 mod random;
 mod ring;
 mod store;
 mod taking_back;
 mod tally;
+mod traffic;
 mod world;
 
 use std::cell::{Cell, RefCell};

@@ -2,7 +2,7 @@
 
 use open_channel_proto::TakeBack;
 
-use crate::endpoint::Content;
+use crate::ledger::Content;
 use crate::world::{Side, World, end_of, note};
 
 impl World {
