@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, task::Poll};
 
-use open_channel::{Socket, ffi::Face};
+use open_channel::{Socket, ffi::raw};
 
 use crate::{
     hub::{Signal, reason},
@@ -23,13 +23,13 @@ impl Flushes {
 
     /// Waits for everything that was written so far.
     pub(crate) fn begin(&mut self, socket: &Socket, request: u32) {
-        self.calls.push_back((socket.request_ack(), request));
+        self.calls.push_back((raw(socket).request_ack(), request));
     }
 
     /// Completes what can be completed; raises `FLUSHED` for the rest.
     pub(crate) fn complete(&mut self, socket: &Socket, signal: &Signal) {
         while let Some(&(end, request)) = self.calls.front() {
-            match self.waiting.poll(|cx, seat| socket.poll_acknowledged(cx, seat, end)) {
+            match self.waiting.poll(|cx, seat| raw(socket).poll_acknowledged(cx, seat, end)) {
                 Poll::Pending => return,
                 Poll::Ready(result) => signal.hub().complete(request, result),
             }

@@ -12,7 +12,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel::{
     Channel, Error, Message, SendError, Socket, TryRecvError, Undeliverable,
-    ffi::{self, Face, Watcher},
+    ffi::{self, Watcher, raw},
 };
 
 use crate::{
@@ -131,17 +131,17 @@ impl NativeSocket {
     /// The next message; pending makes the socket raise `READABLE`.
     fn poll_recv(&mut self) -> Poll<Result<Option<Message>, Error>> {
         loop {
-            let links = self.socket.links();
+            let links = raw(&self.socket).links();
             self.watch_link(links);
             let Self { socket, receiving, signal, link, .. } = self;
             let watch = if link.is_some() { Watcher::Caller } else { Watcher::Background };
-            let polled = signal.quietly(|| receiving.poll(|cx, seat| socket.poll_recv(cx, seat, watch)));
+            let polled = signal.quietly(|| receiving.poll(|cx, seat| raw(socket).poll_recv(cx, seat, watch)));
             if polled.is_pending() {
-                if socket.links() != links {
+                if raw(socket).links() != links {
                     continue; // another link than the one that is watched
                 }
                 match link {
-                    Some((_, watch)) if socket.connected() => watch.arm(socket.arrival()),
+                    Some((_, watch)) if socket.connected() => watch.arm(raw(socket).readiness_probe()),
                     // A dead link is always readable: until there is another one, the waker tells.
                     _ => *link = None,
                 }
@@ -175,7 +175,7 @@ impl NativeSocket {
         self.link = self
             .signal
             .event_loop()
-            .and_then(|event_loop| event_loop.watch(self.socket.watch_fd()?, self.signal.token()))
+            .and_then(|event_loop| event_loop.watch(raw(&self.socket).watch_fd()?, self.signal.token()))
             .map(|watch| (links, watch));
     }
 }
@@ -219,7 +219,7 @@ impl NativeSocket {
     pub fn write(&mut self, bytes: &[u8], length: u32) -> u32 {
         let message = bytes.get(..length as usize).unwrap_or(bytes);
         let sent = if message.len() >= COPY_ONCE {
-            self.socket.try_send_copy(message)
+            raw(&self.socket).try_send_copy(message)
         } else {
             self.socket.try_send(Bytes::copy_from_slice(message))
         };
@@ -238,13 +238,13 @@ impl NativeSocket {
     pub fn written(&mut self) -> u32 {
         let Some(message) = self.kept.take() else { return WRITTEN };
         let Self { socket, sending, .. } = self;
-        let polled = sending.poll(|cx, seat| socket.poll_room(cx, seat, message.len()));
+        let polled = sending.poll(|cx, seat| raw(socket).poll_room(cx, seat, message.len()));
         let sent = match polled {
             Poll::Pending => {
                 self.kept = Some(message);
                 return FULL;
             }
-            Poll::Ready(Ok(())) => self.socket.send_over(message),
+            Poll::Ready(Ok(())) => raw(&self.socket).send_over(message),
             Poll::Ready(Err(error)) => Err(error),
         };
         sent.map_or_else(|error| self.fail(&error, FAILED), |_| WRITTEN)
@@ -305,7 +305,7 @@ impl NativeSocket {
             self.signal.busy();
         }
         *connected = f64::from(u8::from(self.socket.connected()));
-        *links = self.socket.links() as f64;
+        *links = raw(&self.socket).links() as f64;
         f64::from(count)
     }
 
@@ -357,7 +357,7 @@ impl NativeSocket {
             waiting.leave(&self.socket);
         }
         let Self { socket, connecting, .. } = self;
-        connecting.poll(|cx, seat| socket.poll_over(cx, seat)).is_ready()
+        connecting.poll(|cx, seat| raw(socket).poll_over(cx, seat)).is_ready()
     }
 
     /// JavaScript does not read for a while: the background thread sees to the link.
@@ -371,9 +371,9 @@ impl NativeSocket {
     #[napi]
     pub fn connection(&mut self) -> Connection {
         let Self { socket, connecting, .. } = self;
-        let polled = connecting.poll(|cx, seat| socket.poll_connected(cx, seat));
-        let links = self.socket.links() as f64;
-        let handing_over = self.socket.is_handing_over();
+        let polled = connecting.poll(|cx, seat| raw(socket).poll_connected(cx, seat));
+        let links = raw(&self.socket).links() as f64;
+        let handing_over = raw(&self.socket).is_handing_over();
         let (connected, over) = match polled {
             Poll::Ready(Ok(())) => (true, false),
             Poll::Ready(Err(error)) => (false, self.fail(&error, true)),
@@ -434,7 +434,7 @@ impl NativeSocket {
     /// may be.
     #[napi]
     pub fn undeliverable(&mut self) -> Option<Returned> {
-        match self.socket.poll_undeliverable(&mut Context::from_waker(&self.returning)) {
+        match raw(&self.socket).poll_undeliverable(&mut Context::from_waker(&self.returning)) {
             Poll::Ready(Ok(message)) => Some(Returned::from(message)),
             Poll::Ready(Err(_)) | Poll::Pending => None,
         }

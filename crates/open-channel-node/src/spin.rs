@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use open_channel::ffi::{Arrival, Spin};
+use open_channel::ffi::{ReadinessProbe, Spin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) struct BeforeSleep {
     /// While it is active, the loop does not sleep.
     idle: *mut c_void,
     /// Whose message to look for, and where: of the socket that was emptied last.
-    next: Cell<Option<(u32, Arrival)>>,
+    next: Cell<Option<(u32, ReadinessProbe)>>,
     spin: RefCell<Spin>,
     ended: Cell<bool>,
 }
@@ -77,13 +77,13 @@ impl BeforeSleep {
         Some(before_sleep)
     }
 
-    /// Before the loop sleeps the next time: looks at `arrival`, and tells JavaScript `token` if
+    /// Before the loop sleeps the next time: looks at `probe`, and tells JavaScript `token` if
     /// there is something.
-    pub(crate) fn look_at(&self, token: u32, arrival: Arrival) {
+    pub(crate) fn look_at(&self, token: u32, probe: ReadinessProbe) {
         if self.ended.get() {
             return;
         }
-        self.next.set(Some((token, arrival)));
+        self.next.set(Some((token, probe)));
         // SAFETY: an initialised handle, on its own thread.
         unsafe { (self.event_loop.uv().prepare_start)(self.prepare, before_sleep) };
     }
@@ -106,15 +106,15 @@ impl BeforeSleep {
         }
         // SAFETY: as above.
         unsafe { (self.event_loop.uv().prepare_stop)(self.prepare) };
-        let Some((token, arrival)) = self.next.take() else { return };
-        if self.has_come(&arrival) {
+        let Some((token, probe)) = self.next.take() else { return };
+        if self.has_come(&probe) {
             // SAFETY: as above.
             unsafe { (self.event_loop.uv().idle_start)(self.idle, once_around) };
             self.event_loop.tell(token);
         }
     }
 
-    fn has_come(&self, arrival: &Arrival) -> bool {
+    fn has_come(&self, probe: &ReadinessProbe) -> bool {
         let mut asked = 0u32;
         let other_events = || {
             asked += 1;
@@ -123,7 +123,7 @@ impl BeforeSleep {
         // One of these events may be the bell, which rang for this.
         let mut spin = self.spin.borrow_mut();
         spin.woken();
-        spin.until_or(LONGEST, || arrival.has_come(), other_events) || arrival.has_come()
+        spin.until_or(LONGEST, || probe.is_ready(), other_events) || probe.is_ready()
     }
 
     fn has_other_events(&self) -> bool {

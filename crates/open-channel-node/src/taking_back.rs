@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use open_channel::{
     Error, Socket,
-    ffi::{Face, WaiterKey},
+    ffi::{WaiterKey, raw},
 };
 
 use crate::{
@@ -73,8 +73,8 @@ struct Call {
 impl Call {
     fn begin(socket: &Socket, request: u32) -> Self {
         let mut call = Self { request, asked: VecDeque::new(), back: Vec::new(), failed: None };
-        for seq in socket.unacknowledged() {
-            match socket.begin_taking_back(seq) {
+        for seq in raw(socket).unacknowledged() {
+            match raw(socket).begin_taking_back(seq) {
                 Poll::Pending => call.asked.push_back(seq),
                 Poll::Ready(answer) => call.answered(seq, answer),
             }
@@ -92,7 +92,7 @@ impl Call {
     /// Whether everything is answered.
     fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, seat: &mut WaiterKey) -> bool {
         while let Some(&seq) = self.asked.front() {
-            let Poll::Ready(answer) = socket.poll_taken_back(cx, seat, seq) else { return false };
+            let Poll::Ready(answer) = raw(socket).poll_taken_back(cx, seat, seq) else { return false };
             self.asked.pop_front();
             self.answered(seq, answer);
         }

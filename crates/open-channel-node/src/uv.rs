@@ -18,7 +18,7 @@ use std::{
 };
 
 use napi::sys;
-use open_channel::ffi::Arrival;
+use open_channel::ffi::ReadinessProbe;
 
 use crate::{
     event_loop::{EventLoop, allocate, free},
@@ -103,11 +103,11 @@ impl Watch {
     }
 
     /// Reports the next time that there is something to read, or now if there is; soonest, if it
-    /// will show in `arrival`.
-    pub(crate) fn arm(&self, arrival: Option<Arrival>) {
+    /// will show in `probe`.
+    pub(crate) fn arm(&self, probe: Option<ReadinessProbe>) {
         let context = self.context();
-        if let (Some(arrival), Some(before_sleep)) = (arrival, context.before_sleep) {
-            before_sleep.look_at(context.token, arrival);
+        if let (Some(probe), Some(before_sleep)) = (probe, context.before_sleep) {
+            before_sleep.look_at(context.token, probe);
         }
         context.armed.set(true);
         if !context.started.get() {

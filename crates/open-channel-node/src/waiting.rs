@@ -7,7 +7,7 @@ use std::{
 
 use open_channel::{
     Socket,
-    ffi::{Face, WaiterKey},
+    ffi::{WaiterKey, raw},
 };
 
 use crate::hub::Signal;
@@ -31,6 +31,6 @@ impl Waiting {
 
     /// JavaScript waits no longer.
     pub(crate) fn leave(&mut self, socket: &Socket) {
-        socket.leave(&mut self.seat);
+        raw(socket).leave(&mut self.seat);
     }
 }
