@@ -1,13 +1,13 @@
-//! How fast the shared-memory ring is by itself, next to the raw limits of this machine, measured in one
-//! run: `cargo bench -p open-channel-ring`. Two threads pinned to two cores. Every payload is
-//! written and read.
+//! How fast the shared-memory ring is by itself, next to the raw limits of this machine, measured
+//! in one run: `cargo bench -p open-channel-ring`. Two threads pinned to two cores. Every payload
+//! is written and read.
 //!
-//! All lanes take turns of a few milliseconds, over and over, and each is compared with the raw lane of
-//! the same round: a virtual machine's cores move about and its neighbours come and go, and a ratio
-//! of neighbours survives that where a figure does not.
+//! All lanes take turns of a few milliseconds, over and over, and each is compared with the raw
+//! lane of the same round: a virtual machine's cores move about and its neighbours come and go, and
+//! a ratio of neighbours survives that where a figure does not.
 //!
-//! The raw ring is what a benchmark would write for itself: slots of 64 bytes with a sequence number each,
-//! spinning, no acknowledgement, no fence, no checks, no way to sleep.
+//! The raw ring is what a benchmark would write for itself: slots of 64 bytes with a sequence
+//! number each, spinning, no acknowledgement, no fence, no checks, no way to sleep.
 #[cfg(target_os = "linux")]
 fn main() {
     linux::main();
@@ -177,7 +177,8 @@ mod linux {
         (End { ring: one, spin: spin.clone() }, End { ring: two, spin: spin.clone() })
     }
 
-    /// One thing to measure: what this thread does in a turn, and what the other one does meanwhile.
+    /// One thing to measure: what this thread does in a turn, and what the other one does
+    /// meanwhile.
     struct Lane {
         name: String,
         here: Box<dyn FnMut() -> usize>,
@@ -410,7 +411,8 @@ mod linux {
         )
     }
 
-    /// Made and read 64 bytes at a time, in registers: neither side has the payload in other memory.
+    /// Made and read 64 bytes at a time, in registers: neither side has the payload in other
+    /// memory.
     fn ring_one_way_in_place(len: usize, count: usize, spin: &Spin) -> Lane {
         let (mut here, mut there) = ends(1 << 20, spin);
         lane(

@@ -1,36 +1,41 @@
-//! The reading end of a ring: claims records, copies them out, and releases them when they are
-//! handled.
+//! The reading end of a ring.
+use std::fmt;
+
+use crate::atomics::{AcqRel, Relaxed, Release};
 use crate::error::{Misbehaviour, RingError};
+use crate::header::Head;
 use crate::layout::RingPlace;
 use crate::position::Position;
-use crate::shim::{AcqRel, Relaxed, Release};
-use crate::spsc::{Claim, ClaimedRecord, FENCED, Record, Region, RingWatch, Wake, Words};
-use crate::wake;
+use crate::record::Record;
+use crate::region::Region;
+use crate::wake::{self, Wake};
+use crate::watch::RingWatch;
+use crate::words::{FENCED, Words};
 
-/// Reads records. Reading one takes two steps, and a third when it was handled:
-/// claim (a compare-and-swap that a fence makes fail), copy out, release.
+/// Reads records. A record is claimed (a compare-and-swap that a fence makes fail), copied out, and
+/// released once it is handled.
 pub struct Consumer<R, W> {
     words: Words<R>,
     /// Wakes the producer.
     producer: W,
-    /// Up to where records are claimed and handed out.
+    /// Up to where records are claimed.
     read: u64,
-    /// What was released; everything from here on the producer still keeps.
+    /// Up to where records are released; the producer stores everything from here on.
     released: u64,
-    /// Something was released since the producer was woken last.
-    untold: bool,
-    /// Once something went wrong it stays wrong.
+    /// Something was released since the producer was last woken.
+    unnotified: bool,
+    /// The first error stays.
     failed: Option<RingError>,
 }
 
 impl<R: Region, W: Wake> Consumer<R, W> {
     pub(crate) fn new(region: R, place: RingPlace, producer: W) -> Self {
         let words = Words::new(region, place);
-        Consumer { words, producer, read: 0, released: 0, untold: false, failed: None }
+        Consumer { words, producer, read: 0, released: 0, unnotified: false, failed: None }
     }
 
     /// Claims the next record; `None` while there is none. The record can be copied out as long as
-    /// it is borrowed; the producer keeps it until [`release`](Self::release) passes its end.
+    /// it is borrowed. The producer stores it until [`release`](Self::release) passes its end.
     ///
     /// # Errors
     /// [`RingError::Fenced`], [`RingError::Misbehaved`]; each then stays.
@@ -40,21 +45,8 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         Ok(claim.map(|claim| self.record(claim)))
     }
 
-    /// A record that this end has claimed and not released. (A claim of another ring gives some bytes of this one, or panics.)
-    #[inline]
-    pub fn record(&self, claim: Claim) -> Record<'_> {
-        self.words.record(claim.0)
-    }
-
-    /// [`record`](Self::record), for who reads it later, or piece by piece, while others go on with this end of the ring.
-    /// Until then it must not be released.
-    #[inline]
-    pub fn detach(&self, claim: Claim) -> ClaimedRecord<R> {
-        ClaimedRecord::new(self.words.clone(), claim.0)
-    }
-
-    /// [`claim`](Self::claim), of a record that is `wanted` by its kind, its flags and its length; another stays
-    /// unclaimed.
+    /// Claims the next record if it is `wanted` by its kind, its flags and its length in bytes;
+    /// otherwise the record stays unclaimed, and the answer is `None`.
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
@@ -69,7 +61,7 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         let head = match self.words.next_record(self.read) {
             Ok(Some(head)) if head.end - self.released <= self.words.place.usable() => head,
             Ok(None) if !self.is_fenced() => {
-                self.tell();
+                self.notify_producer();
                 return Ok(None);
             }
             Ok(None) => return Err(self.fail(RingError::Fenced)),
@@ -86,16 +78,30 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         }
         self.read = head.end;
         if self.words.at(self.read).load(Relaxed) == 0 {
-            self.tell();
+            self.notify_producer();
         }
         Ok(Some(Claim(head)))
     }
 
-    /// Says that everything before `upto` is handled: the producer forgets it. Going back is ignored.
-    /// Still possible after a fence, for what was claimed before.
+    /// A record that this end has claimed and not released. A claim of another ring gives some
+    /// bytes of this one, or panics.
+    #[inline]
+    pub fn record(&self, claim: Claim) -> Record<'_> {
+        self.words.record(claim.0)
+    }
+
+    /// The [`record`](Self::record), to be read later or piece by piece while others use this end
+    /// of the ring. Until then it must not be released.
+    #[inline]
+    pub fn detach(&self, claim: Claim) -> ClaimedRecord<R> {
+        ClaimedRecord { words: self.words.clone(), head: claim.0 }
+    }
+
+    /// Says that everything before `upto` is handled: the producer forgets it. Going back is
+    /// ignored. After a fence this still works, for records that were claimed before.
     ///
     /// # Errors
-    /// [`RingError::ReleasedAhead`] when `upto` lies beyond the last record handed out.
+    /// [`RingError::ReleasedAhead`] when `upto` lies beyond the last record claimed.
     #[inline]
     pub fn release(&mut self, upto: Position) -> Result<(), RingError> {
         let Position(upto) = upto;
@@ -104,50 +110,52 @@ impl<R: Region, W: Wake> Consumer<R, W> {
         }
         if upto > self.released {
             self.released = upto;
-            // Release: what we read from there is read before the producer writes over it.
+            // Release: we have read what lies there before the producer writes over it.
             self.words.released().store(upto, Release);
-            // A producer may wait for more than it needs. While there is more to read, more will be released.
+            // A producer may wait for more than it needs. While there is more to read, more will be
+            // released.
             let enough = |wanted| upto >= wanted || self.words.at(self.read).load(Relaxed) == 0;
-            self.untold = !wake::must_wake(self.words.space_wait(), enough);
-            if !self.untold {
+            self.unnotified = !wake::must_wake(self.words.space_wait(), enough);
+            if !self.unnotified {
                 self.producer.wake();
             }
         }
         Ok(())
     }
 
-    /// Whether the producer has fenced this ring. Costs one read of our own cache line.
-    #[inline]
-    fn is_fenced(&self) -> bool {
-        self.words.claimed().load(Relaxed) & FENCED != 0
-    }
-
-    /// Whether [`claim`](Self::claim) has something to say: a record, a fence or an error.
+    /// Whether [`claim`](Self::claim) has an answer: a record, a fence or an error.
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.words.at(self.read).load(Relaxed) != 0 || self.failed.is_some() || self.is_fenced()
     }
 
-    /// Looks for [`is_ready`](Self::is_ready) without the consumer; for spinning.
+    /// A watch that is due when [`is_ready`](Self::is_ready) is; for spinning without the consumer.
     pub fn watch(&self) -> RingWatch<R> {
         RingWatch::data(self.words.clone(), self.read)
     }
 
-    /// [`watch`](Self::watch) with one that either end of this link has given before, which costs less than a new one.
+    /// As [`watch`](Self::watch), made of one that either end of this link gave before. That costs
+    /// less than a new one.
     pub fn watch_again(&self, watch: RingWatch<R>) -> RingWatch<R> {
         watch.moved_to(self.words.place, self.read)
     }
 
-    /// Announces that this side is about to sleep until there is a record. To be followed by
-    /// [`is_ready`](Self::is_ready), and only when that says no by sleeping.
+    /// Announces that this side is about to sleep until there is a record. The caller then asks
+    /// [`is_ready`](Self::is_ready), and sleeps only if the answer is no.
     pub fn prepare_park(&self) {
         wake::announce(self.words.data_wait(), 1);
     }
 
-    /// There is nothing more to read: a producer that sleeps until more is released makes do with what there is.
+    /// Reads this side's own cache line, unless the producer has just fenced the ring.
     #[inline]
-    fn tell(&mut self) {
-        if std::mem::take(&mut self.untold) && wake::must_wake(self.words.space_wait(), |_| true) {
+    fn is_fenced(&self) -> bool {
+        self.words.claimed().load(Relaxed) & FENCED != 0
+    }
+
+    /// There is nothing more to read, so a producer that waits for more room gets what there is.
+    #[inline]
+    fn notify_producer(&mut self) {
+        if std::mem::take(&mut self.unnotified) && wake::must_wake(self.words.space_wait(), |_| true) {
             self.producer.wake();
         }
     }
@@ -156,5 +164,30 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     fn fail(&mut self, error: RingError) -> RingError {
         self.failed = Some(error);
         error
+    }
+}
+
+/// A record that was claimed, by its place in its ring.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim(Head);
+
+/// A claimed record apart from its end of the ring; it keeps the memory mapped. Its bytes are those
+/// that the producer wrote as long as it is not released. Reading them is sound in any case.
+pub struct ClaimedRecord<R> {
+    words: Words<R>,
+    head: Head,
+}
+
+impl<R: Region> ClaimedRecord<R> {
+    /// The record.
+    #[inline]
+    pub fn record(&self) -> Record<'_> {
+        self.words.record(self.head)
+    }
+}
+
+impl<R> fmt::Debug for ClaimedRecord<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.head.fmt(f)
     }
 }

@@ -1,11 +1,13 @@
-//! The index and wake protocols under loom: every interleaving, and every value that the memory model
-//! lets a load return. `RUSTFLAGS="--cfg loom" cargo test -p open-channel-ring --release --lib`
+//! The index and wake protocols under loom: every interleaving, and every value that the memory
+//! model lets a load return.
 //!
-//! The ring is the shipped one, only smaller: a handful of words, so that records wrap at once. Taking
-//! away any one of the fences, the compare-and-swap, the zero word behind a record, the wake-up of a
-//! fence or the release ordering of either kind of header makes one of these fail. What loom cannot
-//! see is a load that returns what is only written later, so the release ordering of the `released`
-//! index stands on the memory model alone.
+//! `RUSTFLAGS="--cfg loom" cargo test -p open-channel-ring --release --lib`
+//!
+//! The ring is the shipped one, only smaller: a handful of words, so that records wrap at once.
+//! Taking away any one of the fences, the compare-and-swap, the zero word behind a record, the
+//! wake-up of a fence or the release ordering of either kind of header makes one of these fail.
+//! What loom cannot see is a load that returns what is only written later, so the release ordering
+//! of the `released` index stands on the memory model alone.
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use std::sync::Arc;
@@ -150,8 +152,8 @@ fn loom_records_arrive_whole_and_in_order_and_nobody_sleeps_for_ever() {
     pass_on(32, payload);
 }
 
-/// Silenced after the announcement instead, the doorbell would lose a late ring for a record that was already taken, and with it
-/// the announcement that this ring had used up.
+/// Silenced after the announcement instead, the doorbell would lose a late ring for a record that
+/// was already taken, and with it the announcement that this ring had used up.
 #[test]
 fn loom_a_side_that_silences_its_doorbell_does_not_sleep_for_ever() {
     for capacity in [32, 64] {
@@ -178,8 +180,8 @@ fn loom_a_record_behind_padding_arrives_whole() {
     pass_on(64, |kind| vec![kind; 9]);
 }
 
-/// What the fence says was claimed is what the consumer got, neither more nor less; a consumer asleep
-/// is woken by it.
+/// What the fence says was claimed is what the consumer got, neither more nor less; a consumer
+/// asleep is woken by it.
 #[test]
 fn loom_a_fence_is_exact() {
     model(|| {
@@ -255,7 +257,7 @@ fn loom_a_reservation_apart_arrives_whole_and_in_its_turn() {
 
 /// A side that spins on a watch finds what it was waiting for when it looks.
 #[test]
-fn loom_what_a_watch_says_is_there() {
+fn loom_a_watch_that_is_due_is_right() {
     model(|| {
         let (mut producer, mut consumer) = ring(32);
         let writer = thread::spawn(move || {
@@ -294,7 +296,8 @@ fn loom_what_a_watch_says_is_there() {
     });
 }
 
-/// One doorbell with two sleepers, each of which hears every ring: an eventfd that two epoll instances watch.
+/// One doorbell with two sleepers, each of which hears every ring: an eventfd that two epoll
+/// instances watch.
 #[derive(Clone)]
 struct SharedDoorbell(Arc<(Mutex<[bool; 2]>, Condvar)>);
 
@@ -315,8 +318,8 @@ impl Wake for SharedDoorbell {
     }
 }
 
-/// Two calls of one socket wait for messages at once, behind one lock: each gets one, and neither sleeps for ever. They
-/// do not take the announcement back, which would be the other's too.
+/// Two calls of one socket wait for messages at once, behind one lock: each gets one, and neither
+/// sleeps for ever.
 #[test]
 fn loom_two_sleepers_share_a_doorbell() {
     model(|| {
@@ -353,7 +356,8 @@ fn loom_two_sleepers_share_a_doorbell() {
     });
 }
 
-/// Pushes a third record into a ring that is full of two, waiting until everything is released, although it needs less.
+/// Pushes a third record into a ring that is full of two, waiting until everything is released,
+/// although it needs less.
 fn push_third(
     (mut producer, doorbell): End<Producer<Heap, LoomDoorbell>>,
 ) -> (thread::JoinHandle<()>, Position, Position) {
@@ -391,17 +395,17 @@ fn keep_one(release_first: impl Fn(u8) -> bool + Sync + Send + Copy + 'static) {
 }
 
 #[test]
-fn loom_what_is_released_when_nothing_is_left_to_read_is_told() {
+fn loom_a_release_with_nothing_left_to_read_wakes_the_producer() {
     keep_one(|read| read == 2);
 }
 
 #[test]
-fn loom_what_was_released_before_is_told_when_nothing_is_left_to_read() {
+fn loom_an_earlier_release_wakes_the_producer_once_nothing_is_left_to_read() {
     keep_one(|read| read == 1);
 }
 
 #[test]
-fn loom_who_takes_the_last_record_tells_what_was_released_before() {
+fn loom_claiming_the_last_record_wakes_the_producer_for_an_earlier_release() {
     model(|| {
         let (producer, (mut consumer, _)) = ring(32);
         let (writer, first, _) = push_third(producer);

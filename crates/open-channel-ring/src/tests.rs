@@ -189,14 +189,14 @@ fn the_payload_behind_a_long_record_starts_a_cache_line() {
     for place in [Layout::new(4096, 8192).unwrap().up_ring(), Layout::new(4096, 8192).unwrap().down_ring()] {
         for before in (0..200).step_by(8) {
             for len in [1024, 1025, 1087, 1088, 1500] {
-                let end = layout::record_end(before, len);
+                let end = header::record_end(before, len);
                 assert_eq!((place.word(end) + 1) % 8, 0, "{len} bytes at {before}");
             }
         }
     }
     // By docs/PROTOCOL.md.
     let ends = [(0, 0), (0, 1), (0, 1023), (8, 1016), (0, 1024), (8, 1024), (0, 1080), (0, 1081)];
-    let ends = ends.map(|(start, len)| layout::record_end(start, len));
+    let ends = ends.map(|(start, len)| header::record_end(start, len));
     assert_eq!(ends, [8, 16, 1032, 1032, 1088, 1088, 1088, 1152]);
 }
 
@@ -244,7 +244,8 @@ fn full_says_what_to_wait_for_and_that_is_enough() {
     panic!("never enough");
 }
 
-/// A queue of vectors does the same; thousands of steps, and the unreleased records at each of them.
+/// A queue of vectors does the same; thousands of steps, and the unreleased records at each of
+/// them.
 #[test]
 fn the_ring_behaves_like_a_queue_that_forgets_nothing_unreleased() {
     for seed in 1..=if cfg!(miri) { 6 } else { 300 } {
@@ -348,17 +349,17 @@ fn no_word_in_shared_memory_can_hurt() {
                         _ => place.control + layout::LINE_WORDS * random.below(4) as usize,
                     };
                     let word = &words[anywhere(&mut random)];
-                    let old = word.load(shim::Relaxed);
+                    let old = word.load(atomics::Relaxed);
                     // Values near the valid ones reach further than noise.
                     let new = match random.below(6) {
                         0 => random.next(),
                         1 => old ^ (1 << random.below(64)),
                         2 => old.wrapping_add(8),
                         3 => old.wrapping_sub(16),
-                        4 => words[anywhere(&mut random)].load(shim::Relaxed),
+                        4 => words[anywhere(&mut random)].load(atomics::Relaxed),
                         _ => 0,
                     };
-                    word.store(new, shim::Relaxed);
+                    word.store(new, atomics::Relaxed);
                 }
             }
         }

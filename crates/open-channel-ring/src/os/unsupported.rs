@@ -1,14 +1,15 @@
-//! No ring between processes: what offers one answers with an error, and what only an offer could
-//! bring about has no values.
+//! No rings between processes: calls answer with an error, and types that only an offer could bring
+//! about have no values.
 use std::io;
 
 use super::offered::OFFERED;
 use super::process::{BorrowedDescriptor, Descriptor};
+use crate::atomics::AtomicU64;
 use crate::ends::RingEnds;
 use crate::error::AttachError;
 use crate::layout::Layout;
-use crate::shim::AtomicU64;
-use crate::spsc::{Region, Wake};
+use crate::region::Region;
+use crate::wake::Wake;
 
 /// The memory of a ring between two processes.
 #[derive(Debug, Clone)]
@@ -25,7 +26,7 @@ impl Region for Mapped {
 pub enum Doorbell {}
 
 impl Doorbell {
-    /// For whoever watches the doorbell.
+    /// The descriptor to watch; readable once the doorbell has been rung.
     pub fn descriptor(&self) -> BorrowedDescriptor<'_> {
         match *self {}
     }

@@ -1,5 +1,6 @@
-//! Two sides that answer each other, each with its spin, in a time of their own: what one learns is what the other made of what it
-//! had learnt. The rules are those that ship; that a wait spins for its budget and then sleeps is told again here.
+//! A model of two sides that answer each other, in a time of its own. Each has a spin, and what one
+//! spin learns is what the other made of what it had learnt. The rules are those that ship; only
+//! "spin for the budget, then sleep" is written again here.
 
 use super::*;
 
@@ -7,7 +8,7 @@ use super::*;
 const TRANSFER: Duration = Duration::from_nanos(200);
 /// What it costs to ring.
 const RING: Duration = Duration::from_micros(5);
-/// Tasks spin no longer than that.
+/// The longest spin of a task.
 const TASK: Duration = Duration::from_micros(200);
 
 struct Side {
@@ -18,7 +19,7 @@ struct Side {
 
 impl Side {
     fn new() -> Self {
-        Side { spin: Spin::with_cores(64), waits_since: Duration::ZERO, budget: LONG }
+        Side { spin: Spin::with_cores(64), waits_since: Duration::ZERO, budget: LONG_SPIN }
     }
 
     fn wait(&mut self, now: Duration, other_was_awake: bool, at_most: Duration) {
@@ -28,10 +29,10 @@ impl Side {
 }
 
 struct Pair {
-    /// The one whose turn it is, and the one who waits for it.
+    /// The one that is to send, and the one that waits for it.
     sides: [Side; 2],
     now: Duration,
-    /// From ringing until who slept looks.
+    /// From ringing until the side that slept looks.
     wake: Duration,
     at_most: Duration,
 }
@@ -41,7 +42,7 @@ impl Pair {
         Pair { sides: [Side::new(), Side::new()], now: Duration::ZERO, wake, at_most }
     }
 
-    /// One message, for which the sender needs so long; says whether the receiver slept.
+    /// One message, for which the sender needs so long. Answers whether the receiver slept.
     fn message(&mut self, takes: Duration) -> bool {
         self.now += takes;
         let (wake, at_most) = (self.wake, self.at_most);
@@ -73,8 +74,8 @@ impl Pair {
 
 const AT_ONCE: Duration = Duration::from_nanos(100);
 
-/// However long it takes to wake somebody, a core that was taken away for a moment costs a handful of sleeps, not a state in which
-/// each sleep is the next one's reason.
+/// A core that was taken away for a moment costs a handful of sleeps, however long a wake-up takes.
+/// It does not begin a state in which each sleep causes the next.
 #[test]
 fn a_pair_that_is_held_up_once_spins_again() {
     for wake in [20, 50, 75, 100, 150, 190].map(Duration::from_micros) {
@@ -105,7 +106,7 @@ fn a_pair_that_is_held_up_now_and_then_spins_in_between() {
     assert!(sleeps <= 100 * 12, "{sleeps} sleeps in a million messages");
 }
 
-/// Who waits for what takes long spends next to nothing on spins.
+/// A side whose waits are long spends next to nothing on spins.
 #[test]
 fn a_pair_that_answers_slowly_sleeps() {
     let mut pair = Pair::new(Duration::from_micros(75), Duration::MAX);

@@ -7,14 +7,14 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
 
 use crate::error::AttachError;
-use crate::spsc::Wake;
+use crate::wake::Wake;
 
-/// One side's doorbell: the other side writes to it when this one sleeps. Both rings of a link share it.
+/// One side's doorbell: the other side writes to it when this one sleeps. Both rings of a link
+/// share it.
 ///
-/// It is never read in normal work: every write gives an edge to each epoll instance that watches it
-/// edge-triggered, which is how tokio's `AsyncFd` does. So two waiters of one
-/// process cannot steal each other's wake-up. For a level-triggered `poll(2)` there is
-/// [`silence`](Self::silence).
+/// A waiter that watches it edge-triggered, as tokio's `AsyncFd` does, never reads it: each write
+/// gives an edge to every epoll instance, so two waiters of one process do not take each other's
+/// wake-up. A waiter that polls level-triggered calls [`silence`](Self::silence).
 #[derive(Debug, Clone)]
 pub struct Doorbell(Arc<OwnedFd>);
 
@@ -28,8 +28,8 @@ impl Doorbell {
         Ok(Doorbell(Arc::new(fd)))
     }
 
-    /// Takes a descriptor from the other side, if it is what it ought to be: a write to anything
-    /// else might block, or do something.
+    /// Takes a descriptor from the other side, if it is an eventfd that does not block: a write to
+    /// anything else might block, or do harm.
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Doorbell, AttachError> {
         let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let target = rustix::fs::readlink(link, Vec::new())?;
@@ -40,17 +40,20 @@ impl Doorbell {
         Ok(Doorbell(Arc::new(fd)))
     }
 
-    /// For whoever watches the doorbell.
+    /// The descriptor to watch; readable once the doorbell has been rung.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Resets the doorbell, for a waiter that polls level-triggered: *before* it announces what it waits for, and then looks. A ring
-    /// that comes late, for what was taken without waiting for it, uses the announcement up and must stay in the doorbell. What rang
-    /// may also have been meant for other waiters of its process, announcement included: whoever silences must announce for
-    /// them too, look at everything that the doorbell can ring for, and wake those whom it concerns.
+    /// Resets the doorbell, for a waiter that polls level-triggered. It does so *before* it
+    /// announces what it waits for, and then looks at the ring.
+    ///
+    /// The other side may ring late, for a record that was taken without waiting for it. That ring
+    /// uses the announcement up, so it has to stay in the doorbell. It may also have been meant for
+    /// other waiters of this process. So a caller announces for all of them, looks at everything
+    /// that this doorbell rings for, and wakes those concerned.
     pub fn silence(&self) {
-        // Silent already is fine.
+        // It may be silent already.
         let _ = rustix::io::read(&*self.0, &mut [0; 8]);
     }
 }
@@ -58,7 +61,7 @@ impl Doorbell {
 impl Wake for Doorbell {
     #[cold]
     fn wake(&self) {
-        // It fails only when 2^64 - 2 rings were never heard, and then one more says nothing new.
+        // It fails only when the counter is full; then the other side is woken already.
         let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
     }
 }

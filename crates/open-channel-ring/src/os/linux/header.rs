@@ -1,7 +1,7 @@
 //! The first words of the memory: they say whose memory it is, and of which layout.
+use crate::atomics::{AtomicU64, Relaxed};
 use crate::error::AttachError;
 use crate::layout::Layout;
-use crate::shim::{AtomicU64, Relaxed};
 
 /// First word of the mapping: "ochring" and a zero byte.
 const MAGIC: u64 = u64::from_le_bytes(*b"ochring\0");

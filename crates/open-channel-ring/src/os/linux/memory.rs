@@ -10,23 +10,25 @@ use rustix::mm::{MapFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
 use super::header;
+use crate::atomics::AtomicU64;
 use crate::error::AttachError;
-use crate::fork::Process;
 use crate::layout::Layout;
-use crate::process_counters::MAPPED;
-use crate::shim::AtomicU64;
-use crate::spsc::Region;
+use crate::process::{MAPPED, Process};
+use crate::region::Region;
 
-/// Without these the other side could cut the memory short, and touching it would be a SIGBUS.
+/// Without these seals the other side could cut the memory short, and touching it would be a
+/// SIGBUS.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
-/// `statfs` of a memfd; a memfd of huge pages, which can fail when touched, says another.
+/// What `statfs` says of a memfd. A memfd of huge pages, whose pages can fail when they are
+/// touched, says another.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
-/// A new memfd of the size `layout` asks for: sealed, its header written. Its pages come as they are touched, so that a ring
-/// that carries little takes little memory; all of them come now where the kernel could refuse them later.
+/// A new memfd of the size that `layout` asks for: sealed, its header written. Its pages come as
+/// they are touched, so that a quiet ring takes little memory. Where the kernel could refuse them
+/// later, all of them come now.
 pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
     let bytes = layout.total_bytes();
-    // To the kernel this is a file, and one beyond the limit is a deadly signal.
+    // To the kernel this is a file, and a file beyond the limit is a deadly signal.
     if getrlimit(Resource::Fsize).current.is_some_and(|most| most < bytes as u64) {
         return Err(rustix::io::Errno::FBIG.into());
     }
@@ -39,7 +41,7 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
     };
     rustix::fs::ftruncate(&fd, bytes as u64)?;
     if pages_may_be_refused() {
-        // Here the socket link is still at hand. Later it would be a deadly signal.
+        // Here the caller still has a socket. Later a refused page would be a deadly signal.
         rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, bytes as u64)?;
     }
     rustix::fs::fcntl_add_seals(&fd, SEALS)?;
@@ -48,9 +50,9 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
     Ok((fd, mapped))
 }
 
-/// Whether touching a page of a memfd for the first time can fail. It cannot (but for the killer of processes that every touch
-/// of memory may meet) unless the kernel counts strictly what it has promised: mode 2 of `vm.overcommit_memory`, proc_sys_vm(5).
-/// Where that cannot be read, it is taken to be so.
+/// Whether the first touch of a memfd's page can fail. It can where the kernel counts strictly what
+/// it has promised: mode 2 of `vm.overcommit_memory`, proc_sys_vm(5). A mode that cannot be read is
+/// taken for that one. (The killer of processes that are out of memory is another matter.)
 fn pages_may_be_refused() -> bool {
     static STRICT: OnceLock<bool> = OnceLock::new();
     let read = || std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
@@ -67,7 +69,7 @@ pub(crate) fn attach(fd: &OwnedFd, layout: Layout) -> Result<Mapped, AttachError
     if !seals.contains(SEALS) {
         return Err(AttachError::NotSealed);
     }
-    // After the seals: from here on the size cannot change.
+    // Only after the seals were checked: from here on the size cannot change.
     let (expected, got) = (layout.total_bytes() as u64, rustix::fs::fstat(fd)?.st_size as u64);
     if got != expected {
         return Err(AttachError::Size { expected, got });
@@ -77,7 +79,7 @@ pub(crate) fn attach(fd: &OwnedFd, layout: Layout) -> Result<Mapped, AttachError
     Ok(mapped)
 }
 
-/// A shared mapping, unmapped when the last handle goes.
+/// The memory of a ring between two processes, unmapped when the last handle is dropped.
 #[derive(Clone)]
 pub struct Mapped {
     words: NonNull<AtomicU64>,
@@ -91,13 +93,13 @@ struct Mapping {
     process: Process,
 }
 
-// SAFETY: the handle owns no thread-bound state; the memory is only ever used as atomics.
+// SAFETY: the handle owns nothing that belongs to one thread; the memory is only used as atomics.
 unsafe impl Send for Mapped {}
-// SAFETY: as above: `&[AtomicU64]` may be used from any thread.
+// SAFETY: as above; a `&[AtomicU64]` may be used from any thread.
 unsafe impl Sync for Mapped {}
 // SAFETY: a mapping may be unmapped from any thread.
 unsafe impl Send for Mapping {}
-// SAFETY: nothing can be done with a shared `Mapping`.
+// SAFETY: a shared `Mapping` offers nothing.
 unsafe impl Sync for Mapping {}
 
 impl Mapped {

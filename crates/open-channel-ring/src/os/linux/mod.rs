@@ -36,12 +36,12 @@ impl Offer {
     }
 }
 
-/// Makes the memory and the doorbells, and this side's ends. The [`Offer`] can be dropped once it is sent;
-/// if the other side declines, drop both and nothing is left behind.
+/// Makes the memory, the doorbells, and this side's ends. The [`Offer`] can be dropped once it is
+/// sent. If the other side declines, drop both, and nothing is left behind.
 ///
 /// # Errors
-/// The kernel's: no memory, no descriptors, or a seccomp filter;
-/// [`Unsupported`](io::ErrorKind::Unsupported) where this system has no rings. Use another link then.
+/// The kernel's: no memory, no descriptors, or a seccomp filter.
+/// [`Unsupported`](io::ErrorKind::Unsupported) on a system without rings. Use another link then.
 pub fn offer(layout: Layout) -> io::Result<(RingEnds<Mapped, Doorbell>, Offer)> {
     let (memory, mapped) = memory::create(layout)?;
     let (own_doorbell, others_doorbell) = (Doorbell::new()?, Doorbell::new()?);
@@ -49,8 +49,8 @@ pub fn offer(layout: Layout) -> io::Result<(RingEnds<Mapped, Doorbell>, Offer)> 
     Ok((link, Offer { memory, own_doorbell, others_doorbell }))
 }
 
-/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's limits;
-/// `descriptors` are those that came with it.
+/// Checks an offer and takes it. `layout` is what the announcement said, within the caller's
+/// limits; `descriptors` came with it.
 ///
 /// # Errors
 /// [`AttachError`]; the descriptors are closed.
@@ -70,7 +70,8 @@ impl From<Errno> for AttachError {
     }
 }
 
-/// Cores of the machine, also those that this process may not use: `0-3,8`. One, if that cannot be read.
+/// Cores of the machine, also those that this process may not use; one, if that cannot be read. The
+/// file holds ranges: `0-3,8`.
 pub(crate) fn cores() -> usize {
     let ranges = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     let count = |range: &str| {

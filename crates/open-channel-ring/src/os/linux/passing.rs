@@ -8,10 +8,10 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::super::offered::OFFERED;
+use crate::os::offered::OFFERED;
 
 /// Sends `bytes` with the descriptors attached to the first of them. Returns how many bytes were
-/// taken; if that is none, neither were the descriptors.
+/// taken; if none was, neither were the descriptors.
 ///
 /// # Errors
 /// The socket's, `WouldBlock` included. Never raises SIGPIPE.
@@ -32,13 +32,13 @@ pub fn send_with_descriptors(
 pub struct ReceivedDescriptors {
     /// Bytes written to the buffer; zero at the end of the stream.
     pub bytes: usize,
-    /// The descriptors that came with them, close-on-exec. None if there were too many: then the kernel closed
-    /// some, and the others are closed here.
+    /// The descriptors that came with them, close-on-exec. None if there were too many: the kernel
+    /// closed some of those, and the others are closed here.
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// Receives bytes, and the descriptors attached to them if there are any. A peer that attaches
-/// descriptors to bytes where none belong is to be sent away: dropping the result closes them.
+/// Receives bytes, and the descriptors attached to them if there are any. Dropping the result
+/// closes the descriptors, as for a peer that attaches them where none belong.
 ///
 /// # Errors
 /// The socket's, `WouldBlock` included.

@@ -83,3 +83,22 @@ fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
         }
     }
 }
+
+/// Two versions of a program meet on this memory: its bytes are those of docs/PROTOCOL.md.
+#[test]
+fn the_memory_begins_as_the_protocol_says() {
+    let (mut ends, offer) = offer(Layout::new(4096, 8192).unwrap()).unwrap();
+    ends.producer.push(1, 2, b"hello").unwrap();
+    let memory = std::fs::File::from(offer.descriptors()[0].try_clone_to_owned().unwrap());
+    let word = |at: u64| {
+        let mut bytes = [0; 8];
+        std::os::unix::fs::FileExt::read_exact_at(&memory, &mut bytes, at).unwrap();
+        u64::from_ne_bytes(bytes)
+    };
+    assert_eq!(word(0), u64::from_le_bytes(*b"ochring\0"));
+    assert_eq!([8, 16, 24].map(word), [2, 4096, 8192]);
+    assert_eq!([128, 256, 384, 512].map(word), [0; 4], "claimed, released, data wait, space wait");
+    assert_eq!(word(3960), 1 << 63 | 2 << 40 | 1 << 32 | 5, "the record's header");
+    assert_eq!(word(3968), u64::from_le_bytes(*b"hello\0\0\0"));
+    assert_eq!(memory.metadata().unwrap().len(), 4096 + 4096 + 8192);
+}
