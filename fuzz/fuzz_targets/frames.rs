@@ -1,4 +1,5 @@
-//! Bytes into `decode`, frames into a `Session`, as host and as peer, with a small application at work.
+//! Bytes into `decode`, frames into a `Session`, as host and as peer, with a small application at
+//! work.
 //!
 //! `cargo +nightly fuzz run frames`. The first byte chooses the side, the version and what the
 //! application does; the rest is what comes over the link.

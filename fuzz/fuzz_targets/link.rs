@@ -1,7 +1,9 @@
-//! Two sessions on a ring, driven as the library drives them, while the input writes what it likes into the shared
-//! words. Messages may be lost and links end; panics, endless loops, and queues beyond their limits are not allowed.
+//! Two sessions on a ring, driven as the library drives them, while the input writes what it likes
+//! into the shared words. Messages may be lost and links end; panics, endless loops, and queues
+//! beyond their limits are not allowed.
 //!
-//! `cargo +nightly fuzz run link`, on Linux. Inputs that once failed: `cargo +nightly fuzz run link regressions/link/*`.
+//! `cargo +nightly fuzz run link`, on Linux. Inputs that once failed: `cargo +nightly fuzz run link
+//! regressions/link/*`.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -194,8 +196,8 @@ impl Side {
 
     fn check(&self) {
         self.session.assert_credit_is_conserved();
-        // One message or one pack may always come, when nothing else is there. Zeros that are marked as a pack are many
-        // empty messages, each of which costs more than its bytes.
+        // One message or one pack may always come, when nothing else is there. Zeros that are
+        // marked as a pack are many empty messages, each of which costs more than its bytes.
         let alone = MAX_PACK_COST.max(LIMITS.max_message + MESSAGE_OVERHEAD);
         assert!(self.session.unhandled_bytes() <= LIMITS.window.max(alone));
         assert!(self.session.outbox_bytes() <= LIMITS.outbox.max(LIMITS.max_message + MESSAGE_OVERHEAD));

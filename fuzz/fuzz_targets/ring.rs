@@ -1,5 +1,5 @@
-//! Both ends of a ring work by the rules while the input writes what it likes into the shared words.
-//! Errors and nonsense are allowed; panics, reads out of bounds and endless loops are not.
+//! Both ends of a ring work by the rules while the input writes what it likes into the shared
+//! words. Errors and nonsense are allowed; panics, reads out of bounds and endless loops are not.
 //!
 //! `cargo +nightly fuzz run ring`, on Linux.
 #![no_main]

@@ -3,7 +3,7 @@
 use crate::error::FrameError;
 use crate::text::printable;
 
-/// Longest reason text in a [`Frame::Reset`] or a [`Reject`], in bytes.
+/// Longest reason in a frame, in bytes.
 const MAX_REASON: usize = 512;
 
 /// The longest prefix of `reason` that fits a frame.
@@ -63,7 +63,7 @@ impl<'a> Body<'a> {
         self.take(what).map(u128::from_le_bytes)
     }
 
-    /// Words for people, fit for a terminal.
+    /// Text for people, fit for a terminal.
     pub(crate) fn text(&mut self, what: &'static str) -> Result<String, FrameError> {
         let bytes = std::mem::take(&mut self.0);
         if bytes.len() > MAX_REASON {

@@ -1,4 +1,4 @@
-//! What can be wrong: with the bytes of a link, with the other side, and with what the application asks for.
+//! Errors: in the bytes of a link, of the other side, and in what the application asks for.
 
 use bytes::Bytes;
 
@@ -65,7 +65,7 @@ pub enum ProtocolError {
     Unexpected(&'static str),
 }
 
-/// Why [`Session::send`](crate::Session::send) did not accept a message; the message comes back.
+/// Why [`Session::send`](crate::Session::send) did not accept a message, which comes back.
 ///
 /// The enum is exhaustive: each caller has to decide what becomes of the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! The first exchange on every link: who meets whom, in which version, and where to go on.
+//! The first exchange on every link: identities, version, and where both sides go on.
 
 use bytes::{BufMut, BytesMut};
 
@@ -7,7 +7,8 @@ use crate::error::{FrameError, ProtocolError};
 use crate::id::{ChannelKey, SocketId};
 use crate::version::{ATTEMPTS, VERSION_MAX, VERSION_MIN};
 
-/// First bytes of every [`Hello`] and [`Welcome`]; their place and the versions behind them never change.
+/// First bytes of every [`Hello`], [`Welcome`] and [`Reject`]. Their place and the versions behind
+/// them never change.
 pub const MAGIC: [u8; 8] = *b"openchan";
 
 /// What a peer wants the link for.
@@ -26,8 +27,8 @@ pub enum Purpose {
 pub struct Features(pub u64);
 
 impl Features {
-    /// In a hello: the descriptors of a ring in shared memory come with it. In a welcome: the host has taken it, and
-    /// messages travel there.
+    /// In a hello: the descriptors of a ring in shared memory come with it. In a welcome: the host
+    /// has taken the ring, and messages travel there.
     pub const RING: Self = Self(1);
 
     /// Whether all of `other` is among these.
@@ -36,7 +37,7 @@ impl Features {
     }
 }
 
-/// Bytes of the two rings that come with a [`Hello`].
+/// Sizes in bytes of the two rings that come with a [`Hello`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RingSizes {
     /// From the peer to the host.
@@ -45,7 +46,7 @@ pub struct RingSizes {
     pub down: u64,
 }
 
-/// The peer introduces itself.
+/// What the peer sends first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// Oldest version the peer speaks.
@@ -60,8 +61,8 @@ pub struct Hello {
     pub socket: SocketId,
     /// Generation of the host that the session was attached to last; 0 if never.
     pub generation: u64,
-    /// Lowest sequence number in the peer's outbox, or the next it will give; the number of its end, if even that
-    /// is acknowledged.
+    /// Lowest sequence number in the peer's outbox, or the next one that it will give. If even the
+    /// end of its direction is acknowledged, the number of that end.
     pub first: u64,
     /// Next sequence number that the peer expects from the host.
     pub recv_next: u64,
@@ -73,19 +74,20 @@ pub struct Hello {
     pub window: u64,
     /// Outbox limit in bytes.
     pub outbox: u64,
-    /// Longest message the peer takes.
+    /// Longest message that the peer takes, in bytes.
     pub max_message: u64,
-    /// Whether the host's direction has ended, as far as the peer has received: a new host cannot reopen it.
+    /// Whether the host's direction has ended, as far as the peer has received. A new host cannot
+    /// reopen it.
     pub ended: bool,
     /// What the peer can do beyond the version.
     pub features: Features,
     /// Sizes of the rings that the peer offers; zero without [`Features::RING`].
     pub ring: RingSizes,
-    /// How often a message of the peer's is delivered at most; 0 for any number. From version 2 on.
+    /// How often a message of the peer is delivered at most; 0 for any number. From version 2 on.
     pub max_attempts: u32,
 }
 
-/// The host accepts.
+/// The host's answer when it accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
     /// The version that both sides use from here.
@@ -102,11 +104,11 @@ pub struct Welcome {
     pub window: u64,
     /// Outbox limit in bytes.
     pub outbox: u64,
-    /// Longest message the host takes.
+    /// Longest message that the host takes, in bytes.
     pub max_message: u64,
     /// The features of the [`Hello`] that the host agrees to.
     pub features: Features,
-    /// How often a message of the host's is delivered at most; 0 for any number. From version 2 on.
+    /// How often a message of the host is delivered at most; 0 for any number. From version 2 on.
     pub max_attempts: u32,
 }
 
@@ -160,21 +162,21 @@ impl RejectCode {
     }
 }
 
-/// The host refuses.
+/// The host's answer when it refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// Why.
+    /// The code of the refusal.
     pub code: RejectCode,
     /// Oldest version the host speaks.
     pub version_min: u16,
     /// Newest version the host speaks.
     pub version_max: u16,
-    /// For people.
+    /// The reason, for people.
     pub reason: String,
 }
 
 impl Reject {
-    /// A refusal in the words of this crate's versions.
+    /// A refusal with the versions of this crate.
     pub fn new(code: RejectCode, reason: impl Into<String>) -> Self {
         Self { code, version_min: VERSION_MIN, version_max: VERSION_MAX, reason: reason.into() }
     }
@@ -241,7 +243,7 @@ impl Hello {
         Ok(version)
     }
 
-    /// The numbers must be possible before anything is built from them.
+    /// Checks that the numbers are possible, before anything is built from them.
     pub(crate) fn check(&self) -> Result<(), ProtocolError> {
         let possible = self.first >= 1
             && self.recv_next >= 1

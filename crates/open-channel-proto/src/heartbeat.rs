@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A silent interval longer than this many intervals means that *we* were not running, which says nothing about
-/// the host.
+/// An interval longer than this many intervals means that this process was not running. It says
+/// nothing about the host.
 const OWN_SLEEP: u32 = 2;
 
 /// What to do at a tick.
@@ -14,14 +14,14 @@ pub enum Beat {
         /// Nonce for the frame.
         nonce: u64,
     },
-    /// The host has not answered for the whole timeout, while we were awake.
+    /// The host has not answered for the whole timeout, while this process was running.
     Stuck,
 }
 
-/// The peer's side of a lifeline: pings at each tick and counts the silence.
+/// The peer's side of a lifeline: it pings at each tick and counts the silence.
 ///
-/// Silence is counted in ticks that really ran, and has to last the whole timeout too: so neither a suspended machine, a stopped
-/// peer nor one that comes late takes its own absence for the host's.
+/// Silence is counted in ticks that really ran, and has to last for the whole timeout, too. So a
+/// suspended machine, a stopped peer or a late one does not take its own absence for the host's.
 #[derive(Debug)]
 pub struct Heartbeat {
     interval: Duration,
@@ -54,7 +54,7 @@ impl Heartbeat {
         self.interval
     }
 
-    /// The host has sent something: it is alive.
+    /// The host has sent something, so it lives.
     pub fn heard(&mut self) {
         self.unanswered = 0;
     }
@@ -71,12 +71,13 @@ impl Heartbeat {
         if self.unanswered == 0 {
             self.silent_since = now;
         }
-        // Ticks are as late as the timers of the machine; an eighth of one is nothing to wait for another.
+        // Ticks are as late as the timers of the machine. An eighth of an interval is not worth
+        // another.
         let enough = self.interval * self.patience - self.interval / 8;
         if self.unanswered >= self.patience && now.saturating_sub(self.silent_since) >= enough {
             return Beat::Stuck;
         }
-        // A timer that makes up for missed ticks must not make up silence.
+        // A timer that makes up for missed ticks must not add silence.
         self.unanswered += u32::from(!hurried);
         self.nonce += 1;
         Beat::Ping { nonce: self.nonce }

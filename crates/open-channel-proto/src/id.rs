@@ -1,4 +1,4 @@
-//! Who is meant: the identity of a socket, and the key of a channel.
+//! Identities: that of a socket, and the key of a channel.
 
 /// Stable identity of a socket: random, chosen by the peer, the same with every host it moves to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,5 +16,6 @@ impl std::fmt::Debug for SocketId {
     }
 }
 
-/// Digest of a channel's scope and name, so that nobody joins the wrong channel through a stale address.
+/// Digest of a channel's scope and name, so that no peer joins the wrong channel through a stale
+/// address.
 pub type ChannelKey = [u8; 16];

@@ -1,27 +1,29 @@
-//! The protocol of [open-channel](https://docs.rs/open-channel) as a pure state machine: no I/O, no clock, no
-//! threads, no async. Bytes go in, bytes and events come out, so every schedule of loss, crash and delay can
-//! be played in a test.
+//! The protocol of [open-channel](https://docs.rs/open-channel) as a pure state machine: no I/O, no
+//! clock, no threads, no async. Bytes go in, bytes and events come out. So a test can play every
+//! schedule of loss, crash and delay.
 //!
 //! ```text
-//!   application            Session                     link (somebody else's)
+//!   application            Session                     link (the caller's)
 //!   send(bytes) ────────▶ outbox ── transmit(buf) ───▶ bytes out
 //!   recv() ◀───────────── inbox  ◀─ handle(frame) ──── bytes in ── decode()
 //!   handled(seq) ───────▶ inbox  ── Ack frames ──────▶
 //! ```
 //!
-//! One [`Session`] is one side of one socket. The peer's side lives as long as the application's socket and
-//! moves from host to host; the host's side lives as long as that host keeps the session. A link is attached by
-//! a handshake ([`Hello`] answered by [`Welcome`] or [`Reject`]) and lost at any time: everything that was
-//! not acknowledged stays in the outbox and goes out again on the next link.
+//! One [`Session`] is one side of one socket. The peer's side lives as long as the application's
+//! socket and moves from host to host. The host's side lives as long as that host remembers the
+//! session. A handshake attaches a link: [`Hello`], answered by [`Welcome`] or [`Reject`]. A link
+//! may be lost at any time. What was not acknowledged stays in the outbox and goes out again on the
+//! next link.
 //!
-//! A message is acknowledged when the receiving application has *handled* it. Acknowledgements are cumulative
-//! and also open the window: a sender keeps at most `window` bytes transmitted and unacknowledged.
+//! A message is acknowledged when the receiving application has *handled* it. Acknowledgements are
+//! cumulative and also open the window: at most `window` bytes are transmitted and unacknowledged.
 //!
-//! A link may *keep what it carries* until the other side releases it, as a ring in shared memory does. Messages then go
-//! there in parts ([`Session::next_part`], [`Session::receive_part`]), a release is the acknowledgement
-//! ([`Session::released`]), and when such a link is lost, the session takes back what lay in it ([`Session::reclaim`]).
+//! A link may have a *store*, as a ring in shared memory is one: it holds what it carries until the
+//! other side releases it. Messages go there in parts ([`Session::next_part`],
+//! [`Session::receive_part`]), and a release is the acknowledgement ([`Session::released`]). When
+//! such a link is lost, the session takes back what lay in the store ([`Session::reclaim`]).
 //!
-//! The wire format is described in `docs/PROTOCOL.md`.
+//! `docs/PROTOCOL.md` describes the wire format.
 #![forbid(unsafe_code)]
 
 mod body;

@@ -1,29 +1,30 @@
-//! Limits and costs: how much one side holds, and what a message counts for in it.
+//! Limits and costs: how much one side holds, and how much of that a message counts for.
 
 use std::num::NonZeroU32;
 
-/// Bytes that a message costs in windows and outboxes on top of its payload, so that limits bound the memory of
-/// empty messages too.
+/// Bytes that a message costs in windows and outboxes on top of its payload. So limits bound the
+/// memory of empty messages, too.
 pub const MESSAGE_OVERHEAD: usize = 64;
 
-/// Most that the messages of one pack cost together; a message that alone costs more is a pack of its own.
+/// Most bytes that the messages of one pack cost together. A message that alone costs more is a
+/// pack of its own.
 pub const MAX_PACK_COST: usize = 32 * 1024;
 
-/// The largest [limit](Limits::max_attempts) of attempts: no link tells more of them apart.
+/// The largest [limit](Limits::max_attempts) of attempts: links distinguish no more of them.
 pub const MAX_ATTEMPTS: u32 = 64;
 
-/// How much one side holds at most, in bytes; a message costs its length plus [`MESSAGE_OVERHEAD`].
+/// How much one side holds at most, in bytes. A message costs its length plus [`MESSAGE_OVERHEAD`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Messages accepted from the application and not acknowledged.
+    /// Bytes of messages accepted from the application and not acknowledged.
     pub outbox: usize,
-    /// Messages received and not handled.
+    /// Bytes of messages received and not handled.
     pub window: usize,
-    /// Longest message, in either direction, without the overhead.
+    /// Longest message in bytes, in either direction, without the overhead.
     pub max_message: usize,
-    /// How often a message that this side sends is delivered at most, [`MAX_ATTEMPTS`] being the most that can be told;
-    /// without it, as often as it takes.
+    /// How often a message that this side sends is delivered at most, up to [`MAX_ATTEMPTS`].
+    /// `None` sets no limit.
     pub max_attempts: Option<NonZeroU32>,
 }
 

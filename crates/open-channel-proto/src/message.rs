@@ -4,40 +4,44 @@ use bytes::Bytes;
 
 use crate::pack::Pack;
 
-/// What [`Session::recv`] yields.
+/// What [`Session::recv`](crate::Session::recv) yields; exhaustive, because an application has to
+/// handle each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// A message; say [`Session::handled`] when it is.
+    /// A message; call [`Session::handled`](crate::Session::handled) when it is handled.
     Message {
-        /// Its number in its direction.
+        /// Its sequence number in its direction, from 1.
         seq: u64,
         /// Its bytes.
         payload: Bytes,
-        /// Which attempt this is: 1 at first, one more for each host that may have handled it.
+        /// The number of this attempt: 1 at first, one more for each host that may have handled it.
         attempt: u32,
     },
-    /// The other side will send no more; handled like a message.
+    /// The other side sends no more; handled like a message.
     End {
-        /// Its number, one past the last message's.
+        /// Its sequence number, one past the last message's.
         seq: u64,
     },
 }
 
-/// What [`Session::recv_many`] yields: messages in a row.
+/// What [`Session::recv_many`](crate::Session::recv_many) yields: messages in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Number of the first; the others follow.
+    /// Sequence number of the first; the others follow.
     pub first: u64,
-    /// The messages; say [`Session::handled`] of each when it is.
+    /// The messages; call [`Session::handled`](crate::Session::handled) for each when it is
+    /// handled.
     pub pack: Pack,
-    /// Which attempt this is, for all of them: 1 at first, one more for each host that may have handled them.
+    /// The number of this attempt, for all of them: 1 at first, one more for each host that may
+    /// have handled them.
     pub attempt: u32,
 }
 
-/// A message that this side has sent and that is not delivered any more; from [`Session::take_undeliverable`].
+/// A message of this side that is not delivered any more; from
+/// [`Session::take_undeliverable`](crate::Session::take_undeliverable).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undeliverable {
-    /// Its number.
+    /// Its sequence number.
     pub seq: u64,
     /// How many attempts there were.
     pub attempts: u32,
@@ -51,11 +55,12 @@ pub struct Undeliverable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GivenUp {
-    /// It has had as many attempts as it [may](Limits::max_attempts).
+    /// It has had as many attempts as it [may](crate::Limits::max_attempts).
     MaxAttempts,
-    /// Its receiver has said so, in these words.
+    /// Its receiver has rejected it, for this reason.
     Rejected(String),
-    /// Its sender has [taken it back](Session::take_back), and nobody fetched it then. No session says so itself.
+    /// Its sender has [taken it back](crate::Session::take_back), and no call fetched it then. A
+    /// session itself gives no such reason.
     TakenBack,
 }
 

@@ -1,4 +1,4 @@
-//! Several small messages in one piece, so that what a piece costs on its way is paid once for all of them.
+//! Several small messages in one piece, so that the cost of a piece on its way is paid once.
 //!
 //! ```text
 //!   one message        ┌─────────┐
@@ -9,8 +9,8 @@
 //!                      └────────────┴─────────┴────────────┴─────────┘
 //! ```
 //!
-//! A pack is sent, stored, received, acknowledged and sent again as a whole; each message in it has its own sequence
-//! number, and the pack is acknowledged when all of them are handled.
+//! A pack is sent, stored, received, acknowledged and sent again as a whole. Each message in it has
+//! its own sequence number, and the pack is acknowledged when all of them are handled.
 
 use bytes::{Buf, Bytes};
 
@@ -37,8 +37,8 @@ impl Pack {
     /// Several messages as they came in.
     ///
     /// # Errors
-    /// When they are not what a pack may be: fewer than two, lengths that do not add up, a message of more than
-    /// `max_message` bytes, more than [`MAX_PACK_COST`] together.
+    /// If they are no pack: fewer than two messages, lengths that do not add up, a message of more
+    /// than `max_message` bytes, more than [`MAX_PACK_COST`] together.
     pub(crate) fn several(bytes: Bytes, max_message: usize) -> Result<Self, ProtocolError> {
         let (mut rest, mut count, mut longest) = (&bytes[..], 0_u32, 0);
         while !rest.is_empty() {
@@ -82,12 +82,12 @@ impl Pack {
         self.count
     }
 
-    /// Length of its longest message.
+    /// Length of its longest message, in bytes.
     pub fn longest(&self) -> usize {
         self.longest
     }
 
-    /// What it costs in windows and outboxes: as much as its messages one by one.
+    /// Its cost in windows and outboxes, in bytes: as much as its messages one by one.
     pub fn cost(&self) -> usize {
         pack_cost(self.bytes.len(), self.count)
     }
@@ -112,7 +112,8 @@ impl Pack {
         if self.count == 1 {
             return (std::mem::take(&mut self.bytes), true);
         }
-        // Copied, so that a small message that is kept does not keep the whole pack.
+        // A copy, so that a small message that lives long does not hold the memory of the whole
+        // pack.
         let first = split_first(&self.bytes).map_or(Bytes::new(), |(first, _)| Bytes::copy_from_slice(first));
         self.bytes.advance((PREFIX + first.len()).min(self.bytes.len()));
         self.count -= 1;
@@ -125,7 +126,8 @@ impl Pack {
         (first, false)
     }
 
-    /// Length of its longest message, when none is longer than `most`: looks no further than one of that length.
+    /// Length of its longest message, if none is longer than `most`. The search stops at the first
+    /// one of that length.
     fn longest_up_to(&self, most: usize) -> usize {
         let mut longest = 0;
         for message in self.iter() {
@@ -173,17 +175,17 @@ fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*len) as usize)
 }
 
-/// What several messages of `len` bytes together, lengths included, cost.
+/// Cost of several messages of `len` bytes together, lengths included.
 pub(crate) fn pack_cost(len: usize, count: u32) -> usize {
     let extra = count.saturating_sub(1) as usize;
     match count {
         0 | 1 => message_cost(len),
-        // Each message's length stands in for a part of its overhead.
+        // Each message's length counts for a part of its overhead.
         _ => message_cost(len - PREFIX).saturating_add(extra * (message_cost(0) - PREFIX)),
     }
 }
 
-/// Whether these bytes are so many messages, whatever they say.
+/// Whether these bytes are so many messages, of any content.
 pub(crate) fn is_of(bytes: &Bytes, count: u32) -> bool {
     count == 1 || Pack::several(bytes.clone(), usize::MAX).is_ok_and(|pack| pack.count() == count)
 }

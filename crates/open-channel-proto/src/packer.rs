@@ -1,4 +1,4 @@
-//! Messages side by side, cut into packs as they come in.
+//! Small messages side by side, cut into packs as they come in.
 
 use std::collections::VecDeque;
 use std::{fmt, io};
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use crate::limits::{MAX_PACK_COST, message_cost};
 use crate::pack::{PREFIX, Pack};
 
-/// Messages side by side, cut into [`Pack`]s as they come in.
+/// Collects messages and cuts them into [`Pack`]s.
 #[derive(Debug, Default)]
 pub struct Packer {
-    /// Packs that are as large as they will be.
+    /// Packs that do not grow any more.
     sealed: VecDeque<Open>,
     open: Open,
     /// Memory of a pack that was sent from here.
@@ -21,21 +21,22 @@ pub struct Packer {
 /// A pack that may still grow.
 #[derive(Debug, Default)]
 struct Open {
-    /// Each message behind its length; what lies behind `end` is a draft, or was one that was given up.
+    /// Each message behind its length. Bytes behind `end` are a draft, or were one that was
+    /// dropped.
     bytes: Vec<u8>,
     end: usize,
     count: u32,
     longest: usize,
 }
 
-/// A pack that still lies in its [`Packer`].
+/// A pack that still lies in its [`Packer`]; from [`Packer::peek`].
 #[derive(Debug, Clone, Copy)]
 pub struct Next<'a> {
     /// The bytes that travel.
     pub bytes: &'a [u8],
     /// How many messages it has.
     pub count: u32,
-    /// Length of its longest message.
+    /// Length of its longest message, in bytes.
     pub longest: usize,
     /// As [`Pack::cost`].
     pub cost: usize,
@@ -51,18 +52,18 @@ impl<'a> Next<'a> {
 }
 
 impl Open {
-    /// Forgets its messages and keeps its memory, which the nearest cache still holds.
+    /// Forgets the messages and leaves the memory, which the nearest cache still has.
     fn clear(&mut self) {
         self.bytes.clear();
         (self.end, self.count, self.longest) = (0, 0, 0);
     }
 
-    /// Where what travels begins: a single message travels without its length.
+    /// Where the bytes that travel begin: a single message travels without its length.
     fn start(&self) -> usize {
         if self.count == 1 { PREFIX } else { 0 }
     }
 
-    /// As [`Pack::cost`]; each message's length stands in for a part of its overhead.
+    /// As [`Pack::cost`]; each message's length counts for a part of its overhead.
     #[inline]
     fn cost(&self) -> usize {
         self.end + self.count as usize * (message_cost(0) - PREFIX)
@@ -91,9 +92,10 @@ impl Open {
 
 /// A message that is being written behind the others of a batch.
 ///
-/// It counts when it is [committed](Self::commit); dropped or forgotten instead, it leaves nothing but memory to be used again. It lies
-/// where it will be sent from, unless it turns out too long to travel with those before it: then it is moved once. How long a
-/// message may be is looked at when the batch is sent.
+/// The message counts when it is [committed](Self::commit). A draft that is dropped or forgotten
+/// leaves nothing but memory to be used again. The message lies where it is sent from. If it
+/// becomes too long to travel with those before it, it is moved once. Its length is checked when
+/// the batch is sent.
 #[must_use = "a draft counts for nothing until it is committed"]
 pub struct Draft<'a> {
     packer: &'a mut Packer,
@@ -139,7 +141,7 @@ impl fmt::Debug for Draft<'_> {
     }
 }
 
-/// Takes everything.
+/// Never fails and never writes less than asked for.
 impl io::Write for Draft<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.append(bytes);
@@ -190,7 +192,7 @@ impl Packer {
             let mut pack = self.replace_open();
             self.open.bytes.extend_from_slice(&pack.bytes[pack.end..]);
             pack.give_draft_up();
-            // The draft may have been much longer than the pack, which may have to be kept for long.
+            // The draft may have been much longer than the pack, which may live long.
             pack.bytes.shrink_to(2 * MAX_PACK_COST);
             self.sealed.push_back(pack);
         }
@@ -201,13 +203,13 @@ impl Packer {
         std::mem::replace(&mut self.open, next)
     }
 
-    /// Forgets all messages, and keeps the memory of those that were pushed last.
+    /// Forgets all messages, but not the memory of those that were pushed last.
     pub fn clear(&mut self) {
         self.sealed.clear();
         self.open.clear();
     }
 
-    /// Messages in it.
+    /// Number of messages in it.
     pub fn count(&self) -> usize {
         self.sealed.iter().chain([&self.open]).map(|pack| pack.count as usize).sum()
     }
@@ -217,18 +219,19 @@ impl Packer {
         self.open.count == 0 && self.sealed.is_empty()
     }
 
-    /// Whether the first pack is as large as it gets, if what comes next is no smaller than what is there.
+    /// Whether the first pack is as large as it gets, if the next message is no smaller than those
+    /// in it.
     #[inline]
     pub fn is_full(&self) -> bool {
         !self.sealed.is_empty() || self.open.is_full_for(self.open.longest)
     }
 
-    /// What its messages cost together in windows and outboxes.
+    /// Cost of its messages together in windows and outboxes, in bytes.
     pub fn cost(&self) -> usize {
         self.sealed.iter().chain([&self.open]).map(Open::cost).sum()
     }
 
-    /// The first pack, to be taken from where it lies; followed by [`skip`](Self::skip).
+    /// The first pack, where it lies; followed by [`skip`](Self::skip).
     pub fn peek(&self) -> Option<Next<'_>> {
         let pack = self.sealed.front().unwrap_or(&self.open);
         let Open { ref bytes, end, count, longest } = *pack;

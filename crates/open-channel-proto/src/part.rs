@@ -1,12 +1,13 @@
-//! What a session puts into a link that keeps what it carries, such as a ring in shared memory.
+//! What a session puts into the store of a link, such as a ring in shared memory.
 //!
-//! On such a link messages travel as parts, which have no numbers: they arrive once and in order, and the receiver
-//! releases them when they are handled, which is the acknowledgement. Everything else stays with the frames.
+//! In a store messages travel as parts, which have no numbers: they arrive once and in order. The
+//! receiver releases them when they are handled, and a release is the acknowledgement. Everything
+//! else travels in frames.
 
 use crate::error::ProtocolError;
 use crate::limits::MAX_ATTEMPTS;
 
-/// Which part of what.
+/// Which part of a message this is, or of the direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartKind {
@@ -20,12 +21,12 @@ pub enum PartKind {
     Last,
     /// The end of the direction.
     End,
-    /// Nothing has this number any more.
+    /// A gap: no message has this number any more.
     Skip,
 }
 
 impl PartKind {
-    /// The number that stands for it in a record.
+    /// The number of this kind in a record.
     pub fn to_bits(self) -> u8 {
         match self {
             Self::Whole => 1,
@@ -37,7 +38,7 @@ impl PartKind {
         }
     }
 
-    /// What a number stands for.
+    /// The kind with this number, if there is one.
     pub fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
             1 => Self::Whole,
@@ -50,24 +51,25 @@ impl PartKind {
         })
     }
 
-    /// Whether a message or the direction is complete with it, or its number is passed over: one such part stands for each sequence number.
+    /// Whether it completes a message, the direction or a gap. One such part stands for each
+    /// sequence number, or for the numbers of one pack.
     pub fn completes(self) -> bool {
         matches!(self, Self::Whole | Self::Last | Self::End | Self::Skip)
     }
 }
 
-/// What is said of a part besides its kind, as a byte.
+/// Properties of a part besides its kind, as a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PartFlags(pub u8);
 
 impl PartFlags {
     /// The message was never delivered before, and is no pack.
     pub const NONE: Self = Self(0);
-    /// An earlier host may have handled the message already; counts where a message is complete.
+    /// An earlier host may have handled the message already; valid where a message is complete.
     pub const REDELIVERED: Self = Self(1);
-    /// It is of several messages in one [`Pack`](crate::Pack); counts where a message begins.
+    /// It belongs to several messages in one [`Pack`](crate::Pack); valid where a message begins.
     pub const PACKED: Self = Self(2);
-    /// The attempt, less one, stands above the others, on links of version 2.
+    /// The attempt, less one, is above the other flags, on links of version 2.
     const ATTEMPT: u32 = 2;
 
     pub(crate) fn new(version: u16, attempt: u32, packed: bool) -> Self {
@@ -78,7 +80,7 @@ impl PartFlags {
         Self(redelivered | packed | attempt)
     }
 
-    /// Whether it is of several messages in one pack.
+    /// Whether it belongs to several messages in one pack.
     pub fn is_packed(self) -> bool {
         self.0 & Self::PACKED.0 != 0
     }
@@ -87,10 +89,10 @@ impl PartFlags {
         self.0 & Self::REDELIVERED.0 != 0
     }
 
-    /// The attempt that they tell of, on a link of this version.
+    /// The attempt that they announce, on a link of this version.
     ///
     /// # Errors
-    /// When they contradict each other, or the version.
+    /// If they contradict each other, or the version.
     pub(crate) fn attempt_in(self, version: u16) -> Result<u32, ProtocolError> {
         let before = u32::from(self.0 >> Self::ATTEMPT);
         match version {
@@ -106,7 +108,7 @@ impl PartFlags {
 pub struct Part<'a> {
     /// Which part it is.
     pub kind: PartKind,
-    /// What else there is to say of it.
+    /// Its properties.
     pub flags: PartFlags,
     /// Length of the whole message or pack in bytes.
     pub total: usize,
@@ -114,12 +116,13 @@ pub struct Part<'a> {
     pub payload: &'a [u8],
 }
 
-/// What came out of the store, without its bytes; for [`Session::receive_part`](crate::Session::receive_part).
+/// What came out of the store, without its bytes; for
+/// [`Session::receive_part`](crate::Session::receive_part).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
     /// Which part it is.
     pub kind: PartKind,
-    /// What else there is to say of it, as it was found.
+    /// Its properties, as they were found.
     pub flags: PartFlags,
     /// Length of the whole message or pack in bytes, as a first part announces it.
     pub total: u64,
@@ -134,7 +137,7 @@ pub struct Arrival {
 pub struct Kept {
     /// Where it ends in the store.
     pub end: u64,
-    /// The other side may have seen it.
+    /// Whether the other side may have claimed it.
     pub claimed: bool,
     /// Its bytes.
     pub payload: bytes::Bytes,

@@ -1,9 +1,9 @@
-//! Words of the other side, on their way into errors and logs that people read in a terminal.
+//! Text of the other side, on its way into errors and logs that people read in a terminal.
 
 use std::fmt::Write;
 
-/// `text` with everything escaped that a terminal or an editor obeys instead of showing: control
-/// characters, line and paragraph separators, and what turns the direction of reading.
+/// `text` with everything escaped that a terminal or an editor obeys instead of showing it: control
+/// characters, line and paragraph separators, and characters that turn the reading direction.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {

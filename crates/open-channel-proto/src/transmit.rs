@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Payloads of at least this many bytes are referenced, smaller ones copied: below it, one contiguous write is
-/// cheaper than one more entry in a vectored write.
+/// Payloads of at least this many bytes are referenced, smaller ones are copied. Below it, one
+/// contiguous write is cheaper than one more entry in a vectored write.
 const BY_REFERENCE: usize = 4 * 1024;
 
 /// Bytes that a [`Session`](crate::Session) wants on its link, in order.

@@ -1,4 +1,5 @@
-//! Attempts: how they are counted, told and limited, and what the first version of the protocol gets to see.
+//! Attempts: how they are counted, told and limited, and what the first version of the protocol
+//! gets to see.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::num::NonZeroU32;

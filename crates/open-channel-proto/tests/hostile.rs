@@ -1,5 +1,5 @@
-//! Bytes from somebody who means harm: they may end their own session and nothing else. No panic, and no memory
-//! beyond the limits that were set.
+//! Bytes from somebody who means harm: they may end their own session and nothing else. No panic,
+//! and no memory beyond the limits that were set.
 //!
 //! `SEED=17 cargo test -p open-channel-proto --test hostile` repeats one attack.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
@@ -20,14 +20,16 @@ use open_channel_proto::{
 };
 use random::Random;
 
-/// Counts what is allocated; there is one test in this file, so that it counts for one session at a time.
+/// Counts what is allocated; there is one test in this file, so that it counts for one session at a
+/// time.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 const ATTACKS: u64 = 60_000;
 const CHANNEL: ChannelKey = [9; 16];
 const LIMITS: Limits = Limits::new(8 * 1024, 16 * 1024, 32 * 1024);
-/// Everything a session may hold, twice over for collections that grow by doubling, and the link's buffers.
+/// Everything a session may hold, twice over for collections that grow by doubling, and the link's
+/// buffers.
 const MOST_MEMORY: usize = 3 * (LIMITS.outbox + LIMITS.window + LIMITS.max_message) + 4 * MAX_BODY;
 
 struct Attack {
@@ -38,8 +40,8 @@ struct Attack {
     version: u16,
     input: Vec<u8>,
     out: TransmitBuffer,
-    /// What lies in the store of the link, if it has one: where each record ends, whether it completes something, and
-    /// its bytes.
+    /// What lies in the store of the link, if it has one: where each record ends, whether it
+    /// completes something, and its bytes.
     store: Option<Vec<(u64, bool, Bytes)>>,
     /// Where the last record of the other side's store ended.
     arrived: u64,

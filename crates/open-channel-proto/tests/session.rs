@@ -1,4 +1,5 @@
-//! Two sides of one session and a link between them: the cases that need no luck to happen, one by one.
+//! Two sides of one session and a link between them: the cases that need no luck to happen, one by
+//! one.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use bytes::Bytes;

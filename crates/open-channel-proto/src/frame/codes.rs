@@ -1,4 +1,4 @@
-//! Codes with which one side says what becomes of a message, or why it ends a session.
+//! Codes: what becomes of a message, and why a session ends.
 
 use crate::error::FrameError;
 
@@ -8,7 +8,7 @@ use crate::error::FrameError;
 pub enum ResetCode {
     /// The application closed its socket; nothing more will be handled.
     Closed,
-    /// The application destroyed its socket or let it fall without reading to the end.
+    /// The application destroyed its socket, or dropped it without reading to the end.
     Destroyed,
     /// The listener failed (in Rust: panicked).
     ListenerFailed,
@@ -46,9 +46,9 @@ impl ResetCode {
 pub enum Fate {
     /// The same host delivers it again.
     Again,
-    /// Nobody is to deliver it again.
+    /// No host is to deliver it again.
     GivenUp,
-    /// Its sender [wants it back](Frame::Recall), and the receiver will not deliver it.
+    /// Its sender [wants it back](crate::Frame::Recall), and the receiver will not deliver it.
     Recalled,
     /// Its sender wants it back, and the receiver's application has taken it already.
     TooLate,

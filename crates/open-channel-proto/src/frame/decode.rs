@@ -5,13 +5,14 @@ use crate::body::Body;
 use crate::error::FrameError;
 use crate::handshake::{Hello, Reject, Welcome};
 
-/// A frame and the number of bytes it took.
+/// A frame, and the number of bytes that it took.
 pub type Decoded<'a> = (Frame<&'a [u8]>, usize);
 
-/// Reads the frame at the start of `bytes`, with the number of bytes it takes; `None` when more are needed.
+/// Reads the frame at the start of `bytes`, with the number of bytes that it takes. `None` if more
+/// bytes are needed. `max_body` limits the body, in bytes.
 ///
 /// # Errors
-/// [`FrameError`] when the bytes cannot be a frame; the link is of no further use then.
+/// [`FrameError`] if the bytes cannot be a frame; the link is of no further use then.
 pub fn decode(bytes: &[u8], max_body: usize) -> Result<Option<Decoded<'_>>, FrameError> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else { return Ok(None) };
     let [l0, l1, l2, l3, kind, flags, attempt, reserved] = *header;

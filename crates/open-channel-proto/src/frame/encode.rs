@@ -8,7 +8,7 @@ use super::{DataFlags, Frame, HEADER_LEN, MAX_BODY, kind};
 use crate::body::clip;
 use crate::transmit::TransmitBuffer;
 
-/// Where the header of a [`Frame::Data`] tells the attempt.
+/// Where the header of a [`Frame::Data`] has the attempt.
 const ATTEMPT: usize = 6;
 
 impl Frame {

@@ -2,7 +2,7 @@
 
 use crate::error::{FrameError, ProtocolError};
 
-/// How a [`Frame::Data`] relates to its message.
+/// How a [`Frame::Data`](crate::Frame::Data) relates to its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataFlags {
     /// The message begins here.
@@ -11,17 +11,18 @@ pub struct DataFlags {
     pub last: bool,
     /// An earlier host may have handled the message already.
     pub redelivered: bool,
-    /// These are several messages in one [`Pack`](crate::Pack); counts where the message begins.
+    /// The bytes are several messages in one [`Pack`](crate::Pack); valid where the message begins.
     pub packed: bool,
-    /// Which attempt this is, from 1, saturating; 0 on a link of version 1, which does not say.
+    /// The number of this attempt, from 1, saturating; 0 on a link of version 1, which has no such
+    /// number.
     pub attempt: u8,
 }
 
 impl DataFlags {
-    /// The attempt that they tell of, on a link of this version.
+    /// The attempt that they announce, on a link of this version.
     ///
     /// # Errors
-    /// When they contradict each other, or the version.
+    /// If they contradict each other, or the version.
     pub(crate) fn attempt_in(self, version: u16) -> Result<u32, ProtocolError> {
         match (version, self.attempt) {
             (..2, 0) => Ok(1 + u32::from(self.redelivered)),

@@ -1,4 +1,4 @@
-//! The numbers that say what a frame is.
+//! The number of each kind of frame.
 
 pub(super) const HELLO: u8 = 1;
 pub(super) const WELCOME: u8 = 2;

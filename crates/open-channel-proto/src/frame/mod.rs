@@ -15,21 +15,22 @@ pub use flags::DataFlags;
 
 use crate::handshake::{Hello, Reject, Welcome};
 
-/// Length of a frame's header: body length (u32), kind (u8), flags (u8), attempt (u8, zero except in
-/// [`Frame::Data`]), reserved (u8, zero). All integers on the wire are little-endian.
+/// Length of a frame's header in bytes: body length (u32), kind (u8), flags (u8), attempt (u8, zero
+/// except in [`Frame::Data`]), reserved (u8, zero). All integers on the wire are little-endian.
 pub const HEADER_LEN: usize = 8;
 
-/// Most payload bytes in one [`Frame::Data`]; longer messages travel in several, so that acknowledgements of the
-/// other direction never wait behind a large message.
+/// Most payload bytes in one [`Frame::Data`]. Longer messages travel in several frames, so that
+/// acknowledgements of the other direction never wait behind a large message.
 pub const MAX_CHUNK: usize = 64 * 1024;
 
-/// Longest body of any frame; a longer one is refused before memory is set aside for it.
+/// Longest body of any frame in bytes. A longer one is refused before memory is allocated for it.
 pub const MAX_BODY: usize = MAX_CHUNK + 16;
 
-/// Longest body that is accepted before the handshake is done.
+/// Longest body in bytes that is accepted before the handshake is done.
 pub const HANDSHAKE_MAX_BODY: usize = 1024;
 
-/// One unit on a link. What is sent owns its payload, what is received borrows it from the read buffer.
+/// One unit on a link. A frame to be sent owns its payload; a received one borrows it from the read
+/// buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frame<P = Bytes> {
@@ -41,11 +42,12 @@ pub enum Frame<P = Bytes> {
     Reject(Reject),
     /// A message or a part of one.
     Data {
-        /// Number of the message in its direction, from 1; of several in a pack, of the first.
+        /// Sequence number of the message in its direction, from 1. For a pack, that of its first
+        /// message.
         seq: u64,
         /// Which part of the message this is, and whether it was sent before.
         flags: DataFlags,
-        /// Length of the whole message; on the wire only when the message has several parts.
+        /// Length of the whole message in bytes; on the wire only if the message has several parts.
         total: u64,
         /// The bytes of this part.
         payload: P,
@@ -55,12 +57,13 @@ pub enum Frame<P = Bytes> {
         /// One past the last message.
         seq: u64,
     },
-    /// Nothing has this number any more: its message was withdrawn. Counts as received and handled.
+    /// A gap: no message has this number any more, because its message was withdrawn. The number
+    /// counts as received and handled.
     Skip {
         /// The number.
         seq: u64,
     },
-    /// The receiver has not handled this message, and says what it does about that.
+    /// The receiver has not handled this message, and announces what becomes of it.
     Returned {
         /// The message's number.
         seq: u64,
@@ -68,7 +71,7 @@ pub enum Frame<P = Bytes> {
         fate: Fate,
         /// The attempt that failed, saturating.
         attempt: u8,
-        /// For people, when it was given up on purpose.
+        /// The reason, for people, if the application gave it up on purpose.
         reason: String,
     },
     /// The sender wants this message back, if the receiver's application has not taken it.
@@ -86,23 +89,23 @@ pub enum Frame<P = Bytes> {
         /// Last handled sequence number.
         through: u64,
     },
-    /// Please acknowledge without delay what you have received so far, once it is handled.
+    /// A request to acknowledge, without delay, what was received so far once it is handled.
     AckRequest,
     /// The session is over, whatever was under way.
     Reset {
-        /// Why.
+        /// The code.
         code: ResetCode,
-        /// For people.
+        /// The reason, for people.
         reason: String,
     },
-    /// The host gives up hosting in an orderly way: find the next one.
+    /// The host hands over: the peer has to find the next one.
     GoAway,
-    /// Are you alive?
+    /// A question whether the other side lives.
     Ping {
         /// Returned in the [`Frame::Pong`].
         nonce: u64,
     },
-    /// I am alive.
+    /// The answer to it.
     Pong {
         /// Of the [`Frame::Ping`].
         nonce: u64,

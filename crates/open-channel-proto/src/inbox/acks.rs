@@ -33,7 +33,7 @@ impl Acks {
         self.unacked_cost += cost;
     }
 
-    /// The sender hears of everything through `through` now.
+    /// The sender hears now that everything through `through` is handled.
     #[inline]
     pub(super) fn acknowledge(&mut self, through: u64) {
         self.acked = through;

@@ -1,4 +1,4 @@
-//! The sums that an inbox keeps, against its slots; for tests.
+//! Checks the sums of an inbox against its slots; for tests.
 
 use super::Inbox;
 

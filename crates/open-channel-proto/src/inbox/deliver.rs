@@ -1,4 +1,4 @@
-//! What goes to the application.
+//! Handing messages to the application.
 
 use super::Inbox;
 use super::ready::Ready;
@@ -9,7 +9,8 @@ use crate::packer::Packer;
 impl Inbox {
     pub(crate) fn take(&mut self) -> Option<Incoming> {
         match self.ready.front_mut()? {
-            // What was sent before it and given back comes before it again.
+            // A message that was sent before the end and given back is delivered again before the
+            // end.
             Ready::End(_) if self.given_back.is_pausing() => None,
             Ready::End(seq) => {
                 let seq = *seq;
@@ -28,7 +29,7 @@ impl Inbox {
         }
     }
 
-    /// As many messages as are here and make one pack; none when the end comes next.
+    /// As many messages as are here and fit one pack; none if the end comes next.
     pub(crate) fn take_many(&mut self) -> Option<Received> {
         if !matches!(self.ready.front(), Some(Ready::Messages(_))) {
             return None;
@@ -49,7 +50,8 @@ impl Inbox {
         packer.pop().map(|pack| Received { pack, ..first })
     }
 
-    /// Whether what comes next makes one pack with `first` and what was joined to it already.
+    /// Whether the next messages fit one pack with `first` and those that were joined to it
+    /// already.
     fn joins(&self, first: &Received, cost: usize, count: u64) -> bool {
         self.ready.front().is_some_and(|next| match next {
             Ready::Messages(next) => {

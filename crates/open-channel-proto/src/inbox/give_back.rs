@@ -21,8 +21,9 @@ impl Inbox {
         seq > self.handled_through && seq < self.next
     }
 
-    /// The application was given this message as this attempt, and gives it back. Whether it may have it again; if not,
-    /// it waits until the sender has [withdrawn](Self::withdrawn) it.
+    /// The application gives back this message, which it was given as this attempt. Returns whether
+    /// it may have it again. If not, the message waits until the sender has
+    /// [withdrawn](Self::withdrawn) it.
     pub(crate) fn give_back(&mut self, seq: u64, attempt: u32, may_again: bool, reason: &str) -> bool {
         if !self.holds(seq) {
             return false;
@@ -57,7 +58,8 @@ impl Inbox {
         self.given_back.paused.clear();
     }
 
-    /// The sender has taken back what was given up: whether its number counts as handled now.
+    /// The sender has taken out what was given up. Returns whether the number counts as handled
+    /// now.
     pub(crate) fn withdrawn(&mut self, seq: u64) -> bool {
         let waits = self.given_back.messages.get(&seq).is_some_and(Returned::waits_for_the_sender);
         if waits {
@@ -67,15 +69,15 @@ impl Inbox {
         waits
     }
 
-    /// The sender wants this message back: it is not delivered, if the application has not taken it.
+    /// The sender wants this message back. It is not delivered if the application has not taken it.
     pub(crate) fn recall(&mut self, seq: u64) -> Result<(), ProtocolError> {
-        if !self.tells_returned() {
+        if !self.carries_returned() {
             return Err(ProtocolError::Unexpected("a message recalled, on a link that cannot"));
         }
         if seq >= self.next {
             return Err(ProtocolError::Unexpected("a message recalled that never came"));
         }
-        // Somebody waits for the answer, which may be an acknowledgement.
+        // A caller waits for the answer, which may be an acknowledgement.
         self.request_ack();
         if !self.holds(seq) || seq < self.given_back.first {
             return Ok(());
@@ -89,7 +91,7 @@ impl Inbox {
             self.given_back.put(seq, returned);
             return Ok(());
         }
-        // As many messages as a sender may have on the link.
+        // A sender may have as many messages on the link.
         if self.given_back.too_late.len() > self.limits.window.max(MAX_PACK_COST) / MESSAGE_OVERHEAD {
             return Err(ProtocolError::Unexpected("more messages recalled than can be here"));
         }
@@ -97,7 +99,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes a message from those that the application has not taken: whether it was there.
+    /// Takes a message from those that the application has not taken. Returns whether it was there.
     fn remove_ready(&mut self, seq: u64) -> bool {
         let Some(place) = self.ready.partition_point(|ready| ready.first() <= seq).checked_sub(1) else {
             return false;
@@ -125,15 +127,15 @@ impl Inbox {
         true
     }
 
-    /// What the sender is to be told of next.
+    /// The next frame that the sender has to get.
     pub(crate) fn next_returned(&mut self) -> Option<Frame> {
-        if self.tells_returned()
+        if self.carries_returned()
             && let Some(seq) = self.given_back.too_late.pop_first()
         {
             return Some(Frame::Returned { seq, fate: Fate::TooLate, attempt: 1, reason: String::new() });
         }
-        while self.tells_returned()
-            && let Some(seq) = self.given_back.untold.pop_front()
+        while self.carries_returned()
+            && let Some(seq) = self.given_back.unsent.pop_front()
         {
             if let Some(Returned { fate, attempt, reason }) = self.given_back.messages.get(&seq)
                 && *attempt > 0
@@ -145,17 +147,17 @@ impl Inbox {
         None
     }
 
-    /// Whether the link can tell the sender.
-    pub(crate) fn tells_returned(&self) -> bool {
+    /// Whether the link can carry such frames.
+    pub(crate) fn carries_returned(&self) -> bool {
         self.version >= ATTEMPTS
     }
 
-    /// Whether the sender of this message can be told that it is given up. If not, it is as good as handled.
+    /// Whether the sender of this message can take it out. If not, it counts as handled.
     pub(crate) fn can_be_withdrawn(&self, seq: u64) -> bool {
-        self.tells_returned() && seq >= self.given_back.first
+        self.carries_returned() && seq >= self.given_back.first
     }
 
-    /// Another host sends from here on: what was given up or recalled can be withdrawn by nobody.
+    /// Another host sends from here on, so nobody can withdraw what was given up or recalled.
     pub(crate) fn change_sender(&mut self) {
         self.given_back.first = self.next;
         let waiting = self.given_back.messages.iter().filter(|(_, returned)| returned.waits_for_the_sender());
@@ -167,6 +169,6 @@ impl Inbox {
 
     #[inline]
     pub(crate) fn has_returned(&self) -> bool {
-        self.tells_returned() && !(self.given_back.untold.is_empty() && self.given_back.too_late.is_empty())
+        self.carries_returned() && !(self.given_back.unsent.is_empty() && self.given_back.too_late.is_empty())
     }
 }

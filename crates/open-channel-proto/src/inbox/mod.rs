@@ -1,4 +1,4 @@
-//! The receiving half of a session: duplicates dropped, parts put together, handled messages counted.
+//! The receiving half of a session: drops duplicates, puts parts together, counts what is handled.
 //!
 //! ```text
 //!     handled_through                    next
@@ -32,9 +32,9 @@ use crate::version::VERSION_MIN;
 pub(crate) struct Inbox {
     first: u64,
     next: u64,
-    /// Numbers that stood for nothing.
+    /// Number of gaps received.
     passed_over: u64,
-    /// Those of them that are not acknowledged: something before them is not handled.
+    /// Those of them that are not acknowledged, because something before them is not handled.
     gaps: u64,
     partial: Option<Partial>,
     ready: VecDeque<Ready>,
@@ -44,9 +44,9 @@ pub(crate) struct Inbox {
     unhandled_cost: usize,
     limits: Limits,
     finished: bool,
-    /// Everything before it in the link's store is handled.
+    /// Everything before this position in the link's store is handled.
     releasable: u64,
-    /// Of the link.
+    /// That of the link.
     version: u16,
     /// What the application has given back and not handled.
     given_back: GivenBack,
@@ -73,8 +73,8 @@ impl Inbox {
         }
     }
 
-    /// A new link: parts of a message start over. What was acknowledged stays as it is: the application may have
-    /// handled more since the handshake began, and nobody has told the sender.
+    /// A new link: parts of a message start over. What was acknowledged stays as it is. The
+    /// application may have handled more since the handshake began, and the sender does not know.
     pub(crate) fn attach(&mut self, version: u16, sender_outbox: u64) {
         self.version = version;
         self.given_back.attach();
@@ -82,16 +82,17 @@ impl Inbox {
         self.acks.attach(self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX)));
     }
 
-    /// The welcome that goes out now tells the sender everything.
+    /// The welcome that goes out now acknowledges everything that is handled.
     pub(crate) fn acknowledged_by_handshake(&mut self) {
         self.acks.acknowledge(self.handled_through);
     }
 
-    /// The application has handled the messages (or the end) of these numbers, in any order, each once.
+    /// The application has handled the messages (or the end) of these numbers, in any order, each
+    /// once.
     #[inline]
     pub(crate) fn handled(&mut self, seqs: Range<u64>) {
         match self.slots.front_mut() {
-            // In order, as most are.
+            // Most messages are handled in order.
             Some(front) if seqs.start >= front.first && seqs.end <= front.next() => front.handle(&seqs),
             _ => {
                 let before = self.slots.partition_point(|slot| slot.next() <= seqs.start);
@@ -134,15 +135,15 @@ impl Inbox {
         self.partial = None;
     }
 
-    /// The link's store is no more: what it held is acknowledged by the handshake or by frames.
+    /// The link's store is gone. The handshake or frames acknowledge what it held.
     pub(crate) fn forget_store(&mut self) {
         self.releasable = 0;
         self.partial = None;
         self.slots.iter_mut().for_each(|slot| slot.end = 0);
     }
 
-    /// The parts of an unfinished message are copied already, so that one longer than the store can pass through it;
-    /// they can go once nothing before them is kept.
+    /// The parts of an unfinished message are copied already, so that one longer than the store can
+    /// pass through it. They can be released when nothing before them is held.
     fn release_partial(&mut self) {
         if self.slots.is_empty()
             && let Some(partial) = &self.partial
@@ -168,13 +169,13 @@ impl Inbox {
         self.messages_end() - self.first - self.passed_over
     }
 
-    /// Those of them from the oldest on that is not handled.
+    /// Received messages from the oldest one on that is not handled.
     pub(crate) fn unhandled(&self) -> u64 {
         let open = self.next - 1 - self.handled_through;
         open - self.gaps - u64::from(self.finished && open > 0)
     }
 
-    /// Behind the last message received; the end of the direction is none.
+    /// The number behind the last message received; the end of the direction is no message.
     pub(crate) fn messages_end(&self) -> u64 {
         self.next - u64::from(self.finished)
     }

@@ -1,8 +1,9 @@
-//! A message of which not all parts are there.
+//! A message whose parts are not all there.
 
 use bytes::BytesMut;
 
-/// Memory set aside for a message on the word of its sender alone; beyond it, memory grows with what arrives.
+/// Most bytes allocated for a message because its sender announces them. Beyond it, memory grows
+/// with what arrives.
 const MAX_RESERVE: usize = 1 << 20;
 
 #[derive(Debug)]

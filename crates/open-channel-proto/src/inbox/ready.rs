@@ -2,7 +2,6 @@
 
 use crate::message::Received;
 
-/// What the application has not taken yet.
 #[derive(Debug)]
 pub(super) enum Ready {
     Messages(Received),

@@ -1,4 +1,4 @@
-//! What comes from the link, in frames or out of its store.
+//! Receiving from the link, in frames or out of its store.
 
 use bytes::{Bytes, BytesMut};
 
@@ -42,7 +42,7 @@ impl Inbox {
         if flags.last { self.conclude(attempt) } else { Ok(()) }
     }
 
-    /// Takes a part out of the link's store. `fill` appends its bytes, once they are found to be welcome.
+    /// Takes a part out of the link's store. `fill` appends its bytes, once they are checked.
     pub(crate) fn part(
         &mut self,
         part: Arrival,
@@ -73,8 +73,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// Whether a whole message of `len` bytes, and no pack, may be taken by [`part_apart`](Self::part_apart); if not,
-    /// [`part`](Self::part) knows why.
+    /// Whether [`part_apart`](Self::part_apart) may take a whole message of `len` bytes that is no
+    /// pack. If not, [`part`](Self::part) has the reason.
     #[inline]
     pub(crate) fn may_take_apart(&self, len: usize) -> bool {
         self.ready.is_empty()
@@ -82,7 +82,8 @@ impl Inbox {
             && self.check_size(len as u64, false).is_ok()
     }
 
-    /// Takes a whole message out of the link's store without its bytes, and past what is ready: its number.
+    /// Takes a whole message out of the link's store without its bytes, and past what is ready.
+    /// Returns its number.
     #[inline]
     pub(crate) fn part_apart(&mut self, len: usize, end: u64) -> u64 {
         debug_assert!(self.may_take_apart(len), "it was asked before");
@@ -103,7 +104,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// The number that is due stands for nothing.
+    /// The number that is due is a gap.
     pub(crate) fn skip(&mut self, seq: u64) -> Result<(), ProtocolError> {
         if seq < self.next {
             return Ok(());
@@ -120,7 +121,7 @@ impl Inbox {
             return Err(ProtocolError::Unexpected("a number passed over, on a link that cannot"));
         }
         match self.slots.back_mut().filter(|slot| slot.is_gap()) {
-            // Any number of them takes no more memory than what is before them.
+            // Any number of gaps in a row takes the memory of one.
             Some(gap) => {
                 gap.count = gap.count.checked_add(1).ok_or(ProtocolError::Unexpected("too many gaps"))?;
                 gap.end = gap.end.max(end);
@@ -207,7 +208,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Length and window are checked before any memory is set aside.
+    /// Length and window are checked before memory is allocated.
     #[inline]
     fn check_size(&self, total: u64, packed: bool) -> Result<usize, ProtocolError> {
         let max = if packed { MAX_PACK_COST } else { self.limits.max_message };

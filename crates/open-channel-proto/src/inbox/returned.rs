@@ -7,36 +7,37 @@ use crate::frame::Fate;
 #[derive(Debug)]
 pub(super) struct Returned {
     pub(super) fate: Fate,
-    /// The attempt that failed, for all that the sender is to know: one that is waited for has not begun. 0: none.
+    /// The attempt that failed, as far as the sender has to know. A message that waits has not
+    /// begun another one. 0: none.
     pub(super) attempt: u32,
     pub(super) reason: String,
 }
 
 impl Returned {
-    /// It counts as handled once the sender has withdrawn it.
+    /// Whether it counts as handled only when the sender has withdrawn it.
     pub(super) fn waits_for_the_sender(&self) -> bool {
         matches!(self.fate, Fate::GivenUp | Fate::Recalled)
     }
 }
 
-/// What the sender has to know of them; only of what is not handled.
+/// What the sender has to know of the messages that were given back and are not handled.
 #[derive(Debug, Default)]
 pub(super) struct GivenBack {
     pub(super) messages: BTreeMap<u64, Returned>,
-    /// Those of them that the sender was not told of on this link.
-    pub(super) untold: VecDeque<u64>,
-    /// The sender wants them back and was not told that it is too late.
+    /// Those of them that this link has not carried.
+    pub(super) unsent: VecDeque<u64>,
+    /// Messages that the sender wants back, and it has not heard that it is too late.
     pub(super) too_late: BTreeSet<u64>,
-    /// To be [ready again](Inbox::ready_again) after a pause.
+    /// Messages that are to be ready again after a pause.
     pub(super) paused: BTreeSet<u64>,
-    /// What comes before it was sent by an earlier host, which is gone.
+    /// An earlier host, which is gone, sent everything before this number.
     pub(super) first: u64,
 }
 
 impl GivenBack {
-    /// On a new link everything is said once more.
+    /// A new link carries everything once more.
     pub(super) fn attach(&mut self) {
-        self.untold = self.messages.range(self.first..).map(|(seq, _)| *seq).collect();
+        self.unsent = self.messages.range(self.first..).map(|(seq, _)| *seq).collect();
         self.too_late.clear();
     }
 
@@ -52,7 +53,7 @@ impl GivenBack {
         }
     }
 
-    /// Whether something is to be ready again that was sent before what is ready now.
+    /// Whether a message that was sent before those that are ready is to be ready again.
     #[inline]
     pub(super) fn is_pausing(&self) -> bool {
         !self.paused.is_empty()
@@ -60,8 +61,8 @@ impl GivenBack {
 
     pub(super) fn put(&mut self, seq: u64, returned: Returned) {
         self.messages.insert(seq, returned);
-        if seq >= self.first && !self.untold.contains(&seq) {
-            self.untold.push_back(seq);
+        if seq >= self.first && !self.unsent.contains(&seq) {
+            self.unsent.push_back(seq);
         }
     }
 }

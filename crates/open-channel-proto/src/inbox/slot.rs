@@ -1,15 +1,17 @@
-//! What was received in one piece and is not handled as a whole.
+//! What was received in one piece.
 
 use std::ops::Range;
 
-/// What was received in one piece and is not handled as a whole: a message, a pack, or the end.
+/// What was received in one piece and is not handled as a whole: a message, a pack, the end, or
+/// gaps.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) first: u64,
     pub(super) count: u32,
     pub(super) unhandled: u32,
     pub(super) cost: usize,
-    /// Where it ends in the link's store, which keeps it until it is handled; 0 if it came in frames.
+    /// Where it ends in the link's store, which holds it until it is handled; 0 if it came in
+    /// frames.
     pub(super) end: u64,
 }
 
@@ -18,12 +20,12 @@ impl Slot {
         self.first + u64::from(self.count)
     }
 
-    /// Whether it stands for nothing; or for the end, which nothing follows.
+    /// Whether it is a gap; or the end, which nothing follows.
     pub(super) fn is_gap(&self) -> bool {
         self.cost == 0
     }
 
-    /// Those of its messages that are among `seqs` are handled.
+    /// The application has handled those of its messages that are among `seqs`.
     #[inline]
     pub(super) fn handle(&mut self, seqs: &Range<u64>) {
         let handled = self.next().min(seqs.end).saturating_sub(self.first.max(seqs.start));

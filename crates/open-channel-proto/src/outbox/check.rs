@@ -1,10 +1,11 @@
-//! The sums that an outbox keeps, against its entries; for tests.
+//! Checks the sums of an outbox against its entries; for tests.
 
 use super::Outbox;
 use super::entry::{Content, Entry};
 
 impl Outbox {
-    /// The window invariant: `in_flight` is what is transmitted and unacknowledged, no more and no less.
+    /// The window invariant: `in_flight` is what is transmitted and unacknowledged, no more and no
+    /// less.
     pub(crate) fn assert_credit_is_conserved(&self) {
         let transmitted: usize = self.queue.entries.range(..self.queue.cursor).map(Entry::cost).sum();
         let carried = self.carried.map_or(0, |carried| carried.cost);
@@ -26,7 +27,7 @@ impl Outbox {
         assert_eq!(payloads, messages, "a payload without its entry, or the other way round");
     }
 
-    /// How many messages are out, and what they cost, from the entries; for the check of the sums.
+    /// How many messages are out, and their cost, from the entries.
     fn taken_out(&self) -> (usize, usize) {
         let out = self.queue.entries.iter().filter(|entry| entry.content == Content::TakenOut);
         let costs = out.map(Entry::cost).chain(self.given_back.gone.values().copied());

@@ -1,4 +1,4 @@
-//! What was accepted in one piece and is not acknowledged: a message, a pack, the end, or a number that stands for nothing.
+//! What was accepted in one piece and is not acknowledged: a message, a pack, the end, or a gap.
 
 use bytes::Bytes;
 
@@ -12,23 +12,24 @@ pub(super) enum Content {
     /// A message, or a pack of several, in the queue of payloads.
     Message,
     Fin,
-    /// Messages that lie in the link's store, and nowhere else.
+    /// Messages that lie only in the link's store.
     Stored,
-    /// There was a message, which will not be delivered.
+    /// A gap: there was a message, which will not be delivered.
     Withdrawn,
-    /// The same, on a link that has the message: it counts there until it is acknowledged.
+    /// The same, while the link has the message: it counts there until it is acknowledged.
     TakenOut,
 }
 
-/// Without the payload, because thousands of them may lie here for what is in the store: half as much memory to go through.
+/// Without the payload. Thousands of entries may lie here for messages in the store, and half the
+/// size is half the memory to walk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) first: u64,
     pub(super) count: u16,
     pub(super) content: Content,
-    /// Which attempt its delivery to this host is, or to the next; from 1, saturating.
+    /// Number of the attempt of its delivery to this host, or to the next one; from 1, saturating.
     pub(super) attempt: u8,
-    /// Of the payload.
+    /// Length of the payload.
     pub(super) len: usize,
     /// This host may have seen it.
     pub(super) transmitted: bool,
@@ -61,7 +62,8 @@ impl Entry {
         self.count > 1
     }
 
-    /// A message that some host may have seen: whatever it is that kills hosts, nothing else is to be blamed for it.
+    /// Whether some host may have seen the message. It goes alone then: if it crashes hosts, no
+    /// other message is blamed for that.
     pub(super) fn goes_alone(&self) -> bool {
         self.attempt > 1 && matches!(self.content, Content::Message | Content::Stored)
     }
@@ -73,12 +75,13 @@ impl Entry {
         }
     }
 
-    /// What it takes of the outbox: a number that stands for nothing is told to the other side, too.
+    /// What it takes of the outbox. A gap takes some, too, because the other side has to hear of
+    /// it.
     pub(super) fn held(&self) -> usize {
         if self.content == Content::Withdrawn { message_cost(0) } else { self.cost() }
     }
 
-    /// Leaves the store; returns the payload if that lay nowhere else.
+    /// Leaves the store; returns the payload if that lay only there.
     pub(super) fn reclaim(
         &mut self,
         kept: &mut impl Iterator<Item = Kept>,
@@ -87,7 +90,7 @@ impl Entry {
             return Err(ProtocolError::Unexpected("a record of the store that was destroyed"));
         };
         self.end = 0;
-        // What no host has claimed is as good as never sent, on this link.
+        // What no host has claimed counts as never sent, on this link.
         self.transmitted = found.claimed || self.transmitted_before;
         if self.content != Content::Stored {
             return Ok(None);
@@ -97,7 +100,7 @@ impl Entry {
         Ok(Some(payload))
     }
 
-    /// What the store has, if it can be what was put there.
+    /// The stored bytes, if they can be those that were put there.
     pub(super) fn checked(&self, stored: Bytes) -> Result<Bytes, ProtocolError> {
         if stored.len() != self.len || !is_of(&stored, self.count.into()) {
             return Err(ProtocolError::Unexpected("a record of the store that was changed"));
@@ -105,12 +108,12 @@ impl Entry {
         Ok(stored)
     }
 
-    /// By the last host, or by one before it.
+    /// Whether the last host, or one before it, may have seen it.
     pub(super) fn was_seen(&self) -> bool {
         self.transmitted || self.attempt > 1
     }
 
-    /// What this host may have seen goes to the next one as another attempt.
+    /// The next host gets what this one may have seen as another attempt.
     pub(super) fn lose_host(&mut self) {
         self.attempt = self.attempt.saturating_add(self.transmitted.into());
         (self.transmitted, self.transmitted_before, self.alone) = (false, false, false);
@@ -119,7 +122,7 @@ impl Entry {
 
 const _: () = assert!(size_of::<Entry>() <= 32);
 
-/// The messages of an entry, each in its own.
+/// The messages of an entry, each in an entry of its own.
 pub(super) fn taken_apart(entry: Entry, payload: Bytes) -> impl Iterator<Item = (Entry, Bytes)> {
     let pack = if entry.is_packed() { Pack::of_own(payload, entry.count.into()) } else { Pack::one(payload) };
     (entry.first..)

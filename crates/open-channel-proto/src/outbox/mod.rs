@@ -1,4 +1,4 @@
-//! The sending half of a session: messages accepted from the application and not yet acknowledged.
+//! The sending half of a session: messages accepted from the application and not acknowledged.
 //!
 //! ```text
 //!      base                    cursor                  next
@@ -35,7 +35,7 @@ use crate::version::VERSION_MAX;
 pub(crate) struct Outbox {
     queue: Queue,
     cost: usize,
-    /// Numbers in it that stand for nothing.
+    /// Number of gaps.
     gaps: usize,
     /// Messages that were taken out since the numbers began.
     withdrawn: u64,
@@ -43,18 +43,18 @@ pub(crate) struct Outbox {
     in_flight: usize,
     carried: Option<Carried>,
     limit: usize,
-    /// How often a message is delivered at most, if that is limited.
+    /// How often a message is delivered at most; `None` for any number.
     max_attempts: Option<NonZeroU32>,
     finished: bool,
-    /// The link has a store of its own.
+    /// The link has a store.
     store: bool,
-    /// What is in flight is alone there.
+    /// What is in flight has to be there alone.
     alone: bool,
-    /// Of the link, or of the last one; before the first, the newest.
+    /// That of the link, or of the last one; before the first link, the newest.
     version: u16,
 }
 
-/// Bytes that the other side still holds from an earlier host, which count against its window.
+/// Bytes that the other side still holds from an earlier host. They count in its window.
 #[derive(Debug, Clone, Copy)]
 struct Carried {
     through: u64,
@@ -143,8 +143,8 @@ impl Outbox {
         self.queue.offset = 0;
     }
 
-    /// What is accepted fits the limit, but for what comes when nothing else is held: no size that is allowed at
-    /// all can wait for ever.
+    /// Whether a message of this cost may be accepted. If nothing else is held, each may: no size
+    /// that is allowed may wait for ever.
     #[inline]
     pub(crate) fn has_room(&self, cost: usize) -> bool {
         self.cost == 0 || self.cost.saturating_add(cost) <= self.limit
@@ -159,7 +159,7 @@ impl Outbox {
         self.queue.next
     }
 
-    /// Lowest sequence number not acknowledged that stands for something.
+    /// Lowest sequence number not acknowledged that is no gap.
     pub(crate) fn first_awaited(&self) -> u64 {
         let awaited = self.queue.entries.iter().find_map(|entry| match entry.content {
             Content::Withdrawn | Content::TakenOut => None,
@@ -169,7 +169,7 @@ impl Outbox {
         awaited.unwrap_or(self.queue.next)
     }
 
-    /// Behind the last message; the end of the direction is none.
+    /// The number behind the last message; the end of the direction is no message.
     pub(crate) fn messages_end(&self) -> u64 {
         self.queue.next - u64::from(self.finished && !self.queue.entries.is_empty())
     }
@@ -179,18 +179,18 @@ impl Outbox {
         (self.queue.next - self.queue.first).saturating_sub(u64::from(self.finished))
     }
 
-    /// Those of them that are not acknowledged and will be.
+    /// Accepted messages that are not acknowledged and will be.
     pub(crate) fn unacknowledged(&self) -> u64 {
         let out = self.gaps + self.given_back.count();
         self.messages_end() - self.base() - out as u64
     }
 
-    /// Those of them that are acknowledged.
+    /// Accepted messages that are acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.accepted() - self.unacknowledged() - self.withdrawn
     }
 
-    /// What the unacknowledged messages cost.
+    /// Cost of the unacknowledged messages.
     pub(crate) fn unacknowledged_cost(&self) -> usize {
         self.cost - self.gaps * message_cost(0) - self.given_back.cost()
     }
@@ -208,12 +208,12 @@ impl Outbox {
         self.finished && self.queue.entries.is_empty()
     }
 
-    /// Where a new host begins. The end is sent to every host: one that is not told would wait for it for ever.
+    /// Where a new host begins. Every host gets the end, or it would wait for it for ever.
     pub(crate) fn restart_at(&self) -> u64 {
         self.base() - u64::from(self.has_ended())
     }
 
-    /// Whether no message is left: at most the end of the direction, and numbers that stand for nothing.
+    /// Whether no message is left: at most gaps and the end of the direction.
     pub(crate) fn holds_no_message(&self) -> bool {
         self.cost == self.gaps * message_cost(0)
     }

@@ -9,13 +9,13 @@ use super::entry::{Content, Entry};
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
-    /// Those of the entries that are messages, in their order.
+    /// Payloads of the entries that are messages, in the same order.
     pub(super) payloads: VecDeque<Bytes>,
     /// Where the numbers began.
     pub(super) first: u64,
     pub(super) next: u64,
     pub(super) cursor: usize,
-    /// Payloads of the entries before the cursor.
+    /// Number of payloads that belong to entries before the cursor.
     pub(super) payload_cursor: usize,
     /// Bytes of the entry at the cursor that are on the link already.
     pub(super) offset: usize,
@@ -37,7 +37,8 @@ impl Queue {
     #[inline]
     pub(super) fn append(&mut self, count: u32, content: Content, len: usize) -> u64 {
         let first = self.next;
-        // Filled in where it lies: one that is made before is copied in wider pieces than it was written in, and that stalls.
+        // Filled in place. An entry built elsewhere is copied in wider pieces than it was written
+        // in, and such loads stall.
         debug_assert!(count <= u16::MAX.into(), "a pack holds far fewer");
         self.entries.push_back(Entry::EMPTY);
         if let Some(entry) = self.entries.back_mut() {
@@ -54,7 +55,7 @@ impl Queue {
         self.append(1, Content::Fin, 0);
     }
 
-    /// Nothing of the entry there is on the link.
+    /// Nothing of the entry at `cursor` is on the link.
     pub(super) fn set_cursor(&mut self, cursor: usize) {
         self.cursor = cursor;
         self.payload_cursor = self.messages_before(cursor);

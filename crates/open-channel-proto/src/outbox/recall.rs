@@ -9,9 +9,9 @@ use crate::version::ATTEMPTS;
 /// What became of a message that the application wants back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recalled {
-    /// Nobody had it: these are its bytes, and its number stands for nothing.
+    /// Nobody had it: these are its bytes, and its number is a gap.
     Bytes(Bytes),
-    /// The other side may have it, and knows better.
+    /// The other side may have it, and has to be asked.
     OnTheLink,
     /// It is no message of this outbox, or somebody may have handled it.
     TooLate,
@@ -27,13 +27,14 @@ impl Outbox {
         let Some(entry) = self.queue.entries.get(index).copied() else { return Recalled::TooLate };
         let is_message = matches!(entry.content, Content::Message | Content::Stored);
         let counted = entry.attempt.max(self.given_back.attempt(seq));
-        // The next link is probably of the same version, which cannot tell of a gap.
-        let tells_gaps = self.version >= ATTEMPTS;
-        if !is_message || !tells_gaps || counted > 1 || self.given_back.is_gone(seq) {
+        // The next link is probably of the same version, which has no gaps.
+        let carries_gaps = self.version >= ATTEMPTS;
+        if !is_message || !carries_gaps || counted > 1 || self.given_back.is_gone(seq) {
             return Recalled::TooLate;
         }
         if entry.transmitted {
-            // Also if another link is to send it again: a hello that was overtaken does not prove that nobody has it.
+            // Also if another link is to send it again: an overtaken hello does not prove that
+            // nobody has it.
             return Recalled::OnTheLink;
         }
         if index < self.queue.cursor {
@@ -41,7 +42,7 @@ impl Outbox {
             self.go_back(self.queue.entries.iter().take_while(|entry| entry.transmitted).count());
             index = self.queue.entries.partition_point(|entry| entry.next() <= seq);
         } else if index == self.queue.cursor {
-            // The same, of its first half.
+            // The same, for its first half.
             self.queue.offset = 0;
         }
         Recalled::Bytes(self.withdraw(index, seq))
@@ -52,7 +53,7 @@ impl Outbox {
         seq < self.queue.first_at(self.queue.cursor)
     }
 
-    /// The entry there is behind the cursor, and this message of it will never be sent.
+    /// Withdraws a message of the entry at `index`, which is behind the cursor.
     fn withdraw(&mut self, index: usize, seq: u64) -> Bytes {
         let is_message = |entry: &&Entry| entry.content == Content::Message;
         let place = self.queue.payload_cursor

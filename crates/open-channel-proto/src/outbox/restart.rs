@@ -11,10 +11,11 @@ use crate::message::{GivenUp, Undeliverable};
 use crate::version::ATTEMPTS;
 
 impl Outbox {
-    /// Starts over with a host that knows nothing of this session, on a link of this version.
+    /// Starts over with a host that does not know this session, on a link of this version.
     ///
-    /// Without a limit of attempts everything goes out as it went before. With one, each message is counted by itself,
-    /// so that packs that were seen are taken apart; `give_up` gets those that have had their last attempt.
+    /// Without a limit of attempts, everything goes out as it went before. With a limit, each
+    /// message is counted by itself, so packs that were seen are taken apart. `give_up` gets the
+    /// messages that have had their last attempt.
     pub(crate) fn restart(&mut self, version: u16, give_up: impl FnMut(Undeliverable)) {
         if self.has_ended() {
             self.queue.next -= 1;
@@ -61,8 +62,8 @@ impl Outbox {
         }
     }
 
-    /// An entry that some host may have seen, for its next attempt, if it has one. A link that cannot say that a
-    /// number is passed over gets the message once more.
+    /// An entry that some host may have seen, for its next attempt, if it has one. A link without
+    /// gaps gets the message once more.
     fn start_again(
         &mut self,
         mut entry: Entry,
@@ -88,7 +89,7 @@ impl Outbox {
         self.queue.entries.push_back(entry);
     }
 
-    /// Whether the numbers to come have gaps, which only a link of version 2 can tell of.
+    /// Whether the numbers to come have gaps, which need a link of version 2.
     pub(crate) fn has_gaps(&self) -> bool {
         self.gaps > 0 || self.given_back.has_gone()
     }

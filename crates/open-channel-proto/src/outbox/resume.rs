@@ -17,7 +17,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Nothing from the entry there on is on a link.
+    /// Nothing from the entry at `cursor` on is on a link.
     pub(super) fn go_back(&mut self, cursor: usize) {
         self.queue.set_cursor(cursor);
         self.turn_into_gaps();
@@ -26,9 +26,9 @@ impl Outbox {
         self.alone = self.queue.entries.range(..self.queue.cursor).any(|entry| entry.alone);
     }
 
-    /// Starts over at `first` with a peer that never attached, so that nothing has a number for it yet.
+    /// Starts over at `first` with a peer that never attached. So nothing has a number for it yet.
     pub(crate) fn renumber(&mut self, first: u64) {
-        // With the same numbers, a link that this hello did not know of may have carried something.
+        // If the numbers stay, a link that this hello did not know of may have carried something.
         let renumbered = self.base() != first;
         debug_assert!(self.given_back.is_empty(), "a peer that never attached gives nothing back");
         self.queue.first = first;
@@ -55,7 +55,8 @@ impl Outbox {
         self.given_back = GivenBack::default();
     }
 
-    /// The other side still holds `cost` bytes that an earlier host sent, the last of them `through`.
+    /// The other side still holds `cost` bytes that an earlier host sent, the last of them
+    /// `through`.
     pub(crate) fn carry(&mut self, through: u64, cost: usize) {
         if cost > 0 {
             self.carried = Some(Carried { through, cost });

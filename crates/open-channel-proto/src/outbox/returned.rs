@@ -5,16 +5,16 @@ use std::ops::Range;
 
 use super::entry::Entry;
 
-/// What is known of single messages in packs, which are one entry for all; only of unacknowledged ones.
+/// What is known of single messages in packs, each of which is one entry; only unacknowledged ones.
 #[derive(Debug, Default)]
 pub(super) struct GivenBack {
-    /// Which attempt their delivery is now.
+    /// The number of their present attempt.
     pub(super) attempts: BTreeMap<u64, u8>,
-    /// Nobody is to deliver them again; with what they cost.
+    /// Messages that nobody is to deliver again, with their cost.
     pub(super) gone: BTreeMap<u64, usize>,
-    /// Entries that are taken out as a whole.
+    /// Number of entries that are taken out as a whole.
     pub(super) taken_out: usize,
-    /// What all that is out costs.
+    /// Cost of everything that is out.
     pub(super) cost: usize,
 }
 
@@ -29,7 +29,7 @@ impl GivenBack {
         }
     }
 
-    /// An entry that cost so much is acknowledged, or a gap.
+    /// An entry of this cost is acknowledged, or has become a gap.
     pub(super) fn no_longer_out(&mut self, cost: usize) {
         self.taken_out -= 1;
         self.cost -= cost;
@@ -43,22 +43,22 @@ impl GivenBack {
         self.gone.contains_key(&seq)
     }
 
-    /// The first of these that is not gone.
+    /// The first of these numbers that is not gone.
     pub(super) fn first_left(&self, mut seqs: Range<u64>) -> Option<u64> {
         seqs.find(|seq| !self.is_gone(*seq))
     }
 
-    /// Messages that are out.
+    /// Number of messages that are out.
     pub(super) fn count(&self) -> usize {
         self.taken_out + self.gone.len()
     }
 
-    /// What they cost.
+    /// Their cost.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }
 
-    /// Whether the receiver has given nothing back that is unacknowledged in a pack, and nothing as a whole for good.
+    /// Whether the receiver has given back nothing of an unacknowledged pack, and given up nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.attempts.is_empty() && !self.has_gone()
     }

@@ -1,4 +1,4 @@
-//! Onto a link that takes frames.
+//! Sending on a link without a store, in frames.
 
 use super::Outbox;
 use super::entry::{Content, Entry};
@@ -19,7 +19,7 @@ impl Outbox {
                 && self.in_flight.saturating_add(entry.cost()) <= window
     }
 
-    /// Whether what is in flight keeps the rest from the link until it is acknowledged.
+    /// Whether what is in flight holds the rest back until it is acknowledged.
     pub(crate) fn is_alone(&self) -> bool {
         self.alone
     }
@@ -31,7 +31,7 @@ impl Outbox {
             entry.transmitted = true;
             let (seq, packed) = (entry.first, entry.is_packed());
             let whole = match entry.content {
-                // Nothing is stored on a link that takes frames.
+                // A link without a store has nothing stored.
                 Content::Stored | Content::TakenOut => return,
                 Content::Withdrawn => {
                     Frame::Skip { seq }.encode(out);

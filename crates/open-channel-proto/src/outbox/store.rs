@@ -1,4 +1,4 @@
-//! Onto a link that keeps what it carries, and back.
+//! Sending through the store of a link, and taking back what lay there.
 
 use super::Outbox;
 use super::entry::Content;
@@ -6,7 +6,7 @@ use crate::error::ProtocolError;
 use crate::part::{Kept, Part, PartFlags, PartKind};
 
 impl Outbox {
-    /// The link keeps what it carries: messages go there in parts.
+    /// The link has a store: messages go there in parts.
     pub(crate) fn use_store(&mut self) {
         self.store = true;
     }
@@ -43,7 +43,7 @@ impl Outbox {
         }
         entry.transmitted = true;
         let whole = match entry.content {
-            // In one part: the store is its only place from here on.
+            // It went in one part, so the store is its only place from here on.
             Content::Message if entry.len == len => {
                 entry.content = Content::Stored;
                 self.queue.payloads.remove(self.queue.payload_cursor);
@@ -82,19 +82,20 @@ impl Outbox {
         first
     }
 
-    /// The other side has released the store up to `upto`: what ends there is acknowledged, with all before it.
+    /// The other side has released the store up to `upto`: what ends there is acknowledged, with
+    /// all before it.
     pub(crate) fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
         let stored = self.queue.entries.range(..self.queue.cursor).skip_while(|entry| entry.end == 0);
         let last = stored.take_while(|entry| entry.end <= upto).last().map(|entry| entry.next() - 1);
         last.map_or(Ok(()), |through| self.acknowledge(through))
     }
 
-    /// The store is given up: takes back what lay in it. `kept` tells of each record that completed something,
-    /// oldest first.
+    /// The store is given up: takes back what lay in it. `kept` has each record that completed
+    /// something, oldest first.
     pub(crate) fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
         self.store = false;
         let mut kept = kept.into_iter();
-        // What the store gives back belongs between those that are here.
+        // What the store gives back belongs between the payloads that are here.
         let waiting = self.queue.payloads.split_off(self.queue.payload_cursor);
         let mut here = std::mem::take(&mut self.queue.payloads).into_iter();
         let mut result = Ok(());
@@ -103,7 +104,7 @@ impl Outbox {
                 Content::Message => here.next(),
                 Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => None,
             };
-            // After an error every entry still has its payload, or is stored, for good.
+            // After an error every entry still has its payload, or remains stored.
             let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut kept) };
             let back = back.unwrap_or_else(|error| {
                 result = result.clone().and(Err(error));
@@ -113,7 +114,7 @@ impl Outbox {
         }
         self.queue.payload_cursor = self.queue.payloads.len();
         self.queue.payloads.extend(waiting);
-        // A message that is half-way into the store has been seen by nobody.
+        // Nobody has seen a message that is only half in the store.
         if let Some(entry) = self.queue.entries.get_mut(self.queue.cursor)
             && self.queue.offset > 0
         {
@@ -126,8 +127,8 @@ impl Outbox {
         self.store
     }
 
-    /// Where the store must be released up to so that everything before `next` is acknowledged; 0 if that is not in
-    /// the store.
+    /// Where the store has to be released up to so that everything before `next` is acknowledged; 0
+    /// if that is not in the store.
     pub(crate) fn stored_end(&self, next: u64) -> u64 {
         let last = self.queue.entries.get(self.queue.entries.partition_point(|entry| entry.next() < next));
         last.filter(|entry| entry.first < next).map_or(0, |entry| entry.end)

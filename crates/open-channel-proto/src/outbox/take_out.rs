@@ -17,7 +17,7 @@ pub(crate) enum TakenOut {
     Before,
     /// It is acknowledged: a release has overtaken the frame.
     Acknowledged,
-    /// Its bytes lie only in the link's store, in what ends here.
+    /// Its bytes lie only in the link's store, in the record that ends here.
     InStore(u64),
 }
 
@@ -39,7 +39,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Nobody is to deliver this message again. `stored` is what the link's store has, if it was asked for.
+    /// Nobody is to deliver this message again. `stored` has the bytes of the link's store, if they
+    /// were asked for.
     pub(crate) fn take_out(&mut self, seq: u64, stored: Option<Bytes>) -> Result<TakenOut, ProtocolError> {
         let Some(index) = self.in_flight_entry(seq)? else { return Ok(TakenOut::Acknowledged) };
         if self.is_out(seq)? {
@@ -72,7 +73,8 @@ impl Outbox {
         Ok(TakenOut::Bytes(bytes))
     }
 
-    /// What is taken out and not on the new link is a gap there. (What the other side has stays as it is.)
+    /// What is taken out and not on the new link becomes a gap. What the other side has stays as it
+    /// is.
     pub(super) fn turn_into_gaps(&mut self) {
         if self.given_back.taken_out == 0 {
             return;
@@ -107,7 +109,7 @@ impl Outbox {
         Ok(matches!(content, Content::Withdrawn | Content::TakenOut) || self.given_back.is_gone(seq))
     }
 
-    /// Whether the receiver has given something back, and so is attached for certain.
+    /// Whether the receiver has given something back, which proves that it was attached.
     pub(crate) fn has_given_back(&self) -> bool {
         !self.given_back.is_empty()
     }

@@ -1,8 +1,8 @@
-//! How a session ends, and what the other side has to hear of it.
+//! How a session ends, and what the other side has to know of it.
 
 use crate::frame::ResetCode;
 
-/// Why a session is over; exhaustive, because an application is given each of them.
+/// Why a session is over; exhaustive, because an application has to know each reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
     /// Both directions ended and everything was acknowledged.
@@ -39,8 +39,9 @@ impl Ending {
         self.closed = Some(Closed::Locally);
     }
 
-    /// A session that is over for another reason meets a host that knows nothing of it and must not wait.
-    pub(super) fn tell_new_host(&mut self) {
+    /// A session that is over for another reason meets a host that knows nothing of it and must not
+    /// wait.
+    pub(super) fn reset_new_host(&mut self) {
         if self.reset.is_none() {
             self.reset = Some((ResetCode::Closed, "the socket had ended".into()));
         }

@@ -1,4 +1,4 @@
-//! Messages of this side that their receiver gives back.
+//! Messages of this side that their receiver gives back or gives up.
 
 use bytes::Bytes;
 
@@ -60,7 +60,8 @@ impl Session {
         }
     }
 
-    /// Where in the link's store something ends that is wanted back; to be answered with [`found`](Self::found).
+    /// The end position in the link's store of a record that is wanted back; to be answered by
+    /// [`found`](Self::found).
     #[inline]
     pub fn wanted(&self) -> Option<u64> {
         self.given_up.wanted.front().map(|wanted| wanted.end)
@@ -69,7 +70,7 @@ impl Session {
     /// The bytes in the store that [end there](Self::wanted), if they are there.
     ///
     /// # Errors
-    /// When the other side has destroyed what it was given.
+    /// If the other side has destroyed them.
     pub fn found(&mut self, stored: Option<Bytes>) -> Result<(), ProtocolError> {
         let Some(Wanted { seq, back, .. }) = self.given_up.wanted.pop_front() else {
             return Ok(());
@@ -80,7 +81,7 @@ impl Session {
         }
     }
 
-    /// Whether there is something to say about messages that were given back.
+    /// Whether frames about messages that were given back have to go out.
     #[inline]
     pub fn has_returned(&self) -> bool {
         self.inbox.has_returned() || !self.given_up.answers.is_empty() || self.has_recall()

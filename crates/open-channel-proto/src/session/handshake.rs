@@ -1,4 +1,4 @@
-//! From link to link: the handshakes of both sides.
+//! Attaching and losing links: the handshakes of both sides.
 
 use std::num::NonZeroU32;
 
@@ -11,22 +11,22 @@ use crate::inbox::Inbox;
 use crate::limits::Limits;
 use crate::version::{ATTEMPTS, VERSION_MAX, VERSION_MIN};
 
-/// How a handshake went, seen from the peer.
+/// How a handshake went, for the peer; exhaustive, because a caller has to know which it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attachment {
     /// The same host still knew the session: nothing is delivered twice.
     Resumed,
-    /// A host that knows nothing of the session: what was transmitted before goes out again, marked.
+    /// The host does not know the session: what was transmitted before goes out again, marked.
     Fresh,
 }
 
 /// The peer's side.
 impl Session {
-    /// What the peer says first on a new link. The old link must be [detached](Self::detach): what arrived on it
-    /// after the hello would be unknown to a new host.
+    /// The first frame of the peer on a new link. The old link must be [detached](Self::detach): a
+    /// new host would not know what arrived on it after the hello.
     pub fn hello(&self, channel: ChannelKey, features: Features) -> Hello {
         Hello {
-            // Who cannot be told of a gap cannot go on from here.
+            // A host that knows no gaps cannot go on from here.
             version_min: if self.outbox.has_gaps() { ATTEMPTS } else { VERSION_MIN },
             version_max: VERSION_MAX,
             purpose: Purpose::Session,
@@ -43,14 +43,14 @@ impl Session {
             ended: self.inbox.is_finished(),
             features,
             ring: RingSizes::default(),
-            max_attempts: self.told_max_attempts(),
+            max_attempts: self.announced_max_attempts(),
         }
     }
 
-    /// The peer's side takes the host's answer to its [`hello`](Self::hello): the link is attached.
+    /// The peer takes the host's answer to its [`hello`](Self::hello): the link is attached.
     ///
     /// # Errors
-    /// When the answer does not fit the session; the link is useless then, the session unharmed.
+    /// If the answer does not fit the session. The link is useless then, the session unharmed.
     pub fn attach(&mut self, welcome: &Welcome) -> Result<Attachment, ProtocolError> {
         if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
             return Err(ProtocolError::Handshake("the host chose a version that was not offered"));
@@ -78,7 +78,7 @@ impl Session {
                 let undeliverable = &mut self.undeliverable;
                 self.outbox.restart(welcome.version, |message| undeliverable.push_back(message));
             } else {
-                self.ending.tell_new_host();
+                self.ending.reset_new_host();
             }
             self.inbox.change_sender();
             Attachment::Fresh
@@ -103,7 +103,7 @@ impl Session {
     /// The host's side of a socket that this host meets for the first time.
     ///
     /// # Errors
-    /// When the hello's numbers are impossible.
+    /// If the hello's numbers are impossible.
     pub fn accept(
         hello: &Hello,
         version: u16,
@@ -116,18 +116,18 @@ impl Session {
         Ok((session, welcome))
     }
 
-    /// The host's side takes a new link of a peer that it knows.
+    /// The host takes a new link of a peer that it knows.
     ///
     /// # Errors
-    /// When the hello does not fit the session; the session is unharmed then.
+    /// If the hello does not fit the session, which is unharmed then.
     pub fn resume(&mut self, hello: &Hello, version: u16) -> Result<Welcome, ProtocolError> {
         hello.check()?;
         if hello.generation > self.generation {
             return Err(ProtocolError::Handshake("the peer has met a newer host"));
         }
         if hello.generation < self.generation {
-            // The peer never took our welcome, so nothing has passed and both sides start afresh. A hello that
-            // was overtaken by a later one must not do that.
+            // The peer never took our welcome, so nothing has passed and both sides start afresh. A
+            // hello that a later one has overtaken must not have that effect.
             let overtaken = hello.first < self.inbox.next() || hello.recv_next < self.outbox.base();
             if overtaken || !self.inbox.is_untouched() || self.outbox.has_given_back() {
                 return Err(ProtocolError::Handshake("a hello from before the session began"));
@@ -175,13 +175,13 @@ impl Session {
             outbox: self.limits.outbox as u64,
             max_message: self.limits.max_message as u64,
             features: Features::default(),
-            max_attempts: self.told_max_attempts(),
+            max_attempts: self.announced_max_attempts(),
         }
     }
 }
 
 impl Session {
-    fn told_max_attempts(&self) -> u32 {
+    fn announced_max_attempts(&self) -> u32 {
         self.limits.max_attempts.map_or(0, NonZeroU32::get)
     }
 

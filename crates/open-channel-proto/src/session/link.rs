@@ -11,7 +11,7 @@ impl Session {
     /// Takes a frame from the link.
     ///
     /// # Errors
-    /// When the other side broke the protocol; [`reset`](Self::reset) and drop the link.
+    /// If the other side broke the protocol: [`reset`](Self::reset) the session and drop the link.
     pub fn handle<P: AsRef<[u8]>>(&mut self, frame: Frame<P>) -> Result<(), ProtocolError> {
         if self.ending.is_over() {
             return Ok(());
@@ -49,8 +49,8 @@ impl Session {
         Ok(())
     }
 
-    /// Puts everything that may go on the link into `out`, as far as it has room. An acknowledgement goes along
-    /// when other frames do or when the sender needs it now.
+    /// Puts everything that may go on the link into `out`, as far as it has room. An
+    /// acknowledgement goes out with other frames, or when the sender needs it now.
     pub fn transmit(&mut self, out: &mut TransmitBuffer) {
         let Some(link) = self.link else { return };
         if out.is_full() {
@@ -79,7 +79,7 @@ impl Session {
         }
     }
 
-    /// Puts the pending acknowledgement, if any, into `out` without waiting for company.
+    /// Puts the pending acknowledgement, if any, into `out`, also without other frames.
     pub fn transmit_ack(&mut self, out: &mut TransmitBuffer) {
         if self.link.is_some() && self.inbox.ack_pending() {
             Frame::Ack { through: self.inbox.take_ack() }.encode(out);

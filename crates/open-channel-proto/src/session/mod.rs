@@ -1,17 +1,23 @@
 //! One side of one socket.
 //!
 //! ```text
-//!              attach (Hello/Welcome)          link lost
-//!   ┌──────────┐ ───────────────▶ ┌──────────┐ ────────────▶ back to detached;
-//!   │ detached │                  │ attached │               outbox and inbox stay
-//!   └──────────┘ ◀─────────────── └──────────┘
-//!        │        detach()             │
-//!        └──────────────┬──────────────┘
-//!                       ▼  reset by either side, or both directions ended and acknowledged
-//!                  ┌─────────┐
-//!                  │ closed  │  final
-//!                  └─────────┘
+//!          ┌──────────┐     attach, accept, resume      ┌──────────┐
+//!   new ──▶│ detached │ ──────────────────────────────▶ │ attached │
+//!          │          │ ◀────────────────────────────── │          │
+//!          └──────────┘             detach              └──────────┘
+//!               │   outbox and inbox stay as they are        │
+//!               │                                            │ handle(Reset)
+//!               │ reset                                      │ reset
+//!               │                                            │ both directions acknowledged
+//!               ▼                                            ▼
+//!          ┌─────────────────────────────────────────────────────┐
+//!          │ closed: Locally, Remotely or Finished; final        │
+//!          └─────────────────────────────────────────────────────┘
+//!            a link attaches and detaches as before, and carries
+//!            the reset until the other side is known to have it
 //! ```
+//!
+//! The inbox and the outbox are the two directions. [`Ending`] is the lower half of the picture.
 
 mod ending;
 mod give_back;
@@ -44,7 +50,7 @@ use crate::message::{Incoming, Received, Undeliverable};
 use crate::outbox::Outbox;
 use crate::pack::Pack;
 
-/// One side of one socket; see the [crate's front page](crate) for how it is driven.
+/// One side of one socket; the [crate's front page](crate) shows how it is driven.
 #[derive(Debug)]
 pub struct Session {
     id: SocketId,
@@ -56,7 +62,7 @@ pub struct Session {
     generation: u64,
     remote: Remote,
     ack_request: bool,
-    /// What the application has not taken back yet.
+    /// Messages that the application has not fetched yet.
     undeliverable: VecDeque<Undeliverable>,
     given_up: GivenUps,
     recalls: Recalls,
@@ -68,7 +74,7 @@ struct Link {
     window: usize,
 }
 
-/// What the other side has said of itself.
+/// What the other side has announced of itself.
 #[derive(Debug)]
 struct Remote {
     /// Longest message that it takes.
@@ -98,7 +104,7 @@ impl Session {
     }
 }
 
-/// The application's side.
+/// The calls of the application.
 impl Session {
     /// Accepts a message and returns its sequence number.
     ///
@@ -117,7 +123,8 @@ impl Session {
         self.may_accept(pack.longest(), pack.cost(), pack).map(|pack| self.outbox.push(pack))
     }
 
-    /// [`send`](Self::send) beyond the outbox's limit, for one message of a caller who has seen some room.
+    /// [`send`](Self::send) beyond the outbox's limit, for one message of a caller that has found
+    /// some room.
     ///
     /// # Errors
     /// [`Refused`], but never [`Refused::Full`].
@@ -151,17 +158,18 @@ impl Session {
         }
     }
 
-    /// The next message or end, in order.
+    /// The next message or end, in order; `None` if there is none yet.
     pub fn recv(&mut self) -> Option<Incoming> {
         self.inbox.take()
     }
 
-    /// As many messages as are here and fit one [`Pack`], or one that is longer; none when the end comes next.
+    /// As many messages as are here and fit one [`Pack`], or one that is longer. `None` if there is
+    /// none yet, or if the end comes next.
     pub fn recv_many(&mut self) -> Option<Received> {
         self.inbox.take_many()
     }
 
-    /// The application has handled message (or end) `seq`; in any order, each once.
+    /// The application has handled message (or end) `seq`. In any order, once for each.
     pub fn handled(&mut self, seq: u64) {
         self.handled_all(seq..seq.saturating_add(1));
     }
@@ -178,12 +186,12 @@ impl Session {
         self.ack_request = !self.outbox.is_empty();
     }
 
-    /// The next message that is not delivered any more, oldest first.
+    /// The next message of this side that is not delivered any more, oldest first.
     pub fn take_undeliverable(&mut self) -> Option<Undeliverable> {
         self.undeliverable.pop_front()
     }
 
-    /// Ends the session at once; what was not acknowledged is given up.
+    /// Ends the session at once. What was not acknowledged is given up.
     pub fn reset(&mut self, code: ResetCode, reason: impl Into<String>) {
         if !self.ending.is_over() {
             self.ending.reset(code, reason.into());
@@ -193,7 +201,8 @@ impl Session {
 }
 
 impl Session {
-    /// Both directions ended, everything handled and acknowledged on both sides.
+    /// Closes the session when both directions have ended and everything is acknowledged on both
+    /// sides.
     #[inline]
     fn settle(&mut self) {
         let received_all = self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();

@@ -13,7 +13,7 @@ impl Session {
         self.id
     }
 
-    /// What it was made with.
+    /// The limits that it was made with.
     pub fn limits(&self) -> Limits {
         self.limits
     }
@@ -43,7 +43,7 @@ impl Session {
         self.outbox.base()
     }
 
-    /// The same without numbers that stand for nothing, which nobody has to wait for.
+    /// The same without gaps, for which nobody has to wait.
     pub fn first_awaited(&self) -> u64 {
         self.outbox.first_awaited()
     }
@@ -53,12 +53,14 @@ impl Session {
         self.outbox.next()
     }
 
-    /// Messages accepted for sending so far; on the host's side, by this host. The end of the direction is no message.
+    /// Messages accepted for sending so far; for a host, by this host. The end of the direction is
+    /// no message.
     pub fn messages_sent(&self) -> u64 {
         self.outbox.accepted()
     }
 
-    /// Those of them that the other side has acknowledged. What was taken back or given up is not among them.
+    /// Those of them that the other side has acknowledged. Messages that were taken back or given
+    /// up are not among them.
     pub fn messages_acknowledged(&self) -> u64 {
         self.outbox.acknowledged()
     }
@@ -68,7 +70,7 @@ impl Session {
         self.outbox.unacknowledged()
     }
 
-    /// What these messages cost, in bytes.
+    /// Cost of these messages, in bytes.
     pub fn bytes_unacknowledged(&self) -> usize {
         self.outbox.unacknowledged_cost()
     }
@@ -79,17 +81,18 @@ impl Session {
         first.min(end)..end
     }
 
-    /// Messages received so far; on the host's side, by this host. A number that is passed over is no message.
+    /// Messages received so far; for a host, by this host. A gap is no message.
     pub fn messages_received(&self) -> u64 {
         self.inbox.received()
     }
 
-    /// Messages received and not handled, from the oldest such one on.
+    /// Messages received and not handled, counted from the oldest such one on.
     pub fn messages_unhandled(&self) -> u64 {
         self.inbox.unhandled()
     }
 
-    /// Numbers from the first of these messages to behind the last message received; empty without any.
+    /// Numbers from the first of these messages to behind the last message received; empty without
+    /// any.
     pub fn unhandled(&self) -> Range<u64> {
         let (first, end) = (self.inbox.handled_through() + 1, self.inbox.messages_end());
         first.min(end)..end
@@ -105,7 +108,7 @@ impl Session {
         self.limits.window
     }
 
-    /// Bytes held in the outbox: those of messages, and those of numbers that stand for nothing.
+    /// Bytes held in the outbox: those of messages, and those of gaps.
     pub fn outbox_bytes(&self) -> usize {
         self.outbox.cost()
     }
@@ -120,7 +123,7 @@ impl Session {
         self.outbox.in_flight_messages()
     }
 
-    /// Whether something has not gone on the link yet, or not as a whole.
+    /// Whether something is not yet on the link as a whole.
     #[inline]
     pub fn has_untransmitted(&self) -> bool {
         self.outbox.has_untransmitted()
@@ -131,7 +134,8 @@ impl Session {
         self.inbox.unhandled_cost()
     }
 
-    /// Longest message that may be sent: this side's limit, or the other's where it is known and smaller.
+    /// Longest message in bytes that may be sent: this side's limit, or the other's where it is
+    /// known and smaller.
     #[inline]
     pub fn max_message(&self) -> usize {
         self.limits.max_message.min(self.remote.max_message)
@@ -143,7 +147,7 @@ impl Session {
         self.has_room_for(message_cost(len))
     }
 
-    /// Whether messages that cost so much together would be accepted now.
+    /// Whether messages of this cost together, in bytes, would be accepted now.
     #[inline]
     pub fn has_room_for(&self, cost: usize) -> bool {
         self.outbox.has_room(cost)
@@ -183,7 +187,7 @@ impl Session {
         self.inbox.ack_urgent()
     }
 
-    /// Whether the other side gives up hosting.
+    /// Whether the other side has said that it hands over.
     pub fn is_going_away(&self) -> bool {
         self.remote.is_going_away
     }
@@ -194,10 +198,11 @@ impl Session {
         self.ending.closed()
     }
 
-    /// Checks that no byte of window or outbox room was lost or invented; for tests, linear in what is held.
+    /// Checks that no byte of window or outbox room was lost or invented. For tests: it takes time
+    /// linear in what is held.
     ///
     /// # Panics
-    /// If credit leaked.
+    /// If a sum is wrong.
     #[doc(hidden)]
     pub fn assert_credit_is_conserved(&self) {
         self.outbox.assert_credit_is_conserved();

@@ -1,4 +1,4 @@
-//! Messages that the application wants back, if nobody has taken them.
+//! Taking messages back that nobody has taken.
 
 use bytes::Bytes;
 
@@ -6,11 +6,11 @@ use super::Session;
 use crate::error::ProtocolError;
 use crate::outbox::Recalled;
 
-/// What [`Session::take_back`] answers.
+/// The answer of [`Session::take_back`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TakeBack {
-    /// These are its bytes, and it will never be delivered.
+    /// These are the bytes of the message, which will never be delivered.
     Taken(Bytes),
     /// The other side is asked; see [`Session::is_recalling`] and [`Session::taken_back`].
     Asked,
@@ -18,9 +18,10 @@ pub enum TakeBack {
     TooLate,
 }
 
-/// The sending application's side.
+/// The sending side.
 impl Session {
-    /// Takes back message `seq` that this side has sent, if nobody has taken it. Asking twice is asking once.
+    /// Takes back message `seq` that this side has sent, if nobody has taken it. A second call has
+    /// no further effect.
     pub fn take_back(&mut self, seq: u64) -> TakeBack {
         if self.ending.is_over() {
             return TakeBack::TooLate;
@@ -29,50 +30,51 @@ impl Session {
             Recalled::Bytes(bytes) => TakeBack::Taken(bytes),
             Recalled::TooLate => TakeBack::TooLate,
             Recalled::OnTheLink => {
-                // Those that are acknowledged are answered.
+                // Acknowledged messages need no answer.
                 self.recalls.asked = self.recalls.asked.split_off(&self.outbox.base());
                 if self.recalls.asked.insert(seq) && self.link.is_some() {
-                    self.recalls.unsaid.insert(seq);
+                    self.recalls.unsent.insert(seq);
                 }
                 TakeBack::Asked
             }
         }
     }
 
-    /// Whether the other side has not answered yet. If it has, the message is among those
+    /// Whether the other side has not answered yet. After its answer, the message is among those
     /// [taken back](Self::taken_back), or it was too late.
     pub fn is_recalling(&self, seq: u64) -> bool {
         let open = !self.ending.is_over() && (self.outbox.base()..self.outbox.next()).contains(&seq);
         open && self.recalls.asked.contains(&seq)
     }
 
-    /// The next message that was [asked for](TakeBack::Asked) and has come back: its number and its bytes.
+    /// The next message that was [asked for](TakeBack::Asked) and has come back: its number, its
+    /// bytes.
     pub fn taken_back(&mut self) -> Option<(u64, Bytes)> {
         self.recalls.taken.pop_front()
     }
 
-    /// Whether something was answered since this was asked last.
+    /// Whether an answer has come since the last call.
     pub fn take_recall_news(&mut self) -> bool {
-        std::mem::take(&mut self.recalls.news)
+        std::mem::take(&mut self.recalls.answered)
     }
 
-    /// The other side asks.
+    /// The other side wants a message back.
     pub(super) fn wants_back(&mut self, seq: u64) -> Result<(), ProtocolError> {
         if self.outbox.has_store() && seq >= self.inbox.next() {
-            // It lies in a store that was fenced before this side came to it.
+            // The message lies in a store that was fenced before this side came to it.
             return Ok(());
         }
         self.inbox.recall(seq)
     }
 
     pub(super) fn has_recall(&self) -> bool {
-        self.recalls.unsaid.first().is_some_and(|seq| self.outbox.is_on_link(*seq))
+        self.recalls.unsent.first().is_some_and(|seq| self.outbox.is_on_link(*seq))
     }
 
-    /// The next one to ask for: it is on the link as a whole.
+    /// The next message to ask for, which is on the link as a whole.
     pub(super) fn next_recall(&mut self) -> Option<u64> {
         while self.has_recall()
-            && let Some(seq) = self.recalls.unsaid.pop_first()
+            && let Some(seq) = self.recalls.unsent.pop_first()
         {
             if self.is_recalling(seq) {
                 return Some(seq);
@@ -81,27 +83,28 @@ impl Session {
         None
     }
 
-    /// A link was lost, or another is there: what it does not have can be taken out, what it has is asked for again.
+    /// A link was lost, or another is there. What it does not have can be taken out; what it has is
+    /// asked for again.
     pub(super) fn renew_recalls(&mut self) {
-        self.recalls.unsaid.clear();
+        self.recalls.unsent.clear();
         for seq in std::mem::take(&mut self.recalls.asked) {
             match self.outbox.recall(seq) {
                 Recalled::Bytes(bytes) => self.recalled(seq, bytes),
-                Recalled::TooLate => self.recalls.news = true,
+                Recalled::TooLate => self.recalls.answered = true,
                 Recalled::OnTheLink => {
                     self.recalls.asked.insert(seq);
                     if self.link.is_some() {
-                        self.recalls.unsaid.insert(seq);
+                        self.recalls.unsent.insert(seq);
                     }
                 }
             }
         }
     }
 
-    /// Their numbers are those of other messages from here on.
+    /// From here on, other messages have their numbers.
     pub(super) fn forget_recalls(&mut self) {
         self.recalls.asked.clear();
-        self.recalls.news = true;
+        self.recalls.answered = true;
     }
 
     /// Whether this message, which is on the link, was asked for, or has come back before.
@@ -116,7 +119,7 @@ impl Session {
 
     pub(super) fn no_longer_recalled(&mut self, seq: u64) {
         self.recalls.asked.remove(&seq);
-        self.recalls.news = true;
+        self.recalls.answered = true;
     }
 
     pub(super) fn cannot_be_recalled(&mut self, seq: u64) -> Result<(), ProtocolError> {

@@ -1,4 +1,4 @@
-//! The session on a link that keeps what it carries.
+//! The session on a link with a store.
 
 use bytes::BytesMut;
 
@@ -7,10 +7,9 @@ use crate::error::ProtocolError;
 use crate::limits::message_cost;
 use crate::part::{Arrival, Kept, Part, PartKind};
 
-/// The side of a link that keeps what it carries, until the other side releases it: messages go there in parts,
-/// and frames carry the rest.
+/// The calls for a link with a store: messages go there in parts, and frames carry the rest.
 impl Session {
-    /// The link that was just attached keeps what it carries.
+    /// The link that was just attached has a store.
     pub fn use_store(&mut self) {
         self.outbox.use_store();
     }
@@ -21,7 +20,8 @@ impl Session {
         self.outbox.next_part(link.window, max)
     }
 
-    /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`, which grows.
+    /// `len` bytes of the [next part](Self::next_part) are in the store now and end at `end`, which
+    /// grows.
     pub fn part_stored(&mut self, len: usize, end: u64) {
         self.outbox.part_stored(len, end);
     }
@@ -31,8 +31,8 @@ impl Session {
         self.may_store_pack(len, message_cost(len))
     }
 
-    /// Whether messages that cost so much together, the longest of `longest` bytes, may be written to the store before
-    /// they are sent.
+    /// Whether messages of this `cost` together, the longest of `longest` bytes, may be written to
+    /// the store before they are sent.
     #[inline]
     pub fn may_store_pack(&self, longest: usize, cost: usize) -> bool {
         !self.ending.is_over()
@@ -46,8 +46,9 @@ impl Session {
         self.pack_stored(len, 1, end)
     }
 
-    /// Accepts `count` messages that lie in the store already, in one [`Pack`](crate::Pack) of `len` bytes, after
-    /// [`may_store_pack`](Self::may_store_pack); returns the first one's sequence number.
+    /// Accepts `count` messages that lie in the store already, in one [`Pack`](crate::Pack) of
+    /// `len` bytes, after [`may_store_pack`](Self::may_store_pack); returns the first one's
+    /// sequence number.
     #[inline]
     pub fn pack_stored(&mut self, len: usize, count: u32, end: u64) -> u64 {
         self.outbox.push_stored(len, count, end)
@@ -56,7 +57,7 @@ impl Session {
     /// The other side has released the store up to `upto`.
     ///
     /// # Errors
-    /// When it cannot have.
+    /// If it cannot have.
     #[inline]
     pub fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
         self.outbox.released(upto)?;
@@ -64,8 +65,8 @@ impl Session {
         Ok(())
     }
 
-    /// Where the store must be released up to so that everything before sequence number `next` is acknowledged; 0 if
-    /// that is not in the store (yet).
+    /// Where the store has to be released up to so that everything before sequence number `next` is
+    /// acknowledged; 0 if that is not in the store (yet).
     pub fn stored_end(&self, next: u64) -> u64 {
         self.outbox.stored_end(next)
     }
@@ -73,7 +74,7 @@ impl Session {
     /// Takes a part that arrived through the store; `fill` appends its bytes.
     ///
     /// # Errors
-    /// When the other side broke the protocol; `fill` was not called then.
+    /// If the other side broke the protocol; `fill` was not called then.
     pub fn receive_part(
         &mut self,
         part: Arrival,
@@ -89,16 +90,18 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a [whole](crate::PartKind::Whole) message of `len` bytes, and no pack, that comes next in the store may be taken by
-    /// [`receive_apart`](Self::receive_apart): nothing is [readable](Self::is_readable), which would come before it, and the other
-    /// side keeps to the protocol. If not, [`receive_part`](Self::receive_part) knows what to do with it.
+    /// Whether [`receive_apart`](Self::receive_apart) may take the next message in the store, a
+    /// [whole](crate::PartKind::Whole) one of `len` bytes that is no pack. It may not if something
+    /// is [readable](Self::is_readable), which would come before it, or if the other side broke the
+    /// protocol. [`receive_part`](Self::receive_part) handles both.
     #[inline]
     pub fn may_receive_apart(&self, len: usize) -> bool {
         !self.ending.is_over() && self.inbox.may_take_apart(len)
     }
 
-    /// Takes a message whose bytes the caller keeps apart and that ends at `end` in the store, after
-    /// [`may_receive_apart`](Self::may_receive_apart). It is with the application from here on: returns its sequence number.
+    /// Takes a message whose bytes stay with the caller and end at `end` in the store, after
+    /// [`may_receive_apart`](Self::may_receive_apart). The application has it from here on. Returns
+    /// its sequence number.
     #[inline]
     pub fn receive_apart(&mut self, len: usize, end: u64) -> u64 {
         self.inbox.part_apart(len, end)
@@ -110,13 +113,14 @@ impl Session {
         self.inbox.releasable()
     }
 
-    /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept` tells of each
-    /// part in it that [completes](crate::PartKind::completes) something, oldest first. The other side may have gone
-    /// on releasing: [`released`](Self::released) is to be told once more between gathering `kept` and this. To be
-    /// followed by [`detach`](Self::detach).
+    /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept`
+    /// has each part in it that [completes](crate::PartKind::completes) something, oldest first.
+    ///
+    /// The other side may have gone on releasing: call [`released`](Self::released) once more after
+    /// gathering `kept` and before this. Call [`detach`](Self::detach) after it.
     ///
     /// # Errors
-    /// When the other side has destroyed what it was given; messages are lost then.
+    /// If the other side has destroyed what it was given; messages are lost then.
     pub fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
         self.inbox.forget_store();
         self.outbox.reclaim(kept)

@@ -1,8 +1,9 @@
-//! What the other side has given up, on its way back to the application.
+//! Messages that come back from the other side, on their way to the application.
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// What this side does about messages that the other side has given up; of the link that is attached.
+/// What this side does about messages that the other side has given up, on the link that is
+/// attached.
 #[derive(Debug, Default)]
 pub(super) struct GivenUps {
     /// They are out, and the other side does not know yet.

@@ -1,4 +1,5 @@
-//! Several small messages in one piece, between two sides of one session: what is whole stays whole.
+//! Several small messages in one piece, between two sides of one session: what is whole stays
+//! whole.
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used)]
 
 mod receive;

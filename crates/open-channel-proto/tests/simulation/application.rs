@@ -1,5 +1,5 @@
-//! What applications do: they send messages one by one and in packs, take them one by one and many at a time, and
-//! handle them in any order.
+//! What applications do: they send messages one by one and in packs, take them one by one and many
+//! at a time, and handle them in any order.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -188,7 +188,8 @@ impl World {
         }
     }
 
-    /// Takes as many as make one pack, which are as many as the model says; none when the end comes next.
+    /// Takes as many as make one pack, which are as many as the model says; none when the end comes
+    /// next.
     fn deliver_many(&mut self, side: Side) -> bool {
         let due = self.end(side).due_together();
         let Some(Received { first, pack, attempt }) = self.end(side).session.recv_many() else {

@@ -29,7 +29,8 @@ impl World {
         }
     }
 
-    /// A socket without a link looks for one. One that is closed only returns to a host that may not know yet.
+    /// A socket without a link looks for one. One that is closed only returns to a host that may
+    /// not know yet.
     pub fn connect(&mut self, socket: usize) {
         let end = &self.sockets[socket].end;
         if end.link.is_some() {

@@ -1,4 +1,5 @@
-//! One side of a socket in the simulated world: the real [`Session`] beside a naive model of what it must be.
+//! One side of a socket in the simulated world: the real [`Session`] beside a naive model of what
+//! it must be.
 
 use bytes::BytesMut;
 use open_channel_proto::{
@@ -184,8 +185,8 @@ impl Endpoint {
         next.filter(|slot| slot.content != Content::End || !pausing)
     }
 
-    /// The numbers that are taken many at a time: what is left of one piece, and whole others that make one pack
-    /// with it.
+    /// The numbers that are taken many at a time: what is left of one piece, and whole others that
+    /// make one pack with it.
     pub fn due_together(&mut self) -> Range<u64> {
         let recalled: Vec<u64> =
             self.slots.iter().filter(|slot| slot.recalled).map(|slot| slot.seq).collect();

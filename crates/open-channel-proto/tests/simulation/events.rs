@@ -136,7 +136,8 @@ impl World {
         }
     }
 
-    /// Breaks a link between any two bytes, in each direction elsewhere, noticed on each side at another time.
+    /// Breaks a link between any two bytes, in each direction elsewhere, noticed on each side at
+    /// another time.
     fn tear(&mut self, link: usize) {
         note!(self, "link {link} breaks");
         self.tally.broken_links += 1;

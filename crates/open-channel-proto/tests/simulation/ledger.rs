@@ -64,8 +64,8 @@ impl Entry {
         self.before = (self.sent_to.clone(), self.begun_to.clone());
     }
 
-    /// Which attempt its delivery to a host of this generation is: one more than there are hosts before it that may
-    /// have seen it. Nobody knows exactly how much of a long message has left.
+    /// Which attempt its delivery to a host of this generation is: one more than there are hosts
+    /// before it that may have seen it. Nobody knows exactly how much of a long message has left.
     pub fn attempts(&self, generation: u64) -> RangeInclusive<u32> {
         let begun = || self.begun_to.iter().filter(|known| !self.sent_to.contains(known));
         self.after(self.sent_to.iter(), generation)

@@ -1,4 +1,5 @@
-//! Links of the simulated world: two pipes of bytes that delay, tear, and tell their ends at different times.
+//! Links of the simulated world: two pipes of bytes that delay, tear, and tell their ends at
+//! different times.
 
 use bytes::BytesMut;
 
@@ -59,7 +60,8 @@ pub struct Link {
     pub host: usize,
     pub up: Pipe,
     pub down: Pipe,
-    /// Both sides' memory, which outlives the pipes: offered with the hello, used when the welcome says so.
+    /// Both sides' memory, which outlives the pipes: offered with the hello, used when the welcome
+    /// says so.
     pub rings: Option<Rings>,
 }
 

@@ -1,9 +1,10 @@
-//! Thousands of small worlds, each grown from a seed: sockets, hosts that crash, hand over or fall asleep, links
-//! that break between any two bytes, applications with every bad habit. In each of them the contract holds.
+//! Thousands of small worlds, each grown from a seed: sockets, hosts that crash, hand over or fall
+//! asleep, links that break between any two bytes, applications with every bad habit. In each of
+//! them the contract holds.
 //!
 //! ```text
 //! cargo test -p open-channel-proto --test simulation                 10,000 seeds
-//! SEED=17 cargo test -p open-channel-proto --test simulation -- --nocapture     one of them, told step by step
+//! SEED=17 cargo test -p open-channel-proto --test simulation -- --nocapture   one of them, step by step
 //! SEEDS=1000000 cargo test --release …                               more of them
 //! ```
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // a test, its panics are its findings

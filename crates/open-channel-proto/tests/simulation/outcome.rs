@@ -83,8 +83,8 @@ impl Endpoint {
         }
     }
 
-    /// A new host: each message that an earlier one may have seen is counted by itself, if there is a limit, and what
-    /// has had all its attempts comes back.
+    /// A new host: each message that an earlier one may have seen is counted by itself, if there is
+    /// a limit, and what has had all its attempts comes back.
     pub fn take_apart_and_back(&mut self, welcome: &Welcome, tally: &mut Tally) {
         let given_up: Vec<Undeliverable> = std::iter::from_fn(|| self.session.take_undeliverable()).collect();
         let Some(max) = self.limits.max_attempts.map(NonZeroU32::get) else {

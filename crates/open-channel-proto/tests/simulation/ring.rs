@@ -185,8 +185,8 @@ impl World {
     pub fn give_up_store(&mut self, side: Side) {
         let Some(link) = self.store_link(side) else { return };
         self.look(side);
-        // What a dead host had put there is delivered before the change of host. A host may leave what it has not
-        // seen to the peer, which is alive and will send it again.
+        // What a dead host had put there is delivered before the change of host. A host may leave
+        // what it has not seen to the peer, which is alive and will send it again.
         if matches!(side, Side::Peer(_)) || self.random.chance(50) {
             self.drain(side);
         }

@@ -1,4 +1,5 @@
-//! A link's store without the memory: one ring as its two ends see it, records that stay until they are released.
+//! A link's store without the memory: one ring as its two ends see it, records that stay until they
+//! are released.
 //!
 //! ```text
 //!   released        claimed          tail
@@ -123,7 +124,8 @@ impl Store {
         Ok(Some((arrival, payload.clone())))
     }
 
-    /// Everything before `upto` is handled. Possible after the fence, for what was claimed before it.
+    /// Everything before `upto` is handled. Possible after the fence, for what was claimed before
+    /// it.
     pub fn release(&mut self, upto: u64) {
         assert!(upto <= self.claimed, "{upto} is released and only {} is claimed", self.claimed);
         while self.records.front().is_some_and(|record| record.end <= upto) {

@@ -1,4 +1,5 @@
-//! What happened in the simulated worlds: a simulation that never meets a case proves nothing about it.
+//! What happened in the simulated worlds: a simulation that never meets a case proves nothing about
+//! it.
 
 macro_rules! tally {
     ($($counter:ident,)*) => {

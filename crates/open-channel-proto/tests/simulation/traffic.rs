@@ -165,7 +165,8 @@ impl World {
         }
     }
 
-    /// What the session counts as received goes into the model, with the content that the sender's ledger has.
+    /// What the session counts as received goes into the model, with the content that the sender's
+    /// ledger has.
     pub fn arrived(&mut self, side: Side, link: usize) {
         let other = self.other(side, link);
         let host = self.links[link].host;

@@ -32,8 +32,9 @@ pub struct Socket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     Running,
-    /// Hands over: takes nobody new and gives its application nothing new, acknowledges what is handled, then
-    /// goes. Another host may be there already, so that what it gave out now would be given out twice.
+    /// Hands over: takes nobody new and gives its application nothing new, acknowledges what is
+    /// handled, then goes. Another host may be there already, so that what it gave out now would be
+    /// given out twice.
     Leaving,
     /// Stopped; another host took over.
     Asleep,

@@ -1,4 +1,5 @@
-//! Two sides of one session and a link that keeps what it carries: what a ring in shared memory means to a session.
+//! Two sides of one session and a link that keeps what it carries: what a ring in shared memory
+//! means to a session.
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used)]
 
 mod pass;

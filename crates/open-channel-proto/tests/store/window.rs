@@ -143,8 +143,8 @@ fn an_early_reply_whose_welcome_got_lost_comes_back_and_goes_out_again() {
     assert_eq!(pass_all(&mut host, &mut peer), [message(1, b"early reply", false)]);
 }
 
-/// The overtaken hello makes the host start over; what the peer has seen before must not be forgotten by the store
-/// that comes next, or the host would refuse the peer for ever.
+/// The overtaken hello makes the host start over; what the peer has seen before must not be
+/// forgotten by the store that comes next, or the host would refuse the peer for ever.
 #[test]
 fn what_was_seen_before_an_overtaken_hello_is_still_known_after_a_store_that_nobody_read() {
     let mut peer = peer();
