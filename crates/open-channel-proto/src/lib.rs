@@ -52,7 +52,7 @@ pub use handshake::{Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSiz
 pub use heartbeat::{Beat, Heartbeat};
 pub use id::{ChannelKey, SocketId};
 pub use limits::{Limits, MAX_ATTEMPTS, MAX_PACK_COST, MESSAGE_OVERHEAD};
-pub use message::{GivenUp, Incoming, Received, Undeliverable};
+pub use message::{GivenUp, Incoming, ReceivedPack, Undeliverable};
 pub use pack::{Messages, Pack};
 pub use packer::{Draft, Next, Packer};
 pub use part::{Arrival, Kept, Part, PartFlags, PartKind};

@@ -26,7 +26,7 @@ pub enum Incoming {
 
 /// What [`Session::recv_many`](crate::Session::recv_many) yields: messages in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedPack {
     /// Sequence number of the first; the others follow.
     pub first: u64,
     /// The messages; call [`Session::handled`](crate::Session::handled) for each when it is

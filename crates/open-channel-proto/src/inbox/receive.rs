@@ -9,7 +9,7 @@ use super::slot::Slot;
 use crate::error::ProtocolError;
 use crate::frame::DataFlags;
 use crate::limits::{MAX_PACK_COST, message_cost};
-use crate::message::Received;
+use crate::message::ReceivedPack;
 use crate::pack::Pack;
 use crate::part::{Arrival, PartKind};
 use crate::version::ATTEMPTS;
@@ -175,7 +175,7 @@ impl Inbox {
         let pack = if packed { Pack::several(payload, self.limits.max_message)? } else { Pack::one(payload) };
         let (count, cost) = (pack.count(), pack.cost());
         self.check_window(cost)?;
-        self.ready.push_back(Ready::Messages(Received { first: self.next, pack, attempt }));
+        self.ready.push_back(Ready::Messages(ReceivedPack { first: self.next, pack, attempt }));
         self.arrived(count, cost, end);
         Ok(())
     }
