@@ -119,7 +119,7 @@ pub struct Part<'a> {
 /// What came out of the store, without its bytes; for
 /// [`Session::receive_part`](crate::Session::receive_part).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrival {
+pub struct ReceivedPart {
     /// Which part it is.
     pub kind: PartKind,
     /// Its properties, as they were found.

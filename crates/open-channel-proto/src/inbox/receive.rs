@@ -11,7 +11,7 @@ use crate::frame::DataFlags;
 use crate::limits::{MAX_PACK_COST, message_cost};
 use crate::message::ReceivedPack;
 use crate::pack::Pack;
-use crate::part::{Arrival, PartKind};
+use crate::part::{PartKind, ReceivedPart};
 use crate::version::ATTEMPTS;
 
 impl Inbox {
@@ -45,7 +45,7 @@ impl Inbox {
     /// Takes a part out of the link's store. `fill` appends its bytes, once they are checked.
     pub(crate) fn part(
         &mut self,
-        part: Arrival,
+        part: ReceivedPart,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
         self.expect_part(part.kind)?;

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::Session;
 use crate::error::ProtocolError;
 use crate::limits::message_cost;
-use crate::part::{Arrival, Kept, Part, PartKind};
+use crate::part::{Kept, Part, PartKind, ReceivedPart};
 
 /// The calls for a link with a store: messages go there in parts, and frames carry the rest.
 impl Session {
@@ -77,7 +77,7 @@ impl Session {
     /// If the other side broke the protocol; `fill` was not called then.
     pub fn receive_part(
         &mut self,
-        part: Arrival,
+        part: ReceivedPart,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
         if self.ending.is_over() {

@@ -1,7 +1,7 @@
 //! A store that the other side has changed, and parts that do not fit.
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{Arrival, Kept, Limits, PartFlags, PartKind, ProtocolError, Session};
+use open_channel_proto::{Kept, Limits, PartFlags, PartKind, ProtocolError, ReceivedPart, Session};
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn hostile(limits: Limits, arrivals: &[(PartKind, u64, usize)]) -> (Result<(), P
     let mut receive = |&(kind, total, len): &(PartKind, u64, usize)| {
         end += 8;
         let mut asked = false;
-        let part = Arrival { kind, flags: PartFlags::NONE, total, len, end };
+        let part = ReceivedPart { kind, flags: PartFlags::NONE, total, len, end };
         let result = host.receive_part(part, |bytes: &mut BytesMut| {
             asked = true;
             bytes.resize(bytes.len() + len, 0);

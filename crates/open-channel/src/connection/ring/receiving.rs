@@ -1,6 +1,6 @@
 //! Receiving on a ring, and giving it up.
 
-use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, PartFlags, PartKind, ProtocolError, Session};
+use open_channel_proto::{Kept, MAX_PACK_COST, PartFlags, PartKind, ProtocolError, ReceivedPart, Session};
 use open_channel_ring::{Position, Record};
 
 use super::TOTAL;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::waiters::Interest;
 
 /// Reads a record's kind, and for a first part the length before its payload.
-fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
+fn arrival(record: &Record<'_>) -> Result<ReceivedPart, ProtocolError> {
     let kind =
         PartKind::from_bits(record.kind()).ok_or(ProtocolError::Unexpected("a record of no known kind"))?;
     let (mut total, mut len) = (0, record.len());
@@ -18,10 +18,10 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
         total = record.word(0);
     }
     let flags = PartFlags(record.flags());
-    Ok(Arrival { kind, flags, total, len, end: record.end().bytes() })
+    Ok(ReceivedPart { kind, flags, total, len, end: record.end().bytes() })
 }
 
-fn receive(session: &mut Session, record: &Record<'_>, arrival: Arrival) -> Result<(), ProtocolError> {
+fn receive(session: &mut Session, record: &Record<'_>, arrival: ReceivedPart) -> Result<(), ProtocolError> {
     session.receive_part(arrival, |bytes| record.append_to(bytes, record.len() - arrival.len))
 }
 
