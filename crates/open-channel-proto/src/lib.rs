@@ -55,7 +55,7 @@ pub use limits::{Limits, MAX_ATTEMPTS, MAX_PACK_COST, MESSAGE_OVERHEAD};
 pub use message::{GivenUp, Incoming, ReceivedPack, Undeliverable};
 pub use pack::{Messages, Pack};
 pub use packer::{Draft, Next, Packer};
-pub use part::{Kept, Part, PartFlags, PartKind, ReceivedPart};
+pub use part::{Part, PartFlags, PartKind, ReceivedPart, StoredPart};
 pub use session::{Attachment, Closed, Session, TakeBack};
 pub use transmit::TransmitBuffer;
 pub use version::{VERSION_MAX, VERSION_MIN};

@@ -134,7 +134,7 @@ pub struct ReceivedPart {
 
 /// What a store still held when it was given up; for [`Session::reclaim`](crate::Session::reclaim).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredPart {
     /// Where it ends in the store.
     pub end: u64,
     /// Whether the other side may have claimed it.

@@ -14,9 +14,9 @@ use std::panic::{self, AssertUnwindSafe};
 use bytes::{Bytes, BytesMut};
 use cap::Cap;
 use open_channel_proto::{
-    ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Kept,
-    Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, ReceivedPart,
-    Reject, RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
+    ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
+    MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, ReceivedPart, Reject,
+    RejectCode, ResetCode, Session, SocketId, StoredPart, TransmitBuffer, Welcome, decode,
 };
 use random::Random;
 
@@ -377,7 +377,7 @@ impl Attack {
                 };
                 let claimed = self.random.chance(50);
                 let end = if self.random.chance(5) { self.number(end) } else { end };
-                kept.push(Kept { end, claimed, payload });
+                kept.push(StoredPart { end, claimed, payload });
             }
         }
         if self.session.reclaim(kept).is_err() && self.random.chance(70) {

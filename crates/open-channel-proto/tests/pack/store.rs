@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Kept, MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, ReceivedPart, Session,
+    MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, ReceivedPart, Session, StoredPart,
 };
 
 use crate::ring::Store;
@@ -143,7 +143,8 @@ fn a_pack_that_was_changed_in_the_store_is_an_error() {
         let (_host, mut store) = meet_with_store(&mut peer, 1, 1024);
         store_first(&mut peer, &mut store, &[b"1", b"2", b"3"]);
         store.fence();
-        let kept = store.unreleased().into_iter().map(|kept| Kept { payload: change(kept.payload), ..kept });
+        let kept =
+            store.unreleased().into_iter().map(|kept| StoredPart { payload: change(kept.payload), ..kept });
         let result = peer.reclaim(kept);
         peer.assert_credit_is_conserved();
         result

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use open_channel_proto::{Kept, Part, PartFlags, PartKind, ReceivedPart};
+use open_channel_proto::{Part, PartFlags, PartKind, ReceivedPart, StoredPart};
 
 /// Bytes of a record besides its payload, and of the length that a first part begins with.
 const OVERHEAD: usize = 8;
@@ -97,11 +97,11 @@ impl Store {
     }
 
     /// What completes something and is not released.
-    pub fn unreleased(&self) -> Vec<Kept> {
+    pub fn unreleased(&self) -> Vec<StoredPart> {
         let claimed = self.fence.expect("nothing is taken back before the fence");
         let complete = self.records.iter().filter(|record| record.kind.completes());
         complete
-            .map(|record| Kept {
+            .map(|record| StoredPart {
                 end: record.end,
                 claimed: record.end <= claimed,
                 payload: record.payload.clone(),

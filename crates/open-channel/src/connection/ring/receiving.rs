@@ -1,6 +1,8 @@
 //! Receiving on a ring, and giving it up.
 
-use open_channel_proto::{Kept, MAX_PACK_COST, PartFlags, PartKind, ProtocolError, ReceivedPart, Session};
+use open_channel_proto::{
+    MAX_PACK_COST, PartFlags, PartKind, ProtocolError, ReceivedPart, Session, StoredPart,
+};
 use open_channel_ring::{Position, Record};
 
 use super::TOTAL;
@@ -26,10 +28,10 @@ fn receive(session: &mut Session, record: &Record<'_>, arrival: ReceivedPart) ->
 }
 
 /// A record that lay in our own memory when its reader was given up.
-fn kept(stored: open_channel_ring::Stored<'_>) -> Option<Kept> {
+fn kept(stored: open_channel_ring::Stored<'_>) -> Option<StoredPart> {
     let open_channel_ring::Stored { record, maybe_claimed } = stored;
     let completes = PartKind::from_bits(record.kind()).is_some_and(PartKind::completes);
-    completes.then(|| Kept {
+    completes.then(|| StoredPart {
         end: record.end().bytes(),
         claimed: maybe_claimed,
         // Of a longer message the outbox has the bytes itself.
@@ -99,7 +101,8 @@ impl Inner {
         }
         // Nonsense in the shared indices releases and claims nothing: better delivered twice than lost.
         let _ = ring.producer.fence();
-        let stored: Vec<Kept> = ring.producer.unreleased().map_while(Result::ok).filter_map(kept).collect();
+        let stored: Vec<StoredPart> =
+            ring.producer.unreleased().map_while(Result::ok).filter_map(kept).collect();
         // After the records were gathered: the reader may release until it notices the fence.
         if let Ok(released) = ring.producer.released() {
             let _ = self.session.released(released.bytes());
