@@ -230,7 +230,7 @@ impl fmt::Debug for Messages {
 /// The messages of [`Messages`].
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
-    messages: open_channel_proto::Messages<'a>,
+    messages: open_channel_proto::PackIter<'a>,
     next: MessageId,
 }
 
