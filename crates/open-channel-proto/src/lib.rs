@@ -54,7 +54,7 @@ pub use id::{ChannelKey, SocketId};
 pub use limits::{Limits, MAX_ATTEMPTS, MAX_PACK_COST, MESSAGE_OVERHEAD};
 pub use message::{GivenUp, Incoming, ReceivedPack, Undeliverable};
 pub use pack::{Pack, PackIter};
-pub use packer::{Draft, Next, Packer};
+pub use packer::{Draft, PackRef, Packer};
 pub use part::{Part, PartFlags, PartKind, ReceivedPart, StoredPart};
 pub use session::{Attachment, Closed, Session, TakeBack};
 pub use transmit::TransmitBuffer;

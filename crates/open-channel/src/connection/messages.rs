@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Next, Pack, Packer, Refused};
+use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, Pack, PackRef, Packer, Refused};
 
 use super::Connection;
 use super::inner::Inner;
@@ -146,7 +146,7 @@ impl Inner {
 
     /// For a pack in memory of the caller's: puts it into the ring, or says that it has to go through the outbox, where a copy has
     /// room now. `None`: not yet; for a ring that is only full it waits.
-    pub(super) fn place(&mut self, next: Next<'_>) -> Option<Result<Place, Error>> {
+    pub(super) fn place(&mut self, next: PackRef<'_>) -> Option<Result<Place, Error>> {
         if let Some(error) = self.objection(next.longest) {
             return Some(Err(error));
         }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, Features, Frame, Hello, Next, Packer, Refused, ResetCode, Session, SocketId,
+    Attachment, ChannelKey, Features, Frame, Hello, PackRef, Packer, Refused, ResetCode, Session, SocketId,
     Welcome,
 };
 use open_channel_ring::{Mapped, ProcessLocal, Watch};
@@ -358,7 +358,7 @@ impl Connection {
         eyes: Eyes,
         message: &[u8],
     ) -> Poll<Result<Option<MessageId>, Error>> {
-        let placed = self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.place(Next::of(message)));
+        let placed = self.poll(cx, seat, eyes, Interest::Acks, |inner| inner.place(PackRef::of(message)));
         placed.map_ok(|place| match place {
             Place::Ring(seq) => Some(MessageId { socket: self.id, seq }),
             Place::Outbox => None,

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartFlags, PartKind};
+use open_channel_proto::{MESSAGE_OVERHEAD, PackRef, PartFlags, PartKind};
 use open_channel_ring::{Bell, Claim, Consumer, Mapped, Position};
 
 use super::sending::Stored;
@@ -31,7 +31,7 @@ impl Inner {
         if look_due || self.failed.is_some() || !self.session.has_room(message.len()) {
             return None;
         }
-        let next = Next::of(message);
+        let next = PackRef::of(message);
         let Stored::At(seq) = self.store_pack(next) else { return None };
         if let Some(ring) = &mut self.ring {
             ring.unlooked += 1;

@@ -1,7 +1,7 @@
 //! Sending on a ring: what the session has goes into it, and what the other side releases is acknowledged.
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{MESSAGE_OVERHEAD, Next, PartFlags, PartKind, Refused};
+use open_channel_proto::{MESSAGE_OVERHEAD, PackRef, PartFlags, PartKind, Refused};
 use open_channel_ring::RingError;
 
 use super::Room;
@@ -59,7 +59,7 @@ impl Inner {
 
     /// Puts a pack into the ring right away, if nothing is in the way.
     #[inline]
-    pub(in crate::connection) fn store_pack(&mut self, pack: Next<'_>) -> Stored {
+    pub(in crate::connection) fn store_pack(&mut self, pack: PackRef<'_>) -> Stored {
         let Self { ring: Some(ring), session, .. } = self else { return Stored::Elsewhere };
         let (len, count) = (pack.bytes.len(), pack.count);
         if len > ring.part || !session.may_store_pack(pack.longest, pack.cost) {
