@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use open_channel_proto::{
-    Arrival, ChannelKey, Features, Incoming, Kept, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD,
-    PartFlags, PartKind, Session, SocketId, TransmitBuffer, VERSION_MAX, VERSION_MIN, decode,
+    ChannelKey, Features, Incoming, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind,
+    ReceivedPart, Session, SocketId, StoredPart, TransmitBuffer, VERSION_MAX, VERSION_MIN, decode,
 };
 use open_channel_ring::*;
 
@@ -123,7 +123,7 @@ impl Side {
                 total = record.word(0);
             }
             let flags = PartFlags(record.flags());
-            let arrival = Arrival { kind, flags, total, len, end: record.end().bytes() };
+            let arrival = ReceivedPart { kind, flags, total, len, end: record.end().bytes() };
             let skip = record.len() - len;
             self.session.receive_part(arrival, |bytes| record.append_to(bytes, skip))?;
             if !kind.completes() {
@@ -206,14 +206,14 @@ impl Side {
     /// The link is lost; what comes next is a link of frames, to a host that knows nothing.
     fn move_on(mut self) {
         let _ = self.ring.producer.fence();
-        let kept: Vec<Kept> = self
+        let kept: Vec<StoredPart> = self
             .ring
             .producer
             .unreleased()
             .map_while(Result::ok)
             .filter_map(|stored| {
                 let kind = PartKind::from_bits(stored.record.kind())?;
-                kind.completes().then(|| Kept {
+                kind.completes().then(|| StoredPart {
                     end: stored.record.end().bytes(),
                     claimed: stored.maybe_claimed,
                     payload: stored.record.to_vec().into(),

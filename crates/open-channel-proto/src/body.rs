@@ -3,7 +3,7 @@
 use crate::error::FrameError;
 use crate::text::printable;
 
-/// Longest reason text in a [`Frame::Reset`] or a [`Reject`], in bytes.
+/// Longest reason in a frame, in bytes.
 const MAX_REASON: usize = 512;
 
 /// The longest prefix of `reason` that fits a frame.

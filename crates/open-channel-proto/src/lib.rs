@@ -52,10 +52,10 @@ pub use handshake::{Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSiz
 pub use heartbeat::{Beat, Heartbeat};
 pub use id::{ChannelKey, SocketId};
 pub use limits::{Limits, MAX_ATTEMPTS, MAX_PACK_COST, MESSAGE_OVERHEAD};
-pub use message::{GivenUp, Incoming, Received, Undeliverable};
-pub use pack::{Messages, Pack};
-pub use packer::{Draft, Next, Packer};
-pub use part::{Arrival, Kept, Part, PartFlags, PartKind};
+pub use message::{GivenUp, Incoming, ReceivedPack, Undeliverable};
+pub use pack::{Pack, PackIter};
+pub use packer::{Draft, PackRef, Packer};
+pub use part::{Part, PartFlags, PartKind, ReceivedPart, StoredPart};
 pub use session::{Attachment, Closed, Session, TakeBack};
 pub use transmit::TransmitBuffer;
 pub use version::{VERSION_MAX, VERSION_MIN};

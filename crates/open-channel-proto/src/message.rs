@@ -4,10 +4,11 @@ use bytes::Bytes;
 
 use crate::pack::Pack;
 
-/// What [`Session::recv`] yields; exhaustive, because an application has to handle each.
+/// What [`Session::recv`](crate::Session::recv) yields; exhaustive, because an application has to
+/// handle each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// A message; call [`Session::handled`] when it is handled.
+    /// A message; call [`Session::handled`](crate::Session::handled) when it is handled.
     Message {
         /// Its sequence number in its direction, from 1.
         seq: u64,
@@ -23,19 +24,21 @@ pub enum Incoming {
     },
 }
 
-/// What [`Session::recv_many`] yields: messages in a row.
+/// What [`Session::recv_many`](crate::Session::recv_many) yields: messages in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedPack {
     /// Sequence number of the first; the others follow.
     pub first: u64,
-    /// The messages; call [`Session::handled`] for each when it is handled.
+    /// The messages; call [`Session::handled`](crate::Session::handled) for each when it is
+    /// handled.
     pub pack: Pack,
     /// The number of this attempt, for all of them: 1 at first, one more for each host that may
     /// have handled them.
     pub attempt: u32,
 }
 
-/// A message of this side that is not delivered any more; from [`Session::take_undeliverable`].
+/// A message of this side that is not delivered any more; from
+/// [`Session::take_undeliverable`](crate::Session::take_undeliverable).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undeliverable {
     /// Its sequence number.
@@ -52,12 +55,12 @@ pub struct Undeliverable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GivenUp {
-    /// It has had as many attempts as it [may](Limits::max_attempts).
+    /// It has had as many attempts as it [may](crate::Limits::max_attempts).
     MaxAttempts,
     /// Its receiver has rejected it, for this reason.
     Rejected(String),
-    /// Its sender has [taken it back](Session::take_back), and no call fetched it then. A session
-    /// itself gives no such reason.
+    /// Its sender has [taken it back](crate::Session::take_back), and no call fetched it then. A
+    /// session itself gives no such reason.
     TakenBack,
 }
 

@@ -103,8 +103,8 @@ impl Pack {
     }
 
     /// The messages, in order.
-    pub fn iter(&self) -> Messages<'_> {
-        Messages { bytes: &self.bytes, left: self.count, raw: self.count == 1 }
+    pub fn iter(&self) -> PackIter<'_> {
+        PackIter { bytes: &self.bytes, left: self.count, raw: self.count == 1 }
     }
 
     /// Takes the first message out, and says whether that was the last one.
@@ -142,13 +142,13 @@ impl Pack {
 
 /// The messages of a [`Pack`]; from [`Pack::iter`].
 #[derive(Debug, Clone)]
-pub struct Messages<'a> {
+pub struct PackIter<'a> {
     bytes: &'a [u8],
     left: u32,
     raw: bool,
 }
 
-impl<'a> Iterator for Messages<'a> {
+impl<'a> Iterator for PackIter<'a> {
     type Item = &'a [u8];
 
     #[inline]
@@ -167,7 +167,7 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-impl ExactSizeIterator for Messages<'_> {}
+impl ExactSizeIterator for PackIter<'_> {}
 
 #[inline]
 fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

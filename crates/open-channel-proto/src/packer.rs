@@ -31,7 +31,7 @@ struct Open {
 
 /// A pack that still lies in its [`Packer`]; from [`Packer::peek`].
 #[derive(Debug, Clone, Copy)]
-pub struct Next<'a> {
+pub struct PackRef<'a> {
     /// The bytes that travel.
     pub bytes: &'a [u8],
     /// How many messages it has.
@@ -42,12 +42,12 @@ pub struct Next<'a> {
     pub cost: usize,
 }
 
-impl<'a> Next<'a> {
+impl<'a> PackRef<'a> {
     /// One message.
     #[inline]
     pub fn of(message: &'a [u8]) -> Self {
         let len = message.len();
-        Next { bytes: message, count: 1, longest: len, cost: message_cost(len) }
+        PackRef { bytes: message, count: 1, longest: len, cost: message_cost(len) }
     }
 }
 
@@ -232,10 +232,10 @@ impl Packer {
     }
 
     /// The first pack, where it lies; followed by [`skip`](Self::skip).
-    pub fn peek(&self) -> Option<Next<'_>> {
+    pub fn peek(&self) -> Option<PackRef<'_>> {
         let pack = self.sealed.front().unwrap_or(&self.open);
         let Open { ref bytes, end, count, longest } = *pack;
-        (count > 0).then(|| Next { bytes: &bytes[pack.start()..end], count, longest, cost: pack.cost() })
+        (count > 0).then(|| PackRef { bytes: &bytes[pack.start()..end], count, longest, cost: pack.cost() })
     }
 
     /// Forgets the first pack.

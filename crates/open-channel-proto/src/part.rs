@@ -119,7 +119,7 @@ pub struct Part<'a> {
 /// What came out of the store, without its bytes; for
 /// [`Session::receive_part`](crate::Session::receive_part).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrival {
+pub struct ReceivedPart {
     /// Which part it is.
     pub kind: PartKind,
     /// Its properties, as they were found.
@@ -134,7 +134,7 @@ pub struct Arrival {
 
 /// What a store still held when it was given up; for [`Session::reclaim`](crate::Session::reclaim).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredPart {
     /// Where it ends in the store.
     pub end: u64,
     /// Whether the other side may have claimed it.

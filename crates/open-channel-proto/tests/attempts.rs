@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 use open_channel_proto::{
     Attachment, ChannelKey, DataFlags, Fate, Features, Frame, GivenUp, HANDSHAKE_MAX_BODY, Hello, Incoming,
-    Kept, Limits, MAX_BODY, Packer, PartFlags, ProtocolError, Session, SocketId, TransmitBuffer,
+    Limits, MAX_BODY, Packer, PartFlags, ProtocolError, Session, SocketId, StoredPart, TransmitBuffer,
     Undeliverable, Welcome, decode,
 };
 
@@ -330,7 +330,7 @@ fn nothing_is_stored_behind_what_is_alone() {
     assert_eq!(peer.next_part(100).unwrap().flags, PartFlags::NONE);
     peer.part_stored(1, 16);
     assert!(peer.may_store(1), "the first attempt is shared");
-    peer.reclaim([Kept { end: 16, claimed: true, payload: Bytes::from_static(b"a") }]).unwrap();
+    peer.reclaim([StoredPart { end: 16, claimed: true, payload: Bytes::from_static(b"a") }]).unwrap();
     let _next = meet(&mut peer, 2, 2);
     peer.use_store();
     assert_eq!(peer.next_part(100).unwrap().flags, PartFlags(1 | 1 << 2));

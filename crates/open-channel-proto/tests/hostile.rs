@@ -14,9 +14,9 @@ use std::panic::{self, AssertUnwindSafe};
 use bytes::{Bytes, BytesMut};
 use cap::Cap;
 use open_channel_proto::{
-    Arrival, ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming,
-    Kept, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, Reject,
-    RejectCode, ResetCode, Session, SocketId, TransmitBuffer, Welcome, decode,
+    ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
+    MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, ReceivedPart, Reject,
+    RejectCode, ResetCode, Session, SocketId, StoredPart, TransmitBuffer, Welcome, decode,
 };
 use random::Random;
 
@@ -350,7 +350,7 @@ impl Attack {
             let total = self.number(near);
             self.arrived += 8 + len.next_multiple_of(8) as u64;
             let flags = self.flags_of_a_part(packed);
-            let part = Arrival { kind, flags, total, len, end: self.arrived };
+            let part = ReceivedPart { kind, flags, total, len, end: self.arrived };
             let taken = self.session.receive_part(part, |to| to.extend_from_slice(&bytes));
             if taken.is_err() && self.random.chance(30) {
                 self.session.reset(ResetCode::Protocol, "enough");
@@ -377,7 +377,7 @@ impl Attack {
                 };
                 let claimed = self.random.chance(50);
                 let end = if self.random.chance(5) { self.number(end) } else { end };
-                kept.push(Kept { end, claimed, payload });
+                kept.push(StoredPart { end, claimed, payload });
             }
         }
         if self.session.reclaim(kept).is_err() && self.random.chance(70) {

@@ -48,7 +48,7 @@ pub enum Fate {
     Again,
     /// No host is to deliver it again.
     GivenUp,
-    /// Its sender [wants it back](Frame::Recall), and the receiver will not deliver it.
+    /// Its sender [wants it back](crate::Frame::Recall), and the receiver will not deliver it.
     Recalled,
     /// Its sender wants it back, and the receiver's application has taken it already.
     TooLate,

@@ -2,7 +2,7 @@
 
 use crate::error::{FrameError, ProtocolError};
 
-/// How a [`Frame::Data`] relates to its message.
+/// How a [`Frame::Data`](crate::Frame::Data) relates to its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataFlags {
     /// The message begins here.

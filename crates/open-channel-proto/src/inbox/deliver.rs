@@ -3,7 +3,7 @@
 use super::Inbox;
 use super::ready::Ready;
 use crate::limits::MAX_PACK_COST;
-use crate::message::{Incoming, Received};
+use crate::message::{Incoming, ReceivedPack};
 use crate::packer::Packer;
 
 impl Inbox {
@@ -18,7 +18,7 @@ impl Inbox {
                 Some(Incoming::End { seq })
             }
             Ready::Messages(received) => {
-                let Received { first: seq, attempt, .. } = *received;
+                let ReceivedPack { first: seq, attempt, .. } = *received;
                 let (payload, last) = received.pack.pop_front();
                 received.first += 1;
                 if last {
@@ -30,7 +30,7 @@ impl Inbox {
     }
 
     /// As many messages as are here and fit one pack; none if the end comes next.
-    pub(crate) fn take_many(&mut self) -> Option<Received> {
+    pub(crate) fn take_many(&mut self) -> Option<ReceivedPack> {
         if !matches!(self.ready.front(), Some(Ready::Messages(_))) {
             return None;
         }
@@ -47,12 +47,12 @@ impl Inbox {
             cost += next.pack.cost();
             next.pack.iter().for_each(|message| packer.push(message));
         }
-        packer.pop().map(|pack| Received { pack, ..first })
+        packer.pop().map(|pack| ReceivedPack { pack, ..first })
     }
 
     /// Whether the next messages fit one pack with `first` and those that were joined to it
     /// already.
-    fn joins(&self, first: &Received, cost: usize, count: u64) -> bool {
+    fn joins(&self, first: &ReceivedPack, cost: usize, count: u64) -> bool {
         self.ready.front().is_some_and(|next| match next {
             Ready::Messages(next) => {
                 next.first == first.first + count

@@ -10,7 +10,7 @@ use super::returned::Returned;
 use crate::error::ProtocolError;
 use crate::frame::{Fate, Frame};
 use crate::limits::{MAX_PACK_COST, MESSAGE_OVERHEAD};
-use crate::message::Received;
+use crate::message::ReceivedPack;
 use crate::pack::Pack;
 use crate::packer::Packer;
 use crate::version::ATTEMPTS;
@@ -49,7 +49,7 @@ impl Inbox {
             Returned { fate: Fate::Again, attempt: attempt.saturating_sub(1), reason: String::new() };
         self.given_back.put(seq, begins);
         let place = self.ready.partition_point(|ready| ready.first() < seq);
-        let received = Received { first: seq, pack: Pack::one(payload), attempt };
+        let received = ReceivedPack { first: seq, pack: Pack::one(payload), attempt };
         self.ready.insert(place, Ready::Messages(received));
     }
 
@@ -121,7 +121,7 @@ impl Inbox {
         self.ready.remove(place);
         for (first, mut packer) in [(seq + 1, behind), (first, before)] {
             if let Some(pack) = packer.pop() {
-                self.ready.insert(place, Ready::Messages(Received { first, pack, attempt }));
+                self.ready.insert(place, Ready::Messages(ReceivedPack { first, pack, attempt }));
             }
         }
         true

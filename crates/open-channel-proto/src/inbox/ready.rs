@@ -1,10 +1,10 @@
 //! What the application has not taken yet.
 
-use crate::message::Received;
+use crate::message::ReceivedPack;
 
 #[derive(Debug)]
 pub(super) enum Ready {
-    Messages(Received),
+    Messages(ReceivedPack),
     End(u64),
 }
 

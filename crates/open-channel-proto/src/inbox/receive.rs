@@ -9,9 +9,9 @@ use super::slot::Slot;
 use crate::error::ProtocolError;
 use crate::frame::DataFlags;
 use crate::limits::{MAX_PACK_COST, message_cost};
-use crate::message::Received;
+use crate::message::ReceivedPack;
 use crate::pack::Pack;
-use crate::part::{Arrival, PartKind};
+use crate::part::{PartKind, ReceivedPart};
 use crate::version::ATTEMPTS;
 
 impl Inbox {
@@ -45,7 +45,7 @@ impl Inbox {
     /// Takes a part out of the link's store. `fill` appends its bytes, once they are checked.
     pub(crate) fn part(
         &mut self,
-        part: Arrival,
+        part: ReceivedPart,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
         self.expect_part(part.kind)?;
@@ -175,7 +175,7 @@ impl Inbox {
         let pack = if packed { Pack::several(payload, self.limits.max_message)? } else { Pack::one(payload) };
         let (count, cost) = (pack.count(), pack.cost());
         self.check_window(cost)?;
-        self.ready.push_back(Ready::Messages(Received { first: self.next, pack, attempt }));
+        self.ready.push_back(Ready::Messages(ReceivedPack { first: self.next, pack, attempt }));
         self.arrived(count, cost, end);
         Ok(())
     }

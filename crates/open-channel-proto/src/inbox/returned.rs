@@ -28,7 +28,7 @@ pub(super) struct GivenBack {
     pub(super) unsent: VecDeque<u64>,
     /// Messages that the sender wants back, and it has not heard that it is too late.
     pub(super) too_late: BTreeSet<u64>,
-    /// Messages that are to be [ready again](Inbox::ready_again) after a pause.
+    /// Messages that are to be ready again after a pause.
     pub(super) paused: BTreeSet<u64>,
     /// An earlier host, which is gone, sent everything before this number.
     pub(super) first: u64,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::ProtocolError;
 use crate::limits::message_cost;
 use crate::pack::{Pack, is_of, pack_cost};
-use crate::part::Kept;
+use crate::part::StoredPart;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
@@ -84,9 +84,9 @@ impl Entry {
     /// Leaves the store; returns the payload if that lay only there.
     pub(super) fn reclaim(
         &mut self,
-        kept: &mut impl Iterator<Item = Kept>,
+        parts: &mut impl Iterator<Item = StoredPart>,
     ) -> Result<Option<Bytes>, ProtocolError> {
-        let Some(found) = kept.find(|kept| kept.end >= self.end).filter(|kept| kept.end == self.end) else {
+        let Some(found) = parts.find(|part| part.end >= self.end).filter(|part| part.end == self.end) else {
             return Err(ProtocolError::Unexpected("a record of the store that was destroyed"));
         };
         self.end = 0;

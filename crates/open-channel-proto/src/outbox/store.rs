@@ -3,7 +3,7 @@
 use super::Outbox;
 use super::entry::Content;
 use crate::error::ProtocolError;
-use crate::part::{Kept, Part, PartFlags, PartKind};
+use crate::part::{Part, PartFlags, PartKind, StoredPart};
 
 impl Outbox {
     /// The link has a store: messages go there in parts.
@@ -90,11 +90,14 @@ impl Outbox {
         last.map_or(Ok(()), |through| self.acknowledge(through))
     }
 
-    /// The store is given up: takes back what lay in it. `kept` has each record that completed
+    /// The store is given up: takes back what lay in it. `parts` has each record that completed
     /// something, oldest first.
-    pub(crate) fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
+    pub(crate) fn reclaim(
+        &mut self,
+        parts: impl IntoIterator<Item = StoredPart>,
+    ) -> Result<(), ProtocolError> {
         self.store = false;
-        let mut kept = kept.into_iter();
+        let mut parts = parts.into_iter();
         // What the store gives back belongs between the payloads that are here.
         let waiting = self.queue.payloads.split_off(self.queue.payload_cursor);
         let mut here = std::mem::take(&mut self.queue.payloads).into_iter();
@@ -105,7 +108,7 @@ impl Outbox {
                 Content::Fin | Content::Stored | Content::Withdrawn | Content::TakenOut => None,
             };
             // After an error every entry still has its payload, or remains stored.
-            let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut kept) };
+            let back = if entry.end == 0 { Ok(None) } else { entry.reclaim(&mut parts) };
             let back = back.unwrap_or_else(|error| {
                 result = result.clone().and(Err(error));
                 None

@@ -46,7 +46,7 @@ use crate::frame::ResetCode;
 use crate::id::SocketId;
 use crate::inbox::Inbox;
 use crate::limits::{Limits, message_cost};
-use crate::message::{Incoming, Received, Undeliverable};
+use crate::message::{Incoming, ReceivedPack, Undeliverable};
 use crate::outbox::Outbox;
 use crate::pack::Pack;
 
@@ -165,7 +165,7 @@ impl Session {
 
     /// As many messages as are here and fit one [`Pack`], or one that is longer. `None` if there is
     /// none yet, or if the end comes next.
-    pub fn recv_many(&mut self) -> Option<Received> {
+    pub fn recv_many(&mut self) -> Option<ReceivedPack> {
         self.inbox.take_many()
     }
 

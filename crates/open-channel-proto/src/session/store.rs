@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::Session;
 use crate::error::ProtocolError;
 use crate::limits::message_cost;
-use crate::part::{Arrival, Kept, Part, PartKind};
+use crate::part::{Part, PartKind, ReceivedPart, StoredPart};
 
 /// The calls for a link with a store: messages go there in parts, and frames carry the rest.
 impl Session {
@@ -77,7 +77,7 @@ impl Session {
     /// If the other side broke the protocol; `fill` was not called then.
     pub fn receive_part(
         &mut self,
-        part: Arrival,
+        part: ReceivedPart,
         fill: impl FnOnce(&mut BytesMut),
     ) -> Result<(), ProtocolError> {
         if self.ending.is_over() {
@@ -113,16 +113,16 @@ impl Session {
         self.inbox.releasable()
     }
 
-    /// The store is given up, and no more of it can be claimed: takes back what lay in it. `kept`
+    /// The store is given up, and no more of it can be claimed: takes back what lay in it. `parts`
     /// has each part in it that [completes](crate::PartKind::completes) something, oldest first.
     ///
     /// The other side may have gone on releasing: call [`released`](Self::released) once more after
-    /// gathering `kept` and before this. Call [`detach`](Self::detach) after it.
+    /// gathering `parts` and before this. Call [`detach`](Self::detach) after it.
     ///
     /// # Errors
     /// If the other side has destroyed what it was given; messages are lost then.
-    pub fn reclaim(&mut self, kept: impl IntoIterator<Item = Kept>) -> Result<(), ProtocolError> {
+    pub fn reclaim(&mut self, parts: impl IntoIterator<Item = StoredPart>) -> Result<(), ProtocolError> {
         self.inbox.forget_store();
-        self.outbox.reclaim(kept)
+        self.outbox.reclaim(parts)
     }
 }

@@ -11,7 +11,7 @@ mod store;
 use bytes::Bytes;
 use open_channel_proto::{
     Attachment, ChannelKey, DataFlags, Features, Frame, Hello, Incoming, Limits, MAX_BODY, MESSAGE_OVERHEAD,
-    Pack, Packer, Received, Session, SocketId, TransmitBuffer, decode,
+    Pack, Packer, ReceivedPack, Session, SocketId, TransmitBuffer, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
@@ -86,7 +86,7 @@ fn recv_all_many(side: &mut Session) -> Vec<(u64, Vec<Bytes>, bool)> {
     std::iter::from_fn(|| side.recv_many()).map(taken_apart).collect()
 }
 
-fn taken_apart(received: Received) -> (u64, Vec<Bytes>, bool) {
+fn taken_apart(received: ReceivedPack) -> (u64, Vec<Bytes>, bool) {
     let messages = received.pack.iter().map(Bytes::copy_from_slice).collect();
     (received.first, messages, received.attempt > 1)
 }

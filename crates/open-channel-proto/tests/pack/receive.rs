@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Arrival, DataFlags, Frame, Incoming, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind,
-    ProtocolError, Session, SocketId,
+    DataFlags, Frame, Incoming, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind, ProtocolError,
+    ReceivedPart, Session, SocketId,
 };
 
 use crate::{
@@ -28,7 +28,8 @@ fn answer_to_record(
 ) -> Result<(), ProtocolError> {
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
     host.use_store();
-    let part = Arrival { kind, flags: PartFlags::PACKED, total: total as u64, len: payload.len(), end: 8 };
+    let part =
+        ReceivedPart { kind, flags: PartFlags::PACKED, total: total as u64, len: payload.len(), end: 8 };
     let result = host.receive_part(part, |bytes| bytes.extend_from_slice(&payload));
     host.assert_credit_is_conserved();
     result

@@ -1,7 +1,9 @@
 //! Packs on a link that keeps what it carries.
 
 use bytes::Bytes;
-use open_channel_proto::{Arrival, Kept, MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, Session};
+use open_channel_proto::{
+    MAX_PACK_COST, Part, PartFlags, PartKind, ProtocolError, ReceivedPart, Session, StoredPart,
+};
 
 use crate::ring::Store;
 use crate::{
@@ -141,7 +143,8 @@ fn a_pack_that_was_changed_in_the_store_is_an_error() {
         let (_host, mut store) = meet_with_store(&mut peer, 1, 1024);
         store_first(&mut peer, &mut store, &[b"1", b"2", b"3"]);
         store.fence();
-        let kept = store.unreleased().into_iter().map(|kept| Kept { payload: change(kept.payload), ..kept });
+        let kept =
+            store.unreleased().into_iter().map(|kept| StoredPart { payload: change(kept.payload), ..kept });
         let result = peer.reclaim(kept);
         peer.assert_credit_is_conserved();
         result
@@ -172,7 +175,7 @@ fn zeros_that_are_marked_as_a_pack_cost_no_more_than_a_pack_may() {
         let (mut host, _) = meet_with_store(&mut peer, 1, 1024);
         // The length of each, and nothing more.
         let len = 4 * messages;
-        let whole = Arrival { kind: PartKind::Whole, flags: PartFlags::PACKED, total: 0, len, end: 8 };
+        let whole = ReceivedPart { kind: PartKind::Whole, flags: PartFlags::PACKED, total: 0, len, end: 8 };
         let received = host.receive_part(whole, |bytes| bytes.resize(len, 0));
         assert_eq!(received.is_ok(), taken, "{received:?}");
         let unhandled = host.unhandled_bytes();

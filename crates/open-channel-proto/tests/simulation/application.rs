@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use open_channel_proto::{
-    DataFlags, Frame, Incoming, MAX_CHUNK, MAX_PACK_COST, Pack, Received, Refused, ResetCode, Session,
+    DataFlags, Frame, Incoming, MAX_CHUNK, MAX_PACK_COST, Pack, ReceivedPack, Refused, ResetCode, Session,
 };
 
 use crate::endpoint::{Endpoint, Slot};
@@ -192,7 +192,7 @@ impl World {
     /// next.
     fn deliver_many(&mut self, side: Side) -> bool {
         let due = self.end(side).due_together();
-        let Some(Received { first, pack, attempt }) = self.end(side).session.recv_many() else {
+        let Some(ReceivedPack { first, pack, attempt }) = self.end(side).session.recv_many() else {
             let end = self.end(side);
             assert!(due.is_empty() || end.is_discarded(), "{side:?} is not given {due:?}");
             return false;

@@ -2,7 +2,7 @@
 
 use crate::tally::Tally;
 use bytes::Bytes;
-use open_channel_proto::{Fate, GivenUp, Kept, Undeliverable, Welcome};
+use open_channel_proto::{Fate, GivenUp, StoredPart, Undeliverable, Welcome};
 use std::num::NonZeroU32;
 
 use crate::endpoint::Endpoint;
@@ -144,7 +144,7 @@ impl Endpoint {
     }
 
     /// The store is given up: what no host has claimed was never sent, on this link.
-    pub fn remember_what_was_kept(&mut self, kept: &[Kept]) {
+    pub fn remember_what_was_kept(&mut self, kept: &[StoredPart]) {
         for entry in &mut self.sent.entries {
             let Some(end) = entry.stored_at.take() else { continue };
             if kept.iter().any(|kept| kept.end == end && !kept.claimed) {

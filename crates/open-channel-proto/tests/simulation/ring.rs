@@ -1,6 +1,6 @@
 //! How a session is driven on a link with a store, as the real library does it.
 
-use open_channel_proto::{Kept, Pack, Part, PartFlags, PartKind, RingSizes};
+use open_channel_proto::{Pack, Part, PartFlags, PartKind, RingSizes, StoredPart};
 
 use crate::ledger::{Content, Entry};
 use crate::link::{Link, Rings};
@@ -209,7 +209,7 @@ impl World {
         (end.has_store, end.left_a_store) = (false, true);
     }
 
-    fn tell_of_kept_packs(&mut self, side: Side, kept: &[Kept]) {
+    fn tell_of_kept_packs(&mut self, side: Side, kept: &[StoredPart]) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         if let Some(unit) = end.half_stored.map(|seq| end.sent.unit(seq)) {
             self.tally.half_stored += 1;

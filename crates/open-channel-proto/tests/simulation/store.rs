@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use open_channel_proto::{Arrival, Kept, Part, PartFlags, PartKind};
+use open_channel_proto::{Part, PartFlags, PartKind, ReceivedPart, StoredPart};
 
 /// Bytes of a record besides its payload, and of the length that a first part begins with.
 const OVERHEAD: usize = 8;
@@ -97,11 +97,11 @@ impl Store {
     }
 
     /// What completes something and is not released.
-    pub fn unreleased(&self) -> Vec<Kept> {
+    pub fn unreleased(&self) -> Vec<StoredPart> {
         let claimed = self.fence.expect("nothing is taken back before the fence");
         let complete = self.records.iter().filter(|record| record.kind.completes());
         complete
-            .map(|record| Kept {
+            .map(|record| StoredPart {
                 end: record.end,
                 claimed: record.end <= claimed,
                 payload: record.payload.clone(),
@@ -112,7 +112,7 @@ impl Store {
 
 /// The consumer's end.
 impl Store {
-    pub fn claim(&mut self) -> Result<Option<(Arrival, Bytes)>, Fenced> {
+    pub fn claim(&mut self) -> Result<Option<(ReceivedPart, Bytes)>, Fenced> {
         if self.fence.is_some() {
             return Err(Fenced);
         }
@@ -120,7 +120,7 @@ impl Store {
         self.seen += 1;
         self.claimed = record.end;
         let &Record { kind, flags, total, ref payload, end } = record;
-        let arrival = Arrival { kind, flags, total, len: payload.len(), end };
+        let arrival = ReceivedPart { kind, flags, total, len: payload.len(), end };
         Ok(Some((arrival, payload.clone())))
     }
 

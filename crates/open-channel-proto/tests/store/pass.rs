@@ -1,6 +1,6 @@
 //! Messages pass through the store, and a release acknowledges them.
 
-use open_channel_proto::{Arrival, Closed, Incoming, MESSAGE_OVERHEAD, PartFlags, PartKind, ResetCode};
+use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, PartFlags, PartKind, ReceivedPart, ResetCode};
 
 use super::*;
 
@@ -56,7 +56,7 @@ fn a_message_whose_bytes_stay_apart_is_one_like_the_others() {
 
 #[test]
 fn a_message_apart_is_held_to_the_rules() {
-    let whole = |len, end| Arrival { kind: PartKind::Whole, flags: PartFlags::NONE, total: 0, len, end };
+    let whole = |len, end| ReceivedPart { kind: PartKind::Whole, flags: PartFlags::NONE, total: 0, len, end };
     let mut host = meet(&mut peer(), 1);
     assert!(!host.session.may_receive_apart(1025), "it is too long");
     for end in 1..=3 {
@@ -72,12 +72,12 @@ fn a_message_apart_is_held_to_the_rules() {
     assert!(host.session.may_receive_apart(1));
 
     let mut host = meet(&mut peer(), 1);
-    let first = Arrival { kind: PartKind::First, total: 100, ..whole(10, 8) };
+    let first = ReceivedPart { kind: PartKind::First, total: 100, ..whole(10, 8) };
     host.session.receive_part(first, |bytes| bytes.extend_from_slice(&[0; 10])).unwrap();
     assert!(!host.session.may_receive_apart(1), "another is under way");
 
     let mut host = meet(&mut peer(), 1);
-    host.session.receive_part(Arrival { kind: PartKind::End, ..whole(0, 8) }, |_| {}).unwrap();
+    host.session.receive_part(ReceivedPart { kind: PartKind::End, ..whole(0, 8) }, |_| {}).unwrap();
     host.session.recv().unwrap();
     assert!(!host.session.may_receive_apart(1), "it comes after the end");
 

@@ -1,7 +1,7 @@
 //! A store that the other side has changed, and parts that do not fit.
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{Arrival, Kept, Limits, PartFlags, PartKind, ProtocolError, Session};
+use open_channel_proto::{Limits, PartFlags, PartKind, ProtocolError, ReceivedPart, Session, StoredPart};
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn hostile(limits: Limits, arrivals: &[(PartKind, u64, usize)]) -> (Result<(), P
     let mut receive = |&(kind, total, len): &(PartKind, u64, usize)| {
         end += 8;
         let mut asked = false;
-        let part = Arrival { kind, flags: PartFlags::NONE, total, len, end };
+        let part = ReceivedPart { kind, flags: PartFlags::NONE, total, len, end };
         let result = host.receive_part(part, |bytes: &mut BytesMut| {
             asked = true;
             bytes.resize(bytes.len() + len, 0);
@@ -30,7 +30,7 @@ fn hostile(limits: Limits, arrivals: &[(PartKind, u64, usize)]) -> (Result<(), P
 
 #[test]
 fn a_record_that_was_destroyed_or_changed_is_an_error() {
-    let reclaim = |change: fn(&mut Vec<Kept>)| {
+    let reclaim = |change: fn(&mut Vec<StoredPart>)| {
         let mut peer = peer();
         let _host = meet(&mut peer, 1);
         for text in ["one", "two", "three"] {
@@ -48,7 +48,7 @@ fn a_record_that_was_destroyed_or_changed_is_an_error() {
     assert_eq!(reclaim(|_| {}), Ok(()));
     let unexpected = |result| matches!(result, Err(ProtocolError::Unexpected(_)));
     for index in 0..3 {
-        let remove: [fn(&mut Vec<Kept>); 3] =
+        let remove: [fn(&mut Vec<StoredPart>); 3] =
             [|kept| drop(kept.remove(0)), |kept| drop(kept.remove(1)), |kept| drop(kept.remove(2))];
         assert!(unexpected(reclaim(remove[index])), "without record {index}");
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use open_channel_proto::{Next, Packer, Received, Refused};
+use open_channel_proto::{PackRef, Packer, ReceivedPack, Refused};
 
 use crate::connection::Connection;
 use crate::connection::received::{Delivered, InPlace, Room};
@@ -62,7 +62,7 @@ impl Connection {
         mode: WakeMode,
         message: &[u8],
     ) -> Poll<Result<Option<u64>, Error>> {
-        let place = |state: &mut State| state.place(Next::of(message));
+        let place = |state: &mut State| state.place(PackRef::of(message));
         self.poll(cx, key, mode, Interest::Acks, place).map_ok(|place| match place {
             Place::Ring(seq) => Some(seq),
             Place::Outbox => None,
@@ -187,7 +187,7 @@ impl Connection {
         cx: &mut Context<'_>,
         key: &mut WaiterKey,
         mode: WakeMode,
-    ) -> Poll<Result<Option<Received>, Error>> {
+    ) -> Poll<Result<Option<ReceivedPack>, Error>> {
         self.poll(cx, key, mode, Interest::Recv, State::recv_many)
     }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use open_channel_proto::{Draft, Pack, Packer, Received};
+use open_channel_proto::{Draft, Pack, Packer, ReceivedPack};
 
 use crate::connection::Connection;
 use crate::connection::received::{Delivered, pause_after};
@@ -145,8 +145,8 @@ pub struct MessageRef<'a> {
 }
 
 impl Messages {
-    pub(crate) fn new(connection: &Arc<Connection>, received: Received) -> Self {
-        let Received { first: seq, pack, attempt } = received;
+    pub(crate) fn new(connection: &Arc<Connection>, received: ReceivedPack) -> Self {
+        let ReceivedPack { first: seq, pack, attempt } = received;
         let first = MessageId { socket: connection.id(), seq };
         Self { pack, first, attempt, acknowledged: false, connection: Arc::clone(connection) }
     }
@@ -269,7 +269,7 @@ impl ExactSizeIterator for IntoIter {}
 /// The messages of [`Messages`].
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
-    messages: open_channel_proto::Messages<'a>,
+    messages: open_channel_proto::PackIter<'a>,
     next: MessageId,
 }
 

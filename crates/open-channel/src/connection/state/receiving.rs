@@ -1,7 +1,7 @@
 //! Messages on their way to the application, from the session or past it out of a ring.
 
 use bytes::Bytes;
-use open_channel_proto::{Incoming, MAX_PACK_COST, MESSAGE_OVERHEAD, Received};
+use open_channel_proto::{Incoming, MAX_PACK_COST, MESSAGE_OVERHEAD, ReceivedPack};
 use open_channel_ring::{Claim, Consumer, Doorbell, Mapped};
 
 use super::State;
@@ -19,7 +19,7 @@ impl State {
     }
 
     /// The next messages, as many as may go to the application at once.
-    pub(in crate::connection) fn recv_many(&mut self) -> Option<Result<Option<Received>, Error>> {
+    pub(in crate::connection) fn recv_many(&mut self) -> Option<Result<Option<ReceivedPack>, Error>> {
         self.next_for_application(Self::claim_many, |state| match state.session.recv_many() {
             Some(received) => {
                 let count = received.pack.count();

@@ -1,7 +1,7 @@
 //! Messages on their way from the application to the session or past it into a ring.
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{MESSAGE_OVERHEAD, Next, Pack, Packer, Refused};
+use open_channel_proto::{MESSAGE_OVERHEAD, Pack, PackRef, Packer, Refused};
 
 use super::State;
 use crate::connection::received::Room;
@@ -51,7 +51,7 @@ impl State {
         if failed.is_some() || !session.has_room(message.len()) {
             return None;
         }
-        let next = Next::of(message);
+        let next = PackRef::of(message);
         let cost = next.cost;
         let seq = ring.store_at_once(session, next)?;
         budget.add_messages(1, cost);
@@ -146,7 +146,7 @@ impl State {
 
     /// For a pack in memory of the caller's: puts it into the ring, or says that it has to go through
     /// the outbox, where a copy has room now. `None`: not yet; for a ring that is only full it waits.
-    pub(in crate::connection) fn place(&mut self, next: Next<'_>) -> Option<Result<Place, Error>> {
+    pub(in crate::connection) fn place(&mut self, next: PackRef<'_>) -> Option<Result<Place, Error>> {
         if let Some(error) = self.objection(next.longest) {
             return Some(Err(error));
         }

@@ -1,6 +1,8 @@
 //! Receiving on a ring, and giving it up.
 
-use open_channel_proto::{Arrival, Kept, MESSAGE_OVERHEAD, PartFlags, PartKind, ProtocolError, Session};
+use open_channel_proto::{
+    MESSAGE_OVERHEAD, PartFlags, PartKind, ProtocolError, ReceivedPart, Session, StoredPart,
+};
 use open_channel_ring::{Claim, Consumer, Doorbell, Mapped, Position, Record, RingWatch};
 
 use super::{Ring, TOTAL};
@@ -16,7 +18,7 @@ pub(crate) struct Direct<P> {
 }
 
 /// Reads a record's kind, and for a first part the length before its payload.
-fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
+fn arrival(record: &Record<'_>) -> Result<ReceivedPart, ProtocolError> {
     let kind =
         PartKind::from_bits(record.kind()).ok_or(ProtocolError::Unexpected("a record of no known kind"))?;
     let (mut total, mut len) = (0, record.len());
@@ -26,18 +28,18 @@ fn arrival(record: &Record<'_>) -> Result<Arrival, ProtocolError> {
         total = record.word(0);
     }
     let flags = PartFlags(record.flags());
-    Ok(Arrival { kind, flags, total, len, end: record.end().bytes() })
+    Ok(ReceivedPart { kind, flags, total, len, end: record.end().bytes() })
 }
 
-fn receive(session: &mut Session, record: &Record<'_>, arrival: Arrival) -> Result<(), ProtocolError> {
+fn receive(session: &mut Session, record: &Record<'_>, arrival: ReceivedPart) -> Result<(), ProtocolError> {
     session.receive_part(arrival, |bytes| record.append_to(bytes, record.len() - arrival.len))
 }
 
 /// A record that lay in our own memory when its reader was given up.
-fn kept(stored: open_channel_ring::StoredRecord<'_>) -> Option<Kept> {
+fn kept(stored: open_channel_ring::StoredRecord<'_>) -> Option<StoredPart> {
     let open_channel_ring::StoredRecord { record, maybe_claimed } = stored;
     let completes = PartKind::from_bits(record.kind()).is_some_and(PartKind::completes);
-    completes.then(|| Kept {
+    completes.then(|| StoredPart {
         end: record.end().bytes(),
         claimed: maybe_claimed,
         // Of a longer message the outbox has the bytes itself.
@@ -115,7 +117,7 @@ impl Ring {
         // Nonsense in the shared indices releases and claims nothing: better delivered twice than lost.
         let _ = self.producer.fence();
         let stored = self.producer.unreleased().map_while(Result::ok);
-        let stored: Vec<Kept> = stored.filter_map(kept).collect();
+        let stored: Vec<StoredPart> = stored.filter_map(kept).collect();
         // After the records were gathered: the reader may release until it notices the fence.
         if let Ok(released) = self.producer.released() {
             let _ = session.released(released.bytes());

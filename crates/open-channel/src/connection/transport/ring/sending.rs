@@ -2,7 +2,7 @@
 //! acknowledged.
 
 use bytes::Bytes;
-use open_channel_proto::{Next, Part, PartFlags, PartKind, Session};
+use open_channel_proto::{PackRef, Part, PartFlags, PartKind, Session};
 use open_channel_ring::{Mapped, Position, RingError, RingReservation};
 
 use super::{Ring, Sending, TOTAL};
@@ -73,7 +73,7 @@ impl Ring {
 
     /// Puts a pack into the ring right away, if nothing is in the way.
     #[inline]
-    pub(crate) fn store_pack(&mut self, session: &mut Session, pack: Next<'_>) -> Stored {
+    pub(crate) fn store_pack(&mut self, session: &mut Session, pack: PackRef<'_>) -> Stored {
         let (len, count) = (pack.bytes.len(), pack.count);
         if len > self.sending.part || !session.may_store_pack(pack.longest, pack.cost) {
             return Stored::Elsewhere;
@@ -90,7 +90,7 @@ impl Ring {
 
     /// [`store_pack`](Self::store_pack) for one message, unless it is time to look first.
     #[inline]
-    pub(crate) fn store_at_once(&mut self, session: &mut Session, pack: Next<'_>) -> Option<u64> {
+    pub(crate) fn store_at_once(&mut self, session: &mut Session, pack: PackRef<'_>) -> Option<u64> {
         if self.is_look_due() {
             return None;
         }
