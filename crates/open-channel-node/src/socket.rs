@@ -475,8 +475,7 @@ impl NativeSocket {
 impl Drop for NativeSocket {
     fn drop(&mut self) {
         // JavaScript went away in mid-life (an uncaught exception, a terminated worker). Messages
-        // that it has not handled must look unhandled to the others, before dropping it
-        // acknowledges it.
+        // that it has not handled must look unhandled to the others.
         if let Some(channel) = &self.channel {
             embed::abandon(channel);
         }
