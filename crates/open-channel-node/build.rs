@@ -4,7 +4,8 @@ fn main() {
     napi_build::setup();
     let is = |name, value| std::env::var(name).is_ok_and(|found| found == value);
     if is("CARGO_CFG_TARGET_OS", "linux") {
-        // A worker thread that ends unloads what it alone has loaded; the background thread goes on.
+        // A worker thread that ends unloads what it alone has loaded; the background thread goes
+        // on.
         println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
         if is("PROFILE", "release") {
             // Symbols and line tables are six sevenths of the file that npm users download.

@@ -11,11 +11,13 @@
 const { EventEmitter } = require("node:events");
 const { openChannel } = require("open-channel");
 
-/** An emitter of `message` events, with `send(value)` to every process that opened the same name. */
+/**
+ * An emitter of `message` events, with `send(value)` to every process that opened the same name.
+ */
 function openBroadcast(name = "broadcast") {
   const listeners = new Set();
-  // Runs in whichever worker hosts: it hands on what it gets. A relay that is killed is replaced, and what
-  // it had not handled goes through the next one.
+  // Runs in whichever worker hosts: it hands on what it gets. A relay that is killed is replaced,
+  // and what it had not handled goes through the next one.
   const channel = openChannel(name, (socket) => {
     listeners.add(socket);
     socket.on("data", (message) => {

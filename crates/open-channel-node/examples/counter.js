@@ -3,9 +3,9 @@
 //     $ node examples/counter.js
 //     4 processes counted to 4000
 //
-// Every process keeps what each of them has added so far, and only its own number ever changes there. Merging two such
-// tables is taking the larger number for each process: so a message that comes twice, or a new host that starts from
-// nothing, does no harm.
+// Every process keeps what each of them has added so far, and only its own number ever changes
+// there. Merging two such tables is taking the larger number for each process: so a message that
+// comes twice, or a new host that starts from nothing, does no harm.
 "use strict";
 const { openChannel } = require("open-channel");
 

@@ -3,9 +3,10 @@
 //     $ node examples/lock.js
 //     4 processes were inside 100 times, never two at once
 //
-// The queue lives in the host. When the host dies, the next one is told by every process what it waits for, and by the
-// one that is inside that it is; before it lets anyone in, it gives that one a moment to say so. A lock can never be
-// safer than that by itself: what must not happen twice checks the token, which only grows, where it happens.
+// The queue lives in the host. When the host dies, the next one is told by every process what it
+// waits for, and by the one that is inside that it is; before it lets anyone in, it gives that one
+// a moment to say so. A lock can never be safer than that by itself: what must not happen twice
+// checks the token, which only grows, where it happens.
 "use strict";
 const { openChannel } = require("open-channel");
 

@@ -1,13 +1,13 @@
-// What becomes of messages that were delivered. While each is handled before the next one, they are
+// The fate of messages that were delivered. While each is handled before the next one, they are
 // counted, and the addon learns of many at once; else it learns of each by its number.
 import type { Handling, Message } from "./message.js";
 import type { NativeSocket } from "./native.js";
 import { setImmediate } from "./timers.js";
 
-/** What listeners have returned for one message. */
+/** The promises that listeners have returned for one message. */
 export type Promises = readonly PromiseLike<unknown>[];
 
-/** Whom it concerns. */
+/** The socket, as it learns of this. */
 export interface Outcome {
   /** The last message that somebody still had to deal with is dealt with. */
   settled(): void;
@@ -16,7 +16,7 @@ export interface Outcome {
 }
 
 export class Acknowledgements {
-  /** What the methods of a message do. */
+  /** Behind the methods of a message. */
   readonly handling: Handling;
   readonly #manual: boolean;
   readonly #outcome: Outcome;
@@ -45,7 +45,7 @@ export class Acknowledgements {
     return this.#held > 0;
   }
 
-  /** What was counted, for a call that tells the addon. */
+  /** The count so far, for a call that tells the addon. */
   take(): number {
     const handled = this.#handled;
     this.#handled = 0;
@@ -58,7 +58,7 @@ export class Acknowledgements {
     this.#handled = 0;
   }
 
-  /** Nothing can be acknowledged any more. What was not stays unhandled. */
+  /** Nothing can be acknowledged any more. All others stay unhandled. */
   letGo(): void {
     this.tell();
     this.#native = null;
@@ -66,14 +66,15 @@ export class Acknowledgements {
 
   /** Somebody deals with a message from now on. */
   hold(): void {
-    // What is counted comes before it.
+    // The counted ones come before it.
     this.tell();
     this.#held++;
   }
 
   /**
    * Listeners have dealt with a message, but for `promises`. Its `description`, if anybody asked
-   * for one, tells whether they gave it back. It is `next` if all messages before it are dealt with.
+   * for one, tells whether they gave it back. It is `next` if all messages before it are dealt
+   * with.
    */
   returned(seq: number, description: Message | null, promises: Promises | null, next: boolean): void {
     if (promises !== null) this.#await(seq, description, promises);
@@ -130,7 +131,7 @@ export class Acknowledgements {
 
   /** A message is given back or rejected by name. */
   #dealWith(deal: () => void): void {
-    // What is counted comes before it.
+    // The counted ones come before it.
     this.tell();
     deal();
     if (this.#manual) this.#settled();

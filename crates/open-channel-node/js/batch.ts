@@ -15,7 +15,7 @@ let slabAt = 0;
 /** How a pull went. */
 export interface Pulled {
   readonly count: number;
-  /** Of all its messages. */
+  /** The bytes of all its messages. */
   readonly bytes: number;
   /** Why there were no more. */
   readonly status: Read;

@@ -3,7 +3,7 @@ import { channelError } from "./errors.js";
 import { amount } from "./options.js";
 import { clearTimeout, setTimeout, type Timer } from "./timers.js";
 
-/** How long a call waits. What it waited for goes on when it no longer does. */
+/** How long a call waits. When it waits no longer, the thing that it waited for goes on. */
 export interface Bounds {
   /** Milliseconds, after which the call fails with `ETIMEDOUT`. */
   timeout?: number;
@@ -55,7 +55,7 @@ export async function bounded<T>(bounds: Bounds | undefined, what: string, sysca
       timer = setTimeout(late, within);
     }
     if (signal === undefined) return;
-    // What goes on when nobody waits has to begin.
+    // A thing that goes on when nobody waits has to begin.
     if (signal.aborted) return reject(abortError(signal));
     abort = () => reject(abortError(signal));
     signal.addEventListener("abort", abort, { once: true });

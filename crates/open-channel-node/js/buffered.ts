@@ -8,13 +8,13 @@ import type { Message } from "./message.js";
 
 /** A message that was put into the stream. */
 export interface Buffered extends Delivery {
-  /** What it added to the stream's length. */
+  /** How much it added to the stream's length. */
   length: number;
   /** It ends inside a character, which the text after it completes. */
   cut: boolean;
   /** All of it was read, but for that character. */
   read: boolean;
-  /** What listeners that were called for it have returned so far. */
+  /** The promises that listeners have returned for it so far. */
   promises: Promises | null;
   /** Made when somebody asks for it. */
   description: Message | null;
@@ -62,7 +62,7 @@ export class ReadBuffer {
     this.#messages.push({ ...delivery, length, cut, read, promises, description });
   }
 
-  /** What was pushed last is still here, or a part of it. */
+  /** The message that was pushed last is still here, or a part of it. */
   get keeps(): boolean {
     return this.#stream.readableLength > 0 || insideCharacter(this.#stream);
   }
@@ -89,6 +89,11 @@ export class ReadBuffer {
       count++;
     }
     return this.#messages.splice(0, count);
+  }
+
+  /** Takes out the message that has been read but for its last character, if there is one. */
+  takePart(): Buffered[] {
+    return this.#messages.splice(0, this.part === undefined ? 0 : 1);
   }
 
   /** A reader has it, and is to come back. */

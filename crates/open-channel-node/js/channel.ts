@@ -15,17 +15,17 @@ export type State = "initiated" | "connecting" | "connected" | "closed";
 
 export type ConnectionListener = (socket: ChannelSocket) => void;
 
-/** What `failover` brings. */
+/** The argument of the event `failover`. */
 export interface Failover {
   /** The generation that ended. */
   from: number;
   /** The generation that took over. */
   to: number;
-  /** What this process is in the new one. */
+  /** The role of this process in the new one. */
   role: Role;
 }
 
-/** What a channel is doing in this process; from `channel.stats()`. */
+/** The state of a channel in this process; from `channel.stats()`. */
 export interface ChannelStats {
   name: string;
   state: State;
@@ -38,8 +38,8 @@ export interface ChannelStats {
   /** The sockets that this process serves as the host. */
   hosted: SocketStats[];
   /**
-   * How many milliseconds this thread's event loop took to answer the addon, when it was asked last: while messages come, that is
-   * about once in a second.
+   * How many milliseconds this thread's event loop took to answer the addon, when it was asked
+   * last: while messages come, that is about once in a second.
    */
   eventLoopDelay: number;
   /** The longest such time so far. */
@@ -58,7 +58,7 @@ export interface Stall {
   oldest: number;
   /** Messages that are not handled. */
   messages: number;
-  /** What they take of the outbox. */
+  /** Bytes that they take of the outbox. */
   bytes: number;
 }
 
@@ -87,7 +87,10 @@ export interface ChannelEvents {
   failover: [Failover];
   /** This process hosted, was given up as dead, and lost the right to host. */
   fenced: [generation: number];
-  /** A socket, of either end, is stalled: nothing of what it sent was handled for `stallAfter`. The socket emits it, too. */
+  /**
+   * A socket, of either end, is stalled: nothing of what it sent was handled for `stallAfter`. The
+   * socket emits it, too.
+   */
   stall: [Stall];
   /** A stall is over. The socket emits it, too. */
   stallend: [StallEnd];
@@ -167,7 +170,7 @@ export class ProcessChannel extends EventEmitter {
     return this.#name;
   }
 
-  /** Who meets on it, as the option, the environment or the default decided. */
+  /** The processes that meet on it, as the option, the environment or the default decided. */
   get scope(): "app" | "user" {
     return this.#options.scope ?? "app";
   }
@@ -201,14 +204,14 @@ export class ProcessChannel extends EventEmitter {
     return this.state === "connected";
   }
 
-  /** What this process is on the channel now. */
+  /** The role of this process on the channel now. */
   get role(): Role {
     return this.#native?.role ?? "none";
   }
 
   /**
-   * The directory in which this process meets the others, or would look for them now. Processes that
-   * do not meet look in different ones.
+   * The directory in which this process meets the others, or would look for them now. Processes
+   * that do not meet look in different ones.
    */
   get directory(): string {
     return this.#native?.directory ?? "";
@@ -223,8 +226,8 @@ export class ProcessChannel extends EventEmitter {
   }
 
   /**
-   * A socket to the host, which is this process if there is no other. It can be written to at once. Every call makes a socket
-   * of its own.
+   * A socket to the host, which is this process if there is no other. It can be written to at once.
+   * Every call makes a socket of its own.
    * @param timeout Milliseconds to find a host in, before the socket fails. Default 5000. Or more
    * options.
    * @param listener Of the event `connect`.
@@ -243,7 +246,7 @@ export class ProcessChannel extends EventEmitter {
     return socket;
   }
 
-  /** What the channel and its sockets are doing in this process. */
+  /** The state of the channel and its sockets in this process. */
   stats(): ChannelStats {
     const { name, state, role, generation } = this;
     const { hosting, sockets, hosted } = this.#native?.stats() ?? { sockets: [], hosted: [] };
@@ -253,7 +256,10 @@ export class ProcessChannel extends EventEmitter {
     return stats;
   }
 
-  /** Takes part without a socket of one's own: resolves with the role when this process hosts or is connected. */
+  /**
+   * Takes part without a socket of one's own: resolves with the role when this process hosts or is
+   * connected.
+   */
   async join(): Promise<Role> {
     const native = (this.#native ??= this.#open());
     this.#opened = true;
@@ -294,8 +300,8 @@ export class ProcessChannel extends EventEmitter {
    * Leaves in an orderly way: what was written is handled first, and if this process hosts, another
    * one takes over without an error anywhere. A host delivers nothing more from other processes,
    * from the call on. It hands over when everything that it has delivered is handled, at the latest
-   * after the host timeout; the next host gets the rest, marked as redelivered. Whoever does not
-   * read what was written is not waited for longer than two host timeouts. With bounds,
+   * after the host timeout; the next host gets the rest, marked as redelivered. A reader that
+   * does not read is not waited for longer than two host timeouts. With bounds,
    * fails if they are reached before; leaving goes on.
    */
   close(bounds?: Bounds): Promise<void> {
@@ -371,8 +377,8 @@ export class ProcessChannel extends EventEmitter {
   }
 
   /**
-   * The events so far, in their order. An event is always there before the connection that follows from it, so whoever sees a
-   * new connection asks for this first.
+   * The events so far, in their order. An event is always there before the connection that follows
+   * from it, so whoever sees a new connection asks for this first.
    */
   #catchUp(): boolean {
     if (this.#catchingUp) return false;
@@ -409,7 +415,8 @@ export class ProcessChannel extends EventEmitter {
       }
       case "closed":
         if (!failure) return;
-        // Of an attempt that has failed. There may be another one already, with sockets of its own: each knows its fate by itself.
+        // An attempt has failed. There may be another one already, with sockets of its own: each
+        // knows its fate by itself.
         if (this.#membership === "joined") this.#leave();
         return void guard(() => this.emit("close", channelError(failure, undefined, this.#name)));
       case "becameHost":

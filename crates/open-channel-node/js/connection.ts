@@ -1,11 +1,14 @@
-// When a socket's connection is reported. Connections come and go on another thread, perhaps several
-// while JavaScript is busy. Each is reported, after what had happened to the channel before it:
-// `hostlost` of a gap that is over already still finds the state in the gap.
+// When a socket's connection is reported. Connections come and go on another thread, perhaps
+// several while JavaScript is busy. Each is reported, after what had happened to the channel before
+// it: `hostlost` of a gap that is over already still finds the state in the gap.
 import type { Failure, NativeSocket } from "./native.js";
 
 /** The socket, as it learns of its connection. */
 export interface Reported {
-  /** Tells what has happened to the channel so far. False if that is under way: then `look` is called. */
+  /**
+   * Tells what has happened to the channel so far. False if that is under way: then `look` is
+   * called.
+   */
   catchUp(): boolean;
   changed(connected: boolean): void;
   /** There is a connection: the `first`, or another one. */

@@ -1,7 +1,10 @@
 import { constants } from "node:os";
 import type { Failure } from "./native.js";
 
-/** An error of the channel: `code` is what Node itself would use (`ECONNREFUSED`, `EACCES`, `EMSGSIZE`, `ETIMEDOUT`, …). */
+/**
+ * An error of the channel: `code` is what Node itself would use (`ECONNREFUSED`, `EACCES`,
+ * `EMSGSIZE`, `ETIMEDOUT`, …).
+ */
 export interface ChannelError extends NodeJS.ErrnoException {
   code: string;
   /** The channel's name. */

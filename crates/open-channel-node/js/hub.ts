@@ -49,7 +49,10 @@ export function forget(token: number): void {
   rest();
 }
 
-/** Runs something of the addon's that completes later. `withdraw` takes it back if nobody waits for it any more, unless it has completed. */
+/**
+ * Runs something of the addon's that completes later. `withdraw` takes it back if nobody waits for
+ * it any more, unless it has completed.
+ */
 export function request(
   start: (request: number) => void,
   syscall: string,
@@ -88,7 +91,10 @@ function wake(pairs: number[]): void {
   rest();
 }
 
-/** What a user's listener throws is an uncaught exception, as it is in an event emitter; it stops nobody else. */
+/**
+ * An error that a user's listener throws is an uncaught exception, as in an event emitter; it stops
+ * nobody else.
+ */
 export function guard(f: () => void): void {
   try {
     f();

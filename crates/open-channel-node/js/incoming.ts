@@ -1,6 +1,6 @@
-// From the addon into the stream. What has arrived is pulled in batches, and put into the stream one
-// message at a time: so none is glued to another or split, and what nobody reads stays in the addon,
-// whose window then fills.
+// From the addon into the stream. Messages that have arrived are pulled in batches, and put into
+// the stream one at a time: so none is glued to another or split, and what nobody reads stays in
+// the addon, whose window then fills.
 //
 // Knows the stream and the addon's socket; what a connection is, and when it is reported, is the
 // socket's business.
@@ -18,7 +18,7 @@ const TURNS = 2;
 /** More batches than a window of empty messages holds. */
 const ALL = 64;
 
-/** What the socket is told. */
+/** The socket, as it learns of what comes. */
 export interface Observer extends Outcome {
   /** Runs what calls listeners. */
   enter(pump: () => void): void;
@@ -46,7 +46,7 @@ export class Incoming {
   #reading: Buffered | null = null;
   /** The same, as somebody has asked for it. */
   #current: Message | null = null;
-  /** What these listeners have returned and is not settled yet. */
+  /** The promises that these listeners have returned. */
   #promises: PromiseLike<unknown>[] | null = null;
   /** `data` was emitted for it. */
   #shown = false;
@@ -136,13 +136,13 @@ export class Incoming {
     this.end();
   }
 
-  /** No more messages. What was delivered can still be acknowledged. */
+  /** No more messages. Those that were delivered can still be acknowledged. */
   stop(): void {
     this.#acknowledgements.tell();
     this.#native = null;
   }
 
-  /** Nothing can be acknowledged any more. What was not stays unhandled. */
+  /** Nothing can be acknowledged any more. All others stay unhandled. */
   letGo(): void {
     this.#acknowledgements.letGo();
     this.#native = null;
@@ -171,7 +171,9 @@ export class Incoming {
     this.#acknowledgements.tell();
   }
 
-  /** The rest of a character does not come here: the next host gets the message from its beginning. */
+  /**
+   * The rest of a character does not come here: the next host gets the message from its beginning.
+   */
   #leaveParts(): void {
     for (const { seq, description } of this.#buffer.takeAll()) {
       this.#acknowledgements.leave(seq, description);
@@ -264,7 +266,7 @@ export class Incoming {
     const messages = this.#buffer.takeRead();
     const { part } = this.#buffer;
     if (!returned) {
-      this.#threw(part === undefined ? messages : [...messages, ...this.#buffer.takeAll()]);
+      this.#threw([...messages, ...this.#buffer.takePart()]);
     } else if (flowing || this.#over) {
       this.#returned(messages, promises);
       if (part !== undefined) part.promises = both(part.promises, promises);

@@ -20,8 +20,8 @@ export { ChannelSocket } from "./socket.js";
 export type { SocketStats } from "./stats.js";
 
 /**
- * Names a channel. Nothing happens before the first `connect()`: then this process joins the channel, hosting it if nobody
- * else does.
+ * Names a channel. Nothing happens before the first `connect()`: then this process joins the
+ * channel, hosting it if nobody else does.
  */
 export function openChannel(connectionListener: ConnectionListener): ProcessChannel;
 export function openChannel(name: string, connectionListener?: ConnectionListener | null): ProcessChannel;

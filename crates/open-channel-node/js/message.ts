@@ -1,7 +1,7 @@
 import { amount } from "./options.js";
 
 /**
- * What a message's methods do.
+ * Behind the methods of a message.
  * @internal
  */
 export interface Handling {
@@ -12,7 +12,10 @@ export interface Handling {
   reject(seq: number, reason: string): void;
 }
 
-/** One message, with what a handler needs in order to be idempotent and to acknowledge in its own time. */
+/**
+ * One message, with what a handler needs in order to be idempotent and to acknowledge in its own
+ * time.
+ */
 export class Message {
   readonly #handling: Handling;
   #done: boolean;
@@ -20,15 +23,15 @@ export class Message {
 
   /** @internal */
   constructor(
-    /** What was written, whole. */
+    /** The bytes that were written, whole. */
     readonly data: Buffer,
     /** The same for every delivery of this message, and for no other message of this direction. */
     readonly id: string,
     /** Its place in the order of its socket, from 1. */
     readonly seq: number,
     /**
-     * Which attempt at handling it this is: 1 at first, one more for each host that may have seen it and went away, and for each
-     * time that it was given back.
+     * Which attempt at handling it this is: 1 at first, one more for each host that may have seen
+     * it and went away, and for each time that it was given back.
      */
     readonly attempt: number,
     handling: Handling,
@@ -56,9 +59,10 @@ export class Message {
   }
 
   /**
-   * Gives the message back: it is not handled, and is delivered again after `delay` milliseconds (default 0), with the same id and
-   * one attempt more. Meanwhile others are delivered. If the writer's `maxAttempts` are used up, the writer gets it back. With
-   * automatic acknowledgement to be called before the `data` and `message` listeners have returned, or while a promise that they
+   * Gives the message back: it is not handled, and is delivered again after `delay` milliseconds
+   * (default 0), with the same id and one attempt more. Meanwhile others are delivered. If the
+   * writer's `maxAttempts` are used up, the writer gets it back. With automatic acknowledgement to
+   * be called before the `data` and `message` listeners have returned, or while a promise that they
    * returned is pending; later it does nothing.
    */
   nack(delay = 0): void {
@@ -66,7 +70,10 @@ export class Message {
     if (this.#finish()) this.#handling.giveBack(this.seq, pause);
   }
 
-  /** Nobody is to try this message again: the writer gets it back, with the event `undeliverable` and this reason. Called as `nack`. */
+  /**
+   * Nobody is to try this message again: the writer gets it back, with the event `undeliverable`
+   * and this reason. Called as `nack`.
+   */
   reject(reason = ""): void {
     if (this.#finish()) this.#handling.reject(this.seq, String(reason));
   }
@@ -89,9 +96,12 @@ export class Message {
   }
 }
 
-/** A message that this side wrote and that nobody will handle; what the event `undeliverable` brings. */
+/**
+ * A message that this side wrote and that nobody will handle; what the event `undeliverable`
+ * brings.
+ */
 export interface UndeliverableMessage {
-  /** What was written, whole. */
+  /** The bytes that were written, whole. */
   readonly data: Buffer;
   /** As every host has seen it. */
   readonly id: string;

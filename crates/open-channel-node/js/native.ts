@@ -19,7 +19,7 @@ export const enum Write {
   Failed = 2,
 }
 
-/** What `read` adds to a message's length for each attempt before this one. */
+/** Added by `read` to a message's length for each attempt before this one. */
 export const ATTEMPT = 2 ** 32;
 
 /** Why a `read` stopped. */
@@ -116,7 +116,10 @@ export interface NativeSocket {
   read(handled: number, slab: Uint8Array, begin: number, meta: Float64Array): number;
   handled(count: number): void;
   acknowledge(seq: number): void;
-  /** One message is not handled: it comes again after a pause in milliseconds, or the usual one if that is negative. Whether it was there. */
+  /**
+   * One message is not handled: it comes again after a pause in milliseconds, or the usual one if
+   * that is negative. Whether it was there.
+   */
   giveBack(seq: number, pause: number): boolean;
   /** Nobody is to try it again. */
   reject(seq: number, reason: string): boolean;

@@ -1,16 +1,16 @@
-// What `openChannel` takes, checked here: the addon would round, wrap or ignore what is wrong.
+// The options of `openChannel`, checked here: the addon would round, wrap or ignore wrong ones.
 import { application } from "./entry.js";
 import { channelError } from "./errors.js";
 import type { OpenOptions } from "./native.js";
 
-/** What `openChannel` takes instead of a name. Sizes are bytes, times milliseconds. */
+/** The options that `openChannel` takes instead of a name. Sizes are bytes, times milliseconds. */
 export interface ChannelOptions {
   /** The channel's name: any text of up to 255 bytes. Default `"open-channel"`. */
   name?: string;
   /**
-   * Who meets on the channel. `"app"`: processes of this user that belong to the same application.
-   * `"user"`: every program of this user, Rust ones included. Default: `"app"` with the option
-   * `app`, else `$OPEN_CHANNEL_SCOPE`, else `"app"`.
+   * The processes that meet on the channel. `"app"`: processes of this user that belong to the same
+   * application. `"user"`: every program of this user, Rust ones included. Default: `"app"` with
+   * the option `app`, else `$OPEN_CHANNEL_SCOPE`, else `"app"`.
    */
   scope?: "app" | "user";
   /**
@@ -22,8 +22,8 @@ export interface ChannelOptions {
    * When a message to this process as the host is acknowledged, and so never delivered again.
    * `"auto"`, the default: when its `data` listeners have returned, and the promises that they
    * returned are fulfilled. `"manual"`: when `ack()` of the `Message` is called, which the
-   * `message` event brings; there are no `data` events. What `connect()` makes has an option of its
-   * own.
+   * `message` event brings; there are no `data` events. A socket of `connect()` has an option of
+   * its own.
    */
   acknowledge?: "auto" | "manual";
   /** This process may host. Default: true when there is a listener. */
@@ -33,8 +33,9 @@ export interface ChannelOptions {
   /** Where channels live, instead of the user's runtime directory. */
   runtimeDir?: string;
   /**
-   * A file in which `generation` outlives the runtime directory, so that as a fencing token it never
-   * comes again. The same for all processes of the channel, and for no other channel. Default: none.
+   * A file in which `generation` outlives the runtime directory, so that as a fencing token it
+   * never comes again. The same for all processes of the channel, and for no other channel.
+   * Default: none.
    */
   generationFile?: string;
   /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
@@ -44,30 +45,36 @@ export interface ChannelOptions {
   /** How long a host keeps what belongs to a peer that lost its connection. */
   resumeTimeout?: number;
   /**
-   * A socket is stalled when nothing of what it sent was handled for so long: then there is a `stall` event, and nothing else
-   * happens. `Infinity`: never. Default 10 000.
+   * A socket is stalled when nothing of what it sent was handled for so long: then there is a
+   * `stall` event, and nothing else happens. `Infinity`: never. Default 10 000.
    */
   stallAfter?: number;
-  /** What a socket accepts before the other side has acknowledged. */
+  /** Bytes that a socket accepts before the other side has acknowledged them. */
   outboxBytes?: number;
-  /** What a socket receives before it is acknowledged. */
+  /** Bytes that a socket receives before they are acknowledged. */
   receiveWindow?: number;
-  /** Of each of the two rings in shared memory that a socket brings to its host, one for each direction. */
+  /**
+   * The size of each of the two rings in shared memory that a socket brings to its host, one for
+   * each direction.
+   */
   ringBytes?: number;
-  /** Of all rings that the process has, on whatever channel; beyond it a socket does without. */
+  /**
+   * The size of all rings that the process has, on all channels; beyond it a socket does without.
+   */
   ringMemory?: number;
   /** The longest message. */
   maxMessage?: number;
   /** How many connections a host accepts at a time. */
   maxConnections?: number;
   /**
-   * How often a message that this process writes is delivered at most, from 1 to 64. One that has had its last attempt comes
-   * back with the event `undeliverable`. Default `Infinity`: as often as it takes.
+   * How often a message that this process writes is delivered at most, from 1 to 64. One that has
+   * had its last attempt comes back with the event `undeliverable`. Default `Infinity`: as often as
+   * it takes.
    */
   maxAttempts?: number;
 }
 
-/** What `connect` takes besides, or instead of, a timeout. */
+/** The options that `connect` takes besides, or instead of, a timeout. */
 export interface ConnectOptions {
   /**
    * Milliseconds to find a host in, before the socket fails. Default: the channel's

@@ -1,4 +1,5 @@
-// From the stream into the addon. A write is done when the addon has accepted it and there has been a connection.
+// From the stream into the addon. A write is done when the addon has accepted it and there has been
+// a connection.
 import { AsyncResource } from "node:async_hooks";
 import type { Writable } from "node:stream";
 import type { Wait } from "./bounds.js";
@@ -6,8 +7,9 @@ import { channelError } from "./errors.js";
 import { Write, type NativeSocket } from "./native.js";
 
 /**
- * V8 keeps typed arrays of up to this size in its own heap, and moves them out for good (an allocation, and work for the
- * garbage collector) when native code asks where they are. Copying them into a place that has moved long ago is cheaper.
+ * V8 keeps typed arrays of up to this size in its own heap, and moves them out for good (an
+ * allocation, and work for the garbage collector) when native code asks where they are. Copying
+ * them into a place that has moved long ago is cheaper.
  */
 const SMALL = 64;
 const small = Buffer.allocUnsafeSlow(SMALL);
@@ -22,7 +24,7 @@ export class Outgoing {
   #open: boolean;
   /** Not yet handed to the addon, because it is full. */
   #stalled: Buffer[] = [];
-  /** Of the write that is not done. */
+  /** Belongs to the write that is not done. */
   #callback: Callback | null = null;
   #bytes = 0;
   /** Accepted by the addon for the write that is not done. */
@@ -35,7 +37,7 @@ export class Outgoing {
     this.#open = !client;
   }
 
-  /** Of writes that are done: those of the others the stream counts. */
+  /** Bytes of writes that are done. The stream counts those of the others. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -102,7 +104,7 @@ export class Outgoing {
 
   #fail(callback: Callback): void {
     const failure = this.#native?.failure() ?? { code: "EPIPE", message: "the socket was destroyed" };
-    // What is written to a side that has just left is lost, and `end` is about to say so.
+    // A write to a side that has just left is lost, and `end` is about to say so.
     callback(this.#client && !failure.left ? channelError(failure, "write", this.#channel) : null);
   }
 }

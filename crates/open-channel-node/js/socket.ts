@@ -1,5 +1,5 @@
-// The channel's socket as a net.Socket. Every method that would look at the handle is overridden, and
-// `close` is emitted here, because net.Socket turns off the stream's own.
+// The channel's socket as a net.Socket. Every method that would look at the handle is overridden,
+// and `close` is emitted here, because net.Socket turns off the stream's own.
 import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { bounded, type Bounds, type Wait } from "./bounds.js";
@@ -122,7 +122,7 @@ export class ChannelSocket extends PlainSocket {
     return this.#native?.peerPid ?? undefined;
   }
 
-  /** What carries the bytes at the moment: `unix`, `ring`, `local`, … */
+  /** The link that carries the bytes at the moment: `unix`, `ring`, `local`, … */
   get link(): string | undefined {
     return this.#native?.linkKind ?? undefined;
   }
@@ -146,9 +146,10 @@ export class ChannelSocket extends PlainSocket {
   }
 
   /**
-   * Resolves when the other side has handled everything written so far, however long that takes; with bounds, fails if they are
-   * reached before. What was written is delivered all the same. Rejects with `EUNDELIVERABLE`, once for each message, when some
-   * of it came back instead and everything else is handled.
+   * Resolves when the other side has handled everything written so far, however long that takes;
+   * with bounds, fails if they are reached before. All that was written is delivered all the same.
+   * Rejects with `EUNDELIVERABLE`, once for each message, when some of it came back instead and
+   * everything else is handled.
    */
   async flush(bounds?: Bounds): Promise<void> {
     return bounded(bounds, "flushing the socket", "write", this.#owner.name, (wait) => this.#flush(wait));
@@ -171,11 +172,12 @@ export class ChannelSocket extends PlainSocket {
   }
 
   /**
-   * Takes back everything written on this socket that nobody has taken, oldest first. None of it will
-   * be delivered. This is for a process that leaves, and whose work another is to have. Messages that
-   * the other side's program was given stay there. Over a lost connection, waits for the next one where
-   * only that can tell. Writes that the stream itself still holds, for want of room or before the first
-   * connection, are not among it, and are sent later. Rejects when the socket is over.
+   * Takes back everything written on this socket that nobody has taken, oldest first. None of it
+   * will be delivered. This is for a process that leaves, and whose work another is to have.
+   * Messages that the other side's program was given stay there. Over a lost connection, waits for
+   * the next one where only that can tell. Writes that the stream itself still holds, for want of
+   * room or before the first connection, are not among it, and are sent later. Rejects when the
+   * socket is over.
    */
   async takeBack(): Promise<Buffer[]> {
     const native = this.#native;
@@ -187,7 +189,7 @@ export class ChannelSocket extends PlainSocket {
     return native.takenBack(call);
   }
 
-  /** What the socket is doing; `null` once it is destroyed. */
+  /** The state of the socket; `null` once it is destroyed. */
   stats(): SocketStats | null {
     return this.#native?.stats() ?? null;
   }
@@ -220,7 +222,10 @@ export class ChannelSocket extends PlainSocket {
     this.#connection.look();
   };
 
-  /** What nobody will handle, to those who want to know. What nobody fetches stays in the addon, within its limit. */
+  /**
+   * Brings the messages that nobody will handle to those who want to know. The others stay in the
+   * addon, within its limit.
+   */
   #bringBack(): void {
     while (this.#native !== null && this.listenerCount("undeliverable") > 0) {
       const returned = this.#native.undeliverable();
@@ -285,7 +290,8 @@ export class ChannelSocket extends PlainSocket {
     } else if (failure.handedOver) {
       this.#handOver(this.#native?.connection().handingOver === true);
     } else {
-      // The other side left. To a server, a process that is gone has ended too, as on a Unix socket.
+      // The other side left. To a server, a process that is gone has ended too, as on a Unix
+      // socket.
       this.#incoming.end();
     }
   }
@@ -365,7 +371,7 @@ export class ChannelSocket extends PlainSocket {
   }
 
   override end(chunk?: any, ...rest: any[]): this {
-    // What is half open no longer is ended by the stream itself, after the other side's end.
+    // A socket that is not half open is ended by the stream itself, after the other side's end.
     this.#ending ||= chunk !== undefined || rest.length > 0 || !this.readableEnded;
     if (chunk === undefined || chunk === null || typeof chunk === "function") return super.end(chunk, ...(rest as []));
     const done = rest.find((argument) => typeof argument === "function");

@@ -1,5 +1,5 @@
 /**
- * What one socket is doing; from `socket.stats()`. Messages are counted; of a host's end, those of
+ * The state of one socket; from `socket.stats()`. Messages are counted; of a host's end, those of
  * this host's time. Bytes are those of the messages and 64 more for each.
  *
  * Times are milliseconds. An age is less than the true one by a second at most, or by an eighth of
@@ -9,7 +9,7 @@ export interface SocketStats {
   id: string;
   /** The end that the listener was given. */
   accepted: boolean;
-  /** What carries it. Missing while there is no connection. */
+  /** The link that carries it. Missing while there is no connection. */
   link?: string;
   peerPid?: number;
   /** Connections that it has had. */
@@ -21,7 +21,7 @@ export interface SocketStats {
   acknowledged: number;
   /** Those that it still may. What was taken back or is undeliverable is in neither number. */
   unacknowledged: number;
-  /** What the unacknowledged ones take of `outboxLimit`. */
+  /** Bytes that the unacknowledged ones take of `outboxLimit`. */
   outboxBytes: number;
   outboxLimit: number;
   /** Messages taken from the link. */
@@ -30,7 +30,7 @@ export interface SocketStats {
   handled: number;
   /** Messages that JavaScript has been given and that are not handled. */
   held: number;
-  /** What the received messages that are not handled take of `inboxLimit`. */
+  /** Bytes that the received messages that are not handled take of `inboxLimit`. */
   inboxBytes: number;
   inboxLimit: number;
   /** Messages that were given to JavaScript as redelivered. */

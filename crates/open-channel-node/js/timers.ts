@@ -8,8 +8,8 @@ import { addon } from "./native.js";
 const real: NodeJS.Process = addon.globals().process ?? process;
 
 /**
- * `process.nextTick`. Jest shows its tests a `process` of their own; Sinon changes the real one, and
- * its clock has what it has replaced.
+ * `process.nextTick`. Jest shows its tests a `process` of their own; Sinon changes the real one,
+ * and its clock has what it has replaced.
  */
 export const nextTick = original(real.nextTick);
 
@@ -23,7 +23,7 @@ const { yield: turn } = scheduler;
 
 /** Calls back after the event loop has looked for what else there is. */
 export function setImmediate(callback: () => void): void {
-  // What it throws is an uncaught exception, and no rejection.
+  // An error that it throws is an uncaught exception, and no rejection.
   void turn.call(scheduler).then(() => nextTick(callback));
 }
 
@@ -39,5 +39,5 @@ export function clearTimeout(timer: Timer | undefined): void {
   timer?.setTimeout(0);
 }
 
-/** What waits for its time. A socket without a connection has a timer all the same. */
+/** A wait for a time. A socket without a connection has a timer all the same. */
 export type Timer = Socket;

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { platform } from "./platform.mjs";
 
-/** Of 2013: CentOS 7, Amazon Linux 2, and what Node 18 itself needs at least. */
+/** The glibc of 2013: CentOS 7, Amazon Linux 2, and what Node 18 itself needs at least. */
 const GLIBC = "2.17";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -64,7 +64,7 @@ function build({ target, name, abi }) {
   );
 }
 
-/** What has to be installed first, each with the command for it. */
+/** The programs that have to be installed first, each with the command for it. */
 function lacking(targets) {
   const lacks = [];
   if (output("cargo", ["zigbuild", "--help"]) === undefined) {

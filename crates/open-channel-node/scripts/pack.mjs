@@ -1,5 +1,6 @@
-// Before packing: names the platform packages as optional dependencies and drops what only developers need.
-// After packing: puts the working copy back. `platform <triple> <folder>` makes one platform package.
+// Before packing: names the platform packages as optional dependencies and drops what only
+// developers need. After packing: puts the working copy back. `platform <triple> <folder>` makes
+// one platform package.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,7 @@
-// Members in Rust and Node come and go on one channel for a long time: whichever hosts is killed with SIGKILL, or told
-// to leave in an orderly way, again and again. Every handler acknowledges by hand, after a random delay. A ledger says at
-// the end what was lost, what came twice without its mark, and what was acknowledged before anybody had handled it.
+// Members in Rust and Node come and go on one channel for a long time: whichever hosts is killed
+// with SIGKILL, or told to leave in an orderly way, again and again. Every handler acknowledges by
+// hand, after a random delay. A ledger says at the end what was lost, what came twice without its
+// mark, and what was acknowledged before anybody had handled it.
 //
 //   node scripts/soak.mjs [--kills 1000] [--closes 500] [--members 6]
 import { spawn } from "node:child_process";
@@ -34,12 +35,15 @@ const ledgerFile = join(scratch, "ledger");
 writeFileSync(ledgerFile, "");
 const env = { ...process.env, LEDGER: ledgerFile, CHANNEL: "soak", OPEN_CHANNEL_DIR: join(scratch, "channels"), DELAY: "10", EVERY: "1" };
 
-/** What the ledger says, as far as it is read: lines are appended whole, in the order of what they tell. */
+/**
+ * The content of the ledger, as far as it is read: lines are appended whole, in the order of what
+ * they tell.
+ */
 class Ledger {
   #file = openSync(ledgerFile, "r");
   #buffer = Buffer.allocUnsafe(1 << 20);
   #rest = "";
-  /** Of each writer: numbers handled, and the highest one. */
+  /** By writer: numbers handled, and the highest one. */
   #writers = new Map();
   host = 0;
   generation = 0;

@@ -1,5 +1,6 @@
-// Runs the tests one file at a time, because they start many processes and measure some. Whatever a test does, the run
-// ends: a file that takes too long is killed with everything it started, and so is what a file leaves behind.
+// Runs the tests one file at a time, because they start many processes and measure some. However a
+// test fails, the run ends: a file that takes too long is killed with everything it started, and so
+// is what a file leaves behind.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,12 +32,13 @@ if (failed.length > 0) {
   process.exit(1);
 }
 
-/** What went wrong with a file, if anything. */
+/** The problem with a file, if there is one. */
 async function run(file) {
   console.log(`\n# ${file}`);
   const scratch = mkdtempSync(join(tmpdir(), "oc-test-"));
   mkdirSync(join(scratch, "tmp"));
-  // Without a runner process in between, which would wait for every pipe that a grandchild may hold.
+  // Without a runner process in between, which would wait for every pipe that a grandchild may
+  // hold.
   const child = spawn(process.execPath, ["--test-reporter", "spec", join(folder, file)], {
     stdio: ["ignore", "inherit", "inherit"],
     // A process group of its own, so that all of it can be killed at once.
@@ -72,7 +74,10 @@ function killGroup(pid) {
   }
 }
 
-/** A daemon has left the group, PM2 for one; what tells it is the environment that it was started with. */
+/**
+ * A daemon has left the group, PM2 for one; what tells it is the environment that it was started
+ * with.
+ */
 function killMarked(scratch) {
   let processes = [];
   try {

@@ -76,7 +76,7 @@ impl News {
     }
 }
 
-/// What `ProcessChannel` emits.
+/// An event of `ProcessChannel`.
 #[napi(object)]
 pub struct ChannelEvent {
     /// `connected`, `becameHost`, `hostLost`, `handedOver`, `fenced`, `stalled`, `stallEnded` or
@@ -88,7 +88,7 @@ pub struct ChannelEvent {
     pub generation: f64,
     /// Why, when something failed.
     pub failure: Option<Failure>,
-    /// Of `stalled` and `stallEnded`.
+    /// For `stalled` and `stallEnded`.
     pub stall: Option<NativeStall>,
 }
 
@@ -173,7 +173,7 @@ impl NativeChannel {
         self.background.spawn(async move { hub.complete(request, channel.close().await) });
     }
 
-    /// What the channel and its sockets are doing.
+    /// The state of the channel and its sockets.
     #[napi]
     pub fn stats(&self) -> NativeChannelStats {
         self.channel.stats().into()
@@ -185,7 +185,7 @@ impl NativeChannel {
         self.host_timeout.as_secs_f64() * 1000.0
     }
 
-    /// What the name and the scope amount to.
+    /// The key that the name and the scope amount to.
     #[napi(getter)]
     pub fn key(&self) -> String {
         self.channel.key()
@@ -218,8 +218,8 @@ impl NativeChannel {
 
 impl Drop for NativeChannel {
     fn drop(&mut self) {
-        // If JavaScript has closed it, there is nothing left to abandon. Else JavaScript goes away, and
-        // what it has not handled must look unhandled to the others.
+        // If JavaScript has closed it, there is nothing left to abandon. Else JavaScript goes away,
+        // and what it has not handled must look unhandled to the others.
         ffi::abandon(&self.channel);
     }
 }

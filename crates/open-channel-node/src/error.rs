@@ -10,7 +10,7 @@ use open_channel::{Error, ResetCode};
 pub struct Failure {
     /// `ECONNREFUSED` and the like.
     pub code: String,
-    /// What happened and what to do about it.
+    /// The error and its remedy.
     pub message: String,
     /// The other side left on purpose: to a `net.Socket` that is an end, not an error.
     pub left: bool,

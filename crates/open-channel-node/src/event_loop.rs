@@ -46,7 +46,7 @@ impl EventLoop {
         self.uv_loop
     }
 
-    /// Tells JavaScript that there is something to read. What that leads to may close anything.
+    /// Tells JavaScript that there is something to read. Its listeners may close anything.
     pub(crate) fn tell(self, token: u32) {
         let Self { env, readable, .. } = self;
         // SAFETY: on the JavaScript thread, in its environment; every value lives in the scope that

@@ -1,5 +1,5 @@
 //! How background threads reach JavaScript: one queue and one thread-safe function per JavaScript
-//! thread. Whatever happens between two turns of the event loop costs one call into JavaScript.
+//! thread. All that happens between two turns of the event loop costs one call into JavaScript.
 
 use std::{
     cell::Cell,
@@ -148,7 +148,7 @@ impl Hub {
         vec![millis(last), millis(longest)]
     }
 
-    /// What ended since the last call.
+    /// The requests that ended since the last call.
     #[napi]
     pub fn completed(&self) -> Vec<Completion> {
         mem::take(&mut lock(&self.inner.notes).done)

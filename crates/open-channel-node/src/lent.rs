@@ -16,7 +16,7 @@ impl Lent {
     /// Acknowledges the `count` oldest messages.
     pub(crate) fn acknowledge_oldest(&mut self, count: u32) {
         let mut left = count;
-        // What was dealt with by its number does not count.
+        // Messages that were dealt with by their numbers do not count.
         while let Some((_, message)) = self.0.front_mut()
             && (left > 0 || message.is_none())
         {
@@ -31,7 +31,7 @@ impl Lent {
     /// Takes out the message `seq`, if it is there.
     pub(crate) fn take(&mut self, seq: u64) -> Option<Message> {
         let is_it = |(lent, message): &(u64, Option<Message>)| *lent == seq && message.is_some();
-        // What was given back is lent again, behind what came after it.
+        // A message that was given back is lent again, behind what came after it.
         let index = match self.0.binary_search_by_key(&seq, |(seq, _)| *seq) {
             Ok(index) if is_it(&self.0[index]) => Some(index),
             _ => self.0.iter().position(is_it),

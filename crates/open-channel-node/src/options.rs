@@ -1,4 +1,4 @@
-//! What `openChannel` takes, as the library's builder takes it.
+//! The options of `openChannel`, as the library's builder takes them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl OpenOptions {
             builder = builder.resume_timeout(millis(ms));
         }
         match self.stall_after {
-            // What JavaScript calls infinite.
+            // An infinite number of JavaScript.
             Some(u32::MAX) => builder = builder.stall_after(Duration::MAX),
             Some(ms) => builder = builder.stall_after(millis(ms)),
             None => {}

@@ -26,7 +26,7 @@ use crate::{
     waiting::Waiting,
 };
 
-/// What `write` answers: the same numbers as in `js/native.ts`.
+/// The answers of `write`: the same numbers as in `js/native.ts`.
 const WRITTEN: u32 = 0;
 const FULL: u32 = 1;
 const FAILED: u32 = 2;
@@ -34,11 +34,11 @@ const FAILED: u32 = 2;
 /// From this length on, a message is copied once, into the ring, if it has room.
 const COPY_ONCE: usize = 8 * 1024;
 
-/// What is added to a message's length for each attempt before this one; the same number as in
+/// Added to a message's length for each attempt before this one; the same number as in
 /// `js/native.ts`.
 const ATTEMPT: f64 = 4_294_967_296.0;
 
-/// What the first cell of `meta` says after a `read`.
+/// The values of the first cell of `meta` after a `read`.
 const MORE: f64 = 0.0;
 const DRAINED: f64 = 1.0;
 const ENDED: f64 = 2.0;
@@ -56,7 +56,7 @@ pub struct NativeSocket {
     connecting: Waiting,
     receiving: Waiting,
     sending: Waiting,
-    /// Of those who wait for what comes back.
+    /// Wakes those who wait for what comes back.
     returning: Waker,
     /// The link as Node's event loop watches it, and which one of the socket's links that is.
     link: Option<(u64, uv::Watch)>,
@@ -90,7 +90,7 @@ pub struct Connection {
 /// A message that is not delivered any more.
 #[napi(object)]
 pub struct Returned {
-    /// What was written.
+    /// The bytes that were written.
     pub data: Buffer,
     /// Its number.
     pub seq: f64,
@@ -194,7 +194,7 @@ impl NativeSocket {
         self.socket.peer().and_then(|peer| peer.pid)
     }
 
-    /// What carries the bytes at the moment.
+    /// The link that carries the bytes at the moment.
     #[napi(getter)]
     pub fn link_kind(&self) -> Option<String> {
         self.socket.link().map(|link| link.to_string())
@@ -233,7 +233,7 @@ impl NativeSocket {
         }
     }
 
-    /// What became of the message that was kept; raises `WRITABLE` when there is room for it.
+    /// The fate of the message that was kept; raises `WRITABLE` when there is room for it.
     #[napi]
     pub fn written(&mut self) -> u32 {
         let Some(message) = self.kept.take() else { return WRITTEN };
@@ -276,8 +276,8 @@ impl NativeSocket {
                         break;
                     }
                     Poll::Pending => {
-                        // Not before what was read is handled: its acknowledgement then travels with the
-                        // answer.
+                        // Not before what was read is handled: its acknowledgement then travels
+                        // with the answer.
                         if count == 0 {
                             *status = DRAINED;
                         }
@@ -402,7 +402,7 @@ impl NativeSocket {
         self.flushes.withdraw(&self.socket, request)
     }
 
-    /// What the socket is doing.
+    /// The state and the counters of the socket.
     #[napi]
     pub fn stats(&self) -> NativeSocketStats {
         self.socket.stats().into()
@@ -423,7 +423,7 @@ impl NativeSocket {
         self.taking_back.complete(&self.socket, &self.signal);
     }
 
-    /// What came back to a `take_back` that has completed, oldest first; once.
+    /// The messages that came back to a `take_back` that has completed, oldest first; once.
     #[napi]
     pub fn taken_back(&mut self, request: u32) -> Vec<Buffer> {
         let back = self.taking_back.answer(request);
@@ -474,8 +474,8 @@ impl NativeSocket {
 
 impl Drop for NativeSocket {
     fn drop(&mut self) {
-        // JavaScript went away in mid-life (an uncaught exception, a terminated worker). What it has not
-        // handled must look unhandled to the others, before dropping it acknowledges it.
+        // JavaScript went away in mid-life (an uncaught exception, a terminated worker). Messages
+        // that it has not handled must look unhandled to the others.
         if let Some(channel) = &self.channel {
             ffi::abandon(channel);
         }

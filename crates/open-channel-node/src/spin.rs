@@ -3,10 +3,10 @@
 //! Between two processes that answer each other, being woken takes longer than all the rest of a
 //! message. So, after everything else that the loop has to do, its last step before it sleeps is to
 //! look at where the next message will show: for as long as [`Spin`] finds it worth, and no longer
-//! than until any other event is there but a timer's. What is found is handled, and the loop goes
-//! once around without sleeping, so that nobody else waits longer for it. The bell was announced
-//! before, for nothing may be missed between the two: the other side rings it in vain then, which
-//! wakes nobody.
+//! than until any other event is there but a timer's. A message that is found is handled, and the
+//! loop goes once around without sleeping, so that nobody else waits longer for it. The bell was
+//! announced before, for nothing may be missed between the two: the other side rings it in vain
+//! then, which wakes nobody.
 
 use std::{
     cell::{Cell, RefCell},
@@ -34,7 +34,7 @@ const LONGEST: Duration = Duration::from_micros(200);
 /// call: about two microseconds.
 const ROUNDS: u32 = 4;
 
-/// What one event loop does last before it sleeps. Lives as long as the loop, and is used on its
+/// The last step of one event loop before it sleeps. Lives as long as the loop, and is used on its
 /// thread only.
 pub(crate) struct BeforeSleep {
     event_loop: EventLoop,
@@ -42,7 +42,7 @@ pub(crate) struct BeforeSleep {
     prepare: *mut c_void,
     /// While it is active, the loop does not sleep.
     idle: *mut c_void,
-    /// Whose message to look for, and where: of the socket that was emptied last.
+    /// The socket that was emptied last, and where its next message shows.
     next: Cell<Option<(u32, ReadinessProbe)>>,
     spin: RefCell<Spin>,
     ended: Cell<bool>,
@@ -53,7 +53,8 @@ impl BeforeSleep {
     pub(crate) fn new(event_loop: EventLoop) -> Option<&'static Self> {
         let uv = event_loop.uv();
         let (prepare, idle) = (allocate(uv, UV_PREPARE), allocate(uv, UV_IDLE));
-        // SAFETY: memory for these two kinds of handles, which is never freed, on the thread of their loop.
+        // SAFETY: memory for these two kinds of handles, which is never freed, on the thread of
+        // their loop.
         unsafe {
             if (uv.prepare_init)(event_loop.uv_loop(), prepare) != 0
                 || (uv.idle_init)(event_loop.uv_loop(), idle) != 0

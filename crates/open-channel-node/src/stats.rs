@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi_derive::napi;
 use open_channel::{SocketStats, Stall, StallEnd};
 
-/// What one socket is doing.
+/// The state and the counters of one socket.
 #[napi(object)]
 pub struct NativeSocketStats {
     pub id: String,
@@ -58,7 +58,7 @@ impl From<SocketStats> for NativeSocketStats {
     }
 }
 
-/// What a channel is doing in this process.
+/// The state of a channel in this process.
 #[napi(object)]
 pub struct NativeChannelStats {
     pub hosting: Option<f64>,

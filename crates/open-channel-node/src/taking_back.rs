@@ -22,7 +22,7 @@ pub(crate) struct TakingBack {
     waiting: Waiting,
     /// Those that are not answered, oldest first.
     calls: VecDeque<Call>,
-    /// What came back to those that are, by their numbers.
+    /// The messages that came back to those that are, by their numbers.
     answers: Vec<(u32, Vec<Bytes>)>,
 }
 
@@ -49,7 +49,7 @@ impl TakingBack {
         }
     }
 
-    /// What came back to a call that has completed, oldest first; once.
+    /// The messages that came back to a call that has completed, oldest first; once.
     pub(crate) fn answer(&mut self, request: u32) -> Vec<Bytes> {
         let place = self.answers.iter().position(|(completed, _)| *completed == request);
         place.map(|place| self.answers.swap_remove(place).1).unwrap_or_default()
@@ -65,7 +65,7 @@ struct Call {
     request: u32,
     /// The other side was asked for these.
     asked: VecDeque<u64>,
-    /// What came back, by number.
+    /// The messages that came back, by number.
     back: Vec<(u64, Bytes)>,
     failed: Option<Error>,
 }
@@ -99,7 +99,7 @@ impl Call {
         true
     }
 
-    /// What came back, oldest first; an error only if nothing did.
+    /// The messages that came back, oldest first; an error only if nothing did.
     fn finish(mut self) -> Result<Vec<Bytes>, Error> {
         match self.failed {
             Some(error) if self.back.is_empty() => Err(error),

@@ -62,7 +62,8 @@ impl Loop {
             armed: Cell::new(false),
             started: Cell::new(false),
         });
-        // SAFETY: a uv_poll_t is so large; it is initialised by `uv_poll_init` and lives until `closed`.
+        // SAFETY: a uv_poll_t is so large; it is initialised by `uv_poll_init` and lives until
+        // `closed`.
         let handle = unsafe {
             let handle = allocate(uv, UV_POLL);
             if (uv.poll_init)(self.event_loop.uv_loop(), handle, context.fd.as_raw_fd()) != 0 {
@@ -97,8 +98,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     fn context(&self) -> &Context {
-        // SAFETY: set at the beginning, and freed only after `uv_close`, which takes the handle away from
-        // here.
+        // SAFETY: set at the beginning, and freed only after `uv_close`, which takes the handle
+        // away from here.
         unsafe { &*(self.uv.handle_get_data)(self.handle).cast::<Context>() }
     }
 
@@ -111,8 +112,8 @@ impl Watch {
         }
         context.armed.set(true);
         if !context.started.get() {
-            // SAFETY: an initialised handle, on its own thread. It fails only for a handle that is being
-            // closed.
+            // SAFETY: an initialised handle, on its own thread. It fails only for a handle that is
+            // being closed.
             let started = unsafe { (self.uv.poll_start)(self.handle, EVENTS, readable) };
             context.started.set(started == 0);
         }
@@ -121,8 +122,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // SAFETY: an initialised handle that nobody else closes; `closed` frees it, on the loop's next
-        // turn.
+        // SAFETY: an initialised handle that nobody else closes; `closed` frees it, on the loop's
+        // next turn.
         unsafe {
             (self.uv.poll_stop)(self.handle);
             (self.uv.close)(self.handle, Some(closed));
@@ -135,7 +136,7 @@ unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int
     // SAFETY: libuv calls with a handle that is not closed, so its context is there.
     let context = unsafe { &*(uv.handle_get_data)(handle).cast::<Context>() };
     if status < 0 {
-        // libuv has stopped it. Whoever reads now learns why.
+        // libuv has stopped it. The next read tells why.
         context.started.set(false);
     }
     if !context.armed.replace(false) {

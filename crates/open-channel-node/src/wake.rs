@@ -11,7 +11,7 @@ use std::{
 
 use napi::{bindgen_prelude::ToNapiValue, sys};
 
-/// What a call passes to the function: asked for on the JavaScript thread, just before the call.
+/// The argument of a call: asked for on the JavaScript thread, just before the call.
 pub(crate) type Collect = Box<dyn Fn() -> Vec<u32> + Send>;
 
 /// Calls can be made until this is dropped. It keeps no process alive, unless `hold` was called.
@@ -133,7 +133,7 @@ impl Drop for WakeFunction {
     }
 }
 
-/// What was thrown by JavaScript that nobody called: an uncaught exception.
+/// An error that JavaScript threw with nobody to catch it: an uncaught exception.
 ///
 /// # Safety
 ///

@@ -39,7 +39,7 @@ function folder(files = {}) {
 const loads = `require(${JSON.stringify(where)});`;
 const imports = `import ${JSON.stringify(where)};`;
 
-/** What a process says of itself that is started so. */
+/** The report of a process that is started so. */
 async function said(args, { cwd = scratch, env = {}, input, command = process.execPath } = {}) {
   // As a shell would: it leaves the variable alone if the folder is the same.
   const member = start(command, args, { cwd, env: { PWD: cwd, LEAVE: "1", ...env } });
@@ -215,7 +215,7 @@ test("a tool runs a script or a project, a program that uses open-channel itself
     await application([framework, "--port", "80", "serve.js"], { cwd: shop }),
     path.join(shop, "serve.js"),
   );
-  // Whoever uses open-channel here, it is not the project.
+  // The program that uses open-channel here is not the project.
   assert.equal(await application([framework], { cwd: made }), framework);
   assert.equal(await application([program], { cwd: shop }), program);
   fs.mkdirSync(path.join(made, "node_modules", ".bin"));

@@ -1,4 +1,4 @@
-// What the channel has beyond the original.
+// The features of the channel beyond the original.
 "use strict";
 const { test, until, within, next, unique, node, fixture, scratch, Ledger } = require("./harness.js");
 const assert = require("node:assert/strict");

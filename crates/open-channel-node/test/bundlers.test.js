@@ -74,7 +74,7 @@ for (const [kind, format, extension] of [
         format,
         loader: { ".node": "copy" },
         assetNames: "[name]",
-        // What esbuild needs for every CommonJS package in an ES module.
+        // Needed by esbuild for every CommonJS package in an ES module.
         banner: format === "esm" ? { js: REQUIRE } : {},
         logLevel: "silent",
       });

@@ -24,7 +24,7 @@ async function plainPair() {
   return { client, server };
 }
 
-/** What arrives after `server` has said something, and `client` has got it, was sent before that. */
+/** Resolves when `client` has got what `server` says now, and all that it had sent before. */
 async function exchanged({ client, server }) {
   const answer = next(client, "data");
   server.write("answer");

@@ -18,7 +18,8 @@ before(() => {
 const run = (args, options) => start(process.execPath, args, { cwd: scratch, ...options });
 
 test("ipchannel passes its own tests, in a cluster", limit, async () => {
-  // All but the one that expects that connecting takes longer than mocha needs to reach its first test.
+  // All but the one that expects that connecting takes longer than mocha needs to reach its first
+  // test.
   const mocha = [inside("mocha", "bin", "_mocha"), "--timeout", "30000", "--invert", "--grep", "should not connected at first"];
   const child = run(["--require", fixture("when-told.js"), ...mocha, inside("ipchannel", "test.js")]);
   // It would end its workers after two seconds, done or not.

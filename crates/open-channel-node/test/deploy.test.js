@@ -6,7 +6,8 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 
-// In the last one, the link leads out of its own folder: PM2 starts workers by the link all the same.
+// In the last one, the link leads out of its own folder: PM2 starts workers by the link all the
+// same.
 for (const [mode, flags, releases] of [
   ["cluster", [], "releases"],
   ["fork", ["-x"], "releases"],

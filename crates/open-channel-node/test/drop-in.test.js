@@ -1,4 +1,4 @@
-// What users of the original rely on.
+// The behaviour that users of the original rely on.
 "use strict";
 const { test, scratch, until, within, next, unique, node, fixture } = require("./harness.js");
 const assert = require("node:assert/strict");

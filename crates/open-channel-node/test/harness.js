@@ -1,7 +1,9 @@
-// What the tests share: a private runtime directory, waiting for conditions, and other processes.
+// The tools that the tests share: a private runtime directory, waiting for conditions, and other
+// processes.
 //
-// A test that fails must not keep the run going. Its processes are killed when it ends; and if something in this process
-// stays open after the last test, that is a failure of its own, not an endless wait.
+// A test that fails must not keep the run going. Its processes are killed when it ends; and if
+// something in this process stays open after the last test, that is a failure of its own, not an
+// endless wait.
 "use strict";
 const { execFileSync, spawn } = require("node:child_process");
 const { once } = require("node:events");
@@ -118,7 +120,9 @@ function start(command, args, { env = {}, ...options } = {}) {
 
 const node = (script, args = [], options) => start(process.execPath, [script, ...args], options);
 
-/** Installs what the lock file of a folder of tests names, if that was not done since it changed. */
+/**
+ * Installs what the lock file of a folder of tests names, if that was not done since it changed.
+ */
 function install(folder) {
   const [wanted, installed] = ["package-lock.json", path.join("node_modules", ".package-lock.json")]
     .map((file) => fs.statSync(path.join(folder, file), { throwIfNoEntry: false })?.mtimeMs ?? 0);
@@ -131,8 +135,8 @@ let names = 0;
 const unique = () => `test-${process.pid}-${++names}`;
 
 /**
- * Numbered traffic: every writer says which of its messages it sent, every host which it handled. Both write to one
- * file, whole lines at a time, so that nothing is lost at a kill.
+ * Numbered traffic: every writer says which of its messages it sent, every host which it handled.
+ * Both write to one file, whole lines at a time, so that nothing is lost at a kill.
  */
 class Ledger {
   constructor() {

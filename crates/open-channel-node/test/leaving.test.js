@@ -1,4 +1,4 @@
-// What becomes of messages that are not handled, on every way out: an acknowledgement is something
+// The fate of messages that are not handled, on every way out: an acknowledgement is something
 // that somebody did.
 "use strict";
 const { test, scratch, until, within, next, unique, node, fixture } = require("./harness.js");
@@ -34,7 +34,7 @@ async function stage(face, { options = {}, args = [], connect } = {}) {
 async function settled(promise, socket) {
   let done = false;
   promise.then(() => (done = true), () => (done = true));
-  // What a wrong acknowledgement takes to arrive, several times over.
+  // The time that a wrong acknowledgement takes to arrive, several times over.
   await pause(300);
   assert.ok(socket === undefined || !socket.destroyed);
   return done;

@@ -1,4 +1,4 @@
-// What loading the package says when there is no addon, or one that cannot be loaded.
+// The errors of loading the package when there is no addon, or one that cannot be loaded.
 "use strict";
 const { test, scratch } = require("./harness.js");
 const { root, platform, addon } = require("./packed.js");

@@ -1,4 +1,4 @@
-// What the original fails at, each as a test of ours. All start real processes.
+// The faults of the original, each as a test of ours. All start real processes.
 "use strict";
 const { test, scratch, until, within, unique, start, fixture } = require("./harness.js");
 const assert = require("node:assert/strict");
@@ -121,7 +121,7 @@ test("a host that dies on a quiet channel is replaced in a cluster, too", async 
   await within(primary.ended, "its end");
 });
 
-// What a peer that becomes the host sees, in this order.
+// The events that a peer sees that becomes the host, in this order.
 const gap = ["hostlost connecting", "host connecting", "failover connecting", "reconnect connected", "data connected"];
 
 test("in the gap the state is connecting, and reconnect comes after it", async () => {

@@ -1,4 +1,4 @@
-// What is published.
+// The files that are published.
 "use strict";
 const { test, scratch } = require("./harness.js");
 const { root, platform, addon, packMain, unpack, installed } = require("./packed.js");

@@ -5,7 +5,10 @@ const assert = require("node:assert/strict");
 const { getEventListeners } = require("node:events");
 const { openChannel } = require("..");
 
-/** A channel that this process hosts, with a socket whose messages are handled when the test says so. */
+/**
+ * A channel that this process hosts, with a socket whose messages are handled when the test says
+ * so.
+ */
 async function holding(options = {}) {
   const messages = [];
   const channel = openChannel({ name: unique(), acknowledge: "manual", ...options }, (socket) => {

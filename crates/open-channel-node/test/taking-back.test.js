@@ -1,4 +1,4 @@
-// What nobody has taken comes back to its writer, and is never delivered.
+// A message that nobody has taken comes back to its writer, and is never delivered.
 "use strict";
 const { test, until, within, next, unique } = require("./harness.js");
 const assert = require("node:assert/strict");
