@@ -149,7 +149,7 @@ impl Channel {
         &self.guard.shared.name
     }
 
-    /// Who shares it: what was given to [`Builder::scope`], or what the environment said when it was built.
+    /// Who shares it: what was given to [`Builder::scope`](crate::Builder::scope), or what the environment said when it was built.
     pub fn scope(&self) -> &Scope {
         &self.guard.shared.identity.scope
     }
@@ -164,7 +164,7 @@ impl Channel {
     /// for them now.
     ///
     /// Two processes that name the same channel and do not meet look in different directories:
-    /// compare these first. Its parent is the runtime directory, which [`Builder::runtime_dir`] and
+    /// compare these first. Its parent is the runtime directory, which [`Builder::runtime_dir`](crate::Builder::runtime_dir) and
     /// `$OPEN_CHANNEL_DIR` choose.
     pub fn directory(&self) -> PathBuf {
         match self.shared() {
@@ -191,7 +191,7 @@ impl Channel {
     /// The generation of the present host, 0 if there is none: a number that grows with every change of host
     /// and can serve as a fencing token.
     ///
-    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`] it
+    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`](crate::Builder::generation_file) it
     /// begins anew at 1 after a restart of the machine, the user's last logout, or when something
     /// has removed the directory; in the last case two processes may have hosted under one
     /// generation. A resource that outlives these needs that file.

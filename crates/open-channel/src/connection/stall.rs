@@ -5,7 +5,7 @@ use std::time::Duration;
 use open_channel_proto::SocketId;
 
 /// A socket on which nothing that was sent is acknowledged, as of the moment at which that was found;
-/// from [`Event::Stalled`] and [`Socket::stalled`](crate::Socket::stalled).
+/// from [`Event::Stalled`](crate::Event::Stalled) and [`Socket::stalled`](crate::Socket::stalled).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
@@ -24,7 +24,7 @@ pub struct Stall {
     pub bytes: usize,
 }
 
-/// The end of a stall; from [`Event::StallEnded`].
+/// The end of a stall; from [`Event::StallEnded`](crate::Event::StallEnded).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StallEnd {
