@@ -1,7 +1,9 @@
-//! A child's standard input: "go" starts it, the end of the input ends it.
+//! How a child talks with the controller that started it. On its standard input "go" starts it, and
+//! the end of the input ends it; its reports are lines on standard output.
 
+use crate::job::Line;
 use anyhow::{Context, Result};
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, OnceLock};
 
@@ -33,4 +35,12 @@ fn wait() -> Result<()> {
     let receiver = GO.get().context("standard input is not watched")?;
     let receiver = receiver.lock().map_err(|_| anyhow::anyhow!("another waiter panicked"))?;
     Ok(receiver.recv()?)
+}
+
+/// Sends a line to the controller.
+pub(crate) fn say(line: &Line) {
+    let mut out = std::io::stdout().lock();
+    // A controller that is gone wants no answer; the watcher of standard input ends this process.
+    let _ = serde_json::to_writer(&mut out, line).map(|()| out.write_all(b"\n"));
+    let _ = out.flush();
 }

@@ -1,18 +1,22 @@
 //! Side-by-side measurements of open-channel, of what people use in its place, and of what the
 //! machine can do at all. See the README beside this crate for what is measured and how.
 
+mod child;
 mod clock;
 mod control;
 mod job;
 mod measure;
 mod payload;
+mod plan;
 mod process;
 mod procfs;
+mod receive;
 mod report;
 mod results;
 mod run;
 mod stats;
 mod subjects;
+mod tally;
 mod transport;
 mod worker;
 
@@ -31,7 +35,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure and print a table
-    Run(run::Options),
+    Run(plan::Options),
     /// One process of a measurement (this program starts these itself)
     #[command(name = process::CHILD, hide = true)]
     Child { job: String },
@@ -39,10 +43,10 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
-        Command::Child { job } => worker::main(&job)?,
+        Command::Child { job } => child::main(&job)?,
         Command::Run(options) => {
-            let plan = run::Plan::new(&options);
-            let results = plan.run();
+            let plan = plan::Plan::new(&options);
+            let results = run::run(&plan);
             report::print(&plan, &results);
             if let Some(directory) = &options.report {
                 report::write(&plan, &results, directory)?;

@@ -4,9 +4,9 @@
 //! them, never returns pending, and is driven by one poll: no executor, no cost.
 
 use crate::job::Job;
-use crate::measure::fan_in::{self, Tally};
 use crate::payload::Payload;
-use anyhow::{Result, ensure};
+use crate::tally::Tally;
+use anyhow::{Context as _, Result, ensure};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -54,6 +54,24 @@ pub(crate) trait Endpoint {
         ensure!(answer == payload, "sent {payload:?}, got {answer:?} back");
         Ok(())
     }
+
+    /// Receives for ever, and checks that each of the endpoint's `sources` is heard whole and in order.
+    async fn drain(&mut self, tally: &Tally, sources: usize) -> Result<()> {
+        let mut due = vec![0_u64; sources];
+        loop {
+            self.recv_some(|payload| {
+                let source = if sources == 1 { 0 } else { usize::from(payload.sender()) };
+                let due = due.get_mut(source).context("a peer has an unknown index")?;
+                ensure!(payload.number() == *due, "message {} came when {due} was due", payload.number());
+                *due += 1;
+                if payload.number() == 0 || payload.is_last() {
+                    tally.note(payload);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+    }
 }
 
 /// How the subject's futures are run.
@@ -85,8 +103,8 @@ pub(crate) trait Transport: Sized {
 
     /// Receives from all connections until the process ends. A subject whose one endpoint hears
     /// every peer keeps this; others use a task or a thread for each connection.
-    async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
-        fan_in::receive_at_one(self, tally).await
+    async fn receive_all(mut self, tally: Arc<Tally>) -> Result<()> {
+        self.accept().await?.drain(&tally, tally.expected()).await
     }
 
     /// Hosts, connects to itself and has one message confirmed.

@@ -1,11 +1,12 @@
-//! A child process: the loops that host and peer run, the same for every subject.
+//! The loops that host and peer run, the same for every subject.
 
+use crate::clock;
+use crate::control::{self, say};
 use crate::job::{Job, Line, Side, Task};
-use crate::measure::fan_in::Tally;
 use crate::payload::Payload;
 use crate::stats::percentile;
+use crate::tally::Tally;
 use crate::transport::{Endpoint, Runtime, Transport, ready};
-use crate::{clock, control, subjects};
 use anyhow::{Result, ensure};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,24 +18,6 @@ const BYTES_PER_LOOK_OF_MANY: usize = 4 * 1024;
 
 /// Before a paced round trip: many times longer than anything spins before it goes to sleep.
 const PAUSE: Duration = Duration::from_millis(2);
-
-pub(crate) fn say(line: &Line) {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    // A controller that is gone wants no answer; the watcher of standard input ends this process.
-    let _ = serde_json::to_writer(&mut out, line).map(|()| out.write_all(b"\n"));
-    let _ = out.flush();
-}
-
-/// The child's main function.
-pub(crate) fn main(job: &str) -> Result<()> {
-    let job: Job = serde_json::from_str(job)?;
-    if let Some(core) = job.core {
-        clock::pin(core)?;
-    }
-    control::watch();
-    subjects::work(&job).inspect_err(|error| say(&Line::Failed { why: format!("{error:#}") }))
-}
 
 pub(crate) fn tokio_runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)

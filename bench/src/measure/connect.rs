@@ -1,10 +1,10 @@
 //! From connect() to the first acknowledged message, each time in fresh processes.
 
 use crate::job::{Job, Line, Side, Subject, Task};
+use crate::plan::Plan;
 use crate::process::Group;
 use crate::results::{Measure, Metric, Results};
-use crate::run::Plan;
-use crate::subjects::answers;
+use crate::subjects::answers::answers;
 use anyhow::Result;
 
 pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> Result<()> {

@@ -6,7 +6,7 @@
 //! So these are measured while the cores are as far apart as at one same time, which is looked for first: the shortest that is
 //! not rare and not that of two threads of one core, which is found out by how little of its speed each keeps when both work.
 
-use super::limits;
+use super::cores;
 use crate::clock;
 use crate::stats::percentile;
 use anyhow::Result;
@@ -21,6 +21,9 @@ const TWO_CORES: f64 = 0.75;
 const TOLERANCE: f64 = 1.5;
 const PROBE_MILLIS: u64 = 2;
 const BETWEEN_PROBES: Duration = Duration::from_millis(50);
+
+/// What follows the distance of the cores is measured for a shorter time: they are more likely to stay where they are.
+pub(crate) const SHORTER: u64 = 4;
 
 /// How long is looked first, waited for one measurement, and waited in all.
 pub(crate) struct Patience {
@@ -83,7 +86,7 @@ impl Distance {
         let (mut looks, mut of_two_cores) = (Vec::new(), Vec::new());
         while looks.is_empty() || clock::now() < end {
             looks.push(self.probe()?);
-            if limits::share(PROBE_MILLIS, self.cores)? > TWO_CORES {
+            if cores::share(PROBE_MILLIS, self.cores)? > TWO_CORES {
                 of_two_cores.extend(looks.last());
             }
         }
@@ -96,7 +99,7 @@ impl Distance {
 
     /// Whole nanoseconds.
     fn probe(&self) -> Result<u32> {
-        Ok(limits::cache_line(PROBE_MILLIS, self.cores)? as u32)
+        Ok(cores::cache_line(PROBE_MILLIS, self.cores)? as u32)
     }
 
     /// A part of a sentence on the conditions of a run, in which what follows the distance was measured for so many milliseconds;

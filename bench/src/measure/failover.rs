@@ -3,10 +3,10 @@
 
 use crate::clock;
 use crate::job::{Job, Line, Side, Subject, Task};
+use crate::plan::Plan;
 use crate::process::Group;
 use crate::results::{Measure, Metric, Results};
-use crate::run::Plan;
-use crate::subjects::answers;
+use crate::subjects::answers::answers;
 use anyhow::{Context, Result};
 use std::time::Duration;
 

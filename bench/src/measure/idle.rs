@@ -1,11 +1,11 @@
 //! What a connection costs while nobody says anything: memory, and processor time.
 
 use crate::job::{Job, Line, Side, Subject, Task};
+use crate::plan::Plan;
 use crate::process::Group;
 use crate::procfs;
 use crate::results::{Measure, Metric, Results};
-use crate::run::Plan;
-use crate::subjects::{answers, holds_many};
+use crate::subjects::answers::{answers, holds_many};
 use anyhow::Result;
 use std::time::Duration;
 

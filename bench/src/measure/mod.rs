@@ -1,6 +1,7 @@
 //! One file for each question.
 
 pub(crate) mod connect;
+mod cores;
 pub(crate) mod distance;
 pub(crate) mod failover;
 pub(crate) mod fan_in;

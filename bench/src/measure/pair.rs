@@ -1,10 +1,11 @@
 //! Two processes: round trips, and the one-way rate.
 
+use super::distance::SHORTER;
 use crate::job::{Job, Line, Side, Subject, Task};
+use crate::plan::Plan;
 use crate::process::Group;
 use crate::results::{Measure, Metric, Results};
-use crate::run::Plan;
-use crate::subjects::answers;
+use crate::subjects::answers::answers;
 use anyhow::Result;
 
 pub(crate) const SMALLEST: usize = 64;
@@ -12,9 +13,6 @@ const ROUND_TRIPS: [usize; 2] = [SMALLEST, 1024];
 const ONE_WAY: [usize; 4] = [SMALLEST, 1024, 64 * 1024, 1024 * 1024];
 /// From here on a rate in bytes says more than one in messages.
 const LARGE: usize = 64 * 1024;
-/// What follows the distance of the cores is measured for a shorter time: they are more likely to stay where they are.
-pub(crate) const SHORTER: u64 = 4;
-
 pub(crate) fn size(len: usize) -> String {
     match len {
         n if n >= 1 << 20 => format!("{} MiB", n >> 20),

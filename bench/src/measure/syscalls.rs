@@ -2,10 +2,10 @@
 
 use super::pair::Pair;
 use crate::job::{Job, Line, Side, Subject, Task};
+use crate::plan::Plan;
 use crate::process::Group;
 use crate::results::{Measure, Metric, Results};
-use crate::run::Plan;
-use crate::subjects::answers;
+use crate::subjects::answers::answers;
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};

@@ -4,8 +4,8 @@ mod plots;
 mod tables;
 mod targets;
 
+use crate::plan::Plan;
 use crate::results::Results;
-use crate::run::Plan;
 use anyhow::{Context, Result};
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! The plots of a report, as SVG.
 
 use super::tables::rows;
+use crate::plan::Plan;
 use crate::results::{Column, Measure, Metric, Results};
-use crate::run::Plan;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use std::path::Path;

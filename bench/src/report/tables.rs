@@ -1,8 +1,8 @@
 //! Results as rows of text.
 
 use super::targets;
+use crate::plan::Plan;
 use crate::results::{Column, Measure, Results};
-use crate::run::Plan;
 
 pub(crate) struct Section {
     /// What is to be drawn for it.

@@ -2,9 +2,10 @@
 
 use super::open_channel::builder;
 use crate::clock;
+use crate::control::say;
 use crate::job::{Job, Line};
 use crate::payload::{Arena, Payload};
-use crate::worker::{self, say};
+use crate::worker;
 use anyhow::Result;
 use open_channel::{Role, Socket};
 use std::time::Duration;

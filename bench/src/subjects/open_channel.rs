@@ -2,8 +2,9 @@
 
 use super::batches;
 use crate::job::{Job, Subject};
-use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Payload, Scratch};
+use crate::receive;
+use crate::tally::Tally;
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::{Batch, Builder, Channel, LinkKind, Socket};
@@ -114,7 +115,7 @@ impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {
 
     async fn receive_all(mut self, tally: Arc<Tally>) -> Result<()> {
         loop {
-            tokio::spawn(fan_in::receive(self.accept().await?, Arc::clone(&tally)));
+            tokio::spawn(receive::receive(self.accept().await?, Arc::clone(&tally)));
         }
     }
 

@@ -3,8 +3,9 @@
 use super::batches;
 use super::open_channel::builder;
 use crate::job::{Job, Subject};
-use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Payload, Scratch};
+use crate::receive;
+use crate::tally::Tally;
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
 use open_channel::Batch;
@@ -73,7 +74,7 @@ impl<const BUFFERED: bool> Transport for OpenChannelBlocking<BUFFERED> {
     }
 
     async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
-        fan_in::receive_in_threads(self, tally).await
+        receive::receive_in_threads(self, tally).await
     }
 
     async fn connect_first(job: &Job) -> Result<()> {

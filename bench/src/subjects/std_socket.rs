@@ -1,8 +1,9 @@
 //! The blocking Unix socket of std with a 4-byte length before each message.
 
 use crate::job::Job;
-use crate::measure::fan_in::{self, Tally};
 use crate::payload::Payload;
+use crate::receive;
+use crate::tally::Tally;
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::Result;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -79,7 +80,7 @@ impl<R: Half + Read, W: Half + Write> Transport for StdSocket<R, W> {
     }
 
     async fn receive_all(self, tally: Arc<Tally>) -> Result<()> {
-        fan_in::receive_in_threads(self, tally).await
+        receive::receive_in_threads(self, tally).await
     }
 }
 

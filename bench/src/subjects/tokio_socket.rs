@@ -2,8 +2,9 @@
 //! and what every ratio is taken against.
 
 use crate::job::Job;
-use crate::measure::fan_in::{self, Tally};
 use crate::payload::{Arena, Payload};
+use crate::receive;
+use crate::tally::Tally;
 use crate::transport::{Endpoint, Runtime, Transport};
 use crate::worker;
 use anyhow::{Context, Result};
@@ -50,7 +51,7 @@ impl<const BUFFERED: bool> Transport for TokioSocket<BUFFERED> {
 
     async fn receive_all(mut self, tally: Arc<Tally>) -> Result<()> {
         loop {
-            tokio::spawn(fan_in::receive(self.accept().await?, Arc::clone(&tally)));
+            tokio::spawn(receive::receive(self.accept().await?, Arc::clone(&tally)));
         }
     }
 

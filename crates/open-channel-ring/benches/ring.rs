@@ -4,7 +4,7 @@
 //!
 //! All lanes take turns of a few milliseconds, over and over, and each is compared with the raw
 //! lane of the same round: a virtual machine's cores move about and its neighbours come and go, and
-//! a ratio of neighbours survives that where a figure does not.
+//! a ratio of neighbours stays where a figure does not.
 //!
 //! The raw ring is what a benchmark would write for itself: slots of 64 bytes with a sequence
 //! number each, spinning, no acknowledgement, no fence, no checks, no way to sleep.

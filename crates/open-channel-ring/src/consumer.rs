@@ -171,8 +171,9 @@ impl<R: Region, W: Wake> Consumer<R, W> {
 #[derive(Debug, Clone, Copy)]
 pub struct Claim(Head);
 
-/// A claimed record apart from its end of the ring; it keeps the memory mapped. Its bytes are those
-/// that the producer wrote as long as it is not released. Reading them is sound in any case.
+/// A claimed record apart from its end of the ring; the memory stays mapped as long as it lives.
+/// Its bytes are those that the producer wrote as long as it is not released. Reading them is sound
+/// in any case.
 pub struct ClaimedRecord<R> {
     words: Words<R>,
     head: Head,

@@ -82,7 +82,7 @@ pub enum AttachError {
     /// A ring of so many bytes: no power of two from [`MIN_CAPACITY`] to [`MAX_CAPACITY`].
     #[error("a ring of {0} bytes: not a power of two from {MIN_CAPACITY} to {MAX_CAPACITY}")]
     Capacity(usize),
-    /// The memory could still be cut short, which would kill whoever reads it.
+    /// The memory could still be cut short, which would kill a process that reads it.
     #[error("the offered memory is not sealed against shrinking and growing")]
     NotSealed,
     /// The memory is not of the agreed size.

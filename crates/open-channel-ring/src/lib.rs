@@ -61,7 +61,7 @@
 //!
 //! **Claiming.** The consumer moves `claimed` past a record, with a compare-and-swap, before it
 //! looks at the payload. The producer's [`fence`](Producer::fence) sets bit 0 of the same word.
-//! From then on every claim fails, and the word tells exactly which records the consumer may have
+//! From then on every claim fails, and the word says exactly which records the consumer may have
 //! seen.
 //!
 //! **Releasing.** [`release`](Consumer::release) says "handled". Only then does the producer write

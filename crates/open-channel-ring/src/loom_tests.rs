@@ -6,7 +6,7 @@
 //! The ring is the shipped one, only smaller: a handful of words, so that records wrap at once.
 //! Taking away any one of the fences, the compare-and-swap, the zero word behind a record, the
 //! wake-up of a fence or the release ordering of either kind of header makes one of these fail.
-//! What loom cannot see is a load that returns what is only written later, so the release ordering
+//! Loom cannot see a load that returns a value which is only written later, so the release ordering
 //! of the `released` index stands on the memory model alone.
 #![allow(clippy::unwrap_used)] // a test may panic
 
@@ -17,7 +17,7 @@ use loom::thread;
 
 use super::*;
 
-/// A doorbell that remembers a ring until it is heard, like an eventfd.
+/// A doorbell that stays rung until it is read, like an eventfd.
 #[derive(Clone)]
 struct LoomDoorbell(Arc<(Mutex<bool>, Condvar)>);
 
@@ -180,7 +180,7 @@ fn loom_a_record_behind_padding_arrives_whole() {
     pass_on(64, |kind| vec![kind; 9]);
 }
 
-/// What the fence says was claimed is what the consumer got, neither more nor less; a consumer
+/// The fence says exactly which records the consumer got, neither more nor less; a consumer
 /// asleep is woken by it.
 #[test]
 fn loom_a_fence_is_exact() {
@@ -227,7 +227,7 @@ fn loom_a_fence_is_exact() {
     });
 }
 
-/// What is written apart is published by the commit alone, and what is abandoned never was.
+/// The commit alone publishes a record that is written apart. An abandoned one was never there.
 #[test]
 fn loom_a_reservation_apart_arrives_whole_and_in_its_turn() {
     model(|| {
@@ -296,7 +296,7 @@ fn loom_a_watch_that_is_due_is_right() {
     });
 }
 
-/// One doorbell with two sleepers, each of which hears every ring: an eventfd that two epoll
+/// One doorbell with two sleepers, each of which is woken by every ring: an eventfd that two epoll
 /// instances watch.
 #[derive(Clone)]
 struct SharedDoorbell(Arc<(Mutex<[bool; 2]>, Condvar)>);
@@ -378,8 +378,8 @@ fn push_third(
     (writer, first, second)
 }
 
-/// The reader releases the first record, keeps the second, and wants the third.
-fn keep_one(release_first: impl Fn(u8) -> bool + Sync + Send + Copy + 'static) {
+/// The reader releases the first record, holds the second, and wants the third.
+fn hold_one(release_first: impl Fn(u8) -> bool + Sync + Send + Copy + 'static) {
     model(move || {
         let (producer, mut consumer) = ring(32);
         let (writer, first, second) = push_third(producer);
@@ -396,12 +396,12 @@ fn keep_one(release_first: impl Fn(u8) -> bool + Sync + Send + Copy + 'static) {
 
 #[test]
 fn loom_a_release_with_nothing_left_to_read_wakes_the_producer() {
-    keep_one(|read| read == 2);
+    hold_one(|read| read == 2);
 }
 
 #[test]
 fn loom_an_earlier_release_wakes_the_producer_once_nothing_is_left_to_read() {
-    keep_one(|read| read == 1);
+    hold_one(|read| read == 1);
 }
 
 #[test]

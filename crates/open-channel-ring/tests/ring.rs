@@ -24,7 +24,7 @@ const ROLE: &str = "OPEN_CHANNEL_RING_TEST_ROLE";
 const BYTES: usize = MIN_CAPACITY;
 
 /// No test may hang: after five minutes the process is ended, with a message.
-struct Watchdog(#[expect(dead_code, reason = "dropping it calls the dog off")] std::sync::mpsc::Sender<()>);
+struct Watchdog(#[expect(dead_code, reason = "dropping it ends the watch")] std::sync::mpsc::Sender<()>);
 
 impl Watchdog {
     fn new(name: &'static str) -> Watchdog {
@@ -56,7 +56,7 @@ impl Random {
     }
 }
 
-/// What record `n` holds: a length and bytes that follow from `n`, so that anything torn shows.
+/// The content of record `n`: length and bytes follow from `n`, so that anything torn shows.
 fn content(n: u64) -> Vec<u8> {
     let mut random = Random::new(n + 1);
     let len = match random.below(4) {
@@ -80,7 +80,7 @@ struct Side {
     /// Its end says that the other process is gone.
     lifeline: Option<UnixStream>,
     spin: Spin,
-    /// What to do when the other process is gone and has left nothing.
+    /// Called when the other process is gone and has left nothing.
     gone: fn() -> !,
 }
 
@@ -134,7 +134,7 @@ impl Side {
         while let Err(error) = poll(&mut watched, None) {
             assert_eq!(error, rustix::io::Errno::INTR);
         }
-        // What is in the ring comes before the news that nobody will add to it.
+        // A record in the ring comes before the end of the other process.
         if watched[0].revents().is_empty() {
             (self.gone)();
         }
@@ -193,7 +193,7 @@ fn the_other_process() {
         return;
     };
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    // Told at once: ending takes so long that a kill could hide it.
+    // Reported at once: ending takes so long that a kill could hide it.
     let other_end = socket.try_clone().unwrap();
     std::panic::set_hook(Box::new(move |panic| {
         let _ = (&other_end).write_all(panic.to_string().as_bytes());
@@ -394,7 +394,7 @@ fn a_kill_at_any_moment_tears_nothing_and_loses_nothing() {
         other.socket.read_to_string(&mut panicked).unwrap();
         assert_eq!(panicked, "", "round {round}: found by the other process");
 
-        // What it wrote before it died is a whole prefix.
+        // The records that it wrote before it died are a whole prefix.
         while let Some(record) = link.consumer.claim().unwrap() {
             assert_eq!(record.to_vec(), content(answers), "round {round}: torn or out of order");
             answers += 1;
@@ -407,7 +407,7 @@ fn a_kill_at_any_moment_tears_nothing_and_loses_nothing() {
             assert_eq!(stored.maybe_claimed, stored.record.end() <= claimed);
         }
         let seen = released + stored.iter().filter(|stored| stored.maybe_claimed).count() as u64;
-        // It tells of a record, then releases it; and claims one at a time.
+        // It answers for a record, then releases it; and claims one at a time.
         assert!(released <= answers && answers <= released + 1, "round {round}: {released} {answers}");
         assert!(answers <= seen && seen <= released + 1, "round {round}: {answers} {seen}");
         match (answers - released, seen - released) {

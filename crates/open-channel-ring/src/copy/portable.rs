@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use super::block::{BLOCK, BlockWords};
 use crate::atomics::{AtomicU64, Relaxed};
 
-/// What `words` hold, each loaded once.
+/// The content of `words`, each loaded once.
 pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     for (bytes, word) in block.as_chunks_mut().0.iter_mut().zip(words) {

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use super::block::{BLOCK, BlockWords};
 use crate::atomics::AtomicU64;
 
-/// What `words` hold, each loaded once.
+/// The content of `words`, each loaded once.
 #[inline(always)]
 pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
     let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);

@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use std::io;
 use std::marker::PhantomData;
 
-/// What one process can pass to another: nothing yet.
+/// A descriptor that one process can pass to another: there is none yet.
 pub type Descriptor = Infallible;
 /// A [`Descriptor`] that somebody else owns.
 pub type BorrowedDescriptor<'a> = (Infallible, PhantomData<&'a ()>);

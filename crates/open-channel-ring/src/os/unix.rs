@@ -1,7 +1,7 @@
 //! Processes of a Unix: they have descriptors, and they fork.
 use std::io;
 
-/// What one process can pass to another.
+/// A descriptor that one process can pass to another.
 pub type Descriptor = std::os::fd::OwnedFd;
 /// A [`Descriptor`] that somebody else owns.
 pub type BorrowedDescriptor<'a> = std::os::fd::BorrowedFd<'a>;

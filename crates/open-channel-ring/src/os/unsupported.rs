@@ -21,7 +21,7 @@ impl Region for Mapped {
     }
 }
 
-/// What wakes one side of a ring.
+/// One side's doorbell.
 #[derive(Debug, Clone)]
 pub enum Doorbell {}
 
@@ -43,7 +43,7 @@ impl Wake for Doorbell {
     }
 }
 
-/// What the offering side sends along with its announcement.
+/// The descriptors that the offering side sends along with its announcement.
 #[derive(Debug)]
 pub enum Offer {}
 
@@ -54,7 +54,7 @@ impl Offer {
     }
 }
 
-/// What [`receive_with_descriptors`] found.
+/// Bytes and descriptors that [`receive_with_descriptors`] received.
 #[derive(Debug)]
 pub struct ReceivedDescriptors {
     /// Bytes written to the buffer; zero at the end of the stream.

@@ -108,7 +108,7 @@ impl Spin {
     /// answer may come early.
     ///
     /// While such waits do not pay, the spin relies on this ever more seldom: on a shared core, the
-    /// other side may be awake because this one keeps it from going on.
+    /// other side may be awake because this one holds it up.
     pub fn expect_soon(&mut self, awake: bool) {
         let likely = awake && self.slept_briefly;
         self.likely = self.likely.wrapping_add(u32::from(likely));

@@ -6,7 +6,7 @@ use super::*;
 
 /// From one side's store to the other's look.
 const TRANSFER: Duration = Duration::from_nanos(200);
-/// What it costs to ring.
+/// The cost of ringing.
 const RING: Duration = Duration::from_micros(5);
 /// The longest spin of a task.
 const TASK: Duration = Duration::from_micros(200);

@@ -8,7 +8,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"ochring\0");
 /// Goes up with every change of a released layout or protocol.
 const VERSION: u64 = 2;
 
-/// What the header of such memory says, word by word from the first.
+/// The words of the header, from the first.
 fn words_of(layout: Layout) -> [u64; 4] {
     [MAGIC, VERSION, layout.up() as u64, layout.down() as u64]
 }

@@ -19,8 +19,8 @@ use crate::region::Region;
 /// Without these seals the other side could cut the memory short, and touching it would be a
 /// SIGBUS.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
-/// What `statfs` says of a memfd. A memfd of huge pages, whose pages can fail when they are
-/// touched, says another.
+/// The magic number that `statfs` gives for a memfd. A memfd of huge pages, whose pages can fail
+/// when they are touched, says another.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// A new memfd of the size that `layout` asks for: sealed, its header written. Its pages come as

@@ -21,7 +21,7 @@ pub use doorbell::Doorbell;
 pub use memory::Mapped;
 pub use passing::{ReceivedDescriptors, receive_with_descriptors, send_with_descriptors};
 
-/// What the offering side sends along with its announcement.
+/// The descriptors that the offering side sends along with its announcement.
 #[derive(Debug)]
 pub struct Offer {
     memory: OwnedFd,

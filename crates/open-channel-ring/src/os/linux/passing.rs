@@ -27,7 +27,7 @@ pub fn send_with_descriptors(
     retry(|| sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL))
 }
 
-/// What [`receive_with_descriptors`] found.
+/// Bytes and descriptors that [`receive_with_descriptors`] received.
 #[derive(Debug)]
 pub struct ReceivedDescriptors {
     /// Bytes written to the buffer; zero at the end of the stream.

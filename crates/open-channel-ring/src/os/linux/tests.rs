@@ -60,7 +60,7 @@ fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
         assert!(rustix::io::fcntl_getfd(&fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
     }
     for count in [0usize, 1, 2, 4, 5, 20] {
-        // Ends of pipes: their other ends tell whether the receiver has closed them.
+        // Ends of pipes: their other ends show whether the receiver has closed them.
         let (mut watched, mut sent) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let (reader, writer) = std::io::pipe().unwrap();
@@ -79,7 +79,7 @@ fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
         assert!(matches!(accepted, Err(AttachError::Descriptors { expected: 3, .. })));
         drop(sent);
         for mut reader in watched {
-            assert_eq!(io::Read::read(&mut reader, &mut [0]).unwrap(), 0, "a stray descriptor was kept");
+            assert_eq!(io::Read::read(&mut reader, &mut [0]).unwrap(), 0, "a stray descriptor stayed open");
         }
     }
 }
