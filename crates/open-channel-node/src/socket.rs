@@ -210,7 +210,7 @@ impl NativeSocket {
     /// The other process, if the link knows it.
     #[napi(getter)]
     pub fn peer_pid(&self) -> Option<u32> {
-        self.socket.peer().and_then(|peer| peer.pid)
+        self.socket.peer().and_then(|peer| peer.process_id())
     }
 
     /// What carries the bytes at the moment.

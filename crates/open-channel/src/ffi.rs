@@ -4,12 +4,11 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 pub use open_channel_ring::Spin;
-use open_channel_ring::{Mapped, Watch};
+use open_channel_ring::{Descriptor, Mapped, Watch};
 use tokio::runtime::Handle;
 
 use crate::background;
@@ -21,6 +20,7 @@ use crate::socket::Socket;
 use crate::socket::message::{Message, MessageId};
 use crate::socket::reservation::Reservation;
 use crate::socket::undeliverable::Undeliverable;
+use crate::sys;
 
 /// Who sees that the link is ready while a caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub trait Face {
     /// The waiting call is over.
     fn leave(&self, key: &mut WaiterKey);
     /// A duplicate of the descriptor to watch; another one after every change of the connection.
-    fn watch_fd(&self) -> Option<OwnedFd>;
+    fn watch_fd(&self) -> Option<Descriptor>;
     /// How many connections the socket has had.
     fn links(&self) -> u64;
     /// Whether the host of this socket, which is this process, hands over: nothing more is
@@ -196,8 +196,8 @@ impl Face for Socket {
         self.connection().leave(key);
     }
 
-    fn watch_fd(&self) -> Option<OwnedFd> {
-        self.connection().link()?.as_fd().try_clone_to_owned().ok()
+    fn watch_fd(&self) -> Option<Descriptor> {
+        sys::duplicate(self.connection().link()?.descriptor()).ok()
     }
 
     fn links(&self) -> u64 {

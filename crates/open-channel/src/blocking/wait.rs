@@ -1,23 +1,19 @@
-//! How a thread waits: in poll(2), on its link and on a doorbell of its own.
+//! How a thread waits: asleep on its link and on a doorbell of its own.
 
 use std::cell::OnceCell;
 use std::future::Future;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use open_channel_ring::ProcessLocal;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
 
 use crate::connection::Connection;
 use crate::connection::waiters::WaiterKey;
+use crate::sys::{self, WakeReceiver, WakeSender};
 
-/// Polls until ready, or `None` at the deadline; in between sleeps in poll(2) on the link and on the thread's bell.
+/// Polls until ready, or `None` at the deadline; in between sleeps on the link and on the thread's bell.
 pub(super) fn wait<T>(
     connection: &Connection,
     deadline: Option<Instant>,
@@ -64,26 +60,25 @@ thread_local! {
     static BELL: Bell = const { Bell { ends: OnceCell::new(), in_child: OnceCell::new() } };
 }
 
-/// Wakes one thread out of poll(2).
+/// Wakes one thread out of its sleep.
 #[derive(Debug, Default)]
 struct Bell {
-    ends: OnceCell<ProcessLocal<(UnixStream, Waker)>>,
+    ends: OnceCell<ProcessLocal<(WakeReceiver, Waker)>>,
     /// A forked child that listened at its parent's would take its wake-ups.
     in_child: OnceCell<Box<Bell>>,
 }
 
 /// The end that others pull.
 #[derive(Debug)]
-struct Rope(UnixStream);
+struct Rope(WakeSender);
 
 impl Wake for Rope {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        self.0.wake();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // A full bell rings already.
-        let _ = (&self.0).write(&[1]);
+        self.0.wake();
     }
 }
 
@@ -95,22 +90,17 @@ impl Bell {
         }
     }
 
-    fn ends(&self) -> Option<&(UnixStream, Waker)> {
-        if self.ends.get().is_none() {
-            let pair = UnixStream::pair().and_then(|(bell, rope)| {
-                bell.set_nonblocking(true)?;
-                rope.set_nonblocking(true)?;
-                Ok((bell, rope))
-            });
-            // Out of descriptors: this round sleeps without one, in short naps.
-            if let Ok((bell, rope)) = pair {
-                let _ = self.ends.set(ProcessLocal::new((bell, Arc::new(Rope(rope)).into())));
-            }
+    fn ends(&self) -> Option<&(WakeReceiver, Waker)> {
+        // Out of descriptors: this round sleeps without one, in short naps.
+        if self.ends.get().is_none()
+            && let Ok((rope, bell)) = sys::wake_pair()
+        {
+            let _ = self.ends.set(ProcessLocal::new((bell, Arc::new(Rope(rope)).into())));
         }
         self.made()
     }
 
-    fn made(&self) -> Option<&(UnixStream, Waker)> {
+    fn made(&self) -> Option<&(WakeReceiver, Waker)> {
         self.ends.get()?.get()
     }
 
@@ -121,24 +111,13 @@ impl Bell {
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
         // None that is made only now: the waker that others have would not ring it.
-        let bell = self.made();
+        let bell = self.made().map(|(bell, _)| bell);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = if bell.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
-        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let link = connection.link();
-        let interest =
-            if connection.waits_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
-        fds.extend(bell.map(|(bell, _)| PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN)));
-        fds.extend(link.iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), interest)));
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(_) => std::thread::sleep(NAP),
-        }
-        // It comes first of those polled. If it rings from here on, it does so in the next sleep.
-        if let Some((bell, _)) = bell.filter(|_| fds[0].revents().contains(PollFlags::IN)) {
-            let (mut bell, mut rung) = (bell, [0; 64]);
-            while matches!(bell.read(&mut rung), Ok(64)) {}
+        let link = link.as_ref().map(|link| link.descriptor());
+        if sys::sleep(bell, link, connection.waits_to_write(), limit).is_err() {
+            std::thread::sleep(NAP);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::link::LinkKind;
 use crate::rendezvous::Scope;
 use crate::socket::Socket;
+use crate::sys::UserId;
 
 impl Channel {
     /// A channel that this process may host; `listener` runs once for every socket that connects then.
@@ -119,7 +120,7 @@ impl Builder {
     /// All processes that may host the channel have to name the same file, and no other channel
     /// may. Its directory has to exist, on a local disk; the file is made with mode 0600 if
     /// missing, and holds one decimal number. A relative path is made absolute when the channel is
-    /// made. Symbolic links are not followed. With [`allow_uid`](Self::allow_uid) the file's owner
+    /// made. Symbolic links are not followed. With [`allow_user`](Self::allow_user) the file's owner
     /// and mode are yours to set.
     ///
     /// A process that becomes the host takes a lock on the file, writes a number above both the
@@ -219,8 +220,11 @@ impl Builder {
 
     /// Lets another user's processes on the channel, as hosts and as peers. The runtime directory is then no longer
     /// required to be private: its permissions are yours to set.
-    pub fn allow_uid(mut self, uid: u32) -> Self {
-        self.settings.allowed_uids.push(uid);
+    ///
+    /// May be called for several users. Their messages travel over a socket, never through shared
+    /// memory. Default: none but the [user of this process](UserId::current).
+    pub fn allow_user(mut self, user: UserId) -> Self {
+        self.settings.allowed_users.push(user);
         self
     }
 

@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::sys::UserDirectory;
 
 /// How the root is found: chosen when the channel is made, so that no later change of the
 /// environment or of the working directory leads anywhere else.
@@ -13,50 +13,28 @@ use crate::error::Error;
 pub(crate) enum Root {
     /// Named by the program or by `$OPEN_CHANNEL_DIR`; absolute.
     Named(PathBuf),
-    /// One of the user's own directories, whichever is there: the last logout removes some of them.
-    Own {
-        /// `$XDG_RUNTIME_DIR`.
-        session: Option<PathBuf>,
-    },
+    /// The user's own directory on this system.
+    Own(UserDirectory),
 }
 
 impl Root {
     pub(crate) fn choose(named: Option<&Path>) -> Result<Self, Error> {
         let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
         let named = named.map(Path::to_owned).or_else(|| set("OPEN_CHANNEL_DIR").map(PathBuf::from));
-        let Some(path) = named else {
-            // The specification has relative ones ignored.
-            let session = set("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-            return Ok(Self::Own { session });
-        };
+        let Some(path) = named else { return Ok(Self::Own(UserDirectory::from_environment())) };
         absolute(&path).map(Self::Named)
     }
 
-    /// Where a process that comes now looks: the named directory, else
-    /// `$XDG_RUNTIME_DIR/open-channel` if that variable names a directory of the user's own, else
-    /// `/run/user/<uid>/open-channel` if that is the user's own and private, else
-    /// `/tmp/open-channel-<uid>`.
+    /// Where a process that comes now looks: the named directory, else the
+    /// [user's own](UserDirectory::path).
     ///
     /// # Errors
     /// It cannot be told at the moment.
     pub(crate) fn path(&self) -> io::Result<PathBuf> {
-        let session = match self {
-            Self::Named(path) => return Ok(path.clone()),
-            Self::Own { session } => session,
-        };
-        let uid = rustix::process::geteuid().as_raw();
-        // After `sudo` or `su` the variable may still name another user's directory.
-        if let Some(session) = session
-            && is_own(session, uid, 0)?
-        {
-            return Ok(session.join("open-channel"));
+        match self {
+            Self::Named(path) => Ok(path.clone()),
+            Self::Own(directory) => directory.path(),
         }
-        // For processes that have no session, as those of cron, to meet those that have one.
-        let usual = PathBuf::from(format!("/run/user/{uid}"));
-        if is_own(&usual, uid, 0o077)? {
-            return Ok(usual.join("open-channel"));
-        }
-        Ok(format!("/tmp/open-channel-{uid}").into())
     }
 }
 
@@ -65,17 +43,4 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|error| {
         Error::directory(path, format!("its path cannot be made absolute: {error}: choose an absolute one"))
     })
-}
-
-/// Whether this is a directory of user `uid`, with none of the bits `closed` in its mode.
-fn is_own(path: &Path, uid: u32, closed: u32) -> io::Result<bool> {
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) => Ok(meta.is_dir() && meta.uid() == uid && meta.mode() & closed == 0),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => {
-                Ok(false)
-            }
-            _ => Err(error),
-        },
-    }
 }

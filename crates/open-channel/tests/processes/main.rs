@@ -1,6 +1,7 @@
 //! Tests with several real processes, killed for real. One executable: started with `OPEN_CHANNEL_TEST_ACTOR`
 //! set it is one of those processes, otherwise it runs the tests.
 
+#![cfg_attr(not(target_os = "linux"), no_main)] // elsewhere it is empty
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
