@@ -73,3 +73,6 @@ pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use socket::{borrow, duplicate, listen, pair, peer, prepare, receive, send, shutdown};
 pub use user::UserId;
 pub(crate) use wait::{WakeReceiver, WakeSender, sleep, wake_pair};
+
+#[cfg(test)]
+mod tests;

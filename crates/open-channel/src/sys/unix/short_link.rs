@@ -30,7 +30,10 @@ impl SocketPath {
     /// # Errors
     /// There is no way, and what to do about it.
     pub(crate) fn short(_dir: BorrowedFd<'_>, dir_path: &Path, file: &str) -> io::Result<Self> {
-        let folder = refined::short_link_folder()?;
+        Self::through(refined::short_link_folder()?, dir_path, file)
+    }
+
+    fn through(folder: PathBuf, dir_path: &Path, file: &str) -> io::Result<Self> {
         let explained = |error| explain(error, &folder);
         let links = open_private(&folder).map_err(explained)?;
         let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
@@ -81,4 +84,49 @@ fn open_private(folder: &Path) -> io::Result<OwnedFd> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its mode lets other users in"));
     }
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_short_link_is_gone_after_the_call() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folder = dir.path().join("links");
+        let links = || std::fs::read_dir(&folder).expect("its entries").count();
+        let path = SocketPath::through(folder.clone(), dir.path(), "s").expect("a path");
+        assert_eq!(links(), 1);
+        assert_eq!(std::fs::metadata(&folder).expect("made").permissions().mode() & 0o777, 0o700);
+        drop(path);
+        assert_eq!(links(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_lets_others_in_or_is_a_link_holds_no_short_links() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let refused = |folder: &Path| {
+            let error = SocketPath::through(folder.to_owned(), dir.path(), "s").expect_err("refused");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            let text = error.to_string();
+            assert!(text.contains("set OPEN_CHANNEL_DIR"), "{text}");
+            text
+        };
+        let open = dir.path().join("open");
+        std::fs::create_dir(&open).expect("made");
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o770)).expect("set");
+        assert!(refused(&open).contains("its mode lets other users in"));
+        let private = dir.path().join("private");
+        std::fs::create_dir(&private).expect("made");
+        std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700)).expect("set");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&private, &link).expect("made");
+        refused(&link);
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        refused(&file);
+        assert_eq!(std::fs::read_dir(&private).expect("its entries").count(), 0);
+    }
 }
