@@ -5,6 +5,7 @@
 mod bench;
 mod soak;
 mod step;
+mod systems;
 mod test;
 mod totals;
 

@@ -102,10 +102,13 @@ impl Builder {
     ///
     /// A relative path is made absolute when the channel is made.
     ///
-    /// By default `$OPEN_CHANNEL_DIR`, else `$XDG_RUNTIME_DIR/open-channel` if that is in a
+    /// By default `$OPEN_CHANNEL_DIR`, else the user's own directory. On Linux that is
+    /// `$XDG_RUNTIME_DIR/open-channel` if that is in a
     /// directory of the user's own, else `/run/user/<uid>/open-channel` if that is in a private
-    /// one, else `/tmp/open-channel-<uid>`. The last three are looked up anew while the channel is
-    /// open: its processes move when the user's runtime directory comes or goes.
+    /// one, else `/tmp/open-channel-<uid>`. These three are looked up anew while the channel is
+    /// open: its processes move when the user's runtime directory comes or goes. On macOS it is
+    /// `open-channel` in the user's temporary directory (`getconf DARWIN_USER_TEMP_DIR`), on other
+    /// Unix systems `/tmp/open-channel-<uid>`.
     /// [`Channel::directory`] tells which one is in use.
     pub fn runtime_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.runtime_dir = Some(path.into());

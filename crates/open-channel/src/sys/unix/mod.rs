@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                    linux       apple        freebsd      any other, portable
-//!   process exit     pidfd       kqueue       kqueue       not known
+//!   process exit     pidfd       kqueue       kqueue       by number
 //!   socket flags     at once     afterwards   at once      at once, afterwards
 //!   directory        session's   user's       /tmp         /tmp
 //!   long paths       /proc       short link   short link   short link
