@@ -6,6 +6,7 @@ mod bench;
 mod circles;
 mod soak;
 mod step;
+mod systems;
 mod test;
 mod totals;
 

@@ -32,6 +32,10 @@ pub(crate) struct Step {
     pub(crate) limit: Duration,
 }
 
+pub(crate) const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
 /// How a step went.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {

@@ -191,7 +191,7 @@ impl NativeSocket {
     /// The other process, if the link knows it.
     #[napi(getter)]
     pub fn peer_pid(&self) -> Option<u32> {
-        self.socket.peer().and_then(|peer| peer.pid)
+        self.socket.peer().and_then(|peer| peer.process_id())
     }
 
     /// The link that carries the bytes at the moment.

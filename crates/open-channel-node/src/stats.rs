@@ -37,7 +37,7 @@ impl From<SocketStats> for NativeSocketStats {
             id: stats.id.to_string(),
             accepted: stats.accepted,
             link: stats.link.map(|link| link.to_string()),
-            peer_pid: stats.peer.and_then(|peer| peer.pid),
+            peer_pid: stats.peer.and_then(|peer| peer.process_id()),
             links: stats.links as f64,
             generation: stats.generation as f64,
             sent: stats.sent as f64,

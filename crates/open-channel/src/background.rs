@@ -7,11 +7,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use open_channel_ring::{Process, notice_forks};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::error::Error;
+use crate::sys;
 
 static DRIVER: Driver = Driver { handle: Mutex::new(None), in_child: OnceLock::new() };
 
@@ -54,7 +54,7 @@ pub(crate) fn handle() -> Result<Handle, Error> {
 /// Ticks at the multiples of `period` on the clock that all processes of a machine share: so a host and its peers wake at
 /// the same moments, and an idle host answers all its peers at one go. The first one comes within a `period`.
 pub(crate) fn beats(period: Duration) -> Interval {
-    let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
+    let now = sys::monotonic_now();
     let gone = (now.as_nanos() % period.as_nanos().max(1)) as u64;
     let mut beats = interval_at(Instant::now() + period - Duration::from_nanos(gone), period);
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -4,12 +4,11 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 pub use open_channel_ring::Spin;
-use open_channel_ring::{Mapped, RingWatch};
+use open_channel_ring::{Descriptor, Mapped, RingWatch};
 use tokio::runtime::Handle;
 
 use crate::background;
@@ -21,6 +20,7 @@ use crate::socket::Socket;
 use crate::socket::message::{Message, MessageId};
 use crate::socket::reservation::Reservation;
 use crate::socket::undeliverable::Undeliverable;
+use crate::sys;
 
 /// Who sees that the link is ready while a caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +151,8 @@ impl RawSocket<'_> {
     }
 
     /// A duplicate of the descriptor to watch; another one after every change of the connection.
-    pub fn watch_fd(&self) -> Option<OwnedFd> {
-        self.0.connection().link()?.as_fd().try_clone_to_owned().ok()
+    pub fn watch_fd(&self) -> Option<Descriptor> {
+        sys::duplicate(self.0.connection().link()?.descriptor()).ok()
     }
 
     /// How many connections the socket has had.

@@ -62,13 +62,8 @@
 //! [`Channel`] is the meeting place, [`Socket`] the connection, [`Message`] what arrives. [`blocking`] has the
 //! same for threads. Between processes of one user messages travel through shared memory; [`Socket::link`] tells what
 //! carries a socket, [`Builder::link`] forces it. Decisions of the library (elected, lost, resumed, redelivered, fenced) are [`tracing`] events.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // but for `sys`, where each use of it is argued for
 #![deny(clippy::print_stdout, clippy::print_stderr)] // what there is to say is a `tracing` event
-
-#[cfg(not(target_os = "linux"))]
-compile_error!(
-    "open-channel needs Linux so far: its ring has no stand-in yet for other systems, nor has it named pipes"
-);
 
 mod background;
 pub mod blocking;
@@ -81,6 +76,7 @@ mod link;
 mod membership;
 mod rendezvous;
 mod socket;
+mod sys;
 
 pub use channel::Channel;
 pub use channel::builder::Builder;
@@ -102,6 +98,7 @@ pub use socket::reader::MessageReader;
 pub use socket::reservation::Reservation;
 pub use socket::stream::ByteStream;
 pub use socket::undeliverable::{GivenUp, Undeliverable};
+pub use sys::UserId;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -3,11 +3,12 @@
 //!
 //! Rings between processes exist on Linux only, today. Elsewhere [`offer`] and [`accept`] answer
 //! with [`Unsupported`](std::io::ErrorKind::Unsupported), and the types behind them have no values.
+//! With `--cfg open_channel_portable`, Linux counts as a system without rings.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(open_channel_portable)))]
 #[path = "linux/mod.rs"]
 mod imp;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(open_channel_portable))))]
 #[path = "unsupported.rs"]
 mod imp;
 

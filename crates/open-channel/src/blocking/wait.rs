@@ -1,23 +1,20 @@
-//! How a thread waits: in poll(2), on its link and on a socket pair that wakes it.
+//! How a thread waits: asleep on its link and on a pair of descriptors that wakes it.
 
 use std::cell::OnceCell;
 use std::future::Future;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use open_channel_ring::ProcessLocal;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
 
 use crate::connection::Connection;
 use crate::connection::waiters::WaiterKey;
+use crate::sys::{self, WakeReceiver, WakeSender};
 
-/// Polls until ready, or `None` at the deadline; in between sleeps in poll(2) on the link and on what wakes this thread.
+/// Polls until ready, or `None` at the deadline; in between sleeps on the
+/// link and on the receiver that wakes this thread.
 pub(super) fn wait<T>(
     connection: &Connection,
     deadline: Option<Instant>,
@@ -64,26 +61,25 @@ thread_local! {
     static POLL_WAKER: PollWaker = const { PollWaker { ends: OnceCell::new(), in_child: OnceCell::new() } };
 }
 
-/// Wakes one thread out of poll(2).
+/// Wakes one thread out of its sleep.
 #[derive(Debug, Default)]
 struct PollWaker {
-    ends: OnceCell<ProcessLocal<(UnixStream, Waker)>>,
+    ends: OnceCell<ProcessLocal<(WakeReceiver, Waker)>>,
     /// A forked child that listened at its parent's would take its wake-ups.
     in_child: OnceCell<Box<PollWaker>>,
 }
 
-/// The end that others write to.
+/// The end that others write to, as a waker.
 #[derive(Debug)]
-struct WakeSender(UnixStream);
+struct ThreadWaker(WakeSender);
 
-impl Wake for WakeSender {
+impl Wake for ThreadWaker {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        self.0.wake();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // If the socket is full, the thread wakes up anyway.
-        let _ = (&self.0).write(&[1]);
+        self.0.wake();
     }
 }
 
@@ -95,22 +91,18 @@ impl PollWaker {
         }
     }
 
-    fn ends(&self) -> Option<&(UnixStream, Waker)> {
-        if self.ends.get().is_none() {
-            let pair = UnixStream::pair().and_then(|(receiver, sender)| {
-                receiver.set_nonblocking(true)?;
-                sender.set_nonblocking(true)?;
-                Ok((receiver, sender))
-            });
-            // Out of descriptors: this round sleeps without one, in short naps.
-            if let Ok((receiver, sender)) = pair {
-                let _ = self.ends.set(ProcessLocal::new((receiver, Arc::new(WakeSender(sender)).into())));
-            }
+    fn ends(&self) -> Option<&(WakeReceiver, Waker)> {
+        // Out of descriptors: this round sleeps without one, in short naps.
+        if self.ends.get().is_none()
+            && let Ok((sender, receiver)) = sys::wake_pair()
+        {
+            let waker = Arc::new(ThreadWaker(sender)).into();
+            let _ = self.ends.set(ProcessLocal::new((receiver, waker)));
         }
         self.made()
     }
 
-    fn made(&self) -> Option<&(UnixStream, Waker)> {
+    fn made(&self) -> Option<&(WakeReceiver, Waker)> {
         self.ends.get()?.get()
     }
 
@@ -121,24 +113,13 @@ impl PollWaker {
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
         // None that is made only now: others have a waker that does not write to it.
-        let pair = self.made();
+        let receiver = self.made().map(|(receiver, _)| receiver);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let limit = if pair.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
-        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let limit = if receiver.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
         let link = connection.link();
-        let interest =
-            if connection.waits_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
-        fds.extend(pair.map(|(receiver, _)| PollFd::from_borrowed_fd(receiver.as_fd(), PollFlags::IN)));
-        fds.extend(link.iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), interest)));
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(_) => std::thread::sleep(NAP),
-        }
-        // It comes first of those polled. A byte that comes from here on ends the next sleep.
-        if let Some((receiver, _)) = pair.filter(|_| fds[0].revents().contains(PollFlags::IN)) {
-            let (mut receiver, mut bytes) = (receiver, [0; 64]);
-            while matches!(receiver.read(&mut bytes), Ok(64)) {}
+        let link = link.as_ref().map(|link| link.descriptor());
+        if sys::sleep(receiver, link, connection.waits_to_write(), limit).is_err() {
+            std::thread::sleep(NAP);
         }
     }
 }

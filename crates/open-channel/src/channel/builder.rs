@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::link::LinkKind;
 use crate::rendezvous::Scope;
 use crate::socket::Socket;
+use crate::sys::UserId;
 
 impl Channel {
     /// A channel that this process may host; `listener` runs once for every socket that connects then.
@@ -101,10 +102,13 @@ impl Builder {
     ///
     /// A relative path is made absolute when the channel is made.
     ///
-    /// By default `$OPEN_CHANNEL_DIR`, else `$XDG_RUNTIME_DIR/open-channel` if that is in a
+    /// By default `$OPEN_CHANNEL_DIR`, else the user's own directory. On Linux that is
+    /// `$XDG_RUNTIME_DIR/open-channel` if that is in a
     /// directory of the user's own, else `/run/user/<uid>/open-channel` if that is in a private
-    /// one, else `/tmp/open-channel-<uid>`. The last three are looked up anew while the channel is
-    /// open: its processes move when the user's runtime directory comes or goes.
+    /// one, else `/tmp/open-channel-<uid>`. These three are looked up anew while the channel is
+    /// open: its processes move when the user's runtime directory comes or goes. On macOS it is
+    /// `open-channel` in the user's temporary directory (`getconf DARWIN_USER_TEMP_DIR`), on other
+    /// Unix systems `/tmp/open-channel-<uid>`.
     /// [`Channel::directory`] tells which one is in use.
     ///
     /// The user, and what is looked up, are those of the moment when the channel is made. A process
@@ -124,7 +128,7 @@ impl Builder {
     /// All processes that may host the channel have to name the same file, and no other channel
     /// may. Its directory has to exist, on a local disk; the file is made with mode 0600 if
     /// missing, and holds one decimal number. A relative path is made absolute when the channel is
-    /// made. Symbolic links are not followed. With [`allow_uid`](Self::allow_uid) the file's owner
+    /// made. Symbolic links are not followed. With [`allow_user`](Self::allow_user) the file's owner
     /// and mode are yours to set.
     ///
     /// A process that becomes the host takes a lock on the file, writes a number above both the
@@ -225,8 +229,11 @@ impl Builder {
 
     /// Lets another user's processes on the channel, as hosts and as peers. The runtime directory is then no longer
     /// required to be private: its permissions are yours to set.
-    pub fn allow_uid(mut self, uid: u32) -> Self {
-        self.settings.allowed_uids.push(uid);
+    ///
+    /// May be called for several users. Their messages travel over a socket, never through shared
+    /// memory. Default: none but the [user of this process](UserId::current).
+    pub fn allow_user(mut self, user: UserId) -> Self {
+        self.settings.allowed_users.push(user);
         self
     }
 

@@ -8,6 +8,7 @@ use open_channel_proto::{Limits, MAX_ATTEMPTS};
 use crate::error::Error;
 use crate::link::LinkKind;
 use crate::rendezvous::{Privacy, Scope};
+use crate::sys::UserId;
 
 /// Default of [`Builder::connect_timeout`](crate::Builder::connect_timeout).
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(5000);
@@ -46,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) stall_after: Duration,
     pub(crate) limits: Limits,
     pub(crate) max_connections: usize,
-    pub(crate) allowed_uids: Vec<u32>,
+    pub(crate) allowed_users: Vec<UserId>,
     pub(crate) link: Option<LinkKind>,
     pub(crate) ring_bytes: usize,
     pub(crate) ring_memory: Option<usize>,
@@ -64,7 +65,7 @@ impl Default for Settings {
             stall_after: DEFAULT_STALL_AFTER,
             limits: Limits::new(DEFAULT_OUTBOX_BYTES, DEFAULT_RECEIVE_WINDOW, DEFAULT_MAX_MESSAGE),
             max_connections: DEFAULT_MAX_CONNECTIONS,
-            allowed_uids: Vec::new(),
+            allowed_users: Vec::new(),
             link: None,
             ring_bytes: DEFAULT_RING_BYTES,
             ring_memory: None,
@@ -97,17 +98,17 @@ impl Settings {
     }
 
     pub(crate) fn privacy(&self) -> Privacy {
-        if self.allowed_uids.is_empty() { Privacy::Private } else { Privacy::Shared }
+        if self.allowed_users.is_empty() { Privacy::Private } else { Privacy::Shared }
     }
 
     /// Whether to share memory with a process of this user: with one's own processes, which could do worse things
     /// than to write into it.
-    pub(crate) fn shares_memory_with(&self, uid: u32) -> bool {
-        self.link.is_none_or(|link| link == LinkKind::Ring) && uid == rustix::process::geteuid().as_raw()
+    pub(crate) fn shares_memory_with(&self, user: &UserId) -> bool {
+        self.link.is_none_or(|link| link == LinkKind::Ring) && *user == UserId::current()
     }
 
     /// Whether a process of this user may be on the other side.
-    pub(crate) fn allows(&self, uid: u32) -> bool {
-        uid == rustix::process::geteuid().as_raw() || self.allowed_uids.contains(&uid)
+    pub(crate) fn allows(&self, user: &UserId) -> bool {
+        *user == UserId::current() || self.allowed_users.contains(user)
     }
 }

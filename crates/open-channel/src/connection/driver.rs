@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use open_channel_proto::{Attachment, Welcome};
 use open_channel_ring::RingLink;
-use tokio::io::unix::AsyncFd;
 
 use crate::connection::Connection;
 use crate::connection::state::{DriverState, State};
 use crate::connection::transport::frames::Read;
 use crate::connection::transport::ring::Ring;
 use crate::error::Error;
-use crate::link::{self, Link, LinkKind, Stream};
+use crate::link::{Link, LinkKind};
+use crate::sys::Registration;
 
 /// How long acknowledgements and small messages may wait for company, and a link for a caller.
 const GRACE: Duration = Duration::from_millis(1);
@@ -82,7 +82,7 @@ fn look(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
 
 /// Drives the link until callers do.
 async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
-    let Ok(fd) = link::watch(Arc::clone(link)) else {
+    let Ok(stream) = Registration::new(link.source()) else {
         // The link cannot be watched (no memory, say): look again after a while instead.
         tokio::time::sleep(GRACE * 10).await;
         connection.with(State::read_all);
@@ -91,13 +91,13 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState>
     loop {
         let write_blocked = connection.with(|state| state.watch_for_room());
         tokio::select! {
-            readable = fd.readable() => {
+            readable = stream.readable() => {
                 let Ok(mut readable) = readable else { return None };
                 if connection.with(|state| state.is_on(link).then(|| state.read())) != Some(Read::More) {
                     readable.clear_ready();
                 }
             }
-            writable = fd.writable(), if write_blocked => {
+            writable = stream.writable(), if write_blocked => {
                 let Ok(mut writable) = writable else { return None };
                 if connection.with(|state| { state.writable(); state.is_write_blocked() }) {
                     writable.clear_ready();
@@ -119,12 +119,12 @@ async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
     let mut stream = None;
     while let Some(present) = look(connection, link) {
         if stream.is_none() {
-            stream = link::watch(Stream(Arc::clone(link))).ok();
+            stream = Registration::new(link.stream_source()).ok();
         }
         if present != DriverState::Watching {
             doorbell = None;
         } else if doorbell.is_none() {
-            doorbell = link::watch(Arc::clone(link)).ok();
+            doorbell = Registration::new(link.source()).ok();
         }
         let write_blocked = connection.with(|state| {
             if doorbell.is_some() && state.is_on(link) {
@@ -167,7 +167,7 @@ async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
 }
 
 /// Resolves when the doorbell rings; `false` when it cannot any more.
-async fn rung(doorbell: Option<&AsyncFd<Arc<Link>>>) -> bool {
+async fn rung(doorbell: Option<&Registration>) -> bool {
     match doorbell {
         None => std::future::pending().await,
         Some(doorbell) => match doorbell.readable().await {

@@ -286,7 +286,7 @@ impl Connection {
     }
 
     pub(crate) fn peer(&self) -> Option<PeerInfo> {
-        self.lock().link().map(|link| link.peer())
+        self.lock().link().map(|link| link.peer().clone())
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -86,7 +86,7 @@ impl Connection {
             id: self.id,
             accepted: state.delivery.host_check.is_some(),
             link: state.link().map(|link| link.kind()),
-            peer: state.link().map(|link| link.peer()),
+            peer: state.link().map(|link| link.peer().clone()),
             links: state.transports,
             generation: session.generation(),
             sent,

@@ -2,14 +2,12 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
-use open_channel_ring::Doorbell;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
-use tokio::io::unix::AsyncFd;
+use open_channel_ring::{BorrowedDescriptor, Descriptor, Doorbell};
 
-mod cgroup;
+use crate::sys::{self, Source, UserId};
+
 pub(crate) mod local;
 pub(crate) mod ring;
 pub(crate) mod unix;
@@ -37,30 +35,43 @@ impl fmt::Display for LinkKind {
     }
 }
 
-/// Who is on the other side, as the kernel tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The process on the other side of a socket, as the kernel tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeerInfo {
-    /// Its process id when the link was made; `None` if it lives in another pid namespace.
-    pub pid: Option<u32>,
-    /// Its effective user id.
-    pub uid: u32,
+    process_id: Option<u32>,
+    user: UserId,
 }
 
-/// A connected, non-blocking, two-way stream of bytes.
-///
-/// As a descriptor it is what those watch who wait for messages: the stream itself or, beside a ring, the doorbell that
-/// the other side rings.
+impl PeerInfo {
+    pub(crate) fn new(process_id: Option<u32>, user: UserId) -> Self {
+        Self { process_id, user }
+    }
+
+    /// Its process id when the link was made; `None` if it lives in another pid namespace, or if
+    /// this system does not tell. It may since have ended, and another process have its number.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process_id
+    }
+
+    /// The user that it acted for when the link was made.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
+/// A connected, non-blocking, two-way stream of bytes, which may have a doorbell beside it.
 #[derive(Debug)]
 pub(crate) struct Link {
-    fd: OwnedFd,
+    stream: Arc<Descriptor>,
     doorbell: Option<Doorbell>,
     kind: LinkKind,
     peer: PeerInfo,
 }
 
 impl Link {
-    pub(crate) fn new(fd: OwnedFd, kind: LinkKind, peer: PeerInfo) -> Self {
-        Self { fd, doorbell: None, kind, peer }
+    pub(crate) fn new(stream: Descriptor, kind: LinkKind, peer: PeerInfo) -> Self {
+        Self { stream: Arc::new(stream), doorbell: None, kind, peer }
     }
 
     /// The stream beside a ring in shared memory whose waiters are woken by `doorbell`.
@@ -79,69 +90,38 @@ impl Link {
         self.kind
     }
 
-    pub(crate) fn peer(&self) -> PeerInfo {
-        self.peer
+    pub(crate) fn peer(&self) -> &PeerInfo {
+        &self.peer
     }
 
-    /// Reads into `buf`; 0 means that the other side is gone.
-    pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match rustix::net::recv(&self.fd, &mut *buf, RecvFlags::DONTWAIT) {
-                Ok((read, _)) => return Ok(read),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+    /// For those who wait for messages: the stream or, beside a ring, the doorbell that the other side
+    /// rings.
+    pub(crate) fn descriptor(&self) -> BorrowedDescriptor<'_> {
+        self.doorbell.as_ref().map_or_else(|| sys::borrow(&self.stream), Doorbell::descriptor)
     }
 
+    /// [`descriptor`](Self::descriptor), to be registered with a runtime.
+    pub(crate) fn source(&self) -> Source {
+        self.doorbell.clone().map_or_else(|| self.stream_source(), Source::Doorbell)
+    }
+
+    /// The stream, to be registered with a runtime.
+    pub(crate) fn stream_source(&self) -> Source {
+        Source::Stream(Arc::clone(&self.stream))
+    }
+
+    /// Reads into `buffer`; 0 means that the other side is gone.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        sys::receive(&self.stream, buffer)
+    }
+
+    /// Writes as much as there is room for.
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        loop {
-            let sent = match slices {
-                [one] => rustix::net::send(&self.fd, one, flags),
-                many => rustix::net::sendmsg(&self.fd, many, &mut SendAncillaryBuffer::default(), flags),
-            };
-            match sent {
-                Err(Errno::INTR) => {}
-                other => return Ok(other?),
-            }
-        }
+        sys::send(&self.stream, slices)
     }
 
-    /// Ends the link for both sides, even while a forked child holds the descriptor too.
+    /// Ends the link for both sides, even while a forked child holds the stream too.
     pub(crate) fn shutdown(&self) {
-        // A link that is gone already needs no shutting down.
-        let _ = rustix::net::shutdown(&self.fd, Shutdown::Both);
-    }
-}
-
-/// Registers a descriptor's owner with the runtime of the caller.
-#[expect(
-    deprecated,
-    reason = "its replacement is unsafe; everything watched here owns its descriptor for life"
-)]
-pub(crate) fn watch<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
-    AsyncFd::try_new(owner).map_err(|error| error.into_parts().1)
-}
-
-impl AsFd for Link {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.doorbell.as_ref().map_or_else(|| self.fd.as_fd(), Doorbell::descriptor)
-    }
-}
-
-impl AsRawFd for Link {
-    fn as_raw_fd(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
-    }
-}
-
-/// The stream of a link, for who watches it beside a ring.
-#[derive(Debug)]
-pub(crate) struct Stream(pub(crate) std::sync::Arc<Link>);
-
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.fd.as_raw_fd()
+        sys::shutdown(&self.stream);
     }
 }

@@ -4,14 +4,12 @@
 //! the other process is gone.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 
 use open_channel_proto::RingSizes;
-use open_channel_ring::{AttachError, Layout, Offer, RingLink, mapped_bytes};
-use rustix::process::{Resource, getrlimit};
+use open_channel_ring::{AttachError, Descriptor, Layout, Offer, RingLink, mapped_bytes};
 
-use super::cgroup;
 use crate::channel::settings::DEFAULT_RING_MEMORY;
+use crate::sys;
 
 /// The largest rings that a host maps for one socket, each.
 pub(crate) const MAX_RING_BYTES: usize = 16 << 20;
@@ -34,8 +32,8 @@ pub(crate) fn offer(bytes: usize, most: Option<usize>) -> io::Result<(RingLink, 
     let layout = Layout::new(bytes, bytes).map_err(io::Error::other)?;
     require_memory(layout, most)?;
     let (link, offer) = open_channel_ring::offer(layout)?;
-    if offer.descriptors().iter().any(is_scarce) {
-        return Err(rustix::io::Errno::MFILE.into());
+    if offer.descriptors().iter().any(sys::is_scarce) {
+        return Err(few_descriptors());
     }
     Ok((link, offer, RingSizes { up: bytes as u64, down: bytes as u64 }))
 }
@@ -47,7 +45,7 @@ pub(crate) fn offer(bytes: usize, most: Option<usize>) -> io::Result<(RingLink, 
 /// What is wrong with them, or here: the socket carries on alone.
 pub(crate) fn accept(
     sizes: RingSizes,
-    descriptors: Vec<OwnedFd>,
+    descriptors: Vec<Descriptor>,
     most: Option<usize>,
 ) -> Result<RingLink, AttachError> {
     let capacity = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -55,8 +53,8 @@ pub(crate) fn accept(
     if up.max(down) > MAX_RING_BYTES {
         return Err(AttachError::Capacity(up.max(down)));
     }
-    if descriptors.iter().any(is_scarce) {
-        return Err(AttachError::Io(rustix::io::Errno::MFILE.into()));
+    if descriptors.iter().any(sys::is_scarce) {
+        return Err(AttachError::Io(few_descriptors()));
     }
     let layout = Layout::new(up, down)?;
     require_memory(layout, most)?;
@@ -70,29 +68,17 @@ fn require_memory(layout: Layout, most: Option<usize>) -> io::Result<()> {
     let (mapped, more) = (mapped_bytes() as u64, layout.total_bytes() as u64);
     let most = most.map_or_else(default_most, |most| most as u64);
     let fits = mapped + more <= most
-        && cgroup::memory_left().is_none_or(|left| left >= mapped + MEMORY_FACTOR * more)
+        && sys::memory_left().is_none_or(|left| left >= mapped + MEMORY_FACTOR * more)
         // Mapped rings are no longer left here.
-        && address_space_left().is_none_or(|left| left >= MEMORY_FACTOR * more);
-    if fits { Ok(()) } else { Err(rustix::io::Errno::NOMEM.into()) }
+        && sys::address_space_left().is_none_or(|left| left >= MEMORY_FACTOR * more);
+    if fits { Ok(()) } else { Err(io::ErrorKind::OutOfMemory.into()) }
 }
 
 fn default_most() -> u64 {
-    let machine = rustix::system::sysinfo();
-    let memory = (machine.totalram as u64).saturating_mul(machine.mem_unit.into());
-    (DEFAULT_RING_MEMORY as u64).min(memory / MACHINE_SHARE)
+    let share = sys::machine_memory().map_or(u64::MAX, |memory| memory / MACHINE_SHARE);
+    (DEFAULT_RING_MEMORY as u64).min(share)
 }
 
-/// Bytes, where the address space of this process is limited. Rings must leave some to the
-/// application's allocator.
-fn address_space_left() -> Option<u64> {
-    let limit = getrlimit(Resource::As).current?;
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').next()?.parse().ok()?;
-    Some(limit.saturating_sub(pages.saturating_mul(rustix::param::page_size() as u64)))
-}
-
-/// Whether descriptors have become so few that the last ones are for sockets.
-fn is_scarce(fd: &impl AsRawFd) -> bool {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    u64::try_from(fd.as_raw_fd()).is_ok_and(|fd| fd >= limit / 4 * 3)
+fn few_descriptors() -> io::Error {
+    io::Error::other("few file descriptors are left, and they are for sockets")
 }

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -12,18 +11,18 @@ use std::time::Duration;
 use open_channel_proto::{
     Features, Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, Welcome,
 };
-use open_channel_ring::RingLink;
+use open_channel_ring::{Descriptor, RingLink};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::background;
 use crate::channel::shared::{Accepted, Closing, ReadyListener, Shared};
 use crate::connection::{Connection, HostCheck, driver};
 use crate::error::Error;
-use crate::link::unix::{self, ProcessExit};
-use crate::link::{PeerInfo, local, ring};
+use crate::link::{PeerInfo, local, ring, unix};
 use crate::membership::handshake::{HandshakeError, read_first_frame, read_frame, reject_error, write_frame};
 use crate::membership::host::{Host, Phase};
 use crate::rendezvous::election::Tenure;
+use crate::sys::{ProcessExit, UserId};
 
 /// A connection that has not introduced itself after this long is closed.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,8 +139,8 @@ impl Acceptor {
     /// Answers a new connection; gives the stream back when it is a lifeline.
     async fn welcome(&self, mut stream: UnixStream, full: bool) -> io::Result<Option<UnixStream>> {
         let peer = unix::peer(&stream)?;
-        if !self.shared.settings.allows(peer.uid) {
-            let reason = format!("user {} may not join this channel", peer.uid);
+        if !self.shared.settings.allows(peer.user()) {
+            let reason = format!("user {} may not join this channel", peer.user());
             return refuse(stream, Reject::new(RejectCode::Permission, reason)).await;
         }
         let (hello, descriptors) = match read_first_frame(&mut stream).await {
@@ -167,22 +166,23 @@ impl Acceptor {
                 .await?;
             return Ok(Some(stream));
         }
-        match self.admit(&hello, version, peer) {
+        match self.admit(&hello, version, peer.clone()) {
             Err(reject) => refuse(stream, reject).await,
             Ok(Admission { connection, mut welcome, begins }) => {
                 // Before the answer, which may find nobody: the peer comes again, and to this listener.
                 if let Some((listener, accepted)) = begins {
                     self.shared.listen(listener, accepted);
                 }
-                let ring = take_offer(&self.shared, &hello, descriptors, peer);
+                let ring = take_offer(&self.shared, &hello, descriptors, peer.user());
                 if ring.is_some() {
                     welcome.features = Features::RING;
                 }
                 write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
-                let mut link = unix::into_link(stream, peer)?;
-                if let Some(ring) = &ring {
-                    link = link.beside_ring(ring.doorbell.clone());
-                }
+                let link = unix::into_link(stream, peer)?;
+                let link = match &ring {
+                    Some(ring) => link.beside_ring(ring.doorbell.clone()),
+                    None => link,
+                };
                 driver::begin(&connection, link, ring);
                 connection.changed.notify_one();
                 Ok(None)
@@ -243,7 +243,7 @@ impl Acceptor {
             Arc::downgrade(&self.host),
             Arc::clone(&connection),
             self.shared.settings.resume_timeout,
-            peer.pid,
+            peer.process_id(),
         ));
         let shared = Arc::clone(&self.shared);
         let accepted = Accepted { connection: Arc::clone(&connection), shared, peer };
@@ -257,7 +257,7 @@ impl Acceptor {
         let version = hello.negotiate(&self.shared.key()).map_err(reject_error)?;
         self.is_open(&hello).map_err(reject_error)?;
         let Admission { connection: accepted, welcome, begins } =
-            self.admit(&hello, version, far.peer()).map_err(reject_error)?;
+            self.admit(&hello, version, far.peer().clone()).map_err(reject_error)?;
         driver::begin(&accepted, far, None);
         accepted.changed.notify_one();
         let attached = driver::attach(connection, near, None, &welcome);
@@ -321,8 +321,13 @@ struct Admission {
 }
 
 /// Maps the rings that a peer offers, if it does and may.
-fn take_offer(shared: &Shared, hello: &Hello, descriptors: Vec<OwnedFd>, peer: PeerInfo) -> Option<RingLink> {
-    if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer.uid) {
+fn take_offer(
+    shared: &Shared,
+    hello: &Hello,
+    descriptors: Vec<Descriptor>,
+    peer: &UserId,
+) -> Option<RingLink> {
+    if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer) {
         return None;
     }
     ring::accept(hello.ring, descriptors, shared.settings.ring_memory)

@@ -1,17 +1,19 @@
 //! The first frames on a link, on the background runtime, before a session takes it over.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use open_channel_proto::{
     Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome, decode,
 };
-use open_channel_ring::{Offer, receive_with_descriptors, send_with_descriptors};
+use open_channel_ring::{
+    Descriptor, Offer, ReceivedDescriptors, receive_with_descriptors, send_with_descriptors,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
 use crate::error::Error;
 use crate::rendezvous::versions::Versions;
+use crate::sys;
 
 /// Reads exactly one small frame, and not a byte of the next. Not cancel safe.
 pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
@@ -19,15 +21,25 @@ pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
 }
 
 /// [`read_frame`], with the descriptors that came with its first byte.
-pub(crate) async fn read_first_frame(stream: &mut UnixStream) -> io::Result<(Frame, Vec<OwnedFd>)> {
+pub(crate) async fn read_first_frame(stream: &mut UnixStream) -> io::Result<(Frame, Vec<Descriptor>)> {
     let mut header = [0; HEADER_LEN];
-    let received =
-        stream.async_io(Interest::READABLE, || receive_with_descriptors(&*stream, &mut header)).await?;
+    let received = stream.async_io(Interest::READABLE, || receive(stream, &mut header)).await?;
     if received.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let frame = read_frame_after(stream, &header[..received.bytes]).await?;
     Ok((frame, received.descriptors))
+}
+
+/// Receives bytes, and descriptors where those can be passed on.
+fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
+    match receive_with_descriptors(stream, buffer) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            let bytes = sys::receive(stream, buffer)?;
+            Ok(ReceivedDescriptors { bytes, descriptors: Vec::new() })
+        }
+        received => received,
+    }
 }
 
 /// The rest of a frame whose first bytes, at most its header, were read already.

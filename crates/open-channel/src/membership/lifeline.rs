@@ -8,8 +8,8 @@ use open_channel_proto::{Beat, ChannelKey, Frame, Heartbeat, Hello};
 use tokio::net::UnixStream;
 
 use crate::background;
-use crate::link::unix::ProcessExit;
 use crate::membership::handshake::{HandshakeError, exchange_hello, read_frame, write_frame};
+use crate::sys::ProcessExit;
 
 /// How the host was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use crate::channel::shared::{Place, Shared};
 use crate::connection::{Connection, driver};
 use crate::error::Error;
-use crate::link::{LinkKind, PeerInfo, ring, unix};
+use crate::link::{LinkKind, ring, unix};
 use crate::membership::accept::Acceptor;
 use crate::membership::handshake::{HandshakeError, exchange_hello};
 use crate::membership::host::Host;
 use crate::rendezvous::Endpoint;
+use crate::sys::UserId;
 use open_channel_proto::{Attachment, Features, Hello, ResetCode};
 use open_channel_ring::{Offer, RingLink};
 use tokio::sync::watch;
@@ -129,13 +130,16 @@ async fn connect(
 ) -> Result<(), HandshakeError> {
     let handshake = async {
         let gone = |error: io::Error| HandshakeError::Gone(format!("connecting to its host: {error}"));
-        let mut stream = unix::connect(endpoint.path()).await.map_err(gone)?;
+        let address = endpoint.address().map_err(|error| HandshakeError::Gone(error.to_string()))?;
+        let mut stream = unix::connect(address.as_path()).await.map_err(gone)?;
+        drop(address);
         let peer = unix::peer(&stream).map_err(gone)?;
-        if !shared.settings.allows(peer.uid) {
-            let problem = format!("the host belongs to user {}, who is not allowed", peer.uid);
+        let user = peer.user();
+        if !shared.settings.allows(user) {
+            let problem = format!("the host belongs to user {user}, who is not allowed");
             return Err(HandshakeError::Refused(Error::PermissionDenied(problem)));
         }
-        let (hello, offered) = offer(shared, connection.hello(shared.key()), peer);
+        let (hello, offered) = offer(shared, connection.hello(shared.key()), user);
         let (ring, offer) = offered.unzip();
         let welcome = exchange_hello(&mut stream, hello, offer.as_ref()).await?;
         let taken = welcome.features.contains(Features::RING);
@@ -148,10 +152,11 @@ async fn connect(
             let problem = "no memory can be shared with it, and the link is forced to do that";
             return Err(HandshakeError::Refused(Error::Refused(problem.into())));
         }
-        let mut link = unix::into_link(stream, peer).map_err(gone)?;
-        if let Some(ring) = &ring {
-            link = link.beside_ring(ring.doorbell.clone());
-        }
+        let link = unix::into_link(stream, peer).map_err(gone)?;
+        let link = match &ring {
+            Some(ring) => link.beside_ring(ring.doorbell.clone()),
+            None => link,
+        };
         Ok((link, ring, welcome))
     };
     // A silent host is the membership's to find out about.
@@ -180,8 +185,8 @@ async fn await_host(shared: &Shared, endpoint: &Endpoint) -> Result<(), Handshak
 }
 
 /// Adds rings in shared memory to a hello, if that is wanted and works.
-fn offer(shared: &Shared, mut hello: Hello, peer: PeerInfo) -> (Hello, Option<(RingLink, Offer)>) {
-    if !shared.settings.shares_memory_with(peer.uid) {
+fn offer(shared: &Shared, mut hello: Hello, host: &UserId) -> (Hello, Option<(RingLink, Offer)>) {
+    if !shared.settings.shares_memory_with(host) {
         return (hello, None);
     }
     match ring::offer(shared.settings.ring_bytes, shared.settings.ring_memory) {

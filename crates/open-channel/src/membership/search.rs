@@ -216,10 +216,15 @@ impl<'a> Search<'a> {
             // Somebody emptied the place, and who came then began anew; generations never go back.
             return self.run_for_after(dir, next, Predecessor::Alive).await;
         }
-        let endpoint =
-            published.endpoint(dir).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+        let endpoint = published.endpoint(dir);
         self.inhabited_since = None;
-        match unix::connect(endpoint.path()).await {
+        let address = match endpoint.address() {
+            Ok(address) => address,
+            Err(error) => return self.put_off(error),
+        };
+        let connected = unix::connect(address.as_path()).await;
+        drop(address);
+        match connected {
             Ok(stream) => self.join(stream, published, endpoint).await,
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
@@ -343,10 +348,10 @@ impl<'a> Search<'a> {
         endpoint: Endpoint,
     ) -> Result<Step, Error> {
         let peer = unix::peer(&stream).map_err(|error| Error::io("reading the host's credentials", error))?;
-        if !self.shared.settings.allows(peer.uid) {
-            let uid = peer.uid;
+        let user = peer.user();
+        if !self.shared.settings.allows(user) {
             return Err(Error::PermissionDenied(format!(
-                "the host belongs to user {uid}, who is not allowed"
+                "the host belongs to user {user}, who is not allowed"
             )));
         }
         let host_timeout = self.shared.settings.host_timeout;
@@ -359,7 +364,7 @@ impl<'a> Search<'a> {
         if self.attempts == 0 {
             self.shared.set_place(Place::Approaching { endpoint: endpoint.clone() });
         }
-        let opened = Lifeline::open(stream, peer.pid, self.shared.key(), host_timeout).await;
+        let opened = Lifeline::open(stream, peer.process_id(), self.shared.key(), host_timeout).await;
         let step = self.judge(opened, published, endpoint);
         if !matches!(step, Ok(Step::Found(_))) {
             self.shared.set_place(Place::Searching);

@@ -14,7 +14,6 @@
 //! the directory.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,6 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::link::unix;
 use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link, remove,
 };
@@ -34,6 +32,7 @@ use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
 use crate::rendezvous::{ChannelDir, Endpoint, Privacy};
+use crate::sys;
 
 /// A generation to become the host of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,21 +98,25 @@ impl Candidate {
     /// [`Error::Directory`] where nobody can host; anything else may be otherwise a moment later.
     pub(crate) fn prepare(dir: &Arc<ChannelDir>) -> Result<Self, Error> {
         let token = Token::random().map_err(|error| Error::io("finding a random name", error))?;
-        let endpoint =
-            dir.endpoint(&token.socket()).map_err(|error| Error::directory(dir.path(), error.to_string()))?;
+        let endpoint = dir.endpoint(&token.socket());
+        // Before there is a lock file, which would be left behind.
+        drop(endpoint.address()?);
         let lock = lock_file::make(dir, token)?;
         let process = Process::current();
         let mut candidate = Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None, process };
         lock_file::check(dir, token)?;
-        candidate.listener = Some(candidate.listen().map_err(|error| dir.failed(Step::Listen, error))?);
+        candidate.listener = Some(candidate.listen()?);
         Ok(candidate)
     }
 
-    fn listen(&self) -> io::Result<UnixListener> {
-        let listener = unix::listen(self.endpoint.path())?;
+    fn listen(&self) -> Result<UnixListener, Error> {
+        let failed = |error| self.dir.failed(Step::Listen, error);
+        let address = self.endpoint.address()?;
+        let listener = sys::listen(address.as_path()).map_err(failed)?;
         if self.dir.privacy() == Privacy::Shared {
             let everybody = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-            rustix::fs::chmodat(self.dir.fd(), self.token.socket(), everybody, AtFlags::empty())?;
+            let shared = rustix::fs::chmodat(self.dir.fd(), self.token.socket(), everybody, AtFlags::empty());
+            shared.map_err(|errno| failed(errno.into()))?;
         }
         Ok(listener)
     }
@@ -234,7 +237,7 @@ impl Tenure {
         if exists(dir, &token.socket()).map_err(io)? {
             return Ok(None);
         }
-        self.candidate.listen().map(Some).map_err(io)
+        self.candidate.listen().map(Some)
     }
 
     pub(crate) fn fence(&self, host_timeout: Duration) -> Fence {

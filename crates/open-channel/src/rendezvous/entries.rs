@@ -128,7 +128,7 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn endpoint(&self, dir: &Arc<ChannelDir>) -> io::Result<Endpoint> {
+    pub(crate) fn endpoint(&self, dir: &Arc<ChannelDir>) -> Endpoint {
         dir.endpoint(&self.token.socket())
     }
 }

@@ -9,6 +9,7 @@ use rustix::fs::Dir;
 
 use crate::rendezvous::ChannelDir;
 use crate::rendezvous::entries::{Token, current_in, read_link};
+use crate::sys::coarse_now;
 
 /// Lets a host find out that it lost its right before it handles another message.
 ///
@@ -103,14 +104,4 @@ impl Fence {
     pub(crate) fn give_up(&self) {
         self.lost.store(true, Ordering::Release);
     }
-}
-
-/// Milliseconds of a monotonic clock that costs a few nanoseconds to read.
-fn coarse_now() -> u64 {
-    #[cfg(target_os = "linux")]
-    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::MonotonicCoarse;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
-    let now = rustix::time::clock_gettime(CLOCK);
-    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }

@@ -2,12 +2,13 @@
 //! cannot.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::sys;
 
 /// The way out when a directory is on a file system that cannot do what is needed.
 pub(crate) const REMEDY: &str =
@@ -55,19 +56,6 @@ pub(crate) fn failed(fd: BorrowedFd<'_>, path: &Path, step: Step, error: io::Err
     if !step.is_impossible(&error) {
         return Error::io(step.words(), error);
     }
-    let place = name(fd).map_or_else(String::new, |name| format!(" (its file system is {name})"));
+    let place = sys::file_system(fd).map_or_else(String::new, |name| format!(" (its file system is {name})"));
     Error::directory(path, format!("{} failed there{place}: {error}: {REMEDY}", step.words()))
-}
-
-/// The type of the file system that `fd` is on, and where it is mounted.
-pub(crate) fn name(fd: BorrowedFd<'_>) -> Option<String> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
-    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    mounts.lines().find_map(|line| {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ');
-        let at = if fields.next() == Some(id) { fields.nth(3)? } else { return None };
-        Some(format!("{}, mounted on {at}", file_system.split(' ').next()?))
-    })
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use crate::error::Error;
 use crate::rendezvous::Privacy;
 use crate::rendezvous::entries::MAX_GENERATION;
+use crate::sys::UserId;
 
 /// All digits of a `u64` and a line feed: written over the same bytes each time, which a disk
 /// writes at once.
@@ -83,9 +84,9 @@ impl GenerationFile {
         if self.privacy == Privacy::Shared {
             return None;
         }
-        let uid = rustix::process::geteuid().as_raw();
-        if stat.st_uid != uid {
-            return Some(format!("it belongs to user {}, not to this process's user {uid}", stat.st_uid));
+        let (owner, user) = (UserId::from_uid(stat.st_uid), UserId::current());
+        if owner != user {
+            return Some(format!("it belongs to user {owner}, not to this process's user {user}"));
         }
         let mode = stat.st_mode & 0o777;
         (mode & 0o022 != 0).then(|| format!("its mode {mode:03o} lets other users write to it: chmod 600 it"))

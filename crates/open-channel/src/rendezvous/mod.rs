@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use self::filesystem::Step;
 use self::root::Root;
 use crate::error::Error;
+use crate::sys::{self, SocketPath, UserId};
 
 pub(crate) mod election;
 pub(crate) mod entries;
@@ -143,16 +144,51 @@ pub(crate) enum Privacy {
     Shared,
 }
 
-/// A socket's path, with the directory that it may lead through.
+/// Where a host listens: a socket in a channel's directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     path: PathBuf,
+    file: String,
     dir: Arc<ChannelDir>,
 }
 
+/// A path that fits a socket address, for as long as this lives.
+#[derive(Debug)]
+pub(crate) enum Address<'a> {
+    Plain(&'a Path),
+    Short(SocketPath),
+}
+
+impl Address<'_> {
+    pub(crate) fn as_path(&self) -> &Path {
+        match self {
+            Self::Plain(path) => path,
+            Self::Short(path) => path.as_path(),
+        }
+    }
+}
+
 impl Endpoint {
+    /// Its plain path, which may be too long for a socket.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A path to it that fits a socket address: the plain one, else a shorter one.
+    ///
+    /// # Errors
+    /// [`Error::Directory`] if there is none; anything else may be otherwise a moment later.
+    pub(crate) fn address(&self) -> Result<Address<'_>, Error> {
+        if self.path.as_os_str().len() <= MAX_SOCKET_PATH {
+            return Ok(Address::Plain(&self.path));
+        }
+        let dir = &self.dir;
+        SocketPath::short(dir.fd(), dir.path(), &self.file).map(Address::Short).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::InvalidInput => Error::directory(dir.path(), error.to_string()),
+                _ => Error::io("finding a shorter path for a socket", error),
+            }
+        })
     }
 
     /// The channel's directory.
@@ -242,24 +278,9 @@ impl ChannelDir {
         self.privacy
     }
 
-    /// A path to `file` that fits a socket address: the plain one, else one through the open directory.
-    pub(crate) fn endpoint(self: &Arc<Self>, file: &str) -> io::Result<Endpoint> {
-        Ok(Endpoint { path: self.socket_path(file)?, dir: Arc::clone(self) })
-    }
-
-    fn socket_path(&self, file: &str) -> io::Result<PathBuf> {
-        let plain = self.path.join(file);
-        if plain.as_os_str().len() <= MAX_SOCKET_PATH {
-            return Ok(plain);
-        }
-        let through = PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
-        if !through.exists() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the path is too long for a socket and /proc is not mounted: set OPEN_CHANNEL_DIR to a shorter path",
-            ));
-        }
-        Ok(through.join(file))
+    /// The socket `file` here.
+    pub(crate) fn endpoint(self: &Arc<Self>, file: &str) -> Endpoint {
+        Endpoint { path: self.path.join(file), file: file.to_owned(), dir: Arc::clone(self) }
     }
 }
 
@@ -286,7 +307,7 @@ fn open_checked(path: &Path, privacy: Privacy, missing: Missing) -> Result<Owned
     })?;
     let stat = rustix::fs::fstat(&fd).map_err(|errno| Error::io("fstat", errno))?;
     if privacy == Privacy::Private
-        && let Some(problem) = lets_others_in(&stat, made, || filesystem::name(fd.as_fd()))
+        && let Some(problem) = lets_others_in(&stat, made, || sys::file_system(fd.as_fd()))
     {
         return Err(Error::directory(path, problem));
     }
@@ -295,12 +316,11 @@ fn open_checked(path: &Path, privacy: Privacy, missing: Missing) -> Result<Owned
 
 /// Why a directory is not this user's alone, if it is not, and what to do.
 fn lets_others_in(stat: &Stat, made: bool, file_system: impl FnOnce() -> Option<String>) -> Option<String> {
-    let uid = rustix::process::geteuid().as_raw();
+    let (owner, user) = (UserId::from_uid(stat.st_uid), UserId::current());
     let mode = stat.st_mode & 0o7777;
-    if stat.st_uid != uid {
+    if owner != user {
         return Some(format!(
-            "it belongs to user {}, not to this process's user {uid}: set OPEN_CHANNEL_DIR to a directory of user {uid}",
-            stat.st_uid
+            "it belongs to user {owner}, not to this process's user {user}: set OPEN_CHANNEL_DIR to a directory of user {user}"
         ));
     }
     if mode & 0o077 == 0 {
@@ -330,7 +350,7 @@ fn lets_others_in(stat: &Stat, made: bool, file_system: impl FnOnce() -> Option<
 fn share_like(fd: &OwnedFd, root: &OwnedFd) -> Result<(), Errno> {
     let (own, root) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(root)?);
     let mode = Mode::from_raw_mode(root.st_mode & 0o1777);
-    if own.st_uid == rustix::process::geteuid().as_raw() && own.st_mode & 0o1777 != mode.as_raw_mode() {
+    if UserId::from_uid(own.st_uid) == UserId::current() && own.st_mode & 0o1777 != mode.as_raw_mode() {
         rustix::fs::fchmod(fd, mode)?;
     }
     Ok(())

@@ -381,7 +381,7 @@ impl Socket {
 
     /// Who is on the other side; on the peer's end `None` while there is no connection.
     pub fn peer(&self) -> Option<PeerInfo> {
-        self.inner.peer.or_else(|| self.connection().peer())
+        self.inner.peer.clone().or_else(|| self.connection().peer())
     }
 
     /// Whether there is a connection right now.

@@ -78,7 +78,7 @@ fn messages_go_there_and_back(world: World) {
     }
     socket.flush().expect("handled");
     assert_eq!(socket.link(), Some(world.link()));
-    assert_eq!(socket.peer().expect("connected").pid, Some(std::process::id()));
+    assert_eq!(socket.peer().expect("connected").process_id(), Some(std::process::id()));
     socket.close().expect("closed");
 }
 

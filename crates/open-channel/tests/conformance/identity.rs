@@ -1,5 +1,7 @@
 //! Who is on the other side, and many of them.
 
+use open_channel::UserId;
+
 use crate::world::{World, next};
 
 on_every_link!(the_kernel_tells_who_is_on_the_other_side, five_hundred_sockets_in_one_process);
@@ -8,8 +10,9 @@ async fn the_kernel_tells_who_is_on_the_other_side(world: World) {
     let pair = world.pair().await;
     for socket in [&pair.near, &pair.far] {
         let peer = socket.peer().expect("connected");
-        assert_eq!(peer.pid, Some(std::process::id()));
-        assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(peer.process_id(), Some(std::process::id()));
+        assert_eq!(*peer.user(), UserId::current());
+        assert_eq!(peer.user().as_uid(), rustix::process::geteuid().as_raw());
         assert_eq!(socket.link(), Some(world.link()));
         assert_eq!(socket.generation(), 1);
     }

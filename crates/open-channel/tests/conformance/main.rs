@@ -6,15 +6,21 @@
 macro_rules! on_every_link {
     (blocking: $($test:ident),+ $(,)?) => { on_every_link!(@kinds run_blocking: $($test),+); };
     (@kinds $run:ident: $($test:ident),+) => {
-        on_every_link!(@kind local Local $run: $($test),+);
-        on_every_link!(@kind unix Unix $run: $($test),+);
-        on_every_link!(@kind peer Peer $run: $($test),+);
-        on_every_link!(@kind ring Ring $run: $($test),+);
+        on_every_link!(@kind [cfg(all())] local Local $run: $($test),+);
+        on_every_link!(@kind [cfg(all())] unix Unix $run: $($test),+);
+        on_every_link!(@kind [cfg(all())] peer Peer $run: $($test),+);
+        on_every_link!(@kind
+            [cfg_attr(
+                any(not(target_os = "linux"), open_channel_portable),
+                ignore = "there are no rings between processes here"
+            )]
+            ring Ring $run: $($test),+);
     };
-    (@kind $module:ident $kind:ident $run:ident: $($test:ident),+) => {
+    (@kind $attribute:tt $module:ident $kind:ident $run:ident: $($test:ident),+) => {
         mod $module {
             $(
                 #[test]
+                # $attribute
                 fn $test() {
                     crate::world::$run(crate::world::Kind::$kind, super::$test);
                 }

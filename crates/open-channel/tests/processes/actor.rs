@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use open_channel::{
     Builder, Channel, ConnectOptions, Error, Event, LinkKind, Message, Scope, Socket, Stall, TryRecvError,
+    UserId,
 };
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -592,7 +593,7 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
         builder = builder.max_connections(connections);
     }
     if let Some(uid) = number("allow") {
-        builder = builder.allow_uid(u32::try_from(uid).unwrap());
+        builder = builder.allow_user(UserId::from_uid(u32::try_from(uid).unwrap()));
     }
     if let Some(path) = settings.get("generation_file") {
         builder = builder.generation_file(path);

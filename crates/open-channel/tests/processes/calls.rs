@@ -11,6 +11,7 @@ use open_channel::{Channel as AsyncChannel, LinkKind};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::actor::say;
+use crate::portable;
 use crate::ring::link_of;
 use crate::stage::{Actor, Stage};
 
@@ -33,11 +34,12 @@ pub(crate) fn messages_that_are_there_take_no_system_call(stage: &mut Stage) {
 
 pub(crate) fn an_idle_channel_sleeps(stage: &mut Stage) {
     let host = stage.joined("host", "");
-    let peers = [("ring", "shared memory"), ("unix", "unix socket")].map(|(setting, link)| {
+    let mut peers = Vec::new();
+    for (setting, link) in portable::LINKS {
         let peer = stage.joined(format!("peer on {setting}"), &format!("role=peer link={setting}"));
-        assert_eq!(link_of(&peer), link);
-        peer
-    });
+        assert_eq!(link_of(&peer), *link);
+        peers.push(peer);
+    }
     let everybody: Vec<_> = std::iter::once(&host).chain(&peers).collect();
     let before: Vec<_> = everybody.iter().map(|actor| Spent::by(actor)).collect();
     std::thread::sleep(SILENCE);

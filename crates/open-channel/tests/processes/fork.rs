@@ -11,6 +11,7 @@ use open_channel::{Batch, Error, Event, LinkKind, Role, State, TryRecvError};
 
 use crate::actor::{self, say};
 use crate::calls::counted;
+use crate::portable;
 use crate::stage::Stage;
 
 /// A process that answers with what it gets, on a thread for each socket.
@@ -63,7 +64,7 @@ pub(crate) fn scenes() -> impl Iterator<Item = (String, impl FnOnce(&mut Stage) 
 }
 
 fn play(stage: &Stage, scene: &str) {
-    for link in ["ring", "unix"] {
+    for (link, _) in portable::LINKS {
         let dir = stage.path().join(link);
         let act = |label: &str, scene: &str| {
             let task = format!("{scene} over {link}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::failover::connected;
+use crate::portable;
 use crate::stage::{Actor, Stage};
 
 const SETTINGS: &str = "stall_after=200 host_timeout=20000";
@@ -22,7 +23,7 @@ fn until_totals(actor: &Actor, wanted: impl Fn(&[i64]) -> bool) -> Vec<i64> {
 pub(crate) fn a_listener_that_loops_for_ever_is_known_to_its_senders_and_its_successor_ends_the_stall(
     stage: &mut Stage,
 ) {
-    for link in ["ring", "unix"] {
+    for (link, _) in portable::LINKS {
         let settings = format!("{SETTINGS} link={link} dir={}", stage.path().join(link).display());
         let host = stage.joined(format!("host on {link}"), &settings);
         let successor = stage.joined("successor", &settings);

@@ -4,23 +4,24 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::runtime::{self, Handle};
 
-use crate::link::{self, Link};
+use crate::link::Link;
+use crate::sys::{ReadyGuard, Registration};
 
 /// The registration of a link with one runtime.
 #[derive(Debug)]
 pub(crate) struct Reactor {
-    fd: AsyncFd<Arc<Link>>,
+    registration: Registration,
+    link: Arc<Link>,
     runtime: runtime::Id,
 }
 
 impl Reactor {
     /// With the runtime of the caller, if there is one and it can watch anything.
     pub(crate) fn register(link: &Arc<Link>, runtime: &Handle) -> Option<Self> {
-        let fd = link::watch(Arc::clone(link)).ok()?;
-        Some(Self { fd, runtime: runtime.id() })
+        let registration = Registration::new(link.source()).ok()?;
+        Some(Self { registration, link: Arc::clone(link), runtime: runtime.id() })
     }
 
     pub(crate) fn is_of(&self, runtime: &Handle) -> bool {
@@ -28,20 +29,14 @@ impl Reactor {
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
-        self.fd.get_ref()
+        &self.link
     }
 
-    pub(crate) fn poll_readable(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyGuard<'_, Arc<Link>>>> {
-        self.fd.poll_read_ready(cx)
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyGuard<'_>>> {
+        self.registration.poll_readable(cx)
     }
 
-    pub(crate) fn poll_writable(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyGuard<'_, Arc<Link>>>> {
-        self.fd.poll_write_ready(cx)
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyGuard<'_>>> {
+        self.registration.poll_writable(cx)
     }
 }

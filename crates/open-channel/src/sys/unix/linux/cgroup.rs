@@ -49,7 +49,7 @@ struct Limited {
 
 /// Bytes that are left to this process; `None` where no group limits it. A group that was limited only after the first
 /// question is not noticed.
-pub(super) fn memory_left() -> Option<u64> {
+pub(crate) fn memory_left() -> Option<u64> {
     static LIMITED: OnceLock<Vec<Limited>> = OnceLock::new();
     LIMITED.get_or_init(|| limited(Path::new("/"))).iter().filter_map(Limited::left).min()
 }

@@ -1,0 +1,80 @@
+//! Unix in general. What only some Unix systems have is a refinement, chosen here.
+//!
+//! ```text
+//!                    linux       apple        freebsd      any other, portable
+//!   process exit     pidfd       kqueue       kqueue       by number
+//!   socket flags     at once     afterwards   at once      at once, afterwards
+//!   directory        session's   user's       /tmp         /tmp
+//!   long paths       /proc       short link   short link   short link
+//!   memory limits    cgroup      not known    not known    not known
+//!   file system      /proc       fstatfs      fstatfs      not known
+//! ```
+//! With `--cfg open_channel_portable`, Linux counts as any other. So the code for systems without
+//! these refinements is run by the whole test suite, although none of those systems is at hand.
+
+mod clock;
+mod limits;
+mod registration;
+mod socket;
+mod top;
+mod user;
+mod wait;
+
+#[cfg(all(target_os = "linux", not(open_channel_portable)))]
+mod linux;
+#[cfg(all(target_os = "linux", not(open_channel_portable)))]
+use linux as refined;
+
+#[cfg(target_vendor = "apple")]
+mod apple;
+#[cfg(target_vendor = "apple")]
+use apple as refined;
+
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+#[cfg(target_os = "freebsd")]
+use freebsd as refined;
+
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+mod kqueue;
+
+#[cfg(not(any(
+    all(target_os = "linux", not(open_channel_portable)),
+    target_vendor = "apple",
+    target_os = "freebsd",
+)))]
+mod portable;
+#[cfg(not(any(
+    all(target_os = "linux", not(open_channel_portable)),
+    target_vendor = "apple",
+    target_os = "freebsd",
+)))]
+use portable as refined;
+
+#[cfg(any(not(target_os = "linux"), open_channel_portable))]
+mod short_link;
+#[cfg(any(not(any(target_os = "linux", target_vendor = "apple")), open_channel_portable))]
+mod temporary;
+#[cfg(any(not(target_os = "linux"), open_channel_portable))]
+mod unlimited;
+
+#[cfg(not(any(target_vendor = "apple", open_channel_portable)))]
+#[path = "flags_at_once.rs"]
+mod flags;
+#[cfg(any(target_vendor = "apple", open_channel_portable))]
+#[path = "flags_afterwards.rs"]
+mod flags;
+
+pub(crate) use clock::{coarse_now, monotonic_now};
+pub(crate) use limits::is_scarce;
+pub(crate) use refined::{
+    ProcessExit, SocketPath, UserDirectory, address_space_left, file_system, machine_memory, memory_left,
+};
+pub(crate) use registration::{ReadyGuard, Registration, Source};
+pub(crate) use socket::{borrow, duplicate, listen, pair, peer, prepare, receive, send, shutdown};
+pub(crate) use top::top_directory;
+pub use user::UserId;
+pub(crate) use wait::{WakeReceiver, WakeSender, sleep, wake_pair};
+
+#[cfg(test)]
+mod tests;
