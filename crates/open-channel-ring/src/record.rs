@@ -18,6 +18,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    #[inline]
     pub(crate) fn new(payload: &'a [AtomicU64], head: Head) -> Self {
         Record { payload, head }
     }

@@ -84,6 +84,7 @@ pub(crate) struct Fill {
 
 impl Fill {
     /// Room for `room` bytes in a record that starts at `start`.
+    #[inline]
     pub(crate) fn new(start: u64, room: usize) -> Self {
         Fill { start, room, written: 0, partial: 0 }
     }

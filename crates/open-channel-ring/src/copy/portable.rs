@@ -5,6 +5,7 @@ use super::block::{BLOCK, BlockWords};
 use crate::atomics::{AtomicU64, Relaxed};
 
 /// The content of `words`, each loaded once.
+#[inline]
 pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     for (bytes, word) in block.as_chunks_mut().0.iter_mut().zip(words) {
@@ -14,6 +15,7 @@ pub(crate) fn load_block(words: &BlockWords) -> [u8; BLOCK] {
 }
 
 /// Stores `block` over `words`.
+#[inline]
 pub(super) fn store_block(block: [u8; BLOCK], words: &BlockWords) {
     for (bytes, word) in block.as_chunks().0.iter().zip(words) {
         word.store(u64::from_ne_bytes(*bytes), Relaxed);
