@@ -1,4 +1,4 @@
-//! Packs on a link that keeps what it carries.
+//! Packs on a link with a store.
 
 use bytes::Bytes;
 use open_channel_proto::{

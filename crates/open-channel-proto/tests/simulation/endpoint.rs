@@ -105,7 +105,7 @@ pub struct Endpoint {
     pub link: Option<usize>,
     /// That this side speaks on it.
     pub version: u16,
-    /// The link keeps what it carries.
+    /// The link has a store.
     pub has_store: bool,
     /// The last link did.
     pub left_a_store: bool,

@@ -1,4 +1,4 @@
-//! Two sides of one session and a link that keeps what it carries: what a ring in shared memory
+//! Two sides of one session and a link with a store: what a ring in shared memory
 //! means to a session.
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used)]
 
