@@ -57,7 +57,7 @@ impl World {
             self.sockets[socket].peer
         );
         self.links.push(Link::new(socket, host));
-        self.hosts[host].greeting.push((link, BytesMut::new()));
+        self.hosts[host].unanswered.push((link, BytesMut::new()));
         let offer = self.random.chance(self.offers);
         let rings = offer.then(|| Rings::new(&mut self.random, self.max_message));
         let socket = &mut self.sockets[socket];
@@ -75,22 +75,22 @@ impl World {
         self.hosts.len() as u64
     }
 
-    pub fn greet_some(&mut self) {
+    pub fn read_hellos(&mut self) {
         let hosts: Vec<usize> = (0..self.hosts.len()).filter(|&host| self.is_awake(host)).collect();
         if !hosts.is_empty() {
             let host = self.random.pick(&hosts);
-            self.greet(host);
+            self.read_hello(host);
         }
     }
 
     /// A host reads on links that have not said hello, in any order.
-    pub fn greet(&mut self, host: usize) {
-        for mut index in (0..self.hosts[host].greeting.len()).rev() {
+    pub fn read_hello(&mut self, host: usize) {
+        for mut index in (0..self.hosts[host].unanswered.len()).rev() {
             if !self.calm && self.random.chance(30) {
-                index = self.random.below(self.hosts[host].greeting.len());
+                index = self.random.below(self.hosts[host].unanswered.len());
             }
             let most = if self.calm { usize::MAX } else { self.measure() };
-            let (link, buf) = &mut self.hosts[host].greeting[index];
+            let (link, buf) = &mut self.hosts[host].unanswered[index];
             let link = *link;
             buf.extend_from_slice(&self.links[link].up.read(self.now, most));
             let frame = decode(buf, HANDSHAKE_MAX_BODY).expect("a whole handshake");
@@ -98,17 +98,17 @@ impl World {
             buf.advance(len.unwrap_or(0));
             match frame {
                 Some(Frame::Hello(hello)) => {
-                    let (_, rest) = self.hosts[host].greeting.swap_remove(index);
+                    let (_, rest) = self.hosts[host].unanswered.swap_remove(index);
                     self.welcome(host, link, &hello, rest);
                 }
                 Some(other) => panic!("a link began with {other:?}"),
                 None if self.links[link].up.is_at_end(self.now) => {
                     self.links[link].hang_up();
-                    self.hosts[host].greeting.swap_remove(index);
+                    self.hosts[host].unanswered.swap_remove(index);
                 }
                 None => {}
             }
-            if self.hosts[host].greeting.is_empty() {
+            if self.hosts[host].unanswered.is_empty() {
                 return;
             }
         }
@@ -121,7 +121,7 @@ impl World {
         assert_eq!(hello.socket, self.sockets[socket].end.session.id());
         if version < hello.version_min {
             self.tally.gaps_that_version_1_cannot_tell += 1;
-            return self.refuse(link, RejectCode::Version, "it cannot be told of a gap");
+            return self.refuse(link, RejectCode::Version, "it has no gaps");
         }
         if self.hosts[host].life == Life::Leaving {
             return self.refuse(link, RejectCode::GoingAway, "handing over");
@@ -182,7 +182,7 @@ impl World {
             self.links[old].hang_up();
         }
         self.acknowledged(Side::Host(host, socket));
-        self.greeted(host, socket, link, welcome, hello, rest);
+        self.answer(host, socket, link, welcome, hello, rest);
     }
 
     /// The host meets the socket for the first time.
@@ -208,10 +208,10 @@ impl World {
         end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
         self.tally.carried += u64::from(end.carried.is_some());
         self.hosts[host].sockets.insert(socket, end);
-        self.greeted(host, socket, link, welcome, hello, rest);
+        self.answer(host, socket, link, welcome, hello, rest);
     }
 
-    fn greeted(
+    fn answer(
         &mut self,
         host: usize,
         socket: usize,
@@ -280,10 +280,10 @@ impl World {
             }
             Err(error) => {
                 note!(self, "socket {socket} does not want host {host}: {error}");
-                // What it has taken back since its hello, nobody can tell this host.
-                let cannot_be_told = welcome.version < 2;
+                // This host knows no gaps, and the peer has taken something back since its hello.
+                let knows_no_gaps = welcome.version < 2;
                 assert!(
-                    welcome.generation < before || cannot_be_told,
+                    welcome.generation < before || knows_no_gaps,
                     "socket {socket} cannot attach: {error}"
                 );
                 self.tally.outdated_hosts += 1;

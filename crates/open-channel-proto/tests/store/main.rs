@@ -64,9 +64,9 @@ impl Side {
     fn give_up(&mut self) -> Result<(), ProtocolError> {
         let store = self.own.as_mut().unwrap();
         store.fence();
-        let kept = store.unreleased();
+        let parts = store.unreleased();
         self.look();
-        let result = self.session.reclaim(kept);
+        let result = self.session.reclaim(parts);
         self.session.detach();
         self.own = None;
         result
