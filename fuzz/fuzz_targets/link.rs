@@ -206,7 +206,7 @@ impl Side {
     /// The link is lost; what comes next is a link of frames, to a host that knows nothing.
     fn move_on(mut self) {
         let _ = self.ring.producer.fence();
-        let kept: Vec<StoredPart> = self
+        let parts: Vec<StoredPart> = self
             .ring
             .producer
             .unreleased()
@@ -223,7 +223,7 @@ impl Side {
         if let Ok(released) = self.ring.producer.released() {
             let _ = self.session.released(released.bytes());
         }
-        let reclaimed = self.session.reclaim(kept);
+        let reclaimed = self.session.reclaim(parts);
         self.session.detach();
         if reclaimed.is_err() || self.session.closed().is_some() {
             return;

@@ -1,5 +1,5 @@
-//! Attempts: how they are counted, told and limited, and what the first version of the protocol
-//! gets to see.
+//! Attempts: how they are counted, announced and limited, and what the first version of the
+//! protocol gets to see.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::num::NonZeroU32;
@@ -118,10 +118,10 @@ fn version_2_tells_the_attempt() {
     send(&mut peer, &["ab"]);
     for attempt in 1..=3 {
         let mut host = meet(&mut peer, attempt.into(), 2);
-        let told = bytes(&mut peer);
+        let sent = bytes(&mut peer);
         let marked = if attempt > 1 { 7 } else { 3 };
-        assert_eq!(told[..8], [10, 0, 0, 0, 4, marked, attempt, 0]);
-        host.handle(decode(&told, MAX_BODY).unwrap().unwrap().0).unwrap();
+        assert_eq!(sent[..8], [10, 0, 0, 0, 4, marked, attempt, 0]);
+        host.handle(decode(&sent, MAX_BODY).unwrap().unwrap().0).unwrap();
         assert_eq!(recv_all(&mut host), [(1, u32::from(attempt))]);
     }
 }
@@ -138,9 +138,9 @@ fn what_has_had_its_last_attempt_is_passed_over_and_comes_back() {
     let returned = peer.take_undeliverable().unwrap();
     let payload = Bytes::from_static(b"poison");
     assert_eq!(returned, Undeliverable { seq: 1, attempts: 2, reason: GivenUp::MaxAttempts, payload });
-    let told = bytes(&mut peer);
-    assert_eq!(told[..16], *b"\x08\0\0\0\x0c\0\0\0\x01\0\0\0\0\0\0\0");
-    let mut rest = &told[..];
+    let sent = bytes(&mut peer);
+    assert_eq!(sent[..16], *b"\x08\0\0\0\x0c\0\0\0\x01\0\0\0\0\0\0\0");
+    let mut rest = &sent[..];
     while let Some((frame, len)) = decode(rest, MAX_BODY).unwrap() {
         host.handle(frame).unwrap();
         rest = &rest[len..];
@@ -275,14 +275,14 @@ fn what_was_given_up_is_handled_only_when_it_is_withdrawn() {
     assert_eq!(recv_all(&mut host), [(1, 1), (2, 1)]);
     assert_eq!(host.give_back(1, 1), None, "one attempt was all");
     host.reject(2, 1, "no such job");
-    let told = bytes(&mut host);
+    let sent = bytes(&mut host);
     let once = b"\x0a\0\0\0\x0d\0\0\0\x01\0\0\0\0\0\0\0\x01\x01";
     let bad = b"\x15\0\0\0\x0d\0\0\0\x02\0\0\0\0\0\0\0\x01\x01no such job";
-    assert_eq!(told, [&once[..], bad].concat());
+    assert_eq!(sent, [&once[..], bad].concat());
     assert_eq!(hello(&host).handled, 0);
     // What was said twice is answered twice.
     for _ in 0..2 {
-        let mut rest = &told[..];
+        let mut rest = &sent[..];
         while let Some((frame, len)) = decode(rest, MAX_BODY).unwrap() {
             peer.handle(frame).unwrap();
             rest = &rest[len..];

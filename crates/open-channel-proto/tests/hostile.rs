@@ -367,7 +367,7 @@ impl Attack {
     fn give_up_store(&mut self) {
         self.arrived = 0;
         let Some(store) = self.store.take() else { return };
-        let mut kept = Vec::new();
+        let mut parts = Vec::new();
         for (end, completes, bytes) in store {
             if completes && !self.random.chance(3) {
                 let payload = match self.random.below(40) {
@@ -377,10 +377,10 @@ impl Attack {
                 };
                 let claimed = self.random.chance(50);
                 let end = if self.random.chance(5) { self.number(end) } else { end };
-                kept.push(StoredPart { end, claimed, payload });
+                parts.push(StoredPart { end, claimed, payload });
             }
         }
-        if self.session.reclaim(kept).is_err() && self.random.chance(70) {
+        if self.session.reclaim(parts).is_err() && self.random.chance(70) {
             self.session.reset(ResetCode::Protocol, "enough");
         }
         self.session.assert_credit_is_conserved();

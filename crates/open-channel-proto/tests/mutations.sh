@@ -4,7 +4,7 @@
 #   crates/open-channel-proto/tests/mutations.sh [PATTERN...]     those whose names have one of them: store, '[0-2][0-9]-'
 #
 # Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy of the
-# workspace, never to this one. Exit status 1 when a mutation survives or no longer applies.
+# workspace, never to this one. Exit status 1 when a mutation is not noticed or no longer applies.
 set -euo pipefail
 shopt -s nullglob
 
@@ -32,7 +32,7 @@ if ! simulate > "$copy/log" 2>&1; then
     exit 1
 fi
 
-killed=0 trouble=0
+killed=0 failed=0
 report() { printf '%-9s %-10s %s\n' "$1" "$2" "$3"; }
 chosen() {
     [ "$#" -gt 1 ] || return 0
@@ -50,17 +50,17 @@ for patch in "$here"/mutations/*.patch; do
     cp -R "$pristine" "$crate/src"
     if ! patch -s -p1 -d "$crate" < "$patch" > "$copy/log" 2>&1; then
         report STALE - "$name: the patch does not apply"
-        trouble=$((trouble + 1))
+        failed=$((failed + 1))
         continue
     fi
     # cargo goes by time stamps, and two patches may be less than one tick apart
     find "$crate/src" -name '*.rs' -exec touch {} +
     if ! simulate --no-run > "$copy/log" 2>&1; then
         report STALE - "$name: does not compile"
-        trouble=$((trouble + 1))
+        failed=$((failed + 1))
     elif simulate > "$copy/log" 2>&1; then
-        report SURVIVED - "$name: $(head -1 "$patch")"
-        trouble=$((trouble + 1))
+        report UNNOTICED - "$name: $(head -1 "$patch")"
+        failed=$((failed + 1))
     else
         seed=$(sed -n 's/^seed \([0-9]*\): .*/\1/p' "$copy/log" | head -1)
         words=$(sed -n '/^seed [0-9]*: /{n;p;}' "$copy/log" | head -1 | cut -c1-90)
@@ -68,5 +68,5 @@ for patch in "$here"/mutations/*.patch; do
         killed=$((killed + 1))
     fi
 done
-echo "$killed killed, $trouble not"
-[ "$trouble" -eq 0 ] && [ "$killed" -gt 0 ]
+echo "$killed killed, $failed not"
+[ "$failed" -eq 0 ] && [ "$killed" -gt 0 ]

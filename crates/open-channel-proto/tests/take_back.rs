@@ -327,8 +327,8 @@ fn what_nobody_has_claimed_in_a_store_comes_back_when_it_is_given_up() {
     for seq in 1..=3 {
         assert_eq!(peer.take_back(seq), TakeBack::Asked);
     }
-    let kept = |end, claimed, payload| StoredPart { end, claimed, payload: Bytes::from_static(payload) };
-    peer.reclaim([kept(16, true, b"claimed"), kept(32, false, b"not")]).unwrap();
+    let part = |end, claimed, payload| StoredPart { end, claimed, payload: Bytes::from_static(payload) };
+    peer.reclaim([part(16, true, b"claimed"), part(32, false, b"not")]).unwrap();
     peer.detach();
     peer.assert_credit_is_conserved();
     let back = [(2, Bytes::from_static(b"not")), (3, Bytes::from_static(b"half"))];

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_survives_the_wire() {
+    fn every_frame_is_decoded_as_it_was_encoded() {
         for frame in samples() {
             let bytes = bytes_of(&frame);
             let (read, len) = decode(&bytes, MAX_BODY).expect("decodes").expect("is whole");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_handshake_survives_the_wire() {
+    fn the_handshake_is_decoded_as_it_was_encoded() {
         let hello = Hello {
             socket: SocketId(u128::MAX - 3),
             generation: 9,

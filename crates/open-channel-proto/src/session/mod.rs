@@ -1,23 +1,23 @@
 //! One side of one socket.
 //!
 //! ```text
-//!          ┌──────────┐     attach, accept, resume      ┌──────────┐
-//!   new ──▶│ detached │ ──────────────────────────────▶ │ attached │
-//!          │          │ ◀────────────────────────────── │          │
-//!          └──────────┘             detach              └──────────┘
-//!               │   outbox and inbox stay as they are        │
-//!               │                                            │ handle(Reset)
-//!               │ reset                                      │ reset
-//!               │                                            │ both directions acknowledged
-//!               ▼                                            ▼
-//!          ┌─────────────────────────────────────────────────────┐
-//!          │ closed: Locally, Remotely or Finished; final        │
-//!          └─────────────────────────────────────────────────────┘
-//!            a link attaches and detaches as before, and carries
-//!            the reset until the other side is known to have it
+//!        ┌──────────┐   attach, accept, resume    ┌──────────┐
+//!  new ─▶│ detached │ ──────────────────────────▶ │ attached │
+//!        │          │ ◀────────────────────────── │          │
+//!        └────┬─────┘           detach            └────┬─────┘
+//!             │    inbox and outbox stay as they are   │
+//!             │                                        │ handle(Reset): Remotely
+//!             │ reset: Locally                         │ reset: Locally
+//!             │ all handled and acknowledged: Finished │ all handled and acknowledged: Finished
+//!             ▼                                        ▼
+//!        ┌─────────────────────────────────────────────────┐
+//!        │ closed: final, whether a link is attached or not│
+//!        └─────────────────────────────────────────────────┘
 //! ```
 //!
-//! The inbox and the outbox are the two directions. [`Ending`] is the lower half of the picture.
+//! A closed session may be attached again, so that each new link carries its reset. `Finished` needs
+//! the end of both directions. [`Ending`] is the lower half of the picture, the inbox and the outbox
+//! are the two directions.
 
 mod ending;
 mod give_back;

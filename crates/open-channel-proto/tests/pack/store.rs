@@ -1,4 +1,4 @@
-//! Packs on a link that keeps what it carries.
+//! Packs on a link with a store.
 
 use bytes::Bytes;
 use open_channel_proto::{
@@ -10,7 +10,7 @@ use crate::{
     LIMITS, cost, frames, many, meet, meet_with, pack, peer, raw, recv_all, recv_all_many, send, taken_apart,
 };
 
-/// A peer and a host whose link keeps what the peer sends.
+/// A peer and a host whose link has a store for what the peer sends.
 fn meet_with_store(peer: &mut Session, generation: u64, capacity: usize) -> (Session, Store) {
     let mut host = meet(peer, generation);
     host.use_store();
@@ -143,9 +143,9 @@ fn a_pack_that_was_changed_in_the_store_is_an_error() {
         let (_host, mut store) = meet_with_store(&mut peer, 1, 1024);
         store_first(&mut peer, &mut store, &[b"1", b"2", b"3"]);
         store.fence();
-        let kept =
-            store.unreleased().into_iter().map(|kept| StoredPart { payload: change(kept.payload), ..kept });
-        let result = peer.reclaim(kept);
+        let parts =
+            store.unreleased().into_iter().map(|part| StoredPart { payload: change(part.payload), ..part });
+        let result = peer.reclaim(parts);
         peer.assert_credit_is_conserved();
         result
     };

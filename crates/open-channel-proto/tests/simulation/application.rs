@@ -201,14 +201,14 @@ impl World {
         assert!(pack.count() == 1 || pack.cost() <= MAX_PACK_COST, "a pack that is too large is received");
         let longest = pack.iter().map(<[u8]>::len).max();
         assert_eq!(Some(pack.longest()), longest, "the longest of what is received");
-        self.tell_of_many(side, &due, attempt);
+        self.count_many(side, &due, attempt);
         for (seq, message) in (first..).zip(pack.iter()) {
             self.delivered(side, seq, Content::Message(Bytes::copy_from_slice(message)), attempt);
         }
         true
     }
 
-    fn tell_of_many(&mut self, side: Side, due: &Range<u64>, attempt: u32) {
+    fn count_many(&mut self, side: Side, due: &Range<u64>, attempt: u32) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let tally = &mut self.tally;
         let in_reach = |slot: &&Slot| due.contains(&slot.seq);
@@ -232,7 +232,7 @@ impl World {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let slot = end.undelivered().expect("nothing is delivered that did not arrive");
         slot.delivered = true;
-        slot.told = attempt;
+        slot.announced = attempt;
         let again = slot.given_back;
         assert_eq!(seq, slot.seq, "the order of messages");
         assert!(content == slot.content, "message {seq} has other bytes");
@@ -286,7 +286,7 @@ impl World {
         let max = if end.version < 2 { u32::MAX } else { max };
         let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
         // Known since it was delivered.
-        let attempt = slot.told;
+        let attempt = slot.announced;
         let next = end.session.give_back(seq, attempt);
         assert_eq!(next, (attempt < max).then_some(attempt + 1), "{side:?} gives {seq} back");
         note!(self, "{side:?} gives {seq} back after attempt {attempt}");
@@ -335,13 +335,13 @@ impl World {
         note!(self, "{side:?} rejects {seq}");
         let old = self.end(side).version < 2 || self.is_of_an_earlier_host(side, seq);
         if old {
-            // Nobody can be told.
+            // Nobody can take it out.
             self.was_handled(side, seq);
             self.end(side).drop_whole_units();
         }
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let slot = end.slots.iter_mut().find(|slot| slot.seq == seq);
-        let attempt = slot.as_ref().map_or(1, |slot| slot.told);
+        let attempt = slot.as_ref().map_or(1, |slot| slot.announced);
         if let Some(slot) = slot.filter(|_| !old) {
             slot.given_up = true;
         }
@@ -369,7 +369,7 @@ impl World {
     pub fn handle_some(&mut self, side: Side) {
         let Some(seqs) = self.choose_to_handle(side) else { return };
         note!(self, "{side:?} has handled {seqs:?}");
-        self.tell_of_handling(side, &seqs);
+        self.count_handled(side, &seqs);
         let answers: Vec<bool> = seqs.clone().map(|seq| self.was_handled(side, seq)).collect();
         let end = self.end(side);
         end.drop_whole_units();
@@ -413,7 +413,7 @@ impl World {
         is_message
     }
 
-    fn tell_of_handling(&mut self, side: Side, seqs: &Range<u64>) {
+    fn count_handled(&mut self, side: Side, seqs: &Range<u64>) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let of = |seq: u64| end.slots.iter().find(move |slot| slot.seq == seq).expect("is there");
         let (first, last) = (of(seqs.start), of(seqs.end - 1));

@@ -14,9 +14,19 @@ impl Endpoint {
         entry.and_then(|entry| entry.stored_at).unwrap_or(0)
     }
 
-    /// The session must agree with the model and keep its limits.
+    /// The session must agree with the model and stay within its limits.
     pub fn check(&mut self) {
-        let readable = self.undelivered().is_some();
+        self.check_sending();
+        self.check_flight();
+        self.check_receiving();
+        let most = TransmitBuffer::HIGH_WATER + 2 * (MAX_BODY + HEADER_LEN);
+        assert!(self.out.len() <= most, "the transmit buffer holds {} bytes", self.out.len());
+        if self.session.closed() == Some(&Closed::Finished) {
+            assert!(self.session.is_flushed() && self.slots.is_empty(), "finished with something open");
+        }
+    }
+
+    fn check_sending(&self) {
         let session = &self.session;
         let (base, next) = (session.first_unacknowledged(), session.next_seq());
         assert_eq!(next, self.sent.next(), "the next number to send");
@@ -27,7 +37,18 @@ impl Endpoint {
         assert_eq!(session.is_flushed(), base == next, "is_flushed");
         let alone = self.sent.was_accepted_as_one(base, next);
         assert!(held <= self.limits.outbox || alone, "the outbox exceeds its limit");
+        let (messages, cost) = self.sent.waiting(base, next);
+        assert_eq!(session.messages_unacknowledged(), messages, "messages_unacknowledged");
+        assert_eq!(session.bytes_unacknowledged(), cost, "bytes_unacknowledged");
+        assert_eq!(session.unacknowledged().is_empty(), messages == 0, "unacknowledged");
+        for next in [base, base + 1, base.midpoint(next), next, next + 1] {
+            assert_eq!(session.stored_end(next), self.stored_end(next), "the end in the store before {next}");
+        }
+    }
 
+    fn check_flight(&mut self) {
+        let session = &self.session;
+        let base = session.first_unacknowledged();
         let flying = base + session.messages_in_flight() as u64;
         let whole = self.sent.is_between_units(base) && self.sent.is_between_units(flying);
         assert!(whole, "{base}..{flying} is in flight, and a pack only in part");
@@ -53,14 +74,14 @@ impl Endpoint {
             assert!(fits, "{transmitted} bytes in flight exceed the window of {}", self.remote_window);
         }
 
-        for next in [base, base + 1, base.midpoint(next), next, next + 1] {
-            assert_eq!(session.stored_end(next), self.stored_end(next), "the end in the store before {next}");
-        }
-
         if self.limits.max_attempts.is_some() && session.closed().is_none() {
             self.sent.check_what_is_alone(base, flying, session.generation());
         }
+    }
 
+    fn check_receiving(&mut self) {
+        let readable = self.undelivered().is_some();
+        let session = &self.session;
         let hello = session.hello(CHANNEL, Features::default());
         assert_eq!(hello.recv_next, self.received_next, "the next number to receive");
         assert_eq!(hello.handled, self.handled_through, "the last number handled");
@@ -72,11 +93,5 @@ impl Endpoint {
         assert_eq!(session.is_readable(), readable && !self.is_discarded(), "is_readable");
 
         assert!(self.has_store || session.releasable() == 0, "something to release, and no store");
-
-        let most = TransmitBuffer::HIGH_WATER + 2 * (MAX_BODY + HEADER_LEN);
-        assert!(self.out.len() <= most, "the transmit buffer holds {} bytes", self.out.len());
-        if session.closed() == Some(&Closed::Finished) {
-            assert!(base == next && self.slots.is_empty(), "finished with something open");
-        }
     }
 }

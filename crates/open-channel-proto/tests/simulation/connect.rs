@@ -57,7 +57,7 @@ impl World {
             self.sockets[socket].peer
         );
         self.links.push(Link::new(socket, host));
-        self.hosts[host].greeting.push((link, BytesMut::new()));
+        self.hosts[host].unanswered.push((link, BytesMut::new()));
         let offer = self.random.chance(self.offers);
         let rings = offer.then(|| Rings::new(&mut self.random, self.max_message));
         let socket = &mut self.sockets[socket];
@@ -75,22 +75,22 @@ impl World {
         self.hosts.len() as u64
     }
 
-    pub fn greet_some(&mut self) {
+    pub fn read_hellos(&mut self) {
         let hosts: Vec<usize> = (0..self.hosts.len()).filter(|&host| self.is_awake(host)).collect();
         if !hosts.is_empty() {
             let host = self.random.pick(&hosts);
-            self.greet(host);
+            self.read_hello(host);
         }
     }
 
     /// A host reads on links that have not said hello, in any order.
-    pub fn greet(&mut self, host: usize) {
-        for mut index in (0..self.hosts[host].greeting.len()).rev() {
+    pub fn read_hello(&mut self, host: usize) {
+        for mut index in (0..self.hosts[host].unanswered.len()).rev() {
             if !self.calm && self.random.chance(30) {
-                index = self.random.below(self.hosts[host].greeting.len());
+                index = self.random.below(self.hosts[host].unanswered.len());
             }
             let most = if self.calm { usize::MAX } else { self.measure() };
-            let (link, buf) = &mut self.hosts[host].greeting[index];
+            let (link, buf) = &mut self.hosts[host].unanswered[index];
             let link = *link;
             buf.extend_from_slice(&self.links[link].up.read(self.now, most));
             let frame = decode(buf, HANDSHAKE_MAX_BODY).expect("a whole handshake");
@@ -98,17 +98,17 @@ impl World {
             buf.advance(len.unwrap_or(0));
             match frame {
                 Some(Frame::Hello(hello)) => {
-                    let (_, rest) = self.hosts[host].greeting.swap_remove(index);
+                    let (_, rest) = self.hosts[host].unanswered.swap_remove(index);
                     self.welcome(host, link, &hello, rest);
                 }
                 Some(other) => panic!("a link began with {other:?}"),
                 None if self.links[link].up.is_at_end(self.now) => {
                     self.links[link].hang_up();
-                    self.hosts[host].greeting.swap_remove(index);
+                    self.hosts[host].unanswered.swap_remove(index);
                 }
                 None => {}
             }
-            if self.hosts[host].greeting.is_empty() {
+            if self.hosts[host].unanswered.is_empty() {
                 return;
             }
         }
@@ -121,7 +121,7 @@ impl World {
         assert_eq!(hello.socket, self.sockets[socket].end.session.id());
         if version < hello.version_min {
             self.tally.gaps_that_version_1_cannot_tell += 1;
-            return self.refuse(link, RejectCode::Version, "it cannot be told of a gap");
+            return self.refuse(link, RejectCode::Version, "it has no gaps");
         }
         if self.hosts[host].life == Life::Leaving {
             return self.refuse(link, RejectCode::GoingAway, "handing over");
@@ -130,60 +130,88 @@ impl World {
             // Before anything is said of where to go on, what the old link holds has to come back.
             self.lose(Side::Host(host, socket));
         }
-        let Host { generation, limits, .. } = self.hosts[host];
-        if let Some(end) = self.hosts[host].sockets.get_mut(&socket) {
-            let welcome = match end.session.resume(hello, version) {
-                Ok(welcome) => welcome,
-                Err(error) => {
-                    note!(self, "host {host} refuses link {link}: {error}");
-                    let overtaken = self.sockets[socket].latest != Some(link);
-                    let outdated = hello.generation > generation;
-                    assert!(overtaken || outdated, "host {host} refuses to resume: {error}");
-                    self.tally.overtaken_hellos += u64::from(overtaken);
-                    self.tally.outdated_hosts += u64::from(outdated);
-                    return self.refuse(link, RejectCode::Protocol, "outdated");
-                }
-            };
-            note!(self, "host {host} resumes socket {socket} on link {link}: {welcome:?}");
-            assert_eq!(welcome.resumed, hello.generation == generation, "resumed or not");
-            if !welcome.resumed {
-                self.tally.lost_welcomes += 1;
-                assert!(end.slots.is_empty(), "nothing can have been received");
-                end.sent.first = hello.recv_next;
-                end.acknowledged = hello.recv_next;
-                end.received_next = hello.first;
-                end.handled_through = hello.first - 1;
-                if hello.ended {
-                    end.sent.entries.clear();
-                }
-                end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
-            }
-            end.take_back_what_was_not_seen(&mut self.tally);
-            end.out.clear();
-            end.buf.clear();
-            if let Some(old) = end.link.replace(link) {
-                self.links[old].hang_up();
-            }
-            self.acknowledged(Side::Host(host, socket));
-            self.greeted(host, socket, link, welcome, hello, rest);
+        if self.hosts[host].sockets.contains_key(&socket) {
+            self.resume_at(host, socket, link, hello, rest, version);
         } else {
-            let (session, welcome) =
-                Session::accept(hello, version, generation, limits).expect("an honest hello");
-            note!(self, "host {host} accepts socket {socket} on link {link}: {welcome:?}");
-            assert!(!welcome.resumed);
-            self.tally.ended_before += u64::from(hello.ended);
-            let habits = self.habits();
-            let plan = if hello.ended { VecDeque::new() } else { self.plan(2) };
-            let mut end = Endpoint::new(session, limits, habits, plan);
-            end.link = Some(link);
-            end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
-            self.tally.carried += u64::from(end.carried.is_some());
-            self.hosts[host].sockets.insert(socket, end);
-            self.greeted(host, socket, link, welcome, hello, rest);
+            self.accept_at(host, socket, link, hello, rest, version);
         }
     }
 
-    fn greeted(
+    /// The host knows the socket.
+    fn resume_at(
+        &mut self,
+        host: usize,
+        socket: usize,
+        link: usize,
+        hello: &Hello,
+        rest: BytesMut,
+        version: u16,
+    ) {
+        let Host { generation, .. } = self.hosts[host];
+        let end = self.hosts[host].sockets.get_mut(&socket).expect("it knows the socket");
+        let welcome = match end.session.resume(hello, version) {
+            Ok(welcome) => welcome,
+            Err(error) => {
+                note!(self, "host {host} refuses link {link}: {error}");
+                let overtaken = self.sockets[socket].latest != Some(link);
+                let outdated = hello.generation > generation;
+                assert!(overtaken || outdated, "host {host} refuses to resume: {error}");
+                self.tally.overtaken_hellos += u64::from(overtaken);
+                self.tally.outdated_hosts += u64::from(outdated);
+                return self.refuse(link, RejectCode::Protocol, "outdated");
+            }
+        };
+        note!(self, "host {host} resumes socket {socket} on link {link}: {welcome:?}");
+        assert_eq!(welcome.resumed, hello.generation == generation, "resumed or not");
+        if !welcome.resumed {
+            self.tally.lost_welcomes += 1;
+            assert!(end.slots.is_empty(), "nothing can have been received");
+            end.sent.first = hello.recv_next;
+            end.acknowledged = hello.recv_next;
+            end.received_next = hello.first;
+            end.handled_through = hello.first - 1;
+            if hello.ended {
+                end.sent.entries.clear();
+            }
+            end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
+        }
+        end.take_back_what_was_not_seen(&mut self.tally);
+        end.out.clear();
+        end.buf.clear();
+        if let Some(old) = end.link.replace(link) {
+            self.links[old].hang_up();
+        }
+        self.acknowledged(Side::Host(host, socket));
+        self.answer(host, socket, link, welcome, hello, rest);
+    }
+
+    /// The host meets the socket for the first time.
+    fn accept_at(
+        &mut self,
+        host: usize,
+        socket: usize,
+        link: usize,
+        hello: &Hello,
+        rest: BytesMut,
+        version: u16,
+    ) {
+        let Host { generation, limits, .. } = self.hosts[host];
+        let (session, welcome) =
+            Session::accept(hello, version, generation, limits).expect("an honest hello");
+        note!(self, "host {host} accepts socket {socket} on link {link}: {welcome:?}");
+        assert!(!welcome.resumed);
+        self.tally.ended_before += u64::from(hello.ended);
+        let habits = self.habits();
+        let plan = if hello.ended { VecDeque::new() } else { self.plan(2) };
+        let mut end = Endpoint::new(session, limits, habits, plan);
+        end.link = Some(link);
+        end.carried = Some((hello.recv_next - 1, hello.unhandled as usize)).filter(|c| c.1 > 0);
+        self.tally.carried += u64::from(end.carried.is_some());
+        self.hosts[host].sockets.insert(socket, end);
+        self.answer(host, socket, link, welcome, hello, rest);
+    }
+
+    fn answer(
         &mut self,
         host: usize,
         socket: usize,
@@ -234,20 +262,7 @@ impl World {
                     Attachment::Resumed => self.tally.resumed += 1,
                     Attachment::Fresh => {
                         self.tally.moved += u64::from(before > 0);
-                        // Nobody is left to take back what was given up.
-                        end.first_of_sender = end.received_next;
-                        for slot in end.slots.iter_mut().filter(|slot| slot.given_up) {
-                            slot.handled = true;
-                        }
-                        end.drop_whole_units();
-                        end.take_apart_and_back(welcome, &mut self.tally);
-                        // An acknowledged end, and nothing else, goes out again.
-                        let first = end.session.first_unacknowledged();
-                        if first < end.acknowledged {
-                            assert_eq!((first, end.sent.next()), (end.acknowledged - 1, end.acknowledged));
-                            assert_eq!(end.sent.entry(first).map(|last| &last.content), Some(&Content::End));
-                            end.acknowledged = first;
-                        }
+                        self.starts_over(socket, welcome);
                     }
                 }
                 self.acknowledged(Side::Peer(socket));
@@ -265,10 +280,10 @@ impl World {
             }
             Err(error) => {
                 note!(self, "socket {socket} does not want host {host}: {error}");
-                // What it has taken back since its hello, nobody can tell this host.
-                let cannot_be_told = welcome.version < 2;
+                // This host knows no gaps, and the peer has taken something back since its hello.
+                let knows_no_gaps = welcome.version < 2;
                 assert!(
-                    welcome.generation < before || cannot_be_told,
+                    welcome.generation < before || knows_no_gaps,
                     "socket {socket} cannot attach: {error}"
                 );
                 self.tally.outdated_hosts += 1;
@@ -276,6 +291,24 @@ impl World {
             }
         }
         self.check(Side::Peer(socket));
+    }
+
+    /// The peer meets a new host: nobody is left to take back what was given up.
+    fn starts_over(&mut self, socket: usize, welcome: &Welcome) {
+        let end = &mut self.sockets[socket].end;
+        end.first_of_sender = end.received_next;
+        for slot in end.slots.iter_mut().filter(|slot| slot.given_up) {
+            slot.handled = true;
+        }
+        end.drop_whole_units();
+        end.take_apart_and_back(welcome, &mut self.tally);
+        // An acknowledged end, and nothing else, goes out again.
+        let first = end.session.first_unacknowledged();
+        if first < end.acknowledged {
+            assert_eq!((first, end.sent.next()), (end.acknowledged - 1, end.acknowledged));
+            assert_eq!(end.sent.entry(first).map(|last| &last.content), Some(&Content::End));
+            end.acknowledged = first;
+        }
     }
 
     /// A side drops its link or has seen its end.

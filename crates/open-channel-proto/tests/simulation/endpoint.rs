@@ -19,10 +19,10 @@ pub struct Slot {
     pub place: u32,
     pub count: u32,
     pub content: Content,
-    /// The attempt that it must tell; not known exactly for one that was sent in part.
+    /// The attempt that it must announce; not known exactly for one that was sent in part.
     pub attempts: RangeInclusive<u32>,
-    /// The attempt that it told.
-    pub told: u32,
+    /// The attempt that it announced.
+    pub announced: u32,
     /// Host that sent it, when a peer received it.
     pub from: usize,
     pub delivered: bool,
@@ -49,7 +49,7 @@ impl Slot {
             count: (unit.end - unit.start) as u32,
             content,
             attempts,
-            told: 1,
+            announced: 1,
             from,
             delivered: nothing,
             handled: nothing,
@@ -105,7 +105,7 @@ pub struct Endpoint {
     pub link: Option<usize>,
     /// That this side speaks on it.
     pub version: u16,
-    /// The link keeps what it carries.
+    /// The link has a store.
     pub has_store: bool,
     /// The last link did.
     pub left_a_store: bool,

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use crate::world::{Host, Life, Side, World, note};
 
-/// What happens in a step of trouble.
+/// What happens in a step with faults.
 impl World {
     pub fn step(&mut self) {
         match self.random.below(100) {
-            0..4 => self.trouble(),
-            4..17 => self.greet_some(),
+            0..4 => self.fault(),
+            4..17 => self.read_hellos(),
             17..25 => {
                 let socket = self.random.below(self.sockets.len());
                 self.connect(socket);
@@ -58,12 +58,12 @@ impl World {
             life: Life::Running,
             version,
             limits,
-            greeting: Vec::new(),
+            unanswered: Vec::new(),
             sockets: BTreeMap::new(),
         });
     }
 
-    fn trouble(&mut self) {
+    fn fault(&mut self) {
         match self.random.below(16) {
             0..10 => {
                 let first = self.links.len().saturating_sub(5);
@@ -127,7 +127,7 @@ impl World {
             }
         }
         self.hosts[host].life = Life::Dead;
-        self.hosts[host].greeting.clear();
+        self.hosts[host].unanswered.clear();
         if self.current == Some(host) {
             self.current = None;
         }
@@ -144,8 +144,8 @@ impl World {
         let (now, random) = (self.now, &mut self.random);
         let Link { up, down, .. } = &mut self.links[link];
         for pipe in [up, down] {
-            let survive = if random.chance(30) { usize::MAX } else { random.below(pipe.len() + 1) };
-            pipe.tear(survive);
+            let arriving = if random.chance(30) { usize::MAX } else { random.below(pipe.len() + 1) };
+            pipe.tear(arriving);
             pipe.stall(now + random.below(30) as u64);
         }
     }

@@ -231,6 +231,14 @@ impl Ledger {
         self.entries[index(from)..index(to)].iter().map(Entry::held).sum()
     }
 
+    /// Messages that nobody has handled or taken back, and what they cost.
+    pub fn waiting(&self, from: u64, to: u64) -> (u64, usize) {
+        let index = |seq: u64| (seq - self.first) as usize;
+        let entries = self.entries[index(from)..index(to)].iter();
+        let costs = entries.filter(|entry| !entry.is_withdrawn()).map(|entry| entry.content.cost());
+        costs.filter(|cost| *cost > 0).fold((0, 0), |(count, sum), cost| (count + 1, sum + cost))
+    }
+
     /// With a limit of attempts, what some host may have seen is alone on its way to this one.
     pub fn check_what_is_alone(&self, from: u64, to: u64, generation: u64) -> bool {
         let index = |seq: u64| (seq - self.first) as usize;

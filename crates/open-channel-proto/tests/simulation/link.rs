@@ -1,4 +1,4 @@
-//! Links of the simulated world: two pipes of bytes that delay, tear, and tell their ends at
+//! Links of the simulated world: two pipes of bytes that delay, tear, and report their ends at
 //! different times.
 
 use bytes::BytesMut;
@@ -43,9 +43,9 @@ impl Pipe {
         self.severed = true;
     }
 
-    /// Breaks so that only the first `survive` bytes under way arrive.
-    pub fn tear(&mut self, survive: usize) {
-        self.bytes.truncate(survive);
+    /// Breaks so that only the first `arriving` bytes under way arrive.
+    pub fn tear(&mut self, arriving: usize) {
+        self.bytes.truncate(arriving);
         self.severed = true;
     }
 

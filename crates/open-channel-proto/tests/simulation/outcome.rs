@@ -110,7 +110,7 @@ impl Endpoint {
             assert!(!entry.is_withdrawn(), "{seq} comes back twice");
             let next = entry.attempts(welcome.generation);
             assert!(next.contains(&(attempts + 1)), "{seq} had {attempts} attempts, not {next:?} less one");
-            // More than that only with hosts that cannot be told of a gap.
+            // More than that only with hosts that know no gaps.
             assert!(attempts >= max, "{seq} is given up with attempts left");
             entry.withdrawn_from = Some(welcome.generation);
             entry.handled = true;
@@ -144,10 +144,10 @@ impl Endpoint {
     }
 
     /// The store is given up: what no host has claimed was never sent, on this link.
-    pub fn remember_what_was_kept(&mut self, kept: &[StoredPart]) {
+    pub fn remember_what_was_stored(&mut self, parts: &[StoredPart]) {
         for entry in &mut self.sent.entries {
             let Some(end) = entry.stored_at.take() else { continue };
-            if kept.iter().any(|kept| kept.end == end && !kept.claimed) {
+            if parts.iter().any(|part| part.end == end && !part.claimed) {
                 entry.was_not_seen();
             }
         }

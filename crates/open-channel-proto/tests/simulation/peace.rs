@@ -12,7 +12,7 @@ impl World {
                 self.die(host);
             }
         }
-        // Whom nobody can tell of a gap would wait for a newer host for ever.
+        // A peer that needs gaps would wait for a newer host for ever.
         if let Some(host) = self.current.filter(|host| self.hosts[*host].version < 2)
             && self.sockets.iter().any(|socket| socket.version > 1)
         {
@@ -33,7 +33,7 @@ impl World {
             self.serve_in_peace(Side::Peer(socket));
         }
         let Some(host) = self.current else { return };
-        self.greet(host);
+        self.read_hello(host);
         for socket in self.hosts[host].sockets.keys().copied().collect::<Vec<_>>() {
             self.serve_in_peace(Side::Host(host, socket));
         }

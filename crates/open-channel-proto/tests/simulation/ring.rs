@@ -192,34 +192,34 @@ impl World {
         }
         self.links[link].own_store(side).fence();
         self.meanwhile(side, link);
-        let kept = self.links[link].own_store(side).unreleased();
+        let parts = self.links[link].own_store(side).unreleased();
         self.meanwhile(side, link);
         self.look(side);
-        for kept in &kept {
+        for part in &parts {
             let counter =
-                if kept.claimed { &mut self.tally.kept_claimed } else { &mut self.tally.kept_unseen };
+                if part.claimed { &mut self.tally.stored_claimed } else { &mut self.tally.stored_unseen };
             *counter += 1;
         }
-        self.tell_of_kept_packs(side, &kept);
+        self.count_stored_packs(side, &parts);
         let end = self.end(side);
-        end.remember_what_was_kept(&kept);
-        if let Err(error) = end.session.reclaim(kept) {
+        end.remember_what_was_stored(&parts);
+        if let Err(error) = end.session.reclaim(parts) {
             panic!("{side:?} cannot take back what it had stored: {error}");
         }
         (end.has_store, end.left_a_store) = (false, true);
     }
 
-    fn tell_of_kept_packs(&mut self, side: Side, kept: &[StoredPart]) {
+    fn count_stored_packs(&mut self, side: Side, parts: &[StoredPart]) {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         if let Some(unit) = end.half_stored.map(|seq| end.sent.unit(seq)) {
             self.tally.half_stored += 1;
             self.tally.packs_half_stored += u64::from(unit.end - unit.start > 1);
         }
-        for kept in kept {
-            let entries = end.sent.entries.iter().filter(|entry| entry.stored_at == Some(kept.end));
+        for part in parts {
+            let entries = end.sent.entries.iter().filter(|entry| entry.stored_at == Some(part.end));
             let packed = u64::from(entries.count() > 1);
-            self.tally.packs_kept_claimed += packed * u64::from(kept.claimed);
-            self.tally.packs_kept_unseen += packed * u64::from(!kept.claimed);
+            self.tally.packs_stored_claimed += packed * u64::from(part.claimed);
+            self.tally.packs_stored_unseen += packed * u64::from(!part.claimed);
         }
     }
 

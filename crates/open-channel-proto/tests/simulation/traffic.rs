@@ -101,10 +101,10 @@ impl World {
         if let Frame::Data { flags, .. } = &frame {
             self.tally.in_parts += u64::from(flags.first && !flags.last);
             self.tally.packs_in_frames += u64::from(flags.packed);
-            assert_eq!(self.end(side).version < 2, flags.attempt == 0, "only version 2 tells attempts");
+            assert_eq!(self.end(side).version < 2, flags.attempt == 0, "only version 2 has attempts");
         }
         if matches!(frame, Frame::Skip { .. }) {
-            assert_eq!(self.end(side).version, 2, "a gap is told to version 1");
+            assert_eq!(self.end(side).version, 2, "version 1 has no gaps");
             self.tally.gaps_in_frames += 1;
         }
         if self.end(side).has_store {
@@ -121,12 +121,12 @@ impl World {
             self.drain(side);
         }
         let open = !self.end(side).is_closed();
-        let told = frame.clone();
+        let copy = frame.clone();
         if let Err(error) = self.end(side).session.handle(frame) {
             panic!("{side:?} takes its honest other side for a liar: {error}");
         }
         if open {
-            self.heard(side, link, told);
+            self.heard(side, link, copy);
         }
         let socket = self.links[link].socket;
         if reset && open && self.sockets[socket].end.session.closed() != Some(&Closed::Finished) {

@@ -25,7 +25,7 @@ pub struct Socket {
     pub peer: usize,
     /// The newest version that it speaks.
     pub version: u16,
-    /// The latest link, to tell overtaken hellos.
+    /// The latest link, to recognize overtaken hellos.
     pub latest: Option<usize>,
 }
 
@@ -50,7 +50,7 @@ pub struct Host {
     pub version: u16,
     pub limits: Limits,
     /// Links that have not said hello yet.
-    pub greeting: Vec<(usize, BytesMut)>,
+    pub unanswered: Vec<(usize, BytesMut)>,
     pub sockets: BTreeMap<usize, Endpoint>,
 }
 

@@ -1,4 +1,4 @@
-//! Two sides of one session and a link that keeps what it carries: what a ring in shared memory
+//! Two sides of one session and a link with a store: what a ring in shared memory
 //! means to a session.
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used)]
 
@@ -64,9 +64,9 @@ impl Side {
     fn give_up(&mut self) -> Result<(), ProtocolError> {
         let store = self.own.as_mut().unwrap();
         store.fence();
-        let kept = store.unreleased();
+        let parts = store.unreleased();
         self.look();
-        let result = self.session.reclaim(kept);
+        let result = self.session.reclaim(parts);
         self.session.detach();
         self.own = None;
         result

@@ -39,9 +39,9 @@ fn a_record_that_was_destroyed_or_changed_is_an_error() {
         peer.put();
         let store = peer.own.as_mut().unwrap();
         store.fence();
-        let mut kept = store.unreleased();
-        change(&mut kept);
-        let result = peer.session.reclaim(kept);
+        let mut parts = store.unreleased();
+        change(&mut parts);
+        let result = peer.session.reclaim(parts);
         peer.session.assert_credit_is_conserved();
         result
     };
@@ -49,14 +49,14 @@ fn a_record_that_was_destroyed_or_changed_is_an_error() {
     let unexpected = |result| matches!(result, Err(ProtocolError::Unexpected(_)));
     for index in 0..3 {
         let remove: [fn(&mut Vec<StoredPart>); 3] =
-            [|kept| drop(kept.remove(0)), |kept| drop(kept.remove(1)), |kept| drop(kept.remove(2))];
+            [|parts| drop(parts.remove(0)), |parts| drop(parts.remove(1)), |parts| drop(parts.remove(2))];
         assert!(unexpected(reclaim(remove[index])), "without record {index}");
     }
-    assert!(unexpected(reclaim(|kept| kept.clear())));
-    assert!(unexpected(reclaim(|kept| kept.swap(0, 1))));
-    assert!(unexpected(reclaim(|kept| kept[1].end += 8)));
-    assert!(unexpected(reclaim(|kept| kept[1].payload = Bytes::from_static(b"longer"))));
-    assert!(unexpected(reclaim(|kept| kept[2].payload = Bytes::new())));
+    assert!(unexpected(reclaim(|parts| parts.clear())));
+    assert!(unexpected(reclaim(|parts| parts.swap(0, 1))));
+    assert!(unexpected(reclaim(|parts| parts[1].end += 8)));
+    assert!(unexpected(reclaim(|parts| parts[1].payload = Bytes::from_static(b"longer"))));
+    assert!(unexpected(reclaim(|parts| parts[2].payload = Bytes::new())));
 }
 
 /// The consumer of a fenced store may still release what it has claimed, at any moment.
@@ -75,15 +75,15 @@ fn releases_are_taken_in_once_more_after_the_store_was_looked_through() {
         store.fence();
         host.session.handled(1);
         store.release(host.session.releasable());
-        let kept = store.unreleased();
+        let parts = store.unreleased();
         host.session.handled(2);
         store.release(host.session.releasable());
         if looks_again {
             peer.look();
-            assert_eq!(peer.session.reclaim(kept), Ok(()));
+            assert_eq!(peer.session.reclaim(parts), Ok(()));
             assert!(peer.session.is_flushed());
         } else {
-            assert!(peer.session.reclaim(kept).is_err(), "it cannot know that the first was not destroyed");
+            assert!(peer.session.reclaim(parts).is_err(), "it cannot know that the first was not destroyed");
         }
     }
 }
