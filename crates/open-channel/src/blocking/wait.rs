@@ -17,7 +17,8 @@ use rustix::io::Errno;
 use crate::connection::Connection;
 use crate::connection::waiters::WaiterKey;
 
-/// Polls until ready, or `None` at the deadline; in between sleeps in poll(2) on the link and on what wakes this thread.
+/// Polls until ready, or `None` at the deadline. In between it sleeps in poll(2), on the link and
+/// on the socket pair that wakes this thread.
 pub(super) fn wait<T>(
     connection: &Connection,
     deadline: Option<Instant>,
@@ -27,7 +28,7 @@ pub(super) fn wait<T>(
         let poll_waker = poll_waker.of_this_process();
         let mut key = WaiterKey::default();
         loop {
-            // Anew each time: there may be descriptors for it now.
+            // Tried again each time: there may be descriptors for it now.
             let mut cx = Context::from_waker(poll_waker.waker());
             if let Poll::Ready(value) = poll(&mut cx, &mut key) {
                 return Some(value);
@@ -68,7 +69,7 @@ thread_local! {
 #[derive(Debug, Default)]
 struct PollWaker {
     ends: OnceCell<ProcessLocal<(UnixStream, Waker)>>,
-    /// A forked child that listened at its parent's would take its wake-ups.
+    /// The pair of a forked child. A child that polled its parent's would take its wake-ups.
     in_child: OnceCell<Box<PollWaker>>,
 }
 
@@ -102,7 +103,7 @@ impl PollWaker {
                 sender.set_nonblocking(true)?;
                 Ok((receiver, sender))
             });
-            // Out of descriptors: this round sleeps without one, in short naps.
+            // Out of descriptors: this round sleeps without one, and polls at short intervals.
             if let Ok((receiver, sender)) = pair {
                 let _ = self.ends.set(ProcessLocal::new((receiver, Arc::new(WakeSender(sender)).into())));
             }
@@ -120,7 +121,7 @@ impl PollWaker {
 
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
-        // None that is made only now: others have a waker that does not write to it.
+        // A pair made now would not do: the waker that others have does not write to it.
         let pair = self.made();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = if pair.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
@@ -135,7 +136,7 @@ impl PollWaker {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => std::thread::sleep(NAP),
         }
-        // It comes first of those polled. A byte that comes from here on ends the next sleep.
+        // It is polled first. A byte that comes from here on ends the next sleep.
         if let Some((receiver, _)) = pair.filter(|_| fds[0].revents().contains(PollFlags::IN)) {
             let (mut receiver, mut bytes) = (receiver, [0; 64]);
             while matches!(receiver.read(&mut bytes), Ok(64)) {}

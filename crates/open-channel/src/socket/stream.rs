@@ -1,4 +1,4 @@
-//! The byte-stream face: a socket as `AsyncRead + AsyncWrite`.
+//! The byte-stream interface: a socket as `AsyncRead + AsyncWrite`.
 
 use std::io;
 use std::pin::Pin;
