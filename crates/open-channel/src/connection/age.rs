@@ -1,30 +1,31 @@
-//! How old the oldest open message of one direction is, from looks at the sequence numbers alone.
+//! The age of the oldest open message of one direction, from regular checks of the sequence
+//! numbers.
 //!
-//! No message is timed: that would read a clock with each. Somebody looks at regular times, and a
-//! message is as old as the first look that found it, which is less than its age by no more than
-//! the time between two looks.
+//! No message is timed: that would read a clock for each. The age counts from the first check that
+//! found the message. It is less than the true one by at most the time between two checks.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Looks that are remembered. With more, every second one is forgotten, and messages seem to be
+/// Checks that are remembered. Beyond that, every second one is forgotten, and messages seem
 /// younger than they are.
 const LOOKS: usize = 32;
 
-/// What the looks at one direction have found.
+/// The results of the checks of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Age {
-    /// Of a look that found new messages: the number behind the last of them, and when. Both grow.
+    /// Checks that found new messages: the number behind the last message, and the time. Both grow.
     looks: VecDeque<(u64, Duration)>,
-    /// How far the other side was at the last look, and the first look that found it there.
+    /// The progress of the other side at the last check, and the time of the first check that found
+    /// it.
     progress: Option<(u64, Duration)>,
 }
 
 impl Age {
-    /// A look at `now` finds the messages `open`, and the other side as far as `progress`.
+    /// A check at `now` finds the messages `open`, and the other side's `progress`.
     pub(super) fn look(&mut self, now: Duration, open: &Range<u64>, progress: u64) {
-        // What is not there any more will come again; or the numbers began anew.
+        // Messages beyond the end will be sent again, or the numbers began anew.
         while self.looks.back().is_some_and(|(end, _)| *end > open.end) {
             self.looks.pop_back();
         }
@@ -50,13 +51,14 @@ impl Age {
         }
     }
 
-    /// How long before `now`, the last look, the oldest of the messages `open` was found.
+    /// The time from the check that found the oldest of the messages `open` to `now`, the last
+    /// check.
     pub(super) fn of_oldest(&self, now: Duration, open: &Range<u64>) -> Option<Duration> {
         let found = self.looks.iter().find(|(end, _)| *end > open.start);
         (!open.is_empty()).then(|| found.map_or(Duration::ZERO, |(_, at)| now.saturating_sub(*at)))
     }
 
-    /// How long the other side has been as far as `progress`, while messages were open.
+    /// The time without progress while messages were open.
     pub(super) fn without_progress(&self, now: Duration, progress: u64) -> Option<Duration> {
         let since = self.progress.filter(|(before, _)| *before == progress);
         since.map(|(_, at)| now.saturating_sub(at))
