@@ -1,8 +1,8 @@
-//! Those who join hear each other, whoever hosts.
+//! Members hear each other, under any host.
 
 use crate::program::{Place, Program};
 
-/// The first one, when it is there: what is said before reaches nobody.
+/// Waits for the first member to be there: a message sent before reaches nobody.
 pub(crate) fn open_room(place: &Place, args: &[&str]) -> Program {
     let mut first = place.start(&[&["join", "room"], args].concat());
     place.start(&["send", "room", KNOCK, "--timeout", "30"]).succeed();
@@ -10,10 +10,10 @@ pub(crate) fn open_room(place: &Place, args: &[&str]) -> Program {
     first
 }
 
-/// What the first one prints first.
+/// The first line of the first member.
 const KNOCK: &str = "knock, knock";
 
-/// Joins and waits until someone who is already there has heard of it.
+/// Joins and waits until an earlier member has received a message from the new one.
 pub(crate) fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
     let mut joined = place.start(&["join", "room", "--stay"]);
     joined.type_line(name);

@@ -1,4 +1,4 @@
-//! `send` says by its exit status whether everything was acknowledged.
+//! The exit status of `send` reports whether everything was acknowledged.
 
 use crate::program::{Place, Program};
 
