@@ -1,4 +1,4 @@
-//! The blocking face keeps the same promises.
+//! The blocking interface holds the same promises.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -155,7 +155,8 @@ fn two_threads_share_a_socket(world: World) {
     });
 }
 
-/// Nobody calls for it: neither the sender, which has done its part, nor the thread that waits for what does not come.
+/// Neither side calls for it: the sender is done, and the receiver waits for a message that never
+/// comes.
 fn what_waits_in_the_outbox_goes_out_while_a_thread_waits_for_messages(world: World) {
     const ROUNDS: usize = 300;
     let (near, far, _channels) = pair(&world, 1 << 20);
@@ -214,7 +215,7 @@ fn flush_waits_while_a_message_is_held(world: World) {
             near.flush().expect("handled");
             flushed.fetch_add(1, Ordering::SeqCst)
         });
-        // Whatever was on its way has arrived after this.
+        // Everything under way has arrived after this.
         for _ in 0..20 {
             far.send("settle").expect("accepted");
             near.recv().expect("a message").expect("not the end").ack();
@@ -384,7 +385,7 @@ fn a_listener_that_loops_for_ever_is_seen_at_both_ends(world: World) {
         .find_map(|event| if let Event::Stalled(stall) = event { Some(stall) } else { None });
     assert_eq!(told, Some(stall));
     assert!(socket.stats().stalled >= Some(SOON));
-    // The process whose thread it is can see it, too, from any other thread.
+    // Any other thread of its process can see it, too.
     let seen = || host.stats().totals();
     while seen().held != 1 || seen().oldest_unhandled < Some(SOON) {
         std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! The byte-stream face.
+//! The byte-stream interface.
 
 use std::io::ErrorKind;
 

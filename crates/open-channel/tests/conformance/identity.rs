@@ -1,4 +1,4 @@
-//! Who is on the other side, and many of them.
+//! The identity of the other side, and many of them.
 
 use crate::world::{World, next};
 

@@ -1,4 +1,4 @@
-//! Halves and the byte-stream face, for threads.
+//! Halves and the byte-stream interface, for threads.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::sync::Arc;

@@ -71,7 +71,7 @@ pub(crate) fn under_a_strict_umask_an_allowed_user_takes_over(stage: &mut Stage)
     gets_through(&other);
 }
 
-/// What these calls meet on file systems that cannot do them, and the words for the step.
+/// The errors of these calls on file systems that lack them, and the words for the step.
 const IMPOSSIBLE: [(&str, &str); 7] = [
     // A network file system without a lock service, and one that does not know `flock`.
     ("flock 37", "locking a file (flock) failed there"),
@@ -127,7 +127,7 @@ pub(crate) fn a_volume_with_a_group_of_its_own_gives_a_clear_error(stage: &mut S
         assert!(error.contains(&format!("its mode {mode:o} lets other users in")), "{error}");
         assert!(error.contains("fsGroup") && error.contains("set OPEN_CHANNEL_DIR to a path"), "{error}");
     }
-    // The way out that it names for an emptyDir.
+    // The remedy that it names for an emptyDir.
     let inside = format!("dir={}", dir.join("channels").display());
     assert_eq!(connected(&stage.joined("host", &inside), 1), "host");
     gets_through(&stage.joined("peer", &inside));

@@ -1,4 +1,4 @@
-//! The library tells its decisions as `tracing` events.
+//! The library reports its decisions as `tracing` events.
 
 use rustix::net::Shutdown;
 

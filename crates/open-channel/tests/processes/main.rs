@@ -1,5 +1,5 @@
-//! Tests with several real processes, killed for real. One executable: started with `OPEN_CHANNEL_TEST_ACTOR`
-//! set it is one of those processes, otherwise it runs the tests.
+//! Tests with several real processes, killed for real. One executable serves for both: with
+//! `OPEN_CHANNEL_TEST_ACTOR` set it is one of those processes, otherwise it runs the tests.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
