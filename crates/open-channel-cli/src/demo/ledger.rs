@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dies_with_its_sender_is_told_apart_and_must_come_again() {
+    fn a_message_that_dies_with_its_sender_is_distinguished_and_must_come_again() {
         let mut ledger = ledger();
         sent(&mut ledger, &[0, 2, 1, 3, 5]);
         handled(&mut ledger, 1, &[0, 1]);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_handles_after_its_sender_started_again_is_told_apart_too() {
+    fn a_message_handled_after_its_sender_started_again_is_distinguished_too() {
         let mut ledger = ledger();
         sent(&mut ledger, &[0, 2, 1, 3, 5]);
         handled(&mut ledger, 1, &[0, 1]);

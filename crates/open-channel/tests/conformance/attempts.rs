@@ -17,7 +17,7 @@ on_every_link!(
     with_one_attempt_nothing_is_delivered_twice,
     flush_tells_of_what_came_back_once,
     what_came_back_and_is_not_fetched_is_bounded,
-    a_limit_that_cannot_be_told_is_refused,
+    a_limit_that_no_link_can_count_to_is_refused,
     what_is_given_back_comes_again_before_what_was_sent_after_it,
     what_is_given_back_for_a_while_lets_others_pass,
     what_was_received_together_is_given_back_one_by_one,
@@ -256,10 +256,10 @@ async fn what_came_back_and_is_not_fetched_is_bounded(world: World) {
     assert!(matches!(hosts.socket.try_undeliverable(), Err(TryRecvError::Empty)));
 }
 
-async fn a_limit_that_cannot_be_told_is_refused(world: World) {
+async fn a_limit_that_no_link_can_count_to_is_refused(world: World) {
     let refused = at_most(open_channel::MAX_ATTEMPTS + 1)(world.builder()).build_peer();
     assert!(matches!(refused, Err(Error::InvalidSetting { setting: "max_attempts", .. })), "{refused:?}");
-    at_most(open_channel::MAX_ATTEMPTS)(world.builder()).build_peer().expect("that can be told");
+    at_most(open_channel::MAX_ATTEMPTS)(world.builder()).build_peer().expect("every link counts to it");
 }
 
 async fn what_is_given_back_comes_again_before_what_was_sent_after_it(world: World) {

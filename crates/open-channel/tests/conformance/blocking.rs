@@ -26,7 +26,7 @@ on_every_link!(blocking:
     a_panicking_listener_takes_down_its_connection_only,
     a_channel_that_nobody_hosts_times_out,
     a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread,
-    channels_join_close_and_tell,
+    channels_join_close_and_report,
     a_listener_that_loops_for_ever_is_seen_at_both_ends,
     a_flush_with_a_limit_gives_up_and_loses_nothing,
 );
@@ -346,7 +346,7 @@ fn a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread(world: Wor
     });
 }
 
-fn channels_join_close_and_tell(world: World) {
+fn channels_join_close_and_report(world: World) {
     let (host, channel) = serve(&world, echo);
     let role = channel.join().expect("joined");
     assert_eq!(role, if world.joins_as_peer() { Role::Peer } else { Role::Host });

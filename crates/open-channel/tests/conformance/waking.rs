@@ -14,7 +14,7 @@ use crate::world::{World, next, pattern, poll_once};
 
 on_every_link!(
     what_waits_in_the_outbox_goes_out_whoever_else_waits,
-    the_end_gets_through_a_full_link_whoever_else_waits,
+    the_end_gets_through_a_full_link_beside_any_waiter,
     a_flush_ends_whoever_else_waits,
     a_flush_ends_behind_a_reservation,
     what_came_together_wakes_everybody_who_waits,
@@ -101,7 +101,7 @@ async fn what_waits_in_the_outbox_goes_out_whoever_else_waits(world: World) {
     }
 }
 
-async fn the_end_gets_through_a_full_link_whoever_else_waits(world: World) {
+async fn the_end_gets_through_a_full_link_beside_any_waiter(world: World) {
     let mut hosted = world.hosted().await;
     for (round, other) in OTHERS.into_iter().cycle().enumerate().take(ROUNDS) {
         let (near, far) = hosted.connect().await;

@@ -217,7 +217,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     assert!(grown < SLACK, "the host grew by {} KiB", grown / 1024);
 }
 
-pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
+pub(crate) fn a_peer_of_another_version_is_rejected_with_the_versions(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "");
     let (_, path) = stage.published();
     for versions in [(3, 3), (7, 9), (0, 0), (u16::MAX, u16::MAX)] {

@@ -142,7 +142,7 @@ pub(crate) fn a_deleted_generation_never_leaves_two_hosts(stage: &mut Stage) {
     assert_eq!(host.ask("status", "status").text, "status host 1 connected");
 }
 
-pub(crate) fn a_channel_directory_deleted_under_a_live_host_is_survived(stage: &mut Stage) {
+pub(crate) fn a_channel_directory_deleted_under_a_live_host_loses_nothing(stage: &mut Stage) {
     deleted(stage, |stage| stage.channel_dir());
 }
 
