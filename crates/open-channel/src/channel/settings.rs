@@ -80,7 +80,7 @@ impl Settings {
             return invalid("max_message", "is zero: no message could ever be sent");
         }
         if self.limits.max_attempts.is_some_and(|most| most.get() > MAX_ATTEMPTS) {
-            return invalid("max_attempts", "is above 64: links do not tell more of them apart");
+            return invalid("max_attempts", "is above 64: no link counts further");
         }
         if self.max_connections == 0 {
             return invalid("max_connections", "is zero: nobody could ever connect");

@@ -231,8 +231,8 @@ async fn flush_tells_of_what_came_back_once(world: World) {
     let _far = hosts.next_host().await;
     let flushed = hosts.socket.flush().await;
     assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
-    hosts.socket.flush().await.expect("told of once");
-    hosts.socket.close().await.expect("told of once");
+    hosts.socket.flush().await.expect("reported once");
+    hosts.socket.close().await.expect("reported once");
     // Returned messages can be fetched even then.
     assert_eq!(hosts.socket.undeliverable().await.expect("it came back").message, "once");
     assert!(matches!(hosts.socket.undeliverable().await, Err(Error::Closed)));
@@ -366,7 +366,7 @@ async fn what_is_given_back_too_often_comes_back_to_its_sender(world: World) {
     assert_eq!(returned.reason, GivenUp::MaxAttempts);
     let flushed = pair.near.flush().await;
     assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
-    pair.near.flush().await.expect("told of once");
+    pair.near.flush().await.expect("reported once");
 }
 
 async fn the_next_host_goes_on_counting(world: World) {

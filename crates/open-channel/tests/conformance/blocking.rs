@@ -49,10 +49,10 @@ fn echo(socket: Socket) {
 
 /// Both ends of a socket; the listener's thread has ended.
 fn pair(world: &World, outbox: usize) -> (Socket, Socket, (Channel, Channel)) {
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
+    let (accept, accepted) = std::sync::mpsc::channel();
+    let accept = std::sync::Mutex::new(accept);
     let builder = || world.builder().outbox_bytes(outbox).receive_window(outbox);
-    let listener = move |socket| tell.lock().expect("no panic").send(socket).expect("the test waits");
+    let listener = move |socket| accept.lock().expect("no panic").send(socket).expect("the test waits");
     let host = Channel::build(builder(), listener).expect("a channel");
     let peer = if world.joins_as_peer() {
         host.join().expect("hosting");
@@ -61,7 +61,7 @@ fn pair(world: &World, outbox: usize) -> (Socket, Socket, (Channel, Channel)) {
         host.clone()
     };
     let near = peer.connect();
-    let far = told.recv().expect("accepted");
+    let far = accepted.recv().expect("accepted");
     (near, far, (host, peer))
 }
 
@@ -381,9 +381,9 @@ fn a_listener_that_loops_for_ever_is_seen_at_both_ends(world: World) {
     socket.send("loop").expect("accepted");
     let stall = socket.stalled().expect("it goes on");
     assert_eq!((stall.socket, stall.messages, stall.accepted), (socket.id(), 1, false));
-    let told = std::iter::from_fn(|| events.blocking_recv())
+    let event = std::iter::from_fn(|| events.blocking_recv())
         .find_map(|event| if let Event::Stalled(stall) = event { Some(stall) } else { None });
-    assert_eq!(told, Some(stall));
+    assert_eq!(event, Some(stall));
     assert!(socket.stats().stalled >= Some(SOON));
     // Any other thread of its process can see it, too.
     let seen = || host.stats().totals();
@@ -394,7 +394,7 @@ fn a_listener_that_loops_for_ever_is_seen_at_both_ends(world: World) {
     give_up.store(true, Ordering::Relaxed);
     let end = std::iter::from_fn(|| events.blocking_recv())
         .find_map(|event| if let Event::StallEnded(end) = event { Some(end) } else { None });
-    assert!(end.expect("told").acknowledged);
+    assert!(end.expect("reported").acknowledged);
 }
 
 fn a_flush_with_a_limit_gives_up_and_loses_nothing(world: World) {

@@ -166,17 +166,17 @@ async fn the_limit_of_the_other_side_counts_once_it_is_known(world: World) {
     if !world.joins_as_peer() {
         return;
     }
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (accept, mut accepted) = tokio::sync::mpsc::unbounded_channel();
     let host = world.builder().max_message(1000).build(move |socket| {
-        let tell = tell.clone();
-        async move { drop(tell.send(socket)) }
+        let accept = accept.clone();
+        async move { drop(accept.send(socket)) }
     });
     let host = host.expect("a channel");
     let peer = world.builder().max_message(2000).build_peer().expect("a peer's channel");
     let socket = peer.connect();
     assert_eq!(socket.max_message(), 2000, "nobody hosts yet");
     host.join().await.expect("hosting");
-    let far = told.recv().await.expect("accepted");
+    let far = accepted.recv().await.expect("accepted");
     crate::world::until(|| socket.connected()).await;
     assert_eq!((socket.max_message(), far.max_message()), (1000, 1000));
     assert!(matches!(

@@ -20,8 +20,8 @@ on_every_link!(blocking:
 
 /// Both ends of a socket.
 fn pair(world: &World) -> (Socket, Socket, (Channel, Channel)) {
-    let (tell, told) = std::sync::mpsc::sync_channel(1);
-    let listener = move |socket| tell.send(socket).expect("the test waits");
+    let (accept, accepted) = std::sync::mpsc::sync_channel(1);
+    let listener = move |socket| accept.send(socket).expect("the test waits");
     let host = Channel::build(world.builder(), listener).expect("a channel");
     let peer = if world.joins_as_peer() {
         host.join().expect("hosting");
@@ -30,7 +30,7 @@ fn pair(world: &World) -> (Socket, Socket, (Channel, Channel)) {
         host.clone()
     };
     let near = peer.connect();
-    (near, told.recv().expect("accepted"), (host, peer))
+    (near, accepted.recv().expect("accepted"), (host, peer))
 }
 
 fn halves_work_in_different_threads(world: World) {

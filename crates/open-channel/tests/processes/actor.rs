@@ -300,7 +300,7 @@ impl Actor {
                         take(name, socket);
                     }
                 }
-                tell_event(event);
+                say_event(event);
             }
         });
         self.channel = Some(channel);
@@ -610,9 +610,9 @@ async fn come_and_go(backstage: &Arc<Backstage>, name: String, count: u64) -> Re
     let builder = configured(Channel::builder(name), &HashMap::new());
     let channel = builder.build(move |socket| listen(socket, Arc::clone(&backstage)))?;
     let mut events = channel.events();
-    let told = tokio::spawn(async move {
+    let reporting = tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            tell_event(event);
+            say_event(event);
         }
     });
     let socket = channel.connect();
@@ -623,11 +623,11 @@ async fn come_and_go(backstage: &Arc<Backstage>, name: String, count: u64) -> Re
     socket.flush().await?;
     say!("flushed {} {count}", socket.id());
     channel.close().await?;
-    told.await.unwrap();
+    reporting.await.unwrap();
     Ok(())
 }
 
-fn tell_event(event: Event) {
+fn say_event(event: Event) {
     match event {
         Event::Connected { role, generation } => say!("event connected {role} {generation}"),
         Event::BecameHost { generation } => say!("event became-host {generation}"),
@@ -742,12 +742,12 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
 
 async fn fill(name: String, socket: Arc<Socket>, size: usize) {
     let payload = bytes::Bytes::from(vec![b'x'; size]);
-    let mut told = false;
+    let mut reported = false;
     loop {
         let sent = match socket.try_send(payload.clone()) {
             Err(refused) if matches!(refused.error, Error::Full) => {
-                if !told {
-                    told = true;
+                if !reported {
+                    reported = true;
                     say!("full {name}");
                 }
                 socket.send(payload.clone()).await

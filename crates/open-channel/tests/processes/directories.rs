@@ -205,13 +205,13 @@ pub(crate) fn the_directory_in_use_is_told(stage: &mut Stage) {
     let host = stage.actor_with("host", &[(LOG, "1")]);
     host.open("");
     // Before anybody is there.
-    let told = directory(&host);
+    let reported = directory(&host);
     host.ask("join", "joined");
-    assert_eq!(Path::new(&told), stage.channel_dir());
-    assert_eq!(directory(&host), told);
-    host.find(0, "the directory", |line| line.text.contains("elected") && line.text.contains(&told));
+    assert_eq!(Path::new(&reported), stage.channel_dir());
+    assert_eq!(directory(&host), reported);
+    host.find(0, "the directory", |line| line.text.contains("elected") && line.text.contains(&reported));
     let peer = stage.joined("peer", "role=peer");
-    assert_eq!(directory(&peer), told);
+    assert_eq!(directory(&peer), reported);
     let elsewhere = stage.path().join("elsewhere");
     let stray = stage.actor("stray");
     stray.open(&format!("role=peer connect_timeout=300 dir={}", elsewhere.display()));

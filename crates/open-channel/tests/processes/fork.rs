@@ -22,7 +22,7 @@ const TRIPS: u64 = 1000;
 /// Answered late enough for the waiting call to be asleep.
 const LATE: u64 = 1 << 32;
 /// Asks the host to report when its answer is acknowledged.
-const TOLD: u64 = 1 << 33;
+const REPORT: u64 = 1 << 33;
 const LATENESS: Duration = Duration::from_millis(20);
 
 const THE_HOST: &str = "fork: the host";
@@ -112,7 +112,7 @@ fn echoing() -> Channel {
             if socket.send(message.bytes().clone()).is_err() {
                 return;
             }
-            if number(&message) & TOLD != 0 {
+            if number(&message) & REPORT != 0 {
                 let socket = Arc::clone(&socket);
                 std::thread::spawn(move || {
                     socket.flush().unwrap();
@@ -254,7 +254,7 @@ fn a_child_that_drops(_: &mut Parent) {
 /// Its parent holds the message, too.
 fn a_child_that_drops_a_message(link: LinkKind) {
     let mut parent = Parent::new(link);
-    parent.socket.send(TOLD.to_le_bytes().to_vec()).unwrap();
+    parent.socket.send(REPORT.to_le_bytes().to_vec()).unwrap();
     let mut held = parent.socket.recv().unwrap();
     reap(fork(|| held.take().unwrap().ack()));
     // Every call that acknowledges would do so here.
