@@ -57,16 +57,16 @@ pub(crate) fn under_a_strict_umask_an_allowed_user_takes_over(stage: &mut Stage)
     let host = stage.actor_with("host", &[(UMASK, "077")]);
     host.open(&format!("allow={NOBODY}"));
     host.ask("join", "joined");
-    let guest = stage.actor_with("guest", &[(UMASK, "077"), (USER, &*nobody)]);
-    guest.open("allow=0");
-    guest.ask("join", "joined");
+    let other_user = stage.actor_with("other user", &[(UMASK, "077"), (USER, &*nobody)]);
+    other_user.open("allow=0");
+    other_user.ask("join", "joined");
     host.kill();
-    assert_eq!(connected(&guest, 2), "host");
+    assert_eq!(connected(&other_user, 2), "host");
     // And back.
     let other = stage.actor_with("other", &[(UMASK, "077")]);
     other.open(&format!("allow={NOBODY}"));
     assert_eq!(other.ask("join", "joined").text, "joined peer 2");
-    guest.kill();
+    other_user.kill();
     assert_eq!(connected(&other, 3), "host");
     gets_through(&other);
 }

@@ -424,14 +424,14 @@ pub(crate) fn an_allowed_user_joins(stage: &mut Stage) {
     set_mode(&dir, 0o777);
     let host = stage.joined("host", &format!("allow={NOBODY}"));
     let nobody = NOBODY.to_string();
-    let guest = stage.actor_with("guest", &[(USER, &*nobody)]);
-    guest.open("allow=0");
-    guest.ask("join", "joined");
-    gets_through(&guest);
-    assert_eq!(link_of(&guest), "unix socket", "memory is shared with another user");
+    let other_user = stage.actor_with("other user", &[(USER, &*nobody)]);
+    other_user.open("allow=0");
+    other_user.ask("join", "joined");
+    gets_through(&other_user);
+    assert_eq!(link_of(&other_user), "unix socket", "memory is shared with another user");
     // It may host too.
     host.kill();
-    assert_eq!(connected(&guest, 2), "host");
+    assert_eq!(connected(&other_user, 2), "host");
     gets_through(&stage.joined("other", &format!("allow={NOBODY}")));
 }
 
