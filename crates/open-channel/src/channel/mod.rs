@@ -86,10 +86,10 @@ impl Channel {
         self.guard.check()
     }
 
-    fn place<T>(&self, look: impl FnOnce(&Place) -> T) -> T {
+    fn place<T>(&self, read: impl FnOnce(&Place) -> T) -> T {
         match self.shared() {
-            Ok(shared) => look(&shared.place.borrow()),
-            Err(forked) => look(&Place::Closed(Some(forked))),
+            Ok(shared) => read(&shared.place.borrow()),
+            Err(forked) => read(&Place::Closed(Some(forked))),
         }
     }
 
@@ -266,7 +266,7 @@ fn start(shared: &Arc<Shared>) {
     }
     let (member, watching) = (Arc::clone(shared), Arc::clone(shared));
     shared.background.spawn(async move {
-        let watch = stall::watch(watching.settings.stall_after, |now| watching.look_for_silence(now));
+        let watch = stall::watch(watching.settings.stall_after, |now| watching.check_silence(now));
         tokio::select! {
             () = membership::run(member) => {}
             () = watch => {}

@@ -21,7 +21,7 @@ impl Shared {
         Some((host, connections))
     }
 
-    pub(super) fn look_for_silence(&self, now: Duration) {
+    pub(super) fn check_silence(&self, now: Duration) {
         let mut connections = self.connections();
         connections.extend(self.hosted().into_iter().flat_map(|(_, connections)| connections));
         // A connection that has left these lists is over. The end of its stall is still to be
@@ -33,7 +33,7 @@ impl Shared {
             }
         }
         for connection in connections {
-            let change = connection.look_for_silence(now, self.settings.stall_after);
+            let change = connection.check_silence(now, self.settings.stall_after);
             if connection.is_stalled() {
                 lock(&self.stalled).push(Arc::clone(&connection));
             }

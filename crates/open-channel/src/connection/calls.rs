@@ -51,7 +51,7 @@ impl Connection {
         }
         state.budget.add_call();
         let stored = state.store_at_once(message);
-        stored.or_else(|| self.tend(state, |state| state.store_after_look(message)))
+        stored.or_else(|| self.tend(state, |state| state.store_after_check(message)))
     }
 
     /// Copies `message` into the ring; `None` if it has to go through the outbox instead.

@@ -60,25 +60,25 @@ async fn drive(connection: Arc<Connection>, link: Arc<Link>) {
     if link.kind() == LinkKind::Ring {
         return drive_beside_ring(&connection, &link).await;
     }
-    let mut state = look(&connection, &link);
+    let mut state = round(&connection, &link);
     while let Some(present) = state {
         state = match present {
             DriverState::Watching => watch(&connection, &link).await,
             DriverState::Armed => {
                 tokio::time::sleep(GRACE).await;
-                look(&connection, &link)
+                round(&connection, &link)
             }
             DriverState::Dormant => {
                 connection.waiters.driver_called().await;
                 tokio::time::sleep(GRACE).await;
-                look(&connection, &link)
+                round(&connection, &link)
             }
         };
     }
 }
 
 /// `None` when the connection has left the link.
-fn look(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
+fn round(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
     connection.with(|state| state.is_on(link).then(|| state.driven()))
 }
 
@@ -88,7 +88,7 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState>
         // The link cannot be watched (no memory, say): polls it at intervals instead.
         tokio::time::sleep(GRACE * 10).await;
         connection.with(State::read_all);
-        return look(connection, link);
+        return round(connection, link);
     };
     loop {
         let write_blocked = connection.with(|state| state.watch_for_room());
@@ -107,7 +107,7 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState>
             }
             () = connection.waiters.driver_called() => tokio::time::sleep(GRACE).await,
         }
-        match look(connection, link) {
+        match round(connection, link) {
             Some(DriverState::Watching) => {}
             other => return other,
         }
@@ -120,7 +120,7 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState>
 async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
     let mut doorbell = None;
     let mut stream = None;
-    while let Some(present) = look(connection, link) {
+    while let Some(present) = round(connection, link) {
         if stream.is_none() {
             stream = link::watch(Stream(Arc::clone(link))).ok();
         }

@@ -128,9 +128,9 @@ impl State {
             }
             // Registered before the check, so that no change in between is missed.
             self.wakes.waiters.enter(key, interest, watching, cx.waker());
-            self.wakes.begin_look(key);
-            let progress = self.look(mode, interest);
-            self.wakes.look_over();
+            self.wakes.begin_poll(key);
+            let progress = self.poll_link(mode, interest);
+            self.wakes.end_poll();
             if !progress {
                 return Poll::Pending;
             }

@@ -50,7 +50,7 @@ pub(super) struct Open {
 
 impl Silence {
     /// A check at `now`; returns the change to report.
-    pub(super) fn look(
+    pub(super) fn check(
         &mut self,
         now: Duration,
         open: &Open,
@@ -59,8 +59,8 @@ impl Silence {
         accepted: bool,
     ) -> Option<Change> {
         self.now = now;
-        self.unacknowledged.look(now, &open.unacknowledged, open.acknowledged);
-        self.unhandled.look(now, &open.unhandled, open.unhandled.start);
+        self.unacknowledged.check(now, &open.unacknowledged, open.acknowledged);
+        self.unhandled.check(now, &open.unhandled, open.unhandled.start);
         self.change(open, stall_after, socket, accepted)
     }
 
@@ -131,7 +131,7 @@ mod tests {
         for (second, unacknowledged) in (1..).zip(open) {
             silence.now = Duration::from_secs(second);
             let Range { start, end } = unacknowledged;
-            silence.unacknowledged.look(silence.now, &unacknowledged, start);
+            silence.unacknowledged.check(silence.now, &unacknowledged, start);
             let open = Open {
                 unacknowledged,
                 messages: end - start,

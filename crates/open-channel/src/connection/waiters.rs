@@ -237,12 +237,12 @@ impl Wakes {
         Self { waiters, present: 0, pending: Vec::new() }
     }
 
-    /// The call under `key` polls the link itself until [`look_over`](Self::look_over).
-    pub(super) fn begin_look(&mut self, key: &WaiterKey) {
+    /// The call under `key` polls the link itself until [`end_poll`](Self::end_poll).
+    pub(super) fn begin_poll(&mut self, key: &WaiterKey) {
         self.present = key.0;
     }
 
-    pub(super) fn look_over(&mut self) {
+    pub(super) fn end_poll(&mut self) {
         self.present = 0;
     }
 

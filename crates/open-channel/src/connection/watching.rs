@@ -42,10 +42,10 @@ impl Connection {
     }
 
     /// Checks at `now` for messages that have made no progress for `stall_after`.
-    pub(crate) fn look_for_silence(&self, now: Duration, stall_after: Duration) -> Option<Change> {
+    pub(crate) fn check_silence(&self, now: Duration, stall_after: Duration) -> Option<Change> {
         let open = self.with(State::open);
         let mut silence = self.silence();
-        let change = silence.look(now, &open, stall_after, self.id, self.is_accepted());
+        let change = silence.check(now, &open, stall_after, self.id, self.is_accepted());
         drop(silence);
         if change.is_some() || self.is_over() {
             self.waiters.notify_change();

@@ -81,7 +81,7 @@ impl State {
             let Self { transport: Some(transport), session, wakes, .. } = self else { return };
             let Some(ring) = transport.ring() else { return };
             ring.announce(session, wakes);
-            if !self.look_at_ring(Interest::Acks) || !self.has_ring() {
+            if !self.poll_ring(Interest::Acks) || !self.has_ring() {
                 return;
             }
         }

@@ -32,15 +32,15 @@ impl State {
     }
 
     /// Polls the link; `true` if something happened.
-    pub(in crate::connection) fn look(&mut self, mode: WakeMode, interest: Interest) -> bool {
+    pub(in crate::connection) fn poll_link(&mut self, mode: WakeMode, interest: Interest) -> bool {
         if self.has_ring() {
-            return self.look_beside_ring(mode, interest);
+            return self.poll_beside_ring(mode, interest);
         }
-        if mode.is_level_triggered() { self.look_at_stream() } else { self.look_through_reactor() }
+        if mode.is_level_triggered() { self.poll_stream() } else { self.poll_reactor() }
     }
 
     /// For a caller that watches the descriptor by itself.
-    fn look_at_stream(&mut self) -> bool {
+    fn poll_stream(&mut self) -> bool {
         if self.is_write_blocked() {
             self.writable();
         }
@@ -56,7 +56,7 @@ impl State {
         read != Read::Nothing
     }
 
-    fn look_through_reactor(&mut self) -> bool {
+    fn poll_reactor(&mut self) -> bool {
         self.wakes.waiters.answer();
         let Some(reactor) = self.take_reactor() else { return false };
         let waker = Waker::from(Arc::clone(&self.wakes.waiters));
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    fn look_beside_ring(&mut self, mode: WakeMode, interest: Interest) -> bool {
+    fn poll_beside_ring(&mut self, mode: WakeMode, interest: Interest) -> bool {
         if mode == WakeMode::Task && self.has_rung() {
             return true;
         }
@@ -113,7 +113,7 @@ impl State {
         if let Some(ring) = transport.ring() {
             ring.announce(session, wakes);
         }
-        self.look_at_ring(interest)
+        self.poll_ring(interest)
     }
 
     /// Whether the doorbell beside a ring woke the calls whose runtime watches it.
@@ -136,10 +136,10 @@ impl State {
 
     /// Polls the ring in both directions. `true` if a call with this interest is concerned, or the
     /// link is lost.
-    pub(super) fn look_at_ring(&mut self, interest: Interest) -> bool {
+    pub(super) fn poll_ring(&mut self, interest: Interest) -> bool {
         let Self { transport: Some(transport), session, wakes, .. } = self else { return true };
         let Some(ring) = transport.ring() else { return true };
-        let found = ring.look(session, wakes, interest);
+        let found = ring.poll(session, wakes, interest);
         self.or_lose_link(found).unwrap_or(true)
     }
 

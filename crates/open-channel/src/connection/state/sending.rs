@@ -27,7 +27,7 @@ impl State {
     /// Accepts `payload`, or gives it back. A message that went into the ring leaves its bytes in
     /// `payload`, where they are no longer needed.
     pub(in crate::connection) fn send(&mut self, payload: &mut Bytes) -> Result<u64, Refused> {
-        if let Some(seq) = self.store_at_once(payload).or_else(|| self.store_after_look(payload)) {
+        if let Some(seq) = self.store_at_once(payload).or_else(|| self.store_after_check(payload)) {
             return Ok(seq);
         }
         if self.failed.is_some() {
@@ -60,9 +60,9 @@ impl State {
 
     /// [`store_at_once`](Self::store_at_once), after a check for releases. For a message that did
     /// not fit in the outbox, or that came when the check was due.
-    pub(in crate::connection) fn store_after_look(&mut self, message: &[u8]) -> Option<u64> {
+    pub(in crate::connection) fn store_after_check(&mut self, message: &[u8]) -> Option<u64> {
         let ring = self.transport.as_mut()?.ring()?;
-        if !ring.is_look_due() && self.session.has_room(message.len()) {
+        if !ring.is_check_due() && self.session.has_room(message.len()) {
             return None;
         }
         self.take_releases();

@@ -87,7 +87,7 @@ impl State {
         if !self.has_ring() {
             return self.read_frames();
         }
-        if self.look_at_ring(Interest::Recv) { Read::Last } else { Read::Nothing }
+        if self.poll_ring(Interest::Recv) { Read::Last } else { Read::Nothing }
     }
 
     /// Reads the stream once and passes its frames to the session.

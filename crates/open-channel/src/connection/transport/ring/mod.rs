@@ -69,7 +69,7 @@ struct Sending {
     /// There was no room for the session's next part.
     full: bool,
     /// Messages sent since the last check of the other side's releases.
-    unlooked: u32,
+    unchecked: u32,
 }
 
 impl fmt::Debug for Ring {
@@ -91,7 +91,7 @@ impl Ring {
             room_awaited: false,
             announced: 0,
             full: false,
-            unlooked: 0,
+            unchecked: 0,
         };
         Self {
             producer,

@@ -11,7 +11,7 @@ use crate::connection::waiters::{Interest, Wakes};
 
 /// Messages sent between two checks of the reader's releases. Each check takes a cache line from
 /// the reader; without any, the outbox grows out of the core's caches.
-const SENT_PER_LOOK: u32 = 16;
+const SENT_PER_CHECK: u32 = 16;
 
 /// Whether a pack went into the ring as it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +27,14 @@ pub(crate) enum Stored {
 impl Ring {
     /// Whether a check of the other side's releases is due.
     #[inline]
-    pub(crate) fn is_look_due(&self) -> bool {
-        self.sending.unlooked >= SENT_PER_LOOK
+    pub(crate) fn is_check_due(&self) -> bool {
+        self.sending.unchecked >= SENT_PER_CHECK
     }
 
     /// The outbox has accepted a message: moves it into the ring, if there may be room.
     pub(crate) fn sent(&mut self, session: &mut Session, wakes: &mut Wakes) -> Result<(), LinkError> {
-        self.sending.unlooked += 1;
-        if self.is_look_due() {
+        self.sending.unchecked += 1;
+        if self.is_check_due() {
             self.take_releases(session, wakes)?;
         }
         if self.sending.full { Ok(()) } else { self.store(session) }
@@ -91,11 +91,11 @@ impl Ring {
     /// [`store_pack`](Self::store_pack) for one message, unless a check is due first.
     #[inline]
     pub(crate) fn store_at_once(&mut self, session: &mut Session, pack: PackRef<'_>) -> Option<u64> {
-        if self.is_look_due() {
+        if self.is_check_due() {
             return None;
         }
         let Stored::At(seq) = self.store_pack(session, pack) else { return None };
-        self.sending.unlooked += 1;
+        self.sending.unchecked += 1;
         Some(seq)
     }
 
@@ -133,7 +133,7 @@ impl Ring {
         session: &mut Session,
         wakes: &mut Wakes,
     ) -> Result<bool, LinkError> {
-        self.sending.unlooked = 0;
+        self.sending.unchecked = 0;
         let released = self.producer.released()?.bytes();
         if released == self.sending.released {
             return Ok(false);

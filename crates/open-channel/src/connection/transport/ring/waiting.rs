@@ -62,7 +62,7 @@ pub(crate) fn is_ending(session: &Session) -> bool {
 impl Ring {
     /// Polls the ring in both directions, and notifies the calls that wait for the results. `true`
     /// if a call with this interest waits for one.
-    pub(crate) fn look(
+    pub(crate) fn poll(
         &mut self,
         session: &mut Session,
         wakes: &mut Wakes,
