@@ -1,10 +1,12 @@
-//! `open-channel demo`: several processes, one channel, no server; the host is killed, and nothing is lost.
+//! `open-channel demo`: several processes share one channel without a server. The host is killed,
+//! and nothing is lost.
 //!
-//! This process is not on the channel at all. It starts workers that run identical code, kills whichever
-//! hosts, starts whatever was killed (by it, or by a curious user) again as a process manager would, and keeps
-//! books of what the workers report down their pipes. What a worker had accepted for sending dies with it by
-//! contract; it resumes at the first piece of its share that nobody is known to have handled. Everything else
-//! must arrive, whoever dies.
+//! This process is not on the channel at all. It starts workers that run identical code, and kills
+//! the one that hosts. Like a process manager, it starts a killed worker again, even one that the
+//! user killed. The workers report down their pipes, and a ledger records the reports.
+//!
+//! By contract, messages that a worker had accepted for sending die with it. The worker resumes at
+//! the first piece of its share that is not known to be handled. Everything else must arrive.
 
 mod display;
 mod ledger;
@@ -29,7 +31,7 @@ use crate::interrupt::{Interrupted, asked_to_stop};
 use crate::options::Options;
 use crate::output;
 
-/// How long the traffic lasts unless asked otherwise: long enough to watch.
+/// Default duration of the traffic: long enough to watch.
 const SECONDS: f64 = 6.0;
 
 /// Each kill gets some traffic of its own.

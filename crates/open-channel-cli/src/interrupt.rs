@@ -14,9 +14,9 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// Waits until the user, or whoever supervises this process, asks it to stop.
+/// Waits until the user or a supervisor asks this process to stop.
 pub(crate) async fn asked_to_stop() {
-    // Where signals cannot be watched, they end the process the way they always did.
+    // Where signals cannot be watched, they keep their default effect.
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::relay::{Relay, SLOWEST};
 use crate::{lines, output};
 
-/// Leaving hands the channel over; a host whose members do not answer leaves all the same.
+/// Limit of the time that leaving takes. A host whose members do not answer leaves all the same.
 const LEAVING: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
         tokio::spawn(tell_role(channel.clone()));
     }
 
-    // A task of its own: a reader that pauses our output must not pause our input.
+    // A task of its own: a blocked output must not block the input.
     let mut printing = tokio::spawn(print_received(Arc::clone(&socket)));
     let outcome = tokio::select! {
         printed = &mut printing => printed.context("printing failed").and_then(|printed| printed),
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     }
 }
 
-/// For the person at the terminal, who would otherwise see nothing until someone says something.
+/// For the user at a terminal, who would otherwise see nothing until the first message.
 async fn tell_role(channel: Channel) {
     let mut events = channel.events();
     while let Some(event) = events.recv().await {
@@ -93,7 +93,7 @@ async fn send_lines(channel: &Channel, socket: &Socket, stay: bool) -> Result<()
         socket.send(line?).await.map_err(|refused| explained(refused.error))?;
     }
     socket.flush().await.map_err(explained)?;
-    // Without a line, nothing has told yet whether the channel can be reached at all.
+    // Without a line, it is not known yet whether the channel can be reached.
     channel.join().await?;
     if stay {
         std::future::pending::<()>().await;

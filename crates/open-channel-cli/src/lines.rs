@@ -6,15 +6,15 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// Longer than any line meant as one message; keeps `< /dev/zero` from filling the memory.
+/// Longer than any line meant as one message, so that `< /dev/zero` does not fill the memory.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
-/// Lines read ahead of the channel. The outbox is the real queue, so a few will do.
+/// Lines read ahead of the channel. The outbox is the real queue, so a few are enough.
 const READ_AHEAD: usize = 64;
 
 /// Lines of standard input, without their newline. Any bytes are fine.
 ///
-/// Read by a thread of its own: a terminal that never says anything must not keep the program from ending.
+/// A thread of its own reads them, so that an idle terminal cannot prevent the program from ending.
 pub(crate) fn from_stdin() -> mpsc::Receiver<Result<Bytes>> {
     let (lines, receiver) = mpsc::channel(READ_AHEAD);
     std::thread::spawn(move || {
@@ -35,7 +35,8 @@ pub(crate) fn from_stdin() -> mpsc::Receiver<Result<Bytes>> {
 
 fn next_line(input: &mut impl BufRead, longest: u64) -> Result<Option<Bytes>> {
     let mut line = Vec::new();
-    // One more for the newline, and one more again to tell a line that is just short enough.
+    // One byte for the newline, and one more to distinguish a line of exactly the limit from a
+    // longer one.
     let read =
         input.take(longest + 1).read_until(b'\n', &mut line).context("could not read standard input")?;
     if read == 0 {

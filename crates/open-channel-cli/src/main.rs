@@ -1,4 +1,4 @@
-//! The program `open-channel`: watch a channel survive its hosts, join one, send to one.
+//! The program `open-channel`: watch a channel whose hosts are killed, join one, send to one.
 //!
 //! One file per command; this one knows the arguments, the log and the exit status.
 
@@ -41,7 +41,7 @@ enum Command {
     Demo(demo::Args),
     /// Meet on a channel: lines read are sent to all others, lines received are printed.
     Join(join::Args),
-    /// Deliver messages to whoever hosts a channel, and say whether they were acknowledged.
+    /// Deliver messages to the host of a channel, and report whether they were acknowledged.
     Send(send::Args),
     /// One worker of the demo.
     #[command(hide = true)]
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     cli.options.start_log();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough (`open-channel join news | head -1`).
+        // The reader of the output has closed it, as in `open-channel join news | head -1`.
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) if error.is::<interrupt::Interrupted>() => ExitCode::from(130),
         Err(error) => {
@@ -77,7 +77,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::DemoWorker(args) => demo::worker::run(args).await,
         }
     });
-    // A write to a pipe that nobody empties would keep the runtime, and so the process, from ending.
+    // A blocked write to a pipe would prevent the runtime, and so the process, from ending.
     runtime.shutdown_background();
     outcome
 }

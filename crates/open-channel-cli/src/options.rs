@@ -1,4 +1,4 @@
-//! What every command takes: where the channel is, and how much to log.
+//! The options of every command: the place of the channel, and the amount of logging.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use open_channel::{Builder, Channel, Scope};
 use tracing_subscriber::filter::LevelFilter;
 
-/// Apart from what is the command's own.
+/// Options that all commands share.
 const HEADING: &str = "Global options";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Meet with the processes of this app scope [default: as $OPEN_CHANNEL_APP and $OPEN_CHANNEL_SCOPE say, else all
-    /// programs of this user]
+    /// Meet with the processes of this app scope [default: $OPEN_CHANNEL_APP and
+    /// $OPEN_CHANNEL_SCOPE, else all programs of this user]
     #[arg(long, global = true, help_heading = HEADING, value_name = "NAME")]
     scope_app: Option<String>,
 
@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// A channel of this name at the place the options say.
+    /// A channel of this name at the place of these options.
     pub(crate) fn channel(&self, name: &str) -> Builder {
         let mut builder = Channel::builder(name);
         if let Some(app) = &self.scope_app {
@@ -40,7 +40,7 @@ impl Options {
         builder
     }
 
-    /// Silent unless asked: standard error belongs to the one line that says what went wrong.
+    /// Silent by default: standard error has the one line about a failure.
     pub(crate) fn start_log(&self) {
         let level = match self.verbose {
             0 => return,

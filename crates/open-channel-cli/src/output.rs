@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 
-/// Nobody reads our output any more. Not a failure: the program ends quietly.
+/// The output has no reader any more. Not a failure: the program ends quietly.
 ///
-/// A type of its own, because a broken pipe elsewhere (a channel's socket) is a failure.
+/// It is a type of its own, because a broken pipe elsewhere (a channel's socket) is a failure.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
@@ -19,7 +19,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Writes all of it, at once visible to the reader.
+/// Writes all of it, and flushes.
 pub(crate) fn write(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
@@ -33,7 +33,7 @@ pub(crate) fn line(text: &[u8]) -> Result<()> {
     write(&[text, b"\n"].concat())
 }
 
-/// Says one line on standard error. Where nobody can hear it, the exit status still tells.
+/// Writes one line to standard error. If that is closed, the exit status still reports the failure.
 pub(crate) fn say(text: impl fmt::Display) {
     let _ = io::stderr().write_all(format!("open-channel: {text}\n").as_bytes());
 }

@@ -1,8 +1,8 @@
-//! What the process that hosts a joined channel does: passes each message on to all others.
+//! The host's part of a joined channel: it passes each message on to all others.
 //!
-//! A message is acknowledged when every member present has printed it, so a host that is killed in the
-//! middle loses nothing: whoever sent the message sends it again to the next host. A member may then see a
-//! line twice, which is what at-least-once means for a program that keeps no list of what it has printed.
+//! A message is acknowledged when every member present has printed it. So a host that is killed in
+//! the middle loses nothing: the sender sends the message again to the next host. A member may then
+//! see a line twice, since the program has no list of the lines it has printed.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,30 +12,32 @@ use open_channel::{Message, Socket, SocketId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-/// The members of a dead host come to the next one within milliseconds of each other. What is relayed before
-/// they are back would never reach them, and nobody knows who will come.
+/// The members of a dead host come to the next one within milliseconds of each other. A message
+/// that is relayed before would not reach them, and their number is not known.
 const GATHERING: Duration = Duration::from_millis(200);
 
-/// A host joins itself at once; this only keeps a host whose own socket failed from holding up the others.
+/// A host joins itself at once. This limit is for a host whose own socket failed.
 const OWN_SOCKET: Duration = Duration::from_secs(5);
 
-/// A member that has not taken a message for so long is let go, rather than hold up all others.
+/// A member that has not taken a message for so long is dropped, so that it does not hold up the
+/// others.
 ///
-/// Far below the time after which `send` gives up: a member that is suspended is no failure of the sender's.
+/// This is far below the limit of `send`: a suspended member must not fail the sender.
 pub(crate) const SLOWEST: Duration = Duration::from_secs(2);
 
-/// Messages relayed before waiting for the members' acknowledgements: fewer round trips, little to repeat.
+/// Messages relayed before waiting for the members' acknowledgements: fewer round trips, little to
+/// repeat.
 const BATCH: usize = 256;
 
 #[derive(Default)]
 pub(crate) struct Relay {
     hall: Mutex<Hall>,
-    /// The socket with which this very process takes part.
+    /// The socket of this same process.
     own: OnceLock<SocketId>,
     entered: Notify,
 }
 
-/// Who is here, under one host.
+/// The members of the channel under one host.
 #[derive(Default)]
 struct Hall {
     generation: u64,
@@ -100,7 +102,7 @@ impl Relay {
         self.leave(member);
     }
 
-    /// When the hall that this member enters was opened.
+    /// The time at which this member's hall was opened.
     fn enter(&self, member: &Arc<Socket>) -> Instant {
         let mut hall = self.hall();
         if member.generation() > hall.generation || hall.opened.is_none() {
@@ -120,7 +122,7 @@ impl Relay {
         self.hall().members.iter().filter(|present| !Arc::ptr_eq(present, member)).cloned().collect()
     }
 
-    /// Waits until this process has itself joined, and the others had the time to.
+    /// Waits until this process has itself joined, and the others had time to join.
     async fn gathered(&self, opened: Instant) {
         let own_is_here = async {
             loop {
@@ -132,7 +134,7 @@ impl Relay {
                 entered.await;
             }
         };
-        // Whether it came or not, the others are not to wait any longer.
+        // The others do not wait any longer, even if it did not come.
         let _ = timeout(OWN_SOCKET, own_is_here).await;
         sleep_until(opened + GATHERING).await;
     }

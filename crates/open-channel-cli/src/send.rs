@@ -1,4 +1,4 @@
-//! `open-channel send`: delivers messages and says by its exit status whether they were handled.
+//! `open-channel send`: delivers messages; its exit status is 0 if they were handled.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     timeout: Duration,
 }
 
-/// Never hosts: a tool that ends at once would only hand the channel over again.
+/// Never hosts: a tool that ends at once would only cause another change of host.
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let channel = options.channel(&args.name).connect_timeout(args.timeout).build_peer()?;
     let socket = channel.connect();
@@ -60,7 +60,7 @@ async fn deliver(socket: &Socket, messages: Vec<String>, limit: Duration) -> Res
         send(socket, message.into(), limit).await?;
     }
     in_time(limit, socket.flush()).await?;
-    // Everything is acknowledged; that the host also sees an orderly end is a courtesy to it.
+    // Everything is acknowledged. An orderly end is not necessary for that.
     let _ = timeout(limit, socket.close()).await;
     Ok(())
 }
@@ -70,7 +70,7 @@ async fn send(socket: &Socket, message: Bytes, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// A host that is alive and handles nothing would have us wait for ever.
+/// The limit is for a host that is alive and handles nothing.
 async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, open_channel::Error>>,
@@ -83,7 +83,7 @@ async fn in_time<T>(
     }
 }
 
-/// Whoever relays on this channel may send to us too; what nobody reads must not make the host wait for us.
+/// A host that relays may send messages here too. They are read, so that the host does not wait.
 async fn discard_received(socket: &Socket) -> std::convert::Infallible {
     while let Ok(Some(message)) = socket.recv().await {
         message.ack();

@@ -23,7 +23,7 @@ export class Acknowledgements {
   #native: NativeSocket | null;
   /** Messages that somebody deals with: promises are pending, or `ack()` was not called. */
   #held = 0;
-  /** Handled, and not yet told to the addon. */
+  /** Handled, and not yet reported to the addon. */
   #handled = 0;
   /** Promises whose rejection somebody has learnt of. */
   readonly #rejected = new WeakSet<PromiseLike<unknown>>();

@@ -404,9 +404,9 @@ export class ChannelSocket extends PlainSocket {
     request((number) => native.flush(number), "shutdown", this.#owner.name).then(
       () => callback(),
       (error) => {
-        // Its listeners have been told, message by message.
-        const told = error.code === "EUNDELIVERABLE" && this.listenerCount("undeliverable") > 0;
-        callback(this.#client && this.#ending && !told ? error : null);
+        // Its listeners were notified of each message.
+        const notified = error.code === "EUNDELIVERABLE" && this.listenerCount("undeliverable") > 0;
+        callback(this.#client && this.#ending && !notified ? error : null);
       },
     );
   }

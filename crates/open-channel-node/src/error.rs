@@ -27,13 +27,13 @@ impl From<&Error> for Failure {
                 | Error::HandedOver
         );
         let handed_over = matches!(error, Error::HandedOver | Error::Fenced);
-        Self { code: code(error), message: told(error), left, handed_over }
+        Self { code: code(error), message: message(error), left, handed_over }
     }
 }
 
 /// A failure thrown at once; JavaScript splits the code off again.
 pub(crate) fn thrown(error: &Error) -> napi::Error {
-    napi::Error::from_reason(format!("{}: {}", code(error), told(error)))
+    napi::Error::from_reason(format!("{}: {}", code(error), message(error)))
 }
 
 /// The library's settings under the names that they have as options in JavaScript.
@@ -54,7 +54,7 @@ const OPTIONS: [(&str, &str); 14] = [
     ("stall_after", "stallAfter"),
 ];
 
-fn told(error: &Error) -> String {
+fn message(error: &Error) -> String {
     if let Error::Undeliverable { messages } = error {
         return format!("{messages} messages are undeliverable: the event 'undeliverable' brings them");
     }

@@ -29,7 +29,7 @@ impl Flushes {
     /// Completes what can be completed; raises `FLUSHED` for the rest.
     pub(crate) fn complete(&mut self, socket: &Socket, signal: &Signal) {
         while let Some(&(end, request)) = self.calls.front() {
-            match self.waiting.poll(|cx, seat| raw(socket).poll_acknowledged(cx, seat, end)) {
+            match self.waiting.poll(|cx, key| raw(socket).poll_acknowledged(cx, key, end)) {
                 Poll::Pending => return,
                 Poll::Ready(result) => signal.hub().complete(request, result),
             }

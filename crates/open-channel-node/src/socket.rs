@@ -135,7 +135,7 @@ impl NativeSocket {
             self.watch_link(links);
             let Self { socket, receiving, signal, link, .. } = self;
             let watch = if link.is_some() { Watcher::Caller } else { Watcher::Background };
-            let polled = signal.quietly(|| receiving.poll(|cx, seat| raw(socket).poll_recv(cx, seat, watch)));
+            let polled = signal.quietly(|| receiving.poll(|cx, key| raw(socket).poll_recv(cx, key, watch)));
             if polled.is_pending() {
                 if raw(socket).links() != links {
                     continue; // another link than the one that is watched
@@ -238,7 +238,7 @@ impl NativeSocket {
     pub fn written(&mut self) -> u32 {
         let Some(message) = self.kept.take() else { return WRITTEN };
         let Self { socket, sending, .. } = self;
-        let polled = sending.poll(|cx, seat| raw(socket).poll_room(cx, seat, message.len()));
+        let polled = sending.poll(|cx, key| raw(socket).poll_room(cx, key, message.len()));
         let sent = match polled {
             Poll::Pending => {
                 self.kept = Some(message);
@@ -357,7 +357,7 @@ impl NativeSocket {
             waiting.leave(&self.socket);
         }
         let Self { socket, connecting, .. } = self;
-        connecting.poll(|cx, seat| raw(socket).poll_over(cx, seat)).is_ready()
+        connecting.poll(|cx, key| raw(socket).poll_over(cx, key)).is_ready()
     }
 
     /// JavaScript does not read for a while: the background thread sees to the link.
@@ -371,7 +371,7 @@ impl NativeSocket {
     #[napi]
     pub fn connection(&mut self) -> Connection {
         let Self { socket, connecting, .. } = self;
-        let polled = connecting.poll(|cx, seat| raw(socket).poll_connected(cx, seat));
+        let polled = connecting.poll(|cx, key| raw(socket).poll_connected(cx, key));
         let links = raw(&self.socket).links() as f64;
         let handing_over = raw(&self.socket).is_handing_over();
         let (connected, over) = match polled {

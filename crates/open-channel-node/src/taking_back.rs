@@ -39,7 +39,7 @@ impl TakingBack {
     /// Completes the calls that are answered; raises `FLUSHED` for the rest.
     pub(crate) fn complete(&mut self, socket: &Socket, signal: &Signal) {
         while let Some(call) = self.calls.front_mut() {
-            if !self.waiting.poll(|cx, seat| call.poll(socket, cx, seat)) {
+            if !self.waiting.poll(|cx, key| call.poll(socket, cx, key)) {
                 return;
             }
             let Some(call) = self.calls.pop_front() else { return };
@@ -90,9 +90,9 @@ impl Call {
     }
 
     /// Whether everything is answered.
-    fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, seat: &mut WaiterKey) -> bool {
+    fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, key: &mut WaiterKey) -> bool {
         while let Some(&seq) = self.asked.front() {
-            let Poll::Ready(answer) = raw(socket).poll_taken_back(cx, seat, seq) else { return false };
+            let Poll::Ready(answer) = raw(socket).poll_taken_back(cx, key, seq) else { return false };
             self.asked.pop_front();
             self.answered(seq, answer);
         }

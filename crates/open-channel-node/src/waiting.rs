@@ -14,23 +14,23 @@ use crate::hub::Signal;
 
 /// Where the library remembers that JavaScript waits, and what tells JavaScript to look again.
 pub(crate) struct Waiting {
-    seat: WaiterKey,
+    key: WaiterKey,
     waker: Waker,
 }
 
 impl Waiting {
     /// Raises `reason`.
     pub(crate) fn new(signal: &Arc<Signal>, reason: u32) -> Self {
-        Self { seat: WaiterKey::default(), waker: signal.waker(reason) }
+        Self { key: WaiterKey::default(), waker: signal.waker(reason) }
     }
 
     /// Runs one of the socket's polls for it.
     pub(crate) fn poll<T>(&mut self, poll: impl FnOnce(&mut Context<'_>, &mut WaiterKey) -> T) -> T {
-        poll(&mut Context::from_waker(&self.waker), &mut self.seat)
+        poll(&mut Context::from_waker(&self.waker), &mut self.key)
     }
 
     /// JavaScript waits no longer.
     pub(crate) fn leave(&mut self, socket: &Socket) {
-        raw(socket).leave(&mut self.seat);
+        raw(socket).leave(&mut self.key);
     }
 }

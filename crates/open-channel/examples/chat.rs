@@ -1,6 +1,7 @@
-//! A chat without a server: every line goes to everybody, whoever hosts and however often that changes.
+//! A chat without a server: every line goes to everybody, under any host and across changes of
+//! host.
 //!
-//! In several terminals, then type; kill the one that hosts with `kill -9` and type on in the others:
+//! In several terminals, then type. Kill the host with `kill -9` and type on in the others:
 //!
 //! ```text
 //! $ cargo run -p open-channel --example chat -- ann
@@ -58,7 +59,8 @@ async fn relay(socket: Socket, members: Members) {
     let id = sender.id();
     lock(&members).insert(id, sender);
     while let Ok(Some(line)) = receiver.recv().await {
-        // Who does not read until its outbox is full has to leave: nobody waits for the slowest.
+        // A member whose outbox is full because it does not read has to leave: the others do not
+        // wait for it.
         lock(&members).retain(|_, member| member.try_send(line.bytes().clone()).is_ok());
         line.ack();
     }

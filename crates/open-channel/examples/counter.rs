@@ -1,11 +1,13 @@
-//! A counter that stays right when the process that keeps it is killed.
+//! A counter that stays right when the process that holds it is killed.
 //!
-//! What a dead host had not acknowledged is delivered again to the next one, so an increment may come twice. Each
-//! has a stable id (socket, number), and the numbers of one socket come in order: the state holds the last number
-//! applied of each socket, in the same file as the value, and both change at once (write aside, then rename).
-//! That outlives a process; to outlive a power cut, sync the file too, or use a database.
+//! Increments that a dead host had not acknowledged are delivered again to the next one, so an
+//! increment may come twice. Each has a stable id (socket, number), and the numbers of one socket
+//! come in order. The state has the last number applied of each socket, in the same file as the
+//! value. Both change at once: write aside, then rename.
 //!
-//! In two terminals; `kill -9` the one that hosts, and start it again:
+//! That outlives a process. To outlive a power cut, sync the file too, or use a database.
+//!
+//! In two terminals; `kill -9` the host, and start it again:
 //!
 //! ```text
 //! $ cargo run -p open-channel --example counter -- /tmp/counter.state 100000
@@ -47,7 +49,8 @@ async fn main() -> Result<(), Failure> {
         }
         sender.finish()
     });
-    // Each answer is the number of the increment and the value after it; after a failover some come twice.
+    // Each answer is the number of the increment and the value after it. After a failover some come
+    // twice.
     let (mut answered, mut value) = (0, String::from("0"));
     while let Some(answer) = receiver.recv().await? {
         let answer = String::from_utf8_lossy(&answer.into_bytes()).into_owned();

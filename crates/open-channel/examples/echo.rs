@@ -1,4 +1,4 @@
-//! The smallest channel: whoever hosts answers, everybody asks.
+//! The smallest channel: the host answers, everybody asks.
 //!
 //! ```text
 //! $ cargo run -p open-channel --example echo -- hello world
@@ -8,8 +8,8 @@
 //! answered: WORLD
 //! ```
 //!
-//! Alone, it asks itself. Start `cargo run -p open-channel --example echo -- --stay` in another terminal first, and it
-//! asks that one.
+//! Alone, it asks itself. Start `cargo run -p open-channel --example echo -- --stay` in another
+//! terminal first, and it asks that one.
 
 use open_channel::{Channel, Socket};
 

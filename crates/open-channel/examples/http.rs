@@ -1,4 +1,4 @@
-//! HTTP over a channel: the byte-stream face is all that hyper needs.
+//! HTTP over a channel: hyper needs only the byte stream.
 //!
 //! ```text
 //! $ cargo run -p open-channel --example http -- /hello

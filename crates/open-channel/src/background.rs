@@ -1,7 +1,7 @@
 //! The library's own background thread: accepting, handshakes, heartbeats, reconnecting, timers.
 //!
-//! It is separate from the application's runtime, so that an application that computes or blocks for seconds
-//! neither looks dead to others nor loses its channel.
+//! It is separate from the application's runtime. So an application that computes or blocks for
+//! seconds neither seems dead to others nor loses its channel.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,8 +19,8 @@ static DRIVER: Driver = Driver { handle: Mutex::new(None), in_child: OnceLock::n
 #[derive(Default)]
 struct Driver {
     handle: Mutex<Option<Handle>>,
-    /// That of a forked child, where the thread does not exist and another one may have held the
-    /// lock.
+    /// The driver of a forked child. There the thread does not exist, and another thread may have
+    /// held the lock.
     in_child: OnceLock<Box<Driver>>,
 }
 
@@ -51,8 +51,9 @@ pub(crate) fn handle() -> Result<Handle, Error> {
     Ok(handle)
 }
 
-/// Ticks at the multiples of `period` on the clock that all processes of a machine share: so a host and its peers wake at
-/// the same moments, and an idle host answers all its peers at one go. The first one comes within a `period`.
+/// Ticks at the multiples of `period` on the clock that all processes of a machine share. So a host
+/// and its peers wake at the same moments, and an idle host answers all its peers at one go. The
+/// first tick comes within a `period`.
 pub(crate) fn beats(period: Duration) -> Interval {
     let now = sys::monotonic_now();
     let gone = (now.as_nanos() % period.as_nanos().max(1)) as u64;

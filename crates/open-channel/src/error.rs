@@ -1,4 +1,4 @@
-//! One error type, one variant per thing a caller can act on.
+//! One error type, with one variant for each case that a caller can act on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use open_channel_proto::ResetCode;
 
-/// What can go wrong with a channel or a socket.
+/// An error of a channel or a socket.
 ///
 /// Cheap to clone: one failure may be reported to several callers.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum Error {
     InvalidSetting {
         /// Name of the builder's method, or of the environment variable.
         setting: &'static str,
-        /// What is wrong and what to do.
+        /// The problem and the remedy.
         problem: &'static str,
     },
     /// The runtime directory cannot be used.
@@ -37,7 +37,7 @@ pub enum Error {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// The file of [`Builder::generation_file`](crate::Builder::generation_file) cannot be used.
@@ -45,7 +45,7 @@ pub enum Error {
     GenerationFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// Access to the channel was denied, by the operating system or by its host.
@@ -54,14 +54,14 @@ pub enum Error {
     /// [`Channel::new`](crate::Channel::new) needs a tokio runtime to run the listener on.
     #[error("no tokio runtime here: create the channel inside one, or use open_channel::blocking")]
     NoRuntime,
-    /// Nobody could be reached, and this process could not host, within the connect timeout.
+    /// The connect timeout passed: nobody could be reached, and this process could not host.
     #[error("channel {name:?} was not reached within {after:?}: {cause}")]
     Timeout {
         /// The channel's name.
         name: String,
         /// The timeout.
         after: Duration,
-        /// What stood in the way last, and in which directory.
+        /// The last obstacle, and the directory.
         cause: String,
     },
     /// The channel or the socket belongs to the process that this one was forked from. Nothing that
@@ -82,14 +82,14 @@ pub enum Error {
         after: Duration,
     },
     /// Messages that were to be flushed came back, because nobody will handle them; everything else
-    /// is acknowledged. Each is told of once. [`Socket::undeliverable`](crate::Socket::undeliverable)
-    /// has them.
+    /// is acknowledged. One flush reports each of them.
+    /// [`Socket::undeliverable`](crate::Socket::undeliverable) returns them.
     #[error("{messages} messages are undeliverable: fetch them with undeliverable()")]
     Undeliverable {
         /// How many.
         messages: u64,
     },
-    /// A flush reached its time limit. What was sent is still delivered.
+    /// A flush reached its time limit. The messages are still delivered.
     #[error(
         "{messages} messages are not acknowledged after {after:?}: their handler may hang; they are still delivered"
     )]
@@ -115,31 +115,31 @@ pub enum Error {
         /// The limit in bytes: the smaller one of both sides.
         max: usize,
     },
-    /// The other side ended the socket; what it had not acknowledged was not handled.
+    /// The other side ended the socket. Messages that it had not acknowledged were not handled.
     #[error("the other side ended the socket: {reason}")]
     Reset {
         /// Its code.
         code: ResetCode,
-        /// Its words, with everything escaped that a terminal would obey.
+        /// Its words, with terminal control characters escaped.
         reason: String,
     },
-    /// The process on the other side is gone or did not come back in time (host's side only: a peer finds a new
-    /// host instead).
+    /// The process on the other side is gone or did not come back in time. Only the host's side
+    /// reports this: a peer finds a new host instead.
     #[error("the peer is gone")]
     PeerGone,
-    /// The host was lost or has handed over, and this socket does not go on with the next one: see
+    /// The host was lost or has handed over, and this socket does not go on with the next one; see
     /// [`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect).
     #[error("its host is gone, and this socket does not reconnect: connect again")]
     HostLost,
     /// This process hosts no longer, in an orderly way; the peer goes on with the next host.
     #[error("hosting was handed over: the peer goes on with the next host")]
     HandedOver,
-    /// This process was stopped for so long that another took over, or newcomers no longer look in
-    /// its directory; the peer goes on with another host.
+    /// Another process took over: this process was stopped for too long, or newcomers use another
+    /// directory now. The peer goes on with another host.
     #[error("this host was stopped for too long, or its directory was removed, and another took over")]
     Fenced,
-    /// The hosts of the channel speak other versions of the protocol, or processes do that take
-    /// part and have none. This process waited for another host until its connect timeout.
+    /// The hosts of the channel speak other versions of the protocol, or processes without any
+    /// version take part. This process waited for another host until its connect timeout.
     #[error("no common protocol version: {0}; update the older program")]
     Version(String),
     /// The host refused the connection.
@@ -151,7 +151,7 @@ pub enum Error {
     /// The operating system refused something.
     #[error("{what}: {error}")]
     Io {
-        /// What was attempted.
+        /// The attempted operation.
         what: String,
         /// Its error. No [`source`](std::error::Error::source): the text has it.
         error: Arc<io::Error>,
@@ -201,7 +201,7 @@ impl From<Error> for io::Error {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]
 pub struct SendError {
-    /// Why. No [`source`](std::error::Error::source): the text is the same.
+    /// The reason. No [`source`](std::error::Error::source): the text is the same.
     pub error: Error,
     /// The message.
     pub message: Bytes,
@@ -219,7 +219,7 @@ impl From<SendError> for io::Error {
     }
 }
 
-/// Why `try_recv` has no message.
+/// The reason why `try_recv` has no message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// What a program prints that follows the sources, as anyhow and eyre do.
+    /// The output of a program that follows the sources, as anyhow and eyre do.
     fn chain(error: &dyn std::error::Error) -> Vec<String> {
         let mut shown = vec![error.to_string()];
         let mut next = error.source();

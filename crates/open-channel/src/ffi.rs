@@ -1,6 +1,5 @@
-//! For faces in other languages, whose event loops neither poll futures nor run tokio.
-//!
-//! Not covered by the version's promises.
+//! For bindings to other languages, whose event loops neither poll futures nor run tokio. Not
+//! covered by the promises of the version number.
 
 use std::fmt;
 use std::ops::Range;
@@ -22,7 +21,7 @@ use crate::socket::reservation::Reservation;
 use crate::socket::undeliverable::Undeliverable;
 use crate::sys;
 
-/// Who sees that the link is ready while a caller waits.
+/// The part that sees that the link is ready while a caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watcher {
     /// The caller, which watches [`RawSocket::watch_fd`] for readability and polls again then.
@@ -40,7 +39,7 @@ impl Watcher {
     }
 }
 
-/// A socket as an event loop needs it that neither polls futures nor runs tokio.
+/// A socket for an event loop that neither polls futures nor runs tokio.
 #[derive(Debug, Clone, Copy)]
 pub struct RawSocket<'a>(&'a Socket);
 
@@ -50,8 +49,8 @@ pub fn raw(socket: &Socket) -> RawSocket<'_> {
 }
 
 impl RawSocket<'_> {
-    /// [`Socket::recv`] as a poll function; the waker is called for everything but the watched descriptor, changes
-    /// of the connection included.
+    /// [`Socket::recv`] as a poll function. The waker is called for everything except the watched
+    /// descriptor, changes of the connection included.
     pub fn poll_recv(
         &self,
         cx: &mut Context<'_>,
@@ -61,12 +60,12 @@ impl RawSocket<'_> {
         Message::poll(self.0.connection(), cx, key, watch.wake_mode())
     }
 
-    /// There is a connection; fails when there will be no other.
+    /// Ready when there is a connection; fails when there will be no other.
     pub fn poll_connected(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<Result<(), Error>> {
         self.0.connection().poll_connected(cx, key)
     }
 
-    /// Room for a message of `len` bytes.
+    /// Ready when there is room for a message of `len` bytes.
     pub fn poll_room(
         &self,
         cx: &mut Context<'_>,
@@ -76,7 +75,8 @@ impl RawSocket<'_> {
         self.0.connection().poll_room(cx, key, WakeMode::Woken, len)
     }
 
-    /// Everything before sequence number `end` (see [`request_ack`](Self::request_ack)) is acknowledged.
+    /// Ready when everything before sequence number `end` is acknowledged; see
+    /// [`request_ack`](Self::request_ack).
     pub fn poll_acknowledged(
         &self,
         cx: &mut Context<'_>,
@@ -92,18 +92,19 @@ impl RawSocket<'_> {
         returned.map_ok(|message| Undeliverable::new(self.0.id(), message))
     }
 
-    /// The numbers from the oldest on that is not acknowledged, up to the next that is given.
+    /// The sequence numbers from the oldest one that is not acknowledged to the next one to be
+    /// given.
     pub fn unacknowledged(&self) -> Range<u64> {
         self.0.connection().unacknowledged_numbers()
     }
 
-    /// [`Socket::take_back`] of the message with this number; pending: to be followed by
+    /// [`Socket::take_back`] of the message with this number. While it is pending, call
     /// [`poll_taken_back`](Self::poll_taken_back) until that is ready.
     pub fn begin_taking_back(&self, seq: u64) -> Poll<Result<Option<Bytes>, Error>> {
         self.0.connection().begin_taking_back(seq)
     }
 
-    /// The answer.
+    /// The answer to [`begin_taking_back`](Self::begin_taking_back).
     pub fn poll_taken_back(
         &self,
         cx: &mut Context<'_>,
@@ -113,20 +114,23 @@ impl RawSocket<'_> {
         self.0.connection().poll_taken_back(cx, key, WakeMode::Woken, seq)
     }
 
-    /// Asks for prompt acknowledgement of all that was sent, and tells where that ends.
+    /// Asks for prompt acknowledgement of all messages sent so far. Returns the number behind the
+    /// last.
     pub fn request_ack(&self) -> u64 {
         self.0.connection().request_ack()
     }
 
-    /// Accepts a message after [`poll_room`](Self::poll_room) was ready, whatever its size within the limit.
+    /// Accepts a message of any size within the limit, after [`poll_room`](Self::poll_room) was
+    /// ready.
     ///
     /// # Errors
-    /// As [`Socket::try_send`], but for [`Error::Full`].
+    /// As [`Socket::try_send`], without [`Error::Full`].
     pub fn send_over(&self, message: Bytes) -> Result<MessageId, Error> {
         Ok(self.0.message_id(self.0.connection().send_over(message)?))
     }
 
-    /// [`Socket::try_send`] of bytes that stay the caller's: where there can be a ring, they are copied once only, into it.
+    /// [`Socket::try_send`] of bytes that stay the caller's. On a ring they are copied once, into
+    /// it.
     ///
     /// # Errors
     /// As [`Socket::try_send`].
@@ -145,7 +149,7 @@ impl RawSocket<'_> {
         reservation.commit()
     }
 
-    /// The waiting call is over.
+    /// Ends the wait under this key.
     pub fn leave(&self, key: &mut WaiterKey) {
         self.0.connection().leave(key);
     }
@@ -160,24 +164,25 @@ impl RawSocket<'_> {
         self.0.connection().links()
     }
 
-    /// Whether the host of this socket, which is this process, hands over: nothing more is
-    /// delivered.
+    /// Whether the host of this socket, which is this process, hands over. No more messages are
+    /// delivered then.
     pub fn is_handing_over(&self) -> bool {
         self.0.connection().is_handing_over()
     }
 
-    /// Nothing more can be sent or acknowledged.
+    /// Ready when nothing more can be sent or acknowledged.
     pub fn poll_over(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<()> {
         self.0.connection().poll_over(cx, key)
     }
 
-    /// What a caller that found nothing may look at for a while before it sleeps; `None` where it is told by the descriptor alone.
+    /// A probe that a caller without a message may poll for a while before it sleeps. `None` where
+    /// only the descriptor shows that a message has come.
     pub fn readiness_probe(&self) -> Option<ReadinessProbe> {
         self.0.connection().message_watch().map(ReadinessProbe)
     }
 }
 
-/// Where the next message will show first. Belongs to the connection as it was: after another one, ask again.
+/// Shows a message first. It belongs to the present connection: after another one, get a new probe.
 pub struct ReadinessProbe(RingWatch<Mapped>);
 
 impl fmt::Debug for ReadinessProbe {
@@ -187,16 +192,17 @@ impl fmt::Debug for ReadinessProbe {
 }
 
 impl ReadinessProbe {
-    /// Whether it is worth to poll again. A few nanoseconds; no lock, no system call. Only ever advises: what is missed here
-    /// makes the descriptor readable.
+    /// Whether it is worth polling again. Takes a few nanoseconds, no lock and no system call. It
+    /// is only a hint: a message that it misses makes the descriptor readable.
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.0.is_due()
     }
 }
 
-/// The runtime of the library's background thread, for a face without one: for listeners that only pass their socket
-/// on, and for waiting. What blocks there makes its process look dead.
+/// The runtime of the library's background thread, for a binding without one. It is for waiting,
+/// and for listeners that only pass their socket on. Code that blocks there makes its process seem
+/// dead.
 ///
 /// # Errors
 /// The background thread could not be started.
@@ -204,14 +210,14 @@ pub fn background() -> Result<Handle, Error> {
     background::handle()
 }
 
-/// The first step of closing, for a face that has more to do before the others: if this process
-/// hosts, nothing more from other processes is delivered.
+/// The first step of closing, for a binding that has more to do before the others. If this process
+/// hosts, no more messages from other processes are delivered.
 pub fn retire(channel: &Channel) {
     channel.retire();
 }
 
-/// Leaves the channel as if this process had been killed: nothing is acknowledged or said, and another process may
-/// host at once.
+/// Leaves the channel as if this process had been killed. Nothing is acknowledged or sent, and
+/// another process may host at once.
 pub fn abandon(channel: &Channel) {
     channel.abandon();
 }

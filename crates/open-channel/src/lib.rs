@@ -1,9 +1,9 @@
 //! A self-hosting inter-process channel.
 //!
-//! Processes that know a channel's name meet on it. There is no broker to install, no server to start, no port to
-//! choose: the first process to arrive *hosts* the channel inside itself, the others are *peers*. When the host
-//! goes away, however it goes, another process takes over, and every message that had not been handled is
-//! delivered to the new host.
+//! Processes that know a channel's name meet on it. There is no broker to install, no server to
+//! start and no port to choose. The first process to arrive *hosts* the channel inside itself; the
+//! others are *peers*. When the host goes away, however it goes, another process takes over. Every
+//! message that was not handled is then delivered to the new host.
 //!
 //! ```text
 //!   process A            process B              process C
@@ -31,11 +31,13 @@
 //!     }
 //! })?;
 //! # ; }
-//! # let channel = builder.build(|socket| async move { while let Ok(Some(m)) = socket.recv().await { m.ack() } })?;
-//! let socket = channel.connect(); // returns at once; what is sent before there is a connection waits
+//! # let channel = builder.build(|socket| async move {
+//! #     while let Ok(Some(m)) = socket.recv().await { m.ack() }
+//! # })?;
+//! let socket = channel.connect(); // returns at once: messages wait for the connection
 //! socket.send("work").await?;
-//! socket.flush().await?; // handled, by whoever hosts
-//! channel.close().await?; // hands over, if it was us
+//! socket.flush().await?; // all of it is handled now
+//! channel.close().await?; // hands over, if this process hosts
 //! # Ok(()) }
 //! ```
 //!
@@ -43,27 +45,35 @@
 //!
 //! On one socket, from peer to host:
 //! 1. Messages arrive in order, each whole: one `send` is one `recv`.
-//! 2. What `send` accepted is delivered while the sending process lives and some process can host.
-//! 3. Nothing is delivered twice by one host. After a change of host, what was not acknowledged is delivered again,
-//!    [marked](Message::redelivered) and with the same [id](Message::id).
+//! 2. A message that `send` accepted is delivered while the sending process lives and some process
+//!    can host.
+//! 3. Nothing is delivered twice by one host. After a change of host, messages that were not
+//!    acknowledged are delivered again, [marked](Message::redelivered) and with the same
+//!    [id](Message::id).
 //! 4. Acknowledged means handled: somebody called [`Message::ack`], and nothing else acknowledges.
 //! 5. Every queue is bounded.
-//! 6. Silence is visible: a socket without any acknowledgement for long is [reported](Event::Stalled),
-//!    and its [statistics](SocketStats) show the age of its oldest message.
-//! 7. Attempts are counted: a message tells which [attempt](Message::attempt) it is. With
-//!    [`Builder::max_attempts`], one that has had its last attempt comes back to its sender
-//!    ([`Socket::undeliverable`]). A handler gives a message back with [`Message::nack`], and its
-//!    sender takes it back with [`Socket::take_back`] while nobody has taken it.
+//! 6. Silence is visible. A socket without any acknowledgement for long is
+//!    [reported](Event::Stalled), and its [statistics](SocketStats) show the age of its oldest
+//!    message.
+//! 7. Attempts are counted, and each message carries the number of its [attempt](Message::attempt).
+//!    With [`Builder::max_attempts`], a message that has had its last attempt comes back to its
+//!    sender ([`Socket::undeliverable`]).
+//! 8. A handler gives a message back with [`Message::nack`]. Its sender takes it back with
+//!    [`Socket::take_back`] while no handler has taken it.
 //!
-//! `docs/GUARANTEES.md` in the repository says it in full, with the tests that hold us to it.
+//! `docs/GUARANTEES.md` in the repository has the whole contract, with the tests for it.
 //!
-//! # Where to look
+//! # Where to begin
 //!
-//! [`Channel`] is the meeting place, [`Socket`] the connection, [`Message`] what arrives. [`blocking`] has the
-//! same for threads. Between processes of one user messages travel through shared memory; [`Socket::link`] tells what
-//! carries a socket, [`Builder::link`] forces it. Decisions of the library (elected, lost, resumed, redelivered, fenced) are [`tracing`] events.
+//! [`Channel`] is the meeting place, [`Socket`] the connection, [`Message`] what arrives. [Which
+//! call when](Socket#which-call-when) compares the calls that send and receive. [`blocking`] has
+//! the same for threads.
+//!
+//! Between processes of one user, messages travel through shared memory. [`Socket::link`] returns
+//! what carries a socket, and [`Builder::link`] forces it. Decisions of the library (elected, lost,
+//! resumed, redelivered, fenced) are [`tracing`] events.
 #![deny(unsafe_code)] // but for `sys`, where each use of it is argued for
-#![deny(clippy::print_stdout, clippy::print_stderr)] // what there is to say is a `tracing` event
+#![deny(clippy::print_stdout, clippy::print_stderr)] // say it as a `tracing` event
 
 mod background;
 pub mod blocking;

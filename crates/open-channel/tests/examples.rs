@@ -1,4 +1,4 @@
-//! Each example is run as people would run it, and says what its first comment promises.
+//! Each example runs as a user would run it, and prints the output of its first comment.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Longer than anything takes here on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Examples lie beside the tests; `cargo test` builds them, unless told to build one test only.
+/// Examples lie beside the tests; `cargo test` builds them, except when it builds one test only.
 fn program(name: &str) -> PathBuf {
     static BUILD: Once = Once::new();
     let exe = std::env::current_exe().expect("this program's path");
@@ -85,7 +85,7 @@ impl Example {
         writeln!(self.stdin.as_mut().expect("piped"), "{line}").expect("it reads");
     }
 
-    /// Waits until it ends well, and returns the lines that nobody expected.
+    /// Waits until it ends with success, and returns the lines that were not expected.
     fn finish(mut self) -> Vec<String> {
         drop(self.stdin.take());
         let deadline = Instant::now() + PATIENCE;
@@ -130,7 +130,7 @@ fn chat_goes_on_when_its_host_is_killed() {
     bob.expect("* joined (generation 1)");
     let mut cid = Example::start(&dir, "chat", &["cid"]);
     cid.expect("* joined (generation 1)");
-    // Everybody is a member once everybody has heard itself.
+    // Every member is there once every member has heard itself.
     for (member, name) in [(&mut ann, "ann"), (&mut bob, "bob"), (&mut cid, "cid")] {
         member.type_line("here");
         member.expect(&format!("{name}: here"));
@@ -143,7 +143,7 @@ fn chat_goes_on_when_its_host_is_killed() {
     for member in [&mut bob, &mut cid] {
         member.expect("* the host is gone");
     }
-    // What is typed reaches those whose sockets have come back.
+    // Typed lines reach the members whose sockets have come back.
     for (member, name) in [(&mut bob, "bob"), (&mut cid, "cid")] {
         member.type_line("back");
         member.expect(&format!("{name}: back"));

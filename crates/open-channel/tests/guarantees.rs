@@ -15,8 +15,8 @@ fn every_promise_names_tests_that_exist() {
         assert!(source.contains(&format!("fn {test}(")), "{file} has no test {test}");
         named += 1;
     }
-    // A test of Node's is a sentence. Here it may be broken into lines; there it may go on with what
-    // it is run for.
+    // A test of Node's is a sentence. It may be broken into lines here, and go on with its cases
+    // there.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for (file, test) in text.split('`').filter_map(|word| word.split_once(".test.js::")) {
         let source = std::fs::read_to_string(root.join(format!("{file}.test.js"))).expect(file);
@@ -27,7 +27,7 @@ fn every_promise_names_tests_that_exist() {
     assert!(named > 70, "only {named} tests are named");
 }
 
-/// The table of defaults says what the constants say.
+/// The table of defaults has the values of the constants.
 #[test]
 fn the_table_of_limits_is_true() {
     use open_channel::*;

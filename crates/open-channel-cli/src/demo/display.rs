@@ -1,4 +1,4 @@
-//! What the demo shows while it runs: a bar that moves on a terminal, plain lines anywhere else.
+//! The display of a running demo: a bar that moves on a terminal, plain lines anywhere else.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
 
-/// How often the bar moves.
+/// Time between two moves of the bar.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// How often a plain line says how far we are.
+/// Time between two plain lines of progress.
 const LINE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Display {
@@ -48,7 +48,7 @@ impl Display {
         self.print(&format!("{:>7.3}s  {text}", self.elapsed().as_secs_f64()))
     }
 
-    /// Where we are; to be called at every interval.
+    /// Shows the progress; to be called at every interval.
     pub(crate) fn progress(&mut self, covered: u64, host: &str) -> Result<()> {
         let now = Instant::now();
         let (before, covered_before) = self.shown;
@@ -70,7 +70,7 @@ impl Display {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

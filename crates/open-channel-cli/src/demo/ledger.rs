@@ -1,4 +1,5 @@
-//! The supervisor's books: what was sent, what was handled by whom, and whether that keeps the promises.
+//! The supervisor's ledger: the messages sent, the messages handled and by which worker, and a
+//! check of the promises.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -11,11 +12,11 @@ pub(crate) type Life = u32;
 
 pub(crate) struct Ledger {
     plan: Plan,
-    /// What the channel accepted, and from whom.
+    /// The accepted messages, each with its sender.
     sent: HashMap<Id, (u64, Life)>,
     deliveries: Vec<Delivery>,
     killed: HashSet<Life>,
-    /// Which pieces were handled at least once.
+    /// The pieces that were handled at least once.
     covered: Vec<bool>,
     covered_count: u64,
     /// For each worker, the first place in its share that was not handled yet.
@@ -29,18 +30,19 @@ struct Delivery {
     redelivered: bool,
 }
 
-/// What came of it.
+/// The result of the check.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Messages that the channel accepted.
     pub(crate) sent: u64,
-    /// Of these, handled, each counted once.
+    /// The number of them that were handled, each counted once.
     pub(crate) handled: u64,
     /// Deliveries marked as repeated.
     pub(crate) redelivered: u64,
-    /// Deliveries of a message that had been handled already, recognised by its id.
+    /// Deliveries of a message that had been handled before, recognised by its id.
     pub(crate) duplicates: u64,
-    /// Handled under another id too: their sender was killed before it was known that they were handled.
+    /// Handled under another id too: their sender was killed before it learnt that they were
+    /// handled.
     pub(crate) sent_twice: u64,
     /// Accepted from a worker that was killed before they left it.
     pub(crate) died_with_sender: u64,
@@ -63,7 +65,8 @@ impl Ledger {
         }
     }
 
-    /// Enters what a worker reports. The records of one worker come in the order in which it wrote them.
+    /// Records a worker's report. The records of one worker come in the order in which it wrote
+    /// them.
     pub(crate) fn enter(&mut self, life: Life, record: Record) {
         match record {
             Record::Sent { id, piece } => {
@@ -82,17 +85,17 @@ impl Ledger {
         }
     }
 
-    /// This life ended by a kill: what it had accepted and not yet passed on died with it.
+    /// This life ended by a kill: messages that were accepted and not yet passed on died with it.
     pub(crate) fn killed(&mut self, life: Life) {
         self.killed.insert(life);
     }
 
-    /// How many pieces were handled at least once.
+    /// The number of pieces that were handled at least once.
     pub(crate) fn covered(&self) -> u64 {
         self.covered_count
     }
 
-    /// Where in its share a worker that starts again goes on: the first piece not handled yet.
+    /// The place in its share at which a restarted worker goes on: the first piece not handled yet.
     pub(crate) fn resume_at(&mut self, worker: u64) -> u64 {
         let Some(at) = self.resume_at.get_mut(worker as usize) else {
             return 0;
@@ -103,11 +106,12 @@ impl Ledger {
         *at
     }
 
-    /// Settles the books. To be asked when every worker's records are in.
+    /// Checks the ledger, once every worker's records are in.
     pub(crate) fn verdict(&self) -> Verdict {
         let handled: HashSet<Id> = self.deliveries.iter().map(|delivery| delivery.id).collect();
         let mut verdict = Verdict {
-            // A worker may be killed after the channel took a message and before it told us so.
+            // A worker may be killed after the channel accepted a message and before it reported
+            // that.
             sent: self.sent.keys().filter(|id| !handled.contains(id)).count() as u64 + handled.len() as u64,
             handled: handled.len() as u64,
             redelivered: self.deliveries.iter().filter(|delivery| delivery.redelivered).count() as u64,
@@ -138,8 +142,9 @@ impl Ledger {
             sockets.entry(delivery.id.0).or_default().push(delivery);
         }
         sockets.into_values().find_map(|mut deliveries| {
-            // Within a generation one process handled them and told us in its order. Across generations the
-            // pipes of two processes are read side by side, so the generation is what says who was first.
+            // Within a generation, one process handled them and reported in its order. Across
+            // generations, two pipes are read side by side, so the generation decides which came
+            // first.
             deliveries.sort_by_key(|delivery| delivery.generation);
             self.breach_on_socket(&deliveries)
         })
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dies_with_its_sender_is_told_apart_and_must_come_again() {
+    fn a_message_that_dies_with_its_sender_is_distinguished_and_must_come_again() {
         let mut ledger = ledger();
         sent(&mut ledger, &[0, 2, 1, 3, 5]);
         handled(&mut ledger, 1, &[0, 1]);
@@ -292,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_handles_after_its_sender_started_again_is_told_apart_too() {
+    fn a_message_handled_after_its_sender_started_again_is_distinguished_too() {
         let mut ledger = ledger();
         sent(&mut ledger, &[0, 2, 1, 3, 5]);
         handled(&mut ledger, 1, &[0, 1]);

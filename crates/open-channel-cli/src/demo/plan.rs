@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-/// What the workers together send each second. Far below what a channel can do: the demo shows that
-/// nothing is lost, on a laptop that does other things besides.
+/// Messages per second of all workers together. This is far below the limit of a channel: the demo
+/// shows that nothing is lost, on a laptop with other work.
 pub(crate) const MESSAGES_PER_SECOND: u64 = 10_000;
 
 /// Smaller pieces of a small file would be more header than file.
@@ -12,7 +12,8 @@ const SMALLEST_PIECE: u64 = 64;
 /// Larger pieces of a huge file would not show any flow; such a file takes longer instead.
 const LARGEST_PIECE: u64 = 256 * 1024;
 
-/// The input cut into pieces and dealt out to the workers in turn: worker w sends pieces w, w + W, w + 2W, …
+/// The input, cut into pieces and dealt out to the workers in turn: worker w sends the pieces w, w
+/// + W, w + 2W, …
 ///
 /// A file too small for a few seconds of traffic is sent several times over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) struct Plan {
     pub(crate) workers: u64,
 }
 
-/// Where a piece comes from, and where it belongs in the file that is put together again.
+/// The place of a piece in the input, and in the file that is put together again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub(crate) input_offset: u64,
@@ -46,12 +47,12 @@ impl Plan {
         self.input_bytes.div_ceil(self.piece_bytes)
     }
 
-    /// How many messages there are.
+    /// The number of messages.
     pub(crate) fn pieces(&self) -> u64 {
         self.per_pass() * self.passes
     }
 
-    /// How many of them this worker sends.
+    /// The number of them that this worker sends.
     pub(crate) fn share(&self, worker: u64) -> u64 {
         (self.pieces() + self.workers - 1 - worker) / self.workers
     }
@@ -61,7 +62,7 @@ impl Plan {
         nth * self.workers + worker
     }
 
-    /// Whose share the piece is in, and at which place.
+    /// The worker that has the piece in its share, and the place there.
     pub(crate) fn place(&self, number: u64) -> (u64, u64) {
         (number % self.workers, number / self.workers)
     }

@@ -13,10 +13,10 @@ use super::plan::Plan;
 use super::record::Record;
 use super::worker;
 
-/// Reports that wait for the supervisor; workers wait when there are more.
+/// Reports that wait for the supervisor. With more, workers wait.
 const QUEUE: usize = 1024;
 
-/// What all workers are started with.
+/// The settings that all workers are started with.
 pub(super) struct Launch {
     pub(super) program: PathBuf,
     pub(super) input: PathBuf,
@@ -26,23 +26,23 @@ pub(super) struct Launch {
     pub(super) verbose: u8,
 }
 
-/// One life of one worker; killed when dropped, so that none outlives the demo.
+/// One life of one worker; killed when dropped, so that no worker runs on after the demo.
 pub(super) struct Process {
-    /// Which worker it is, from 0.
+    /// The number of the worker, from 0.
     pub(super) number: u64,
     pub(super) life: Life,
     child: Child,
     /// Closing it asks the worker to leave.
     stdin: Option<ChildStdin>,
-    /// It said that all of its share is acknowledged.
+    /// It reported that all of its share is acknowledged.
     pub(super) finished: bool,
     pub(super) killed: bool,
     pub(super) gone: bool,
-    /// For how long it has reported nothing.
+    /// Time without a report.
     pub(super) silence: Duration,
 }
 
-/// How a worker ended, where that is no failure.
+/// The end of a worker, if that is no failure.
 #[derive(PartialEq, Eq)]
 pub(super) enum Ended {
     AsAsked,
@@ -50,7 +50,7 @@ pub(super) enum Ended {
     KilledByOthers,
 }
 
-/// What came down a worker's pipe, and when.
+/// A report from a worker's pipe, and its time.
 pub(super) struct Notice {
     pub(super) life: Life,
     pub(super) at: Instant,
@@ -59,7 +59,7 @@ pub(super) struct Notice {
 
 pub(super) enum What {
     Record(Record),
-    /// The pipe is at its end: nothing of what the worker said is missing.
+    /// The pipe is at its end: all of the worker's reports are in.
     End(io::Result<()>),
 }
 
@@ -68,7 +68,7 @@ pub(super) fn notices() -> (mpsc::Sender<Notice>, mpsc::Receiver<Notice>) {
 }
 
 impl Process {
-    /// Starts worker `number`, which is to go on at this place of its share, so long after the demo's start.
+    /// Starts worker `number` at this place of its share, this long after the demo's start.
     pub(super) fn start(
         launch: &Launch,
         plan: &Plan,
@@ -86,7 +86,7 @@ impl Process {
             .env("OPEN_CHANNEL_DIR", &launch.runtime_dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        // Ctrl-C is for the demo to answer: workers that die with it would look like workers that fail.
+        // Ctrl-C ends the demo alone: workers that it ended would be reported as failures.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().context("could not start a worker")?;
@@ -109,7 +109,7 @@ impl Process {
         format!("worker {} (pid {})", self.number + 1, self.pid())
     }
 
-    /// SIGKILL, or what comes closest on this system.
+    /// SIGKILL, or the closest equivalent of this system.
     pub(super) fn kill(&mut self) -> Result<()> {
         self.child.kill().context("could not kill a worker")?;
         self.killed = true;
@@ -154,7 +154,7 @@ impl Drop for Process {
     }
 }
 
-/// The pipe outlives the worker: what a killed worker wrote is read to the end before the end is reported.
+/// The pipe outlives the worker: a killed worker's reports are read before its end is reported.
 fn read_reports(life: Life, pipe: ChildStdout, notices: &mpsc::Sender<Notice>) {
     let mut pipe = BufReader::new(pipe);
     loop {
@@ -176,7 +176,7 @@ fn is_kill(status: ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGKILL)
 }
 
-/// Without signals, a kill looks like any other failure.
+/// Without signals, a kill cannot be distinguished from another failure.
 #[cfg(not(unix))]
 fn is_kill(_: ExitStatus) -> bool {
     false

@@ -1,7 +1,7 @@
-//! What a worker tells the supervisor: fixed-size records down a pipe.
+//! The reports of a worker to the supervisor: fixed-size records down a pipe.
 //!
-//! A record is in the pipe before the message it speaks of is acknowledged, and the pipe outlives a worker
-//! that is killed. So what the supervisor reads is never less than what was acknowledged.
+//! A record is in the pipe before its message is acknowledged, and the pipe outlives a worker that
+//! is killed. So every acknowledged message is in the records that the supervisor reads.
 
 use std::io::{self, Read, Write};
 
@@ -12,13 +12,13 @@ pub(crate) type Id = (u128, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    /// The channel accepted this piece from us under this id.
+    /// The channel accepted this piece from this worker under this id.
     Sent { id: Id, piece: u64 },
-    /// We, hosting in this generation, handled this piece.
+    /// This worker, hosting in this generation, handled this piece.
     Handled { id: Id, piece: u64, generation: u64, redelivered: bool },
-    /// We host from now on.
+    /// This worker hosts from now on.
     Hosting { generation: u64 },
-    /// All of our share was acknowledged.
+    /// All of this worker's share was acknowledged.
     Finished,
 }
 
@@ -66,8 +66,8 @@ impl Record {
         }
     }
 
-    /// The next record; `None` at the end of the pipe. One that a kill cut short speaks of a message that was
-    /// not acknowledged, so it is as if it had never been written.
+    /// The next record; `None` at the end of the pipe. A record that a kill cut short has no
+    /// acknowledged message, so it counts as never written.
     pub(crate) fn read_from(pipe: &mut impl Read) -> io::Result<Option<Record>> {
         let mut bytes = [0; RECORD_BYTES];
         match pipe.read_exact(&mut bytes) {

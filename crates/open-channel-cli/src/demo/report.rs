@@ -1,4 +1,4 @@
-//! The end of the demo: what was found, as a table and as a judgement.
+//! The end of the demo: the results in a table, and the verdict.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -12,7 +12,7 @@ use super::display::grouped;
 use super::ledger::Verdict;
 use super::plan::Plan;
 
-/// SHA-256 of what should be there, and of what is.
+/// SHA-256 of the expected file, and of the actual one.
 pub(super) struct Digests {
     input: String,
     output: String,

@@ -1,4 +1,4 @@
-//! Starts the workers, kills whoever hosts, starts it again, and keeps the books.
+//! Starts the workers, kills the one that hosts, starts it again, and records their reports.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,11 +16,11 @@ use super::record::Record;
 /// With all messages acknowledged, leaving is a matter of milliseconds.
 const LEAVING: Duration = Duration::from_secs(10);
 
-/// No message handled for so long means that the channel is stuck, and waiting would not help.
+/// Time without a handled message after which the channel counts as stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// A worker at work reports many times a second. Longer than the others take to replace a suspended host, during
-/// which they have nothing to say either.
+/// Time without a report after which a worker counts as silent: a busy worker reports many times a
+/// second. It is longer than a change of host takes, during which no worker reports.
 const SILENT: Duration = Duration::from_secs(5);
 
 pub(super) struct Supervisor {
@@ -42,7 +42,7 @@ pub(super) struct Supervisor {
 struct Host {
     life: Life,
     generation: u64,
-    /// It has handled something: the channel is in full swing again.
+    /// It has handled a message: the channel works again.
     handled: bool,
 }
 
@@ -69,7 +69,7 @@ impl Supervisor {
         }
     }
 
-    /// From the first start to the last leave; an error when that is not how it went.
+    /// Runs from the first start to the last exit.
     pub(super) async fn run(&mut self) -> Result<()> {
         for number in 0..self.plan.workers {
             let worker = self.start(number)?;
@@ -86,13 +86,13 @@ impl Supervisor {
         self.leave().await
     }
 
-    /// Until every worker has its whole share acknowledged.
+    /// Runs until every worker's share is acknowledged.
     async fn flow(&mut self) -> Result<()> {
         let mut frames = interval(self.display.interval());
         frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
         frames.tick().await;
         let mut moved_to = 0;
-        // Counted in frames: while nobody reads our output, neither the messages nor this clock go on.
+        // Counted in frames: a blocked output stops the messages and this clock alike.
         let mut still = Duration::ZERO;
         while !self.workers.iter().all(|worker| worker.finished) {
             tokio::select! {
@@ -117,7 +117,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Ends the workers and reads what they still have to say.
+    /// Ends the workers and reads their last reports.
     async fn leave(&mut self) -> Result<()> {
         self.leaving = true;
         for worker in &mut self.workers {
@@ -137,7 +137,7 @@ impl Supervisor {
         })
     }
 
-    /// To be called at every frame: names each worker that falls silent, once.
+    /// To be called at every frame: reports each silent worker once.
     fn name_the_silent(&mut self) -> Result<()> {
         let frame = self.display.interval();
         for worker in self.workers.iter_mut().filter(|worker| !worker.finished) {
@@ -183,7 +183,8 @@ impl Supervisor {
             Record::Sent { .. } => {}
             Record::Finished => {
                 if let Some(worker) = self.workers.iter_mut().find(|worker| worker.life == life) {
-                    // One that was killed after it said so still hosted; it starts again, and says so again.
+                    // A worker that was killed after this report hosted still. It starts again and
+                    // reports again.
                     worker.finished = !worker.killed;
                 }
             }
@@ -197,12 +198,12 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What there is to settle at the end.
+    /// The figures for the report.
     pub(super) fn verdict(&self) -> Verdict {
         self.ledger.verdict()
     }
 
-    /// Gives the terminal back.
+    /// Restores the terminal.
     pub(super) fn finish_display(&self) {
         self.display.finish();
     }
@@ -237,7 +238,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Kills whoever hosts, at evenly spaced points of the stream, when all workers are there to take over.
+    /// Kills the host at evenly spaced points of the stream, when all workers are there to take
+    /// over.
     fn kill_when_due(&mut self) -> Result<()> {
         let Some(host) = self.host else { return Ok(()) };
         let due = self.plan.pieces() * (self.kills_done + 1) / (self.kills + 1);
@@ -273,7 +275,8 @@ impl Supervisor {
         if self.leaving {
             return Ok(());
         }
-        // All that it reported is in the books by now. What another host has yet to report is sent twice.
+        // All of its reports are recorded by now. Pieces that another host has yet to report are
+        // sent twice.
         self.workers[index] = self.start(self.workers[index].number)?;
         let name = self.workers[index].name();
         self.display.event(&format!("{name} starts again, where its handled messages end"))

@@ -1,4 +1,4 @@
-//! One worker of the demo. All of them run this, and none is special: whichever comes first hosts.
+//! One worker of the demo. All of them run this code, and the first to arrive hosts.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,13 +14,13 @@ use super::plan::Plan;
 use super::record::{Id, Record};
 use crate::output;
 
-/// Where the workers meet. The runtime directory is the demo's own, so any name would do.
+/// The name of the channel. The runtime directory is the demo's own, so any name would do.
 const CHANNEL: &str = "demo";
 
-/// A machine that does other things besides may take its time to start all the workers.
+/// Longer than usual, because a busy machine may take its time to start all the workers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a worker looks whether further pieces are due.
+/// Time between two checks whether further pieces are due.
 const PACE: Duration = Duration::from_millis(2);
 
 /// Each message starts with the number of its piece.
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// The first piece of the share that is still to be sent.
     #[arg(long)]
     resume_at: u64,
-    /// The time over which the share is to be spread, and how much of it has passed already.
+    /// The time over which the share is to be spread, and the part of it that has passed already.
     #[arg(long)]
     milliseconds: u64,
     #[arg(long)]
@@ -53,7 +53,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What the supervisor passes; kept beside the definition so that the two stay the same.
+    /// The arguments from the supervisor, beside the definition so that the two stay the same.
     pub(crate) fn command_line(&self) -> Vec<std::ffi::OsString> {
         let mut line: Vec<std::ffi::OsString> = vec!["demo-worker".into()];
         for (option, number) in [
@@ -118,7 +118,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         .open(&args.output)
         .with_context(|| format!("could not open {}", args.output.display()))?;
     let handler = Arc::new(Handler { plan, output: Mutex::new(output) });
-    // Its own workers in its own directory, whatever the environment says.
+    // The environment must not lead the demo's own workers elsewhere.
     let channel = Channel::builder(CHANNEL)
         .scope(Scope::User)
         .connect_timeout(PATIENCE)
@@ -129,13 +129,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     send_share(&channel.connect(), &args).await?;
     report(Record::Finished);
 
-    // Done with sending, still there to host for the others.
+    // Done with sending, but still able to host for the others.
     let _ = stop.await;
     channel.close().await?;
     Ok(())
 }
 
-/// The handling side, running in whichever worker hosts.
+/// The handling side, which runs in the worker that hosts.
 struct Handler {
     plan: Plan,
     output: Mutex<File>,
@@ -187,7 +187,7 @@ async fn send_share(socket: &Socket, args: &Args) -> Result<()> {
     let elapsed = Duration::from_millis(args.elapsed);
     let share = plan.share(args.worker);
     for nth in args.resume_at..share {
-        // A worker that was killed finds itself behind the schedule and catches up.
+        // A worker that was killed is behind the schedule and catches up.
         let due = Duration::from_millis(args.milliseconds).mul_f64(nth as f64 / share as f64);
         while started.elapsed() + elapsed < due {
             tokio::time::sleep(PACE).await;
@@ -216,18 +216,19 @@ async fn report_hosting(channel: Channel) {
     }
 }
 
-/// Resolves when the supervisor closes our standard input, on purpose or by dying.
+/// Resolves when the supervisor closes the standard input, on purpose or by dying.
 fn stop_asked() -> oneshot::Receiver<()> {
     let (stop, stopped) = oneshot::channel();
     std::thread::spawn(move || {
-        // Nothing is ever written there, so anything but a wait is the end.
+        // Nothing is ever written there, so any result is the end.
         let _ = std::io::stdin().read(&mut [0]);
         let _ = stop.send(());
     });
     stopped
 }
 
-/// Tells the supervisor, before anything that depends on its knowing. Without one, there is nothing to go on for.
+/// Reports to the supervisor, before any step that relies on the report. Without a supervisor the
+/// worker ends.
 fn report(record: Record) {
     let mut stdout = std::io::stdout().lock();
     if let Err(error) = record.write_to(&mut stdout).and_then(|()| stdout.flush()) {

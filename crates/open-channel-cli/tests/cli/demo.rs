@@ -1,4 +1,4 @@
-//! The demo keeps its word, and says so when it cannot.
+//! The demo holds its promises, and reports when it cannot.
 
 use crate::program::{Place, Program};
 
@@ -90,7 +90,7 @@ fn an_interrupted_demo_takes_its_workers_and_files_with_it() {
     let mut demo = start(&place, &["--seconds", "600"]);
     demo.wait_for(|line| line.contains("hosts (generation"));
     demo.signal(Signal::INT);
-    // The workers hold our end of standard error open for as long as they live.
+    // The workers hold this test's end of standard error open for as long as they live.
     let (status, _, _) = demo.finish();
     assert_eq!(status.code(), Some(130));
     assert_eq!(place.left_behind(), Vec::<String>::new());
@@ -116,8 +116,9 @@ fn an_input_that_may_not_be_read_is_one_line_and_nothing_else() {
     let args = ["demo", "--input", secret.to_str().expect("a path in UTF-8")];
     let mut command = place.command(&args);
     if rustix::process::geteuid().is_root() {
-        // Root may read everything, and others may not reach where the program was built. Copied by a process
-        // of its own: what this one had open for writing, a child of another test might hold open still.
+        // Root may read everything, and others may not reach the directory of the build. A process
+        // of its own copies it: a child of another test could hold a file open that this process
+        // had open for writing.
         let program = place.path().join("program");
         let copied = Command::new("cp").arg(command.get_program()).arg(&program).status();
         assert!(copied.expect("copying the program").success());

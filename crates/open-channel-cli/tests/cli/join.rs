@@ -1,8 +1,8 @@
-//! Those who join hear each other, whoever hosts.
+//! Members hear each other, under any host.
 
 use crate::program::{Place, Program};
 
-/// The first one, when it is there: what is said before reaches nobody.
+/// Waits for the first member to be there: a message sent before reaches nobody.
 pub(crate) fn open_room(place: &Place, args: &[&str]) -> Program {
     let mut first = place.start(&[&["join", "room"], args].concat());
     place.start(&["send", "room", KNOCK, "--timeout", "30"]).succeed();
@@ -10,11 +10,11 @@ pub(crate) fn open_room(place: &Place, args: &[&str]) -> Program {
     first
 }
 
-/// What the first one prints first.
+/// The first line of the first member.
 const KNOCK: &str = "knock, knock";
 
-/// Joins and waits until someone who is already there has heard of it.
-pub(crate) fn join_and_greet(place: &Place, name: &str, listener: &mut Program) -> Program {
+/// Joins and waits until an earlier member has received a message from the new one.
+pub(crate) fn join_and_be_heard(place: &Place, name: &str, listener: &mut Program) -> Program {
     let mut joined = place.start(&["join", "room", "--stay"]);
     joined.type_line(name);
     listener.wait_for_line(name);
@@ -25,8 +25,8 @@ pub(crate) fn join_and_greet(place: &Place, name: &str, listener: &mut Program) 
 fn everyone_hears_all_others_and_not_themselves() {
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
-    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
-    let mut cleo = join_and_greet(&place, "I am Cleo", &mut anna);
+    let mut ben = join_and_be_heard(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_be_heard(&place, "I am Cleo", &mut anna);
     anna.type_line("hello from the host");
     cleo.type_line("hello from a peer");
     ben.wait_for_line("hello from the host");
@@ -56,8 +56,8 @@ fn the_end_of_input_is_the_end_when_all_is_delivered() {
 fn a_host_that_leaves_hands_over_and_the_others_go_on() {
     let place = Place::new();
     let mut anna = open_room(&place, &[]);
-    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
-    let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
+    let mut ben = join_and_be_heard(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_be_heard(&place, "I am Cleo", &mut ben);
     anna.type_line("good bye");
     anna.end_of_input();
     anna.succeed();
@@ -70,8 +70,8 @@ fn a_host_that_leaves_hands_over_and_the_others_go_on() {
 fn a_host_that_is_killed_is_replaced_and_no_line_is_missing() {
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
-    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
-    let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
+    let mut ben = join_and_be_heard(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_be_heard(&place, "I am Cleo", &mut ben);
     for number in 0..2000 {
         if number == 1000 {
             // Some lines have arrived by now, and others are on their way.
@@ -96,8 +96,8 @@ fn an_interrupt_is_an_orderly_leave() {
 
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
-    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
-    let mut cleo = join_and_greet(&place, "I am Cleo", &mut ben);
+    let mut ben = join_and_be_heard(&place, "I am Ben", &mut anna);
+    let mut cleo = join_and_be_heard(&place, "I am Cleo", &mut ben);
     anna.signal(Signal::INT);
     let (status, _, errors) = anna.finish();
     assert_eq!((status.code(), errors.as_str()), (Some(130), ""));
@@ -107,12 +107,12 @@ fn an_interrupt_is_an_orderly_leave() {
 
 #[cfg(unix)]
 #[test]
-fn a_member_that_was_let_go_is_told_why() {
+fn a_member_that_was_dropped_learns_why() {
     use rustix::process::Signal;
 
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
-    let ben = join_and_greet(&place, "I am Ben", &mut anna);
+    let ben = join_and_be_heard(&place, "I am Ben", &mut anna);
     ben.signal(Signal::STOP);
     place.start(&["send", "room", "hello", "--timeout", "30"]).succeed();
     ben.signal(Signal::CONT);

@@ -1,4 +1,4 @@
-//! The program behaves in a pipeline: a reader that has seen enough is no error.
+//! The program behaves in a pipeline: it is no error if the reader closes its end.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! The program under test, as a process whose output is watched and whose end is waited for with a limit.
+//! The program under test, as a process with its output watched and a limit for its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The watchdog: nothing that these tests wait for takes anywhere near so long.
+/// The watchdog: these tests wait for nothing that takes anywhere near so long.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A runtime directory of a test's own, so that tests meet nobody but themselves.
+/// A runtime directory of a test's own, so that tests cannot meet each other.
 pub(crate) struct Place {
     dir: TempDir,
 }
@@ -41,7 +41,8 @@ impl Place {
         self.dir.path()
     }
 
-    /// The program with these arguments, in this place; temporary files go to the directory `tmp` in it.
+    /// The program with these arguments, in this place. Its temporary files go to the directory
+    /// `tmp` there.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let tmp = self.path().join("tmp");
         std::fs::create_dir_all(&tmp).expect("a directory for temporary files");
@@ -60,7 +61,7 @@ impl Place {
         Program::watch(self.command(args).spawn().expect("starting the program"))
     }
 
-    /// The temporary files that are there now.
+    /// The present temporary files.
     pub(crate) fn left_behind(&self) -> Vec<String> {
         std::fs::read_dir(self.path().join("tmp"))
             .expect("the directory for temporary files")
@@ -140,7 +141,7 @@ impl Program {
         (status, self.stdout.join("\n"), self.stderr.join("\n"))
     }
 
-    /// The end, which is to be a good one; standard output.
+    /// The end, which has to be a success; returns standard output.
     #[track_caller]
     pub(crate) fn succeed(self) -> String {
         let (status, stdout, stderr) = self.finish();
@@ -148,7 +149,7 @@ impl Program {
         stdout
     }
 
-    /// The end, which is to be a failure told in one line; that line.
+    /// The end, which has to be a failure reported in one line; returns that line.
     #[track_caller]
     pub(crate) fn fail(self) -> String {
         let (status, stdout, stderr) = self.finish();

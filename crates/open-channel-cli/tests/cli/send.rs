@@ -1,4 +1,4 @@
-//! `send` says by its exit status whether everything was acknowledged.
+//! The exit status of `send` reports whether everything was acknowledged.
 
 use crate::program::{Place, Program};
 
@@ -105,12 +105,12 @@ fn the_environment_names_the_app_scope_and_an_option_goes_before_it() {
 #[cfg(unix)]
 #[test]
 fn a_member_that_is_suspended_does_not_make_it_fail() {
-    use crate::join::{join_and_greet, open_room};
+    use crate::join::{join_and_be_heard, open_room};
 
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
-    let mut ben = join_and_greet(&place, "I am Ben", &mut anna);
-    let cleo = join_and_greet(&place, "I am Cleo", &mut anna);
+    let mut ben = join_and_be_heard(&place, "I am Ben", &mut anna);
+    let cleo = join_and_be_heard(&place, "I am Cleo", &mut anna);
     cleo.signal(rustix::process::Signal::STOP);
     place.start(&["send", "room", "hello"]).succeed();
     anna.wait_for_line("hello");

@@ -21,13 +21,17 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// As [`open_channel::Channel::new`](crate::Channel::new), with a listener that runs on its own thread for each
-    /// socket; a listener that panics takes down its own connection only. While no thread can be started, new sockets of
-    /// peers are put off, which try again until their connect timeout.
+    /// As [`open_channel::Channel::new`](crate::Channel::new), with a listener that runs on its own
+    /// thread for each socket. A listener that panics takes down its own connection only.
+    ///
+    /// While no thread can be started, new sockets of peers are put off. They try again until their
+    /// connect timeout.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::InvalidSetting`] for the environment's scope, or the background thread could
-    /// not be started.
+    /// - [`Error::InvalidName`].
+    /// - [`Error::InvalidSetting`] for the environment's scope.
+    /// - [`Error::Directory`] if a relative path of a directory cannot be made absolute.
+    /// - [`Error::Io`] if the background thread could not be started.
     pub fn new<F>(name: impl Into<String>, listener: F) -> Result<Self, Error>
     where
         F: Fn(Socket) + Send + Sync + 'static,
@@ -60,7 +64,8 @@ impl Channel {
         Socket::new(self.channel.connect())
     }
 
-    /// As [`open_channel::Channel::connect_within`](crate::Channel::connect_within): does not block.
+    /// As [`open_channel::Channel::connect_within`](crate::Channel::connect_within): does not
+    /// block.
     pub fn connect_within(&self, timeout: Duration) -> Socket {
         Socket::new(self.channel.connect_within(timeout))
     }

@@ -16,7 +16,8 @@ use crate::socket::reader::MessageReader;
 use crate::socket::reservation::Reservation;
 use crate::socket::undeliverable::Undeliverable;
 
-/// The sending half of a [`Socket`]. Dropping it ends that direction like [`finish`](Socket::finish).
+/// The sending half of a [`Socket`]. Dropping it ends that direction like
+/// [`finish`](Socket::finish).
 ///
 /// Its [`AsRef`] is the whole socket, for calls that concern both directions.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The same channel for threads instead of tasks: no runtime needed, every call may block.
 //!
-//! The listener runs on a thread of its own for each socket. Callers read and write the link themselves; no other
-//! thread is crossed.
+//! The listener runs on a thread of its own for each socket. Callers read and write the link
+//! themselves; no other thread is crossed. [Which call when](crate::Socket#which-call-when)
+//! compares the calls that send and receive, which are the same here.
 //!
 //! ```
 //! use open_channel::blocking::Channel;
@@ -17,7 +18,10 @@
 //! })?;
 //! # }
 //! # let channel = Channel::build(builder, |socket| {
-//! #     while let Ok(Some(message)) = socket.recv() { let _ = socket.send(message.to_ascii_uppercase()); message.ack() }
+//! #     while let Ok(Some(message)) = socket.recv() {
+//! #         let _ = socket.send(message.to_ascii_uppercase());
+//! #         message.ack()
+//! #     }
 //! # })?;
 //! let socket = channel.connect();
 //! socket.send("hello")?;

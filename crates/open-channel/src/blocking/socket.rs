@@ -20,7 +20,8 @@ use crate::socket::reader::MessageReader;
 use crate::socket::reservation::Reservation;
 use crate::socket::undeliverable::Undeliverable;
 
-/// [`open_channel::Socket`](crate::Socket) for threads; all methods take `&self`.
+/// [`open_channel::Socket`](crate::Socket) for threads; all methods take `&self`. See there [which
+/// call when](crate::Socket#which-call-when).
 #[derive(Debug)]
 pub struct Socket {
     pub(super) socket: socket::Socket,
@@ -51,7 +52,8 @@ impl Socket {
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
-    /// As [`open_channel::Socket::send_copy`](crate::Socket::send_copy): blocks while the outbox or the link is full.
+    /// As [`open_channel::Socket::send_copy`](crate::Socket::send_copy): blocks while the outbox or
+    /// the link is full.
     ///
     /// # Errors
     /// As there.
@@ -70,7 +72,8 @@ impl Socket {
         }
     }
 
-    /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox or the link is full.
+    /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox or
+    /// the link is full.
     ///
     /// # Errors
     /// As there.
@@ -101,7 +104,8 @@ impl Socket {
         self.socket.try_send(message)
     }
 
-    /// As [`open_channel::Socket::recv`](crate::Socket::recv): blocks until there is a message or the end.
+    /// As [`open_channel::Socket::recv`](crate::Socket::recv): blocks until there is a message or
+    /// the end.
     ///
     /// # Errors
     /// As there.
@@ -125,7 +129,8 @@ impl Socket {
         wait(connection, deadline, |cx, key| Message::poll(connection, cx, key, WakeMode::Thread))
     }
 
-    /// As [`open_channel::Socket::recv_reader`](crate::Socket::recv_reader): blocks until there is a message or the end.
+    /// As [`open_channel::Socket::recv_reader`](crate::Socket::recv_reader): blocks until there is
+    /// a message or the end.
     ///
     /// # Errors
     /// As there.
@@ -137,7 +142,8 @@ impl Socket {
         Ok(received.map(|received| MessageReader::new(connection, received)))
     }
 
-    /// As [`open_channel::Socket::recv_many`](crate::Socket::recv_many): blocks until there is a message or the end.
+    /// As [`open_channel::Socket::recv_many`](crate::Socket::recv_many): blocks until there is a
+    /// message or the end.
     ///
     /// # Errors
     /// As there.
@@ -156,7 +162,8 @@ impl Socket {
         self.socket.try_recv()
     }
 
-    /// As [`open_channel::Socket::undeliverable`](crate::Socket::undeliverable): blocks until there is one.
+    /// As [`open_channel::Socket::undeliverable`](crate::Socket::undeliverable): blocks until there
+    /// is one.
     ///
     /// # Errors
     /// As there.
@@ -200,10 +207,12 @@ impl Socket {
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
-    /// [`flush`](Self::flush) for a limited time, and perhaps a millisecond more. What was sent is still delivered afterwards.
+    /// [`flush`](Self::flush) for a limited time, and perhaps a millisecond more. The messages are
+    /// still delivered afterwards.
     ///
     /// # Errors
-    /// [`Error::FlushTimeout`] when not everything is acknowledged within `timeout`, else as [`flush`](Self::flush).
+    /// [`Error::FlushTimeout`] when not everything is acknowledged within `timeout`, else as
+    /// [`flush`](Self::flush).
     pub fn flush_timeout(&self, timeout: Duration) -> Result<(), Error> {
         let connection = self.connection();
         let end = connection.request_ack();
@@ -214,7 +223,8 @@ impl Socket {
             })
     }
 
-    /// As [`open_channel::Socket::stalled`](crate::Socket::stalled): blocks until the socket is stalled.
+    /// As [`open_channel::Socket::stalled`](crate::Socket::stalled): blocks until the socket is
+    /// stalled.
     ///
     /// # Errors
     /// As there.

@@ -1,4 +1,4 @@
-//! The byte-stream face: a socket as `Read + Write`.
+//! The byte-stream interface: a socket as `Read + Write`.
 
 use std::io::{self, Read, Write};
 use std::sync::{Mutex, PoisonError};
@@ -11,11 +11,12 @@ use crate::connection::waiters::WakeMode;
 use crate::error::Error;
 use crate::socket::stream::{CHUNK, Reading, shut_down};
 
-/// A socket as a stream of bytes; from [`Socket::into_stream`]. As [`open_channel::ByteStream`](crate::ByteStream), for
-/// threads: reading blocks until there is something, writing while the outbox is full.
+/// A socket as a stream of bytes; from [`Socket::into_stream`]. As
+/// [`open_channel::ByteStream`](crate::ByteStream), for threads: reading blocks until there is
+/// something, and writing blocks while the outbox is full.
 ///
-/// Like std's `TcpStream`, a reference to it can be read and written too, so that one thread may do the one and
-/// another the other.
+/// Like std's `TcpStream`, a reference to it can be read and written too. So one thread may read
+/// while another writes.
 #[derive(Debug)]
 pub struct ByteStream {
     socket: Socket,

@@ -13,8 +13,8 @@ use crate::connection::Connection;
 use crate::connection::waiters::WaiterKey;
 use crate::sys::{self, WakeReceiver, WakeSender};
 
-/// Polls until ready, or `None` at the deadline; in between sleeps on the
-/// link and on the receiver that wakes this thread.
+/// Polls until ready, or `None` at the deadline. In between it sleeps on the link and on the receiver
+/// that wakes this thread.
 pub(super) fn wait<T>(
     connection: &Connection,
     deadline: Option<Instant>,
@@ -24,7 +24,7 @@ pub(super) fn wait<T>(
         let poll_waker = poll_waker.of_this_process();
         let mut key = WaiterKey::default();
         loop {
-            // Anew each time: there may be descriptors for it now.
+            // Tried again each time: there may be descriptors for it now.
             let mut cx = Context::from_waker(poll_waker.waker());
             if let Poll::Ready(value) = poll(&mut cx, &mut key) {
                 return Some(value);
@@ -65,7 +65,7 @@ thread_local! {
 #[derive(Debug, Default)]
 struct PollWaker {
     ends: OnceCell<ProcessLocal<(WakeReceiver, Waker)>>,
-    /// A forked child that listened at its parent's would take its wake-ups.
+    /// The pair of a forked child. A child that polled its parent's would take its wake-ups.
     in_child: OnceCell<Box<PollWaker>>,
 }
 
@@ -112,7 +112,7 @@ impl PollWaker {
 
     fn sleep(&self, connection: &Connection, deadline: Option<Instant>) {
         const NAP: Duration = Duration::from_millis(10);
-        // None that is made only now: others have a waker that does not write to it.
+        // A pair made now would not do: the waker that others have does not write to it.
         let receiver = self.made().map(|(receiver, _)| receiver);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = if receiver.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };

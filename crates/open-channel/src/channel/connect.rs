@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// What [`Channel::connect_with`](crate::Channel::connect_with) takes. The default is what
-/// [`Channel::connect`](crate::Channel::connect) does.
+/// Options of [`Channel::connect_with`](crate::Channel::connect_with). The defaults are those of
+/// [`Channel::connect`](crate::Channel::connect).
 ///
 /// # Examples
 /// ```
@@ -25,8 +25,8 @@ impl ConnectOptions {
         Self::default()
     }
 
-    /// Time to find a host in, at first and after one was lost. The channel keeps it from here on.
-    /// Default: the channel's [`connect_timeout`](crate::Builder::connect_timeout).
+    /// Time to find a host in, at first and after each loss of a host. It becomes the channel's own
+    /// timeout. Default: the channel's [`connect_timeout`](crate::Builder::connect_timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -34,15 +34,17 @@ impl ConnectOptions {
 
     /// Whether the socket goes on with the next host when this one is lost or hands over.
     ///
-    /// By default a socket of messages does, because each message is whole: what was not
-    /// acknowledged is delivered again. A protocol that keeps a state on its connection cannot:
-    /// half a request would reach the parser of a host that has not seen the other half, and an
-    /// answer that was begun would never end. So a socket that becomes a
-    /// [`ByteStream`](crate::ByteStream) does not, unless this was set to `true`.
+    /// By default a socket of messages does, because each message is whole: those that were not
+    /// acknowledged are delivered again.
+    ///
+    /// A protocol with state on its connection cannot go on. Half a request would reach the parser
+    /// of a host that has not seen the other half, and a half answer would never end. So a socket
+    /// that becomes a [`ByteStream`](crate::ByteStream) does not go on, unless this was set to
+    /// `true`.
     ///
     /// A socket that does not go on fails with [`Error::HostLost`](crate::Error::HostLost) when its
-    /// first host is lost, after what had arrived was received. A connection that breaks while the
-    /// host lives is resumed in either case.
+    /// first host is lost. Messages that had arrived can be received before that. A connection that
+    /// breaks while the host lives is resumed in either case.
     pub fn reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = Some(reconnect);
         self

@@ -1,4 +1,4 @@
-//! What happens to a channel, for those who want to know.
+//! The events of a channel, and its state.
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -19,7 +19,7 @@ use crate::error::Error;
 pub enum State {
     /// Nothing was done yet.
     Initiated,
-    /// Looking for the host, or becoming it.
+    /// In search of a host, or about to become it.
     Connecting,
     /// There is a host, perhaps this process.
     Connected,
@@ -38,7 +38,7 @@ impl std::fmt::Display for State {
     }
 }
 
-/// What this process is on its channel.
+/// The role of this process on its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -60,13 +60,13 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// What happened to a channel.
+/// A change of a channel.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
     /// The channel has a host, which may be this process.
     Connected {
-        /// What this process is now.
+        /// The role of this process now.
         role: Role,
         /// The host's generation.
         generation: u64,
@@ -87,24 +87,24 @@ pub enum Event {
         /// The former host's generation.
         generation: u64,
     },
-    /// This process hosted, and another took over: this one was stopped for too long, or newcomers
-    /// no longer look in its directory.
+    /// This process hosted, and another took over. This process was stopped for too long, or
+    /// newcomers use another directory now.
     Fenced {
         /// This process's former generation.
         generation: u64,
     },
-    /// A socket of this process, of either end, is stalled: nothing that it sent was acknowledged for
-    /// [`stall_after`](crate::Builder::stall_after). Nothing else happens: the socket goes on.
+    /// A socket of this process, of either end, is stalled: nothing that it sent was acknowledged
+    /// for [`stall_after`](crate::Builder::stall_after). Nothing else happens: the socket goes on.
     ///
     /// The handler at the other side hangs or takes long, or its process is stopped, or there is no
-    /// host. Neither a lost connection nor a change of host begins the count anew. Reported once for
-    /// each stall, until [its end](Self::StallEnded).
+    /// host. The time goes on across a lost connection and a change of host. Reported once for each
+    /// stall, until [its end](Self::StallEnded).
     Stalled(Stall),
     /// A stall is over. After [`Closed`](Self::Closed), all are.
     StallEnded(StallEnd),
     /// The channel is closed, by this side if there is no error.
     Closed {
-        /// Why, unless on purpose.
+        /// The reason; `None` if it was closed on purpose.
         error: Option<Error>,
     },
 }
@@ -120,7 +120,7 @@ impl Events {
     /// Events that are kept for a receiver that does not keep up; the oldest are dropped.
     pub const BACKLOG: usize = 256;
 
-    /// Of a channel that may be `over` already.
+    /// The channel may be `over` already.
     pub(crate) fn new(receiver: broadcast::Receiver<Event>, over: bool) -> Self {
         Self { receiver: ProcessLocal::new(receiver), over }
     }
@@ -133,7 +133,8 @@ impl Events {
         Self::new(receiver, false)
     }
 
-    /// The next event; `None` when there will be no more, because the channel was closed on purpose.
+    /// The next event; `None` when there will be no more, because the channel was closed on
+    /// purpose.
     ///
     /// # Cancel safety
     /// Cancel safe: no event is lost.

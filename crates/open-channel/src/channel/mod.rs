@@ -32,17 +32,19 @@ pub(crate) mod stats;
 
 /// A named meeting place of processes; cheap to clone.
 ///
-/// Nothing happens before the first [`connect`](Self::connect) or [`join`](Self::join). From then on this process
-/// takes part: it hosts the channel when nobody else does, and the listener given to [`new`](Self::new) runs
-/// once for each socket that connects. When the last clone and the last socket from `connect` are gone,
-/// the channel is closed in the background; [`close`](Self::close) does it in an orderly way.
+/// Nothing happens before the first [`connect`](Self::connect) or [`join`](Self::join). From then
+/// on this process takes part, and hosts the channel when no other process does. As the host it
+/// runs the listener given to [`new`](Self::new) once for each socket that connects.
+///
+/// The channel is closed in the background when the last clone and the last socket from `connect`
+/// are gone. [`close`](Self::close) does it in an orderly way.
 ///
 /// # Forks
 /// A child of `fork(2)` makes channels of its own. Everything that it inherited (channels, sockets,
 /// events, messages, reservations, readers) fails with [`Error::Forked`]. Using or dropping it in
 /// the child changes nothing for the parent. Programs that are started with
-/// [`Command`](std::process::Command) inherit nothing. A child made with the bare system call
-/// `clone(2)`, past the C library, is not noticed.
+/// [`Command`](std::process::Command) inherit nothing. A child of the bare system call `clone(2)`,
+/// past the C library, is not noticed.
 #[derive(Debug, Clone)]
 pub struct Channel {
     guard: Arc<ChannelGuard>,
@@ -84,30 +86,29 @@ impl Channel {
         self.guard.check()
     }
 
-    fn place<T>(&self, look: impl FnOnce(&Place) -> T) -> T {
+    fn place<T>(&self, read: impl FnOnce(&Place) -> T) -> T {
         match self.shared() {
-            Ok(shared) => look(&shared.place.borrow()),
-            Err(forked) => look(&Place::Closed(Some(forked))),
+            Ok(shared) => read(&shared.place.borrow()),
+            Err(forked) => read(&Place::Closed(Some(forked))),
         }
     }
 
-    /// A new socket to the host, whoever that is and will be. Returns at once; what is sent before the connection
-    /// exists is queued. Several sockets are independent of each other.
+    /// A new socket to the host, the present one and each one after it. Returns at once; messages
+    /// sent before the connection exists are queued. Several sockets are independent of each other.
     ///
     /// When the channel is not reached within the connect timeout, the socket's calls fail with
-    /// [`Error::Timeout`]; calling `connect` again tries again. After [`close`](Self::close) they fail with
-    /// [`Error::Closed`].
+    /// [`Error::Timeout`]; calling `connect` again tries again. After [`close`](Self::close) they
+    /// fail with [`Error::Closed`].
     pub fn connect(&self) -> Socket {
         self.connect_with(ConnectOptions::new())
     }
 
-    /// [`connect`](Self::connect) with a connect timeout of its own, which the channel keeps from
-    /// here on.
+    /// [`connect`](Self::connect) with a connect timeout, which becomes the channel's own.
     pub fn connect_within(&self, timeout: Duration) -> Socket {
         self.connect_with(ConnectOptions::new().timeout(timeout))
     }
 
-    /// [`connect`](Self::connect) in another way than the default.
+    /// [`connect`](Self::connect) with other options than the defaults.
     pub fn connect_with(&self, options: ConnectOptions) -> Socket {
         let shared = &self.guard.shared;
         let session = Session::new(random_id(), shared.settings.limits);
@@ -125,10 +126,11 @@ impl Channel {
         Socket::connecting(connection, Arc::clone(&self.guard), options.reconnect)
     }
 
-    /// Takes part without a socket: waits until this process hosts the channel or is connected to its host.
+    /// Takes part without a socket: waits until this process hosts the channel or is connected to
+    /// its host.
     ///
     /// # Errors
-    /// [`Error::Timeout`], [`Error::Closed`], and what keeps this process out for good, such as
+    /// [`Error::Timeout`], [`Error::Closed`], and errors that waiting does not cure, such as
     /// [`Error::PermissionDenied`].
     ///
     /// # Cancel safety
@@ -149,23 +151,24 @@ impl Channel {
         &self.guard.shared.name
     }
 
-    /// Who shares it: what was given to [`Builder::scope`](crate::Builder::scope), or what the environment said when it was built.
+    /// The programs that share it: the scope given to [`Builder::scope`](crate::Builder::scope), or
+    /// that of the environment when the channel was made.
     pub fn scope(&self) -> &Scope {
         &self.guard.shared.identity.scope
     }
 
-    /// What its name and scope amount to, as 32 hexadecimal digits. Processes meet on it if their keys and their
-    /// [directories](Self::directory) are the same: it is for logs and comparisons.
+    /// A digest of its name and scope, as 32 hexadecimal digits, for logs and comparisons.
+    /// Processes meet on it if their keys and their [directories](Self::directory) are the same.
     pub fn key(&self) -> String {
         self.guard.shared.key().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The directory of this channel, absolute: where this process meets the others, or would look
-    /// for them now.
+    /// The directory of this channel, absolute: the one in which this process meets the others, or
+    /// would search for them now.
     ///
-    /// Two processes that name the same channel and do not meet look in different directories:
-    /// compare these first. Its parent is the runtime directory, which [`Builder::runtime_dir`](crate::Builder::runtime_dir) and
-    /// `$OPEN_CHANNEL_DIR` choose.
+    /// Two processes that name the same channel and do not meet use different directories: compare
+    /// these first. Its parent is the runtime directory, which
+    /// [`Builder::runtime_dir`](crate::Builder::runtime_dir) and `$OPEN_CHANNEL_DIR` choose.
     pub fn directory(&self) -> PathBuf {
         match self.shared() {
             Ok(shared) => shared.directory(),
@@ -173,7 +176,7 @@ impl Channel {
         }
     }
 
-    /// How far it is.
+    /// The state of the channel.
     pub fn state(&self) -> State {
         self.place(Place::state)
     }
@@ -183,51 +186,54 @@ impl Channel {
         self.state() == State::Connected
     }
 
-    /// What this process is on the channel.
+    /// The role of this process.
     pub fn role(&self) -> Role {
         self.place(Place::role)
     }
 
-    /// The generation of the present host, 0 if there is none: a number that grows with every change of host
+    /// The generation of the present host, 0 if there is none. It grows with every change of host
     /// and can serve as a fencing token.
     ///
-    /// It grows for as long as the runtime directory stays. Without [`Builder::generation_file`](crate::Builder::generation_file) it
-    /// begins anew at 1 after a restart of the machine, the user's last logout, or when something
-    /// has removed the directory; in the last case two processes may have hosted under one
-    /// generation. A resource that outlives these needs that file.
+    /// It grows for as long as the runtime directory stays. Without
+    /// [`Builder::generation_file`](crate::Builder::generation_file) it begins anew at 1 after a
+    /// restart of the machine, after the user's last logout, or when something has removed the
+    /// directory. In the last case two processes may have hosted under one generation. A resource
+    /// that outlives these needs that file.
     pub fn generation(&self) -> u64 {
         self.place(Place::generation)
     }
 
-    /// What happens from here on.
+    /// Subscribes to the events of the channel, from this call on.
     pub fn events(&self) -> Events {
         let Ok(shared) = self.shared() else { return Events::inherited() };
-        // Subscribed before the look: what comes in between is heard or seen.
+        // Subscribed before the check, so that a change in between is not missed.
         let receiver = shared.events.subscribe();
         let over = matches!(*shared.place.borrow(), Place::Closed(None));
         Events::new(receiver, over)
     }
 
-    /// What the channel and all its sockets are doing in this process. Takes the lock of each of them for a moment.
+    /// Statistics of the channel and all its sockets in this process. Takes the lock of each of
+    /// them for a moment.
     ///
-    /// Any thread may ask, also while a listener hangs in another one: its messages are those that are
-    /// [held](crate::SocketStats::held), for [so long](crate::SocketStats::oldest_unhandled).
+    /// Any thread may call it, also while a listener hangs in another one. The messages of that
+    /// listener are those that are [held](crate::SocketStats::held), for [so
+    /// long](crate::SocketStats::oldest_unhandled).
     pub fn stats(&self) -> ChannelStats {
         self.shared().map_or_else(|_| ChannelStats::inherited(self.name()), |shared| shared.stats())
     }
 
-    /// Closes the channel in an orderly way: flushes and closes the sockets from [`connect`](Self::connect), and
-    /// if this process hosts, hands over.
+    /// Closes the channel in an orderly way: flushes and closes the sockets from
+    /// [`connect`](Self::connect), and hands over if this process hosts.
     ///
-    /// A host that hands over delivers nothing more from other processes, from the call on: that
-    /// waits for the next host. Handlers may still answer and acknowledge the messages they have.
-    /// The next host takes over when all of these are acknowledged, at the latest after the host
-    /// timeout; it gets what is not acknowledged by then, marked as redelivered.
+    /// From the call on, a host that hands over delivers no more messages from other processes:
+    /// these wait for the next host. Handlers may still answer and acknowledge the messages they
+    /// have. The next host takes over when all of these are acknowledged, at the latest after the
+    /// host timeout. It gets the others, marked as redelivered.
     ///
     /// Flushing takes at most the host timeout too, so that closing takes at most twice as long.
     ///
     /// # Errors
-    /// Of the sockets that could not be flushed, the first one's error.
+    /// The first error of a socket that could not be flushed.
     ///
     /// # Cancel safety
     /// When dropped before it is done, closing goes on in the background.
@@ -253,14 +259,14 @@ impl Channel {
     }
 }
 
-/// Starts taking part, unless that is so already or the channel was closed on purpose.
+/// Starts taking part, unless the channel does already or was closed on purpose.
 fn start(shared: &Arc<Shared>) {
     if !shared.begins() {
         return;
     }
     let (member, watching) = (Arc::clone(shared), Arc::clone(shared));
     shared.background.spawn(async move {
-        let watch = stall::watch(watching.settings.stall_after, |now| watching.look_for_silence(now));
+        let watch = stall::watch(watching.settings.stall_after, |now| watching.check_silence(now));
         tokio::select! {
             () = membership::run(member) => {}
             () = watch => {}
@@ -298,7 +304,8 @@ async fn close(shared: &Shared) -> Result<(), Error> {
 fn random_id() -> SocketId {
     let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {
-        // No source of randomness, as in a bare chroot: unique on this machine still, by process and time.
+        // A bare chroot may have no source of randomness. Process and time are unique on this
+        // machine.
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
         let unique = now << 32 ^ u128::from(std::process::id());
         bytes = unique.to_le_bytes();

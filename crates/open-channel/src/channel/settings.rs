@@ -1,4 +1,4 @@
-//! How a channel is set up.
+//! Settings of a channel, and their defaults.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub const DEFAULT_OUTBOX_BYTES: usize = 1 << 20;
 pub const DEFAULT_RECEIVE_WINDOW: usize = 1 << 20;
 /// Default of [`Builder::max_message`](crate::Builder::max_message).
 pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
-/// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes): what is under way stays in the near caches.
+/// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes): small enough for the caches of a
+/// core.
 pub const DEFAULT_RING_BYTES: usize = 256 << 10;
 /// Default of [`Builder::ring_memory`](crate::Builder::ring_memory), or a quarter of the machine's
 /// memory if that is less.
@@ -32,12 +33,12 @@ pub const DEFAULT_RING_MEMORY: usize = 1 << 30;
 /// Default of [`Builder::max_connections`](crate::Builder::max_connections).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 
-/// Below this, a busy machine's ordinary scheduling would look like a stuck host.
+/// Below this, ordinary scheduling on a busy machine would be taken for a stuck host.
 const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// As the environment says when missing.
+    /// `None`: the environment's.
     pub(crate) scope: Option<Scope>,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) generation_file: Option<PathBuf>,
@@ -80,7 +81,7 @@ impl Settings {
             return invalid("max_message", "is zero: no message could ever be sent");
         }
         if self.limits.max_attempts.is_some_and(|most| most.get() > MAX_ATTEMPTS) {
-            return invalid("max_attempts", "is above 64: links do not tell more of them apart");
+            return invalid("max_attempts", "is above 64: no link counts further");
         }
         if self.max_connections == 0 {
             return invalid("max_connections", "is zero: nobody could ever connect");
@@ -101,8 +102,8 @@ impl Settings {
         if self.allowed_users.is_empty() { Privacy::Private } else { Privacy::Shared }
     }
 
-    /// Whether to share memory with a process of this user: with one's own processes, which could do worse things
-    /// than to write into it.
+    /// Whether to share memory with a process of this user. A process of the same user could do
+    /// worse things than write into it.
     pub(crate) fn shares_memory_with(&self, user: &UserId) -> bool {
         self.link.is_none_or(|link| link == LinkKind::Ring) && *user == UserId::current()
     }

@@ -1,4 +1,4 @@
-//! What a channel's handles, sockets and background tasks share. It starts nothing by itself.
+//! State that a channel's handles, sockets and background tasks share. It starts nothing by itself.
 
 use std::future::Future;
 use std::io;
@@ -22,7 +22,7 @@ use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::root::Root;
 use crate::rendezvous::{ChannelDir, Endpoint, Identity, Missing, Scope};
 
-/// While the application has one, the channel goes on; the last one closes it.
+/// While the application holds one, the channel goes on. Dropping the last one closes it.
 #[derive(Debug)]
 pub(crate) struct ChannelGuard {
     pub(crate) shared: Arc<Shared>,
@@ -61,12 +61,13 @@ pub(crate) enum Closing {
     Abruptly,
 }
 
-/// Where this process stands.
+/// The place of this process on the channel.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     Initiated,
     Searching,
-    /// A host was found and asked. Sockets may say hello to it meanwhile, and are connected when this process is.
+    /// A host was found and asked. Sockets may send their hello meanwhile. They are connected when
+    /// this process is.
     Approaching {
         /// The host's socket.
         endpoint: Endpoint,
@@ -141,13 +142,13 @@ pub(crate) struct Accepted {
     pub(crate) peer: PeerInfo,
 }
 
-/// What runs for each connection to a host.
+/// The listener, which runs for each connection to a host.
 pub(crate) enum Listener {
     Task { run: Box<dyn Fn(Accepted) -> Task + Send + Sync>, runtime: Handle },
     Thread(Arc<dyn Fn(Accepted) + Send + Sync>),
 }
 
-/// What [`Shared::prepare_listener`] has got ready: a thread, if the listener needs one.
+/// A thread for the listener, if it needs one; from [`Shared::prepare_listener`].
 #[derive(Debug)]
 pub(crate) struct ReadyListener(Option<mpsc::SyncSender<Accepted>>);
 
@@ -160,7 +161,7 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-/// What a channel's handles, sockets and background tasks share.
+/// State that a channel's handles, sockets and background tasks share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: String,
@@ -188,7 +189,7 @@ impl Shared {
         self.identity.key
     }
 
-    /// Nobody was reached within `after`; `cause` is what stood in the way last.
+    /// The error for nobody reached within `after`; `cause` is the last obstacle.
     pub(crate) fn not_reached(&self, after: Duration, cause: String) -> Error {
         let cause = format!("{cause} (in {})", self.directory().display());
         let cause = match &self.identity.scope {
@@ -213,7 +214,7 @@ impl Shared {
         ChannelDir::open(&self.root, &self.identity, self.settings.privacy(), missing).map(Arc::new)
     }
 
-    /// The file that generations live on in, if there is one.
+    /// The file for the generation, if there is one.
     pub(crate) fn generations(&self) -> Option<&GenerationFile> {
         self.generations.as_ref()
     }
@@ -226,13 +227,14 @@ impl Shared {
         }
     }
 
-    /// Where it would look now. Takes no lock, so that a forked child may ask.
+    /// The directory that a search would use now. Takes no lock, so that a forked child may call
+    /// it.
     pub(crate) fn future_directory(&self) -> PathBuf {
-        // The call that opens it says what is wrong with it.
+        // The call that opens it reports the error.
         self.root.path().unwrap_or_default().join(self.identity.directory())
     }
 
-    /// Whether it begins to take part now: it does not yet, and the channel was not closed on purpose.
+    /// Begins to take part, unless it does already or was closed on purpose; whether it began.
     pub(crate) fn begins(&self) -> bool {
         self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));
@@ -264,7 +266,7 @@ impl Shared {
         self.close_idle();
     }
 
-    /// A channel that is being closed and takes no part has nobody else who would close it.
+    /// A channel that is being closed and takes no part has no task that would close it.
     pub(crate) fn close_idle(&self) {
         let closed = self.place.send_if_modified(|place| {
             let idle = matches!(place, Place::Initiated | Place::Closed(Some(_)));

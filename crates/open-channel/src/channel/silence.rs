@@ -1,4 +1,4 @@
-//! What all sockets of a channel are doing in this process, of either end.
+//! Statistics and stalls of all sockets of a channel in this process, of either end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,11 @@ impl Shared {
         Some((host, connections))
     }
 
-    pub(super) fn look_for_silence(&self, now: Duration) {
+    pub(super) fn check_silence(&self, now: Duration) {
         let mut connections = self.connections();
         connections.extend(self.hosted().into_iter().flat_map(|(_, connections)| connections));
-        // One that has left these lists is over, and so is its stall, which must be told, too.
+        // A connection that has left these lists is over. The end of its stall is still to be
+        // reported.
         let stalled = std::mem::take(&mut *lock(&self.stalled));
         for connection in stalled {
             if !connections.iter().any(|listed| Arc::ptr_eq(listed, &connection)) {
@@ -32,7 +33,7 @@ impl Shared {
             }
         }
         for connection in connections {
-            let change = connection.look_for_silence(now, self.settings.stall_after);
+            let change = connection.check_silence(now, self.settings.stall_after);
             if connection.is_stalled() {
                 lock(&self.stalled).push(Arc::clone(&connection));
             }

@@ -1,24 +1,24 @@
-//! When to look for messages that wait for long, and at what time.
+//! The times at which connections are checked for messages that wait for long.
 
 use std::time::{Duration, Instant};
 
 use crate::background;
 
-/// Looks within the time after which something is a stall.
-const LOOKS: u32 = 8;
-/// The longest time between two looks: how exact an age in the statistics is at least.
+/// Checks within the time after which a socket counts as stalled.
+const CHECKS: u32 = 8;
+/// The longest time between two checks, which bounds the error of an age in the statistics.
 const LONGEST: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Time between two looks.
+/// Time between two checks.
 fn interval(stall_after: Duration) -> Duration {
-    (stall_after / LOOKS).clamp(SHORTEST, LONGEST)
+    (stall_after / CHECKS).clamp(SHORTEST, LONGEST)
 }
 
-/// Calls `look` at regular times, for as long as it is polled, with a time that stands still while
-/// this process does: one that was stopped, or a machine that was suspended, does not take its own
-/// absence for the silence of others.
-pub(crate) async fn watch(stall_after: Duration, mut look: impl FnMut(Duration)) {
+/// Calls `check` at regular times, for as long as it is polled. The time that it passes stands still
+/// while this process is stopped or the machine is suspended. So its own absence is not taken for
+/// the silence of others.
+pub(crate) async fn watch(stall_after: Duration, mut check: impl FnMut(Duration)) {
     let interval = interval(stall_after);
     let mut ticks = background::beats(interval);
     let mut last = Instant::now();
@@ -28,7 +28,7 @@ pub(crate) async fn watch(stall_after: Duration, mut look: impl FnMut(Duration))
         let tick = Instant::now();
         now += tick.saturating_duration_since(last).min(interval * 2);
         last = tick;
-        look(now);
+        check(now);
     }
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_are_as_frequent_as_the_setting_needs_and_never_too_frequent() {
+    fn checks_are_as_frequent_as_the_setting_needs_and_never_too_frequent() {
         assert_eq!(interval(Duration::MAX), LONGEST);
         assert_eq!(interval(Duration::from_millis(800)), Duration::from_millis(100));
         assert_eq!(interval(Duration::from_nanos(1)), SHORTEST);

@@ -1,11 +1,11 @@
-//! What a channel and its sockets are doing, for people and for programs that show it to them.
+//! The statistics of a channel and its sockets, for people and for programs that show them.
 
 use std::time::Duration;
 
 use crate::channel::event::{Role, State};
 use crate::connection::stats::SocketStats;
 
-/// What a channel is doing in this process; from [`Channel::stats`](crate::Channel::stats).
+/// Statistics of a channel in this process; from [`Channel::stats`](crate::Channel::stats).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelStats {
@@ -13,7 +13,7 @@ pub struct ChannelStats {
     pub name: String,
     /// How far it is.
     pub state: State,
-    /// What this process is on it.
+    /// The role of this process.
     pub role: Role,
     /// Generation of the present host; 0 if there is none.
     pub generation: u64,

@@ -1,21 +1,21 @@
-//! When a task that finds at once whatever it waits for has to let the others of its thread go on.
+//! When a task that always finds a message has to let the other tasks of its thread run.
 //!
-//! A runtime's own sockets take one of the 128 units of a task's turn for everything that they give it. Here a message costs as little
-//! as a hundred nanoseconds, and the end of a turn a system call, even where nobody else has anything to do: so a unit buys some time,
-//! in which there may be many messages.
+//! Tokio's own sockets take one of the 128 units of a task's budget with each operation. Here a
+//! message costs as little as 100 ns, while a yield costs a system call, even if no other task is
+//! ready. So one unit pays for some time, in which there may be many messages.
 
 use std::time::Duration;
 
-/// Nanoseconds that a unit of the budget buys: a turn lasts about four milliseconds.
+/// Nanoseconds that a unit of the budget pays for: the 128 units last about four milliseconds.
 const UNIT: u32 = 32_000;
-/// What a whole turn buys. Nobody owes more.
+/// The time that a whole budget pays for. The debt never exceeds it.
 const TURN: u32 = 128 * UNIT;
-/// What things are taken to cost: a call, a message with what its handler does, and so many bytes in a nanosecond.
+/// Estimated costs: a call, a message with its handler, and the bytes copied in a nanosecond.
 const CALL: u32 = 200;
 const MESSAGE: u32 = 50;
 const BYTES: usize = 8;
 
-/// What a connection has given to a task, or spun for it, and the task has not paid for.
+/// The time that a connection has used for a task, and that no unit was taken for yet.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     nanos: u32,
@@ -27,7 +27,7 @@ impl Budget {
         self.add(CALL);
     }
 
-    /// For messages that count so many bytes in the window together.
+    /// Adds messages, and the bytes that they count in the window together.
     #[inline]
     pub(super) fn add_messages(&mut self, count: u32, cost: usize) {
         let bytes = u32::try_from(cost / BYTES).unwrap_or(TURN);
@@ -49,12 +49,12 @@ impl Budget {
         self.nanos >= UNIT
     }
 
-    /// A unit was paid.
+    /// A unit of the task's budget was taken.
     pub(super) fn pay(&mut self) {
         self.nanos = self.nanos.saturating_sub(UNIT);
     }
 
-    /// Nobody else wants a turn.
+    /// Drops the debt, because no other task waits for its turn.
     #[inline]
     pub(super) fn forget(&mut self) {
         self.nanos = 0;
@@ -65,7 +65,7 @@ impl Budget {
 mod tests {
     use super::*;
 
-    /// How many units so much costs.
+    /// The units that a use of the budget costs.
     fn units(act: impl FnOnce(&mut Budget)) -> usize {
         let mut budget = Budget::default();
         act(&mut budget);

@@ -12,7 +12,7 @@ use crate::connection::state::{Place, State};
 use crate::connection::waiters::{Interest, WaiterKey, WakeMode};
 use crate::error::{Error, SendError};
 
-/// Sending. What was accepted has a number, which counts the messages of its direction.
+/// Sending. An accepted message has a number, which counts the messages of its direction.
 impl Connection {
     pub(crate) fn try_send(&self, mut payload: Bytes) -> Result<u64, SendError> {
         self.with(|state| state.send(&mut payload).map_err(|refused| state.send_error(refused)))
@@ -23,7 +23,7 @@ impl Connection {
         self.with(|state| state.send_over(payload).map_err(|refused| state.send_error(refused).error))
     }
 
-    /// Accepts `payload`, which then may be there still and is of no more use.
+    /// Accepts `payload`. Its bytes may still be there afterwards, and are no longer needed.
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
@@ -51,10 +51,10 @@ impl Connection {
         }
         state.budget.add_call();
         let stored = state.store_at_once(message);
-        stored.or_else(|| self.tend(state, |state| state.store_after_look(message)))
+        stored.or_else(|| self.tend(state, |state| state.store_after_check(message)))
     }
 
-    /// Copies `message` into the ring; `None` if its copy has to be sent.
+    /// Copies `message` into the ring; `None` if it has to go through the outbox instead.
     pub(crate) fn poll_send_copy(
         &self,
         cx: &mut Context<'_>,
@@ -69,7 +69,8 @@ impl Connection {
         })
     }
 
-    /// Takes all messages out of `batch`; those that are accepted are gone from it whatever comes after.
+    /// Accepts all messages of `batch`. Accepted messages leave it at once, even if a later one
+    /// fails.
     pub(crate) fn poll_send_many(
         &self,
         cx: &mut Context<'_>,
@@ -83,7 +84,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Room in the outbox for a message of `len` bytes.
+    /// Ready when the outbox has room for a message of `len` bytes.
     pub(crate) fn poll_room(
         &self,
         cx: &mut Context<'_>,
@@ -94,7 +95,7 @@ impl Connection {
         self.poll(cx, key, mode, Interest::Acks, |state| state.room(len))
     }
 
-    /// Room for a message of at most `len` bytes, once the outbox has it.
+    /// Ready with room for a message of at most `len` bytes, once the outbox has room for it.
     pub(crate) fn poll_reserve(
         &self,
         cx: &mut Context<'_>,
@@ -118,12 +119,12 @@ impl Connection {
         self.with(|state| state.commit(room).map_err(|refused| state.send_error(refused)))
     }
 
-    /// Forgets a reservation in the ring of the transport of that number.
+    /// Drops a reservation in the ring of the transport with that number.
     pub(crate) fn abandon_reservation(&self, transport: u64) {
         self.with(|state| state.abandon_reservation(transport));
     }
 
-    /// Writes what can be written now.
+    /// Writes as much as the link takes.
     pub(crate) fn write(&self) {
         self.with(State::write);
     }
@@ -144,7 +145,7 @@ impl Connection {
     }
 }
 
-/// Receiving. What is received has to be [handled](Connection::handled) or given back.
+/// Receiving. The application has to [handle](Connection::handled) each message or give it back.
 impl Connection {
     pub(crate) fn try_recv(&self) -> Option<Result<Option<Delivered>, Error>> {
         self.with(|state| {
@@ -175,7 +176,7 @@ impl Connection {
     ) -> Poll<Result<Option<InPlace>, Error>> {
         let short = |state: &mut State| Some(Ok(Some(state.recv_in_place_at_once()?)));
         let copied = |message| InPlace { message, claimed: None };
-        // A message is read in place whenever it is found.
+        // A spin or a wait may have ended with a message that can be read in place.
         let long = |state: &mut State| {
             short(state).or_else(|| Some(state.recv()?.map(|message| message.map(copied))))
         };
@@ -204,7 +205,8 @@ impl Connection {
         }
         self.tend(state, |state| {
             state.release();
-            // Somebody waits for the next message: this acknowledgement has nothing to travel with.
+            // A caller waits for the next message: no frame follows that could carry this
+            // acknowledgement.
             if self.waiters.are_watching() && !state.replied {
                 state.write_all();
             } else if state.session.ack_urgent() {
@@ -216,7 +218,7 @@ impl Connection {
 
 /// Waiting for the other side.
 impl Connection {
-    /// Asks for prompt acknowledgement of all that was sent, and answers where that ends.
+    /// Asks for prompt acknowledgement of all messages sent. Returns the number behind the last.
     pub(crate) fn request_ack(&self) -> u64 {
         self.with(|state| {
             state.session.request_ack();
@@ -224,7 +226,7 @@ impl Connection {
         })
     }
 
-    /// Everything before sequence number `end` is acknowledged.
+    /// Ready when everything before sequence number `end` is acknowledged.
     pub(crate) fn poll_acknowledged(
         &self,
         cx: &mut Context<'_>,
@@ -243,7 +245,8 @@ impl Connection {
         })
     }
 
-    /// Everything sent so far is on the link, so that the other side gets it before a reset.
+    /// Ready when everything sent so far is on the link, so that the other side gets it before a
+    /// reset.
     pub(crate) fn poll_transmitted(
         &self,
         cx: &mut Context<'_>,
@@ -262,7 +265,7 @@ impl Connection {
         })
     }
 
-    /// There is a link.
+    /// Ready when there is a link.
     pub(crate) fn poll_connected(
         &self,
         cx: &mut Context<'_>,
@@ -273,12 +276,12 @@ impl Connection {
         })
     }
 
-    /// Nothing more can be sent or acknowledged.
+    /// Ready when nothing more can be sent or acknowledged.
     pub(crate) fn poll_over(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<()> {
         self.poll(cx, key, WakeMode::Woken, Interest::Acks, |state| state.over().map(drop))
     }
 
-    /// The waiting call is over.
+    /// Ends the wait under this key.
     #[inline]
     pub(crate) fn leave(&self, key: &mut WaiterKey) {
         if !key.is_empty() {

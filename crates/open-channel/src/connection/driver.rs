@@ -1,4 +1,4 @@
-//! Sees to a connection while no caller does.
+//! Drives a connection while no caller does.
 //!
 //! ```text
 //!             a caller waits and watches the link
@@ -9,8 +9,9 @@
 //!               moment of grace
 //! ```
 //!
-//! The grace keeps the hot path free of it: an application that answers one message and waits for the next never
-//! meets its driver, whose registration with the background runtime only exists while it watches.
+//! The grace period leaves the hot path alone: an application that answers one message and waits
+//! for the next never meets its driver. The driver is registered with the background runtime only
+//! while it watches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +27,11 @@ use crate::error::Error;
 use crate::link::{Link, LinkKind};
 use crate::sys::Registration;
 
-/// How long acknowledgements and small messages may wait for company, and a link for a caller.
+/// The grace period: how long small messages and acknowledgements wait for more, and a link for a
+/// caller.
 const GRACE: Duration = Duration::from_millis(1);
 
-/// The peer's side goes on with a link that the host has welcomed.
+/// Attaches the peer's side to a link that the host has welcomed.
 pub(crate) fn attach(
     connection: &Arc<Connection>,
     link: Link,
@@ -42,7 +44,7 @@ pub(crate) fn attach(
     Ok(attached)
 }
 
-/// The host's side goes on with a link, the first one or the next.
+/// Attaches the host's side to a link, the first one or a later one.
 pub(crate) fn begin(connection: &Arc<Connection>, link: Link, ring: Option<RingLink>) {
     let link = Arc::new(link);
     connection.begin(Arc::clone(&link), ring.map(Ring::new));
@@ -58,35 +60,35 @@ async fn drive(connection: Arc<Connection>, link: Arc<Link>) {
     if link.kind() == LinkKind::Ring {
         return drive_beside_ring(&connection, &link).await;
     }
-    let mut state = look(&connection, &link);
+    let mut state = round(&connection, &link);
     while let Some(present) = state {
         state = match present {
             DriverState::Watching => watch(&connection, &link).await,
             DriverState::Armed => {
                 tokio::time::sleep(GRACE).await;
-                look(&connection, &link)
+                round(&connection, &link)
             }
             DriverState::Dormant => {
                 connection.waiters.driver_called().await;
                 tokio::time::sleep(GRACE).await;
-                look(&connection, &link)
+                round(&connection, &link)
             }
         };
     }
 }
 
 /// `None` when the connection has left the link.
-fn look(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
+fn round(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
     connection.with(|state| state.is_on(link).then(|| state.driven()))
 }
 
 /// Drives the link until callers do.
 async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState> {
     let Ok(stream) = Registration::new(link.source()) else {
-        // The link cannot be watched (no memory, say): look again after a while instead.
+        // The link cannot be watched (no memory, say): polls it at intervals instead.
         tokio::time::sleep(GRACE * 10).await;
         connection.with(State::read_all);
-        return look(connection, link);
+        return round(connection, link);
     };
     loop {
         let write_blocked = connection.with(|state| state.watch_for_room());
@@ -105,19 +107,20 @@ async fn watch(connection: &Connection, link: &Arc<Link>) -> Option<DriverState>
             }
             () = connection.waiters.driver_called() => tokio::time::sleep(GRACE).await,
         }
-        match look(connection, link) {
+        match round(connection, link) {
             Some(DriverState::Watching) => {}
             other => return other,
         }
     }
 }
 
-/// Beside a ring only the stream has to be watched at all times: for the end of the other process, and for frames.
-/// The doorbell is watched while something waits for room or for acknowledgements that no caller watches for.
+/// Beside a ring only the stream is always watched: for the end of the other process, and for
+/// frames. The doorbell is watched while something waits for room or acknowledgements, and no
+/// caller watches.
 async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
     let mut doorbell = None;
     let mut stream = None;
-    while let Some(present) = look(connection, link) {
+    while let Some(present) = round(connection, link) {
         if stream.is_none() {
             stream = Registration::new(link.stream_source()).ok();
         }
@@ -133,7 +136,7 @@ async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
             state.watch_for_room()
         });
         let (Some(stream), true) = (&stream, doorbell.is_some() == (present == DriverState::Watching)) else {
-            // Neither can be watched without memory or descriptors: look again after a while instead.
+            // Watching takes memory and descriptors: polls at intervals while there are none.
             tokio::time::sleep(GRACE * 10).await;
             connection.with(|state| {
                 if state.is_on(link) {
@@ -166,7 +169,7 @@ async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
     }
 }
 
-/// Resolves when the doorbell rings; `false` when it cannot any more.
+/// Resolves when the doorbell rings; to `false` when it cannot ring any more.
 async fn rung(doorbell: Option<&Registration>) -> bool {
     match doorbell {
         None => std::future::pending().await,

@@ -1,16 +1,17 @@
-//! One session on one transport at a time, driven by whoever calls.
+//! One session on one transport at a time, driven by the calls on it.
 //!
-//! `send`, `recv` and `flush` run the session and the link right in the caller, behind one short lock;
-//! no task is crossed. While a caller waits it watches the link itself, on its own runtime or thread.
-//! Only when nobody watches does the connection's [driver] on the background runtime step in, after a
-//! moment of grace, so that acknowledgements and heartbeats never depend on what the application does.
+//! `send`, `recv` and `flush` run the session and the link in the caller, behind one short lock; no
+//! task is crossed. While a caller waits it watches the link itself, on its own runtime or thread.
+//!
+//! The connection's [driver] on the background runtime runs only when no caller watches, after a
+//! grace period. So acknowledgements and heartbeats never depend on the application.
 //!
 //! ```text
 //!   calls ─▶ poll ─▶ Connection ─ lock ─▶ State ─▶ Session, Transport
 //!                        ▲
 //!   driver ──────────────┘
 //! ```
-//! A connection knows numbers and bytes. What the application holds is made of them by the floor above.
+//! A connection knows numbers and bytes. The layer above makes the application's types of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -52,19 +53,19 @@ pub(crate) use crate::connection::state::HostCheck;
 #[derive(Debug)]
 pub(crate) struct Connection {
     state: ProcessLocal<Mutex<State>>,
-    /// Takes its place in a forked child: a connection that is over.
+    /// Replaces `state` in a forked child: a connection that is over.
     inherited: OnceLock<Box<Mutex<State>>>,
-    /// Shared with `state`, for those who come without the lock.
+    /// Shared with `state`, for calls without the lock.
     waiters: Arc<Waiters>,
-    /// Apart from `state`, for those who look in now and then.
+    /// Apart from `state`, because it is checked at intervals.
     silence: Mutex<Silence>,
-    /// The link was lost or the session is over: calls its supervisor on the background runtime.
+    /// The link was lost or the session is over: notifies its supervisor on the background runtime.
     pub(crate) changed: Notify,
-    /// Something came back that will not be delivered, or nothing will any more.
+    /// A message came back as undeliverable, or no message will any more.
     returned: Notify,
     background: Handle,
     id: SocketId,
-    /// Ends with the host that it met first.
+    /// Whether it ends with the first host that it met.
     pinned: AtomicBool,
 }
 
@@ -109,7 +110,7 @@ impl Connection {
         if self.state.is_inherited() { Err(Error::Forked) } else { Ok(()) }
     }
 
-    /// Runs `act` on the locked state, then sees to those that have to know.
+    /// Runs `act` on the locked state. Then wakes waiters, driver and supervisor as needed.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         self.tend(self.lock(), act)
     }
@@ -141,13 +142,14 @@ impl Connection {
     }
 }
 
-/// Life.
+/// Its life, from link to link.
 impl Connection {
     pub(crate) fn hello(&self, channel: ChannelKey) -> Hello {
         self.lock().session.hello(channel, Features::default())
     }
 
-    /// The peer's side goes on with a link that the host has welcomed. To be [driven](driver::drive).
+    /// Attaches the peer's side to a link that the host has welcomed. To be
+    /// [driven](driver::drive).
     fn attach(&self, link: Arc<Link>, ring: Option<Ring>, welcome: &Welcome) -> Result<Attachment, Error> {
         self.with(|state| {
             let attached = state.session.attach(welcome);
@@ -158,13 +160,14 @@ impl Connection {
         })
     }
 
-    /// The host's side goes on with a link, the first one or the next. To be [driven](driver::drive).
+    /// Attaches the host's side to a link, the first one or a later one. To be
+    /// [driven](driver::drive).
     fn begin(&self, link: Arc<Link>, ring: Option<Ring>) {
         self.with(|state| state.take_transport(link, ring));
     }
 
-    /// The host's side goes on with a new link of its peer; returns what to answer before anything is
-    /// sent.
+    /// The peer comes with a new link. Returns the answer, which is to be sent before anything
+    /// else.
     pub(crate) fn resume(&self, hello: &Hello, version: u16) -> Result<Welcome, Error> {
         self.with(|state| {
             state.lose_link();
@@ -174,12 +177,12 @@ impl Connection {
         })
     }
 
-    /// The link leads nowhere any more: takes what has arrived, then lets go of it.
+    /// The host is gone: takes the messages that have arrived, then drops the link.
     pub(crate) fn abandon_link(&self) {
         self.with(State::drain_and_lose);
     }
 
-    /// From here on, it ends with its host.
+    /// Pins it to its host, with which it ends from here on.
     pub(crate) fn pin(&self) {
         if self.check_process().is_err() {
             return;
@@ -188,7 +191,7 @@ impl Connection {
         self.call_supervisor();
     }
 
-    /// The only host that it can go on with, if there is but one.
+    /// The only host that it may have, if it is pinned to one.
     pub(crate) fn only_host(&self) -> Option<u64> {
         let generation = self.pinned.load(Ordering::Relaxed).then(|| self.generation());
         generation.filter(|generation| *generation > 0)
@@ -203,7 +206,7 @@ impl Connection {
         });
     }
 
-    /// The application gets no more messages, while it may go on answering those it has.
+    /// The application gets no more messages. It may still answer those that it has.
     pub(crate) fn stop_delivery(&self) {
         self.with(|state| {
             state.delivery.handing_over = true;
@@ -211,7 +214,7 @@ impl Connection {
         });
     }
 
-    /// The last word of a host that hands over.
+    /// Sends the last frame of a host that hands over.
     pub(crate) fn say_go_away(&self) {
         self.with(|state| {
             state.write_all();
@@ -227,14 +230,14 @@ impl Connection {
         });
     }
 
-    /// Ends it for both sides; what was not acknowledged is given up.
+    /// Ends it for both sides. Messages that were not acknowledged are given up.
     pub(crate) fn reset(&self, code: ResetCode, reason: &str) {
         self.with(|state| {
             if state.session.closed().is_some() {
-                // Whatever the other side said before, this side has closed it now.
+                // This side has closed it now, even if the other side did so before.
                 state.failed.get_or_insert(Error::Closed);
             } else if !state.delivery.handing_over {
-                // What was handled before is known before.
+                // The other side learns first which messages were handled.
                 state.write_all();
                 state.session.reset(code, reason);
                 state.write();
@@ -244,7 +247,7 @@ impl Connection {
         self.call_supervisor();
     }
 
-    /// Calls the supervisor on the background runtime, which a forked child does not have.
+    /// Notifies the supervisor on the background runtime, which a forked child does not have.
     fn call_supervisor(&self) {
         if self.check_process().is_ok() {
             self.changed.notify_one();
@@ -252,7 +255,7 @@ impl Connection {
     }
 }
 
-/// Questions.
+/// Getters.
 impl Connection {
     pub(crate) fn id(&self) -> SocketId {
         self.id
@@ -271,12 +274,12 @@ impl Connection {
         self.lock().link().cloned()
     }
 
-    /// How many links it has had.
+    /// The number of links that it has had.
     pub(crate) fn links(&self) -> u64 {
         self.lock().transports
     }
 
-    /// Where the next message shows first, on a ring.
+    /// Watches the place in the ring where the next message appears.
     pub(crate) fn message_watch(&self) -> Option<RingWatch<Mapped>> {
         self.lock().transport.as_ref().and_then(|transport| transport.message_watch())
     }
@@ -297,41 +300,42 @@ impl Connection {
         self.lock().session.max_message()
     }
 
-    /// Whether the descriptor of the link is to be watched for room to write, too.
+    /// Whether the link's descriptor is to be watched for room to write, too.
     pub(crate) fn waits_to_write(&self) -> bool {
         let state = self.lock();
         state.is_write_blocked() && !state.has_ring()
     }
 
-    /// Nothing more will happen on it.
+    /// Whether it is over, with nothing left to send.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.lock();
         state.failed.is_some() || state.session.closed().is_some() && state.transport.is_none()
     }
 
-    /// Its peer goes on with the next host.
+    /// Whether its host hands over, so that its peer goes on with the next host.
     pub(crate) fn is_handing_over(&self) -> bool {
         self.lock().delivery.handing_over
     }
 
-    /// Nothing that could be lost needs a new link: both directions have ended, and no message waits.
+    /// Whether no new link is needed: both directions have ended, and no message waits.
     pub(crate) fn needs_no_link(&self) -> bool {
         let state = self.lock();
         let session = &state.session;
         session.is_finished() && session.is_remote_finished() && session.holds_no_message()
     }
 
-    /// How many messages are accepted and not acknowledged.
+    /// The number of messages that are accepted and not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
         self.lock().session.messages_unacknowledged()
     }
 
-    /// Whether the other side's direction has ended, and the application has heard it.
+    /// Whether the other side's direction has ended, and the application has seen the end.
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().delivery.ended
     }
 
-    /// Every message that the application took is handled and all its replies are acknowledged.
+    /// Whether every message that the application took is handled and all its replies are
+    /// acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
         self.with(|state| state.take_releases());
         let state = self.lock();

@@ -1,4 +1,4 @@
-//! One poll of a waiting call: pays for what it got, looks, spins, becomes a waiter, looks again.
+//! One poll of a waiting call: pays its debt, checks, spins, becomes a waiter, checks again.
 
 use std::task::{Context, Poll};
 
@@ -21,7 +21,7 @@ impl Connection {
         self.poll_both_ways(cx, key, mode, interest, |_| None, ready)
     }
 
-    /// Tries the `short` way, which leaves nothing to see to, first and after the spin.
+    /// Tries the `short` path, which needs no work afterwards, first and after the spin.
     #[inline]
     pub(super) fn poll_both_ways<T>(
         &self,
@@ -63,7 +63,8 @@ impl Connection {
         }
     }
 
-    /// Takes a unit of the task's budget. Pending: it has none left, and is polled again after others.
+    /// Takes a unit of the task's budget. Pending if it has none left: it is polled again after
+    /// others.
     #[cold]
     fn pay(&self, cx: &mut Context<'_>) -> Poll<()> {
         coop::poll_proceed(cx).map(|unit| {
@@ -76,13 +77,13 @@ impl Connection {
 /// A poll spins once at most.
 enum OneSpin {
     Possible,
-    /// Without the lock, and before the next step.
+    /// To be run without the lock, before the next step.
     Due(Spinning),
     Over,
 }
 
 impl State {
-    /// The call has what it waited for.
+    /// The call is ready.
     #[inline]
     fn found(&mut self, key: &mut WaiterKey, interest: Interest) {
         self.budget.add_call();
@@ -92,7 +93,7 @@ impl State {
         }
     }
 
-    /// As far as a waiting call gets with the lock.
+    /// The part of a poll under the lock.
     fn step<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -110,7 +111,7 @@ impl State {
             }
             self.write_before_waiting(interest);
             if had_link && self.transport.is_none() {
-                // It was found dead, or broken, and what had arrived on it was taken in.
+                // The link was dead or broken. The messages that had arrived on it were taken in.
                 continue;
             }
             if matches!(spin, OneSpin::Possible)
@@ -121,14 +122,15 @@ impl State {
             }
             let watching = self.watch_link(mode);
             if !watching {
-                // However often it comes, it never looks at the link itself.
+                // A call that does not watch never polls the link, so it does not count as a caller
+                // that does.
                 self.calls = 0;
             }
-            // Registered before looking, so that nothing that happens in between is missed.
+            // Registered before the check, so that no change in between is missed.
             self.wakes.waiters.enter(key, interest, watching, cx.waker());
-            self.wakes.begin_look(key);
-            let progress = self.look(mode, interest);
-            self.wakes.look_over();
+            self.wakes.begin_poll(key);
+            let progress = self.poll_link(mode, interest);
+            self.wakes.end_poll();
             if !progress {
                 return Poll::Pending;
             }

@@ -1,24 +1,24 @@
-//! The application's calls for messages that it wants back, and what came of each.
+//! The application's calls that take messages back, and their results.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-/// With fewer calls, those that are dropped and answered stay.
+/// With fewer calls than this, calls that are dropped and answered stay.
 const FEW: usize = 32;
 
-/// The numbers that the other side was asked for.
+/// The calls, by the numbers of their messages.
 #[derive(Debug, Default)]
 pub(super) struct Recalls {
     calls: BTreeMap<u64, Call>,
-    /// With so many of them, those that are answered and dropped are looked for.
+    /// The number of calls at which those that are dropped and answered are removed.
     crowded: usize,
 }
 
 #[derive(Debug)]
 enum Call {
     Waiting,
-    /// Nobody waits for the answer any more.
+    /// No caller waits for the answer any more.
     Dropped,
     Answered(Bytes),
 }
@@ -30,7 +30,7 @@ pub(super) enum Begin {
     First,
     /// An earlier one was dropped: this one waits for its answer.
     Joined,
-    /// Another call has the message, or will.
+    /// Another call has the message, or will have it.
     Refused,
 }
 
@@ -58,7 +58,7 @@ impl Recalls {
         matches!(self.calls.get(&seq), Some(Call::Waiting))
     }
 
-    /// The call is over; the message, if it has come.
+    /// Ends the call; returns the message, if it has come.
     pub(super) fn end(&mut self, seq: u64) -> Option<Bytes> {
         match self.calls.remove(&seq) {
             Some(Call::Answered(message)) => Some(message),
@@ -66,14 +66,14 @@ impl Recalls {
         }
     }
 
-    /// The answer will come when nobody waits for it.
+    /// Drops the call before its answer.
     pub(super) fn drop_waiting(&mut self, seq: u64) {
         if let Some(call @ Call::Waiting) = self.calls.get_mut(&seq) {
             *call = Call::Dropped;
         }
     }
 
-    /// The message has come: it is given back if nobody waits for it.
+    /// The message has come; returned if no caller waits for it.
     pub(super) fn answer(&mut self, seq: u64, message: Bytes) -> Option<Bytes> {
         if let Some(call @ Call::Waiting) = self.calls.get_mut(&seq) {
             *call = Call::Answered(message);

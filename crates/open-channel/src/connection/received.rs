@@ -1,16 +1,16 @@
-//! What passes between a connection and its application, as plain values.
+//! Plain values that pass between a connection and its application.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use open_channel_ring::{ClaimedRecord, Mapped, RingReservation};
 
-/// Before a message that was merely dropped is delivered again: doubled with each attempt, so that a
-/// handler that always fails does not keep a processor busy.
+/// Pause before a dropped message is delivered again. It doubles with each attempt, so that a
+/// handler that always fails does not occupy a processor.
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long to wait after this attempt at a message that was dropped.
+/// The pause after this attempt at a message that was dropped.
 pub(crate) fn pause_after(attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
@@ -24,18 +24,18 @@ pub(crate) struct Delivered {
     pub(crate) payload: Bytes,
 }
 
-/// A message to be read where it lies, if it does: its payload is empty then.
+/// A message to be read in the ring, if it is there: its payload is empty then.
 pub(crate) struct InPlace {
     pub(crate) message: Delivered,
     pub(crate) claimed: Option<ClaimedRecord<Mapped>>,
 }
 
-/// Where a reserved message is written.
+/// The memory that a reserved message is written to.
 #[derive(Debug)]
 pub(crate) enum Room {
-    /// In the ring of the transport of that number.
+    /// In the ring of the transport with that number.
     Ring { slot: RingReservation<Mapped>, transport: u64 },
-    /// Nowhere in particular, for at most `len` bytes.
+    /// A buffer, for at most `len` bytes.
     Buffer { bytes: BytesMut, len: usize },
 }
 

@@ -6,29 +6,29 @@ use std::task::Waker;
 use bytes::Bytes;
 use open_channel_proto::{GivenUp, MESSAGE_OVERHEAD, SocketId, Undeliverable};
 
-/// Numbers that no flush has reported yet, at most; beyond them, the oldest are never reported.
+/// Limit of the numbers that no flush has reported yet. Beyond it, the oldest are never reported.
 const MOST_UNREPORTED: usize = 4096;
 
 fn cost(message: &Undeliverable) -> usize {
     message.payload.len() + MESSAGE_OVERHEAD
 }
 
-/// What came back to one socket.
+/// The messages that came back to one socket.
 #[derive(Debug, Default)]
 pub(super) struct Returned {
     messages: VecDeque<Undeliverable>,
-    /// What they cost together.
+    /// The bytes that they count together.
     cost: usize,
     /// Those that no flush has reported.
     unreported: VecDeque<u64>,
-    /// Somebody who waits for them has something to look at.
+    /// A waiter has a message or an error to take.
     pub(super) news: bool,
-    /// Who polls for them.
+    /// The waker of the call that polls for them.
     pub(super) waker: Option<Waker>,
 }
 
 impl Returned {
-    /// Another one; the oldest go when all together exceed `limit`.
+    /// Adds one; the oldest are dropped when all together exceed `limit`.
     pub(super) fn push(&mut self, socket: SocketId, message: Undeliverable, limit: usize) {
         let Undeliverable { seq, attempts, ref reason, .. } = message;
         let counts = *reason != GivenUp::TakenBack;
@@ -56,7 +56,7 @@ impl Returned {
         Some(message)
     }
 
-    /// A message that was taken back for somebody who did not wait for it.
+    /// A message that was taken back for a call that was dropped.
     pub(super) fn fetch_taken_back(&mut self, seq: u64) -> Option<Bytes> {
         let is_it = |message: &Undeliverable| message.seq == seq && message.reason == GivenUp::TakenBack;
         let place = self.messages.iter().position(is_it)?;
@@ -65,7 +65,7 @@ impl Returned {
         Some(message.payload)
     }
 
-    /// How many of the messages before number `end` came back, and were not reported before.
+    /// The number of messages before `end` that came back and were not reported before.
     pub(super) fn report(&mut self, end: u64) -> u64 {
         let before = self.unreported.len();
         self.unreported.retain(|seq| *seq >= end);

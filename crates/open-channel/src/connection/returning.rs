@@ -1,4 +1,4 @@
-//! Messages that the application gives back or wants back, and those that come back to it.
+//! Messages that the application gives or takes back, and those that come back to it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,8 +15,7 @@ use crate::error::Error;
 
 /// Received messages that were not handled.
 impl Connection {
-    /// The application gives these messages back, which it was given before; they are delivered again
-    /// after `pause`.
+    /// The application gives these messages back; they are delivered again after `pause`.
     pub(crate) fn give_back(
         self: &Arc<Self>,
         messages: impl IntoIterator<Item = Delivered>,
@@ -28,7 +27,7 @@ impl Connection {
         let again = self.with(|state| {
             let again: Vec<u64> =
                 messages.into_iter().filter_map(|message| state.give_back(message)).collect();
-            // One whose sender cannot be told counts as handled.
+            // A message whose sender cannot be notified counts as handled.
             state.release();
             state.after_giving_back();
             again
@@ -39,7 +38,7 @@ impl Connection {
         if pause.is_zero() {
             return self.with(|state| state.deliver_again(&again));
         }
-        // The messages stay with the connection, and go with it.
+        // The messages stay with the connection, and are dropped with it.
         let connection = Arc::downgrade(self);
         self.background.spawn(async move {
             tokio::time::sleep(pause).await;
@@ -49,7 +48,7 @@ impl Connection {
         });
     }
 
-    /// Nobody is to try this message again.
+    /// Rejects this message, so that it is not tried again.
     pub(crate) fn reject(&self, seq: u64, attempt: u32, reason: &str) {
         if self.check_process().is_err() {
             return;
@@ -65,17 +64,17 @@ impl Connection {
     }
 }
 
-/// Sent messages that nobody has handled.
+/// Sent messages that were not handled.
 impl Connection {
-    /// Asks for message `seq` of this side: its bytes or `None` if it is too late. Pending: to be
-    /// followed by [`poll_taken_back`](Self::poll_taken_back), or by
-    /// [`stop_taking_back`](Self::stop_taking_back).
+    /// Takes back message `seq` of this side: its bytes, or `None` if it is too late. While this is
+    /// pending, call [`poll_taken_back`](Self::poll_taken_back), or
+    /// [`stop_taking_back`](Self::stop_taking_back) to give up.
     pub(crate) fn begin_taking_back(&self, seq: u64) -> Poll<Result<Option<Bytes>, Error>> {
         self.check_process()?;
         self.with(|state| state.begin_taking_back(seq))
     }
 
-    /// Numbers of messages, and of the end, that are not acknowledged.
+    /// The numbers of the messages, and of the end, that are not acknowledged.
     pub(crate) fn unacknowledged_numbers(&self) -> Range<u64> {
         self.with(|state| {
             state.take_releases();
@@ -94,7 +93,7 @@ impl Connection {
         self.poll(cx, key, mode, Interest::Acks, |state| state.taken_back(seq))
     }
 
-    /// Nobody waits for that answer: the message, if it comes back, is undeliverable.
+    /// Gives up the wait for that answer. The message, if it comes back, is undeliverable.
     pub(crate) fn stop_taking_back(&self, seq: u64) {
         if self.check_process().is_ok() {
             self.with(|state| state.stop_taking_back(seq));
@@ -104,7 +103,7 @@ impl Connection {
     /// The next message that is not delivered any more, oldest first.
     pub(crate) async fn undeliverable(&self) -> Result<Undeliverable, Error> {
         loop {
-            // Before the look, so that nothing that comes in between is missed.
+            // Registered before the check, so that no change in between is missed.
             let returned = self.returned.notified();
             if let Some(found) = self.try_undeliverable() {
                 return found;
@@ -113,14 +112,14 @@ impl Connection {
         }
     }
 
-    /// [`undeliverable`](Self::undeliverable), or why there will be none.
+    /// [`undeliverable`](Self::undeliverable), or the reason why there will be none.
     pub(crate) fn try_undeliverable(&self) -> Option<Result<Undeliverable, Error>> {
         let mut state = self.lock();
         state.returned.pop().map(Ok).or_else(|| state.over().map(Err))
     }
 
-    /// [`undeliverable`](Self::undeliverable) for one caller at a time, who is woken when it may be
-    /// ready.
+    /// [`undeliverable`](Self::undeliverable) for one caller at a time, which is woken to poll
+    /// again.
     pub(crate) fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
         let mut state = self.lock();
         match state.returned.pop().map(Ok).or_else(|| state.over().map(Err)) {

@@ -1,5 +1,4 @@
-//! Silence: what stays unacknowledged on the other side, or unhandled on this one, and for how
-//! long.
+//! Silence: how long messages stay unacknowledged on the other side, or unhandled on this one.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,10 +8,10 @@ use open_channel_proto::SocketId;
 use crate::connection::age::Age;
 use crate::connection::stall::{Stall, StallEnd};
 
-/// What the regular looks at a connection have found.
+/// The results of the regular checks of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
-    /// When the last look was.
+    /// The time of the last check.
     now: Duration,
     unacknowledged: Age,
     unhandled: Age,
@@ -23,26 +22,26 @@ pub(super) struct Silence {
 #[derive(Debug)]
 struct Stalled {
     stall: Stall,
-    /// How many messages were acknowledged then.
+    /// The number of messages that were acknowledged at that time.
     acknowledged: u64,
-    /// When the last of them was found to be.
+    /// The time of the check that found the last of them acknowledged.
     since: Duration,
 }
 
-/// What is to be reported after a look.
+/// A change that a check reports.
 #[derive(Debug)]
 pub(crate) enum Change {
     Began(Stall),
     Ended(StallEnd),
 }
 
-/// The messages that wait for somebody.
+/// The open messages of both directions.
 pub(super) struct Open {
-    /// From the first to behind the last; those in between may be withdrawn.
+    /// The range of the unacknowledged ones; some of them may be withdrawn.
     pub(super) unacknowledged: Range<u64>,
-    /// How many they are.
+    /// Their number.
     pub(super) messages: u64,
-    /// How many were acknowledged.
+    /// The number of acknowledged ones.
     pub(super) acknowledged: u64,
     pub(super) unhandled: Range<u64>,
     pub(super) bytes: usize,
@@ -50,8 +49,8 @@ pub(super) struct Open {
 }
 
 impl Silence {
-    /// A look at `now`: what is to be reported.
-    pub(super) fn look(
+    /// A check at `now`; returns the change to report.
+    pub(super) fn check(
         &mut self,
         now: Duration,
         open: &Open,
@@ -60,8 +59,8 @@ impl Silence {
         accepted: bool,
     ) -> Option<Change> {
         self.now = now;
-        self.unacknowledged.look(now, &open.unacknowledged, open.acknowledged);
-        self.unhandled.look(now, &open.unhandled, open.unhandled.start);
+        self.unacknowledged.check(now, &open.unacknowledged, open.acknowledged);
+        self.unhandled.check(now, &open.unhandled, open.unhandled.start);
         self.change(open, stall_after, socket, accepted)
     }
 
@@ -77,8 +76,8 @@ impl Silence {
         self.unhandled.of_oldest(self.now, &open.unhandled)
     }
 
-    /// For how long there has been no progress, while that is a stall. One that has gone on since the
-    /// last look is about to be over.
+    /// The time without progress, while that is a stall. A stall with progress since the last check
+    /// is about to be over.
     pub(super) fn stalled(&self, open: &Open) -> Option<Duration> {
         let stall = self.stall.as_ref();
         let stall = stall.filter(|stall| stall.acknowledged == open.acknowledged);
@@ -101,7 +100,7 @@ impl Silence {
             let lasted = now.saturating_sub(over.since);
             return Some(Change::Ended(StallEnd { socket, accepted, lasted, acknowledged: !unmoved(&over) }));
         }
-        // What waited longer may have been taken back.
+        // A message that waited longer may have been taken back.
         if stall.is_some() || empty || silent.min(oldest) < stall_after {
             return None;
         }
@@ -125,14 +124,14 @@ mod tests {
 
     const STALL_AFTER: Duration = Duration::from_secs(10);
 
-    /// What a look at each second reports when these messages are unacknowledged.
+    /// The reports of one check per second when these messages are unacknowledged.
     fn reported(open: impl IntoIterator<Item = Range<u64>>) -> Vec<(u64, Change)> {
         let mut silence = Silence::default();
         let mut changes = Vec::new();
         for (second, unacknowledged) in (1..).zip(open) {
             silence.now = Duration::from_secs(second);
             let Range { start, end } = unacknowledged;
-            silence.unacknowledged.look(silence.now, &unacknowledged, start);
+            silence.unacknowledged.check(silence.now, &unacknowledged, start);
             let open = Open {
                 unacknowledged,
                 messages: end - start,

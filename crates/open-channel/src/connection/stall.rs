@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use open_channel_proto::SocketId;
 
-/// A socket on which nothing that was sent is acknowledged, as of the moment at which that was found;
-/// from [`Event::Stalled`](crate::Event::Stalled) and [`Socket::stalled`](crate::Socket::stalled).
+/// A socket on which no sent message is acknowledged, as of the check that found this; from
+/// [`Event::Stalled`](crate::Event::Stalled) and [`Socket::stalled`](crate::Socket::stalled).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
     /// The socket.
     pub socket: SocketId,
-    /// Whether this is the end that a listener was given, whose answers its peer does not take.
+    /// Whether this is the listener's end, whose messages its peer does not acknowledge.
     pub accepted: bool,
     /// Generation of the host that it is or was last connected to; 0 before the first.
     pub generation: u64,
-    /// Age of the oldest message, at least `stall_after`; [`SocketStats`](crate::SocketStats) says how
-    /// exact it is.
+    /// Age of the oldest message, at least `stall_after`. [`SocketStats`](crate::SocketStats)
+    /// states its accuracy.
     pub oldest: Duration,
-    /// How many messages are not acknowledged.
+    /// The number of messages that are not acknowledged.
     pub messages: u64,
     /// The bytes that they take in the outbox.
     pub bytes: usize,

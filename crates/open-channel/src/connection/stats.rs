@@ -1,4 +1,4 @@
-//! What a socket is doing, for people and for programs that show it to them.
+//! The statistics of a socket, for people and for programs that show them.
 
 use std::time::Duration;
 
@@ -6,65 +6,65 @@ use open_channel_proto::SocketId;
 
 use crate::link::{LinkKind, PeerInfo};
 
-/// What one socket is doing; from [`Socket::stats`](crate::Socket::stats).
+/// Statistics of one socket; from [`Socket::stats`](crate::Socket::stats).
 ///
 /// Messages are counted by their sequence numbers, so that counting costs nothing. The host's end
-/// counts those of this host's time. There are no sums of bytes, only those that wait now, each
-/// message with [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) on top of its length.
+/// counts those of this host's time. Bytes are not summed up. Only those of waiting messages are
+/// counted, each with [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) on top of its length.
 ///
-/// Ages come from regular looks. An age is less than the true one by the time between two looks at
-/// most: an eighth of [`stall_after`](crate::Builder::stall_after), or a second if that is less.
-/// Time in which this process was stopped does not count. After a long backlog, the age of a
-/// message may be less exact, and is never more than the true one.
+/// Ages come from regular checks, so that an age is less than the true one by at most the time
+/// between two checks. That is an eighth of [`stall_after`](crate::Builder::stall_after), or a
+/// second if that is less. Time in which this process was stopped does not count. After a long
+/// backlog, an age may be less exact. It is never more than the true one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketStats {
     /// The socket.
     pub id: SocketId,
-    /// Whether this is the end that a listener was given, and not the one from
+    /// Whether this is the listener's end, and not the one from
     /// [`connect`](crate::Channel::connect).
     pub accepted: bool,
-    /// What carries it; `None` while there is no connection.
+    /// The kind of link; `None` while there is no connection.
     pub link: Option<LinkKind>,
-    /// Who is on the other side; `None` while there is no connection.
+    /// The process on the other side; `None` while there is no connection.
     pub peer: Option<PeerInfo>,
-    /// Connections that it has had.
+    /// The number of connections that it has had.
     pub links: u64,
     /// Generation of the host that it is or was last connected to; 0 before the first.
     pub generation: u64,
     /// Messages accepted for sending.
     pub sent: u64,
-    /// Those of them that the other side has acknowledged.
+    /// The number of them that the other side has acknowledged.
     pub acknowledged: u64,
-    /// Those of them that it has not acknowledged and still may. A message that was taken back, or
-    /// that is [undeliverable](crate::Socket::undeliverable), is in neither number.
+    /// The number of them that it has not acknowledged and still may. A message that was taken
+    /// back, or that is [undeliverable](crate::Socket::undeliverable), is in neither number.
     pub unacknowledged: u64,
-    /// Bytes that the unacknowledged ones take in the outbox. A message that was taken back may take
-    /// some for a moment longer.
+    /// Bytes that the unacknowledged ones take in the outbox. A message that was taken back may
+    /// count for a moment longer.
     pub outbox_bytes: usize,
-    /// How many bytes make `send` wait; see [`outbox_bytes`](crate::Builder::outbox_bytes).
+    /// Limit of these bytes, at which `send` waits; see
+    /// [`outbox_bytes`](crate::Builder::outbox_bytes).
     pub outbox_limit: usize,
-    /// Messages taken from the link. On a ring, a message stays where it is until the application
+    /// Messages taken from the link. On a ring, a message stays in the ring until the application
     /// takes it.
     pub received: u64,
-    /// Those of them that are handled, up to the oldest one that is not.
+    /// The number of them that are handled, up to the oldest one that is not.
     pub handled: u64,
     /// Messages that the application has taken and neither acknowledged nor dropped.
     pub held: u64,
     /// Bytes of the messages received and not handled.
     pub inbox_bytes: usize,
-    /// How many of these bytes make the other side hold back; see
+    /// Limit of these bytes, at which the other side stops sending; see
     /// [`receive_window`](crate::Builder::receive_window).
     pub inbox_limit: usize,
-    /// Messages that the application was given with the
-    /// [`redelivered`](crate::Message::redelivered) mark.
+    /// Messages that the application got with the [`redelivered`](crate::Message::redelivered)
+    /// mark.
     pub redelivered: u64,
     /// Age of the oldest message that the other side has not acknowledged.
     pub oldest_unacknowledged: Option<Duration>,
-    /// Time since the arrival of the oldest message that this side has not handled: held by the
-    /// application, or not even taken.
+    /// Time since the arrival of the oldest message that this side has not handled: the application
+    /// holds it, or has not taken it yet.
     pub oldest_unhandled: Option<Duration>,
-    /// While the socket is [stalled](crate::Event::Stalled): for how long there has been no
-    /// progress.
+    /// The time without progress while the socket is [stalled](crate::Event::Stalled).
     pub stalled: Option<Duration>,
 }

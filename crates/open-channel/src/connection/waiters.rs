@@ -1,4 +1,4 @@
-//! Who waits for a connection, and for what.
+//! The calls that wait on a connection, each with its interest.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::task::{Wake, Waker};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// What a waiter waits for.
+/// The event that a waiter waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     /// A message, or the end.
@@ -17,17 +17,17 @@ pub(crate) enum Interest {
     Acks,
 }
 
-/// How a waiting call learns that the link is ready.
+/// The way in which a waiting call is notified that the link is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WakeMode {
-    /// Through the tokio runtime that polls it, if it is one.
+    /// By the tokio runtime that polls it, if one does.
     Task,
-    /// It watches the descriptor, level-triggered: a thread in poll(2), which may also look at a
-    /// ring for a while before.
+    /// It watches the descriptor, level-triggered: a thread in poll(2), which may spin on a ring
+    /// before.
     Thread,
-    /// It watches the descriptor, level-triggered: an event loop, which has other things to do.
+    /// It watches the descriptor, level-triggered: an event loop, which has other work.
     EventLoop,
-    /// Only by its waker: the driver watches for it.
+    /// By its waker only: the driver watches for it.
     Woken,
 }
 
@@ -42,7 +42,7 @@ impl WakeMode {
     }
 }
 
-/// Names one waiting call among the waiters of its connection; 0 before it waits.
+/// Identifies one waiting call among the waiters of its connection; 0 before it waits.
 #[derive(Debug, Default)]
 pub struct WaiterKey(u64);
 
@@ -57,15 +57,15 @@ impl WaiterKey {
 struct Waiter {
     key: u64,
     interest: Interest,
-    /// Sees by itself when the link becomes ready, and then drives it.
+    /// It sees by itself that the link is ready, and then drives it.
     watching: bool,
     waker: Waker,
 }
 
 #[derive(Debug, Default)]
 struct List {
-    /// By key, since thousands of calls may wait at once. (A map would allocate for each wait of a
-    /// single one.)
+    /// Sorted by key, since thousands of calls may wait at once. A map would allocate for each wait
+    /// of a single call.
     waiters: VecDeque<Waiter>,
     watching: usize,
     last_key: u64,
@@ -88,7 +88,7 @@ impl List {
         }
     }
 
-    /// `false` if nobody waits under this key.
+    /// `false` if no call waits under this key.
     fn renew(&mut self, key: u64, watching: bool, waker: &Waker) -> bool {
         let Ok(at) = self.position(key) else { return false };
         let waiter = &mut self.waiters[at];
@@ -100,22 +100,22 @@ impl List {
     }
 }
 
-/// The waiters of one connection. As a waker itself, it wakes those who watch the link.
+/// The waiters of one connection. As a waker it wakes those that watch the link.
 ///
-/// Has a lock of its own, the innermost one, because a runtime may call the waker while the
+/// It has a lock of its own, the innermost one, because a runtime may call the waker while the
 /// connection is locked.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     list: Mutex<List>,
-    /// How many there are and how many of them watch, for a look without the lock; changed under it.
+    /// The numbers of all and of those that watch: read without the lock, changed under it.
     waiting: AtomicUsize,
     watching: AtomicUsize,
-    /// The link has called for those who watch, and none of them has come yet.
+    /// The link was ready for those that watch, and none of them has come yet.
     called: AtomicBool,
-    /// The driver will look whether somebody comes.
+    /// The driver will check whether one of them comes.
     driver_called: AtomicBool,
     driver: Notify,
-    /// For those who wait for nothing that the link brings.
+    /// For calls that wait for no event of the link.
     changed: Notify,
 }
 
@@ -154,7 +154,7 @@ impl Waiters {
         self.count(&list);
     }
 
-    /// Calls the driver, which looks after a moment of grace.
+    /// Calls the driver, which polls the link after the grace period.
     pub(crate) fn call_driver(&self) {
         self.driver.notify_one();
     }
@@ -163,7 +163,7 @@ impl Waiters {
         self.driver.notified().await;
     }
 
-    /// Resolves at the next change that concerns everybody, or at a call of
+    /// Resolves at the next change that concerns all waiters, and at each
     /// [`notify_change`](Self::notify_change).
     pub(crate) fn change(&self) -> Notified<'_> {
         self.changed.notified()
@@ -173,19 +173,19 @@ impl Waiters {
         self.changed.notify_waiters();
     }
 
-    /// One of those who watch has come to look at the link.
+    /// A call that watches has come to poll the link.
     pub(crate) fn answer(&self) {
         self.called.store(false, Ordering::SeqCst);
     }
 
-    /// For the driver's look: whether those who watch come when the link calls. A call that was
-    /// polled once and then left alone, or whose runtime is busy, does not.
+    /// For the driver: whether the calls that watch come when the link is ready. A call that was
+    /// polled once and then left alone does not come, nor does one on a busy runtime.
     pub(crate) fn are_answering(&self) -> bool {
         self.driver_called.store(false, Ordering::SeqCst);
         !self.called.load(Ordering::SeqCst) && self.are_watching()
     }
 
-    /// What the present waiters watched is watched no more.
+    /// Marks the present waiters as not watching, because their registration is gone.
     pub(crate) fn stop_watching(&self) {
         let mut list = self.lock();
         list.waiters.iter_mut().for_each(|waiter| waiter.watching = false);
@@ -193,12 +193,12 @@ impl Waiters {
         self.count(&list);
     }
 
-    /// Whether somebody watches the link.
+    /// Whether a call watches the link.
     pub(crate) fn are_watching(&self) -> bool {
         self.watching.load(Ordering::Acquire) > 0
     }
 
-    /// Whether somebody waits who does not watch the link.
+    /// Whether a waiting call does not watch the link.
     pub(crate) fn any_unwatching(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > self.watching.load(Ordering::Acquire)
     }
@@ -211,7 +211,7 @@ impl Wake for Waiters {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.called.store(true, Ordering::SeqCst);
-        // At most once in a grace, so that a busy link does not call with every message.
+        // At most once in a grace period, so that a busy link does not call it with every message.
         if !self.driver_called.swap(true, Ordering::SeqCst) {
             self.call_driver();
         }
@@ -223,11 +223,11 @@ impl Wake for Waiters {
     }
 }
 
-/// The waiters as the locked connection sees them: whom to wake once it is unlocked.
+/// The waiters as the locked connection uses them, and the wakers to call once it is unlocked.
 #[derive(Debug, Default)]
 pub(crate) struct Wakes {
     pub(super) waiters: Arc<Waiters>,
-    /// The key of the call that is looking at the link: it needs no waking.
+    /// The key of the call that polls the link now: it needs no waking.
     present: u64,
     pending: Vec<Waker>,
 }
@@ -237,16 +237,16 @@ impl Wakes {
         Self { waiters, present: 0, pending: Vec::new() }
     }
 
-    /// The call under `key` looks by itself until [`look_over`](Self::look_over).
-    pub(super) fn begin_look(&mut self, key: &WaiterKey) {
+    /// The call under `key` polls the link itself until [`end_poll`](Self::end_poll).
+    pub(super) fn begin_poll(&mut self, key: &WaiterKey) {
         self.present = key.0;
     }
 
-    pub(super) fn look_over(&mut self) {
+    pub(super) fn end_poll(&mut self) {
         self.present = 0;
     }
 
-    /// Those with this interest have something to look at.
+    /// Wakes the calls with this interest, once the connection is unlocked.
     pub(super) fn notify(&mut self, interest: Interest) {
         if self.waiters.waiting.load(Ordering::Acquire) == 0 {
             return;
@@ -265,7 +265,7 @@ impl Wakes {
         self.pending.extend(waker);
     }
 
-    /// Those to wake, with the connection unlocked.
+    /// The wakers to call once the connection is unlocked.
     #[inline]
     pub(super) fn take(&mut self) -> Vec<Waker> {
         if self.pending.is_empty() { Vec::new() } else { std::mem::take(&mut self.pending) }

@@ -1,4 +1,4 @@
-//! Regular looks at a connection, and its statistics.
+//! Regular checks of a connection, and its statistics.
 
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::error::Error;
 impl State {
     fn open(&mut self) -> Open {
         if !self.session.holds_no_message() {
-            // On a ring, nobody else may have looked.
+            // On a ring, no other call may have taken the releases.
             self.take_releases();
         }
         let over = self.over().is_some();
         let session = &self.session;
         let (mut unacknowledged, mut unhandled) = (session.unacknowledged(), session.unhandled());
-        // What lies in the ring has arrived, too; one is enough to know how old the oldest is.
+        // Messages in the ring have arrived, too. One is enough for the age of the oldest.
         unhandled.end += u64::from(self.transport.as_ref().is_some_and(Transport::has_message));
         if over {
             (unacknowledged.end, unhandled.end) = (unacknowledged.start, unhandled.start);
@@ -41,11 +41,11 @@ impl Connection {
         self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at `now` for messages that have made no progress for `stall_after`.
-    pub(crate) fn look_for_silence(&self, now: Duration, stall_after: Duration) -> Option<Change> {
+    /// Checks at `now` for messages that have made no progress for `stall_after`.
+    pub(crate) fn check_silence(&self, now: Duration, stall_after: Duration) -> Option<Change> {
         let open = self.with(State::open);
         let mut silence = self.silence();
-        let change = silence.look(now, &open, stall_after, self.id, self.is_accepted());
+        let change = silence.check(now, &open, stall_after, self.id, self.is_accepted());
         drop(silence);
         if change.is_some() || self.is_over() {
             self.waiters.notify_change();
@@ -53,12 +53,12 @@ impl Connection {
         change
     }
 
-    /// Whether a stall was found by the last look.
+    /// Whether the last check found a stall.
     pub(crate) fn is_stalled(&self) -> bool {
         self.silence().stall().is_some()
     }
 
-    /// Resolves when messages have made no progress for long, at once if that is so.
+    /// Resolves when the socket is stalled, at once if it is already.
     pub(crate) async fn stalled(&self) -> Result<Stall, Error> {
         self.check_process()?;
         loop {

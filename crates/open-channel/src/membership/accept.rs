@@ -24,13 +24,14 @@ use crate::membership::host::{Host, Phase};
 use crate::rendezvous::election::Tenure;
 use crate::sys::{ProcessExit, UserId};
 
-/// A connection that has not introduced itself after this long is closed.
+/// A connection without a hello is closed after this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pause after an accept that failed for want of descriptors or memory, in which others may free some.
+/// Pause after an accept that failed for want of descriptors or memory: others may free some
+/// meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
-/// Why hosting ended.
+/// The reason why hosting ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// The channel is being closed; everything was handed over.
@@ -62,8 +63,8 @@ impl Acceptor {
                 closing = shared.closing() => {
                     if closing == Closing::Orderly {
                         let handed_over = self.host.hand_over(tenure, shared.settings.host_timeout);
-                        // Newcomers are put off meanwhile: one without an answer would take this host
-                        // for a stuck one.
+                        // Newcomers are put off meanwhile: without an answer they would take this
+                        // host for a stuck one.
                         tokio::select! {
                             () = handed_over => {}
                             never = self.accept_on(listener, &mut spare) => match never {},
@@ -78,7 +79,7 @@ impl Acceptor {
                         self.host.step_down(Error::Fenced);
                         return End::Fenced;
                     }
-                    // What cannot be restored now is tried again at the next beat.
+                    // A socket file that cannot be restored now is tried again at the next tick.
                     if let Ok(Some(restored)) = tenure.restore() {
                         tracing::warn!(channel = shared.name(), "the socket file was deleted: restored");
                         listener = into_tokio(restored);
@@ -116,11 +117,11 @@ impl Acceptor {
         }
     }
 
-    /// Sees to a new connection in a task of its own: a peer that introduces itself wrongly or not at
-    /// all only loses that one.
+    /// Answers a new connection in a task of its own, so that a peer with a wrong hello, or none,
+    /// loses only that connection.
     fn introduce(&self, stream: UnixStream) {
         let acceptor = self.clone();
-        // Twice, because every process brings a lifeline along.
+        // Twice, because every process has a lifeline, too.
         let most = self.shared.settings.max_connections.saturating_mul(2);
         let full = self.host.links.fetch_add(1, Ordering::Relaxed) >= most;
         tokio::spawn(async move {
@@ -169,7 +170,8 @@ impl Acceptor {
         match self.admit(&hello, version, peer.clone()) {
             Err(reject) => refuse(stream, reject).await,
             Ok(Admission { connection, mut welcome, begins }) => {
-                // Before the answer, which may find nobody: the peer comes again, and to this listener.
+                // Before the answer, which may fail: the peer then comes again, to this same
+                // listener.
                 if let Some((listener, accepted)) = begins {
                     self.shared.listen(listener, accepted);
                 }
@@ -190,7 +192,7 @@ impl Acceptor {
         }
     }
 
-    /// Whether this host may take anybody on.
+    /// Whether this host may take on any peer.
     fn is_open(&self, hello: &Hello) -> Result<(), Reject> {
         let leaving = self.shared.is_closing()
             || match *self.host.phase.borrow() {
@@ -215,10 +217,10 @@ impl Acceptor {
     fn admit(&self, hello: &Hello, version: u16, peer: PeerInfo) -> Result<Admission, Reject> {
         let protocol = |error: String| Reject::new(RejectCode::Protocol, error);
         let mut sessions = self.host.sessions();
-        // Once more, now that the sessions are locked: who closes the channel may be another thread,
-        // and stops the delivery of those that are there.
+        // Checked again under the lock of the sessions: another thread may close the channel, and
+        // stop the delivery of the sessions that exist.
         self.is_open(hello)?;
-        // Also of a peer that has never seen our welcome: its listener runs already.
+        // The peer may never have seen the welcome: its listener runs already.
         if let Some(connection) = sessions.get(&hello.socket) {
             let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
             tracing::info!(channel = self.shared.name(), socket = %hello.socket, "a socket resumed");
@@ -227,7 +229,7 @@ impl Acceptor {
         if sessions.len() >= self.shared.settings.max_connections {
             return Err(Reject::new(RejectCode::TooManyConnections, self.full()));
         }
-        // The peer tries again, and may find others gone.
+        // The peer tries again, and other peers may be gone then.
         let listener = self.shared.prepare_listener().map_err(|error| {
             Reject::new(RejectCode::Busy, format!("its host cannot start a thread for it: {error}"))
         })?;
@@ -279,7 +281,7 @@ impl Acceptor {
                 }
                 end = self.host.over() => {
                     if end == Phase::Released {
-                        // Who cannot be told finds out by the end of the stream.
+                        // A peer that gets no frame sees the end of the stream.
                         let _ = write_frame(&mut stream, &Frame::GoAway).await;
                     }
                     return;
@@ -289,8 +291,8 @@ impl Acceptor {
     }
 }
 
-/// A descriptor kept for the day when there are no more: a newcomer who gets no answer would take this host for a
-/// stuck one.
+/// A descriptor in reserve for the time when there are no more. A newcomer without an answer would
+/// take this host for a stuck one.
 struct Spare(Option<std::fs::File>);
 
 impl Spare {
@@ -305,7 +307,7 @@ impl Spare {
             RejectCode::Busy,
             "its host has no file descriptors left: raise its limit (ulimit -n)",
         );
-        // It may have gone, or another thread may have been quicker to take the descriptor.
+        // The connection may be gone, or another thread may have taken the descriptor first.
         if let Ok(Ok((stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await {
             let _ = refuse(stream, reject).await;
         }
@@ -316,11 +318,11 @@ impl Spare {
 struct Admission {
     connection: Arc<Connection>,
     welcome: Welcome,
-    /// What the listener begins with, unless it runs already.
+    /// The listener and its socket, unless it runs already.
     begins: Option<(ReadyListener, Accepted)>,
 }
 
-/// Maps the rings that a peer offers, if it does and may.
+/// Maps the rings that a peer offers, if it offers any and memory may be shared with it.
 fn take_offer(
     shared: &Shared,
     hello: &Hello,
@@ -356,7 +358,7 @@ async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<Uni
     Err(error)
 }
 
-/// Keeps a session while its peer may come back.
+/// Holds a session while its peer may come back.
 async fn keep(host: Weak<Host>, connection: Arc<Connection>, resume_timeout: Duration, pid: Option<u32>) {
     while !connection.is_over() {
         if connection.is_connected() {

@@ -94,10 +94,10 @@ async fn write_out(stream: &mut (impl AsyncWrite + Unpin), mut out: TransmitBuff
     Ok(())
 }
 
-/// Why a handshake ended without a welcome.
+/// The reason why a handshake ended without a welcome.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
-    /// The link broke: look again.
+    /// The link broke: search again.
     #[error("{0}")]
     Gone(String),
     /// The host cannot serve this process now: try again.
@@ -117,7 +117,8 @@ pub(crate) async fn exchange_hello(
     hello: Hello,
     offer: Option<&Offer>,
 ) -> Result<Welcome, HandshakeError> {
-    // A host that refuses us may close before it has read our hello: what it said comes first.
+    // A host that refuses this process may close before it has read the hello. Its answer comes
+    // first.
     let written = write_first_frame(stream, &Frame::Hello(hello), offer).await;
     match read_frame(stream).await {
         Ok(Frame::Welcome(welcome)) if written.is_ok() => Ok(welcome),

@@ -1,4 +1,4 @@
-//! What a host is: its generation, the sessions of its peers, and how far it is on its way out.
+//! The state of a host: its generation, the sessions of its peers, and the phase of its hand-over.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -14,20 +14,21 @@ use crate::rendezvous::Endpoint;
 use crate::rendezvous::election::Tenure;
 use crate::rendezvous::fence::Fence;
 
-/// How often a hand-over looks whether the handlers are done.
+/// Time between two checks whether the handlers are done.
 const SETTLE_POLL: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// Only the sockets of this same channel come in, to get rid of what they hold. Handlers finish
-    /// what they have.
+    /// Only the sockets of this same channel are admitted, for the messages they hold. Handlers
+    /// finish their messages.
     Retiring,
-    /// Nothing new comes in; handlers finish what they have.
+    /// No socket is admitted; handlers finish their messages.
     Closing,
     /// The right to host is given back: peers may go.
     Released,
-    /// It was lost, or the process behaves as if it had been killed: peers are told nothing.
+    /// The right to host was lost, or the process behaves as if it had been killed: peers get no
+    /// notice.
     Lost,
 }
 
@@ -41,7 +42,7 @@ pub(crate) struct Host {
     /// Lifelines that have not ended, and sockets whose handshake goes on.
     pub(super) links: AtomicUsize,
     pub(super) phase: watch::Sender<Phase>,
-    /// Since when handlers are waited for.
+    /// The time since which the hand-over waits for handlers.
     retiring_since: OnceLock<Instant>,
 }
 
@@ -63,7 +64,7 @@ impl Host {
         self.generation
     }
 
-    /// How long it has hosted.
+    /// The time for which it has hosted.
     pub(crate) fn age(&self) -> Duration {
         self.since.elapsed()
     }
@@ -78,8 +79,8 @@ impl Host {
         &self.endpoint
     }
 
-    /// The hand-over begins: from here on, what the peers send is for the next host. The sockets of
-    /// this same channel go on: closing the channel flushes them first.
+    /// Begins the hand-over: messages that the peers send from here on are for the next host. The
+    /// sockets of this same channel go on, because closing the channel flushes them first.
     pub(crate) fn retire(&self, is_own: impl Fn(SocketId) -> bool) {
         let begins = self.phase.send_if_modified(|phase| {
             let begins = *phase == Phase::Open;
@@ -96,7 +97,8 @@ impl Host {
         }
     }
 
-    /// Handlers finish what they have, then the right to host is given back, then the peers are told.
+    /// Hands over in order: handlers finish, the right to host is given back, and peers are
+    /// notified.
     pub(super) async fn hand_over(&self, tenure: Tenure, patience: Duration) {
         self.phase.send_replace(Phase::Closing);
         let patience = patience.saturating_sub(self.retiring_since.get_or_init(Instant::now).elapsed());
@@ -128,7 +130,7 @@ impl Host {
         self.phase.send_replace(Phase::Lost);
     }
 
-    /// How it ended: once it does.
+    /// Resolves when hosting is over, to the phase in which it ended.
     pub(super) async fn over(&self) -> Phase {
         let mut phase = self.phase.subscribe();
         let over = phase.wait_for(|phase| matches!(phase, Phase::Released | Phase::Lost)).await;

@@ -1,5 +1,5 @@
-//! A process's watch over its host: one connection that only background threads use, so that it tells of the
-//! host's process and not of what its application is doing.
+//! A process's watch over its host. Only background threads use this connection, so it reports on
+//! the host's process and not on its application.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,23 +11,24 @@ use crate::background;
 use crate::membership::handshake::{HandshakeError, exchange_hello, read_frame, write_frame};
 use crate::sys::ProcessExit;
 
-/// How the host was lost.
+/// The way in which the host was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// Its process or its connection ended.
     Gone,
-    /// It said that it gives up hosting.
+    /// It announced that it gives up hosting.
     HandedOver,
     /// It lives and does not answer.
     Stuck,
 }
 
-/// Why there is no lifeline.
+/// The reason why there is no lifeline.
 #[derive(Debug)]
 pub(crate) enum NoLifeline {
-    /// The host refused us, or vanished meanwhile.
+    /// The host refused this process, or vanished meanwhile.
     Handshake(HandshakeError),
-    /// Connected, and no answer for the host timeout; or the process that listened is known to be dead.
+    /// Connected, without an answer for the host timeout, or the process that listened is known to
+    /// be dead.
     Silent,
 }
 
@@ -49,7 +50,7 @@ impl Lifeline {
         let welcome = tokio::select! {
             biased;
             answer = exchange_hello(&mut stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Handshake)?,
-            // A forked child may keep the dead host's listener open.
+            // A forked child may hold the dead host's listener open.
             () = host.wait() => return Err(NoLifeline::Silent),
             () = tokio::time::sleep(host_timeout) => return Err(NoLifeline::Silent),
         };
@@ -80,7 +81,7 @@ impl Lifeline {
                 }
                 match heartbeat.tick(started.elapsed()) {
                     Beat::Stuck => return Loss::Stuck,
-                    // A host that is gone is reported by the reader, after what it said last.
+                    // The reader reports a host that is gone, after the host's last frames.
                     Beat::Ping { nonce } => drop(write_frame(&mut writer, &Frame::Ping { nonce }).await),
                 }
             }

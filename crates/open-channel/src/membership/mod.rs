@@ -1,4 +1,5 @@
-//! A process's place on its channel: find the host or become it, and again when it is lost.
+//! The role of a process on its channel: it finds the host or becomes it, and again after each
+//! loss.
 //!
 //! ```text
 //!              ┌───────────┐  published a generation   ┌─────────┐
@@ -34,7 +35,7 @@ mod search;
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let Outcome { error, others } = take_part(&shared).await;
-    // A killed process leaves this to the next one that comes and goes.
+    // A killed process cannot clean up; the next one to leave does it.
     if others != Others::Host
         && let Ok(dir) = shared.open_dir(Missing::Leave)
     {
@@ -48,21 +49,22 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     shared.ended(error);
 }
 
-/// How taking part ended.
+/// The way in which taking part ended.
 struct Outcome {
-    /// Why, if not because the channel is being closed.
+    /// The error; `None` if the channel is being closed.
     error: Option<Error>,
     others: Others,
 }
 
-/// What is known of other processes at the end.
+/// Knowledge of other processes at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Others {
-    /// Nobody is known to host.
+    /// No process is known to host.
     None,
-    /// There was a host a moment ago. It may have handed over, and left its directory to this process.
+    /// There was a host a moment ago. It may have handed over, and left its directory to this
+    /// process.
     Peers,
-    /// There is a host, and it is not for this process to say whether it lives.
+    /// There is a host, and this process cannot judge whether it lives.
     Host,
 }
 
@@ -72,7 +74,7 @@ impl Outcome {
     const CLOSED_AS_PEER: Self = Self { error: None, others: Others::Peers };
 
     fn failed(error: Error) -> Self {
-        // The others came from a host.
+        // A host sent the other errors.
         let of_the_place = matches!(
             error,
             Error::Timeout { .. } | Error::Directory { .. } | Error::GenerationFile { .. } | Error::Io { .. }
@@ -139,7 +141,7 @@ async fn be_peer(shared: &Arc<Shared>, mut lifeline: Lifeline, endpoint: Endpoin
     shared.announce(Event::Connected { role: Role::Peer, generation });
     let loss = lifeline.watch(shared.settings.host_timeout).await;
     tracing::info!(channel = shared.name(), generation, ?loss, "lost the host");
-    // What the host had sent is taken in before anybody hears of its end.
+    // Messages that the host had sent are taken in before its end is reported.
     shared.set_place(Place::Searching);
     shared.abandon_links();
     shared.announce(match loss {

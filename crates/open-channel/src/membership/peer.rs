@@ -18,11 +18,12 @@ use open_channel_proto::{Attachment, Features, Hello, ResetCode};
 use open_channel_ring::{Offer, RingLink};
 use tokio::sync::watch;
 
-/// The first pause after a host could not be reached that the membership still believes in; each is longer by as much.
+/// First pause after an attempt to reach a host that the membership still takes for one. Each
+/// further pause is longer by as much.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Attempts in a row that one host did not take.
+/// Failed attempts in a row at one host.
 #[derive(Debug, Default)]
 struct Failures {
     host: Option<PathBuf>,
@@ -31,17 +32,17 @@ struct Failures {
 }
 
 impl Failures {
-    /// Of the host at `path` from here on.
+    /// Counts for the host at `path` from here on.
     fn turn_to(&mut self, path: &Path) {
         if self.host.as_deref() != Some(path) {
             *self = Self { host: Some(path.into()), ..Self::default() };
         }
     }
 
-    /// Another one; the pause before the next attempt.
+    /// Counts a failed attempt, and returns the pause before the next one.
     ///
     /// # Errors
-    /// When it goes on for longer than the connect timeout.
+    /// The last error, when attempts have failed for the connect timeout.
     fn another(&mut self, shared: &Shared, error: HandshakeError) -> Result<Duration, Error> {
         self.count += 1;
         let after = shared.connect_timeout();
@@ -159,7 +160,7 @@ async fn connect(
         };
         Ok((link, ring, welcome))
     };
-    // A silent host is the membership's to find out about.
+    // The membership finds out about a silent host.
     let done = tokio::time::timeout(shared.settings.host_timeout, handshake).await;
     let (link, ring, welcome) =
         done.unwrap_or_else(|_| Err(HandshakeError::Gone("its host does not answer".into())))?;
@@ -174,7 +175,8 @@ async fn connect(
     Ok(())
 }
 
-/// Waits until the host at `endpoint` has taken this process on: whoever sees a socket connected can rely on that.
+/// Waits until the host at `endpoint` has taken this process on. A socket that is connected is then
+/// proof of that.
 async fn await_host(shared: &Shared, endpoint: &Endpoint) -> Result<(), HandshakeError> {
     let mut places = shared.place.subscribe();
     // The sender lives as long as `shared`.

@@ -19,16 +19,17 @@ use crate::rendezvous::removal;
 use crate::rendezvous::versions::{self, Presence, Versions};
 use crate::rendezvous::{ChannelDir, Endpoint, Missing};
 
-/// Attempts that are only microseconds apart: another process is about to publish itself, or to be gone.
+/// Attempts that are only microseconds apart: another process is about to publish itself, or to
+/// end.
 const QUICK_ATTEMPTS: u32 = 20;
 const QUICK_PAUSE: Duration = Duration::from_micros(50);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
-/// Longest pause after candidates have stepped back for each other: first, and with each time longer.
+/// Longest pause after candidates have stepped back for each other; it grows with each time.
 const STEPPED_BACK: Duration = Duration::from_millis(4);
 const LONGEST_STEPPED_BACK: Duration = Duration::from_millis(64);
 
-/// Why a process that never hosts waits where nobody does.
+/// The cause that a process which never hosts reports while no process hosts.
 const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
 
 pub(super) enum Found {
@@ -47,21 +48,22 @@ pub(super) enum Predecessor {
 /// One step of a search.
 enum Step {
     Found(Found),
-    /// Look again at once: something changed.
+    /// Something changed: search again at once.
     Again,
-    /// Look again after a pause; why, for people.
+    /// Search again after a pause; the text names the obstacle.
     Wait(String),
     /// The same, because of processes that speak other versions.
     WaitForVersions(String),
-    /// Nobody became the host. Look again after a pause that differs from the others'.
+    /// No candidate became the host. Search again after a pause that differs from that of the
+    /// others.
     Contended,
 }
 
-/// What candidacy in the way last, for people.
+/// The last obstacle.
 #[derive(Debug, Default)]
 struct Cause {
     words: String,
-    /// It is that others speak other versions.
+    /// Other processes speak other versions.
     versions: bool,
 }
 
@@ -74,18 +76,18 @@ impl From<String> for Cause {
 pub(super) struct Search<'a> {
     shared: &'a Arc<Shared>,
     pub(super) last_generation: u64,
-    /// Up to here, generations are taken by something that is no host's link.
+    /// Generations up to this one are taken by something that is no host's link.
     passed_over: u64,
     /// A generation whose host is dead or stuck although its lock is held.
     presumed_dead: Option<u64>,
     attempts: u32,
-    /// How often nobody became the host.
+    /// The number of times that no candidate became the host.
     stepped_back: u32,
-    /// Since when a living process has been seen here without a link.
+    /// The time since which a living process without a link has been here.
     inhabited_since: Option<Instant>,
-    /// Tells others which versions this process speaks.
+    /// Publishes the versions of this process.
     presence: Option<Presence>,
-    /// Since when processes that this one cannot talk to have been without a host.
+    /// The time since which processes of other versions have been without a host.
     strangers_since: Option<Instant>,
     cause: Cause,
 }
@@ -184,7 +186,7 @@ impl<'a> Search<'a> {
         step
     }
 
-    /// Others learn which versions this process speaks.
+    /// Publishes the versions of this process to others.
     fn take_part(&mut self, dir: &ChannelDir) {
         self.strangers_since = None;
         if self.presence.as_ref().is_some_and(|presence| presence.is_visible(dir)) {
@@ -208,12 +210,12 @@ impl<'a> Search<'a> {
             generation: published.generation.max(self.last_generation).max(self.passed_over) + 1,
             over: Some(published.generation),
         };
-        // Who cannot take its place can only hope that it comes back.
+        // A process that cannot take its place waits for it to come back.
         if self.presumed_dead == Some(published.generation) && self.shared.may_host() {
             return self.run_for(dir, next).await;
         }
         if published.generation < self.last_generation && self.shared.may_host() {
-            // Somebody emptied the place, and who came then began anew; generations never go back.
+            // The directory was emptied and a newcomer began anew; generations never go back.
             return self.run_for_after(dir, next, Predecessor::Alive).await;
         }
         let endpoint = published.endpoint(dir);
@@ -238,7 +240,7 @@ impl<'a> Search<'a> {
                     "connecting to {}: {error}",
                     endpoint.path().display()
                 ))),
-                // A full backlog, descriptors that ran out: not a dead host.
+                // A full backlog or a lack of descriptors: the host is not dead.
                 _ => Ok(Step::Wait(format!("connecting to {}: {error}", endpoint.path().display()))),
             },
         }
@@ -280,7 +282,7 @@ impl<'a> Search<'a> {
         let generation = next.generation;
         let candidacy = match self.shared.generations() {
             None => election::run_for(dir, next, None),
-            // A disk may take its time, and this thread answers heartbeats.
+            // A disk may be slow, and this thread answers heartbeats.
             Some(file) => {
                 let (dir, file) = (Arc::clone(dir), file.clone());
                 on_a_thread(move || election::run_for(&dir, next, Some(&file))).await
@@ -289,10 +291,10 @@ impl<'a> Search<'a> {
         match candidacy {
             Ok(Candidacy::Won(tenure)) => Ok(Step::Found(Found::Tenure(tenure, predecessor))),
             Ok(Candidacy::Taken | Candidacy::SteppedBack) => Ok(self.after_losing(dir, generation)),
-            // Also what a sweep looks like that came in between: the next attempt tells.
+            // A sweep in between has the same error. The next attempt finds out.
             Err(error) => {
-                // A stuck host that cannot be replaced may still come back. One that somebody else
-                // is about to replace would only cost another host timeout.
+                // A stuck host that cannot be replaced may still come back. A candidate that is
+                // about to replace it would only cost another host timeout.
                 if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound) {
                     self.presumed_dead = None;
                 }
@@ -301,26 +303,27 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// After somebody or something has kept this process from `generation`.
+    /// After another candidate, or something else, has prevented this process from taking
+    /// `generation`.
     fn after_losing(&mut self, dir: &ChannelDir, generation: u64) -> Step {
         let Ok(latest) = entries::current(dir) else { return Step::Contended };
         if latest.is_some_and(|latest| latest.generation >= generation) {
             return Step::Again;
         }
         match entries::exists(dir, &entries::link_name(generation)) {
-            // Whatever it is, it is no link of a host.
+            // The entry is no link of a host.
             Ok(true) => {
                 self.passed_over = generation;
                 Step::Again
             }
-            // Its candidate took it back, or this process did: it is free.
+            // Its candidate or this process took it back: it is free.
             _ => Step::Contended,
         }
     }
 
-    /// Why others should host who are here and could not be served by this process. A host of
-    /// theirs takes over at once, if one of them can; if none did for the host timeout, there is
-    /// nobody to wait for.
+    /// The reason to let others host: processes are here that this one could not serve. A host of
+    /// theirs takes over at once, if one of them can. If none did for the host timeout, the wait is
+    /// over.
     fn give_way(&mut self, dir: &ChannelDir) -> Option<String> {
         let strangers = versions::strangers(dir).ok().flatten()?;
         let since = *self.strangers_since.get_or_insert_with(Instant::now);
@@ -328,9 +331,8 @@ impl<'a> Search<'a> {
         (since.elapsed() < self.shared.settings.host_timeout).then(words)
     }
 
-    /// After an error here: tries again. Only the first search gives a directory up at once that
-    /// can never be used, for later on there are messages to lose, and another process may be able
-    /// to host.
+    /// Tries again after an error here. Only the first search fails at once when a directory can
+    /// never be used. Later there are messages to lose, and another process may be able to host.
     fn put_off(&self, error: Error) -> Result<Step, Error> {
         match error {
             Error::Io { .. } => Ok(Step::Wait(error.to_string())),
@@ -360,7 +362,8 @@ impl<'a> Search<'a> {
         if !self.cause.versions {
             self.cause = String::from(cause).into();
         }
-        // A host that puts us off may do so again, and each hello of a socket costs the memory of its rings.
+        // A host that puts this process off may do so again. Each hello of a socket costs the
+        // memory of its rings.
         if self.attempts == 0 {
             self.shared.set_place(Place::Approaching { endpoint: endpoint.clone() });
         }
@@ -372,7 +375,7 @@ impl<'a> Search<'a> {
         step
     }
 
-    /// What follows from the answer of the host.
+    /// The next step, after the answer of the host.
     fn judge(
         &mut self,
         opened: Result<Lifeline, NoLifeline>,
@@ -395,7 +398,7 @@ impl<'a> Search<'a> {
                     "the host is stuck"
                 );
                 self.presumed_dead = Some(published.generation);
-                // A dead one whose forked child still listens is silent at once.
+                // A dead host whose forked child still listens is silent at once.
                 Ok(if self.shared.may_host() {
                     Step::Again
                 } else {
@@ -411,12 +414,13 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Stands on a thread of its own. When dropped, that goes on, and what it wins is given back.
+/// Runs a candidacy on a thread of its own. A dropped call goes on there, and gives back the tenure
+/// that it wins.
 async fn on_a_thread(
     work: impl FnOnce() -> Result<Candidacy, Error> + Send + 'static,
 ) -> Result<Candidacy, Error> {
     let (done, result) = oneshot::channel();
-    // Nobody waits for it any more if the channel was closed, or its search took too long.
+    // The receiver is gone if the channel was closed, or its search took too long.
     let run = move || {
         if let Err(Ok(Candidacy::Won(tenure))) = done.send(work()) {
             tenure.abandon();
@@ -428,8 +432,8 @@ async fn on_a_thread(
     result.await.unwrap_or_else(panicked)
 }
 
-/// Of candidates that ran at once, each waits for another time; a `random` number of each its own
-/// says how long.
+/// A pause that differs between candidates that ran at once: each passes a `random` number of its
+/// own.
 fn pause_after_stepping_back(times: u32, random: u32) -> Duration {
     let doublings = times.saturating_sub(1).min(16);
     let longest = STEPPED_BACK.saturating_mul(1 << doublings).min(LONGEST_STEPPED_BACK);
@@ -454,7 +458,7 @@ mod tests {
             assert!(matches!(search.after_losing(&dir, 7), Step::Contended));
             assert_eq!(search.passed_over, 0, "a generation is used up");
         }
-        // Something else of that name stays, and waiting helps nobody.
+        // Another entry of that name stays, and waiting is no help.
         std::fs::write(dir.path().join(entries::link_name(7)), "").expect("a file");
         assert!(matches!(search.after_losing(&dir, 7), Step::Again));
         assert_eq!(search.passed_over, 7);

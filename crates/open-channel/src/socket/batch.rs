@@ -1,4 +1,4 @@
-//! Many small messages at once, so that what a call costs is paid once for all of them.
+//! Many small messages at once, so that the cost of a call is paid once for all of them.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,10 +13,10 @@ use crate::socket::message::{Message, MessageId};
 
 /// Messages to be sent together with [`Socket::send_many`](crate::Socket::send_many).
 ///
-/// They lie side by side in memory that is kept from one use to the next, and travel in packs of up to 32 KiB
-/// (counting [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) for each message), longer ones each alone. To the other side
-/// they are messages like any others, each with its own [id](crate::Message::id). A pack is acknowledged, and after a
-/// change of host delivered again, as a whole.
+/// They lie side by side in a buffer that is reused. They travel in packs of up to 32 KiB, counting
+/// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) for each message; a longer message travels alone.
+/// To the other side they are messages like any others, each with its own [id](crate::Message::id).
+/// A pack is acknowledged as a whole, and after a change of host it is delivered again as a whole.
 ///
 /// # Examples
 /// ```
@@ -63,8 +63,8 @@ impl Batch {
         self.packer.push(message.as_ref());
     }
 
-    /// An empty message behind the others, to be written and then [committed](Draft::commit). A message that is made piece by piece
-    /// needs no memory of its own like this.
+    /// An empty message behind the others, to be written and then [committed](Draft::commit). A
+    /// message that is made piece by piece needs no buffer of its own this way.
     ///
     /// # Examples
     /// ```
@@ -93,18 +93,19 @@ impl Batch {
         self.packer.is_empty()
     }
 
-    /// Whether they fill a pack: more of them travel no better.
+    /// Whether they fill a pack. More messages in one batch do not make it cheaper.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.packer.is_full()
     }
 
-    /// What its messages take in the outbox: the bytes of each and [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD).
+    /// Bytes that its messages take in the outbox: the length of each and
+    /// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD).
     pub fn cost(&self) -> usize {
         self.packer.cost()
     }
 
-    /// Forgets its messages.
+    /// Removes all messages.
     pub fn clear(&mut self) {
         self.packer.clear();
     }
@@ -124,11 +125,12 @@ impl<M: AsRef<[u8]>> FromIterator<M> for Batch {
     }
 }
 
-/// Messages that were received together, at least one; from [`Socket::recv_many`](crate::Socket::recv_many).
+/// Messages that were received together, at least one; from
+/// [`Socket::recv_many`](crate::Socket::recv_many).
 ///
-/// [`ack`](Self::ack) acknowledges them all; iterated by value, each is acknowledged for itself. Dropped otherwise, all of them stay unhandled, as a single
-/// [`Message`](crate::Message) does.
-#[must_use = "messages that are not acknowledged with `ack` stay unhandled"]
+/// [`ack`](Self::ack) acknowledges them all. Iterated by value, each is acknowledged by itself.
+/// Dropped otherwise, all of them are given back, as a single [`Message`](crate::Message) is.
+#[must_use = "messages that are not acknowledged with `ack` are delivered again"]
 pub struct Messages {
     pack: Pack,
     first: MessageId,
@@ -163,13 +165,15 @@ impl Messages {
         Iter { messages: self.pack.iter(), next: self.first }
     }
 
-    /// Whether an earlier host may have handled them: they were sent to one and not all acknowledged. As
-    /// [`Message::redelivered`](crate::Message::redelivered), and the same for all of them.
+    /// Whether an earlier host may have handled them: they were sent to one and not all
+    /// acknowledged. The same for all of them; see
+    /// [`Message::redelivered`](crate::Message::redelivered).
     pub fn redelivered(&self) -> bool {
         self.attempt > 1
     }
 
-    /// Which attempt this is, as [`Message::attempt`](crate::Message::attempt), and the same for all of them.
+    /// The number of this attempt, the same for all of them; see
+    /// [`Message::attempt`](crate::Message::attempt).
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -219,7 +223,7 @@ impl<'a> IntoIterator for &'a Messages {
     }
 }
 
-/// Each message for itself: those that the iterator still has when it is dropped are given back.
+/// Each message by itself: those that the iterator still has when it is dropped are given back.
 impl IntoIterator for Messages {
     type Item = Message;
     type IntoIter = IntoIter;

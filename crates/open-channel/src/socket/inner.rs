@@ -1,4 +1,4 @@
-//! What the handles of one socket share, and how it ends when the last of them is gone.
+//! State that the handles of one socket share, and how it ends when the last of them is gone.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::link::PeerInfo;
 use crate::socket::waiting::{acknowledged, wait_with};
 
-/// What the halves of a socket own together.
+/// State that the halves of a socket own together.
 #[derive(Debug)]
 pub(super) struct SocketInner {
     pub(super) connection: Arc<Connection>,
@@ -22,7 +22,7 @@ pub(super) struct SocketInner {
     pub(super) host: Option<Weak<Shared>>,
     pub(super) background: Handle,
     pub(super) peer: Option<PeerInfo>,
-    /// What was asked for about the next host, if anything.
+    /// The caller's choice about the next host, if there is one.
     pub(super) reconnect: Option<bool>,
 }
 
@@ -51,9 +51,9 @@ impl Drop for SocketInner {
     }
 }
 
-/// Tells the other side that this side is done: its end in order, then that nothing more will be handled.
+/// Ends this side: its direction in order, then everything, so that nothing more will be handled.
 pub(crate) fn end(connection: &Connection) {
-    // One that is over has told already.
+    // A socket that is over has sent its end.
     let _ = connection.finish();
     connection.reset(ResetCode::Closed, "closed");
 }

@@ -31,20 +31,23 @@ impl fmt::Display for MessageId {
 
 /// A received message; dereferences to its bytes.
 ///
-/// [`ack`](Self::ack) and [`into_bytes`](Self::into_bytes) acknowledge it: the sender may forget it, and
-/// the next host never sees it. Nothing else does. A message that is dropped otherwise was not handled,
-/// whatever dropped it: a panic, a cancelled task, an early return. It is given back as with
-/// [`nack_after`](Self::nack_after), after a pause of 10 ms that doubles with each attempt, up to 1 s.
+/// [`ack`](Self::ack) and [`into_bytes`](Self::into_bytes) acknowledge it: the sender may forget
+/// it, and the next host never sees it. Nothing else acknowledges.
 ///
-/// Messages may be acknowledged in any order. The sender's window stays occupied from the oldest one that
-/// is not acknowledged. Messages that were sent together are acknowledged once all of them are.
+/// A message that is dropped otherwise was not handled: its handler panicked, was cancelled or
+/// returned early. It is given back as with [`nack_after`](Self::nack_after), after a pause of 10
+/// ms that doubles with each attempt, up to 1 s.
+///
+/// Messages may be acknowledged in any order. The sender's window stays occupied from the oldest
+/// one that is not acknowledged. Messages that were sent together are acknowledged once all of them
+/// are.
 #[must_use = "a message that is not acknowledged with `ack` is delivered again"]
 pub struct Message {
     payload: Bytes,
     connection: Arc<Connection>,
     seq: u64,
     attempt: u32,
-    /// Or given back.
+    /// Acknowledged or given back.
     acknowledged: bool,
 }
 
@@ -89,18 +92,19 @@ impl Message {
         self.connection.check_process()
     }
 
-    /// Whether an earlier host may have handled this message: it was sent to one and not acknowledged.
-    /// A handler that must not act twice looks the [`id`](Self::id) up.
+    /// Whether an earlier host may have handled this message: it was sent to one and not
+    /// acknowledged. A handler that must not act twice checks the [`id`](Self::id).
     pub fn redelivered(&self) -> bool {
         self.attempt > 1
     }
 
-    /// Which attempt at handling this message this is: 1 at first, and one more for each host that
-    /// may have seen it without acknowledging it.
+    /// The number of this attempt at the message: 1 at first, and one more for each host
+    /// that may have seen it without acknowledging it.
     ///
-    /// The sender counts, so that no change of host loses the number. It ends at 64 through shared
-    /// memory and at 255 otherwise; a sender of an older version of this library tells only 1 or 2.
-    /// The sender's [`Builder::max_attempts`](crate::Builder::max_attempts) limits it.
+    /// The sender counts, so that no change of host loses the number. The count ends at 64 through
+    /// shared memory and at 255 otherwise. A sender of an older version of this library sends only
+    /// 1 or
+    /// 2. The sender's [`Builder::max_attempts`](crate::Builder::max_attempts) limits it.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -111,27 +115,33 @@ impl Message {
         self.acknowledge();
     }
 
-    /// Gives the message back: not handled, to be delivered again. This side's `recv` gets it before
-    /// what was sent after it and was not received yet, with the same id and one attempt more.
+    /// Gives the message back: not handled, to be delivered again. This side's `recv` returns it
+    /// before any later message that was not received yet, with the same id and one attempt more.
     ///
-    /// When the sender's [`max_attempts`](crate::Builder::max_attempts) are used up, nobody gets it
-    /// again: the sender gets it back as [`Undeliverable`](crate::Undeliverable). When this process
-    /// hosts no longer, the next host gets it.
+    /// When the sender's [`max_attempts`](crate::Builder::max_attempts) are used up, it is not
+    /// delivered again: the sender gets it back as [`Undeliverable`](crate::Undeliverable). When
+    /// this process hosts no longer, the next host gets it.
     pub fn nack(self) {
         self.nack_after(Duration::ZERO);
     }
 
-    /// [`nack`](Self::nack), and delivered again after `pause`. Meanwhile it stays unacknowledged, and
-    /// others are received, but for the end: that comes after it. With the sender's
-    /// [`max_attempts`](crate::Builder::max_attempts), others at a second or later attempt, and what
-    /// was sent after these, wait for it, too. If the host goes meanwhile, the next one gets it at once.
+    /// [`nack`](Self::nack), and delivered again after `pause`.
+    ///
+    /// Meanwhile the message stays unacknowledged. Other messages are received; the end of the
+    /// direction comes after it. If the host goes meanwhile, the next one gets the message at once.
+    ///
+    /// With the sender's [`max_attempts`](crate::Builder::max_attempts), messages at a second or
+    /// later attempt wait for it, too, and so do those that were sent after them.
     pub fn nack_after(mut self, pause: Duration) {
         self.give_back(pause);
     }
 
-    /// Nobody is to try this message again, for a `reason` of at most 512 bytes, which may be empty.
-    /// Its sender gets it back as [`Undeliverable`](crate::Undeliverable), and only then it counts as
-    /// handled. A sender of an older version cannot be told: then the message counts as handled.
+    /// Rejects the message, so that nobody tries it again. The `reason` has at most 512 bytes and
+    /// may be empty.
+    ///
+    /// The sender gets the message back as [`Undeliverable`](crate::Undeliverable), and only then
+    /// it counts as handled. A sender of an older version cannot get it back: the message then
+    /// counts as handled at once.
     pub fn reject(mut self, reason: &str) {
         self.give_up(reason);
     }
@@ -148,7 +158,7 @@ impl Message {
         self.connection.give_back([back], pause);
     }
 
-    /// Its bytes, which were elsewhere until now.
+    /// Sets its bytes, which were elsewhere until now.
     pub(crate) fn set_payload(&mut self, payload: Bytes) {
         self.payload = payload;
     }

@@ -36,20 +36,58 @@ use self::inner::SocketInner;
 pub(crate) use self::inner::{close_within, end};
 use self::waiting::{acknowledged, wait_with};
 
-/// One reliable two-way connection between a peer and the host; ordered messages.
+/// One reliable two-way connection between a peer and the host, for ordered messages.
 ///
-/// All methods take `&self` and may be called from several tasks. The peer's end, from
-/// [`Channel::connect`](crate::Channel::connect), moves from host to host; the host's end, given to the listener,
-/// lives with its host.
+/// All methods take `&self` and may be called from several tasks. The peer's end comes from
+/// [`Channel::connect`](crate::Channel::connect) and moves from host to host. The host's end is
+/// given to the listener and lives with its host. A socket is also a `Stream` of messages and a
+/// `Sink` of [`Bytes`].
 ///
-/// Dropping a socket closes it in the background: what was sent still goes out (from a peer's end, until it is
-/// acknowledged), then the other side sees the end. A socket dropped while its thread unwinds from a panic is
-/// reset instead.
+/// # Which call when
 ///
-/// On tokio, what a socket gives to a task counts against that task's budget (see `tokio::task::coop`): once in a few milliseconds a
-/// call that could be ready lets other tasks go on first.
+/// The table holds for a socket on a [ring](crate::LinkKind::Ring), which is the default between
+/// processes of one user. Sending is accepting: delivery goes on in the background.
 ///
-/// Also a `Stream` of messages and a `Sink` of [`Bytes`].
+/// | Sending | is for | waits while | copies the bytes |
+/// | --- | --- | --- | --- |
+/// | [`send`] | bytes that you own | the outbox is full | into the ring |
+/// | [`send_copy`] | bytes that you borrow | the outbox or the ring is full | into the ring |
+/// | [`send_many`] | many small messages | the outbox or the ring is full | twice: batch, ring |
+/// | [`reserve`] | bytes not made yet | the outbox or the ring is full | never: made in the ring |
+/// | [`try_send`] | bytes that you own | never: fails with [`Error::Full`] | into the ring |
+///
+/// | Receiving | is for | waits for | copies the bytes |
+/// | --- | --- | --- | --- |
+/// | [`recv`] | messages one by one | a message or the end | into a buffer for each |
+/// | [`recv_many`] | many small messages | a message or the end | into a buffer for all |
+/// | [`recv_reader`] | long messages, read once | a message or the end | as you read them |
+/// | [`try_recv`] | polling | never: fails with [`TryRecvError::Empty`] | into a buffer for each |
+///
+/// [`send`]: Self::send
+/// [`send_copy`]: Self::send_copy
+/// [`send_many`]: Self::send_many
+/// [`reserve`]: Self::reserve
+/// [`try_send`]: Self::try_send
+/// [`recv`]: Self::recv
+/// [`recv_many`]: Self::recv_many
+/// [`recv_reader`]: Self::recv_reader
+/// [`try_recv`]: Self::try_recv
+///
+/// Without a ring, the kernel copies each message in and out. `send_copy` and `reserve` then use a
+/// buffer, and `recv_reader` reads from one. Each method lists the cases in which it does so on a
+/// ring, too. `recv_many` copies messages twice that were not sent together.
+///
+/// # Dropping
+///
+/// Dropping a socket closes it in the background. Messages that were sent still go out, on a peer's
+/// end until they are acknowledged. Then the other side sees the end. A socket dropped while its
+/// thread unwinds from a panic is reset instead.
+///
+/// # Tokio's task budget
+///
+/// On tokio, a call that is ready counts against the task's budget, by the time that it is taken to
+/// cost (see `tokio::task::coop`). Once in a few milliseconds, such a call is pending once, so that
+/// other tasks run.
 #[derive(Debug)]
 pub struct Socket {
     inner: Arc<SocketInner>,
@@ -57,7 +95,7 @@ pub struct Socket {
     recv_key: WaiterKey,
     send_key: WaiterKey,
     flush_to: Option<u64>,
-    /// The `Stream` has told its end, or why it is over.
+    /// The `Stream` has returned its end or its error.
     stream_ended: bool,
 }
 
@@ -93,12 +131,12 @@ impl Socket {
         MessageId { socket: self.id(), seq }
     }
 
-    /// Accepts a message, waiting while the outbox is full. It is delivered from here on by itself: at once if
-    /// there is a connection, else when there is.
+    /// Accepts a message, and waits while the outbox is full. Delivery goes on in the background:
+    /// at once if there is a connection, else when there is one.
     ///
     /// # Errors
-    /// The message comes back in the [`SendError`]: [`Error::TooLarge`], [`Error::Finished`], or why the socket
-    /// is over.
+    /// The message comes back in the [`SendError`]: [`Error::TooLarge`], [`Error::Finished`], or
+    /// why the socket is over.
     ///
     /// # Cancel safety
     /// Cancel safe: when dropped before it is done, the message was not accepted.
@@ -112,11 +150,16 @@ impl Socket {
         Ok(self.message_id(seq))
     }
 
-    /// [`send`](Self::send) for bytes that stay the caller's. A message of up to an eighth of the
-    /// [ring](crate::Builder::ring_bytes) is copied once only, to where the other side reads it, and nothing is allocated:
-    /// it waits for its place there while the ring is full, however much the outbox may hold. It is copied to memory of its own
-    /// first if it is longer, and while there is no ring, other messages wait in the outbox, the window is used up or a reservation
-    /// is open.
+    /// [`send`](Self::send) for bytes that stay the caller's.
+    ///
+    /// On a [ring](crate::Builder::ring_bytes), a message of up to an eighth of the ring is copied
+    /// once, into the ring, and nothing is allocated. While the ring is full, the call waits for
+    /// room in it, even if the outbox has room.
+    ///
+    /// The message is first copied to a buffer and then sent like any other:
+    /// - if it is longer, or there is no ring;
+    /// - while other messages wait in the outbox, or a reservation is open;
+    /// - while the receiver's window is used up.
     ///
     /// # Errors
     /// As [`send`](Self::send), with nothing to hand back.
@@ -140,30 +183,38 @@ impl Socket {
     /// Accepts a message if the outbox has room.
     ///
     /// # Errors
-    /// The message comes back in the [`SendError`]: [`Error::Full`] when there is no room now, else as
-    /// [`send`](Self::send).
+    /// The message comes back in the [`SendError`]: [`Error::Full`] when there is no room now, else
+    /// as [`send`](Self::send).
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         Ok(self.message_id(self.connection().try_send(message.into())?))
     }
 
-    /// Accepts all messages of a [`Batch`], waiting while the outbox or the link is full; `batch` is empty then. Many
-    /// small messages cost much less this way than each with a [`send`](Self::send) of its own.
+    /// Accepts all messages of a [`Batch`], and waits while the outbox or the link is full. `batch`
+    /// is empty afterwards. Many small messages cost much less this way than each with a
+    /// [`send`](Self::send) of its own.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Finished`], or why the socket is over. What was not accepted is still in `batch`;
-    /// what it held before that is accepted.
+    /// [`Error::TooLarge`], [`Error::Finished`], or why the socket is over. Messages that were not
+    /// accepted are still in `batch`; those before them are accepted.
     ///
     /// # Cancel safety
-    /// Cancel safe: when dropped before it is done, `batch` holds what was not accepted.
+    /// Cancel safe: when dropped before it is done, `batch` holds the messages that were not
+    /// accepted.
     pub async fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
         let connection = self.connection();
         wait_with(connection, |cx, key| connection.poll_send_many(cx, key, WakeMode::Task, &mut batch.packer))
             .await
     }
 
-    /// Room for a message of up to `len` bytes, waiting while the outbox is full, and if it takes no more than a quarter of the
-    /// [ring](crate::Builder::ring_bytes) until that has a place for it, which it finds as long as the receiver keeps less than half of the ring. What is written to it travels from where it is written: on a
-    /// ring, nothing copies it on this side.
+    /// Reserves room for a message of up to `len` bytes.
+    ///
+    /// On a [ring](crate::Builder::ring_bytes), the message is written in the ring itself, and
+    /// nothing copies it on this side. Elsewhere it is written to a buffer; [`Reservation`] lists
+    /// the cases.
+    ///
+    /// The call waits while the outbox is full. If `len` is at most a quarter of the ring, it also
+    /// waits while the ring has no place for it. Such a place comes as long as the receiver holds
+    /// less than half of the ring.
     ///
     /// # Errors
     /// As [`send`](Self::send), with nothing to hand back.
@@ -177,7 +228,11 @@ impl Socket {
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let dir = tempfile::tempdir()?;
     /// # let channel = open_channel::Channel::builder("reserve").runtime_dir(dir.path().join("d"))
-    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { assert_eq!(message.into_bytes(), "3 + 4 = 7"); } })?;
+    /// #     .build(|socket| async move {
+    /// #         while let Ok(Some(message)) = socket.recv().await {
+    /// #             assert_eq!(message.into_bytes(), "3 + 4 = 7");
+    /// #         }
+    /// #     })?;
     /// let socket = channel.connect();
     /// let mut message = socket.reserve(64).await?;
     /// write!(message, "3 + 4 = {}", 3 + 4)?;
@@ -195,7 +250,8 @@ impl Socket {
     /// The next message; `None` when the other side has ended its direction in an orderly way.
     ///
     /// # Errors
-    /// Why the socket is over. On the peer's end a lost host is no error: `recv` goes on with the next one.
+    /// Why the socket is over. On the peer's end a lost host is no error: `recv` goes on with the
+    /// next host.
     ///
     /// # Cancel safety
     /// Cancel safe: no message is lost.
@@ -204,9 +260,10 @@ impl Socket {
         wait_with(connection, |cx, key| Message::poll(connection, cx, key, WakeMode::Task)).await
     }
 
-    /// The next messages: waits for one, and takes what has come with it and after it, up to 32 KiB (counting
-    /// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) for each message); a longer message comes alone. `None` at the end, as
-    /// [`recv`](Self::recv). They need not have been sent together.
+    /// Receives the next messages: waits for one, and takes those that have come with it and after
+    /// it. Together they have up to 32 KiB, counting [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD)
+    /// for each; a longer message comes alone. They need not have been sent together. `None` at the
+    /// end, as [`recv`](Self::recv).
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -220,7 +277,8 @@ impl Socket {
         Ok(received.map(|received| Messages::new(connection, received)))
     }
 
-    /// The next message, to read piece by piece, on a ring from where it lies; `None` at the end, as [`recv`](Self::recv).
+    /// The next message, to be read piece by piece; on a ring, from where it lies. `None` at the
+    /// end, as [`recv`](Self::recv).
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -265,11 +323,13 @@ impl Socket {
         }
     }
 
-    /// The next message of this side that is not delivered any more, oldest first: it has had as many
-    /// attempts as [`Builder::max_attempts`](crate::Builder::max_attempts) allows. Waits for one.
+    /// The next message of this side that is not delivered any more, oldest first. It has had as
+    /// many attempts as [`Builder::max_attempts`](crate::Builder::max_attempts) allows, or its
+    /// handler [rejected](crate::Message::reject) it, or a [`take_back`](Self::take_back) that was
+    /// dropped has fetched it. Waits for one.
     ///
-    /// What is not fetched is held up to [`outbox_bytes`](crate::Builder::outbox_bytes), counted like
-    /// the outbox. Beyond that the oldest is dropped, with a line in the log.
+    /// Messages that nobody fetches are held up to [`outbox_bytes`](crate::Builder::outbox_bytes),
+    /// counted like the outbox. Beyond that the oldest is dropped, with a line in the log.
     ///
     /// # Errors
     /// Why the socket is over, once everything that came back is fetched.
@@ -296,7 +356,8 @@ impl Socket {
     /// hangs makes it wait for ever: set a limit, or wait for [`stalled`](Self::stalled) beside it.
     ///
     /// # Errors
-    /// Why the socket is over before that. [`Error::Undeliverable`] when some of it came back instead.
+    /// Why the socket is over before that. [`Error::Undeliverable`] when some messages came back
+    /// instead.
     ///
     /// # Cancel safety
     /// Cancel safe: what was sent is still delivered, and `flush` may be called again.
@@ -307,7 +368,9 @@ impl Socket {
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let dir = tempfile::tempdir()?;
     /// # let channel = open_channel::Channel::builder("limit").runtime_dir(dir.path().join("d"))
-    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { message.ack(); } })?;
+    /// #     .build(|socket| async move {
+    /// #         while let Ok(Some(message)) = socket.recv().await { message.ack(); }
+    /// #     })?;
     /// let socket = channel.connect();
     /// socket.send("work").await?;
     /// match tokio::time::timeout(Duration::from_secs(60), socket.flush()).await {
@@ -327,14 +390,16 @@ impl Socket {
     /// Why the socket is over.
     ///
     /// # Cancel safety
-    /// Cancel safe: a stall lasts until the oldest message is acknowledged, and is found by the next call, too.
+    /// Cancel safe: a stall lasts until a message is acknowledged, and the next call finds it, too.
     ///
     /// # Examples
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let dir = tempfile::tempdir()?;
     /// # let channel = open_channel::Channel::builder("stall").runtime_dir(dir.path().join("d"))
-    /// #     .build(|socket| async move { while let Ok(Some(message)) = socket.recv().await { message.ack(); } })?;
+    /// #     .build(|socket| async move {
+    /// #         while let Ok(Some(message)) = socket.recv().await { message.ack(); }
+    /// #     })?;
     /// let socket = channel.connect();
     /// socket.send("work").await?;
     /// tokio::select! {
@@ -347,7 +412,8 @@ impl Socket {
         self.connection().stalled().await
     }
 
-    /// Ends this side's direction: the other side gets what was sent, then the end, and may still answer.
+    /// Ends this side's direction: the other side gets what was sent, then the end, and may still
+    /// answer.
     ///
     /// # Errors
     /// Why the socket is over already.
@@ -361,15 +427,15 @@ impl Socket {
     /// Why not everything was acknowledged; the socket is closed in any case.
     ///
     /// # Cancel safety
-    /// When dropped before it is done, the socket goes on flushing and closing in the background once it is dropped
-    /// itself.
+    /// When dropped before it is done, the socket stays open. Dropping the socket itself goes on
+    /// with flushing and closing in the background.
     pub async fn close(&self) -> Result<(), Error> {
         let flushed = self.flush().await;
         end(self.connection());
         flushed
     }
 
-    /// Closes both directions at once; what was not acknowledged is given up.
+    /// Closes both directions at once. Messages that were not acknowledged are given up.
     pub fn destroy(&self) {
         self.connection().reset(ResetCode::Destroyed, "destroyed");
     }
@@ -379,7 +445,7 @@ impl Socket {
         self.connection().id()
     }
 
-    /// Who is on the other side; on the peer's end `None` while there is no connection.
+    /// The process on the other side. On the peer's end `None` while there is no connection.
     pub fn peer(&self) -> Option<PeerInfo> {
         self.inner.peer.clone().or_else(|| self.connection().peer())
     }
@@ -394,17 +460,19 @@ impl Socket {
         self.connection().generation()
     }
 
-    /// What carries the socket right now; `None` while there is no connection. The next host may be reached otherwise.
+    /// The kind of link that carries the socket now; `None` while there is no connection. The next
+    /// host may be reached by another kind.
     pub fn link(&self) -> Option<LinkKind> {
         self.connection().link_kind()
     }
 
-    /// Longest message that may be sent, in bytes: the smaller of both sides' limits, once the other's is known.
+    /// Longest message that may be sent, in bytes: the smaller of both sides' limits, once the
+    /// other side's is known.
     pub fn max_message(&self) -> usize {
         self.connection().max_message()
     }
 
-    /// What the socket is doing. Takes its lock for a moment.
+    /// Statistics of the socket. Takes its lock for a moment.
     pub fn stats(&self) -> SocketStats {
         self.connection().stats()
     }
@@ -443,8 +511,8 @@ impl futures_core::Stream for Socket {
     }
 }
 
-/// Ready when a message of [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) bytes or less is accepted at once; a longer
-/// one is accepted too. Flushing waits for acknowledgements.
+/// Ready when a message of [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) bytes or less is accepted
+/// at once; a longer one is accepted too. Flushing waits for acknowledgements.
 impl futures_sink::Sink<Bytes> for Socket {
     type Error = Error;
 

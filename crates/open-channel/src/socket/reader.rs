@@ -12,21 +12,26 @@ use crate::connection::Connection;
 use crate::connection::received::InPlace;
 use crate::socket::message::{Message, MessageId};
 
-/// A received message to read piece by piece, from [`Socket::recv_reader`](crate::Socket::recv_reader).
+/// A received message to read piece by piece, from
+/// [`Socket::recv_reader`](crate::Socket::recv_reader).
 ///
-/// On a ring, a message of one record stays where its sender wrote it, and [`read`](io::Read::read) copies from there to where
-/// it is wanted: nothing is allocated, and nothing is copied that is not read. It cannot be borrowed, because the other process
-/// could change it meanwhile; each byte is read once. Other messages (those that came over other links, through the ring in parts, or in a
-/// batch) were copied before, as for [`recv`](crate::Socket::recv).
+/// On a ring, a message that fits in one record stays where its sender wrote it.
+/// [`read`](io::Read::read) copies from there into the caller's buffer: nothing is allocated, and
+/// bytes that are not read are not copied. Each byte is read once. The message cannot be borrowed,
+/// because the other process could change it meanwhile.
 ///
-/// [`ack`](Self::ack) acknowledges the message, whether it was read to its end or not. Dropped otherwise, it is given
-/// back, as a [`Message`] is. Until it is acknowledged it takes up its place in the ring.
+/// Other messages were copied before, as for [`recv`](crate::Socket::recv): those that came over
+/// another link, in parts, in a batch, or for a second time.
+///
+/// [`ack`](Self::ack) acknowledges the message, whether it was read to its end or not. Dropped
+/// otherwise, it is given back, as a [`Message`] is. It takes up its place in the ring until it is
+/// acknowledged.
 #[must_use = "a message that is not acknowledged with `ack` is delivered again"]
 pub struct MessageReader {
     /// Empty, if the message is still in the ring.
     message: Message,
     claimed: Option<ClaimedRecord<Mapped>>,
-    /// What was read of it.
+    /// Bytes of it that were read.
     at: usize,
 }
 
@@ -42,7 +47,7 @@ impl MessageReader {
         self.claimed.as_ref().map_or(self.message.len(), |claimed| claimed.record().len())
     }
 
-    /// Whether the message is of no bytes.
+    /// Whether the message has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -72,9 +77,12 @@ impl MessageReader {
         self.message.attempt()
     }
 
-    /// What was not read yet in blocks of 64 bytes, which counts as read then, whether they are taken or not; what does not fill
-    /// a block is left. In place, a block goes from where it lies to the processor's registers, and never lies in other memory.
-    /// Fastest behind a multiple of eight bytes. A forked child gets none of its parent's.
+    /// Reads the rest of the message in blocks of 64 bytes. A last piece that is shorter than a
+    /// block stays unread. The blocks count as read at once, whether they are taken or not.
+    ///
+    /// In place, a block is loaded into the processor's registers, and is never copied to other
+    /// memory. This is fastest when a multiple of eight bytes was read before. A forked child gets
+    /// no block of its parent's message.
     #[inline]
     pub fn blocks(&mut self) -> impl Iterator<Item = [u8; 64]> + '_ {
         let inherited = self.message.check_process().is_err();
@@ -94,12 +102,12 @@ impl MessageReader {
         self.message.acknowledge();
     }
 
-    /// As [`Message::nack`]; what was read of it is delivered again, too.
+    /// As [`Message::nack`]. Bytes that were read are delivered again, too.
     pub fn nack(self) {
         self.nack_after(Duration::ZERO);
     }
 
-    /// As [`Message::nack_after`]; what was read of it is delivered again, too.
+    /// As [`Message::nack_after`]. Bytes that were read are delivered again, too.
     pub fn nack_after(mut self, pause: Duration) {
         self.copy_out();
         self.message.give_back(pause);
@@ -110,7 +118,7 @@ impl MessageReader {
         self.message.give_up(reason);
     }
 
-    /// What lies in the ring comes again from memory of its own.
+    /// Copies the message out of the ring, from where it cannot be delivered again.
     fn copy_out(&mut self) {
         // A forked child does not read its parent's ring.
         if self.message.check_process().is_ok()
@@ -123,7 +131,7 @@ impl MessageReader {
 
 impl Drop for MessageReader {
     fn drop(&mut self) {
-        // The message gives itself back then, and needs its bytes for that.
+        // The message gives itself back, and needs its bytes for that.
         if !self.message.is_done() {
             self.copy_out();
         }
@@ -132,7 +140,7 @@ impl Drop for MessageReader {
 
 enum Blocks<'a> {
     InPlace(open_channel_ring::Blocks<'a>),
-    /// In place, but across its words.
+    /// In place, but not at a word boundary.
     Copied {
         record: Record<'a>,
         at: usize,
@@ -159,7 +167,7 @@ impl Iterator for Blocks<'_> {
         }
     }
 
-    /// What `for_each` and `sum` use: asks only once where the blocks lie.
+    /// `for_each` and `sum` use this: it matches once, not for every block.
     #[inline]
     fn fold<T, F: FnMut(T, Self::Item) -> T>(self, first: T, mut f: F) -> T {
         match self {

@@ -1,4 +1,4 @@
-//! Messages that are written where they travel.
+//! Messages that are written in the memory in which they travel.
 
 use std::io;
 use std::sync::Arc;
@@ -13,13 +13,18 @@ use crate::socket::message::MessageId;
 /// Room for one message, from [`Socket::reserve`](crate::Socket::reserve), to be written and then
 /// [committed](Self::commit). Dropped instead, it sends nothing.
 ///
-/// On a ring the room is in the shared memory itself, where the message is written in place; there it can be written and
-/// not read, because the other process could change it meanwhile. The room is a buffer like any other on other links, for messages
-/// longer than about half the ring, for those longer than a quarter when it has no room right now, while other messages wait to
-/// get into it or another reservation is open, and when the receiver's window is used up.
+/// On a ring the room is in the shared memory itself. There it can be written and not read, because
+/// the other process could change it meanwhile.
 ///
-/// While a reservation is open, other messages of the same socket may be sent and wait for it; the order is that of
-/// sending and committing.
+/// The room is an ordinary buffer:
+/// - on other links;
+/// - for a message longer than about half the ring;
+/// - for a message longer than a quarter of the ring, when the ring has no room for it now;
+/// - while other messages wait to get into the ring, or another reservation is open;
+/// - while the receiver's window is used up.
+///
+/// While a reservation is open, other messages of the same socket may be sent and wait for it. The
+/// order is that of sending and committing.
 #[derive(Debug)]
 #[must_use = "a reservation sends nothing until it is committed"]
 pub struct Reservation {
@@ -61,9 +66,11 @@ impl Reservation {
         }
     }
 
-    /// [`append`](Self::append) for bytes that are made as they are written, 64 at a time: in place, they go from the processor's
-    /// registers to where they travel, and never lie in other memory. Fastest behind a multiple of eight bytes, from an iterator that owns
-    /// what it makes them from. If `blocks` panics, it is not specified how many of them were written.
+    /// [`append`](Self::append) for bytes that are made as they are written, 64 at a time. In
+    /// place, they are stored from the processor's registers, and never lie in other memory.
+    ///
+    /// This is fastest when a multiple of eight bytes was written before, and when the iterator
+    /// owns its input. If `blocks` panics, it is not specified how many of them were written.
     ///
     /// # Panics
     /// If they do not fit.
@@ -76,8 +83,8 @@ impl Reservation {
         }
     }
 
-    /// The parent's memory is not a forked child's to write to: what was written goes on in a
-    /// buffer, and comes back with the error of [`commit`](Self::commit).
+    /// A forked child must not write to its parent's memory. The written bytes move to a buffer,
+    /// and come back with the error of [`commit`](Self::commit).
     #[inline]
     fn leave_inherited_ring(&mut self) {
         if self.connection.check_process().is_err()
@@ -92,7 +99,7 @@ impl Reservation {
         }
     }
 
-    /// Sends what was written, even if less than was reserved. Does not wait.
+    /// Sends the bytes written so far, even if they are fewer than reserved. Does not wait.
     ///
     /// # Errors
     /// As [`Socket::send`](crate::Socket::send), with the message in the error.

@@ -1,4 +1,4 @@
-//! The byte-stream face: a socket as `AsyncRead + AsyncWrite`.
+//! The byte-stream interface: a socket as `AsyncRead + AsyncWrite`.
 
 use std::io;
 use std::pin::Pin;
@@ -20,10 +20,12 @@ pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// A socket as a stream of bytes; from [`Socket::into_stream`].
 ///
-/// Each write is sent as one message of up to 64 KiB, without waiting for more; reads join messages and
-/// acknowledge each when its last byte was read. On the peer's end, it ends with its host: see
-/// [`Socket::into_stream`]. Flushing waits for nothing: written is on its way. Shutting down
-/// ends this direction, and the other side reads to the end.
+/// Each write is sent as one message of up to 64 KiB, without waiting for more. Reads join messages
+/// and acknowledge each when its last byte was read. On the peer's end the stream ends with its
+/// host: see [`Socket::into_stream`].
+///
+/// Flushing waits for nothing: written bytes are on their way. Shutting down ends this direction,
+/// and the other side reads to the end.
 #[derive(Debug)]
 pub struct ByteStream {
     socket: Socket,
@@ -32,7 +34,7 @@ pub struct ByteStream {
     send_key: WaiterKey,
 }
 
-/// A message that is read bit by bit, and acknowledged when its last byte was read.
+/// A message that is read in pieces, and acknowledged when its last byte was read.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     message: Option<Message>,
@@ -40,7 +42,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Reads on in `message`. An empty one is acknowledged at once: it would look like the end.
+    /// Goes on in `message`. An empty one is acknowledged at once: returned, it would mean the end.
     pub(crate) fn begin(&mut self, message: Message) {
         self.read = 0;
         if message.is_empty() {
@@ -66,8 +68,8 @@ impl Reading {
     }
 }
 
-/// Ends this direction. The other side may have read to the end, ended its own direction, and be gone: then there is
-/// nobody left to tell, and nothing is wrong.
+/// Ends this direction. It is no error if the other side has read to the end, ended its own
+/// direction, and is gone.
 pub(crate) fn shut_down(connection: &Connection) -> Result<(), Error> {
     match connection.finish() {
         Err(Error::Closed | Error::Reset { code: ResetCode::Closed, .. }) if connection.has_ended() => Ok(()),

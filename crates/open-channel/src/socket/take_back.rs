@@ -1,4 +1,5 @@
-//! [`Socket::take_back`]: messages that come back to their sender because nobody has taken them.
+//! [`Socket::take_back`]: messages that come back to their sender because no handler has taken
+//! them.
 
 use std::task::Poll;
 
@@ -24,24 +25,31 @@ impl Drop for Call<'_> {
 }
 
 impl Socket {
-    /// Takes a message back that was sent on this socket, if nobody has taken it: its bytes. It will
-    /// never be delivered then, and [`flush`](Self::flush) does not wait for it. `None` when it is too late: the
-    /// other side's application has taken it, it is acknowledged or undeliverable, another call has
-    /// taken it back, or it is no message of this socket's own direction.
+    /// Takes a message back that was sent on this socket, if nobody has taken it, and returns its
+    /// bytes. It is then never delivered, and [`flush`](Self::flush) does not wait for it.
     ///
-    /// A message that was not sent yet, because there is no connection or no room in the other side's
-    /// window, comes back at once. For one that was sent, the other side is asked: this waits for its
-    /// answer, and while the connection is lost, for the next one. A message that an earlier host
-    /// may have seen is delivered to the next one; the answer is `None`. The same holds on a
-    /// connection with a process that speaks version 1 of the protocol. While the number of a message
-    /// that was taken back is not acknowledged, a host of that version cannot take the socket over.
+    /// The answer is `None` when it is too late:
+    /// - the other side's application has taken it;
+    /// - it is acknowledged or undeliverable;
+    /// - another call has taken it back;
+    /// - an earlier host may have seen it: then it is delivered to the next one;
+    /// - the other side speaks version 1 of the protocol;
+    /// - it is no message of this socket's own direction.
+    ///
+    /// A message that was not sent yet comes back at once: there is no connection, or no room in
+    /// the other side's window. Otherwise the other side is asked, and the call waits for its
+    /// answer. While the connection is lost, it waits for the next connection.
+    ///
+    /// Until the number of a message that was taken back is acknowledged, a host of version 1
+    /// cannot take the socket over.
     ///
     /// # Errors
     /// Why the socket is over.
     ///
     /// # Cancel safety
     /// Cancel safe: no message is lost. When dropped before it is done, the message may come back
-    /// all the same: the next call for it returns it, or [`undeliverable`](Self::undeliverable) with the reason
+    /// all the same. Then the next call for it returns it, or
+    /// [`undeliverable`](Self::undeliverable) does, with the reason
     /// [`GivenUp::TakenBack`](crate::GivenUp::TakenBack), whichever comes first.
     ///
     /// # Examples

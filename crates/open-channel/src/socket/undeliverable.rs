@@ -11,11 +11,11 @@ use crate::socket::message::MessageId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undeliverable {
-    /// Its identity, as `send` told it and as every host has seen it.
+    /// Its identity, as `send` returned it and as every host has seen it.
     pub id: MessageId,
     /// How many attempts there were: the last one's [`Message::attempt`](crate::Message::attempt).
     pub attempts: u32,
-    /// Why there is no other.
+    /// Why there is no further attempt.
     pub reason: GivenUp,
     /// Its bytes.
     pub message: Bytes,

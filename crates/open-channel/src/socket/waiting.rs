@@ -1,4 +1,4 @@
-//! Waiting for a connection, however the wait ends.
+//! Waits on a connection, whose key is given back in every case.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};

@@ -20,7 +20,7 @@ on_every_link!(
     flush_waits_for_what_was_sent_before_it_only,
 );
 
-/// Sends there and back until whatever was on its way has arrived.
+/// Sends there and back until everything under way has arrived.
 async fn settle(pair: &Pair) {
     for _ in 0..20 {
         pair.far.send("settle").await.expect("accepted");
@@ -132,7 +132,7 @@ async fn a_message_dropped_in_a_caught_panic_comes_again(world: World) {
     let mut flush = pin!(pair.near.flush());
     settle(&pair).await;
     assert!(poll_once(flush.as_mut()).await.is_pending());
-    // The socket goes on, and its end tells that something was not handled.
+    // The socket goes on, and its end reports that a message was not handled.
     pair.near.send("next").await.expect("accepted");
     let mut others = [receive(&pair).await, receive(&pair).await];
     others.sort_by_key(Message::id);
@@ -142,7 +142,7 @@ async fn a_message_dropped_in_a_caught_panic_comes_again(world: World) {
     assert!(matches!(flush.await, Err(Error::Reset { .. })));
 }
 
-/// What `lose` does with a message that was taken acknowledges nothing.
+/// A message that `lose` takes and loses is not acknowledged.
 async fn stays_unhandled(world: World, lose: impl AsyncFnOnce(Message)) {
     let pair = world.pair().await;
     pair.near.send("unhandled").await.expect("accepted");

@@ -1,4 +1,4 @@
-//! Promise 9: attempts are counted, and what has had its last one comes back to its sender.
+//! Promise 9: attempts are counted, and a message after its last one comes back to its sender.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ on_every_link!(
     with_one_attempt_nothing_is_delivered_twice,
     flush_tells_of_what_came_back_once,
     what_came_back_and_is_not_fetched_is_bounded,
-    a_limit_that_cannot_be_told_is_refused,
+    a_limit_that_no_link_can_count_to_is_refused,
     what_is_given_back_comes_again_before_what_was_sent_after_it,
     what_is_given_back_for_a_while_lets_others_pass,
     what_was_received_together_is_given_back_one_by_one,
@@ -31,7 +31,7 @@ on_every_link!(
     the_end_comes_after_what_was_given_back,
 );
 
-/// An end that came first would have the handler return, and its peer's socket end, with a message unhandled.
+/// Tests that the end does not come first: the handler would return with a message unhandled.
 async fn the_end_comes_after_what_was_given_back(world: World) {
     let mut hosted = world.hosted().await;
     let ways: [fn(Message); 3] =
@@ -55,7 +55,7 @@ async fn the_end_comes_after_what_was_given_back(world: World) {
     }
 }
 
-/// Hosts that come one after the other, and one socket of somebody else's.
+/// Hosts that come one after the other, and one socket of another channel.
 struct Succession {
     world: World,
     socket: Socket,
@@ -78,7 +78,8 @@ impl Succession {
         accepted.recv().await.expect("the listener lives")
     }
 
-    /// The present host dies as if it had been killed, and another takes over: its end of the socket.
+    /// The present host ends as if it had been killed, and another takes over: its end of the
+    /// socket.
     async fn next_host(&mut self) -> Socket {
         let (dead, _) = self.hosts.last().expect("there is always one");
         ffi::abandon(dead);
@@ -137,7 +138,7 @@ async fn each_host_that_may_have_seen_a_message_is_an_attempt(world: World) {
     assert!(matches!(hosts.socket.try_undeliverable(), Err(TryRecvError::Empty)));
 }
 
-/// Through shared memory that is known exactly; elsewhere what has left may have been seen.
+/// Through shared memory the count is exact; elsewhere a sent message may have been seen.
 async fn what_no_host_has_taken_is_no_attempt(world: World) {
     let mut hosts = Succession::new(world, |builder| builder).await;
     let first = hosts.far().await;
@@ -167,7 +168,7 @@ async fn a_message_that_kills_every_host_comes_back_and_those_behind_it_go_on(wo
             let message = take(&far).await;
             if &message[..] == b"poison" {
                 assert_eq!(message.attempt(), attempt);
-                // Who dies gives nothing back.
+                // A killed process gives nothing back.
                 killed.push(message);
                 break;
             }
@@ -180,7 +181,7 @@ async fn a_message_that_kills_every_host_comes_back_and_those_behind_it_go_on(wo
     assert_eq!((returned.id.seq, returned.reason), (2, GivenUp::MaxAttempts));
     while handled.len() < 3 {
         let message = take(&far).await;
-        // Of what was behind it, no more was under way than once.
+        // Each message behind it was under way once at most.
         assert!(message.attempt() <= 2, "{message:?}");
         handled.push(message.into_bytes());
     }
@@ -230,9 +231,9 @@ async fn flush_tells_of_what_came_back_once(world: World) {
     let _far = hosts.next_host().await;
     let flushed = hosts.socket.flush().await;
     assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
-    hosts.socket.flush().await.expect("told of once");
-    hosts.socket.close().await.expect("told of once");
-    // What came back is fetched even then.
+    hosts.socket.flush().await.expect("reported once");
+    hosts.socket.close().await.expect("reported once");
+    // Returned messages can be fetched even then.
     assert_eq!(hosts.socket.undeliverable().await.expect("it came back").message, "once");
     assert!(matches!(hosts.socket.undeliverable().await, Err(Error::Closed)));
 }
@@ -255,10 +256,10 @@ async fn what_came_back_and_is_not_fetched_is_bounded(world: World) {
     assert!(matches!(hosts.socket.try_undeliverable(), Err(TryRecvError::Empty)));
 }
 
-async fn a_limit_that_cannot_be_told_is_refused(world: World) {
+async fn a_limit_that_no_link_can_count_to_is_refused(world: World) {
     let refused = at_most(open_channel::MAX_ATTEMPTS + 1)(world.builder()).build_peer();
     assert!(matches!(refused, Err(Error::InvalidSetting { setting: "max_attempts", .. })), "{refused:?}");
-    at_most(open_channel::MAX_ATTEMPTS)(world.builder()).build_peer().expect("that can be told");
+    at_most(open_channel::MAX_ATTEMPTS)(world.builder()).build_peer().expect("every link counts to it");
 }
 
 async fn what_is_given_back_comes_again_before_what_was_sent_after_it(world: World) {
@@ -365,7 +366,7 @@ async fn what_is_given_back_too_often_comes_back_to_its_sender(world: World) {
     assert_eq!(returned.reason, GivenUp::MaxAttempts);
     let flushed = pair.near.flush().await;
     assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
-    pair.near.flush().await.expect("told of once");
+    pair.near.flush().await.expect("reported once");
 }
 
 async fn the_next_host_goes_on_counting(world: World) {
@@ -385,7 +386,7 @@ async fn the_next_host_goes_on_counting(world: World) {
         assert_eq!((&again[..], again.attempt()), (message.as_bytes(), 2));
         std::mem::forget(again);
     }
-    // What was said of them has arrived.
+    // The reports about them have arrived.
     far.send("heard").await.expect("sent");
     assert_eq!(next(&hosts.socket).await, "heard");
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! Many messages at once: the same promises as for those that go one by one.
+//! Many messages at once: the same promises as for single ones.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -28,7 +28,7 @@ async fn many(socket: &Socket) -> Messages {
     socket.recv_many().await.expect("messages").expect("not the end")
 }
 
-/// Receives so many messages, with whatever calls it takes.
+/// Receives this many messages, in as many calls as necessary.
 async fn receive(socket: &Socket, count: usize) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     while all.len() < count {

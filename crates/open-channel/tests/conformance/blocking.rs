@@ -1,4 +1,4 @@
-//! The blocking face keeps the same promises.
+//! The blocking interface holds the same promises.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ on_every_link!(blocking:
     a_panicking_listener_takes_down_its_connection_only,
     a_channel_that_nobody_hosts_times_out,
     a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread,
-    channels_join_close_and_tell,
+    channels_join_close_and_report,
     a_listener_that_loops_for_ever_is_seen_at_both_ends,
     a_flush_with_a_limit_gives_up_and_loses_nothing,
 );
@@ -49,10 +49,10 @@ fn echo(socket: Socket) {
 
 /// Both ends of a socket; the listener's thread has ended.
 fn pair(world: &World, outbox: usize) -> (Socket, Socket, (Channel, Channel)) {
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
+    let (accept, accepted) = std::sync::mpsc::channel();
+    let accept = std::sync::Mutex::new(accept);
     let builder = || world.builder().outbox_bytes(outbox).receive_window(outbox);
-    let listener = move |socket| tell.lock().expect("no panic").send(socket).expect("the test waits");
+    let listener = move |socket| accept.lock().expect("no panic").send(socket).expect("the test waits");
     let host = Channel::build(builder(), listener).expect("a channel");
     let peer = if world.joins_as_peer() {
         host.join().expect("hosting");
@@ -61,7 +61,7 @@ fn pair(world: &World, outbox: usize) -> (Socket, Socket, (Channel, Channel)) {
         host.clone()
     };
     let near = peer.connect();
-    let far = told.recv().expect("accepted");
+    let far = accepted.recv().expect("accepted");
     (near, far, (host, peer))
 }
 
@@ -155,7 +155,8 @@ fn two_threads_share_a_socket(world: World) {
     });
 }
 
-/// Nobody calls for it: neither the sender, which has done its part, nor the thread that waits for what does not come.
+/// Neither side calls for it: the sender is done, and the receiver waits for a message that never
+/// comes.
 fn what_waits_in_the_outbox_goes_out_while_a_thread_waits_for_messages(world: World) {
     const ROUNDS: usize = 300;
     let (near, far, _channels) = pair(&world, 1 << 20);
@@ -214,7 +215,7 @@ fn flush_waits_while_a_message_is_held(world: World) {
             near.flush().expect("handled");
             flushed.fetch_add(1, Ordering::SeqCst)
         });
-        // Whatever was on its way has arrived after this.
+        // Everything under way has arrived after this.
         for _ in 0..20 {
             far.send("settle").expect("accepted");
             near.recv().expect("a message").expect("not the end").ack();
@@ -345,7 +346,7 @@ fn a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread(world: Wor
     });
 }
 
-fn channels_join_close_and_tell(world: World) {
+fn channels_join_close_and_report(world: World) {
     let (host, channel) = serve(&world, echo);
     let role = channel.join().expect("joined");
     assert_eq!(role, if world.joins_as_peer() { Role::Peer } else { Role::Host });
@@ -380,11 +381,11 @@ fn a_listener_that_loops_for_ever_is_seen_at_both_ends(world: World) {
     socket.send("loop").expect("accepted");
     let stall = socket.stalled().expect("it goes on");
     assert_eq!((stall.socket, stall.messages, stall.accepted), (socket.id(), 1, false));
-    let told = std::iter::from_fn(|| events.blocking_recv())
+    let event = std::iter::from_fn(|| events.blocking_recv())
         .find_map(|event| if let Event::Stalled(stall) = event { Some(stall) } else { None });
-    assert_eq!(told, Some(stall));
+    assert_eq!(event, Some(stall));
     assert!(socket.stats().stalled >= Some(SOON));
-    // The process whose thread it is can see it, too, from any other thread.
+    // Any other thread of its process can see it, too.
     let seen = || host.stats().totals();
     while seen().held != 1 || seen().oldest_unhandled < Some(SOON) {
         std::thread::sleep(Duration::from_millis(1));
@@ -393,7 +394,7 @@ fn a_listener_that_loops_for_ever_is_seen_at_both_ends(world: World) {
     give_up.store(true, Ordering::Relaxed);
     let end = std::iter::from_fn(|| events.blocking_recv())
         .find_map(|event| if let Event::StallEnded(end) = event { Some(end) } else { None });
-    assert!(end.expect("told").acknowledged);
+    assert!(end.expect("reported").acknowledged);
 }
 
 fn a_flush_with_a_limit_gives_up_and_loses_nothing(world: World) {

@@ -166,17 +166,17 @@ async fn the_limit_of_the_other_side_counts_once_it_is_known(world: World) {
     if !world.joins_as_peer() {
         return;
     }
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (accept, mut accepted) = tokio::sync::mpsc::unbounded_channel();
     let host = world.builder().max_message(1000).build(move |socket| {
-        let tell = tell.clone();
-        async move { drop(tell.send(socket)) }
+        let accept = accept.clone();
+        async move { drop(accept.send(socket)) }
     });
     let host = host.expect("a channel");
     let peer = world.builder().max_message(2000).build_peer().expect("a peer's channel");
     let socket = peer.connect();
     assert_eq!(socket.max_message(), 2000, "nobody hosts yet");
     host.join().await.expect("hosting");
-    let far = told.recv().await.expect("accepted");
+    let far = accepted.recv().await.expect("accepted");
     crate::world::until(|| socket.connected()).await;
     assert_eq!((socket.max_message(), far.max_message()), (1000, 1000));
     assert!(matches!(
@@ -189,7 +189,7 @@ async fn messages_flow_while_a_recv_is_waiting_and_not_polled(world: World) {
     const MESSAGES: usize = 40;
     let pair = world.pair_with(|builder| builder.outbox_bytes(1 << 22).receive_window(SMALL)).await;
     for (from, to) in [(&pair.near, &pair.far), (&pair.far, &pair.near)] {
-        // As in a select loop whose other branch takes long.
+        // As in a select loop with another branch that takes long.
         let mut waiting = pin!(from.recv());
         assert!(poll_once(waiting.as_mut()).await.is_pending());
         for number in 0..MESSAGES {
@@ -233,7 +233,7 @@ async fn a_receiver_holds_no_more_than_its_window(world: World) {
         while held.len() < within {
             held.push(to.recv().await.expect("a message").expect("not the end"));
         }
-        // Whatever is on its way has arrived when these have been there and back.
+        // Everything under way has arrived when these have been there and back.
         for _ in 0..20 {
             to.send("turn").await.expect("accepted");
             assert_eq!(next(from).await, "turn");
@@ -256,7 +256,8 @@ async fn a_receiver_that_keeps_most_of_what_fits_gets_what_fits_besides(world: W
     }
     let mut kept = VecDeque::new();
     for number in 0..40 {
-        // All that the ring holds at a time is with the application, before the oldest of it is dropped.
+        // All that the ring holds at a time is with the application, before the oldest of it is
+        // dropped.
         if kept.len() == 12 {
             kept.pop_front().into_iter().for_each(Message::ack);
         }
@@ -271,7 +272,7 @@ async fn a_receiver_that_keeps_most_of_what_fits_gets_what_fits_besides(world: W
 async fn a_receiver_that_keeps_half_of_what_fits_gets_the_next_message(world: World) {
     const RING: usize = 256 << 10;
     let pair = world.pair_with(|builder| builder.ring_bytes(RING)).await;
-    // The longest that wait for their place in the ring, too, of which two would be more than half of it.
+    // The longest messages that wait for the ring, too; two of them are more than half of it.
     for len in [30_000, 40_000, 43_000, 65_528, 65_536, 70_000, 80_000, 100_000] {
         let sending = async {
             for number in 0..20 {
@@ -320,7 +321,8 @@ async fn what_another_task_drops_makes_room_for_the_message_that_is_waited_for(w
     let (pair, mut kept) = full(&world).await;
     let mut waiting = pin!(pair.far.recv());
     assert!(poll_once(waiting.as_mut()).await.is_pending());
-    // Until the sender sleeps, too, which nothing shows. Where it takes longer, this shows less.
+    // Until the sender sleeps, too, which cannot be observed. If it sleeps later, the test shows
+    // less.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let dropping = async { kept.drain(..2).for_each(Message::ack) };
     let (received, ()) = tokio::join!(waiting, dropping);

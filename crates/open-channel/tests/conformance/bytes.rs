@@ -1,4 +1,4 @@
-//! The byte-stream face.
+//! The byte-stream interface.
 
 use std::io::ErrorKind;
 
@@ -8,12 +8,12 @@ use crate::world::{Pair, World, pattern, poll_and_drop, until};
 
 on_every_link!(
     ten_mebibytes_are_copied_in_both_directions_at_once,
-    lines_are_read_whatever_the_writes_were,
+    lines_are_read_from_writes_of_any_size,
     shutdown_is_the_end_of_the_file_and_the_other_direction_goes_on,
     a_cancelled_read_loses_no_byte,
     a_stream_that_is_dropped_still_delivers_what_was_written,
     a_destroyed_socket_is_a_connection_reset,
-    who_has_read_to_the_end_may_shut_down_whatever_became_of_the_other_side,
+    a_reader_at_the_end_may_shut_down_after_any_end_of_the_other_side,
     empty_messages_are_no_end_of_file,
 );
 
@@ -43,7 +43,7 @@ async fn ten_mebibytes_are_copied_in_both_directions_at_once(world: World) {
     assert!(back == data, "other bytes came back");
 }
 
-async fn lines_are_read_whatever_the_writes_were(world: World) {
+async fn lines_are_read_from_writes_of_any_size(world: World) {
     let Pair { near, far, hosted: _hosted } = world.pair().await;
     let mut near = near.into_stream();
     let text: String = (0..1000).map(|number| format!("line {number}\n")).collect();
@@ -112,7 +112,7 @@ async fn a_destroyed_socket_is_a_connection_reset(world: World) {
     assert_eq!(near.write(b"late").await.expect_err("reset").kind(), ErrorKind::ConnectionReset);
 }
 
-async fn who_has_read_to_the_end_may_shut_down_whatever_became_of_the_other_side(world: World) {
+async fn a_reader_at_the_end_may_shut_down_after_any_end_of_the_other_side(world: World) {
     let Pair { near, far, hosted: _hosted } = world.pair().await;
     let mut near = near.into_stream();
     far.send("all there is").await.expect("accepted");

@@ -235,7 +235,7 @@ async fn closing_the_channel_flushes_its_sockets(world: World) {
         for number in 0..100 {
             assert!(next(&pair.far).await == pattern(10_000, number));
         }
-        // Whichever the listener hears of first.
+        // Either may reach the listener first.
         let end = pair.far.recv().await;
         assert!(matches!(end, Ok(None) | Err(Error::HandedOver)), "{end:?}");
     };

@@ -262,7 +262,7 @@ async fn more_connections_than_allowed_are_refused_clearly(world: World) {
             other => panic!("{other:?}"),
         }
     }
-    // Nobody else has noticed.
+    // No other socket has noticed.
     for (near, far) in &pairs {
         near.send("on").await.expect("accepted");
         assert_eq!(next(far).await, "on");

@@ -1,4 +1,4 @@
-//! Messages that are copied from a slice: the same promises as for those that are sent.
+//! Messages that are copied from a slice: the same promises as for `send`.
 
 use open_channel::{Batch, Error, LinkKind};
 

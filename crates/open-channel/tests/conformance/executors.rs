@@ -120,7 +120,7 @@ fn a_runtime_that_is_no_longer_driven_does_not_silence_another(world: World) {
         }
     });
     waiting.recv().expect("it waits");
-    // ... while another flushes, and is kept without being driven any more.
+    // ... while another flushes. It still exists, but is not driven any more.
     let idle = one_thread();
     idle.block_on(async {
         near.send("question").await.expect("accepted");

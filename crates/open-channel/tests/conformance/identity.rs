@@ -1,12 +1,12 @@
-//! Who is on the other side, and many of them.
+//! The identity of the other side, and many of them.
 
 use open_channel::UserId;
 
 use crate::world::{World, next};
 
-on_every_link!(the_kernel_tells_who_is_on_the_other_side, five_hundred_sockets_in_one_process);
+on_every_link!(the_kernel_names_the_process_on_the_other_side, five_hundred_sockets_in_one_process);
 
-async fn the_kernel_tells_who_is_on_the_other_side(world: World) {
+async fn the_kernel_names_the_process_on_the_other_side(world: World) {
     let pair = world.pair().await;
     for socket in [&pair.near, &pair.far] {
         let peer = socket.peer().expect("connected");

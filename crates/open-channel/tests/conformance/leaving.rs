@@ -1,4 +1,4 @@
-//! Leaving while something is not handled: each face, and what becomes of the messages.
+//! Leaving with unhandled messages: each interface, and the result for the messages.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -24,7 +24,7 @@ on_every_link!(
     a_socket_that_does_not_reconnect_fails_with_its_host,
 );
 
-/// A channel that may host and gives up waiting for handlers soon.
+/// A channel that may host and soon gives up waiting for handlers.
 fn channel(world: &World, tell: mpsc::UnboundedSender<Socket>) -> Channel {
     let builder = world.builder().host_timeout(Duration::from_secs(1));
     let listener = move |socket| {
@@ -41,7 +41,7 @@ struct Stage {
     second: Channel,
     near: Socket,
     far: Socket,
-    /// What connects to the second one when it hosts.
+    /// The sockets that connect to the second one when it hosts.
     next: mpsc::UnboundedReceiver<Socket>,
 }
 
@@ -96,7 +96,7 @@ async fn a_pause_that_ends_while_its_host_closes_is_no_attempt(world: World) {
     stage.near.send("second").await.expect("accepted");
     let first = receive(&stage.far).await;
     let _held = receive(&stage.far).await;
-    // The hand-over waits a second for what is held, which is twenty times as long.
+    // The hand-over waits a second for the held messages, which is twenty times as long.
     first.nack_after(Duration::from_millis(50));
     stage.first.close().await.expect("closed");
     let next = stage.next.recv().await.expect("a connection");

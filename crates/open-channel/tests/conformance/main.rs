@@ -1,6 +1,8 @@
-//! The contract, promise by promise, on every link: each test is written once and runs wherever a channel can.
+//! The contract, promise by promise, on every link. Each test is written once and runs on every
+//! link of the system.
 //!
-//! One file per promise. A new link is one more `Kind` in `world.rs` and one more line in `on_every_link!`.
+//! One file per promise. A new link is one more `Kind` in `world.rs` and one more line in
+//! `on_every_link!`.
 
 /// Instantiates each test of a file for every link; a `blocking` test gets no runtime.
 macro_rules! on_every_link {

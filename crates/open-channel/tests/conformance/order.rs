@@ -52,10 +52,10 @@ async fn many_small_messages_keep_their_order_in_both_directions(world: World) {
 
 async fn messages_sent_before_the_connection_exists_arrive_in_order(world: World) {
     const MESSAGES: usize = 100;
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (accept, mut accepted) = tokio::sync::mpsc::unbounded_channel();
     let listener = move |socket: open_channel::Socket| {
-        let tell = tell.clone();
-        async move { drop(tell.send(socket)) }
+        let accept = accept.clone();
+        async move { drop(accept.send(socket)) }
     };
     let queue = |channel: &open_channel::Channel| {
         let socket = channel.connect();
@@ -75,7 +75,7 @@ async fn messages_sent_before_the_connection_exists_arrive_in_order(world: World
         (queue(&host), host.clone(), host)
     };
     let far = loop {
-        let far = told.recv().await.expect("the listener lives");
+        let far = accepted.recv().await.expect("the listener lives");
         if far.id() == socket.id() {
             break far;
         }

@@ -1,4 +1,4 @@
-//! Messages that are read piece by piece, on a ring where they lie: the same promises as for those that are received whole.
+//! Messages that are read piece by piece, on a ring in place: the same promises as for `recv`.
 
 use std::io::Read;
 

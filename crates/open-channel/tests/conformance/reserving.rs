@@ -1,4 +1,4 @@
-//! Messages that are written in place: the same promises as for those that are sent.
+//! Messages that are written in place: the same promises as for `send`.
 
 use std::io::Write;
 

@@ -73,7 +73,7 @@ async fn a_message_that_is_held_stalls_its_socket_until_it_is_handled(world: Wor
         assert!(near.stats().stalled.expect("it is") >= SOON);
         assert_eq!(near.stalled().await.expect("it still is"), stall);
         assert!(near.connected(), "and nothing else has happened");
-        // The one that is handled first is not the one that is waited for.
+        // The message that is handled first is not the oldest one.
         behind.ack();
         assert_eq!(near.stalled().await.expect("it still is"), stall);
         held.ack();

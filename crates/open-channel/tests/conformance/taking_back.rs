@@ -1,4 +1,5 @@
-//! Promise 9: what nobody has taken comes back to a sender that wants it, and is never delivered.
+//! Promise 9: a message that no handler has taken comes back to its sender on request, and is never
+//! delivered.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -24,7 +25,7 @@ on_every_link!(
     a_host_that_has_gone_answers_nothing_and_the_next_one_gets_the_message,
 );
 
-/// A host that is there before anybody connects.
+/// A host that is there before the first connection.
 async fn host(world: &World) -> Hosted {
     let hosted = world.hosted().await;
     hosted.host.join().await.expect("hosting");
@@ -252,7 +253,7 @@ async fn a_socket_that_is_over_takes_nothing_back(world: World) {
     assert!(matches!(near.take_back(id).await, Err(Error::Reset { .. })));
 }
 
-/// The hosts come one after the other, and a peer of somebody else's.
+/// The hosts come one after the other, and a peer of another channel.
 async fn the_next_host_gets_what_the_last_one_had_taken_and_nothing_that_came_back(world: World) {
     let mut first = host(&world).await;
     let near = world.builder().build_peer().expect("a peer's channel").connect();

@@ -1,4 +1,4 @@
-//! Halves and the byte-stream face, for threads.
+//! Halves and the byte-stream interface, for threads.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ on_every_link!(blocking:
     halves_work_in_different_threads,
     dropping_the_sending_half_ends_that_direction_only,
     a_mebibyte_is_copied_in_both_directions_at_once,
-    lines_are_read_whatever_the_writes_were,
+    lines_are_read_from_writes_of_any_size,
     a_stream_reads_to_the_end_and_is_broken_by_a_reset,
-    a_channel_that_nobody_hosts_times_out_when_it_was_told,
+    a_channel_that_nobody_hosts_times_out_when_it_was_set_to,
 );
 
 /// Both ends of a socket.
 fn pair(world: &World) -> (Socket, Socket, (Channel, Channel)) {
-    let (tell, told) = std::sync::mpsc::sync_channel(1);
-    let listener = move |socket| tell.send(socket).expect("the test waits");
+    let (accept, accepted) = std::sync::mpsc::sync_channel(1);
+    let listener = move |socket| accept.send(socket).expect("the test waits");
     let host = Channel::build(world.builder(), listener).expect("a channel");
     let peer = if world.joins_as_peer() {
         host.join().expect("hosting");
@@ -30,7 +30,7 @@ fn pair(world: &World) -> (Socket, Socket, (Channel, Channel)) {
         host.clone()
     };
     let near = peer.connect();
-    (near, told.recv().expect("accepted"), (host, peer))
+    (near, accepted.recv().expect("accepted"), (host, peer))
 }
 
 fn halves_work_in_different_threads(world: World) {
@@ -88,7 +88,7 @@ fn a_mebibyte_is_copied_in_both_directions_at_once(world: World) {
     });
 }
 
-fn lines_are_read_whatever_the_writes_were(world: World) {
+fn lines_are_read_from_writes_of_any_size(world: World) {
     let (near, far, _channels) = pair(&world);
     let text: String = (0..1000).map(|number| format!("line {number}\n")).collect();
     let mut near = near.into_stream();
@@ -119,7 +119,7 @@ fn a_stream_reads_to_the_end_and_is_broken_by_a_reset(world: World) {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
-fn a_channel_that_nobody_hosts_times_out_when_it_was_told(world: World) {
+fn a_channel_that_nobody_hosts_times_out_when_it_was_set_to(world: World) {
     let peer: Channel = world.builder().build_peer().expect("a peer's channel").into();
     let socket = peer.connect_within(Duration::from_millis(50));
     assert!(matches!(socket.recv(), Err(Error::Timeout { .. })));

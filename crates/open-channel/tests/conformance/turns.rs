@@ -1,10 +1,10 @@
-//! A socket that always has something does not keep its thread from everybody else.
+//! A socket that always has a message lets the other tasks of its thread run.
 
 use open_channel::{Batch, Builder, Socket};
 
 use crate::world::World;
 
-/// More than what passes in one turn.
+/// More messages than a task's budget pays for.
 const MANY: usize = 30_000;
 /// The same in batches of a thousand.
 const BATCHES: usize = 200;
@@ -17,7 +17,7 @@ on_every_link!(
     who_reserves_lets_others_go_on,
 );
 
-/// Everything fits: nobody has to wait.
+/// Everything fits, so that no call has to wait.
 fn roomy(builder: Builder) -> Builder {
     builder.ring_bytes(16 << 20).outbox_bytes(128 << 20).receive_window(128 << 20)
 }
@@ -26,7 +26,7 @@ fn thousand() -> Batch {
     std::iter::repeat_n(b"message", 1000).collect()
 }
 
-/// Runs both on one thread: whether a task that lets others go on once is there again before `busy` is done.
+/// Runs both on one thread: whether a task that yields once runs again before `busy` is done.
 async fn turn_beside<F: Future<Output = Socket> + 'static>(
     busy: impl FnOnce() -> F + Send + 'static,
 ) -> bool {

@@ -1,5 +1,5 @@
-//! Nobody sleeps for ever: whatever else waits on a socket, and however it waits, what was sent arrives, and what was
-//! handled is acknowledged.
+//! No call sleeps for ever, with any other waiter on its socket and any kind of wait: sent messages
+//! arrive, and handled ones are acknowledged.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,17 +14,17 @@ use crate::world::{World, next, pattern, poll_once};
 
 on_every_link!(
     what_waits_in_the_outbox_goes_out_whoever_else_waits,
-    the_end_gets_through_a_full_link_whoever_else_waits,
+    the_end_gets_through_a_full_link_beside_any_waiter,
     a_flush_ends_whoever_else_waits,
     a_flush_ends_behind_a_reservation,
     what_came_together_wakes_everybody_who_waits,
 );
 
-/// Long enough to be no matter of the machine's speed.
+/// Long enough not to depend on the machine's speed.
 const FOR_EVER: Duration = Duration::from_secs(10);
 const ROUNDS: usize = 60;
 
-/// Who else waits on the sending socket.
+/// The other waiter on the sending socket.
 #[derive(Debug, Clone, Copy)]
 enum Other {
     Nobody,
@@ -47,7 +47,7 @@ async fn beside<F: Future>(other: Other, socket: &Arc<Socket>, round: F) -> F::O
             let task = tokio::spawn(async move { waiting.recv().await.map(drop) });
             let output = round.await;
             task.abort();
-            // Whether it was cancelled or has seen the end is no matter here.
+            // It may have been cancelled or have seen the end.
             drop(task.await);
             output
         }
@@ -66,7 +66,8 @@ async fn beside<F: Future>(other: Other, socket: &Arc<Socket>, round: F) -> F::O
     }
 }
 
-/// Sends until nothing more is accepted, one by one or in batches; returns how many messages were accepted.
+/// Sends until the outbox is full, one by one or in batches; returns the number of accepted
+/// messages.
 async fn fill(socket: &Socket, round: usize) -> usize {
     let message = bytes::Bytes::from(pattern(200 + 37 * round, round));
     if round.is_multiple_of(2) {
@@ -100,7 +101,7 @@ async fn what_waits_in_the_outbox_goes_out_whoever_else_waits(world: World) {
     }
 }
 
-async fn the_end_gets_through_a_full_link_whoever_else_waits(world: World) {
+async fn the_end_gets_through_a_full_link_beside_any_waiter(world: World) {
     let mut hosted = world.hosted().await;
     for (round, other) in OTHERS.into_iter().cycle().enumerate().take(ROUNDS) {
         let (near, far) = hosted.connect().await;
@@ -166,7 +167,8 @@ impl Wake for Flag {
     }
 }
 
-/// One call waits on a thread without a runtime, and cannot watch the link; another takes the first of two messages.
+/// One call waits on a thread without a runtime, and cannot watch the link. Another takes the first
+/// of two messages.
 async fn what_came_together_wakes_everybody_who_waits(world: World) {
     let pair = world.pair().await;
     let (near, far) = (pair.near, pair.far);

@@ -1,4 +1,5 @@
-//! Where a test takes place: a directory and a channel of its own, on one of the links, under a watchdog.
+//! The place of a test: a directory and a channel of its own, on one of the links, under a
+//! watchdog.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 /// Longer than any test takes on a busy machine.
 const WATCHDOG: Duration = Duration::from_secs(30);
 
-/// How the sockets of a test reach their host.
+/// The link between a test's sockets and their host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Sockets of the hosting channel itself, in-process.
@@ -177,7 +178,7 @@ fn watched(test: impl FnOnce() + Send + 'static) {
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         test();
-        // Nobody waits any more when the watchdog has barked.
+        // The receiver is gone when the watchdog has ended the test.
         let _ = done.send(());
     });
     let thread = thread.expect("a thread");
@@ -200,7 +201,7 @@ fn raise_descriptor_limit() {
     setrlimit(Resource::Nofile, limit).expect("the soft limit may be raised");
 }
 
-/// Waits for something that nothing tells of.
+/// Waits for a state without a notification.
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -218,7 +219,7 @@ pub(crate) async fn poll_and_drop<F: Future>(future: F) -> Poll<F::Output> {
     poll_once(future.as_mut()).await
 }
 
-/// Bytes that tell where they belong.
+/// Bytes that identify their position.
 pub(crate) fn pattern(len: usize, seed: usize) -> Vec<u8> {
     (0..len).map(|at| ((at * 31) ^ (at >> 8) ^ (seed * 131)) as u8).collect()
 }

@@ -1,5 +1,5 @@
-//! The other processes: driven by lines on stdin, answering with lines on stdout, each with the time of the
-//! monotonic clock in front. A message is told of before it is acknowledged.
+//! The other processes: driven by lines on stdin, answering with lines on stdout, each with the
+//! time of the monotonic clock in front. A message is printed before it is acknowledged.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,30 +23,31 @@ use crate::{calls, control_group, fork, lifetime, mixture};
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_ACTOR";
 /// `current` for a runtime of one thread.
 pub(crate) const RUNTIME: &str = "OPEN_CHANNEL_TEST_RUNTIME";
-/// The user to be.
+/// The user to run as.
 pub(crate) const USER: &str = "OPEN_CHANNEL_TEST_USER";
-/// Options of a small file system to mount on `OPEN_CHANNEL_TEST_DISK_AT`, seen by this process only.
+/// Options of a small file system to mount on `OPEN_CHANNEL_TEST_DISK_AT`, seen by this process
+/// only.
 pub(crate) const DISK: &str = "OPEN_CHANNEL_TEST_DISK";
 pub(crate) const DISK_AT: &str = "OPEN_CHANNEL_TEST_DISK_AT";
 /// A process whose file systems this one sees.
 pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
 
-/// The control group to be in.
+/// The control group to run in.
 pub(crate) const GROUP: &str = "OPEN_CHANNEL_TEST_GROUP";
 /// Its umask, in octal digits.
 pub(crate) const UMASK: &str = "OPEN_CHANNEL_TEST_UMASK";
-/// What the kernel denies this process, see [`denial`].
+/// The system calls that the kernel denies this process, see [`denial`].
 pub(crate) const DENIED: &str = "OPEN_CHANNEL_TEST_DENIED";
 
-/// Set for a process that tells what the library logs.
+/// Set for a process that prints the library's log.
 pub(crate) const LOG: &str = "OPEN_CHANNEL_TEST_LOG";
 
 /// One message of a flood.
 const FLOOD: usize = 64 * 1024;
-/// A stream asks for acknowledgement of everything after so many messages.
+/// A stream asks for acknowledgement of everything after this many messages.
 const FLUSH_EVERY: u64 = 100;
 
-/// Tells the test; one write, so that it is told whole or not at all.
+/// Prints a line for the test; in one write, so that it arrives whole or not at all.
 macro_rules! say {
     ($($words:tt)*) => { $crate::actor::write_line(format_args!($($words)*)) };
 }
@@ -60,7 +61,7 @@ pub(crate) fn write_line(words: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Tells an event of the library as `log <event>`.
+/// Prints an event of the library as `log <event>`.
 struct Log;
 
 impl Write for Log {
@@ -77,7 +78,7 @@ impl Write for Log {
 /// A panic that a test asks for.
 pub(crate) struct AskedTo;
 
-/// A panic that was asked for is no news, and with `RUST_BACKTRACE` set it is a long one.
+/// A requested panic is not printed: with `RUST_BACKTRACE` set it would be long.
 fn keep_quiet_about_what_was_asked_for() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -166,7 +167,7 @@ fn set_the_scene() {
     }
 }
 
-/// What the listeners of this process share with its commands.
+/// State that the listeners of this process share with its commands.
 #[derive(Default)]
 struct Backstage {
     /// Messages that a listener took and does not acknowledge.
@@ -202,7 +203,7 @@ impl Actor {
                 ["open", ..] => self.open(&words[1..]),
                 ["join"] => self.join(),
                 ["join-at", at] => {
-                    // A timer is late by more than the race that this is for lasts.
+                    // A timer comes later than the race that this is for.
                     while now() < at.parse().unwrap() {
                         std::hint::spin_loop();
                     }
@@ -300,7 +301,7 @@ impl Actor {
                         take(name, socket);
                     }
                 }
-                tell_event(event);
+                say_event(event);
             }
         });
         self.channel = Some(channel);
@@ -394,7 +395,7 @@ impl Actor {
         });
     }
 
-    /// `mute`: what comes in is taken when the host is lost. `once`: it does not reconnect.
+    /// `mute`: messages are taken in when the host is lost. `once`: it does not reconnect.
     fn connect(&mut self, name: &str, how: Option<&str>) {
         let options = ConnectOptions::new().reconnect(how != Some("once"));
         let socket = Arc::new(self.channel().connect_with(options));
@@ -440,7 +441,8 @@ impl Actor {
         });
     }
 
-    /// Numbered messages, with ballast if need be, until enough or told to stop, flushed now and then and at the end.
+    /// Numbered messages, with ballast if need be, until enough or stopped. They are flushed now
+    /// and then and at the end.
     fn stream(&self, name: &str, count: u64, size: usize) {
         let Line { socket, stop } = &self.sockets[name];
         let (name, socket, stop) = (name.to_owned(), Arc::clone(socket), Arc::clone(stop));
@@ -503,7 +505,7 @@ impl Actor {
         });
     }
 
-    /// Sends without end; tells when the outbox was full for the first time.
+    /// Sends without end; reports when the outbox was full for the first time.
     fn fill(&self, name: &str, size: usize) {
         let (name, socket) = (name.to_owned(), Arc::clone(&self.sockets[name].socket));
         tokio::spawn(fill(name, socket, size));
@@ -609,9 +611,9 @@ async fn come_and_go(backstage: &Arc<Backstage>, name: String, count: u64) -> Re
     let builder = configured(Channel::builder(name), &HashMap::new());
     let channel = builder.build(move |socket| listen(socket, Arc::clone(&backstage)))?;
     let mut events = channel.events();
-    let told = tokio::spawn(async move {
+    let reporting = tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            tell_event(event);
+            say_event(event);
         }
     });
     let socket = channel.connect();
@@ -622,11 +624,11 @@ async fn come_and_go(backstage: &Arc<Backstage>, name: String, count: u64) -> Re
     socket.flush().await?;
     say!("flushed {} {count}", socket.id());
     channel.close().await?;
-    told.await.unwrap();
+    reporting.await.unwrap();
     Ok(())
 }
 
-fn tell_event(event: Event) {
+fn say_event(event: Event) {
     match event {
         Event::Connected { role, generation } => say!("event connected {role} {generation}"),
         Event::BecameHost { generation } => say!("event became-host {generation}"),
@@ -677,7 +679,7 @@ fn check(text: &str, message: &[u8]) {
     }
 }
 
-/// What runs for each socket when this process hosts. A message's first word says what to do with it.
+/// The handler of each socket when this process hosts. A message's first word is its command.
 async fn listen(socket: Socket, backstage: Arc<Backstage>) {
     let id = socket.id();
     say!("accepted {id}");
@@ -701,7 +703,7 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
         let what = words.next();
         let line = format!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
         if what == Some("hold") {
-            // Whoever reads the line may ask for the release at once.
+            // The reader of the line may ask for the release at once.
             let mut held = backstage.held.lock().unwrap();
             say!("{line}");
             held.push(message);
@@ -741,12 +743,12 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
 
 async fn fill(name: String, socket: Arc<Socket>, size: usize) {
     let payload = bytes::Bytes::from(vec![b'x'; size]);
-    let mut told = false;
+    let mut reported = false;
     loop {
         let sent = match socket.try_send(payload.clone()) {
             Err(refused) if matches!(refused.error, Error::Full) => {
-                if !told {
-                    told = true;
+                if !reported {
+                    reported = true;
                     say!("full {name}");
                 }
                 socket.send(payload.clone()).await
@@ -760,7 +762,7 @@ async fn fill(name: String, socket: Arc<Socket>, size: usize) {
     }
 }
 
-/// What comes back on a socket of this process.
+/// The undeliverable messages of a socket of this process.
 async fn hear(name: String, socket: Arc<Socket>) {
     loop {
         match socket.recv().await {
@@ -789,7 +791,7 @@ fn take(name: &str, socket: &Socket) {
     }
 }
 
-/// Computes on the runtime's own thread, which has time for nothing else.
+/// Computes on the runtime's own thread, which can do nothing else meanwhile.
 fn block(millis: u64) {
     say!("blocking");
     let started = Instant::now();
@@ -838,7 +840,7 @@ fn limit(resource: Resource, most: u64) {
     say!("limited {most}");
 }
 
-/// System calls that fail, as under a container's filter or with no memory left.
+/// System calls that fail, as under a container's filter or without memory.
 mod denial {
     use std::collections::BTreeMap;
 
@@ -848,9 +850,9 @@ mod denial {
         SeccompRule,
     };
 
-    /// `what` is `memfd`, `memory` (none for a memfd), `sharing` (of mappings), or one of `flock`,
-    /// `symlink` and `bind` and the number of the error that it meets; with 0 it does nothing and
-    /// says that all is well.
+    /// Denies `what`: `memfd`, `memory` (none for a memfd) or `sharing` (of mappings). Otherwise it
+    /// is one of `flock`, `symlink` and `bind`, with the number of their error. With 0 the call
+    /// does nothing and succeeds.
     pub(super) fn enforce(what: &str) {
         use SeccompCmpOp::MaskedEq;
         const MAP_SHARED: u64 = 1;

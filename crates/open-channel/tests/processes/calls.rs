@@ -1,4 +1,4 @@
-//! What the channel asks of the kernel: nothing for a message that is there, next to nothing while there is none.
+//! System calls of the channel: none for a message that is there, few while there is none.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,12 +16,12 @@ use crate::ring::link_of;
 use crate::stage::{Actor, Stage};
 
 const TRIPS: u64 = 1000;
-/// Round trips with system calls: the attendant may have to be called meanwhile, or hold the lock.
+/// Round trips with system calls: the driver may have to be called meanwhile, or hold the lock.
 const MOST: u64 = 10;
 
-/// How long a channel is watched that does nothing.
+/// The time for which an idle channel is watched.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Of a process, for each second of silence: both sides say once a second that they live.
+/// System calls per process and second of silence: both sides ping once a second.
 const MOST_WAKE_UPS: u64 = 50;
 /// A few ticks of the clock that it is counted in.
 const MOST_CPU: Duration = Duration::from_millis(100);
@@ -52,9 +52,9 @@ pub(crate) fn an_idle_channel_sleeps(stage: &mut Stage) {
     }
 }
 
-/// What all threads of a process have spent.
+/// The processor time and the sleeps of all threads of a process.
 struct Spent {
-    /// How often one of them went to sleep.
+    /// The number of times that one of them went to sleep.
     wake_ups: u64,
     cpu: Duration,
 }
@@ -72,7 +72,7 @@ impl Spent {
     }
 }
 
-/// Round trips of both sides of a channel on one thread, where every message is there when it is received.
+/// Round trips of both sides of a channel on one thread: each message is there when it is received.
 pub(crate) fn count_in_a_busy_pair() {
     let (sockets, accepted) = mpsc::channel();
     let builder = || AsyncChannel::builder("calls").link(LinkKind::Ring);
@@ -84,7 +84,7 @@ pub(crate) fn count_in_a_busy_pair() {
     let host = accepted.recv().unwrap();
     host.recv().unwrap().unwrap().ack();
     std::thread::spawn(move || {
-        // What a thread needs for its first message is not counted.
+        // The system calls for a thread's first message are not counted.
         round_trips(&peer, &host);
         trap();
         let with_calls = round_trips(&peer, &host);
@@ -94,21 +94,21 @@ pub(crate) fn count_in_a_busy_pair() {
         WITH_CALLS.store(with_calls, Ordering::Release);
         leave();
     });
-    // A thread that was trapped wakes nobody who waits for it.
+    // A trapped thread does not wake the calls that wait for it.
     while WITH_CALLS.load(Ordering::Acquire) == UNKNOWN {
         std::thread::sleep(Duration::from_millis(1));
     }
     say!("calls {}", WITH_CALLS.load(Ordering::Acquire));
 }
 
-/// Ends this thread without anything that a libc does then, and without dropping what it has: some
-/// of that takes calls that are trapped.
+/// Ends this thread without the libc's own steps, and without dropping its values: some of that
+/// takes calls that are trapped.
 fn leave() {
     // SAFETY: nobody waits for this thread, or has borrowed from its stack.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
-/// How many of them took a system call that was trapped.
+/// The number of trapped system calls.
 fn round_trips(peer: &Socket, host: &Socket) -> u64 {
     let mut with_calls = 0;
     for trip in 0..TRIPS {
@@ -124,13 +124,13 @@ fn round_trips(peer: &Socket, host: &Socket) -> u64 {
     with_calls
 }
 
-/// The system calls that this takes, in a process that is good for nothing but its end afterwards.
+/// Counts the system calls of this closure. The process is of no use afterwards.
 pub(crate) fn counted<T>(call: impl FnOnce() -> T) -> (T, u64) {
     trap();
     let _ = rustix::process::getppid();
     let before = TRAPPED.load(Ordering::Relaxed);
     let result = call();
-    // Else nothing is counted, and one more would not be, either.
+    // The trap has to work: otherwise nothing is counted.
     (result, (TRAPPED.load(Ordering::Relaxed) - before) + u64::from(before == 0))
 }
 
@@ -138,8 +138,9 @@ static TRAPPED: AtomicU64 = AtomicU64::new(0);
 const UNKNOWN: u64 = u64::MAX;
 static WITH_CALLS: AtomicU64 = AtomicU64::new(UNKNOWN);
 
-/// From now on this thread's system calls are counted and not made, but for those that allocating memory and the end of the
-/// process take. A thread that waits for a wake-up from here waits in vain: this process is good for nothing else afterwards.
+/// From now on this thread's system calls are counted and not made. Those for memory and for the
+/// end of the process are made. A wake-up from here never arrives, so the process is of no use
+/// afterwards.
 fn trap() {
     extern "C" fn count(_: libc::c_int) {
         TRAPPED.fetch_add(1, Ordering::Relaxed);

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A limit, by its names in both versions of control groups.
 struct Limit {
-    /// What a line of `/proc/self/cgroup` contains, and the directory where the first version is
-    /// mounted.
+    /// Text in a line of `/proc/self/cgroup`, and the directory where the first version is mounted.
     controller: &'static str,
     mount: &'static str,
     first: &'static str,
@@ -23,24 +22,24 @@ const MEMORY: Limit = Limit {
 const THREADS: Limit =
     Limit { controller: ":pids:", mount: "/sys/fs/cgroup/pids", first: "pids.max", second: "pids.max" };
 
-/// Removed when dropped; by then its processes have to be dead.
+/// Removed when dropped; its processes have to be dead by then.
 pub(crate) struct ControlGroup {
     dir: PathBuf,
     limit: &'static str,
 }
 
 impl ControlGroup {
-    /// One of `bytes` of memory.
+    /// A group with `bytes` of memory.
     pub(crate) fn of_memory(bytes: u64) -> Option<Self> {
         Self::new(&MEMORY, &bytes.to_string())
     }
 
-    /// One of any number of threads, until they are [limited](Self::allow_no_more_threads).
+    /// A group with any number of threads, until they are [limited](Self::allow_no_more_threads).
     pub(crate) fn of_threads() -> Option<Self> {
         Self::new(&THREADS, "max")
     }
 
-    /// Within the group of this process. Of the second version only the outermost group has both
+    /// Within the group of this process. In the second version, only the outermost group has both
     /// processes and members with limits of their own.
     fn new(limit: &Limit, value: &str) -> Option<Self> {
         let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -81,7 +80,7 @@ impl Drop for ControlGroup {
     }
 }
 
-/// This process, before it has other threads.
+/// Moves this process, before it has other threads.
 pub(crate) fn enter(group: &str) {
     std::fs::write(Path::new(group).join("cgroup.procs"), std::process::id().to_string()).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Where processes meet: which directory is chosen, and what happens when it goes elsewhere.
+//! The directory in which processes meet: how it is chosen, and what happens when it changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ const SESSION: &str = "XDG_RUNTIME_DIR";
 /// The environment of a process without any setting.
 const UNSET: (&str, &str) = ("OPEN_CHANNEL_DIR", "");
 
-/// Where a process is, or would look.
+/// The directory that a process uses, or would use.
 fn directory(actor: &Actor) -> String {
     actor.ask("directory", "directory").word(1).to_owned()
 }
@@ -83,11 +83,11 @@ pub(crate) fn a_directory_that_is_mounted_over_and_unmounted_is_survived(stage: 
 
 pub(crate) fn processes_without_a_session_meet_those_that_have_one(stage: &mut Stage) {
     let session = first(stage, &[(SESSION, "/run/user/0")]);
-    // A service of the user's that nobody has logged in for, yet.
+    // A service of a user that has not logged in yet.
     let early = next(stage, &session, "early", &[]);
     join(&early, "");
     assert!(directory(&early).starts_with("/tmp/open-channel-0/"), "{}", directory(&early));
-    // One that others may enter is not taken without being named.
+    // A directory that others may enter is used only if it is named.
     session.ask("make /run/user/0 755", "made");
     let cautious = next(stage, &session, "cautious", &[]);
     join(&cautious, "");
@@ -139,7 +139,7 @@ pub(crate) fn a_host_that_goes_into_another_root_directory_stays_the_host(stage:
     let peer = next(stage, &host, "peer", &in_session);
     join(&peer, "role=peer");
     host.ask("chroot /tmp", "changed");
-    // It looks where newcomers look several times in this.
+    // It checks the newcomers' directory several times in this.
     let until = now() + 2_000_000_000;
     while now() < until {
         gets_through(&peer);
@@ -149,7 +149,7 @@ pub(crate) fn a_host_that_goes_into_another_root_directory_stays_the_host(stage:
     assert_eq!(connected(&newcomer, 1), "peer");
     gets_through(&newcomer);
     assert_eq!(host.count("event fenced"), 0, "it went elsewhere");
-    // What it cannot see from there, it does not take for missing.
+    // It does not take a directory for missing that it cannot see from there.
     let settings = format!("{SETTINGS} connect_timeout=300");
     let lost = next(stage, &host, "lost", &in_session);
     lost.open(&settings);
@@ -205,18 +205,18 @@ pub(crate) fn the_directory_in_use_is_told(stage: &mut Stage) {
     let host = stage.actor_with("host", &[(LOG, "1")]);
     host.open("");
     // Before anybody is there.
-    let told = directory(&host);
+    let reported = directory(&host);
     host.ask("join", "joined");
-    assert_eq!(Path::new(&told), stage.channel_dir());
-    assert_eq!(directory(&host), told);
-    host.find(0, "the directory", |line| line.text.contains("elected") && line.text.contains(&told));
+    assert_eq!(Path::new(&reported), stage.channel_dir());
+    assert_eq!(directory(&host), reported);
+    host.find(0, "the directory", |line| line.text.contains("elected") && line.text.contains(&reported));
     let peer = stage.joined("peer", "role=peer");
-    assert_eq!(directory(&peer), told);
+    assert_eq!(directory(&peer), reported);
     let elsewhere = stage.path().join("elsewhere");
     let stray = stage.actor("stray");
     stray.open(&format!("role=peer connect_timeout=300 dir={}", elsewhere.display()));
     let error = stray.ask("join", "error join");
     assert!(error.text.contains(&format!("(in {}/", elsewhere.display())), "{error:?}");
-    // A process that only looks leaves nothing behind.
+    // A process that only checks leaves nothing behind.
     assert!(!elsewhere.exists());
 }

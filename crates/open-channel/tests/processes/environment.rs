@@ -1,4 +1,4 @@
-//! Who meets whom by what the environment says, for programs that nobody can change.
+//! The environment decides which programs meet, for users that cannot change the program.
 
 use crate::stage::{Actor, Stage, opening};
 
@@ -45,7 +45,7 @@ pub(crate) fn an_environment_that_makes_no_sense_is_refused_and_named(stage: &mu
         let actor = stage.actor_with("refused", environment);
         let error = actor.ask(&opening(""), "error open").text;
         assert!(error.contains(named), "{error}");
-        // What the program says itself goes before it.
+        // The program's own setting goes before it.
         actor.open("app=shop");
     }
 }

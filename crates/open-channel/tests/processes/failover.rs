@@ -9,7 +9,7 @@ const KILLS: u64 = 8;
 /// Small, so that a death finds a few hundred messages on their way.
 const OUTBOX: &str = "outbox=16384 window=8192";
 
-/// Waits until `actor` is on generation `generation`; as what.
+/// Waits until `actor` is on generation `generation`; returns its role.
 pub(crate) fn connected(actor: &Actor, generation: u64) -> String {
     let line = actor.find(0, &format!("a connection to generation {generation}"), |line| {
         line.is("event connected") && line.number(3) >= generation
@@ -50,7 +50,7 @@ pub(crate) fn a_host_killed_again_and_again_under_traffic_loses_nothing(stage: &
         let killed = living.swap_remove(host);
         killed.kill();
         dead.push(killed);
-        // Somebody new for each that goes, so that there are always eight.
+        // Each that goes is replaced, so that there are always eight.
         let actor = stage.joined(format!("newcomer {generation}"), OUTBOX);
         actor.tell("connect s");
         actor.tell("stream s");

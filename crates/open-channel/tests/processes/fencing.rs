@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 use crate::stage::{Actor, Stage, now};
 
 const HOST_TIMEOUT: &str = "host_timeout=600";
-/// For tests in which nobody may be fenced by the load of the machine that runs them.
+/// For tests in which the load of the machine must not fence a process.
 const PATIENT: &str = "host_timeout=2000";
 
 fn all_accepted(actors: &[Actor]) -> Vec<u64> {
@@ -27,7 +27,7 @@ pub(crate) fn a_stopped_host_is_replaced_and_handles_nothing_more(stage: &mut St
         peer.ask("send s n 1", "sent s");
         peer.ask("flush s", "flush s");
         host.stop();
-        // These lie where the one that sleeps would take them when it wakes up.
+        // A stopped process would take these when it wakes up.
         for number in 2..=100 {
             peer.ask(&format!("send s n {number}"), "sent s");
         }
@@ -122,7 +122,7 @@ pub(crate) fn a_short_stop_changes_nothing(stage: &mut Stage) {
     for _ in 0..5 {
         traffic_flows(&actors);
         actors[0].stop();
-        // What passes meanwhile: a quarter of the timeout of somebody else's computing.
+        // The time that passes meanwhile: a quarter of the timeout, for other programs' computing.
         actors[1].ask("block 500", "unblocked");
         actors[0].resume();
     }

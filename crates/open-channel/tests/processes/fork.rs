@@ -1,4 +1,4 @@
-//! Forks without an exec: the child has all that its parent had, and harms none of it.
+//! Forks without an exec: the child has everything of its parent, and harms none of it.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -20,17 +20,17 @@ pub(crate) const HOST: &str = "fork: the host over ring";
 pub(crate) const NAME: &str = "fork";
 /// Round trips of the parent after its child is gone.
 const TRIPS: u64 = 1000;
-/// Answered late enough for whoever waits to be asleep.
+/// Answered late enough for the waiting call to be asleep.
 const LATE: u64 = 1 << 32;
-/// The host tells when its answer is acknowledged.
-const TOLD: u64 = 1 << 33;
+/// Asks the host to report when its answer is acknowledged.
+const REPORT: u64 = 1 << 33;
 const LATENESS: Duration = Duration::from_millis(20);
 
 const THE_HOST: &str = "fork: the host";
 
 type Scene = fn(LinkKind);
 
-/// What a process of its own performs, on each kind of link.
+/// The scenes that a process of its own performs, on each kind of link.
 const SCENES: &[(&str, Scene)] = &[
     (THE_HOST, |_| host()),
     ("fork: a child that closes", |link| parent(link, a_child_that_closes)),
@@ -113,7 +113,7 @@ fn echoing() -> Channel {
             if socket.send(message.bytes().clone()).is_err() {
                 return;
             }
-            if number(&message) & TOLD != 0 {
+            if number(&message) & REPORT != 0 {
                 let socket = Arc::clone(&socket);
                 std::thread::spawn(move || {
                     socket.flush().unwrap();
@@ -165,7 +165,7 @@ impl Parent {
     }
 }
 
-/// Forks, goes on while the child does as it is told, and after that.
+/// Forks, goes on while the child obeys its commands, and after that.
 fn parent(link: LinkKind, child: fn(&mut Parent)) {
     let mut parent = Parent::new(link);
     let pid = fork(|| child(&mut parent));
@@ -178,11 +178,11 @@ fn parent(link: LinkKind, child: fn(&mut Parent)) {
     parent.channel.close().unwrap();
 }
 
-/// The child's end is that of a process which has nothing to do with all this.
+/// The child's end is that of an unrelated process.
 fn fork(child: impl FnOnce()) -> Pid {
     // SAFETY: both libcs that this runs on give the child of a process with threads a working
-    // allocator. Of other locks it takes those of the library that is tested, and that of stdout,
-    // which no other thread of this process uses.
+    // allocator. Its other locks are those of the tested library, and that of stdout, which no
+    // other thread of this process uses.
     match unsafe { nix::unistd::fork() }.unwrap() {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
@@ -255,10 +255,10 @@ fn a_child_that_drops(_: &mut Parent) {
 /// Its parent holds the message, too.
 fn a_child_that_drops_a_message(link: LinkKind) {
     let mut parent = Parent::new(link);
-    parent.socket.send(TOLD.to_le_bytes().to_vec()).unwrap();
+    parent.socket.send(REPORT.to_le_bytes().to_vec()).unwrap();
     let mut held = parent.socket.recv().unwrap();
     reap(fork(|| held.take().unwrap().ack()));
-    // Whatever acknowledges something would do so here.
+    // Every call that acknowledges would do so here.
     parent.trips(TRIPS);
     say!("held");
     wait_for_a_line();
@@ -291,7 +291,7 @@ fn a_child_that_calls(parent: &mut Parent) {
     begun_before(parent);
 }
 
-/// Things that the parent had begun.
+/// Operations that the parent had begun.
 fn begun_before(parent: &Parent) {
     let holder = Parent::new(parent.socket.link().unwrap_or(LinkKind::Ring));
     holder.socket.send(1_u64.to_le_bytes().to_vec()).unwrap();
@@ -323,13 +323,13 @@ fn inner(error: std::io::Error) -> Error {
     *error.into_inner().unwrap().downcast().unwrap()
 }
 
-/// A stream stays with its host, and its parent's background thread is to be told so.
+/// A stream stays with its host, and its parent's background thread is to be notified of that.
 fn a_child_that_makes_a_stream(link: LinkKind) {
     let mut kept = Some(Parent::new(link));
     let mut parent = Parent::new(link);
     let pid = fork(|| {
         let Parent { channel, socket, .. } = kept.take().unwrap();
-        // What it would wake is its parent's.
+        // It would wake a task of its parent's.
         let ((), calls) = counted(|| drop((socket.into_stream(), channel)));
         std::process::exit(i32::from(calls > 0));
     });
@@ -377,7 +377,7 @@ fn a_child_of_a_child(parent: &mut Parent) {
     own.channel.close().unwrap();
 }
 
-/// The child drops all that is there, registrations with the parent's event loop included.
+/// The child drops everything, registrations with the parent's event loop included.
 fn a_child_inside_a_runtime(link: LinkKind) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let started = runtime();
@@ -417,7 +417,7 @@ async fn async_trips(socket: &open_channel::Socket, count: u64) {
     }
 }
 
-/// Its child drops the channel, and with that nothing of the host's: neither its files nor its
+/// Its child drops the channel. That removes nothing of the host's: neither its files nor its
 /// peers.
 fn a_child_of_the_host(_: LinkKind) {
     let mut channel = Some(echoing());

@@ -50,7 +50,7 @@ pub(crate) fn a_generation_file_goes_on_where_a_new_directory_would_begin_anew(s
         // As after a restart of the machine.
         fs::remove_dir_all(stage.runtime_dir()).unwrap();
     }
-    // What the directory knows counts, too.
+    // The directory's own number counts, too.
     fs::remove_file(file(stage)).unwrap();
     stage.joined("without", "").kill();
     assert_eq!(stage.joined("with", &settings).wait("joined").text, "joined host 2");
@@ -61,7 +61,7 @@ pub(crate) fn with_a_generation_file_no_two_hosts_ever_have_one_generation(stage
     let settings = settings(stage);
     let mut actors = vec![stage.joined("host", &settings), stage.joined("peer", &settings)];
     for round in 0..3 {
-        // Under a live host, and somebody comes before it notices.
+        // Under a live host; a newcomer comes before it notices.
         fs::remove_dir_all(stage.runtime_dir()).unwrap();
         actors.push(stage.joined(format!("newcomer {round}"), &settings));
         agree(&actors.iter().collect::<Vec<_>>());
@@ -102,7 +102,7 @@ pub(crate) fn hosts_killed_while_they_take_over_never_share_a_generation(stage: 
         let candidates: Vec<_> = (0..3).map(|n| stage.actor(format!("round {round}, process {n}"))).collect();
         candidates.iter().for_each(|actor| actor.open(&settings));
         candidates.iter().for_each(|actor| actor.tell("join"));
-        // The first of them to be anything dies, others may be in the middle of it.
+        // The first host of them dies; others may be in the middle of taking over.
         let first = candidates[round % 3].wait("joined").number(2);
         candidates.iter().for_each(Actor::kill);
         let all = generations(&candidates);
@@ -187,7 +187,7 @@ pub(crate) fn a_last_generation_that_is_remembered_for_all_channels_is_named(sta
     stage.joined("host", "");
 }
 
-/// Tells each time that somebody opens the file.
+/// Reports each time that a process opens the file.
 struct Opened(OwnedFd);
 
 impl Opened {

@@ -75,7 +75,7 @@ pub(crate) fn a_handler_that_does_not_finish_cannot_hold_up_the_hand_over(stage:
     assert_eq!(connected(&peer, 2), "peer");
 }
 
-/// Its patience is shorter than what the host has for its handlers.
+/// Its time limit is shorter than the host's limit for its handlers.
 pub(crate) fn a_newcomer_is_put_off_while_a_host_leaves(stage: &mut Stage) {
     let host = stage.joined("host", "host_timeout=120000");
     let peer = stage.joined("peer", "role=peer host_timeout=120000");
@@ -105,7 +105,7 @@ pub(crate) fn a_host_that_closes_delivers_nothing_more_from_the_call_on(stage: &
     host.ask("send own hold", "sent own");
     host.find(0, "its own message", |line| line.is("handled") && line.word(6) == "hold");
     host.tell("shut");
-    // Its own message keeps it from leaving, and what the peer sends is for the next host already.
+    // Its own message prevents it from leaving. The peer's messages are for the next host already.
     host.wait(&format!("failed {socket}"));
     peer.ask("send s n 2", "sent s");
     assert_eq!(host.ask("status", "status").text, "status host 1 connected");

@@ -29,7 +29,7 @@ pub(crate) fn thirty_two_processes_starting_at_once_find_one_host(stage: &mut St
         assert_eq!((hosts, peers), (1, HERD - 1), "{joined:?}");
         let generations: BTreeSet<u64> = joined.iter().map(|line| line.number(2)).collect();
         assert_eq!(generations, BTreeSet::from([1]));
-        // Still so after everybody has looked.
+        // Still so after everybody has checked.
         let states: Vec<_> = actors.iter().map(|actor| actor.ask("status", "status").text).collect();
         assert_eq!(
             states.iter().filter(|state| *state == "status host 1 connected").count(),

@@ -1,4 +1,4 @@
-//! Peers, and a host, that share memory and keep no rule about it.
+//! Peers, and a host, that share memory and break its rules.
 #![cfg_attr(
     open_channel_portable,
     allow(unused_variables, unused_mut, unreachable_code, reason = "there is no ring, so no rule of it")
@@ -23,13 +23,13 @@ use crate::raw::{self, DATA, Hello, MAGIC, RESET, frame};
 use crate::ring::stage_until;
 use crate::stage::{Actor, Stage};
 
-/// Of each ring, unless a test says otherwise.
+/// The size of each ring, unless a test sets another.
 const RING: u64 = 1 << 16;
-/// Our process lives, so that the host keeps the sessions of broken connections for this long.
+/// This process lives, so the host holds the sessions of broken connections for this long.
 const SHORT: &str = "resume_timeout=300";
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
-/// Where things lie in the memory, by docs/PROTOCOL.md.
+/// Offsets in the memory, by docs/PROTOCOL.md.
 const UP_CLAIMED: u64 = 128;
 const DOWN_RELEASED: u64 = 768;
 const UP_DATA: u64 = 3960;
@@ -95,7 +95,7 @@ impl Hostile {
         self.push(FIRST, &[&total.to_le_bytes(), payload].concat());
     }
 
-    /// The next answer of the host, however long that takes.
+    /// Waits for the next answer of the host, without a limit.
     fn answer(&mut self) -> Vec<u8> {
         loop {
             if let Some(record) = self.ring.consumer.claim().unwrap() {
@@ -118,7 +118,7 @@ fn poke(memory: impl AsFd, offset: u64, word: u64) {
     assert_eq!(rustix::io::pwrite(memory, &word.to_ne_bytes(), offset), Ok(8));
 }
 
-/// Rings a doorbell; one that cannot get louder is fine.
+/// Rings a doorbell; one that is rung already is fine.
 fn call(doorbell: impl AsFd) {
     let _ = rustix::io::write(doorbell, &1_u64.to_ne_bytes());
 }
@@ -136,7 +136,7 @@ fn mappings(actor: &Actor) -> usize {
     maps.lines().filter(|line| line.contains("memfd:")).count()
 }
 
-/// Memory that is what it ought to be but for its size, its seals and its header.
+/// Memory that is correct except for its size, its seals or its header.
 fn memory(bytes: u64, seals: SealFlags) -> OwnedFd {
     let fd = rustix::fs::memfd_create(c"hostile", MemfdFlags::ALLOW_SEALING).unwrap();
     rustix::fs::ftruncate(&fd, bytes).unwrap();
@@ -226,7 +226,7 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
         stream.write_all(&raw::data(1, text.as_bytes())).unwrap();
         host.find(0, what, |line| line.is("handled") && line.text.ends_with(&text));
     }
-    // And what is as it ought to be is taken.
+    // Correct memory is taken.
     drop(Hostile::attach(&path, 5000));
     stage_until(|| descriptors(&host) <= open && mappings(&host) <= mapped);
     check_unharmed(&host, &bystander);
@@ -305,7 +305,7 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
         ("the release of everything", |peer| peer.write(DOWN_RELEASED, !7)),
         ("the release of half a word", |peer| peer.write(DOWN_RELEASED, 3)),
         ("a release taken back", |peer| {
-            // Whether the host had seen the release is not known, so again and again.
+            // The host may not have seen the release yet, so it is repeated.
             for _ in 0.. {
                 if peer.is_closed() || peer.ring.producer.push(WHOLE, 0, b"fine").is_err() {
                     break;
@@ -325,7 +325,7 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
         assert_eq!(answer.get(4), Some(&RESET), "{what} was answered with {answer:?}");
         assert_eq!(answer[8..10], [3, 0], "{what}: the code of a broken protocol");
     }
-    // What breaks no rule of the memory but ends the link, or must not matter.
+    // Content that breaks no rule of the memory but ends the link, or must not matter.
     let mut peer = Hostile::attach(&path, 7000);
     peer.push(WHOLE, b"fine before a fence");
     let _ = peer.ring.producer.fence();
@@ -352,7 +352,7 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
         peer.stream.write_all(bytes).unwrap();
         raw::read_to_the_end(&mut peer.stream);
     }
-    // What was said before the end is heard.
+    // A message sent before the end arrives.
     let mut peer = Hostile::attach(&path, 7300);
     peer.push(WHOLE, b"fine last words");
     rustix::net::shutdown(&peer.stream, Shutdown::Write).unwrap();
@@ -364,7 +364,8 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
     assert!(grown < SLACK, "the host grew by {} KiB", grown / 1024);
 }
 
-/// The host finds the nonsense when it takes in what the peer had sent before it went, and cannot say so to anybody.
+/// The host finds the broken content when it takes in the messages of a peer that has gone. It
+/// cannot report that to anybody.
 pub(crate) fn a_peer_that_breaks_the_rules_and_is_gone_hurts_nobody(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, SHORT);
     let (_, path) = stage.published();
@@ -379,12 +380,13 @@ pub(crate) fn a_peer_that_breaks_the_rules_and_is_gone_hurts_nobody(stage: &mut 
         let mut peer = Hostile::attach(&path, 7500 + n as u128);
         nonsense[n % nonsense.len()](&mut peer);
         if n >= 20 {
-            // The ring is emptied in the middle of reading this; unless the host, still awake, saw the nonsense before and hung up.
+            // The ring is emptied in the middle of reading this. An awake host may have seen it
+            // before and hung up.
             if let Err(error) = peer.stream.write_all(&frame(RESET, 0, &[0; 4])) {
                 assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
             }
         }
-        // Nobody is called: the end of the stream is the news.
+        // Nobody is called: the end of the stream is the event.
         drop(peer);
     }
     stage_until(|| descriptors(&host) <= open && mappings(&host) <= mapped);
@@ -411,7 +413,7 @@ pub(crate) fn a_peer_that_scribbles_in_the_shared_memory_hurts_nobody(stage: &mu
                 4 => drop(peer.ring.producer.push(below(7) as u8, 0, &[b'x'; 64])),
                 5 => drop(peer.ring.consumer.claim()),
                 6 => {
-                    // One bit off is closer to the truth than noise.
+                    // A single wrong bit is closer to a valid value than noise.
                     let (offset, bit) = (below(9) * 128, below(64));
                     let mut word = [0; 8];
                     rustix::io::pread(&peer.memory, &mut word, offset).unwrap();

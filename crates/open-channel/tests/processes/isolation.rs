@@ -1,4 +1,4 @@
-//! No peer, handler or frame hurts anybody else.
+//! No peer, handler or frame harms another process.
 
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -13,11 +13,12 @@ use crate::ledger::Ledger;
 use crate::raw::{self, DATA, Hello, MAGIC, REJECT, RESET, WHOLE, frame};
 use crate::stage::{Actor, Stage, hex};
 
-/// What a process may grow by beyond its queues: allocator, stacks, buffers, an unoptimised build.
+/// Memory that a process may use beyond its queues: allocator, stacks, buffers, an unoptimised
+/// build.
 pub(crate) const SLACK: u64 = 24 << 20;
 const MIB: u64 = 1 << 20;
 
-/// A host, and a peer that gets numbered messages through all the time.
+/// A host, and a peer whose numbered messages get through all the time.
 pub(crate) fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
     let host = stage.joined("host", settings);
     let peer = stage.joined("bystander", &format!("{settings} role=peer outbox=16384"));
@@ -55,7 +56,7 @@ pub(crate) fn a_host_that_can_start_no_thread_puts_newcomers_off(stage: &mut Sta
     group.allow_more_threads();
     newcomer.wait("reply s 1 dddddddd");
     newcomer.ask("flush s", "flush s");
-    // Those that the host could not take left nothing behind.
+    // Connections that the host could not take left nothing behind.
     hasty.ask("connect again", "socket again");
     hasty.tell("send again dddddddd");
     hasty.wait("reply again 1 dddddddd");
@@ -149,7 +150,7 @@ pub(crate) fn raw_nonsense_hurts_nobody(stage: &mut Stage) {
         lingering.push(stream);
     }
     traffic_flows([&bystander]);
-    // Those who never introduce themselves are not kept for ever.
+    // Connections without a hello are closed after a while.
     for mut stream in lingering {
         raw::read_to_the_end(&mut stream);
     }
@@ -194,7 +195,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
             assert_eq!(*kind, RESET, "{what} was answered with {answer:?}");
         }
     }
-    // More than the window it was given, with a handler that does not get on.
+    // More than the window it was given, with a handler that makes no progress.
     let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 2000, ..Hello::default() });
     let mut excess = raw::data(1, b"stall");
     for seq in 2..=200 {
@@ -207,7 +208,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     let half = raw::data(1, &[b'x'; 1000]);
     stream.write_all(&half[..500]).unwrap();
     drop(stream);
-    // Valid messages of a stranger are as good as any.
+    // Valid messages of a foreign program are as good as any.
     let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 2002, ..Hello::default() });
     stream.write_all(&raw::data(1, b"fine stranger")).unwrap();
     host.find(0, "the stranger's message", |line| line.is("handled") && line.text.ends_with("fine stranger"));
@@ -216,7 +217,7 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     assert!(grown < SLACK, "the host grew by {} KiB", grown / 1024);
 }
 
-pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
+pub(crate) fn a_peer_of_another_version_is_rejected_with_the_versions(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "");
     let (_, path) = stage.published();
     for versions in [(3, 3), (7, 9), (0, 0), (u16::MAX, u16::MAX)] {
@@ -233,7 +234,7 @@ pub(crate) fn a_peer_of_another_version_is_told_so(stage: &mut Stage) {
     check_unharmed(&host, &bystander);
 }
 
-/// Takes the place of a killed host, as a program would that speaks another version.
+/// Takes the place of a killed host, like a program of another version.
 pub(crate) fn impostor(stage: &Stage) -> UnixListener {
     let host = stage.joined("host", "");
     let (generation, _) = stage.published();
@@ -421,7 +422,7 @@ pub(crate) fn a_host_out_of_descriptors_waits_without_spinning(stage: &mut Stage
     newcomer.open("role=peer connect_timeout=3000");
     let before = host.cpu();
     newcomer.tell("join");
-    // Connecting meets no error and no answer: the timeout is what there is.
+    // Connecting meets no error and no answer: only the timeout ends it.
     let error = newcomer.wait("error join");
     assert!(error.text.contains("was not reached within 3s"), "{error:?}");
     let used = host.cpu() - before;

@@ -1,4 +1,4 @@
-//! What was handled, by whom, and whether the promises were kept.
+//! A record of the deliveries, and a check of the promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ fn parse(host: &str, line: &Line) -> Option<(String, Delivery)> {
 }
 
 impl Ledger {
-    /// Reads what these processes have handled, dead or alive.
+    /// Reads the deliveries that these processes have printed, dead or alive.
     pub(crate) fn of<'a>(actors: impl IntoIterator<Item = &'a Actor>) -> Self {
         let mut ledger = Self::default();
         for actor in actors {
@@ -50,7 +50,7 @@ impl Ledger {
                 }
             }
         }
-        // Stable: within a generation as its host said it.
+        // Stable: within a generation in the order of its host.
         ledger.sockets.values_mut().for_each(|deliveries| deliveries.sort_by_key(|d| d.generation));
         ledger
     }
@@ -72,7 +72,7 @@ impl Ledger {
         self.sockets.values().flatten().filter(|delivery| delivery.redelivered).count()
     }
 
-    /// Marked deliveries of what an earlier host's handler had been given.
+    /// Marked deliveries of messages that an earlier host's handler had received.
     pub(crate) fn repeated(&self) -> usize {
         let repeated = |deliveries: &Vec<Delivery>| {
             let distinct: BTreeSet<u64> = deliveries.iter().map(|delivery| delivery.number).collect();
@@ -126,7 +126,7 @@ impl Ledger {
         assert_eq!(numbers.len() as u64, accepted, "more was handled than sent on {socket}");
     }
 
-    /// Nothing was delivered again after its sender had been told that it was handled.
+    /// Nothing was delivered again after its sender had learnt that it was handled.
     ///
     /// `flushed <name> <through>` lines come from the sender.
     pub(crate) fn check_acknowledged_for_good(&self, sender: &Actor, name: &str, socket: &str) {

@@ -1,4 +1,4 @@
-//! What is left behind when everybody has gone: nothing but the memory of one generation.
+//! The files that are left when every process has gone: only the memory of one generation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use crate::stage::{Actor, Stage};
 
 const HERD: usize = 12;
 
-/// All that is in the runtime directory, by its path there.
+/// Everything in the runtime directory, by its path there.
 fn left(stage: &Stage) -> Vec<String> {
     let names = |dir: &std::path::Path| -> Vec<String> {
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -28,7 +28,7 @@ fn remembers(generation: u64) -> Vec<String> {
     vec!["generations".into(), format!("generations/{generation:020}")]
 }
 
-/// Whatever generation it is.
+/// For any generation.
 fn check_one_entry(left: &[String]) {
     let is_entry = |left: &String| left.starts_with("generations/");
     assert!(left.len() == 2 && left[0] == "generations" && is_entry(&left[1]), "{left:?}");
@@ -135,7 +135,7 @@ fn check_hosts(actors: &[Actor], ledger: &Ledger) {
     }
 }
 
-/// The sockets whose messages were all acknowledged, and how many they were.
+/// The sockets whose messages were all acknowledged, and the numbers of their messages.
 fn flushed(actor: &Actor) -> Vec<(String, u64)> {
     let lines = actor.lines();
     lines
@@ -163,7 +163,7 @@ pub(crate) fn a_herd_of_which_some_are_killed_loses_nothing_and_leaves_nothing(s
     let mut actors: Vec<_> = (0..HERD).map(|n| stage.actor(format!("process {n}"))).collect();
     actors.iter().for_each(|actor| actor.tell("come-and-go 1000000 5"));
     for victim in 0..30 {
-        // Whatever it is in the middle of.
+        // In the middle of any step.
         let mark = actors[victim % HERD].mark();
         actors[victim % HERD].wait_since(mark, "flushed");
         actors[victim].kill();

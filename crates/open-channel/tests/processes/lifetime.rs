@@ -9,10 +9,10 @@ use tokio::runtime::{Builder, Runtime};
 use crate::actor::{self, say};
 use crate::stage::{Stage, now};
 
-/// Longest time in which a process that is done may take to be gone.
+/// The longest time in which a finished process may take to end.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// What a process of its own performs, from start to orderly exit.
+/// The scenes that a process of its own performs, from start to orderly exit.
 const SCENES: &[(&str, fn())] = &[
     ("everything is dropped inside the runtime", dropped_inside),
     ("everything is dropped outside of a living runtime", dropped_outside),
@@ -98,7 +98,7 @@ pub(crate) fn the_last_handle_dropped_hands_over(stage: &mut Stage) {
     host.ask("connect own", "socket own");
     host.ask("numbers own 10", "streamed own");
     host.tell("drop-channel");
-    // The socket of its own keeps it going.
+    // A socket of its own holds the channel open.
     peer.ask("numbers s 10", "streamed s");
     assert_eq!(peer.ask("status", "status").number(2), 1);
     host.tell("close own");
@@ -217,7 +217,7 @@ fn messages_outlive_everything() {
 fn moves_to_another_runtime() {
     let (first, second) = (runtime(), runtime());
     let (host, peer, own, other) = first.block_on(cast());
-    // The listener's runtime must run for its echo; ours are polled by another.
+    // The listener's runtime must run for its echo; the test's own is polled by another.
     std::thread::scope(|scope| {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         scope.spawn(|| first.block_on(async { drop(stopped.await) }));
@@ -247,7 +247,7 @@ fn polled_by_a_runtime_that_is_gone() {
         let runtime = runtime();
         for socket in [&own, &other] {
             runtime.block_on(round_trip(socket));
-            // Somebody waits for a message when the runtime goes.
+            // A task waits for a message when the runtime goes.
             let waiting = Arc::clone(socket);
             runtime.spawn(async move { waiting.recv().await.is_ok() });
         }
@@ -271,7 +271,8 @@ fn a_runtime_in_slices() {
     });
     let mut events = peer.events();
     for _ in 0..3 {
-        // Nothing of the application runs for longer than the host timeout: this is the condition under test.
+        // Nothing of the application runs for longer than the host timeout: this is the condition
+        // under test.
         std::thread::sleep(Duration::from_millis(700));
         runtime.block_on(async {
             round_trip(&own).await;
@@ -299,7 +300,7 @@ fn the_listeners_runtime_goes_first() {
             while let Ok(Some(_)) = socket.recv().await {}
             say!("{whose} socket ended");
         }
-        // A new socket finds a host and no handler; what matters is that it is not left hanging.
+        // A new socket finds a host and no handler. It must not be left hanging.
         let socket = peer.connect();
         let _ = socket.send("anybody?").await;
         while let Ok(Some(_)) = socket.recv().await {}
@@ -349,7 +350,8 @@ fn futures_dropped_half_way() {
         for _ in 0..100 {
             for socket in [&own, &other] {
                 assert!(socket.recv().now_or_never().is_none());
-                // Where a spin has used up this task's turn, nothing is ready before the next one.
+                // A spin may have used up this task's budget: then nothing is ready before the next
+                // turn.
                 while socket.send("once").now_or_never().is_none() {
                     tokio::task::yield_now().await;
                 }

@@ -58,21 +58,21 @@ pub(crate) fn under_a_strict_umask_an_allowed_user_takes_over(stage: &mut Stage)
     let host = stage.actor_with("host", &[(UMASK, "077")]);
     host.open(&format!("allow={NOBODY}"));
     host.ask("join", "joined");
-    let guest = stage.actor_with("guest", &[(UMASK, "077"), (USER, &*nobody)]);
-    guest.open("allow=0");
-    guest.ask("join", "joined");
+    let other_user = stage.actor_with("other user", &[(UMASK, "077"), (USER, &*nobody)]);
+    other_user.open("allow=0");
+    other_user.ask("join", "joined");
     host.kill();
-    assert_eq!(connected(&guest, 2), "host");
+    assert_eq!(connected(&other_user, 2), "host");
     // And back.
     let other = stage.actor_with("other", &[(UMASK, "077")]);
     other.open(&format!("allow={NOBODY}"));
     assert_eq!(other.ask("join", "joined").text, "joined peer 2");
-    guest.kill();
+    other_user.kill();
     assert_eq!(connected(&other, 3), "host");
     gets_through(&other);
 }
 
-/// What these calls meet on file systems that cannot do them, and the words for the step.
+/// The errors of these calls on file systems that lack them, and the words for the step.
 const IMPOSSIBLE: [(&str, &str); 7] = [
     // A network file system without a lock service, and one that does not know `flock`.
     ("flock 37", "locking a file (flock) failed there"),
@@ -129,7 +129,7 @@ pub(crate) fn a_volume_with_a_group_of_its_own_gives_a_clear_error(stage: &mut S
         assert!(error.contains(&format!("its mode {mode:o} lets other users in")), "{error}");
         assert!(error.contains("fsGroup") && error.contains("set OPEN_CHANNEL_DIR to a path"), "{error}");
     }
-    // The way out that it names for an emptyDir.
+    // The remedy that it names for an emptyDir.
     let inside = format!("dir={}", dir.join("channels").display());
     assert_eq!(connected(&stage.joined("host", &inside), 1), "host");
     gets_through(&stage.joined("peer", &inside));

@@ -1,4 +1,4 @@
-//! The library tells its decisions as `tracing` events.
+//! The library reports its decisions as `tracing` events.
 
 use rustix::net::Shutdown;
 
@@ -19,7 +19,7 @@ fn logged(actor: &Actor, words: &str) {
     actor.find(0, words, |line| line.is("log") && line.text.contains(words));
 }
 
-pub(crate) fn the_decisions_are_told(stage: &mut Stage) {
+pub(crate) fn the_decisions_are_logged(stage: &mut Stage) {
     let host = logging(stage, "host", "");
     logged(&host, "elected");
     let peer = logging(stage, "peer", "role=peer");

@@ -1,5 +1,5 @@
-//! Tests with several real processes, killed for real. One executable: started with `OPEN_CHANNEL_TEST_ACTOR`
-//! set it is one of those processes, otherwise it runs the tests.
+//! Tests with several real processes, killed for real. One executable serves for both: with
+//! `OPEN_CHANNEL_TEST_ACTOR` set it is one of those processes, otherwise it runs the tests.
 
 #![cfg_attr(not(target_os = "linux"), no_main)] // elsewhere it is empty
 #![cfg(target_os = "linux")]
@@ -96,7 +96,7 @@ fn main() {
             a_panicking_listener_takes_down_its_connection_only,
             raw_nonsense_hurts_nobody,
             nonsense_after_a_good_handshake_hurts_nobody,
-            a_peer_of_another_version_is_told_so,
+            a_peer_of_another_version_is_rejected_with_the_versions,
             a_host_of_another_version_gives_a_clear_error,
             words_of_the_other_side_cannot_steer_a_terminal,
             a_host_that_lies_about_its_generation_gives_a_clear_error,
@@ -119,7 +119,7 @@ fn main() {
             a_deleted_socket_file_is_restored,
             a_deleted_lock_file_is_restored,
             a_deleted_generation_never_leaves_two_hosts,
-            a_channel_directory_deleted_under_a_live_host_is_survived,
+            a_channel_directory_deleted_under_a_live_host_loses_nothing,
             a_runtime_directory_deleted_under_a_live_host_is_survived,
             a_missing_directory_is_made_private,
             a_directory_of_somebody_else_is_refused,
@@ -200,7 +200,7 @@ fn main() {
             a_socket_whose_process_is_put_off_goes_to_the_next_host,
         }
         log {
-            the_decisions_are_told,
+            the_decisions_are_logged,
         }
         silence {
             a_listener_that_loops_for_ever_is_known_to_its_senders_and_its_successor_ends_the_stall,

@@ -1,5 +1,5 @@
-//! Numbered messages of all sizes, whose every byte is known: from nothing at all to several times what fits into
-//! one part of a ring.
+//! Numbered messages of all sizes with known bytes, from empty ones to several times a part of a
+//! ring.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::whereabouts::{at_work, wait, work};
 const PATTERN: usize = 1 << 19;
 /// The longest ballast, in bytes.
 const LONGEST: u64 = 300_000;
-/// A mix asks for acknowledgement of everything after so many messages.
+/// A mix asks for acknowledgement of everything after this many messages.
 const FLUSH_EVERY: u64 = 50;
 /// Messages in a batch.
 const MOST_TOGETHER: u64 = 12;
@@ -56,7 +56,8 @@ fn ballast_of(number: u64) -> Option<usize> {
     Some(usize::try_from((random >> 16) % most).unwrap())
 }
 
-/// A piece of the pattern that begins elsewhere for each number, so that no other message's bytes would do.
+/// A piece of the pattern with another begin for each number, so that no other message's bytes
+/// match.
 fn ballast(number: u64, size: usize) -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     let pattern = BYTES.get_or_init(|| (0..PATTERN as u64 / 8).flat_map(|n| mix(n).to_le_bytes()).collect());
@@ -71,7 +72,7 @@ fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Sends the mixture until told to stop, and checks what comes back: for each message that a host handled, the same one.
+/// Sends the mixture until it is stopped, and checks the answers: each handled message comes back.
 pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<AtomicBool>) {
     tokio::spawn(check_answers(name.clone(), Arc::clone(&socket)));
     let (mut accepted, mut flushed) = (0, 0);
@@ -86,7 +87,7 @@ pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<
                 return say!("error mix {name} {error}");
             }
             say!("flushed {name} {accepted}");
-            // Others start processes meanwhile, and all of this is looked through in the end.
+            // Others start processes meanwhile, and all of this is checked in the end.
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -96,7 +97,7 @@ pub(crate) async fn send_and_check(name: String, socket: Arc<Socket>, stop: Arc<
     }
 }
 
-/// One message, written in place or copied or given away, or a batch of some.
+/// One message, written in place, copied or given away, or a batch of some.
 async fn send_some(socket: &Socket, first: u64) -> Result<u64, Error> {
     let count = mix(!first) % (2 * MOST_TOGETHER);
     if count >= MOST_TOGETHER {
@@ -149,7 +150,7 @@ pub(crate) async fn answer_all(socket: &Socket) {
     }
 }
 
-/// All that is left of it, in pieces of odd lengths.
+/// The rest of it, in pieces of odd lengths.
 fn read_in_pieces(message: &mut MessageReader) -> Vec<u8> {
     let mut bytes = vec![0; message.remaining()];
     for piece in bytes.chunks_mut(997) {
@@ -177,7 +178,8 @@ pub(crate) async fn answer(socket: &Socket, seq: u64, redelivered: bool, message
     }
 }
 
-/// Answers follow each other in order. Only a change of host may skip some, or begin again further back.
+/// Answers follow each other in order. Only a change of host may skip some, or begin again further
+/// back.
 async fn check_answers(name: String, socket: Arc<Socket>) {
     let mut heard = 0;
     // The message that was answered last, if that is known.
@@ -194,7 +196,7 @@ async fn check_answers(name: String, socket: Arc<Socket>) {
         }
         let due = last.map(|last| last + 1);
         let number = if answer.is_empty() {
-            // It does not say which one it is: the next, if that is empty.
+            // An empty answer has no number: it is the next one.
             due.filter(|&due| is_whole(due, &answer))
         } else {
             text(&answer).split(' ').nth(1).and_then(|number| number.parse().ok())

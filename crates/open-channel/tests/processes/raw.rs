@@ -112,7 +112,7 @@ pub(crate) fn read_frame(stream: &mut UnixStream) -> Option<(u8, Vec<u8>)> {
     Some((header[4], body))
 }
 
-/// Shakes hands; the stream carries an attached session then. The welcome's body comes along.
+/// Performs the handshake; the stream then carries an attached session. Returns the welcome's body.
 pub(crate) fn exchange_hello(path: &Path, hello: &Hello) -> (UnixStream, Vec<u8>) {
     let mut stream = connect(path);
     stream.write_all(&hello.encode()).unwrap();
@@ -139,12 +139,12 @@ pub(crate) fn exchange_hello_with(
     (stream, body)
 }
 
-/// Everything that comes until the other side closes; waits no longer than the read timeout.
+/// Everything that comes until the other side closes, within the read timeout.
 pub(crate) fn read_to_the_end(stream: &mut UnixStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => {}
-        // What was not read at the other side makes the end a reset.
+        // Bytes that the other side did not read make the end a reset.
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
         Err(error) => panic!("the connection was not closed: {error}"),
     }

@@ -1,4 +1,4 @@
-//! How a name becomes a place, whatever lies there already.
+//! The way from a name to a place, past anything that lies there already.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -30,7 +30,7 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-/// What a process is told that cannot use the directory; within a moment, not at the end of a timeout.
+/// The error of a process that cannot use the directory: at once, not at the end of a timeout.
 pub(crate) fn refusal(stage: &Stage, settings: &str, environment: &[(&str, &str)]) -> String {
     let actor = stage.actor_with("refused", environment);
     actor.open(settings);
@@ -49,7 +49,7 @@ pub(crate) fn what_a_killed_host_left_behind_is_cleared_away(stage: &mut Stage) 
         assert_eq!(connected(&host, generation), "host");
         host.kill();
     }
-    // And what those left who were killed while they became host.
+    // And the files of processes that were killed while they became host.
     let dir = stage.channel_dir();
     for leftover in ["0123456789abcdef.lock", "0123456789abcdef.sock", "fedcba9876543210.new"] {
         fs::write(dir.join(leftover), "").unwrap();
@@ -62,7 +62,7 @@ pub(crate) fn what_a_killed_host_left_behind_is_cleared_away(stage: &mut Stage) 
     let (_, socket) = stage.published();
     let mut names: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    // It tells the versions that take part, and stays for ever.
+    // It holds the versions that take part, and stays for ever.
     names.retain(|name| !name.starts_with("versions-"));
     names.sort();
     let token = socket.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -115,7 +115,8 @@ pub(crate) fn a_deleted_lock_file_is_restored(stage: &mut Stage) {
         while !lock.exists() {
             host.catch_up();
         }
-        // It is as good as the first one: without its socket file, only the lock tells that the host lives.
+        // It is as good as the first one: without its socket file, only the lock shows that the
+        // host lives.
         fs::remove_file(&socket).unwrap();
         let newcomer = stage.joined(format!("newcomer {round}"), "host_timeout=1000");
         assert_eq!(connected(&newcomer, 1), "peer");
@@ -132,7 +133,7 @@ pub(crate) fn a_deleted_generation_never_leaves_two_hosts(stage: &mut Stage) {
     let host = stage.joined("host", settings);
     let peer = stage.joined("peer", settings);
     fs::remove_file(stage.channel_dir().join(format!("{:020}", 1))).unwrap();
-    // Comes before the link is restored, and waits for it: somebody lives here.
+    // It comes before the link is restored, and waits for it, because a process lives here.
     let newcomer = stage.joined("newcomer", settings);
     assert_eq!(connected(&newcomer, 1), "peer");
     agree(&[&host, &peer, &newcomer]);
@@ -141,7 +142,7 @@ pub(crate) fn a_deleted_generation_never_leaves_two_hosts(stage: &mut Stage) {
     assert_eq!(host.ask("status", "status").text, "status host 1 connected");
 }
 
-pub(crate) fn a_channel_directory_deleted_under_a_live_host_is_survived(stage: &mut Stage) {
+pub(crate) fn a_channel_directory_deleted_under_a_live_host_loses_nothing(stage: &mut Stage) {
     deleted(stage, |stage| stage.channel_dir());
 }
 
@@ -151,7 +152,7 @@ pub(crate) fn a_runtime_directory_deleted_under_a_live_host_is_survived(stage: &
 
 fn deleted(stage: &Stage, dir: impl Fn(&Stage) -> std::path::PathBuf) {
     let settings = "host_timeout=1000";
-    // Not the first generation: those who were there count on from it, and who comes to an empty place does not.
+    // Not the first generation: members go on from it, and a newcomer in an empty place does not.
     let first = stage.joined("first", settings);
     let host = stage.joined("host", settings);
     first.kill();
@@ -380,7 +381,7 @@ pub(crate) fn a_fork_that_outlives_the_host_does_not_hold_the_channel(stage: &mu
         let took = Duration::from_nanos(now() - killed);
         // The host timeout is 20 s.
         assert!(took < Duration::from_secs(3), "the child held the channel for {took:?}");
-        // Somebody who has never seen the living host.
+        // A process that has never seen the living host.
         let newcomer = stage.joined(format!("newcomer {generation}"), "");
         assert_eq!(connected(&newcomer, generation + 1), "peer");
         actors.push(newcomer);
@@ -405,14 +406,14 @@ pub(crate) fn another_user_gets_a_clear_error(stage: &mut Stage) {
     let as_nobody = [(USER, &*nobody)];
     let error = refusal(stage, "", &as_nobody);
     assert!(error.contains("Permission denied") || error.contains("belongs to user 0"), "{error}");
-    // Everything but the host lets them in: it is the host who says no.
+    // Everything but the host lets them in: the host itself refuses them.
     let (_, socket) = stage.published();
     for path in [stage.runtime_dir(), stage.channel_dir(), socket] {
         set_mode(&path, 0o777);
     }
     let error = refusal(stage, "role=peer allow=0", &as_nobody);
     assert!(error.contains("no permission: user 65534 may not join"), "{error}");
-    // And the other way round: nobody's host is not trusted by those who did not say so.
+    // And the other way round: a process trusts this user's host only if its settings allow it.
     assert_eq!(host.ask("status", "status").text, "status host 1 connected");
     assert_eq!(host.count("accepted"), 0);
 }
@@ -423,18 +424,18 @@ pub(crate) fn an_allowed_user_joins(stage: &mut Stage) {
     set_mode(&dir, 0o777);
     let host = stage.joined("host", &format!("allow={NOBODY}"));
     let nobody = NOBODY.to_string();
-    let guest = stage.actor_with("guest", &[(USER, &*nobody)]);
-    guest.open("allow=0");
-    guest.ask("join", "joined");
-    gets_through(&guest);
-    assert_eq!(link_of(&guest), "unix socket", "memory is shared with another user");
+    let other_user = stage.actor_with("other user", &[(USER, &*nobody)]);
+    other_user.open("allow=0");
+    other_user.ask("join", "joined");
+    gets_through(&other_user);
+    assert_eq!(link_of(&other_user), "unix socket", "memory is shared with another user");
     // It may host too.
     host.kill();
-    assert_eq!(connected(&guest, 2), "host");
+    assert_eq!(connected(&other_user, 2), "host");
     gets_through(&stage.joined("other", &format!("allow={NOBODY}")));
 }
 
-/// A host that alone sees a small file system, on which its channel lives; and its settings.
+/// A host with a small file system of its own, on which its channel lives; and its settings.
 fn host_on_a_small_disk(stage: &Stage, options: &str) -> (Actor, String) {
     let disk = stage.path().join("disk");
     fs::create_dir(&disk).unwrap();

@@ -20,7 +20,7 @@ pub(crate) fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(actor.proc("fd")).unwrap().map_while(Result::ok) {
         let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Descriptors come and go while we look.
+        // Descriptors come and go during the check.
         let Ok(fd) = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()) else { continue };
         if peer_path(&fd).is_some_and(|peer| peer == path) {
             found.push((number, fd));
@@ -89,7 +89,7 @@ pub(crate) fn a_welcome_that_got_lost_leaves_no_second_session(stage: &mut Stage
     drop(raw::exchange_hello(&path, &hello(0, 1)));
     host.wait("accepted");
     let (mut stream, _) = raw::exchange_hello(&path, &hello(0, 1));
-    // Longer than anything of the first attempt is kept.
+    // The limit is longer than the host holds anything of the first attempt.
     let started = now();
     let mut seq = 0;
     while now() - started < 1_000_000_000 {
@@ -110,7 +110,7 @@ pub(crate) fn a_welcome_that_nobody_waits_for_does_not_end_the_socket(stage: &mu
     for round in 1..=20 {
         let hello = Hello { socket: round, ..Hello::default() }.encode();
         host.stop();
-        // Gave up before the host came to it; the next attempt is there already.
+        // It gave up before the host came to it; the next attempt is there already.
         raw::connect(&path).write_all(&hello).unwrap();
         let mut stream = raw::connect(&path);
         stream.write_all(&hello).unwrap();
@@ -119,7 +119,7 @@ pub(crate) fn a_welcome_that_nobody_waits_for_does_not_end_the_socket(stage: &mu
         stream.write_all(&raw::data(1, b"fine")).unwrap();
         let id = format!("{round:032x}");
         host.find(0, "the message", |line| line.is("handled") && line.word(2) == id);
-        // Were it to be told that its socket is over, it would be told so first.
+        // An end of its socket would be reported before this.
         stream.write_all(&raw::frame(7, 0, b"")).unwrap();
         assert_eq!(raw::read_frame(&mut stream), Some((6, 1_u64.to_le_bytes().to_vec())));
     }
@@ -129,7 +129,8 @@ pub(crate) fn a_welcome_that_nobody_waits_for_does_not_end_the_socket(stage: &mu
 pub(crate) fn half_a_socket_resumes_like_a_whole_one(stage: &mut Stage) {
     let host = stage.joined("host", "");
     let (_, path) = stage.published();
-    // The host has ended its direction: what the peer still sends is not lost with the connection.
+    // The host has ended its direction. Messages that the peer still sends are not lost with the
+    // connection.
     let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 1, ..Hello::default() });
     stream.write_all(&raw::data(1, b"finish")).unwrap();
     assert_eq!(raw::read_frame(&mut stream), Some((5, 1_u64.to_le_bytes().to_vec())), "its end");
@@ -167,6 +168,6 @@ pub(crate) fn a_session_is_kept_for_the_resume_timeout(stage: &mut Stage) {
     let left = now();
     drop(stream);
     let kept = Duration::from_nanos(host.wait("failed").at - left);
-    // Unless told otherwise it is ten seconds.
+    // The default is ten seconds.
     assert!((Duration::from_millis(500)..Duration::from_secs(8)).contains(&kept), "{kept:?}");
 }

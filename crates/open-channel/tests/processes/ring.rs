@@ -1,8 +1,9 @@
-//! What rings in shared memory add to the other tests, which run over them too: kills in the middle of reads and
+//! Tests of rings in shared memory, which the other tests use too: kills in the middle of reads and
 //! writes, by the thousand.
 //!
-//! `OPEN_CHANNEL_KILLS` is how many processes each of the two tests kills inside of a call; 500 by default, and a quarter of them
-//! in one that writes, reads in place or acknowledges.
+//! `OPEN_CHANNEL_KILLS` is the number of processes that each of the two tests kills inside of a
+//! call; 500 by default. A quarter of them has to be in a call that writes, reads in place or
+//! acknowledges.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use crate::stage::{Actor, Stage, now, opening};
 use crate::whereabouts::{self, Place, Whereabouts};
 
 const KILLS: u64 = 500;
-/// The longest time that a process is at work before it is killed.
+/// The longest time for which a process works before it is killed.
 const LONGEST_LIFE: u64 = 3_000;
-/// The longest time that it goes on after it was stopped outside of a call.
+/// The longest time for which it goes on after it was stopped outside of a call.
 const NEXT_TRY: u64 = 300;
 
-/// How often a process is stopped in search of a moment when it is inside of a call. Cheaper than
-/// another process.
+/// Stops of a process in search of a moment inside of a call. A stop is cheaper than another
+/// process.
 const TRIES: usize = 12;
 
 fn kills() -> u64 {
@@ -51,7 +52,7 @@ fn whereabouts_of_all(stage: &Stage) -> PathBuf {
     stage.path().join("whereabouts")
 }
 
-/// Kills a process inside of a call: stopped at a random moment, it stays where it is. Where it died.
+/// Kills a process inside of a call: stopped at a random moment, it stays there. Returns the place.
 fn kill_at_work(stage: &Stage, victim: &Actor, random: &mut u64) -> Place {
     let pid = victim.pid.as_raw_nonzero().get().unsigned_abs();
     let whereabouts = Whereabouts::of(&whereabouts_of_all(stage), pid);
@@ -60,7 +61,7 @@ fn kill_at_work(stage: &Stage, victim: &Actor, random: &mut u64) -> Place {
         victim.stop();
         match whereabouts.place() {
             Place::AtWork => break,
-            // Most of its time it waits: the first tries are for the others.
+            // It waits most of the time, so the first tries are for other calls.
             Place::Waiting if tries > TRIES / 2 => break,
             _ => victim.resume(),
         }
@@ -69,7 +70,7 @@ fn kill_at_work(stage: &Stage, victim: &Actor, random: &mut u64) -> Place {
     whereabouts.place()
 }
 
-/// How many kills there were, and where, until enough of them were inside of a call.
+/// Counts the kills by their place, until enough of them were inside of a call.
 #[derive(Default)]
 struct Kills {
     all: u64,
@@ -104,7 +105,7 @@ impl std::fmt::Display for Kills {
     }
 }
 
-/// Nothing that these received was torn, nor out of order.
+/// The messages that these received were whole and in order.
 fn check_content(actors: &[Actor]) {
     for actor in actors {
         for line in actor.lines() {
@@ -133,7 +134,7 @@ impl World {
         Self { settings, sender, living, dead: Vec::new() }
     }
 
-    /// Kills the present host when it is at work, and sees to the one after the next.
+    /// Kills the present host when it is at work, and starts the one after the next.
     fn kill_host(&mut self, stage: &Stage, random: &mut u64) -> Place {
         let generation = self.dead.len() as u64 + 1;
         let host = self.living.swap_remove(host_of(&self.living, generation));
@@ -179,7 +180,7 @@ pub(crate) fn hosts_killed_while_they_read_and_write_lose_and_tear_nothing(stage
         .collect();
     let mut killed = Kills::default();
     while !killed.are_enough() {
-        // While one of them gets over its loss, the next gets one.
+        // While one of them recovers from its loss, the next loses its own.
         worlds.iter_mut().for_each(|world| killed.count(world.kill_host(stage, &mut random)));
     }
     println!("hosts: {killed}");
@@ -187,7 +188,7 @@ pub(crate) fn hosts_killed_while_they_read_and_write_lose_and_tear_nothing(stage
 }
 
 pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut Stage) {
-    // With more, victims wait for a processor most of the time, and so does whoever kills them.
+    // With more, victims and killer wait for a processor most of the time.
     const AT_ONCE: usize = 2;
     let mut random = 0x9e37_79b9_7f4a_7c15;
     let host = stage.joined("host", "");
@@ -222,7 +223,7 @@ pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut St
         ledger.check_complete(peer.wait("socket s").word(2), accepted);
     }
     for peer in &dead {
-        // What was acknowledged had been handled.
+        // An acknowledged message had been handled.
         let socket = peer.wait("socket s").word(2).to_owned();
         let handled = ledger.of_socket(&socket).len() as u64;
         let flushed =
@@ -293,7 +294,7 @@ pub(crate) fn without_address_space_the_socket_carries_on(stage: &mut Stage) {
     assert_eq!(link_of(&stage.joined("modest", "role=peer")), "shared memory");
 }
 
-/// The kernel would not refuse the pages, but kill somebody.
+/// The kernel would not refuse the pages, but kill a process.
 pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stage) {
     let group = ControlGroup::of_memory(100 << 20).unwrap();
     let poor = |label: &str, settings: &str| {
@@ -313,7 +314,7 @@ pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stag
     assert_eq!(link_of(&stage.joined("modest", &format!("{dir} role=peer"))), "shared memory");
 }
 
-/// However they are spread over its sockets.
+/// The limit holds for any spread over its sockets.
 pub(crate) fn the_rings_of_a_process_take_no_more_than_they_may_together(stage: &mut Stage) {
     // Three pairs of rings of 4 MiB, with their control lines.
     const MOST: &str = "ring_memory=33554432";
@@ -330,7 +331,7 @@ pub(crate) fn the_rings_of_a_process_take_no_more_than_they_may_together(stage: 
         let links: Vec<_> = (0..6).map(|n| link_of(&format!("s{n}"))).collect();
         let expected = [["shared memory"; 3], ["unix socket"; 3]].concat();
         assert_eq!(links, expected, "{who}");
-        // There is room again when one is gone, which its own side and the other one notice by and by.
+        // There is room again when one is gone, which both sides notice after a while.
         peer.ask("close s1", "closed s1");
         peer.tell("drop s1");
         let found = (0..1000).any(|n| link_of(&format!("again{n}")) == "shared memory");
@@ -338,7 +339,7 @@ pub(crate) fn the_rings_of_a_process_take_no_more_than_they_may_together(stage: 
     }
 }
 
-/// Else the kernel would kill it as soon as they are used.
+/// Otherwise the kernel would kill it at the first use.
 pub(crate) fn many_rings_leave_a_small_group_its_memory(stage: &mut Stage) {
     let group = ControlGroup::of_memory(160 << 20).unwrap();
     let _host = stage.joined("host", "");
@@ -360,12 +361,12 @@ pub(crate) fn many_rings_leave_a_small_group_its_memory(stage: &mut Stage) {
     }
 }
 
-/// To the kernel a piece of memory is a file, and one beyond the limit is a deadly signal.
+/// To the kernel a piece of memory is a file. A write beyond the limit is a deadly signal.
 pub(crate) fn a_limit_to_the_size_of_files_is_respected(stage: &mut Stage) {
     let host = stage.joined("host", "");
     host.ask("small-files 100000", "limited");
     let peer = stage.joined("peer", "role=peer");
-    // What others made may be used.
+    // Rings that other processes made may be used.
     assert_eq!(link_of(&peer), "shared memory");
     peer.ask("small-files 100000", "limited");
     assert_eq!(link_of(&peer), "unix socket");
@@ -398,7 +399,7 @@ pub(crate) fn both_sides_say_which_link_they_use(stage: &mut Stage) {
         let line = host.find(0, "the link", |line| line.is(&format!("link-of {socket}")));
         assert!(line.text.ends_with(link), "{line:?}");
     }
-    // A host that shares no memory is a reason to say so, if that is what is asked for.
+    // A host that shares no memory is an error, if the link is forced to share it.
     let dir = format!("dir={}", stage.path().join("unwilling").display());
     let _unwilling = stage.joined("unwilling", &format!("{dir} link=unix"));
     assert_eq!(link_of(&stage.joined("peer", &format!("{dir} role=peer"))), "unix socket");
@@ -411,7 +412,7 @@ pub(crate) fn both_sides_say_which_link_they_use(stage: &mut Stage) {
     assert_eq!(link_of(&stage.joined("alone", &format!("{dir} link=ring"))), "shared memory");
 }
 
-/// The old host's claims end with the change, and what it had claimed is told to the new one by the mark.
+/// The old host's claims end with the change. The mark reports them to the new host.
 pub(crate) fn a_stopped_host_takes_nothing_more_from_its_ring(stage: &mut Stage) {
     for round in 0..5 {
         let dir = stage.path().join(format!("round-{round}"));
@@ -444,7 +445,7 @@ pub(crate) fn a_stopped_host_takes_nothing_more_from_its_ring(stage: &mut Stage)
         assert!(late.is_empty(), "handled by a fenced host: {late:?}");
         let handled = successor.lines().into_iter().filter(|line| line.is("handled"));
         let handled: Vec<_> = handled.map(|line| (line.number(3), line.word(4) == "true")).collect();
-        // What lay in the ring unclaimed has been seen by nobody.
+        // Messages in the ring that were not claimed have been seen by nobody.
         let claimed =
             host.lines().iter().filter(|line| line.is("handled")).map(|line| line.number(3)).max().unwrap();
         let expected: Vec<_> = (2..=100).map(|seq| (seq, seq <= claimed)).collect();
@@ -473,7 +474,7 @@ pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
     stage_until(|| shared() <= named);
 }
 
-/// Waits for what only the kernel tells; the watchdog ends it.
+/// Waits for a state that only the kernel shows; the watchdog ends it.
 pub(crate) fn stage_until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! A handler that hangs behind a healthy heartbeat is known to those that wait for it.
+//! A handler that hangs behind a healthy heartbeat is reported to the calls that wait for it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::stage::{Actor, Stage};
 
 const SETTINGS: &str = "stall_after=200 host_timeout=20000";
 
-/// One of the words of what an actor's statistics sum up to, when it is what is `wanted`.
+/// The value of `wanted` in an actor's summed statistics.
 fn until_totals(actor: &Actor, wanted: impl Fn(&[i64]) -> bool) -> Vec<i64> {
     loop {
         let line = actor.ask("totals", "totals");
@@ -36,7 +36,7 @@ pub(crate) fn a_listener_that_loops_for_ever_is_known_to_its_senders_and_its_suc
         peer.ask("send s loop", "sent s");
         let stalled = peer.wait_since(looping, &format!("event stalled {socket} 1 1"));
         assert!(stalled.number(5) >= 200, "{}", stalled.text);
-        // Nothing else has happened, and its age grows.
+        // Nothing else has happened, and the age grows.
         assert_eq!(peer.ask("status", "status").text, "status peer 1 connected");
         let [_, _, age, ..] = until_totals(&peer, |sums| sums[0] == 1 && sums[2] >= 200)[..] else {
             unreachable!("six sums")
@@ -44,7 +44,7 @@ pub(crate) fn a_listener_that_loops_for_ever_is_known_to_its_senders_and_its_suc
         until_totals(&peer, |sums| sums[2] > age);
         // Other sockets go on.
         successor.ask("numbers s 10", "streamed s");
-        // Another one of the host's threads sees what its handler does.
+        // Another one of the host's threads sees that its handler hangs.
         let sums = until_totals(&host, |sums| sums[4] >= 200);
         assert_eq!((sums[0], sums[3]), (0, 1), "{sums:?}");
         let killed = peer.mark();
@@ -72,8 +72,8 @@ pub(crate) fn a_stopped_host_stalls_its_senders_until_it_goes_on(stage: &mut Sta
     peer.ask("flush s", "flush s");
 }
 
-/// As when the machine is suspended: the sender comes back first, and takes its own absence for
-/// nobody's silence.
+/// As when the machine is suspended: the sender comes back first, and does not take its own absence
+/// for silence.
 pub(crate) fn a_suspension_of_both_sides_is_no_stall(stage: &mut Stage) {
     const SETTINGS: &str = "stall_after=3000";
     let host = stage.joined("host", SETTINGS);
@@ -87,7 +87,7 @@ pub(crate) fn a_suspension_of_both_sides_is_no_stall(stage: &mut Stage) {
     peer.stop();
     std::thread::sleep(Duration::from_secs(4));
     peer.resume();
-    // Until it has looked once more.
+    // Until the next check has run.
     until_totals(&peer, |sums| sums[2] > before[2]);
     host.resume();
     peer.ask("flush s", "flush s");

@@ -12,11 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor;
 
-/// A whole test; what hangs is told, its processes are killed.
+/// Limit of a whole test: processes of a test that hangs are killed, and their output is shown.
 const WATCHDOG: Duration = Duration::from_secs(100);
-/// One condition.
+/// Limit of one condition.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// After the watchdog has killed everything.
+/// Limit after the watchdog has killed everything.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Lines shown of each process of a failed test.
 const TAIL: usize = 12;
@@ -104,17 +104,17 @@ pub(crate) struct Stage {
 impl Stage {
     fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("oc-test-").tempdir().unwrap();
-        // Other users come along to be turned away further in.
+        // Other users pass here, to be refused further in.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         Self { dir, cast: Arc::default(), forked: RefCell::default() }
     }
 
-    /// A directory that vanishes with the test.
+    /// A directory that is removed with the test.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The runtime directory of all processes, unless told otherwise.
+    /// The runtime directory of all processes, by default.
     pub(crate) fn runtime_dir(&self) -> PathBuf {
         self.dir.path().join("run")
     }
@@ -128,7 +128,7 @@ impl Stage {
         self.actor_of(&std::env::current_exe().unwrap(), label, environment)
     }
 
-    /// One of another build of these tests.
+    /// A process of another build of these tests.
     pub(crate) fn actor_of(
         &self,
         executable: &Path,
@@ -169,13 +169,13 @@ impl Stage {
     /// The only channel's directory.
     pub(crate) fn channel_dir(&self) -> PathBuf {
         let dirs = std::fs::read_dir(self.runtime_dir()).unwrap().map(|e| e.unwrap().path());
-        // Besides those of channels there is the one that remembers removed ones.
+        // Beside the channels' directories there is one that remembers removed ones.
         let dirs: Vec<_> = dirs.filter(|dir| !dir.ends_with("generations")).collect();
         assert_eq!(dirs.len(), 1, "{dirs:?}");
         dirs[0].clone()
     }
 
-    /// The present host's generation and socket, as the directory tells.
+    /// The present host's generation and socket, from the directory.
     pub(crate) fn published(&self) -> (u64, PathBuf) {
         let dir = self.channel_dir();
         let links = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
@@ -203,7 +203,7 @@ impl Drop for Stage {
     }
 }
 
-/// What a process has said so far.
+/// The output of a process so far.
 #[derive(Default)]
 pub(crate) struct Script {
     state: Mutex<Said>,
@@ -219,7 +219,7 @@ struct Said {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
-    /// When, in monotonic nanoseconds.
+    /// The time in monotonic nanoseconds.
     pub(crate) at: u64,
     pub(crate) text: String,
 }
@@ -250,7 +250,7 @@ pub(crate) struct Actor {
 impl Actor {
     pub(crate) fn tell(&self, command: &str) {
         let mut stdin = self.stdin.borrow_mut();
-        // One that is dead is noticed by what it does not say.
+        // A dead process is noticed by its missing output.
         let _ = stdin.as_mut().unwrap().write_all(format!("{command}\n").as_bytes());
     }
 
@@ -266,7 +266,7 @@ impl Actor {
         self.ask(&opening(settings), "opened");
     }
 
-    /// How much has been said.
+    /// The number of lines so far.
     pub(crate) fn mark(&self) -> usize {
         lock(&self.script.state).lines.len()
     }
@@ -290,7 +290,7 @@ impl Actor {
         })
     }
 
-    /// Waits until `look` at all lines gives something.
+    /// Waits until `look`, called with all lines, returns a value.
     pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut(&[Line]) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut state = lock(&self.script.state);
@@ -332,13 +332,13 @@ impl Actor {
         self.signal(Signal::CONT);
     }
 
-    /// Kills it at once, and waits until it is dead and everything it said has been read.
+    /// Kills it at once, and waits until it is dead and all its output has been read.
     pub(crate) fn kill(&self) {
         self.kill_only();
         self.until_ended();
     }
 
-    /// Kills it, but a child of it may go on.
+    /// Kills it; a child of it may go on.
     pub(crate) fn kill_only(&self) {
         let mut child = self.child.borrow_mut();
         let _ = child.kill();
@@ -364,7 +364,7 @@ impl Actor {
         status
     }
 
-    /// Waits until everything that it has said by now has been read.
+    /// Waits until all its output so far has been read.
     pub(crate) fn catch_up(&self) {
         if !lock(&self.script.state).ended {
             self.ask("ping", "pong");

@@ -1,6 +1,5 @@
-//! Processes of two versions that cannot talk to each other, as in the middle of an update. These
-//! tests are those of a build that speaks a version of its own; the other one is the ordinary build
-//! beside it.
+//! Processes of two versions without a common one, as in the middle of an update. These tests run
+//! in a build that speaks a version of its own. The other one is the ordinary build beside it.
 //!
 //! `cargo xtask test` runs them with `RUSTFLAGS='--cfg open_channel_test_version="9"'` and a target
 //! directory of its own.
@@ -55,7 +54,7 @@ impl Program {
         actor
     }
 
-    /// One that cannot join yet, and has said why.
+    /// A process that cannot join yet, and has reported why.
     fn waiting(&self, stage: &Stage, label: &str, others: &Self, settings: &str) -> Actor {
         let actor = self.opened(stage, label, settings);
         actor.tell("join");

@@ -1,4 +1,4 @@
-//! Where a process is, for those who kill it: a word in a file that outlives it.
+//! The place of a process in its code, for its killer: a word in a file that outlives it.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// The directory of these files. A process without this variable tells nobody.
+/// The directory of these files. A process without this variable reports nothing.
 pub(crate) const VARIABLE: &str = "OPEN_CHANNEL_TEST_WHEREABOUTS";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(crate) enum Place {
     Outside,
     /// Inside of a call that writes, reads in place or acknowledges.
     AtWork,
-    /// Inside of a call that looks for something to come, and reads it out.
+    /// Inside of a call that waits for a message, and reads it out.
     Waiting,
 }
 
-/// What a process says of itself.
+/// The reported place of a process.
 pub(crate) struct Whereabouts(*mut AtomicU32);
 
 // SAFETY: it is only ever used as a shared reference to an atomic.

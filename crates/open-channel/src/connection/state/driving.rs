@@ -1,11 +1,11 @@
-//! What the driver of a connection asks and does, and when it is needed.
+//! The driver's part of a connection: when it is needed, and its actions.
 
 use super::{DriverState, State};
 use crate::connection::transport::ring::is_ending;
 use crate::connection::waiters::Interest;
 
 impl State {
-    /// Whether to call the driver, after something was done to the connection.
+    /// Whether to call the driver, after a call on the connection.
     pub(in crate::connection) fn needs_driver(&mut self) -> bool {
         let needed = match &mut self.transport {
             None => false,
@@ -14,7 +14,8 @@ impl State {
                 Some(ring) => match self.driver {
                     DriverState::Dormant => self.needs_ring_watched() || self.has_unwritten(),
                     DriverState::Armed => false,
-                    // A caller that silenced the doorbell may have used up what the driver waits for.
+                    // A caller that silenced the doorbell may have consumed the ring that the
+                    // driver waits for.
                     DriverState::Watching => ring.must_announce(&self.session),
                 },
             },
@@ -47,7 +48,7 @@ impl State {
         self.session.has_untransmitted() || is_ending(&self.session) || self.wakes.waiters.any_unwatching()
     }
 
-    /// The driver's look: everything goes out; what to do next.
+    /// A round of the driver: writes everything out. Returns its next state.
     pub(crate) fn driven(&mut self) -> DriverState {
         self.write_all();
         if self.has_ring() {
@@ -57,7 +58,7 @@ impl State {
         }
         let blocked = self.is_write_blocked();
         let at_ease = self.wakes.waiters.are_answering() && !blocked;
-        // Callers that come and go look at the link themselves when they have to wait.
+        // Callers that come and go poll the link themselves before they wait.
         let busy = std::mem::take(&mut self.calls) > 0 && !blocked;
         self.driver = match (at_ease, busy) {
             (true, _) => DriverState::Dormant,
@@ -67,33 +68,33 @@ impl State {
         self.driver
     }
 
-    /// The driver is about to watch; whether for room to write, too.
+    /// Called before the driver watches: whether it has to watch for room to write, too.
     pub(crate) fn watch_for_room(&mut self) -> bool {
         let Some(transport) = &mut self.transport else { return false };
         transport.frames.room_watched = transport.frames.is_blocked();
         transport.frames.room_watched
     }
 
-    /// The driver watches the doorbell now; takes in what there was already.
+    /// The driver watches the doorbell now. Takes in everything that came before.
     pub(crate) fn watch_ring(&mut self) {
         loop {
             let Self { transport: Some(transport), session, wakes, .. } = self else { return };
             let Some(ring) = transport.ring() else { return };
             ring.announce(session, wakes);
-            if !self.look_at_ring(Interest::Acks) || !self.has_ring() {
+            if !self.poll_ring(Interest::Acks) || !self.has_ring() {
                 return;
             }
         }
     }
 
-    /// Looks at the ring and at the stream beside it.
+    /// Polls the ring and the stream beside it.
     pub(crate) fn read_both(&mut self) {
         self.read();
         self.read_frames();
     }
 
-    /// Whether a call waits beside a ring that does not watch the doorbell itself, so that the driver
-    /// should not dally.
+    /// Whether a call waits beside a ring without watching the doorbell, so that the driver must
+    /// not delay.
     pub(crate) fn is_urgent(&self) -> bool {
         self.has_ring() && self.wakes.waiters.any_unwatching()
     }

@@ -1,4 +1,4 @@
-//! Looking at the link for a call that is about to wait.
+//! Polls the link for a call that is about to wait.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +12,7 @@ use crate::connection::transport::ring::Spinning;
 use crate::connection::waiters::{Interest, WakeMode};
 
 impl State {
-    /// Makes sure that a waiting call sees the link by itself, if it can.
+    /// Registers a waiting call with the link, if it can watch the link itself.
     pub(in crate::connection) fn watch_link(&mut self, mode: WakeMode) -> bool {
         let Self { transport: Some(transport), wakes, .. } = self else { return false };
         match mode {
@@ -24,28 +24,28 @@ impl State {
         if transport.reactor.as_ref().is_some_and(|reactor| reactor.is_of(&runtime)) {
             return true;
         }
-        // The driver watches for those who wait on the other runtime from here on.
+        // The driver watches for the calls that wait on the other runtime from here on.
         transport.reactor = None;
         wakes.waiters.stop_watching();
         transport.reactor = Reactor::register(&transport.link, &runtime);
         transport.reactor.is_some()
     }
 
-    /// Looks at the link; `true` when something happened.
-    pub(in crate::connection) fn look(&mut self, mode: WakeMode, interest: Interest) -> bool {
+    /// Polls the link; `true` if something happened.
+    pub(in crate::connection) fn poll_link(&mut self, mode: WakeMode, interest: Interest) -> bool {
         if self.has_ring() {
-            return self.look_beside_ring(mode, interest);
+            return self.poll_beside_ring(mode, interest);
         }
-        if mode.is_level_triggered() { self.look_at_stream() } else { self.look_through_reactor() }
+        if mode.is_level_triggered() { self.poll_stream() } else { self.poll_reactor() }
     }
 
     /// For a caller that watches the descriptor by itself.
-    fn look_at_stream(&mut self) -> bool {
+    fn poll_stream(&mut self) -> bool {
         if self.is_write_blocked() {
             self.writable();
         }
         let Some(transport) = &mut self.transport else { return false };
-        // After a short read there is no more; new bytes show in the caller's next wait.
+        // After a short read there is no more; new bytes wake the caller's next wait.
         if std::mem::take(&mut transport.frames.drained) {
             return false;
         }
@@ -56,7 +56,7 @@ impl State {
         read != Read::Nothing
     }
 
-    fn look_through_reactor(&mut self) -> bool {
+    fn poll_reactor(&mut self) -> bool {
         self.wakes.waiters.answer();
         let Some(reactor) = self.take_reactor() else { return false };
         let waker = Waker::from(Arc::clone(&self.wakes.waiters));
@@ -78,7 +78,7 @@ impl State {
                 }
                 progress = true;
             }
-            // The runtime that it was registered with is gone: the next round takes the present one.
+            // The runtime that it was registered with is gone: the next round uses the present one.
             Poll::Ready(Err(_)) => return true,
             Poll::Pending => {}
         }
@@ -90,7 +90,7 @@ impl State {
         self.transport.as_mut()?.reactor.take()
     }
 
-    /// Unless another link has come meanwhile.
+    /// Unless there is another link by now.
     fn put_reactor_back(&mut self, reactor: Reactor) {
         if let Some(transport) = &mut self.transport
             && Arc::ptr_eq(&transport.link, reactor.link())
@@ -99,24 +99,24 @@ impl State {
         }
     }
 
-    fn look_beside_ring(&mut self, mode: WakeMode, interest: Interest) -> bool {
+    fn poll_beside_ring(&mut self, mode: WakeMode, interest: Interest) -> bool {
         if mode == WakeMode::Task && self.has_rung() {
             return true;
         }
         let Self { transport: Some(transport), session, wakes, .. } = self else { return false };
         if mode.is_level_triggered() {
-            // Before the announcement, which a late ring for what was found long ago uses up: that ring
-            // has to stay. Others may have been meant by what this silences: the look below finds that
-            // too, and wakes them.
+            // Silenced before the announcement. A late ring for an earlier wait would use up the
+            // announcement, and that ring has to stay. If the silenced ring was for other waiters,
+            // the check below finds its cause, too, and wakes them.
             transport.link.silence();
         }
         if let Some(ring) = transport.ring() {
             ring.announce(session, wakes);
         }
-        self.look_at_ring(interest)
+        self.poll_ring(interest)
     }
 
-    /// Whether the doorbell beside a ring called those whose runtime watches it.
+    /// Whether the doorbell beside a ring woke the calls whose runtime watches it.
     fn has_rung(&mut self) -> bool {
         self.wakes.waiters.answer();
         let Some(reactor) = self.take_reactor() else { return false };
@@ -126,7 +126,7 @@ impl State {
                 guard.clear_ready();
                 true
             }
-            // The runtime that it was registered with is gone: the next round takes the present one.
+            // The runtime that it was registered with is gone: the next round uses the present one.
             Poll::Ready(Err(_)) => return true,
             Poll::Pending => false,
         };
@@ -134,16 +134,16 @@ impl State {
         rung
     }
 
-    /// Looks at the ring in both directions; `true` when that concerns somebody with this interest, or
-    /// when the link is lost.
-    pub(super) fn look_at_ring(&mut self, interest: Interest) -> bool {
+    /// Polls the ring in both directions. `true` if a call with this interest is concerned, or the
+    /// link is lost.
+    pub(super) fn poll_ring(&mut self, interest: Interest) -> bool {
         let Self { transport: Some(transport), session, wakes, .. } = self else { return true };
         let Some(ring) = transport.ring() else { return true };
-        let found = ring.look(session, wakes, interest);
+        let found = ring.poll(session, wakes, interest);
         self.or_lose_link(found).unwrap_or(true)
     }
 
-    /// Notes that somebody waits for the acknowledgement of everything before `next`.
+    /// A call waits for the acknowledgement of everything before `next`.
     pub(in crate::connection) fn await_acknowledgement(&mut self, next: u64) {
         let Self { transport: Some(transport), session, .. } = self else { return };
         if let Some(ring) = transport.ring() {
@@ -151,14 +151,14 @@ impl State {
         }
     }
 
-    /// Notes that somebody waits for room.
+    /// A call waits for room.
     pub(in crate::connection) fn await_room(&mut self) {
         if let Some(ring) = self.transport.as_mut().and_then(|transport| transport.ring()) {
             ring.await_room();
         }
     }
 
-    /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
+    /// A spin before a call goes to sleep, if spins tend to pay.
     pub(in crate::connection) fn spinning(&mut self, mode: WakeMode, interest: Interest) -> Option<Spinning> {
         if !mode.may_spin() {
             return None;
@@ -168,7 +168,7 @@ impl State {
         self.transport.as_mut()?.ring()?.spinning(mode, interest, waiters, number)
     }
 
-    /// The ring learns from how it went.
+    /// The ring learns from the result of the spin.
     pub(in crate::connection) fn spun(&mut self, spinning: Spinning) {
         self.budget.add_spin(spinning.took());
         if spinning.transport == self.transports
@@ -178,7 +178,7 @@ impl State {
         }
     }
 
-    /// A call that has waited, and so perhaps slept, has what it waited for.
+    /// A call that has waited, and so perhaps slept, is ready.
     pub(in crate::connection) fn note_wake_up(&mut self, interest: Interest) {
         if let Some(ring) = self.transport.as_mut().and_then(|transport| transport.ring()) {
             ring.note_wake_up(interest);

@@ -1,7 +1,7 @@
-//! What a connection's lock guards: the session, its transport, and how far the application is.
+//! The state under a connection's lock: the session, its transport, and the application's progress.
 //!
-//! Every method leaves things in order for the next caller; whom to wake stands in [`Wakes`] until the
-//! lock is released.
+//! Every method leaves it consistent for the next caller. [`Wakes`] collects the wakers to call
+//! until the lock is released.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,18 +43,18 @@ impl fmt::Debug for HostCheck {
     }
 }
 
-/// Who drives the link.
+/// The part that drives the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DriverState {
     /// The callers do everything.
     Dormant,
-    /// The driver was called, and looks after a moment of grace.
+    /// The driver was called, and polls the link after the grace period.
     Armed,
     /// The driver does everything.
     Watching,
 }
 
-/// What the application has been given, and whether it gets more.
+/// The messages that the application has, and whether it gets more.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     /// On the host's end.
@@ -63,16 +63,17 @@ pub(super) struct Delivery {
     pub(super) coming_back: BTreeMap<u64, Delivered>,
     /// Messages that the application holds.
     pub(super) held: usize,
-    /// Messages that it was given with the mark.
+    /// Messages that it got with the redelivered mark.
     pub(super) redelivered: u64,
-    /// It has heard the end of the other side's direction.
+    /// It has seen the end of the other side's direction.
     pub(super) ended: bool,
-    /// It gets nothing more: whatever it does to its socket now, the peer goes on with the next host.
+    /// It gets nothing more. The peer goes on with the next host, in spite of any close or reset
+    /// here.
     pub(super) handing_over: bool,
 }
 
 impl Delivery {
-    /// Whether the application may have what comes next.
+    /// Whether the application may get the next message.
     #[inline]
     pub(super) fn is_allowed(&self) -> bool {
         !self.handing_over && self.is_by_host()
@@ -91,10 +92,10 @@ pub(crate) struct State {
     pub(super) transports: u64,
     pub(super) wakes: Wakes,
     driver: DriverState,
-    /// Calls that may wait, since the driver's last look.
+    /// Calls that may wait, since the driver's last round.
     pub(super) calls: u64,
     pub(super) delivery: Delivery,
-    /// A message was sent since the last wait: the acknowledgements can travel with the next one.
+    /// A message was sent since the last wait: the acknowledgements travel with the next one.
     pub(super) replied: bool,
     pub(super) failed: Option<Error>,
     pub(super) budget: Budget,
@@ -125,7 +126,7 @@ impl State {
         self.wakes.notify_all();
     }
 
-    /// Why nothing can be sent or acknowledged any more.
+    /// The reason why nothing can be sent or acknowledged any more.
     pub(super) fn over(&self) -> Option<Error> {
         if let Some(error) = &self.failed {
             return Some(error.clone());

@@ -1,4 +1,4 @@
-//! Messages on their way to the application, from the session or past it out of a ring.
+//! Messages on their way to the application, through the session or directly out of a ring.
 
 use bytes::Bytes;
 use open_channel_proto::{Incoming, MAX_PACK_COST, MESSAGE_OVERHEAD, ReceivedPack};
@@ -9,11 +9,11 @@ use crate::connection::received::{Delivered, InPlace};
 use crate::connection::transport::ring::Direct;
 use crate::error::Error;
 
-/// What comes again is rare enough to go through the session.
+/// Redelivered messages are rare enough to go through the session.
 const FIRST_ATTEMPT: u32 = 1;
 
 impl State {
-    /// The next message, the end, or why there is none; `None`: nothing yet.
+    /// The next message, the end, or an error; `None` if there is nothing yet.
     pub(in crate::connection) fn recv(&mut self) -> Option<Result<Option<Delivered>, Error>> {
         self.next_for_application(Self::claim, Self::take_message)
     }
@@ -36,7 +36,7 @@ impl State {
         })
     }
 
-    /// The next message, copied out of the ring, if that is all there is to do.
+    /// The next message, copied out of the ring, if nothing else has to be done.
     #[inline]
     pub(in crate::connection) fn recv_at_once(&mut self) -> Option<Delivered> {
         let copy = |consumer: &Consumer<_, _>, claim| consumer.record(claim).to_vec().into();
@@ -44,7 +44,7 @@ impl State {
         Some(Delivered { seq, attempt: FIRST_ATTEMPT, payload })
     }
 
-    /// The next message, whose bytes stay in the ring.
+    /// The next message, with its bytes left in the ring.
     pub(in crate::connection) fn recv_in_place_at_once(&mut self) -> Option<InPlace> {
         let Direct { payload, seq, .. } = self.claim_at_once(Consumer::detach)?;
         let message = Delivered { seq, attempt: FIRST_ATTEMPT, payload: Bytes::new() };
@@ -83,7 +83,7 @@ impl State {
         }
     }
 
-    /// The application gets `count` messages, the first of which is `seq`.
+    /// The application gets `count` messages; `seq` is the first of them.
     fn deliver(&mut self, count: u64, seq: u64, attempt: u32) {
         self.delivery.held += count as usize;
         if attempt > FIRST_ATTEMPT {
@@ -99,7 +99,7 @@ impl State {
         take: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<Result<Option<T>, Error>> {
         if self.delivery.handing_over && !self.delivery.ended {
-            // Or why there is nothing to hand over.
+            // An earlier error, if there is one, is the reason.
             return Some(Err(self.failed.clone().unwrap_or(Error::HandedOver)));
         }
         if !self.delivery.is_by_host() {
@@ -114,15 +114,15 @@ impl State {
         if self.delivery.ended { Some(Ok(None)) } else { self.over().map(Err) }
     }
 
-    /// Takes the next message out of the ring, unless one is there already.
+    /// Takes the next message out of the ring, unless the session has one already.
     fn claim(&mut self) {
         if !self.session.is_readable() {
             self.claim_next();
         }
     }
 
-    /// Takes messages out of the ring, as many as may go to the application at once, unless there are
-    /// some already.
+    /// Takes messages out of the ring, as many as may go to the application at once, unless the
+    /// session has some already.
     fn claim_many(&mut self) {
         self.claim();
         while self.session.is_readable() && self.session.unhandled_bytes() < MAX_PACK_COST {
@@ -146,7 +146,7 @@ impl State {
         self.write();
     }
 
-    /// Acknowledges what is handled, if a release on the ring acknowledges all that is.
+    /// Acknowledges the handled messages, if a release on the ring acknowledges all of them.
     #[inline]
     pub(in crate::connection) fn release_at_once(&mut self) -> bool {
         let Self { transport: Some(transport), session, .. } = self else { return false };

@@ -6,8 +6,7 @@ use crate::connection::waiters::Interest;
 use crate::error::Error;
 
 impl State {
-    /// Whether what the application has not handled is this side's to deliver: if not, the next host
-    /// gets it.
+    /// Whether this side delivers unhandled messages again. If not, the next host gets them.
     pub(in crate::connection) fn gives_back(&self) -> bool {
         !self.delivery.handing_over && self.failed.is_none() && self.session.closed().is_none()
     }
@@ -28,7 +27,7 @@ impl State {
     pub(in crate::connection) fn deliver_again(&mut self, seqs: &[u64]) {
         let coming_back = &mut self.delivery.coming_back;
         let again: Vec<_> = seqs.iter().filter_map(|seq| coming_back.remove(seq)).collect();
-        // Else the next host is to deliver them, and this is no attempt.
+        // Otherwise the next host delivers them, and this is no attempt.
         if !self.gives_back() || !self.delivery.is_allowed() {
             return;
         }
@@ -38,7 +37,7 @@ impl State {
         if self.session.is_readable() {
             self.wakes.notify(Interest::Recv);
         }
-        // Before the application has them: they may be its end.
+        // The frames go out before the application has the messages, which may kill it.
         self.after_giving_back();
     }
 
@@ -48,13 +47,13 @@ impl State {
         }
     }
 
-    /// After frames were taken in: they may have been about messages that were given back.
+    /// Frames that were taken in may concern messages that were given back.
     pub(super) fn answer_what_came_back(&mut self) {
         self.release();
         self.after_giving_back();
     }
 
-    /// Takes over what the session does not deliver any more.
+    /// Takes the messages out of the session that it does not deliver any more.
     pub(in crate::connection) fn take_back(&mut self) {
         let (socket, limit) = (self.session.id(), self.session.limits().outbox);
         while let Some(message) = self.session.take_undeliverable() {
@@ -63,7 +62,7 @@ impl State {
         self.take_what_was_asked_for();
     }
 
-    /// What a flush up to `end` has to say, once all of that is acknowledged.
+    /// The result of a flush up to `end`, once all of that is acknowledged.
     pub(in crate::connection) fn all_delivered(&mut self, end: u64) -> Result<(), Error> {
         match self.returned.report(end) {
             0 => Ok(()),

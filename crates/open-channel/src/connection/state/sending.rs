@@ -1,4 +1,4 @@
-//! Messages on their way from the application to the session or past it into a ring.
+//! Messages on their way from the application to the session, or directly into a ring.
 
 use bytes::{Bytes, BytesMut};
 use open_channel_proto::{MESSAGE_OVERHEAD, Pack, PackRef, Packer, Refused};
@@ -8,26 +8,26 @@ use crate::connection::received::Room;
 use crate::connection::transport::ring::Stored;
 use crate::error::{Error, SendError};
 
-/// With fewer unacknowledged messages than this, each is written at once; with more, the other side
-/// is busy anyway and small messages are written together.
+/// With fewer unacknowledged messages than this, each is written at once. With more, the other side
+/// is busy, and small messages are written together.
 const WRITE_AT_ONCE: usize = 32;
 
-/// Unwritten bytes that are worth a system call of their own.
+/// Unwritten bytes that justify a system call of their own.
 const WORTH_WRITING: usize = 32 * 1024;
 
-/// Where a pack [goes](State::place).
+/// The [place](State::place) of a pack.
 pub(in crate::connection) enum Place {
     /// It is in the ring, and its first message has this number.
     Ring(u64),
-    /// Nowhere yet.
+    /// Not stored yet: it has to go through the outbox.
     Outbox,
 }
 
 impl State {
-    /// Takes `payload` if it keeps it, or gives it back; a message that went into the ring is of no
-    /// more use where it is.
+    /// Accepts `payload`, or gives it back. A message that went into the ring leaves its bytes in
+    /// `payload`, where they are no longer needed.
     pub(in crate::connection) fn send(&mut self, payload: &mut Bytes) -> Result<u64, Refused> {
-        if let Some(seq) = self.store_at_once(payload).or_else(|| self.store_after_look(payload)) {
+        if let Some(seq) = self.store_at_once(payload).or_else(|| self.store_after_check(payload)) {
             return Ok(seq);
         }
         if self.failed.is_some() {
@@ -40,8 +40,8 @@ impl State {
         Ok(seq)
     }
 
-    /// Puts `message` into the ring, if that is all there is to do: nothing is to be written or
-    /// notified afterwards, and no link can be lost on the way. Its number.
+    /// Puts `message` into the ring, if that is all there is to do: no write, no notification and
+    /// no lost link can follow. Returns its number.
     #[inline]
     pub(in crate::connection) fn store_at_once(&mut self, message: &[u8]) -> Option<u64> {
         let Self { transport: Some(transport), session, budget, failed, .. } = self else {
@@ -58,11 +58,11 @@ impl State {
         Some(seq)
     }
 
-    /// [`store_at_once`](Self::store_at_once) for a message that could not go because it was time to
-    /// look, or the outbox was full.
-    pub(in crate::connection) fn store_after_look(&mut self, message: &[u8]) -> Option<u64> {
+    /// [`store_at_once`](Self::store_at_once), after a check for releases. For a message that did
+    /// not fit in the outbox, or that came when the check was due.
+    pub(in crate::connection) fn store_after_check(&mut self, message: &[u8]) -> Option<u64> {
         let ring = self.transport.as_mut()?.ring()?;
-        if !ring.is_look_due() && self.session.has_room(message.len()) {
+        if !ring.is_check_due() && self.session.has_room(message.len()) {
             return None;
         }
         self.take_releases();
@@ -80,7 +80,7 @@ impl State {
         Ok(seq)
     }
 
-    /// Whether the outbox has room for a message of `len` bytes; `None`: not yet.
+    /// Whether the outbox has room for a message of `len` bytes; `None` if not yet.
     pub(in crate::connection) fn room(&mut self, len: usize) -> Option<Result<(), Error>> {
         match self.over() {
             Some(error) => Some(Err(error)),
@@ -88,7 +88,7 @@ impl State {
         }
     }
 
-    /// Whether the outbox has room for what costs so much. If not, its waiters are notified once it has.
+    /// Whether the outbox has room for this cost. If not, its waiters are notified once it has.
     fn has_room_for(&mut self, cost: usize) -> bool {
         if self.session.has_room_for(cost) || self.take_releases() && self.session.has_room_for(cost) {
             return true;
@@ -98,7 +98,7 @@ impl State {
         false
     }
 
-    /// Writes now or leaves it to be written together with what follows.
+    /// Writes now, or leaves the message to be written together with the next ones.
     fn sent(&mut self) {
         let Self { transport: Some(transport), session, wakes, .. } = self else { return };
         if let Some(ring) = transport.ring() {
@@ -124,8 +124,7 @@ impl State {
         }
     }
 
-    /// Takes packs out of `batch` as long as there is room and budget; `None` when there is no more
-    /// room.
+    /// Accepts packs of `batch` while there is room and budget; `None` when there is no more room.
     pub(in crate::connection) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
         while let Some(next) = batch.peek() {
             if self.budget.is_due() {
@@ -144,8 +143,8 @@ impl State {
         Some(Ok(()))
     }
 
-    /// For a pack in memory of the caller's: puts it into the ring, or says that it has to go through
-    /// the outbox, where a copy has room now. `None`: not yet; for a ring that is only full it waits.
+    /// Puts a borrowed pack into the ring, or returns that it has to go through the outbox, which
+    /// has room for its copy. `None` if not yet: a ring that is only full is waited for.
     pub(in crate::connection) fn place(&mut self, next: PackRef<'_>) -> Option<Result<Place, Error>> {
         if let Some(error) = self.objection(next.longest) {
             return Some(Err(error));
@@ -165,7 +164,7 @@ impl State {
                 self.await_room();
                 None
             }
-            // The look for room may have found the ring broken.
+            // The check for room may have found the ring broken.
             Stored::Elsewhere => Some(self.objection(longest).map_or(Ok(Place::Outbox), Err)),
         }
     }
@@ -178,7 +177,7 @@ impl State {
         self.sent();
     }
 
-    /// Why a message of `len` bytes can never be sent.
+    /// The reason why a message of `len` bytes can never be sent.
     fn objection(&self, len: usize) -> Option<Error> {
         let max = self.session.max_message();
         self.over()
@@ -186,8 +185,8 @@ impl State {
             .or_else(|| (len > max).then_some(Error::TooLarge { len, max }))
     }
 
-    /// Room for a message of at most `len` bytes, in the ring if nothing is in the way; `None` if that
-    /// is worth waiting for.
+    /// Room for a message of at most `len` bytes, in the ring if possible. `None` if the ring is
+    /// worth waiting for.
     pub(in crate::connection) fn reserve(&mut self, len: usize) -> Option<Room> {
         if self.has_ring() && !self.session.may_store(len) {
             self.take_releases();
@@ -207,7 +206,7 @@ impl State {
         Some(Room::Buffer { bytes: BytesMut::with_capacity(len), len })
     }
 
-    /// Sends what was written to a reservation.
+    /// Sends the bytes written to a reservation.
     pub(in crate::connection) fn commit(&mut self, room: Room) -> Result<u64, Refused> {
         let Room::Ring { slot, transport: number } = room else { return self.send_over(room.into()) };
         let (len, may_store) = (slot.len(), self.session.may_store(slot.len()));
@@ -221,7 +220,7 @@ impl State {
                 let is_open = ring.is_some();
                 let message = Bytes::from(Room::Ring { slot, transport: number });
                 if is_open {
-                    // Others were sent meanwhile: they come first.
+                    // Other messages were sent meanwhile: they come first.
                     self.abandon_reservation(number);
                 }
                 self.send_over(message)

@@ -1,4 +1,4 @@
-//! Messages that the application wants back, before anybody has taken them.
+//! Messages that the application takes back before a handler has taken them.
 
 use std::task::Poll;
 
@@ -11,8 +11,9 @@ use crate::connection::waiters::Interest;
 use crate::error::Error;
 
 impl State {
-    /// The message, or `None` if it is too late. Pending: to be followed by
-    /// [`taken_back`](Self::taken_back), or by [`stop_taking_back`](Self::stop_taking_back).
+    /// The message, or `None` if it is too late. While this is pending, call
+    /// [`taken_back`](Self::taken_back), or [`stop_taking_back`](Self::stop_taking_back) to give
+    /// up.
     pub(in crate::connection) fn begin_taking_back(
         &mut self,
         seq: u64,
@@ -46,7 +47,7 @@ impl State {
         }
     }
 
-    /// The answer; `None`: not yet.
+    /// The answer; `None` if not yet.
     pub(in crate::connection) fn taken_back(&mut self, seq: u64) -> Option<Result<Option<Bytes>, Error>> {
         self.take_releases();
         let open = self.session.is_recalling(seq) && self.over().is_none();
@@ -60,7 +61,7 @@ impl State {
         }
     }
 
-    /// Nobody waits for that answer: the message, if it comes back, is undeliverable.
+    /// Gives up the wait for that answer. The message, if it comes back, is undeliverable.
     pub(in crate::connection) fn stop_taking_back(&mut self, seq: u64) {
         if self.recalls.is_waiting(seq) && self.over().is_none() {
             self.recalls.drop_waiting(seq);
@@ -69,7 +70,7 @@ impl State {
         }
     }
 
-    /// Takes over what has come back to those who asked for it.
+    /// Passes the messages that came back to the calls that asked for them.
     pub(super) fn take_what_was_asked_for(&mut self) {
         while let Some((seq, bytes)) = self.session.taken_back() {
             if let Some(bytes) = self.recalls.answer(seq, bytes) {

@@ -1,4 +1,4 @@
-//! The session on its transport: taking one, reading, writing, losing it.
+//! The session on its transport: attaching it, reading, writing, losing it.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl State {
         self.wake_all();
     }
 
-    /// A session that is over needs its link only for its last words.
+    /// A session that is over needs its link only for its last frames.
     pub(in crate::connection) fn drop_finished_link(&mut self) {
         if let Some(transport) = &self.transport
             && self.session.closed().is_some()
@@ -46,7 +46,7 @@ impl State {
         self.wake_all();
     }
 
-    /// What the other side managed to send before it went is not lost.
+    /// Takes in everything that the other side sent before it ended.
     pub(in crate::connection) fn drain_and_lose(&mut self) {
         while self.read_frames() == Read::More {}
         let Self { transport, session, wakes, .. } = self;
@@ -56,7 +56,8 @@ impl State {
         self.lose_link();
     }
 
-    /// What worked; what did not costs the link, and the session if the other side is to blame.
+    /// The value, or `None` after an error. An error costs the link, and also the session if the
+    /// other side is to blame.
     pub(in crate::connection) fn or_lose_link<T>(&mut self, result: Result<T, LinkError>) -> Option<T> {
         match result {
             Ok(value) => return Some(value),
@@ -64,7 +65,8 @@ impl State {
             Err(LinkError::Protocol(problem)) => {
                 tracing::warn!(socket = %self.session.id(), %problem, "the other side broke the protocol");
                 if let Some(transport) = &mut self.transport {
-                    // Another look at it, when the write below fails, would find the same again, and so on.
+                    // The write below may fail and check the ring again: it would find the same
+                    // error without end.
                     transport.drop_ring();
                 }
                 self.session.reset(ResetCode::Protocol, &*problem);
@@ -80,15 +82,15 @@ impl State {
         while self.read() == Read::More {}
     }
 
-    /// Looks once at what brings messages, and gives it to the session.
+    /// Polls the ring or the stream once, and passes the result to the session.
     pub(crate) fn read(&mut self) -> Read {
         if !self.has_ring() {
             return self.read_frames();
         }
-        if self.look_at_ring(Interest::Recv) { Read::Last } else { Read::Nothing }
+        if self.poll_ring(Interest::Recv) { Read::Last } else { Read::Nothing }
     }
 
-    /// Reads the stream once and gives its frames to the session.
+    /// Reads the stream once and passes its frames to the session.
     pub(crate) fn read_frames(&mut self) -> Read {
         let before = self.session.first_unacknowledged();
         let Self { transport, session, wakes, delivery, .. } = self;
@@ -118,7 +120,7 @@ impl State {
             Err(error) => {
                 let Self { transport, session, wakes, .. } = self;
                 if let Some(transport) = transport {
-                    // What the other side managed to send before it went is not lost.
+                    // Messages that the other side sent before it ended are not lost.
                     transport.drain_ring(session, wakes);
                 }
                 self.or_lose_link::<()>(Err(error));
@@ -127,15 +129,15 @@ impl State {
         }
     }
 
-    /// Writes all that the session has, as far as the link takes it. Once it takes no more, somebody
-    /// watches for room and calls [`writable`](Self::writable).
+    /// Writes all that the session has, as far as the link takes it. If the link takes no more, a
+    /// waiter or the driver watches for room and calls [`writable`](Self::writable).
     pub(crate) fn write(&mut self) {
         let Self { transport: Some(transport), session, .. } = self else { return };
         let flushed = transport.flush(session);
         self.or_drain_and_lose(flushed);
     }
 
-    /// Writes everything, pending acknowledgements included.
+    /// Writes everything, including acknowledgements that could wait.
     pub(crate) fn write_all(&mut self) {
         let Self { transport: Some(transport), session, .. } = self else { return };
         let flushed = transport.flush_all(session);
@@ -170,14 +172,14 @@ impl State {
         self.transport.as_ref().is_some_and(|transport| transport.frames.is_blocked())
     }
 
-    /// Takes in what the other side has released; whether there was anything, or the link is lost.
+    /// Takes in the other side's releases. `true` if there was one, or the link is lost.
     pub(in crate::connection) fn take_releases(&mut self) -> bool {
         let Self { transport: Some(transport), session, wakes, .. } = self else { return false };
         let taken = transport.take_releases(session, wakes);
         self.or_lose_link(taken).unwrap_or(true)
     }
 
-    /// Tells the other side what is handled.
+    /// Publishes to the other side which messages are handled.
     pub(in crate::connection) fn release(&mut self) {
         let Self { transport: Some(transport), session, .. } = self else { return };
         let released = transport.release(session);

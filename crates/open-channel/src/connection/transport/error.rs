@@ -1,11 +1,11 @@
-//! Why a link cannot go on.
+//! The errors of a link.
 
 use std::io;
 
 use open_channel_proto::ProtocolError;
 use open_channel_ring::RingError;
 
-/// Costs the link. If the other side is to blame, it costs the session, too.
+/// It costs the link. If the other side is to blame, it costs the session, too.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
     #[error(transparent)]

@@ -8,19 +8,19 @@ use open_channel_proto::{Frame, HEADER_LEN, MAX_BODY, Session, TransmitBuffer, d
 use crate::connection::transport::error::LinkError;
 use crate::link::Link;
 
-/// The longest frame. Larger reads were measured to be slower: the bytes leave the near caches
+/// The longest frame. Larger reads were measured to be slower: the bytes leave the core's caches
 /// before they are copied.
 const READ_BUFFER: usize = HEADER_LEN + MAX_BODY;
 
-/// Slices per vectored write: the most that one `TransmitBuffer` usefully has.
+/// Slices per vectored write: the most that one `TransmitBuffer` fills.
 const SLICES: usize = 16;
 
 thread_local! {
-    /// Bytes rest in a stream only while they are part of a frame, so that idle connections hold none.
+    /// Shared by all connections of a thread. Between reads, a stream holds only part of a frame.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
 }
 
-/// How a read went.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {
     /// There may be more.
@@ -31,17 +31,17 @@ pub(crate) enum Read {
     Nothing,
 }
 
-/// What is half-way on the stream, in both directions.
+/// The incomplete frames on the stream, in both directions.
 #[derive(Debug, Default)]
 pub(crate) struct FrameStream {
-    /// The beginning of a frame whose rest has not come.
+    /// The beginning of a frame whose rest has not arrived.
     partial: Vec<u8>,
     out: TransmitBuffer,
     /// The link took no more.
     blocked: bool,
     /// The driver watches for room.
     pub(crate) room_watched: bool,
-    /// The last read of a caller that watches the descriptor by itself took all there was.
+    /// The last read of a caller that watches the descriptor itself took all there was.
     pub(crate) drained: bool,
 }
 
@@ -51,7 +51,8 @@ impl FrameStream {
         self.out.is_empty()
     }
 
-    /// The link took no more: somebody has to watch for room, and call [`unblock`](Self::unblock).
+    /// Whether the link took no more: a waiter or the driver watches for room and calls
+    /// [`unblock`](Self::unblock).
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked
     }
@@ -93,7 +94,7 @@ impl FrameStream {
         }
     }
 
-    /// Reads once. Before a frame that was sent behind what lies in a ring, `drain` takes that.
+    /// Reads once. Calls `drain` before a frame that was sent behind records of the ring.
     pub(super) fn read(
         &mut self,
         link: &Link,

@@ -1,4 +1,5 @@
-//! What carries the messages of a session: the stream of a link, or rings in shared memory beside it.
+//! A transport carries the messages of a session: on the stream of a link, or through rings in
+//! shared memory beside it.
 //!
 //! ```text
 //!             flush              ┌─────────────┐   every frame, if there is no ring
@@ -8,8 +9,8 @@
 //!                         └─────▶│    Ring     │ ══════════════▶ shared memory
 //!              claim, release    └─────────────┘   every message
 //! ```
-//! A transport knows frames and records, the session that they belong to, and whom to notify. It does
-//! not know calls of the application, nor what comes after it: an error of a transport is its end.
+//! A transport knows frames and records, their session, and whom to notify. It does not know the
+//! application's calls, nor the next transport: an error ends it.
 
 use std::sync::Arc;
 
@@ -29,16 +30,17 @@ pub(crate) mod frames;
 pub(crate) mod reactor;
 pub(crate) mod ring;
 
-/// A link with what lies half-way on it; lives as long as the link does.
+/// A link with the incomplete frames on it; lives as long as the link does.
 #[derive(Debug)]
 pub(crate) struct Transport {
     pub(crate) link: Arc<Link>,
     pub(crate) frames: FrameStream,
-    /// Where messages travel, if not as frames.
+    /// The ring that carries the messages, if they are not frames.
     ring: Option<Box<Ring>>,
     /// The link as the calling application's runtime sees it.
     pub(crate) reactor: Option<Reactor>,
-    /// Writing failed: what the other side has sent is still to be read, and nothing else to be done.
+    /// Writing failed. The frames that the other side has sent are still to be read, and nothing
+    /// else.
     broken: bool,
 }
 
@@ -57,12 +59,12 @@ impl Transport {
         self.ring.is_some()
     }
 
-    /// Where the next message shows first, on a ring.
+    /// Watches the place in the ring where the next message appears.
     pub(crate) fn message_watch(&self) -> Option<RingWatch<Mapped>> {
         self.ring.as_ref().map(|ring| ring.message_watch())
     }
 
-    /// Whether a message lies in the ring that nobody has taken.
+    /// Whether the ring has a message that was not taken.
     pub(crate) fn has_message(&self) -> bool {
         self.ring.as_ref().is_some_and(|ring| ring.has_message())
     }
@@ -78,7 +80,7 @@ impl Transport {
         written
     }
 
-    /// [`flush`](Self::flush), acknowledgements that could wait included.
+    /// [`flush`](Self::flush), including acknowledgements that could wait.
     pub(crate) fn flush_all(&mut self, session: &mut Session) -> Result<(), LinkError> {
         self.frames.add_acknowledgement(session);
         self.flush(session)
@@ -99,7 +101,7 @@ impl Transport {
                 ring.drain(session, wakes);
             }
         })?;
-        // What the other side has given up leaves the outbox and the ring.
+        // Messages that the other side has given up leave the outbox and the ring.
         while let Some(end) = session.wanted() {
             let stored = self.stored(end);
             session.found(stored)?;
@@ -111,7 +113,7 @@ impl Transport {
         self.ring.as_mut()?.stored(end)
     }
 
-    /// Takes in what the other side has released; whether there was anything.
+    /// Takes in the other side's releases; whether there was one.
     pub(crate) fn take_releases(
         &mut self,
         session: &mut Session,
@@ -125,7 +127,7 @@ impl Transport {
         self.ring.as_mut().map_or(Ok(false), |ring| ring.claim(session))
     }
 
-    /// Tells the other side what is handled, where that needs no frame.
+    /// Publishes which messages are handled, if that needs no frame.
     pub(crate) fn release(&mut self, session: &Session) -> Result<(), LinkError> {
         self.ring.as_mut().map_or(Ok(()), |ring| ring.release(session))
     }
@@ -137,13 +139,13 @@ impl Transport {
         }
     }
 
-    /// A ring whose content makes no sense is not looked at again.
+    /// Drops a ring with broken content, so that it is not read again.
     pub(crate) fn drop_ring(&mut self) {
         self.ring = None;
     }
 
-    /// The link is lost. What was not handled goes back into the outbox, unless the session is over:
-    /// then what is in the ring has been sent, like bytes in a socket.
+    /// The link is lost. Messages that were not handled go back into the outbox. If the session is
+    /// over, messages in the ring count as sent, like bytes in a socket.
     pub(crate) fn close(self, session: &mut Session, is_over: bool) -> Result<(), LinkError> {
         let reclaimed = match self.ring {
             Some(ring) if !is_over => ring.give_up(session),

@@ -1,4 +1,4 @@
-//! A link as the runtime of a waiting task sees it.
+//! The registration of a link with the runtime of a waiting task.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    /// With the runtime of the caller, if there is one and it can watch anything.
+    /// Registers the link with the runtime, if that can watch anything.
     pub(crate) fn register(link: &Arc<Link>, runtime: &Handle) -> Option<Self> {
         let registration = Registration::new(link.source()).ok()?;
         Some(Self { registration, link: Arc::clone(link), runtime: runtime.id() })

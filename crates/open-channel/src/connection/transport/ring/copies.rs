@@ -1,20 +1,20 @@
-//! Records that are looked for one by one, as by a sender that takes many messages back.
+//! A search for single records, as by a sender that takes many messages back.
 
 use bytes::Bytes;
 use open_channel_proto::PartKind;
 use open_channel_ring::{Producer, Region, Wake};
 
-/// Records that are passed in search of others before all are copied.
+/// Records that a search may pass before all are copied.
 const FEW: usize = 256;
 
-/// Copies of what is not released. A ring can be read from its oldest record on only, so that
-/// looking for each of many records takes a time which grows with the square of their number.
+/// Copies of the records that are not released. A ring can only be read from its oldest record on.
+/// A search for each of many records takes a time that grows with the square of their number.
 ///
-/// At most the ring's capacity, and nothing until many records were passed.
+/// Takes at most the ring's capacity, and nothing until many records were passed.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     payloads: Vec<u8>,
-    /// Of the records, in their order: where each ends in the ring and in `payloads`.
+    /// For each record, in order: where it ends in the ring and in `payloads`.
     ends: Vec<(u64, usize)>,
     /// Records passed since the copies were made.
     passed: usize,
@@ -68,7 +68,7 @@ impl Copies {
         for stored in producer.unreleased().map_while(Result::ok) {
             self.step();
             let record = stored.record;
-            // Of a longer message the outbox has the bytes itself.
+            // The outbox has the bytes of a longer message.
             if PartKind::from_bits(record.kind()) == Some(PartKind::Whole) {
                 let begin = self.payloads.len();
                 self.payloads.resize(begin + record.len(), 0);
@@ -132,7 +132,7 @@ mod tests {
         assert!(copies.find(&mut link.producer, last).is_some(), "it is not released");
         copies.released(last);
         assert!(copies.ends.is_empty() && copies.payloads.capacity() == 0);
-        // Of a record alone, or the first ones, there is no copy.
+        // A single record, or one of the first, is found without a copy.
         assert!(copies.find(&mut link.producer, ends[0]).is_some());
         assert!(copies.find(&mut link.producer, 4).is_none(), "no record ends there");
     }

@@ -1,5 +1,5 @@
-//! The session on a ring: messages go through shared memory in parts, and the release of a part is
-//! its acknowledgement. The stream beside the ring carries the other frames.
+//! The session on a ring: messages go through shared memory in parts, and the release of a part
+//! acknowledges it. The stream beside the ring carries the other frames.
 //!
 //! ```text
 //!        ┌───────────────────┐                 ┌─────────┐
@@ -7,8 +7,8 @@
 //!                               ▲                           │
 //!           take_releases ◀── released ◀── release ◀── Message::ack
 //! ```
-//! A whole message that need not wait takes the upper way, on either side: it never lies in the
-//! session.
+//! A whole message that need not wait takes the upper path, on either side: the session never holds
+//! its bytes.
 
 use std::fmt;
 
@@ -28,12 +28,12 @@ pub(crate) use waiting::{Spinning, is_ending};
 /// Bytes before the payload of a first part: the length of the whole message.
 const TOTAL: usize = 8;
 
-/// Parts of a ring's size, so that one side copies out while the other copies in, and little is left
-/// unused where a part does not fit before the end of the ring.
+/// A part takes this fraction of the ring, so that one side copies out while the other copies in.
+/// Little of the ring is left unused where a part does not fit before its end.
 const PARTS: usize = 8;
 
-/// Of the ring: a message up to this size finds its place behind what the receiver keeps, although a
-/// gap of the same size may lie before the end of the ring.
+/// A message of up to this fraction of the ring finds room while the receiver holds less than half.
+/// That is so even with a gap of the same size before the ring's end.
 const QUARTER: usize = 4;
 
 /// One side's ends of the rings, as its connection uses them.
@@ -41,35 +41,35 @@ pub(crate) struct Ring {
     producer: Producer<Mapped, Doorbell>,
     consumer: Consumer<Mapped, Doorbell>,
     sending: Sending,
-    /// Those who wait for a message know of the one that comes next.
+    /// The waiters for a message are notified of the next one.
     notified: bool,
-    /// Of those who wait for a message, for an acknowledgement, and for room.
+    /// Spins for a message, for an acknowledgement, and for room.
     recv_spin: Spin,
     ack_spin: Spin,
     room_spin: Spin,
-    /// What a spin looked at, for the next one.
+    /// The watch of the last spin, to be used again.
     watch: Option<RingWatch<Mapped>>,
     copies: Copies,
 }
 
-/// How far the direction is in which this side sends.
+/// The progress of the direction in which this side sends.
 struct Sending {
     /// Longest payload of a part.
     part: usize,
-    /// Longest message that waits for its place.
+    /// Longest message that waits for room in the ring.
     worth_waiting: usize,
-    /// What the other side has released, as far as the session knows.
+    /// The other side's releases, as far as the session knows them.
     released: u64,
-    /// The nearest release that somebody waits for; 0 when nobody does.
+    /// The nearest release that a call waits for; 0 when none does.
     awaited: u64,
-    /// Who waited last for a release waited for room, not for an acknowledgement.
+    /// The last call to wait for a release waited for room, not for an acknowledgement.
     room_awaited: bool,
-    /// What the other side was asked to ring for last; 0 if all of it has come.
+    /// The release that the other side was last asked to ring for; 0 if it has come.
     announced: u64,
-    /// There was no room for what the session has next.
+    /// There was no room for the session's next part.
     full: bool,
-    /// Messages sent since the last look at what the other side has released.
-    unlooked: u32,
+    /// Messages sent since the last check of the other side's releases.
+    unchecked: u32,
 }
 
 impl fmt::Debug for Ring {
@@ -91,7 +91,7 @@ impl Ring {
             room_awaited: false,
             announced: 0,
             full: false,
-            unlooked: 0,
+            unchecked: 0,
         };
         Self {
             producer,

@@ -13,7 +13,7 @@ use crate::connection::waiters::{Interest, Wakes};
 pub(crate) struct Direct<P> {
     pub(crate) payload: P,
     pub(crate) seq: u64,
-    /// What it takes in the window.
+    /// Its cost in the window.
     pub(crate) cost: usize,
 }
 
@@ -35,25 +35,25 @@ fn receive(session: &mut Session, record: &Record<'_>, arrival: ReceivedPart) ->
     session.receive_part(arrival, |bytes| record.append_to(bytes, record.len() - arrival.len))
 }
 
-/// A record that lay in our own memory when its reader was given up.
+/// A record in this process's own memory when its reader was given up.
 fn kept(stored: open_channel_ring::StoredRecord<'_>) -> Option<StoredPart> {
     let open_channel_ring::StoredRecord { record, maybe_claimed } = stored;
     let completes = PartKind::from_bits(record.kind()).is_some_and(PartKind::completes);
     completes.then(|| StoredPart {
         end: record.end().bytes(),
         claimed: maybe_claimed,
-        // Of a longer message the outbox has the bytes itself.
+        // The outbox has the bytes of a longer message.
         payload: record.to_vec().into(),
     })
 }
 
 impl Ring {
-    /// Whether there is a message that nobody has taken.
+    /// Whether there is a message that was not taken.
     pub(crate) fn has_message(&self) -> bool {
         self.consumer.is_ready()
     }
 
-    /// Where the next message shows first.
+    /// Watches the place where the next message appears.
     pub(crate) fn message_watch(&self) -> RingWatch<Mapped> {
         self.consumer.watch()
     }
@@ -72,8 +72,8 @@ impl Ring {
         Ok(false)
     }
 
-    /// Takes the next message past the session, if that is a whole one and nothing comes before it.
-    /// Whoever cannot go this way learns nothing from it; [`claim`](Self::claim) finds out why.
+    /// Takes the next message past the session, if it is whole and no other comes before it.
+    /// Otherwise returns `None` without an error: [`claim`](Self::claim) finds the reason.
     #[inline]
     pub(crate) fn claim_at_once<P>(
         &mut self,
@@ -83,7 +83,7 @@ impl Ring {
         let claimed = self.consumer.claim_if(|kind, flags, len| {
             kind == PartKind::Whole.to_bits() && flags == PartFlags::NONE.0 && session.may_receive_apart(len)
         });
-        // Whatever went wrong goes wrong again.
+        // `claim` finds the same error again and reports it.
         let claim = claimed.ok().flatten()?;
         self.notified = false;
         let record = self.consumer.record(claim);
@@ -92,7 +92,7 @@ impl Ring {
         Some(Direct { payload: take(&self.consumer, claim), seq, cost })
     }
 
-    /// Tells the other side what is handled.
+    /// Publishes to the other side which messages are handled.
     #[inline]
     pub(crate) fn release(&mut self, session: &Session) -> Result<(), LinkError> {
         Ok(self.consumer.release(Position::new(session.releasable()))?)
@@ -100,7 +100,7 @@ impl Ring {
 
     /// Takes everything that the other side has put into the ring.
     pub(crate) fn drain(&mut self, session: &mut Session, wakes: &mut Wakes) {
-        // The session learns of a broken ring when that is given up.
+        // A broken ring is reported to the session when the ring is given up.
         let _ = self.take_releases(session, wakes);
         while self.claim(session).unwrap_or(false) {}
         if session.is_readable() {
@@ -108,13 +108,13 @@ impl Ring {
         }
     }
 
-    /// The link is lost: nobody gets anything more out of the ring, and what was not handled goes
+    /// The link is lost: no more messages are taken out of the ring. Those that were not handled go
     /// back into the outbox.
     ///
     /// # Errors
-    /// Messages are lost, because the session cannot make sense of what lies there.
+    /// Messages are lost, because the session cannot interpret the records of the ring.
     pub(crate) fn give_up(mut self: Box<Self>, session: &mut Session) -> Result<(), LinkError> {
-        // Nonsense in the shared indices releases and claims nothing: better delivered twice than lost.
+        // Broken shared indices release and claim nothing: a second delivery is better than a loss.
         let _ = self.producer.fence();
         let stored = self.producer.unreleased().map_while(Result::ok);
         let stored: Vec<StoredPart> = stored.filter_map(kept).collect();

@@ -1,5 +1,5 @@
-//! Sending on a ring: what the session has goes into it, and what the other side releases is
-//! acknowledged.
+//! Sending on a ring: the session's messages go into it, and the other side's releases acknowledge
+//! them.
 
 use bytes::Bytes;
 use open_channel_proto::{PackRef, Part, PartFlags, PartKind, Session};
@@ -9,9 +9,9 @@ use super::{Ring, Sending, TOTAL};
 use crate::connection::transport::error::LinkError;
 use crate::connection::waiters::{Interest, Wakes};
 
-/// Messages sent between two looks at what the reader has released: each look takes a cache line
-/// from it, and the outbox leaves the near caches if it is never cleared.
-const SENT_PER_LOOK: u32 = 16;
+/// Messages sent between two checks of the reader's releases. Each check takes a cache line from
+/// the reader; without any, the outbox grows out of the core's caches.
+const SENT_PER_CHECK: u32 = 16;
 
 /// Whether a pack went into the ring as it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,22 +25,22 @@ pub(crate) enum Stored {
 }
 
 impl Ring {
-    /// Whether it is time to look at what the other side has released.
+    /// Whether a check of the other side's releases is due.
     #[inline]
-    pub(crate) fn is_look_due(&self) -> bool {
-        self.sending.unlooked >= SENT_PER_LOOK
+    pub(crate) fn is_check_due(&self) -> bool {
+        self.sending.unchecked >= SENT_PER_CHECK
     }
 
     /// The outbox has accepted a message: moves it into the ring, if there may be room.
     pub(crate) fn sent(&mut self, session: &mut Session, wakes: &mut Wakes) -> Result<(), LinkError> {
-        self.sending.unlooked += 1;
-        if self.is_look_due() {
+        self.sending.unchecked += 1;
+        if self.is_check_due() {
             self.take_releases(session, wakes)?;
         }
         if self.sending.full { Ok(()) } else { self.store(session) }
     }
 
-    /// Moves what the session has into the ring, as far as there is room.
+    /// Moves the session's messages into the ring, as far as there is room.
     pub(crate) fn store(&mut self, session: &mut Session) -> Result<(), LinkError> {
         self.sending.full = false;
         while let Some(part) = session.next_part(self.sending.part) {
@@ -51,7 +51,7 @@ impl Ring {
                     self.sending.full = true;
                     break;
                 }
-                // Whoever fills the reservation comes by again.
+                // The commit or drop of the reservation stores them.
                 Err(RingError::Reserved) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -71,69 +71,69 @@ impl Ring {
         Ok(slot.commit(kind, flags))
     }
 
-    /// Puts a pack into the ring right away, if nothing is in the way.
+    /// Puts a pack into the ring at once, if nothing is in the way.
     #[inline]
     pub(crate) fn store_pack(&mut self, session: &mut Session, pack: PackRef<'_>) -> Stored {
         let (len, count) = (pack.bytes.len(), pack.count);
         if len > self.sending.part || !session.may_store_pack(pack.longest, pack.cost) {
             return Stored::Elsewhere;
         }
-        // A first attempt, which is the same in every version.
+        // The flags of a first attempt are the same in every version.
         let flags = if count > 1 { PartFlags::PACKED } else { PartFlags::NONE };
         match self.producer.push(PartKind::Whole.to_bits(), flags.0, pack.bytes) {
             Ok(end) => Stored::At(session.pack_stored(len, count, end.bytes())),
             Err(RingError::Full { .. }) => Stored::Full,
-            // Also when it is broken: the next look at it says so.
+            // A broken ring, too: the next check reports it.
             Err(_) => Stored::Elsewhere,
         }
     }
 
-    /// [`store_pack`](Self::store_pack) for one message, unless it is time to look first.
+    /// [`store_pack`](Self::store_pack) for one message, unless a check is due first.
     #[inline]
     pub(crate) fn store_at_once(&mut self, session: &mut Session, pack: PackRef<'_>) -> Option<u64> {
-        if self.is_look_due() {
+        if self.is_check_due() {
             return None;
         }
         let Stored::At(seq) = self.store_pack(session, pack) else { return None };
-        self.sending.unlooked += 1;
+        self.sending.unchecked += 1;
         Some(seq)
     }
 
     /// Room in the ring for a message of at most `len` bytes.
     ///
     /// # Errors
-    /// [`Stored::Full`] if that is worth waiting for, else [`Stored::Elsewhere`].
+    /// [`Stored::Full`] if a wait is worth it, else [`Stored::Elsewhere`].
     pub(crate) fn reserve(&mut self, len: usize) -> Result<RingReservation<Mapped>, Stored> {
         self.producer.reserve_apart(len).map_err(|error| match error {
-            // Not for a longer one: it would need more room in one place than there is while the
-            // receiver keeps half of the ring, perhaps until it has this message. In parts it may fit.
+            // The receiver may hold half of the ring until it has this message. A longer one would
+            // then never find room in one place; in parts it may fit.
             RingError::Full { .. } if len <= self.sending.worth_waiting => Stored::Full,
-            // Or it is much too long or not the only one; or the ring is broken, which the next
-            // look at it says.
+            // It is much too long, or another reservation is open, or the ring is broken, which the
+            // next check reports.
             _ => Stored::Elsewhere,
         })
     }
 
-    /// Sends what was written to a reservation: its number.
+    /// Sends the bytes written to a reservation; returns the message's number.
     pub(crate) fn commit(&mut self, session: &mut Session, slot: RingReservation<Mapped>) -> u64 {
         let len = slot.len();
         let end = self.producer.commit(slot, PartKind::Whole.to_bits(), PartFlags::NONE.0);
         session.message_stored(len, end.bytes())
     }
 
-    /// Forgets a reservation.
+    /// Drops a reservation.
     pub(crate) fn abandon(&mut self, session: &mut Session) -> Result<(), LinkError> {
         self.producer.abandon();
         self.store(session)
     }
 
-    /// Takes in what the other side has released; whether there was anything.
+    /// Takes in the other side's releases; whether there was one.
     pub(crate) fn take_releases(
         &mut self,
         session: &mut Session,
         wakes: &mut Wakes,
     ) -> Result<bool, LinkError> {
-        self.sending.unlooked = 0;
+        self.sending.unchecked = 0;
         let released = self.producer.released()?.bytes();
         if released == self.sending.released {
             return Ok(false);
@@ -152,14 +152,14 @@ impl Ring {
         Ok(true)
     }
 
-    /// What was put there, ends at `end` and is not released.
+    /// The record that ends at `end`, if it is not released.
     pub(crate) fn stored(&mut self, end: u64) -> Option<Bytes> {
         self.copies.find(&mut self.producer, end)
     }
 }
 
 impl Sending {
-    /// Somebody waits until the other side has released up to `position`.
+    /// A call waits until the other side has released up to `position`.
     pub(super) fn wait_for(&mut self, position: u64) {
         if position > self.released && (self.awaited == 0 || position < self.awaited) {
             self.awaited = position;

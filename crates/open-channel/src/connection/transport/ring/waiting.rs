@@ -1,4 +1,4 @@
-//! Waiting on a ring: what to look at, what the other side rings for, and whom it concerns.
+//! Waiting on a ring: spins, requests for a ring of the doorbell, and notifications.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use super::Ring;
 use crate::connection::transport::error::LinkError;
 use crate::connection::waiters::{Interest, Waiters, WakeMode, Wakes};
 
-/// What a caller looks at while it spins, without the connection's lock.
+/// A spin of a caller, without the connection's lock.
 pub(crate) struct Spinning {
     watch: RingWatch<Mapped>,
     spin: Spin,
     awaited: Awaited,
     at_most: Duration,
-    /// The number of the transport whose ring it looks at.
+    /// The number of the transport whose ring it watches.
     pub(crate) transport: u64,
 }
 
@@ -37,11 +37,11 @@ impl Spinning {
     }
 }
 
-/// The longest that a task spins, which holds up the other tasks of its thread.
+/// The longest spin of a task, which holds up the other tasks of its thread.
 const TASK: Duration = Duration::from_micros(200);
-/// If one of those is a connection's, too, and has spun since.
+/// The same, if another connection's task has spun on this thread since.
 const BUSY_TASK: Duration = Duration::from_micros(20);
-/// The longest that a call spins for room, which comes by half a ring: there is little to win.
+/// The longest spin for room, which comes half a ring at a time: a longer one gains little.
 const ROOM: Duration = Duration::from_micros(50);
 
 thread_local! {
@@ -54,35 +54,36 @@ fn longest_of_a_task(connection: *const Waiters) -> Duration {
     if last.is_null() || last == connection { TASK } else { BUSY_TASK }
 }
 
-/// Once this direction has ended, nobody may be left who waits for it to be acknowledged.
+/// Once this direction has ended, no call may be left that waits for its acknowledgement.
 pub(crate) fn is_ending(session: &Session) -> bool {
     session.is_finished() && !session.is_flushed()
 }
 
 impl Ring {
-    /// Looks at the ring in both directions, and notifies whoever waits for what is found. `true` when
-    /// somebody with this interest waits for that.
-    pub(crate) fn look(
+    /// Polls the ring in both directions, and notifies the calls that wait for the results. `true`
+    /// if a call with this interest waits for one.
+    pub(crate) fn poll(
         &mut self,
         session: &mut Session,
         wakes: &mut Wakes,
         interest: Interest,
     ) -> Result<bool, LinkError> {
         let released = self.take_releases(session, wakes)?;
-        // What was claimed together with what a caller took lies in the session.
+        // Messages that were claimed together with an earlier one are in the session.
         let ready = session.is_readable() || self.consumer.is_ready();
         if ready && !self.notified {
             self.notified = true;
             wakes.notify(Interest::Recv);
         }
         Ok(match interest {
-            // What was announced may be used up, while more is to be announced: another round does that.
+            // The announced release may have come, while more is to be announced: another round
+            // does that.
             Interest::Recv => ready || released && (session.has_untransmitted() || is_ending(session)),
             Interest::Acks => released,
         })
     }
 
-    /// Notes that somebody waits for the acknowledgement of everything before `next`.
+    /// A call waits for the acknowledgement of everything before `next`.
     pub(crate) fn await_acknowledgement(&mut self, session: &Session, next: u64) {
         let end = session.stored_end(next);
         self.sending.room_awaited = end == 0;
@@ -93,20 +94,20 @@ impl Ring {
         }
     }
 
-    /// Notes that somebody waits for room.
+    /// A call waits for room.
     pub(crate) fn await_room(&mut self) {
         self.sending.room_awaited = true;
         self.wait_for_room();
     }
 
-    /// Halfway through what is not released is early enough to go on, and seldom enough. Of an empty
-    /// ring, it is the first release of what will be in it.
+    /// Waits for half of the unreleased bytes: early enough to go on, and seldom enough. In an
+    /// empty ring it waits for the first release.
     fn wait_for_room(&mut self) {
         let (tail, released) = (self.producer.tail().bytes(), self.sending.released);
         self.sending.wait_for(released + (tail - released).div_ceil(2).max(1));
     }
 
-    /// Asks the other side to ring for what is waited for; to be followed by a look.
+    /// Asks the other side to ring for the releases that are waited for. A poll has to follow.
     pub(crate) fn announce(&mut self, session: &Session, wakes: &mut Wakes) {
         if is_ending(session) {
             self.sending.wait_for(self.producer.tail().bytes());
@@ -120,14 +121,14 @@ impl Ring {
             let rung = self.producer.prepare_park(Position::new(awaited));
             let asked_before = std::mem::replace(&mut self.sending.announced, awaited) != 0;
             if asked_before && rung {
-                // Perhaps before all that is waited for was released, and whoever was woken may not
-                // be who waits for it.
+                // The ring may have come before the last awaited release, and the call that it woke
+                // may wait for another one.
                 wakes.notify(Interest::Acks);
             }
         }
     }
 
-    /// Whether something waits for the other side to release what it has, and that side does not know.
+    /// Whether a release is waited for that the other side was not asked to ring for.
     pub(crate) fn must_announce(&self, session: &Session) -> bool {
         let sending = &self.sending;
         let unreleased = self.producer.tail().bytes() > sending.released;
@@ -136,7 +137,7 @@ impl Ring {
             && (session.has_untransmitted() || is_ending(session))
     }
 
-    /// Before a call goes to sleep: what to look at for a while, if that tends to pay.
+    /// A spin before a call goes to sleep, if spins tend to pay.
     pub(crate) fn spinning(
         &mut self,
         mode: WakeMode,
@@ -172,7 +173,7 @@ impl Ring {
         Some(Spinning { watch, spin, awaited, at_most, transport })
     }
 
-    /// The next spin learns from how this one went.
+    /// The next spin learns from the result of this one.
     pub(crate) fn spun(&mut self, spinning: Spinning) {
         match spinning.awaited {
             Awaited::Message => self.recv_spin = spinning.spin,
@@ -182,8 +183,8 @@ impl Ring {
         self.watch = Some(spinning.watch);
     }
 
-    /// A call that has waited, and so perhaps slept, has what it waited for. The spin for room does not
-    /// learn of it, which keeps early probes off such waits.
+    /// A call that has waited, and so perhaps slept, is ready. The spin for room does not learn
+    /// from it, so that it does not probe such waits early.
     pub(crate) fn note_wake_up(&mut self, interest: Interest) {
         match interest {
             Interest::Recv => self.recv_spin.woken(),
