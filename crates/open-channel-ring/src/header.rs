@@ -98,7 +98,7 @@ impl Head {
 /// word. Each word is read once, so that the value that is used is the value that was checked.
 #[inline]
 pub(crate) fn next_record(
-    ring: RingPlace,
+    ring: &RingPlace,
     position: u64,
     load: impl Fn(usize) -> u64,
 ) -> Result<Option<Head>, Misbehaviour> {
@@ -114,7 +114,7 @@ pub(crate) fn next_record(
 /// The record at the start of the ring, behind `len` bytes of padding at `position`.
 #[cold]
 fn record_behind_padding(
-    ring: RingPlace,
+    ring: &RingPlace,
     position: u64,
     len: usize,
     load: impl Fn(usize) -> u64,
@@ -132,7 +132,7 @@ fn record_behind_padding(
 }
 
 #[inline]
-fn check(ring: RingPlace, start: u64, header: Header) -> Result<Head, Misbehaviour> {
+fn check(ring: &RingPlace, start: u64, header: Header) -> Result<Head, Misbehaviour> {
     if header.len() > ring.max_payload() {
         return Err(Misbehaviour::TooLong);
     }

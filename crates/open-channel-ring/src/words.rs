@@ -68,7 +68,7 @@ impl<R: Region> Words<R> {
     pub(crate) fn next_record(&self, position: u64) -> Result<Option<Head>, Misbehaviour> {
         let words = self.region.words();
         // Acquire: the payload was written before its header was published.
-        next_record(self.place, position, |word| words[word].load(Acquire))
+        next_record(&self.place, position, |word| words[word].load(Acquire))
     }
 
     #[inline]
