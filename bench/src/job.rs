@@ -147,7 +147,10 @@ pub(crate) enum Task {
 impl Task {
     /// Two processes and one connection between them, nothing else.
     pub(crate) fn is_of_a_pair(self) -> bool {
-        matches!(self, Task::RoundTrip | Task::PacedRoundTrip | Task::CountedRoundTrips | Task::OneWay)
+        matches!(
+            self,
+            Task::RoundTrip | Task::PacedRoundTrip | Task::CountedRoundTrips | Task::OneWay
+        )
     }
 }
 

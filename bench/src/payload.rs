@@ -162,7 +162,8 @@ impl Sum {
     /// Which message it was, if its words add up.
     fn identify(self, len: usize) -> Result<Payload> {
         let (seed, count) = (self.seed.unwrap_or_default(), (len / WORD) as u64);
-        let [even, odd] = self.sums.into_iter().fold(u64x2::ZERO, |sum, pair| sum + pair).to_array();
+        let [even, odd] =
+            self.sums.into_iter().fold(u64x2::ZERO, |sum, pair| sum + pair).to_array();
         let sum = even.wrapping_add(odd);
         let steps = count.wrapping_mul(count.wrapping_sub(1)) / 2;
         let expected = seed.wrapping_mul(count).wrapping_add(STEP.wrapping_mul(steps));

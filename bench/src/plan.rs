@@ -64,11 +64,16 @@ impl Plan {
         let (quick, seconds) = (options.quick, Duration::from_secs);
         let baselines = [Subject::Tokio, Subject::TokioBuffered];
         let wanted = |subject: &Subject| {
-            options.subjects.is_empty() || options.subjects.contains(subject) || baselines.contains(subject)
+            options.subjects.is_empty()
+                || options.subjects.contains(subject)
+                || baselines.contains(subject)
         };
         let all = Subject::value_variants().iter().copied();
-        let measures =
-            if options.only.is_empty() { Measure::value_variants().to_vec() } else { options.only.clone() };
+        let measures = if options.only.is_empty() {
+            Measure::value_variants().to_vec()
+        } else {
+            options.only.clone()
+        };
         let pin = match options.pin[..] {
             [] => None,
             [both] => Some((both, both)),
@@ -87,7 +92,9 @@ impl Plan {
             kills: if quick { 3 } else { 5 },
             idle: seconds(if quick { 2 } else { 5 }),
             pin,
-            distance: pin.filter(|(host, peer)| host != peer).map(|cores| Distance::new(cores, patience)),
+            distance: pin
+                .filter(|(host, peer)| host != peer)
+                .map(|cores| Distance::new(cores, patience)),
             measures,
             subjects: all.filter(wanted).collect(),
         }
@@ -99,7 +106,8 @@ impl Plan {
             None => "not pinned".into(),
             Some((host, peer)) => format!("host on core {host}, peer on core {peer}"),
         };
-        let distance = self.distance.as_ref().and_then(|distance| distance.describe(self.millis / SHORTER));
+        let distance =
+            self.distance.as_ref().and_then(|distance| distance.describe(self.millis / SHORTER));
         let distance = distance.map_or(String::new(), |distance| format!("; {distance}"));
         format!("{} rounds of {} ms, {pinned}{distance}", self.rounds, self.millis)
     }

@@ -41,7 +41,10 @@ impl Group {
         let shared = Path::new(SHARED_MEMORY);
         let parent = if shared.is_dir() { shared.into() } else { std::env::temp_dir() };
         let place = parent.join(&name);
-        DirBuilder::new().mode(0o700).create(&place).with_context(|| place.display().to_string())?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&place)
+            .with_context(|| place.display().to_string())?;
         let (sender, heard) = channel();
         Ok(Group { place, name, children: Vec::new(), sender, heard })
     }
@@ -116,7 +119,11 @@ impl Group {
     }
 
     /// The next line that is wanted, from any child; others are passed over.
-    pub(crate) fn wait_from<T>(&self, what: &str, wanted: impl Fn(usize, &Line) -> Option<T>) -> Result<T> {
+    pub(crate) fn wait_from<T>(
+        &self,
+        what: &str,
+        wanted: impl Fn(usize, &Line) -> Option<T>,
+    ) -> Result<T> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

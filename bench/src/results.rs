@@ -44,7 +44,9 @@ impl Measure {
             Measure::FanIn => "Fan-in to one host, 64 B",
             Measure::Syscalls => "System calls of a busy pair, per round trip of 64 B",
             Measure::Connect => "From connect() to the first acknowledgement",
-            Measure::Failover => "From SIGKILL of the host to the first acknowledgement by the next",
+            Measure::Failover => {
+                "From SIGKILL of the host to the first acknowledgement by the next"
+            }
             Measure::Memory => "Memory for each idle connection",
             Measure::Idle => "An idle host with 8 peers",
         }
@@ -208,7 +210,13 @@ impl Results {
         row: impl fmt::Display,
         value: f64,
     ) {
-        self.samples.push(Sample { measure, case: case.into(), metric, row: row.to_string(), value });
+        self.samples.push(Sample {
+            measure,
+            case: case.into(),
+            metric,
+            row: row.to_string(),
+            value,
+        });
     }
 
     pub(crate) fn fail(&mut self, failure: String) {
@@ -262,7 +270,10 @@ impl Results {
     /// The median over the rounds.
     pub(crate) fn median(&self, measure: Measure, column: &Column, row: &str) -> Option<f64> {
         let of_row = |s: &&Sample| {
-            s.measure == measure && s.case == column.case && s.metric == column.metric && s.row == row
+            s.measure == measure
+                && s.case == column.case
+                && s.metric == column.metric
+                && s.row == row
         };
         let values: Vec<f64> = self.samples.iter().filter(of_row).map(|s| s.value).collect();
         (!values.is_empty()).then(|| median(&values))

@@ -19,7 +19,13 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new(expected: usize) -> Tally {
         let (arrived, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Tally { expected, arrived, finished, messages: AtomicU64::new(0), fewest: AtomicU64::new(u64::MAX) }
+        Tally {
+            expected,
+            arrived,
+            finished,
+            messages: AtomicU64::new(0),
+            fewest: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// How many connections there are to be.
@@ -28,7 +34,9 @@ impl Tally {
     }
 
     pub(crate) fn note(&self, payload: Payload) {
-        if payload.number() == 0 && self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
+        if payload.number() == 0
+            && self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.expected
+        {
             say(&Line::Settled);
         }
         if payload.is_last() {

@@ -62,7 +62,11 @@ pub(crate) trait Endpoint {
             self.recv_some(|payload| {
                 let source = if sources == 1 { 0 } else { usize::from(payload.sender()) };
                 let due = due.get_mut(source).context("a peer has an unknown index")?;
-                ensure!(payload.number() == *due, "message {} came when {due} was due", payload.number());
+                ensure!(
+                    payload.number() == *due,
+                    "message {} came when {due} was due",
+                    payload.number()
+                );
                 *due += 1;
                 if payload.number() == 0 || payload.is_last() {
                     tally.note(payload);

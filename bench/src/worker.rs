@@ -30,9 +30,14 @@ pub(crate) fn run<T: Transport + 'static>(job: &Job) -> Result<()> {
         (Runtime::Tokio, task) if task.is_of_a_pair() => tokio_runtime()?.block_on(work::<T>(job)),
         // As servers are run: a worker for each core.
         (Runtime::Tokio, Task::FanIn) if job.side == Side::Host => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work::<T>(job))
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?
+                .block_on(work::<T>(job))
         }
-        (Runtime::Tokio, _) => tokio::task::LocalSet::new().block_on(&tokio_runtime()?, work::<T>(job)),
+        (Runtime::Tokio, _) => {
+            tokio::task::LocalSet::new().block_on(&tokio_runtime()?, work::<T>(job))
+        }
     }
 }
 
@@ -109,7 +114,11 @@ async fn serve<T: Transport>(job: &Job) -> Result<()> {
 pub(crate) async fn echo<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     for number in 0.. {
         let payload = endpoint.answer().await?;
-        ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
+        ensure!(
+            payload.number() == number,
+            "message {} came when {number} was due",
+            payload.number()
+        );
         if payload.is_last() {
             return Ok(number + 1);
         }
@@ -122,7 +131,11 @@ async fn sink<E: Endpoint>(endpoint: &mut E) -> Result<u64> {
     let (mut number, mut last) = (0, None);
     loop {
         let take = |payload: Payload| {
-            ensure!(payload.number() == number, "message {} came when {number} was due", payload.number());
+            ensure!(
+                payload.number() == number,
+                "message {} came when {number} was due",
+                payload.number()
+            );
             ensure!(last.is_none(), "message {number} came after the last");
             number += 1;
             last = payload.is_last().then_some(payload);
@@ -168,7 +181,11 @@ struct Phase {
     pause: Duration,
 }
 
-async fn round_trips<T: Transport>(endpoint: &mut T::Endpoint, len: usize, phase: Phase) -> Result<Vec<u32>> {
+async fn round_trips<T: Transport>(
+    endpoint: &mut T::Endpoint,
+    len: usize,
+    phase: Phase,
+) -> Result<Vec<u32>> {
     let mut nanos = Vec::with_capacity(1 << 20);
     let mut before = clock::now();
     let deadline = before + phase.millis * 1_000_000;
@@ -222,9 +239,13 @@ async fn pour<T: Transport>(job: &Job) -> Result<()> {
 async fn one_way<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Result<(u64, u64)> {
     let start = clock::now();
     let messages =
-        feed_until(endpoint, Payload::new(len, 0), start + millis * 1_000_000, BYTES_PER_LOOK).await?;
+        feed_until(endpoint, Payload::new(len, 0), start + millis * 1_000_000, BYTES_PER_LOOK)
+            .await?;
     let answer = endpoint.recv().await?;
-    ensure!(answer.is_last() && answer.number() + 1 == messages, "{messages} sent, answered {answer:?}");
+    ensure!(
+        answer.is_last() && answer.number() + 1 == messages,
+        "{messages} sent, answered {answer:?}"
+    );
     Ok((messages, clock::now() - start))
 }
 

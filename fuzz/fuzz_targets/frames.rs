@@ -9,8 +9,8 @@ use std::num::NonZeroU32;
 
 use libfuzzer_sys::fuzz_target;
 use open_channel_proto::{
-    ChannelKey, Features, Frame, HEADER_LEN, Incoming, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD,
-    Session, SocketId, TransmitBuffer, VERSION_MAX, VERSION_MIN, decode,
+    ChannelKey, Features, Frame, HEADER_LEN, Incoming, Limits, MAX_BODY, MAX_PACK_COST,
+    MESSAGE_OVERHEAD, Session, SocketId, TransmitBuffer, VERSION_MAX, VERSION_MIN, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];

@@ -13,8 +13,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use open_channel_proto::{
-    ChannelKey, Features, Incoming, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind,
-    ReceivedPart, Session, SocketId, StoredPart, TransmitBuffer, VERSION_MAX, VERSION_MIN, decode,
+    ChannelKey, Features, Incoming, Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags,
+    PartKind, ReceivedPart, Session, SocketId, StoredPart, TransmitBuffer, VERSION_MAX,
+    VERSION_MIN, decode,
 };
 use open_channel_ring::*;
 
@@ -136,7 +137,9 @@ impl Side {
     fn recv(&mut self) -> Result<(), Broken> {
         self.claim()?;
         match self.session.recv() {
-            Some(Incoming::Message { seq, payload, attempt }) => self.held.push((seq, attempt, payload)),
+            Some(Incoming::Message { seq, payload, attempt }) => {
+                self.held.push((seq, attempt, payload))
+            }
             Some(Incoming::End { seq }) => self.session.handled(seq),
             None => {}
         }
@@ -200,7 +203,9 @@ impl Side {
         // marked as a pack are many empty messages, each of which costs more than its bytes.
         let alone = MAX_PACK_COST.max(LIMITS.max_message + MESSAGE_OVERHEAD);
         assert!(self.session.unhandled_bytes() <= LIMITS.window.max(alone));
-        assert!(self.session.outbox_bytes() <= LIMITS.outbox.max(LIMITS.max_message + MESSAGE_OVERHEAD));
+        assert!(
+            self.session.outbox_bytes() <= LIMITS.outbox.max(LIMITS.max_message + MESSAGE_OVERHEAD)
+        );
     }
 
     /// The link is lost; what comes next is a link of frames, to a host that knows nothing.
@@ -231,8 +236,8 @@ impl Side {
         self.session.assert_credit_is_conserved();
         let hello = self.session.hello(CHANNEL, Features::default());
         let version = hello.version_max;
-        let (_, welcome) =
-            Session::accept(&hello, version, hello.generation + 1, LIMITS).expect("an honest hello");
+        let (_, welcome) = Session::accept(&hello, version, hello.generation + 1, LIMITS)
+            .expect("an honest hello");
         self.session.attach(&welcome).expect("an honest welcome");
         self.session.transmit(&mut TransmitBuffer::default());
         self.session.assert_credit_is_conserved();
@@ -259,7 +264,8 @@ fuzz_target!(|input: &[u8]| {
     for step in input.chunks_exact(STEP) {
         let place = usize::from(u16::from_le_bytes([step[1], step[2]]));
         let value = u64::from_le_bytes(step[4..].try_into().unwrap());
-        let (side, other) = if step[3] & 1 == 0 { (&mut peer, &mut host) } else { (&mut host, &mut peer) };
+        let (side, other) =
+            if step[3] & 1 == 0 { (&mut peer, &mut host) } else { (&mut host, &mut peer) };
         let went = match step[0] % 16 {
             0..3 => {
                 let _ = side.session.send(vec![step[4]; place % LIMITS.max_message].into());

@@ -42,7 +42,10 @@ fuzz_target!(|input: &[u8]| {
             }
             3 => {
                 if let Ok(Some(claim)) = from.consumer.claim_if(|_, _, _| true) {
-                    assert_eq!(from.consumer.record(claim).to_vec().len(), from.consumer.record(claim).len());
+                    assert_eq!(
+                        from.consumer.record(claim).to_vec().len(),
+                        from.consumer.record(claim).len()
+                    );
                     let apart = from.consumer.detach(claim);
                     let record = apart.record();
                     claimed[side] = record.end();

@@ -45,9 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// What was given, and the defaults for what was not.
 fn arguments(given: &[String], report: PathBuf) -> Vec<String> {
     let asked = |option: &str| {
-        given
-            .iter()
-            .any(|arg| arg.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
+        given.iter().any(|arg| {
+            arg.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        })
     };
     let mut all = given.to_vec();
     if !asked("--pin") {

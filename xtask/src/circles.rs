@@ -50,7 +50,8 @@ impl Modules {
         list(folder, &mut files)?;
         let mut sources = Vec::new();
         for file in files {
-            let source = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let source =
+                std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
             sources.push((module(file.strip_prefix(folder)?), source));
         }
         Self::of(&sources)
@@ -176,7 +177,8 @@ impl<'ast> Visit<'ast> for Paths {
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let parts: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let parts: Vec<String> =
+            path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         self.add(&parts);
         syn::visit::visit_path(self, path);
     }
@@ -187,8 +189,10 @@ mod tests {
     use super::*;
 
     fn circles(sources: &[(&str, &str)]) -> Vec<Vec<String>> {
-        let sources: Vec<_> =
-            sources.iter().map(|(file, source)| (module(Path::new(file)), (*source).to_owned())).collect();
+        let sources: Vec<_> = sources
+            .iter()
+            .map(|(file, source)| (module(Path::new(file)), (*source).to_owned()))
+            .collect();
         Modules::of(&sources).expect("Rust").circles()
     }
 

@@ -20,7 +20,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates").join("open-channel-node");
+    let package =
+        Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates").join("open-channel-node");
     if !package.join("node_modules").exists() {
         succeed(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&package))?;
     }

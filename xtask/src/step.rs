@@ -90,23 +90,36 @@ impl Step {
         }
         println!("\n== {}: {} {}", self.name, self.program, self.args.join(" "));
         let started = Instant::now();
-        let outcome = self.run_within(deadline.min(started + self.limit), totals, std::io::stdout());
+        let outcome =
+            self.run_within(deadline.min(started + self.limit), totals, std::io::stdout());
         let took = started.elapsed();
         match outcome {
             Outcome::Passed => println!("== {}: ok in {took:.1?}", self.name),
             Outcome::Failed => println!("== {}: FAILED in {took:.1?}", self.name),
             Outcome::TookTooLong => {
-                println!("== {}: FAILED: killed after {took:.1?}, with all its processes", self.name);
+                println!(
+                    "== {}: FAILED: killed after {took:.1?}, with all its processes",
+                    self.name
+                );
             }
             Outcome::Interrupted => println!("== {}: interrupted after {took:.1?}", self.name),
         }
         outcome
     }
 
-    fn run_within(&self, deadline: Instant, totals: &mut Totals, to: impl Write + Send + 'static) -> Outcome {
+    fn run_within(
+        &self,
+        deadline: Instant,
+        totals: &mut Totals,
+        to: impl Write + Send + 'static,
+    ) -> Outcome {
         let mut command = Command::new(self.program);
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(self.folder));
-        command.args(self.args).envs(self.env.iter().copied()).stdin(Stdio::null()).process_group(0);
+        command
+            .args(self.args)
+            .envs(self.env.iter().copied())
+            .stdin(Stdio::null())
+            .process_group(0);
         if self.counted {
             command.stdout(Stdio::piped());
         }
@@ -185,7 +198,10 @@ fn add_all(counting: &Receiver<Totals>, deadline: Instant, totals: &mut Totals) 
 }
 
 /// Passes the output on, on a thread of its own that nobody has to wait for.
-fn count(output: impl BufRead + Send + 'static, mut to: impl Write + Send + 'static) -> Receiver<Totals> {
+fn count(
+    output: impl BufRead + Send + 'static,
+    mut to: impl Write + Send + 'static,
+) -> Receiver<Totals> {
     let (found, counting) = channel();
     std::thread::spawn(move || {
         copy_counting(output, &mut to, |totals| {
@@ -223,8 +239,15 @@ mod tests {
 
     fn run(script: &'static [&'static str], limit: Duration) -> (Outcome, Totals, Duration) {
         let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
-        let step =
-            Step { name: "test", program: "sh", args: script, folder: "", env: &[], counted: true, limit };
+        let step = Step {
+            name: "test",
+            program: "sh",
+            args: script,
+            folder: "",
+            env: &[],
+            counted: true,
+            limit,
+        };
         let mut totals = Totals::default();
         let started = Instant::now();
         // Not to where a counting program above this one would find the results.
@@ -248,16 +271,21 @@ mod tests {
             counted: false,
             limit: AMPLE,
         };
-        let outcome = missing.run_within(Instant::now() + AMPLE, &mut Totals::default(), std::io::sink());
+        let outcome =
+            missing.run_within(Instant::now() + AMPLE, &mut Totals::default(), std::io::sink());
         assert_eq!(outcome, Outcome::Failed);
     }
 
     #[test]
     fn a_step_that_hangs_is_killed_and_what_it_had_said_counts() {
-        const SCRIPT: &str = "echo 'test result: ok. 3 passed; 1 failed; 0 ignored'; sleep 1000 & sleep 1000";
+        const SCRIPT: &str =
+            "echo 'test result: ok. 3 passed; 1 failed; 0 ignored'; sleep 1000 & sleep 1000";
         let (outcome, totals, took) = run(&["-c", SCRIPT], SHORT);
         assert_eq!((outcome, totals), (Outcome::TookTooLong, Totals { passed: 3, failed: 1 }));
-        assert!(took >= SHORT && took < LAST_WORDS, "the pipe was held by a process that lives: {took:?}");
+        assert!(
+            took >= SHORT && took < LAST_WORDS,
+            "the pipe was held by a process that lives: {took:?}"
+        );
     }
 
     #[test]

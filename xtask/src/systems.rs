@@ -58,11 +58,16 @@ impl System {
             return Ok(());
         }
         println!("\n== {}: rustup target add {target}", self.step.name);
-        let added = Command::new("rustup").args(["target", "add", target]).stdin(Stdio::null()).status();
+        let added =
+            Command::new("rustup").args(["target", "add", target]).stdin(Stdio::null()).status();
         match added {
             Ok(_) if has_library(target) => Ok(()),
-            Ok(_) => Err(format!("`rustup target add {target}` has not brought its standard library")),
-            Err(_) => Err(format!("it needs Rust's standard library for {target}, and there is no rustup")),
+            Ok(_) => {
+                Err(format!("`rustup target add {target}` has not brought its standard library"))
+            }
+            Err(_) => Err(format!(
+                "it needs Rust's standard library for {target}, and there is no rustup"
+            )),
         }
     }
 }

@@ -28,7 +28,8 @@ const NODE_PACKAGE: &str = "crates/open-channel-node";
 const NODE: u32 = 18;
 
 /// Systems that some crates are built for, besides this one.
-const OTHER_SYSTEMS: [&str; 3] = ["aarch64-apple-darwin", "x86_64-unknown-freebsd", "x86_64-pc-windows-gnu"];
+const OTHER_SYSTEMS: [&str; 3] =
+    ["aarch64-apple-darwin", "x86_64-unknown-freebsd", "x86_64-pc-windows-gnu"];
 
 /// In the order of how fast they answer. A package in another language adds its steps here; one whose
 /// test runner does not print `test result:` lines also needs a reader in `totals.rs`.
@@ -129,7 +130,10 @@ const STEPS: &[Step] = &[
             "versions::",
         ],
         folder: "",
-        env: &[("RUSTFLAGS", "--cfg open_channel_test_version=\"9\""), ("CARGO_PROFILE_DEV_DEBUG", "0")],
+        env: &[
+            ("RUSTFLAGS", "--cfg open_channel_test_version=\"9\""),
+            ("CARGO_PROFILE_DEV_DEBUG", "0"),
+        ],
         counted: true,
         limit: minutes(10),
     },
@@ -157,7 +161,15 @@ const STEPS: &[Step] = &[
         name: "every interleaving of the ring",
         program: "cargo",
         // A folder of its own: the flag would have everything else built anew.
-        args: &["test", "-p", "open-channel-ring", "--release", "--lib", "--target-dir", "target/loom"],
+        args: &[
+            "test",
+            "-p",
+            "open-channel-ring",
+            "--release",
+            "--lib",
+            "--target-dir",
+            "target/loom",
+        ],
         folder: "",
         env: &[("RUSTFLAGS", "--cfg loom")],
         counted: true,

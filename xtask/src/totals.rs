@@ -29,7 +29,9 @@ impl Totals {
         let (_, counts) = line.split_once("test result: ")?;
         let (_, counts) = counts.split_once(". ")?;
         let count = |word: &str| {
-            counts.split(';').find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<u64>().ok())
+            counts
+                .split(';')
+                .find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<u64>().ok())
         };
         Some(Totals { passed: count("passed")?, failed: count("failed")? })
     }
@@ -54,8 +56,7 @@ mod tests {
 
     #[test]
     fn a_result_line_is_counted() {
-        let line =
-            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        let line = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
         assert_eq!(Totals::from_line(line), Some(Totals { passed: 12, failed: 0 }));
         let line = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(Totals::from_line(line), Some(Totals { passed: 3, failed: 2 }));
@@ -70,9 +71,14 @@ mod tests {
 
     #[test]
     fn other_lines_say_nothing() {
-        for line in
-            ["", "test result", "test result: ", "running 3 tests", "test a ... ok", "3 passed; 1 failed"]
-        {
+        for line in [
+            "",
+            "test result",
+            "test result: ",
+            "running 3 tests",
+            "test a ... ok",
+            "3 passed; 1 failed",
+        ] {
             assert_eq!(Totals::from_line(line), None, "{line:?}");
         }
     }

@@ -47,11 +47,16 @@ pub(super) fn cache_line(millis: u64, cores: (usize, usize)) -> Result<f64> {
 }
 
 /// Two threads on two cores count one word up in turn; nanoseconds for a round.
-pub(super) fn ping_pong(millis: u64, handing: &'static Handing, cores: (usize, usize)) -> Result<f64> {
+pub(super) fn ping_pong(
+    millis: u64,
+    handing: &'static Handing,
+    cores: (usize, usize),
+) -> Result<f64> {
     const STOP: u32 = u32::MAX;
     // First apart: a partner that could not be pinned would be waited for for ever.
     let pinned = || clock::pin(cores.0).and_then(|()| clock::pin(cores.1));
-    std::thread::scope(|scope| scope.spawn(pinned).join()).map_err(|_| anyhow!("a thread panicked"))??;
+    std::thread::scope(|scope| scope.spawn(pinned).join())
+        .map_err(|_| anyhow!("a thread panicked"))??;
     let turn = AtomicU32::new(0);
     let answer = || -> Result<()> {
         clock::pin(cores.1)?;
@@ -110,7 +115,9 @@ fn additions(millis: u64) -> f64 {
     let (start, mut thousands, mut words) = (clock::now(), 0_u64, [1_u64; 8]);
     loop {
         for step in 0..1000 {
-            words.iter_mut().for_each(|word| *word = (*word ^ step).rotate_left(7).wrapping_add(1 << 40));
+            words
+                .iter_mut()
+                .for_each(|word| *word = (*word ^ step).rotate_left(7).wrapping_add(1 << 40));
         }
         black_box(&mut words);
         thousands += 1;

@@ -84,7 +84,9 @@ fn next_ack(group: &Group, generation: u64) -> Result<Ack> {
 
 fn ack(index: usize, line: &Line) -> Option<Ack> {
     match *line {
-        Line::Acked { at_nanos, generation, hosting } => Some(Ack { index, at_nanos, generation, hosting }),
+        Line::Acked { at_nanos, generation, hosting } => {
+            Some(Ack { index, at_nanos, generation, hosting })
+        }
         _ => None,
     }
 }

@@ -19,18 +19,24 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
     }
     for peers in PEERS {
         let mut group = Group::new()?;
-        let job = Job { len: LEN, millis: plan.millis, ..group.job(subject, Side::Host, Task::FanIn, peers) };
+        let job = Job {
+            len: LEN,
+            millis: plan.millis,
+            ..group.job(subject, Side::Host, Task::FanIn, peers)
+        };
         group.start_host(&job)?;
         for index in 0..peers {
             group.start(&Job { side: Side::Peer, index: u16::try_from(index)?, ..job.clone() })?;
         }
-        group.wait_for("all peers to arrive", |line| matches!(line, Line::Settled).then_some(()))?;
+        group
+            .wait_for("all peers to arrive", |line| matches!(line, Line::Settled).then_some(()))?;
         let start = clock::now();
         group.go()?;
-        let (messages, fewest, end) = group.wait_for("the host to have read it all", |line| match *line {
-            Line::FanIn { messages, fewest, end_nanos } => Some((messages, fewest, end_nanos)),
-            _ => None,
-        })?;
+        let (messages, fewest, end) =
+            group.wait_for("the host to have read it all", |line| match *line {
+                Line::FanIn { messages, fewest, end_nanos } => Some((messages, fewest, end_nanos)),
+                _ => None,
+            })?;
         let rate = messages as f64 * 1e9 / (end - start) as f64;
         let case = if peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") };
         results.add(Measure::FanIn, &case, Metric::MessagesPerSecond, subject, rate);

@@ -21,9 +21,11 @@ pub(crate) fn memory(_plan: &Plan, subject: Subject, results: &mut Results) -> R
     }
     let one = resident(subject, 1)?;
     let many = resident(subject, CONNECTIONS)?;
-    let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / (CONNECTIONS - 1) as f64;
+    let each =
+        |before: u64, after: u64| after.saturating_sub(before) as f64 / (CONNECTIONS - 1) as f64;
     let case = format!("{CONNECTIONS} connections");
-    let mut add = |metric, value| results.add(Measure::Memory, case.clone(), metric, subject, value);
+    let mut add =
+        |metric, value| results.add(Measure::Memory, case.clone(), metric, subject, value);
     add(Metric::HostPss, each(one.0.pss, many.0.pss));
     add(Metric::HostRss, each(one.0.rss, many.0.rss));
     add(Metric::PeerPss, each(one.1.pss, many.1.pss));
@@ -76,11 +78,16 @@ pub(crate) fn processor(plan: &Plan, subject: Subject, results: &mut Results) ->
             (share, (after.switches - before.switches) as f64 / seconds)
         })
         .collect();
-    let mut add = |case: &str, metric, value| results.add(Measure::Idle, case, metric, subject, value);
+    let mut add =
+        |case: &str, metric, value| results.add(Measure::Idle, case, metric, subject, value);
     add("host", Metric::CpuShare, spent[0].0);
     add("host", Metric::WakeupsPerSecond, spent[0].1);
     let count = PEERS as f64;
     add("a peer", Metric::CpuShare, spent[1..].iter().map(|peer| peer.0).sum::<f64>() / count);
-    add("a peer", Metric::WakeupsPerSecond, spent[1..].iter().map(|peer| peer.1).sum::<f64>() / count);
+    add(
+        "a peer",
+        Metric::WakeupsPerSecond,
+        spent[1..].iter().map(|peer| peer.1).sum::<f64>() / count,
+    );
     Ok(())
 }

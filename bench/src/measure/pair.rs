@@ -131,8 +131,12 @@ fn add_round_trip(
 ) {
     if let Line::RoundTrip { p50, p99, p999, messages, cpu_nanos } = *line {
         let cpu = per_million(cpu_nanos + served, messages);
-        let metrics =
-            [(Metric::P50, p50), (Metric::P99, p99), (Metric::P999, p999), (Metric::CpuPerMillion, cpu)];
+        let metrics = [
+            (Metric::P50, p50),
+            (Metric::P99, p99),
+            (Metric::P999, p999),
+            (Metric::CpuPerMillion, cpu),
+        ];
         for (metric, value) in metrics {
             // A pause leaves too few round trips for one in a thousand to mean anything.
             if (measure, metric) != (Measure::Asleep, Metric::P999) {

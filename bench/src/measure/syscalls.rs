@@ -16,7 +16,9 @@ const EVENT: &str = "raw_syscalls:sys_enter";
 pub(crate) fn obstacle() -> Option<String> {
     let what = match Command::new("perf").args(["stat", "-e", EVENT, "true"]).output() {
         Ok(output) if output.status.success() => return None,
-        Ok(_) => "perf may not use the kernel's tracepoints here (root may, and not in every container)",
+        Ok(_) => {
+            "perf may not use the kernel's tracepoints here (root may, and not in every container)"
+        }
         Err(_) => "perf is not installed (Debian has it in linux-perf)",
     };
     Some(format!("System calls were not counted: {what}."))
@@ -40,7 +42,13 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
         _ => None,
     })?;
     let calls = counter.finish()?;
-    results.add(Measure::Syscalls, "64 B", Metric::CallsPerTrip, subject, calls as f64 / trips as f64);
+    results.add(
+        Measure::Syscalls,
+        "64 B",
+        Metric::CallsPerTrip,
+        subject,
+        calls as f64 / trips as f64,
+    );
     Ok(())
 }
 
@@ -75,7 +83,8 @@ impl Counter {
         drop(self.perf.stdin.take());
         let output = self.perf.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stderr);
-        let count = text.lines().find(|line| line.contains(EVENT)).and_then(|line| line.split(';').next());
+        let count =
+            text.lines().find(|line| line.contains(EVENT)).and_then(|line| line.split(';').next());
         ensure!(output.status.success(), "perf failed: {text}");
         count.context("perf counted nothing")?.parse().with_context(|| format!("perf said: {text}"))
     }

@@ -77,7 +77,8 @@ are made: [bench/README.md](../README.md). All samples: `samples.json`.
 fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.map_or("an unknown processor", |line| line.trim_start_matches([' ', '\t', ':']));
+    let model =
+        model.map_or("an unknown processor", |line| line.trim_start_matches([' ', '\t', ':']));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{} cores of {model}, Linux {}", crate::clock::cores(), kernel.trim())
 }

@@ -68,7 +68,8 @@ pub(crate) fn draw(
             let all: Vec<_> = metrics
                 .into_iter()
                 .filter_map(|metric| {
-                    let (_, points) = series(plan, measure, &of(metric), results).into_iter().next()?;
+                    let (_, points) =
+                        series(plan, measure, &of(metric), results).into_iter().next()?;
                     Some((metric.title().to_owned(), points))
                 })
                 .collect();
@@ -86,7 +87,12 @@ fn rates(columns: &[Column]) -> Vec<Column> {
     columns.iter().filter(rate).cloned().collect()
 }
 
-fn medians(plan: &Plan, measure: Measure, column: &Column, results: &Results) -> Vec<(String, f64)> {
+fn medians(
+    plan: &Plan,
+    measure: Measure,
+    column: &Column,
+    results: &Results,
+) -> Vec<(String, f64)> {
     let median = |row: String| Some((row.clone(), results.median(measure, column, &row)?));
     rows(plan, measure, results).into_iter().filter_map(median).collect()
 }
@@ -122,7 +128,9 @@ fn stroke(row: &str, index: usize) -> ShapeStyle {
         "open-channel" | "open-channel-buffered" => OURS.stroke_width(4),
         "open-channel-blocking" | "open-channel-blocking-buffered" => OURS_BLOCKING.stroke_width(4),
         "open-channel-unix" | "open-channel-unix-buffered" => OURS.stroke_width(1),
-        "open-channel-blocking-unix" | "open-channel-blocking-unix-buffered" => OURS_BLOCKING.stroke_width(1),
+        "open-channel-blocking-unix" | "open-channel-blocking-unix-buffered" => {
+            OURS_BLOCKING.stroke_width(1)
+        }
         _ => RGBColor(r, g, b).stroke_width(2),
     }
 }
@@ -149,7 +157,13 @@ fn bars(path: &Path, measure: Measure, column: &Column, values: &[(String, f64)]
     })
 }
 
-fn lines(path: &Path, measure: Measure, unit: Metric, columns: &[Column], all: &[Series]) -> Result<()> {
+fn lines(
+    path: &Path,
+    measure: Measure,
+    unit: Metric,
+    columns: &[Column],
+    all: &[Series],
+) -> Result<()> {
     let values = || all.iter().flat_map(|(_, points)| points).copied();
     let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
     if columns.is_empty() || least > most {
@@ -164,7 +178,10 @@ fn lines(path: &Path, measure: Measure, unit: Metric, columns: &[Column], all: &
             .margin(12)
             .x_label_area_size(34)
             .y_label_area_size(80)
-            .build_cartesian_2d(-0.2..last as f64 + LEGEND, (least * 0.8..most * 1.25).log_scale())?;
+            .build_cartesian_2d(
+                -0.2..last as f64 + LEGEND,
+                (least * 0.8..most * 1.25).log_scale(),
+            )?;
         let name = |x: &f64| {
             let whole = (x - x.round()).abs() < 0.01;
             let column = whole.then(|| columns.get(x.round().max(0.0) as usize)).flatten();

@@ -33,13 +33,19 @@ fn section(plan: &Plan, measure: Measure, results: &Results) -> Option<Section> 
         std::iter::once(row.clone()).chain(cells).collect()
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
-    (!rows.is_empty()).then_some(Section { measure: Some(measure), title: measure.title(), header, rows })
+    (!rows.is_empty()).then_some(Section {
+        measure: Some(measure),
+        title: measure.title(),
+        header,
+        rows,
+    })
 }
 
 /// Subjects in their declared order, then whatever else was measured.
 pub(crate) fn rows(plan: &Plan, measure: Measure, results: &Results) -> Vec<String> {
     let mut rows = results.rows(measure);
-    let place = |row: &String| plan.subjects().iter().position(|subject| subject.to_string() == *row);
+    let place =
+        |row: &String| plan.subjects().iter().position(|subject| subject.to_string() == *row);
     rows.sort_by_key(|row| place(row).unwrap_or(usize::MAX));
     rows
 }

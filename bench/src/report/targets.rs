@@ -14,7 +14,11 @@ struct Face {
 }
 
 const FACES: [Face; 2] = [
-    Face { row: "open-channel", in_batches: "open-channel-buffered", in_place: "open-channel-in-place" },
+    Face {
+        row: "open-channel",
+        in_batches: "open-channel-buffered",
+        in_place: "open-channel-in-place",
+    },
     Face {
         row: "open-channel-blocking",
         in_batches: "open-channel-blocking-buffered",
@@ -74,8 +78,14 @@ use Against::{Case, Rows, Unit};
 use Wanted::{AtLeast, AtMost};
 
 fn targets() -> Vec<Target> {
-    let of =
-        |row, measure, case, metric, against, wanted| Target { row, measure, case, metric, against, wanted };
+    let of = |row, measure, case, metric, against, wanted| Target {
+        row,
+        measure,
+        case,
+        metric,
+        against,
+        wanted,
+    };
     // On the Unix socket.
     let mut all = vec![
         of(ON_UNIX, Measure::Rtt, "64 B", Metric::P50, Rows(PLAIN), AtMost(1.3)),
@@ -104,9 +114,16 @@ fn targets() -> Vec<Target> {
         for case in ["paced", "one core"] {
             all.push(of(face, Measure::Asleep, case, Metric::P50, Rows(BLOCKING), AtMost(1.0)));
         }
-        let one_way =
-            |row, case, metric, against, wanted| of(row, Measure::OneWay, case, metric, against, wanted);
-        all.push(one_way(in_batches, "64 B", Metric::MessagesPerSecond, Rows(BUFFERED), AtLeast(1.5)));
+        let one_way = |row, case, metric, against, wanted| {
+            of(row, Measure::OneWay, case, metric, against, wanted)
+        };
+        all.push(one_way(
+            in_batches,
+            "64 B",
+            Metric::MessagesPerSecond,
+            Rows(BUFFERED),
+            AtLeast(1.5),
+        ));
         all.push(one_way(in_batches, "64 B", Metric::MessagesPerSecond, Rows(RAW), AtLeast(0.5)));
         for case in ["64 KiB", "1 MiB"] {
             all.push(one_way(in_place, case, Metric::BytesPerSecond, Rows(ICEORYX2), AtLeast(1.0)));
@@ -129,7 +146,14 @@ fn targets() -> Vec<Target> {
         let rate = Metric::MessagesPerSecond;
         all.push(of(face, Measure::FanIn, "64 peers", rate, Case("1 peer"), AtLeast(0.8)));
         // What starting and stopping the count costs is in it, too.
-        all.push(of(face, Measure::Syscalls, "64 B", Metric::CallsPerTrip, Unit, AtMost(NEXT_TO_NOTHING)));
+        all.push(of(
+            face,
+            Measure::Syscalls,
+            "64 B",
+            Metric::CallsPerTrip,
+            Unit,
+            AtMost(NEXT_TO_NOTHING),
+        ));
         all.push(of(face, Measure::Idle, "host", Metric::CpuShare, Unit, AtMost(NEXT_TO_NOTHING)));
     }
     all
@@ -255,8 +279,9 @@ mod tests {
     #[test]
     fn the_best_of_all_the_others_counts_and_none_may_be_missing() {
         let mut results = Results::default();
-        let mut add =
-            |row, value| results.add(Measure::OneWay, "64 B", Metric::MessagesPerSecond, row, value);
+        let mut add = |row, value| {
+            results.add(Measure::OneWay, "64 B", Metric::MessagesPerSecond, row, value)
+        };
         add("tokio-buffered", 10.0);
         add(FACES[0].in_batches, 15.0);
         let rate = |results: &Results| judge(&[Measure::OneWay], results).swap_remove(1);

@@ -14,6 +14,9 @@ pub(super) fn push(batch: &mut Batch, payload: Payload) -> bool {
 }
 
 /// Reads them all to the last byte.
-pub(super) fn read_each(messages: &Messages, mut each: impl FnMut(Payload) -> Result<()>) -> Result<()> {
+pub(super) fn read_each(
+    messages: &Messages,
+    mut each: impl FnMut(Payload) -> Result<()>,
+) -> Result<()> {
     messages.iter().try_for_each(|message| each(Payload::check(&message)?))
 }

@@ -4,7 +4,9 @@ use crate::job::Job;
 use crate::payload::Payload;
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
-use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSender, bytes_channel};
+use ipc_channel::ipc::{
+    IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSender, bytes_channel,
+};
 use std::fs;
 
 type Ends = (IpcBytesSender, IpcBytesReceiver);

@@ -33,7 +33,13 @@ pub(crate) struct End<const BUFFERED: bool> {
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
         let in_place = subject.in_place();
-        End { socket, scratch: Scratch::default(), batch: Batch::new(), in_place, _channel: channel }
+        End {
+            socket,
+            scratch: Scratch::default(),
+            batch: Batch::new(),
+            in_place,
+            _channel: channel,
+        }
     }
 }
 

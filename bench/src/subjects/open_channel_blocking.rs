@@ -34,7 +34,13 @@ pub(crate) struct End<const BUFFERED: bool> {
 impl<const BUFFERED: bool> End<BUFFERED> {
     fn new(subject: Subject, channel: Channel, socket: Socket) -> Self {
         let in_place = subject.in_place();
-        End { socket, scratch: Scratch::default(), batch: Batch::new(), in_place, _channel: channel }
+        End {
+            socket,
+            scratch: Scratch::default(),
+            batch: Batch::new(),
+            in_place,
+            _channel: channel,
+        }
     }
 
     /// Apart, so that the rest is small enough to be compiled into the sending loop.

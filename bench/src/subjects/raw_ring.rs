@@ -62,17 +62,26 @@ impl<const BUFFERED: bool> End<BUFFERED> {
         let capacity = capacity(job.len);
         let each = 3 * LINE + usize::try_from(capacity)?;
         let path = job.place.join("ring");
-        let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file: File =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.set_len(2 * each as u64)?;
         let flags = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice; it is never unmapped, so the
         // pointers below stay valid, and the file is never made shorter.
         let base = unsafe {
-            mmap(std::ptr::null_mut(), 2 * each, flags, MapFlags::SHARED | MapFlags::POPULATE, &file, 0)?
+            mmap(
+                std::ptr::null_mut(),
+                2 * each,
+                flags,
+                MapFlags::SHARED | MapFlags::POPULATE,
+                &file,
+                0,
+            )?
         };
         // SAFETY: the mapping is twice as long as `each`.
         let (first, second) = (base.cast(), unsafe { base.cast::<u8>().add(each) });
-        let (outgoing, incoming) = if job.side == Side::Host { (first, second) } else { (second, first) };
+        let (outgoing, incoming) =
+            if job.side == Side::Host { (first, second) } else { (second, first) };
         let half = |base| Half { base, mine: 0, published: 0, theirs: 0 };
         Ok(End { outgoing: half(outgoing), incoming: half(incoming), capacity, largest: job.len })
     }

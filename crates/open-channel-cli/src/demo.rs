@@ -57,16 +57,23 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
-    let program = std::env::current_exe().context("could not find this program's own executable")?;
+    let program =
+        std::env::current_exe().context("could not find this program's own executable")?;
     let input = args.input.unwrap_or_else(|| program.clone());
-    let metadata = input.metadata().with_context(|| format!("could not read {}", input.display()))?;
-    ensure!(metadata.is_file(), "{} is not a regular file: choose one with --input", input.display());
+    let metadata =
+        input.metadata().with_context(|| format!("could not read {}", input.display()))?;
+    ensure!(
+        metadata.is_file(),
+        "{} is not a regular file: choose one with --input",
+        input.display()
+    );
     File::open(&input).with_context(|| {
         format!("could not open {}: choose a file that may be read with --input", input.display())
     })?;
-    let seconds = args
-        .seconds
-        .map_or_else(|| SECONDS.max(args.kills as f64 * SECONDS_PER_KILL), |seconds| seconds.into());
+    let seconds = args.seconds.map_or_else(
+        || SECONDS.max(args.kills as f64 * SECONDS_PER_KILL),
+        |seconds| seconds.into(),
+    );
     let plan = Plan::new(metadata.len(), seconds, args.workers)?;
 
     let place = tempfile::Builder::new()

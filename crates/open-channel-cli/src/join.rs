@@ -34,7 +34,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let relay = Arc::new(Relay::default());
     let listener = Arc::clone(&relay);
-    let channel = options.channel(&args.name).build(move |socket| Arc::clone(&listener).serve(socket))?;
+    let channel =
+        options.channel(&args.name).build(move |socket| Arc::clone(&listener).serve(socket))?;
     let socket = Arc::new(channel.connect());
     relay.set_own(socket.id());
     if io::stderr().is_terminal() {
@@ -69,7 +70,9 @@ async fn tell_role(channel: Channel) {
     let mut events = channel.events();
     while let Some(event) = events.recv().await {
         match event {
-            Event::BecameHost { .. } => output::say(format_args!("hosting channel {:?}", channel.name())),
+            Event::BecameHost { .. } => {
+                output::say(format_args!("hosting channel {:?}", channel.name()))
+            }
             Event::Connected { role: Role::Peer, .. } => {
                 output::say(format_args!("joined channel {:?}", channel.name()));
             }
@@ -109,5 +112,7 @@ fn explained(error: Error) -> anyhow::Error {
 }
 
 fn let_go() -> anyhow::Error {
-    anyhow!("the host let this member go: were lines left unread for more than {SLOWEST:?}? join again")
+    anyhow!(
+        "the host let this member go: were lines left unread for more than {SLOWEST:?}? join again"
+    )
 }

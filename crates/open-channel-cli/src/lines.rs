@@ -37,8 +37,10 @@ fn next_line(input: &mut impl BufRead, longest: u64) -> Result<Option<Bytes>> {
     let mut line = Vec::new();
     // One byte for the newline, and one more to distinguish a line of exactly the limit from a
     // longer one.
-    let read =
-        input.take(longest + 1).read_until(b'\n', &mut line).context("could not read standard input")?;
+    let read = input
+        .take(longest + 1)
+        .read_until(b'\n', &mut line)
+        .context("could not read standard input")?;
     if read == 0 {
         return Ok(None);
     }

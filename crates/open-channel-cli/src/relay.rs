@@ -106,8 +106,11 @@ impl Relay {
     fn enter(&self, member: &Arc<Socket>) -> Instant {
         let mut hall = self.hall();
         if member.generation() > hall.generation || hall.opened.is_none() {
-            *hall =
-                Hall { generation: member.generation(), opened: Some(Instant::now()), members: Vec::new() };
+            *hall = Hall {
+                generation: member.generation(),
+                opened: Some(Instant::now()),
+                members: Vec::new(),
+            };
         }
         hall.members.push(Arc::clone(member));
         self.entered.notify_waiters();
@@ -119,7 +122,12 @@ impl Relay {
     }
 
     fn others(&self, member: &Arc<Socket>) -> Vec<Arc<Socket>> {
-        self.hall().members.iter().filter(|present| !Arc::ptr_eq(present, member)).cloned().collect()
+        self.hall()
+            .members
+            .iter()
+            .filter(|present| !Arc::ptr_eq(present, member))
+            .cloned()
+            .collect()
     }
 
     /// Waits until this process has itself joined, and the others had time to join.

@@ -77,9 +77,9 @@ async fn in_time<T>(
 ) -> Result<T> {
     match timeout(limit, work).await {
         Ok(done) => Ok(done?),
-        Err(_) => {
-            Err(anyhow!("no acknowledgement within {limit:?}: is the host busy? try a longer --timeout"))
-        }
+        Err(_) => Err(anyhow!(
+            "no acknowledgement within {limit:?}: is the host busy? try a longer --timeout"
+        )),
     }
 }
 

@@ -28,8 +28,8 @@ use tokio::io::AsyncReadExt;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ledger = Arc::new(Ledger::open(&env::var("LEDGER")?)?);
     let host = Arc::clone(&ledger);
-    let channel =
-        Channel::builder(env::var("CHANNEL")?).build(move |socket| serve(socket, Arc::clone(&host)))?;
+    let channel = Channel::builder(env::var("CHANNEL")?)
+        .build(move |socket| serve(socket, Arc::clone(&host)))?;
     // Before it takes part: it may host at once.
     tokio::spawn(tell_hosting(channel.events(), Arc::clone(&ledger)));
 
@@ -43,8 +43,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (mut sent, writer) = (0, me());
     let written = Arc::new(AtomicU64::new(0));
-    let telling =
-        tokio::spawn(tell_acknowledged(Arc::clone(&socket), Arc::clone(&written), Arc::clone(&ledger)));
+    let telling = tokio::spawn(tell_acknowledged(
+        Arc::clone(&socket),
+        Arc::clone(&written),
+        Arc::clone(&ledger),
+    ));
     let mut tick = tokio::time::interval(Duration::from_millis(number("EVERY", 1)));
     let mut input = tokio::io::stdin();
     let mut byte = [0];

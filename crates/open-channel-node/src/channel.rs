@@ -68,7 +68,9 @@ impl News {
     /// The next event, if there is one; else the waker is called when there is.
     fn take(&mut self) -> Option<Event> {
         let next = self.next.as_mut()?;
-        let Poll::Ready((event, events)) = next.as_mut().poll(&mut Context::from_waker(&self.waker)) else {
+        let Poll::Ready((event, events)) =
+            next.as_mut().poll(&mut Context::from_waker(&self.waker))
+        else {
             return None;
         };
         self.next = event.is_some().then(|| Self::after(events));
@@ -124,7 +126,8 @@ impl NativeChannel {
     #[napi]
     pub fn connect(&self, token: u32, timeout_ms: u32, reconnect: bool) -> NativeSocket {
         let timeout = Duration::from_millis(timeout_ms.into());
-        let socket = self.channel.connect_with(ConnectOptions::new().timeout(timeout).reconnect(reconnect));
+        let socket =
+            self.channel.connect_with(ConnectOptions::new().timeout(timeout).reconnect(reconnect));
         self.socket(socket, token)
     }
 

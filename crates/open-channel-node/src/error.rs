@@ -56,7 +56,9 @@ const OPTIONS: [(&str, &str); 14] = [
 
 fn message(error: &Error) -> String {
     if let Error::Undeliverable { messages } = error {
-        return format!("{messages} messages are undeliverable: the event 'undeliverable' brings them");
+        return format!(
+            "{messages} messages are undeliverable: the event 'undeliverable' brings them"
+        );
     }
     OPTIONS.iter().fold(error.to_string(), |text, (setting, option)| text.replace(setting, option))
 }
@@ -67,7 +69,9 @@ fn code(error: &Error) -> String {
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
         Error::GenerationFile { .. } => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",
-        Error::Timeout { .. } | Error::Unacknowledged { .. } | Error::FlushTimeout { .. } => "ETIMEDOUT",
+        Error::Timeout { .. } | Error::Unacknowledged { .. } | Error::FlushTimeout { .. } => {
+            "ETIMEDOUT"
+        }
         Error::Closed | Error::Finished => "EPIPE",
         Error::Full => "EAGAIN",
         Error::Undeliverable { .. } => "EUNDELIVERABLE",

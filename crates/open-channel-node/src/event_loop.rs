@@ -30,7 +30,8 @@ impl EventLoop {
         // SAFETY: called on the JavaScript thread with its own environment and a function of it.
         unsafe {
             if sys::napi_get_uv_event_loop(env, &mut uv_loop) != sys::Status::napi_ok
-                || sys::napi_create_reference(env, readable, 1, &mut reference) != sys::Status::napi_ok
+                || sys::napi_create_reference(env, readable, 1, &mut reference)
+                    != sys::Status::napi_ok
             {
                 return None;
             }
@@ -63,8 +64,15 @@ impl EventLoop {
             sys::napi_create_uint32(env, token, &mut argument);
             // Unlike `napi_call_function`, this runs the promises and next ticks that the call
             // leaves behind.
-            let status =
-                sys::napi_make_callback(env, ptr::null_mut(), this, function, 1, &argument, &mut result);
+            let status = sys::napi_make_callback(
+                env,
+                ptr::null_mut(),
+                this,
+                function,
+                1,
+                &argument,
+                &mut result,
+            );
             if status == sys::Status::napi_pending_exception {
                 throw_uncaught(env);
             }

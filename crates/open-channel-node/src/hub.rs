@@ -97,7 +97,11 @@ impl Hub {
     /// From here on, `wake` is called. It receives pairs of (token, bits of `Reason`), and must
     /// then take what `completed` has.
     #[napi]
-    pub fn listen(&self, env: Env, wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>) -> napi::Result<()> {
+    pub fn listen(
+        &self,
+        env: Env,
+        wake: Function<'_, FnArgs<(Vec<u32>,)>, ()>,
+    ) -> napi::Result<()> {
         // Takes longer than a connection. If it cannot start now, opening a channel says so.
         let _ = ffi::background();
         let pending = Arc::downgrade(&self.inner.notes);

@@ -103,7 +103,12 @@ pub struct Returned {
 impl From<Undeliverable> for Returned {
     fn from(message: Undeliverable) -> Self {
         let Undeliverable { id, attempts, reason, message: data, .. } = message;
-        Self { data: data.to_vec().into(), seq: id.seq as f64, attempts, reason: reason.to_string() }
+        Self {
+            data: data.to_vec().into(),
+            seq: id.seq as f64,
+            attempts,
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -135,13 +140,16 @@ impl NativeSocket {
             self.watch_link(links);
             let Self { socket, receiving, signal, link, .. } = self;
             let watch = if link.is_some() { Watcher::Caller } else { Watcher::Background };
-            let polled = signal.quietly(|| receiving.poll(|cx, key| raw(socket).poll_recv(cx, key, watch)));
+            let polled =
+                signal.quietly(|| receiving.poll(|cx, key| raw(socket).poll_recv(cx, key, watch)));
             if polled.is_pending() {
                 if raw(socket).links() != links {
                     continue; // another link than the one that is watched
                 }
                 match link {
-                    Some((_, watch)) if socket.connected() => watch.arm(raw(socket).readiness_probe()),
+                    Some((_, watch)) if socket.connected() => {
+                        watch.arm(raw(socket).readiness_probe())
+                    }
                     // A dead link is always readable: until there is another one, the waker tells.
                     _ => *link = None,
                 }
@@ -175,7 +183,9 @@ impl NativeSocket {
         self.link = self
             .signal
             .event_loop()
-            .and_then(|event_loop| event_loop.watch(raw(&self.socket).watch_fd()?, self.signal.token()))
+            .and_then(|event_loop| {
+                event_loop.watch(raw(&self.socket).watch_fd()?, self.signal.token())
+            })
             .map(|watch| (links, watch));
     }
 }

@@ -74,7 +74,9 @@ impl BeforeSleep {
             ended: Cell::new(false),
         }));
         // SAFETY: initialised above; the callback takes it for what it is.
-        unsafe { (uv.handle_set_data)(prepare, std::ptr::from_ref(before_sleep).cast_mut().cast()) };
+        unsafe {
+            (uv.handle_set_data)(prepare, std::ptr::from_ref(before_sleep).cast_mut().cast())
+        };
         Some(before_sleep)
     }
 

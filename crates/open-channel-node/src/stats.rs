@@ -69,7 +69,11 @@ pub struct NativeChannelStats {
 impl From<open_channel::ChannelStats> for NativeChannelStats {
     fn from(stats: open_channel::ChannelStats) -> Self {
         let all = |sockets: Vec<SocketStats>| sockets.into_iter().map(Into::into).collect();
-        Self { hosting: stats.hosting.map(millis), sockets: all(stats.sockets), hosted: all(stats.hosted) }
+        Self {
+            hosting: stats.hosting.map(millis),
+            sockets: all(stats.sockets),
+            hosted: all(stats.hosted),
+        }
     }
 }
 

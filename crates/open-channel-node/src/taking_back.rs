@@ -28,7 +28,11 @@ pub(crate) struct TakingBack {
 
 impl TakingBack {
     pub(crate) fn new(signal: &Arc<Signal>) -> Self {
-        Self { waiting: Waiting::new(signal, reason::FLUSHED), calls: VecDeque::new(), answers: Vec::new() }
+        Self {
+            waiting: Waiting::new(signal, reason::FLUSHED),
+            calls: VecDeque::new(),
+            answers: Vec::new(),
+        }
     }
 
     /// Asks for everything that was written so far.
@@ -92,7 +96,9 @@ impl Call {
     /// Whether everything is answered.
     fn poll(&mut self, socket: &Socket, cx: &mut Context<'_>, key: &mut WaiterKey) -> bool {
         while let Some(&seq) = self.asked.front() {
-            let Poll::Ready(answer) = raw(socket).poll_taken_back(cx, key, seq) else { return false };
+            let Poll::Ready(answer) = raw(socket).poll_taken_back(cx, key, seq) else {
+                return false;
+            };
             self.asked.pop_front();
             self.answered(seq, answer);
         }

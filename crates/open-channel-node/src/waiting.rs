@@ -25,7 +25,10 @@ impl Waiting {
     }
 
     /// Runs one of the socket's polls for it.
-    pub(crate) fn poll<T>(&mut self, poll: impl FnOnce(&mut Context<'_>, &mut WaiterKey) -> T) -> T {
+    pub(crate) fn poll<T>(
+        &mut self,
+        poll: impl FnOnce(&mut Context<'_>, &mut WaiterKey) -> T,
+    ) -> T {
         poll(&mut Context::from_waker(&self.waker), &mut self.key)
     }
 

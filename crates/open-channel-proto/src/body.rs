@@ -37,7 +37,10 @@ impl<'a> Body<'a> {
         self.0
     }
 
-    pub(crate) fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
+    pub(crate) fn take<const N: usize>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<[u8; N], FrameError> {
         let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(FrameError::Malformed(what))?;
         self.0 = rest;
         Ok(*taken)

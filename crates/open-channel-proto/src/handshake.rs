@@ -238,7 +238,10 @@ impl Hello {
             return Err(Reject::new(RejectCode::Version, reason));
         }
         if self.channel != *channel {
-            return Err(Reject::new(RejectCode::WrongChannel, "this address belongs to another channel"));
+            return Err(Reject::new(
+                RejectCode::WrongChannel,
+                "this address belongs to another channel",
+            ));
         }
         Ok(version)
     }

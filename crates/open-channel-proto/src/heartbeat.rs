@@ -108,7 +108,9 @@ mod tests {
         let mut heartbeat = Heartbeat::new(TIMEOUT);
         for round in 0..20 {
             let from = heartbeat.interval() * Heartbeat::PINGS_PER_TIMEOUT * round;
-            assert!(!ticks(&mut heartbeat, from, Heartbeat::PINGS_PER_TIMEOUT).contains(&Beat::Stuck));
+            assert!(
+                !ticks(&mut heartbeat, from, Heartbeat::PINGS_PER_TIMEOUT).contains(&Beat::Stuck)
+            );
             heartbeat.heard();
         }
     }
@@ -118,8 +120,12 @@ mod tests {
         // Each is on the grid of the intervals, or so much of an interval late.
         for late in [[49, 0, 0, 0, 0, 0], [99, 99, 99, 0, 0, 0], [0, 90, 0, 90, 0, 0]] {
             let mut heartbeat = Heartbeat::new(TIMEOUT);
-            let at = |n: u32| heartbeat_interval() * n + heartbeat_interval() * late[n as usize] / 100;
-            let stuck = (0..6).map(at).find(|now| heartbeat.tick(*now) == Beat::Stuck).expect("it is stuck");
+            let at =
+                |n: u32| heartbeat_interval() * n + heartbeat_interval() * late[n as usize] / 100;
+            let stuck = (0..6)
+                .map(at)
+                .find(|now| heartbeat.tick(*now) == Beat::Stuck)
+                .expect("it is stuck");
             let silence = stuck - at(0);
             assert!(silence >= TIMEOUT - heartbeat_interval() / 8, "{silence:?} with {late:?}");
         }

@@ -46,7 +46,8 @@ mod version;
 
 pub use error::{FrameError, ProtocolError, Refused};
 pub use frame::{
-    DataFlags, Decoded, Fate, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK, ResetCode, decode,
+    DataFlags, Decoded, Fate, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, MAX_BODY, MAX_CHUNK,
+    ResetCode, decode,
 };
 pub use handshake::{Features, Hello, MAGIC, Purpose, Reject, RejectCode, RingSizes, Welcome};
 pub use heartbeat::{Beat, Heartbeat};

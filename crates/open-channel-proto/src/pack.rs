@@ -42,8 +42,8 @@ impl Pack {
     pub(crate) fn several(bytes: Bytes, max_message: usize) -> Result<Self, ProtocolError> {
         let (mut rest, mut count, mut longest) = (&bytes[..], 0_u32, 0);
         while !rest.is_empty() {
-            let (message, after) =
-                split_first(rest).ok_or(ProtocolError::Unexpected("a pack whose lengths do not add up"))?;
+            let (message, after) = split_first(rest)
+                .ok_or(ProtocolError::Unexpected("a pack whose lengths do not add up"))?;
             longest = longest.max(message.len());
             count += 1;
             rest = after;
@@ -73,7 +73,8 @@ impl Pack {
 
     /// Each of its messages by itself, without a copy.
     pub(crate) fn into_messages(self) -> impl Iterator<Item = Bytes> {
-        let messages: Vec<Bytes> = self.iter().map(|message| self.bytes.slice_ref(message)).collect();
+        let messages: Vec<Bytes> =
+            self.iter().map(|message| self.bytes.slice_ref(message)).collect();
         messages.into_iter()
     }
 
@@ -114,7 +115,8 @@ impl Pack {
         }
         // A copy, so that a small message that lives long does not hold the memory of the whole
         // pack.
-        let first = split_first(&self.bytes).map_or(Bytes::new(), |(first, _)| Bytes::copy_from_slice(first));
+        let first = split_first(&self.bytes)
+            .map_or(Bytes::new(), |(first, _)| Bytes::copy_from_slice(first));
         self.bytes.advance((PREFIX + first.len()).min(self.bytes.len()));
         self.count -= 1;
         if self.count == 1 {

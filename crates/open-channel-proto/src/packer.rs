@@ -235,7 +235,12 @@ impl Packer {
     pub fn peek(&self) -> Option<PackRef<'_>> {
         let pack = self.sealed.front().unwrap_or(&self.open);
         let Open { ref bytes, end, count, longest } = *pack;
-        (count > 0).then(|| PackRef { bytes: &bytes[pack.start()..end], count, longest, cost: pack.cost() })
+        (count > 0).then(|| PackRef {
+            bytes: &bytes[pack.start()..end],
+            count,
+            longest,
+            cost: pack.cost(),
+        })
     }
 
     /// Forgets the first pack.
@@ -290,7 +295,8 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_pack_is_as_long_as_its_longest_message() {
-        let mut pack = packed(&[b"long", b"longer", b"x", b"longer", b"", b"xy"]).pop().expect("a pack");
+        let mut pack =
+            packed(&[b"long", b"longer", b"x", b"longer", b"", b"xy"]).pop().expect("a pack");
         let longest: Vec<usize> = std::iter::from_fn(|| {
             let longest = pack.longest();
             (!pack.pop_front().1).then_some(longest)
@@ -324,9 +330,20 @@ mod tests {
 
     #[test]
     fn drafts_are_cut_into_packs_as_other_messages_are() {
-        let lens =
-            [0, 1, 100, 5000, MAX_PACK_COST / 2, MAX_PACK_COST / 2, MAX_PACK_COST, 3, MAX_PACK_COST + 1, 4];
-        let messages: Vec<Vec<u8>> = lens.iter().zip(0..).map(|(len, fill)| vec![fill; *len]).collect();
+        let lens = [
+            0,
+            1,
+            100,
+            5000,
+            MAX_PACK_COST / 2,
+            MAX_PACK_COST / 2,
+            MAX_PACK_COST,
+            3,
+            MAX_PACK_COST + 1,
+            4,
+        ];
+        let messages: Vec<Vec<u8>> =
+            lens.iter().zip(0..).map(|(len, fill)| vec![fill; *len]).collect();
         let pushed = &mut packed(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let mut packer = Packer::default();
         for _ in 0..2 {
@@ -373,7 +390,8 @@ mod tests {
         }
         packer.push(&vec![2; MAX_PACK_COST]);
         packer.push(b"3");
-        let counts: Vec<u32> = std::iter::from_fn(|| packer.pop()).map(|pack| pack.count()).collect();
+        let counts: Vec<u32> =
+            std::iter::from_fn(|| packer.pop()).map(|pack| pack.count()).collect();
         assert_eq!(counts, [64, 1, 1, 1]);
         assert!(packer.is_empty() && packer.cost() == 0);
     }
@@ -386,8 +404,14 @@ mod tests {
         assert!(several(b"\x01\0\0\0a\x02\0\0\0b").is_err(), "cut short");
         assert!(several(b"\x01\0\0\0a\0\0").is_err(), "half a length");
         assert!(several(b"\xff\xff\xff\xffa").is_err(), "four gigabytes");
-        assert!(several(&[[9, 0, 0, 0].as_slice(), &[0; 9], &[0; 4]].concat()).is_err(), "too long");
-        assert!(several(&vec![0; 4 * (MAX_PACK_COST / message_cost(0))]).is_ok(), "as many as may be");
+        assert!(
+            several(&[[9, 0, 0, 0].as_slice(), &[0; 9], &[0; 4]].concat()).is_err(),
+            "too long"
+        );
+        assert!(
+            several(&vec![0; 4 * (MAX_PACK_COST / message_cost(0))]).is_ok(),
+            "as many as may be"
+        );
         assert!(several(&vec![0; 4 * (MAX_PACK_COST / message_cost(0) + 1)]).is_err(), "too many");
     }
 }

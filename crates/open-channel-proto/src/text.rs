@@ -37,7 +37,8 @@ mod tests {
     fn what_a_terminal_obeys_is_escaped_and_all_else_is_kept() {
         let obeyed = "\u{1b}[2J\u{7}\r\n\t\0\u{7f}\u{9b}31m\u{202e}txt\u{2066}\u{200f}\u{2028}";
         let shown = printable(obeyed);
-        let escaped = r"\u{1b}[2J\u{7}\r\n\t\u{0}\u{7f}\u{9b}31m\u{202e}txt\u{2066}\u{200f}\u{2028}";
+        let escaped =
+            r"\u{1b}[2J\u{7}\r\n\t\u{0}\u{7f}\u{9b}31m\u{202e}txt\u{2066}\u{200f}\u{2028}";
         assert_eq!(shown, escaped);
         let plain = "it's \"full\" \\ 満員 🦀 é e\u{301} שלום";
         assert_eq!(printable(plain), plain);

@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, DataFlags, Fate, Features, Frame, GivenUp, HANDSHAKE_MAX_BODY, Hello, Incoming,
-    Limits, MAX_BODY, Packer, PartFlags, ProtocolError, Session, SocketId, StoredPart, TransmitBuffer,
-    Undeliverable, Welcome, decode,
+    Attachment, ChannelKey, DataFlags, Fate, Features, Frame, GivenUp, HANDSHAKE_MAX_BODY, Hello,
+    Incoming, Limits, MAX_BODY, Packer, PartFlags, ProtocolError, Session, SocketId, StoredPart,
+    TransmitBuffer, Undeliverable, Welcome, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
@@ -137,7 +137,10 @@ fn what_has_had_its_last_attempt_is_passed_over_and_comes_back() {
     let mut host = meet(&mut peer, 3, 2);
     let returned = peer.take_undeliverable().unwrap();
     let payload = Bytes::from_static(b"poison");
-    assert_eq!(returned, Undeliverable { seq: 1, attempts: 2, reason: GivenUp::MaxAttempts, payload });
+    assert_eq!(
+        returned,
+        Undeliverable { seq: 1, attempts: 2, reason: GivenUp::MaxAttempts, payload }
+    );
     let sent = bytes(&mut peer);
     assert_eq!(sent[..16], *b"\x08\0\0\0\x0c\0\0\0\x01\0\0\0\0\0\0\0");
     let mut rest = &sent[..];
@@ -165,7 +168,11 @@ fn one_poisoned_message_takes_no_other_with_it() {
             deliver(&mut peer, &mut host);
             let given = recv_all(&mut host);
             assert_eq!(given[0], (1, generation));
-            assert_eq!(given.len(), if generation == 1 { 7 } else { 1 }, "from the second on it is alone");
+            assert_eq!(
+                given.len(),
+                if generation == 1 { 7 } else { 1 },
+                "from the second on it is alone"
+            );
         }
         let mut host = meet(&mut peer, u64::from(attempts) + 1, 2);
         assert_eq!(undeliverable(&mut peer), [(1, attempts)]);
@@ -291,7 +298,12 @@ fn what_was_given_up_is_handled_only_when_it_is_withdrawn() {
     }
     let reason = GivenUp::Rejected("no such job".into());
     let payload = |text: &'static str| Bytes::from_static(text.as_bytes());
-    let first = Undeliverable { seq: 1, attempts: 1, reason: GivenUp::MaxAttempts, payload: payload("once") };
+    let first = Undeliverable {
+        seq: 1,
+        attempts: 1,
+        reason: GivenUp::MaxAttempts,
+        payload: payload("once"),
+    };
     let second = Undeliverable { seq: 2, attempts: 1, reason, payload: payload("bad") };
     assert_eq!([peer.take_undeliverable(), peer.take_undeliverable()], [Some(first), Some(second)]);
     assert_eq!(peer.take_undeliverable(), None);
@@ -302,8 +314,12 @@ fn what_was_given_up_is_handled_only_when_it_is_withdrawn() {
 
 #[test]
 fn what_nobody_can_give_back_is_refused() {
-    let returned =
-        |seq| Frame::<Bytes>::Returned { seq, fate: Fate::Again, attempt: 1, reason: String::new() };
+    let returned = |seq| Frame::<Bytes>::Returned {
+        seq,
+        fate: Fate::Again,
+        attempt: 1,
+        reason: String::new(),
+    };
     let mut peer = peer(0);
     let mut host = meet(&mut peer, 1, 2);
     send(&mut peer, &["a", "b"]);
@@ -330,7 +346,8 @@ fn nothing_is_stored_behind_what_is_alone() {
     assert_eq!(peer.next_part(100).unwrap().flags, PartFlags::NONE);
     peer.part_stored(1, 16);
     assert!(peer.may_store(1), "the first attempt is shared");
-    peer.reclaim([StoredPart { end: 16, claimed: true, payload: Bytes::from_static(b"a") }]).unwrap();
+    peer.reclaim([StoredPart { end: 16, claimed: true, payload: Bytes::from_static(b"a") }])
+        .unwrap();
     let _next = meet(&mut peer, 2, 2);
     peer.use_store();
     assert_eq!(peer.next_part(100).unwrap().flags, PartFlags(1 | 1 << 2));

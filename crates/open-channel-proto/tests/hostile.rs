@@ -14,9 +14,10 @@ use std::panic::{self, AssertUnwindSafe};
 use bytes::{Bytes, BytesMut};
 use cap::Cap;
 use open_channel_proto::{
-    ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming, Limits,
-    MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose, ReceivedPart, Reject,
-    RejectCode, ResetCode, Session, SocketId, StoredPart, TransmitBuffer, Welcome, decode,
+    ChannelKey, DataFlags, Fate, Features, Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Incoming,
+    Limits, MAX_BODY, MAX_PACK_COST, MESSAGE_OVERHEAD, Packer, PartFlags, PartKind, Purpose,
+    ReceivedPart, Reject, RejectCode, ResetCode, Session, SocketId, StoredPart, TransmitBuffer,
+    Welcome, decode,
 };
 use random::Random;
 
@@ -88,7 +89,10 @@ impl Attack {
             assert!(held <= MOST_MEMORY, "{held} bytes are held, {MOST_MEMORY} are plenty");
             self.session.assert_credit_is_conserved();
             let unhandled = self.session.unhandled_bytes();
-            assert!(unhandled <= LIMITS.window.max(LIMITS.max_message + 64), "{unhandled} bytes unhandled");
+            assert!(
+                unhandled <= LIMITS.window.max(LIMITS.max_message + 64),
+                "{unhandled} bytes unhandled"
+            );
         }
     }
 
@@ -124,7 +128,8 @@ impl Attack {
                     packed: bits & 8 != 0,
                     ..self.attempt()
                 };
-                let near = self.random.pick(&[len as u64, LIMITS.max_message as u64, 2 * len as u64]);
+                let near =
+                    self.random.pick(&[len as u64, LIMITS.max_message as u64, 2 * len as u64]);
                 let (seq, total) = (self.number(next), self.number(near));
                 Frame::Data { seq, flags, total, payload: vec![1; len].into() }
             }
@@ -151,7 +156,11 @@ impl Attack {
     fn about_what_was_given_back(&mut self, next: u64, unacknowledged: u64) -> Frame {
         if self.random.chance(30) {
             let seq = self.number(next.saturating_sub(1));
-            return if self.random.chance(50) { Frame::Withdrawn { seq } } else { Frame::Recall { seq } };
+            return if self.random.chance(50) {
+                Frame::Withdrawn { seq }
+            } else {
+                Frame::Recall { seq }
+            };
         }
         let near = unacknowledged + self.random.below(4) as u64;
         Frame::Returned {
@@ -256,7 +265,10 @@ impl Attack {
                 }
                 Ok(None) => {
                     self.input.drain(..at);
-                    assert!(self.input.len() < HEADER_LEN + MAX_BODY, "half a frame is longer than a frame");
+                    assert!(
+                        self.input.len() < HEADER_LEN + MAX_BODY,
+                        "half a frame is longer than a frame"
+                    );
                     return;
                 }
                 Err(_) => {
@@ -392,7 +404,8 @@ impl Attack {
         self.session.detach();
         self.out.clear();
         self.input.clear();
-        let frame = if self.is_host { Frame::Hello(self.hello()) } else { Frame::Welcome(self.welcome()) };
+        let frame =
+            if self.is_host { Frame::Hello(self.hello()) } else { Frame::Welcome(self.welcome()) };
         let mut bytes = encoded(&frame);
         if self.random.chance(20) {
             self.spoil(&mut bytes);
@@ -427,7 +440,9 @@ impl Attack {
         let room = self.session.has_room_for(cost) && self.session.may_store_pack(longest, cost);
         match &mut self.store {
             Some(store) if room && self.random.chance(50) => {
-                let end = store.last().map_or(0, |last| last.0) + 8 + bytes.len().next_multiple_of(8) as u64;
+                let end = store.last().map_or(0, |last| last.0)
+                    + 8
+                    + bytes.len().next_multiple_of(8) as u64;
                 store.push((end, true, Bytes::copy_from_slice(bytes)));
                 self.session.pack_stored(bytes.len(), count, end);
             }
@@ -438,7 +453,8 @@ impl Attack {
     /// And what is wanted out of the store is found there, as a rule.
     fn give_back(&mut self) {
         if let Some(end) = self.session.wanted() {
-            let stored = self.store.as_ref().and_then(|store| store.iter().find(|record| record.0 == end));
+            let stored =
+                self.store.as_ref().and_then(|store| store.iter().find(|record| record.0 == end));
             let stored = stored.map(|record| record.2.clone()).filter(|_| self.random.chance(80));
             let _ = self.session.found(stored);
         }
@@ -477,7 +493,8 @@ impl Attack {
             1 => self.send_pack(),
             2 if self.random.chance(30) => self.give_back(),
             2 => {
-                if let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) = self.session.recv()
+                if let Some(Incoming::Message { seq, .. } | Incoming::End { seq }) =
+                    self.session.recv()
                     && self.random.chance(70)
                 {
                     self.session.handled(seq);

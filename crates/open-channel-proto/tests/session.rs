@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, Closed, DataFlags, Features, Frame, Hello, Incoming, Limits, MAX_BODY, MAX_CHUNK,
-    ProtocolError, Refused, ResetCode, Session, SocketId, TransmitBuffer, decode,
+    Attachment, ChannelKey, Closed, DataFlags, Features, Frame, Hello, Incoming, Limits, MAX_BODY,
+    MAX_CHUNK, ProtocolError, Refused, ResetCode, Session, SocketId, TransmitBuffer, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
@@ -42,7 +42,8 @@ fn frames(from: &mut Session) -> Vec<Frame> {
         from.transmit_ack(&mut out);
         let mut slices = [std::io::IoSlice::new(&[]); 8];
         let used = out.slices(&mut slices);
-        let bytes: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
+        let bytes: Vec<u8> =
+            slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
         if bytes.is_empty() {
             return frames;
         }
@@ -80,7 +81,11 @@ fn handle_all(side: &mut Session) -> Vec<Incoming> {
 }
 
 fn message(seq: u64, payload: &'static [u8], redelivered: bool) -> Incoming {
-    Incoming::Message { seq, payload: Bytes::from_static(payload), attempt: 1 + u32::from(redelivered) }
+    Incoming::Message {
+        seq,
+        payload: Bytes::from_static(payload),
+        attempt: 1 + u32::from(redelivered),
+    }
 }
 
 #[test]
@@ -206,7 +211,8 @@ fn a_reset_that_got_lost_is_said_again() {
     let _lost = frames(&mut host);
     resume(&mut peer, &mut host);
     deliver(&mut host, &mut peer);
-    let expected = Closed::Remotely { code: ResetCode::ListenerFailed, reason: "it panicked".into() };
+    let expected =
+        Closed::Remotely { code: ResetCode::ListenerFailed, reason: "it panicked".into() };
     assert_eq!(peer.closed(), Some(&expected));
 }
 
@@ -295,12 +301,14 @@ fn a_version_that_was_not_offered_is_refused() {
 fn without_a_limit_of_length_an_announced_length_still_takes_no_memory() {
     let limits = LIMITS.with_max_message(usize::MAX);
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
-    let flags = DataFlags { first: true, last: false, redelivered: false, packed: false, attempt: 0 };
+    let flags =
+        DataFlags { first: true, last: false, redelivered: false, packed: false, attempt: 0 };
     let payload = Bytes::from(vec![0; MAX_CHUNK]);
     let frame = Frame::Data { seq: 1, flags, total: u64::MAX, payload: payload.clone() };
     host.handle(frame).unwrap();
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
-    let whole = DataFlags { first: true, last: true, redelivered: false, packed: false, attempt: 0 };
+    let whole =
+        DataFlags { first: true, last: true, redelivered: false, packed: false, attempt: 0 };
     host.handle(Frame::Data { seq: 1, flags: whole, total: 0, payload: Bytes::new() }).unwrap();
     let frame = Frame::Data { seq: 2, flags, total: u64::MAX, payload };
     assert_eq!(host.handle(frame), Err(ProtocolError::WindowExceeded { window: LIMITS.window }));

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    ChannelKey, Features, Frame, Hello, Incoming, Limits, MAX_BODY, MESSAGE_OVERHEAD, Packer, Session,
-    SocketId, TakeBack, TransmitBuffer, decode,
+    ChannelKey, Features, Frame, Hello, Incoming, Limits, MAX_BODY, MESSAGE_OVERHEAD, Packer,
+    Session, SocketId, TakeBack, TransmitBuffer, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
@@ -147,7 +147,8 @@ fn gaps_among_messages_that_are_not_handled_are_no_messages() {
     peer.finish();
     let mut host = meet(&mut peer, 1);
     deliver(&mut peer, &mut host);
-    let stats = |host: &Session| (host.messages_received(), host.messages_unhandled(), host.unhandled());
+    let stats =
+        |host: &Session| (host.messages_received(), host.messages_unhandled(), host.unhandled());
     assert_eq!(stats(&host), (2, 2, 1..6));
     assert_eq!([recv(&mut host), recv(&mut host)], [1, 4]);
     host.handled(1);

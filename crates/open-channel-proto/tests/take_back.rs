@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    ChannelKey, Fate, Features, Frame, Hello, Incoming, Limits, MAX_BODY, Packer, ProtocolError, Session,
-    SocketId, StoredPart, TakeBack, TransmitBuffer, decode,
+    ChannelKey, Fate, Features, Frame, Hello, Incoming, Limits, MAX_BODY, Packer, ProtocolError,
+    Session, SocketId, StoredPart, TakeBack, TransmitBuffer, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
@@ -327,7 +327,8 @@ fn what_nobody_has_claimed_in_a_store_comes_back_when_it_is_given_up() {
     for seq in 1..=3 {
         assert_eq!(peer.take_back(seq), TakeBack::Asked);
     }
-    let part = |end, claimed, payload| StoredPart { end, claimed, payload: Bytes::from_static(payload) };
+    let part =
+        |end, claimed, payload| StoredPart { end, claimed, payload: Bytes::from_static(payload) };
     peer.reclaim([part(16, true, b"claimed"), part(32, false, b"not")]).unwrap();
     peer.detach();
     peer.assert_credit_is_conserved();

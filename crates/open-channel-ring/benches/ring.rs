@@ -138,7 +138,10 @@ mod linux {
                         sum.iter_mut().zip(block).for_each(|(sum, byte)| *sum ^= byte);
                         sum
                     });
-                    assert!(sum.iter().all(|sum| *sum == if blocks.is_multiple_of(2) { 0 } else { byte }));
+                    assert!(
+                        sum.iter()
+                            .all(|sum| *sum == if blocks.is_multiple_of(2) { 0 } else { byte })
+                    );
                     let end = record.end();
                     self.ring.consumer.release(end).expect("release");
                     return;
@@ -171,8 +174,11 @@ mod linux {
     fn ends(bytes: usize, spin: &Spin) -> (End, End) {
         let layout = Layout::new(bytes, bytes).expect("layout");
         let (one, offer) = offer(layout).expect("memory");
-        let passed =
-            offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().expect("descriptors")).collect();
+        let passed = offer
+            .descriptors()
+            .iter()
+            .map(|fd| fd.try_clone_to_owned().expect("descriptors"))
+            .collect();
         let two = accept(layout, passed).expect("our own offer");
         (End { ring: one, spin: spin.clone() }, End { ring: two, spin: spin.clone() })
     }
@@ -485,6 +491,9 @@ mod linux {
             vec![socket_trips(300), ring_trips("ring", 64, 300, spin)],
         );
         let slept = SLEPT.load(Relaxed) - before;
-        println!("  {:.0} % of the ring's waits slept", slept as f64 * 100.0 / (ROUNDS * 300 * 2) as f64);
+        println!(
+            "  {:.0} % of the ring's waits slept",
+            slept as f64 * 100.0 / (ROUNDS * 300 * 2) as f64
+        );
     }
 }

@@ -155,7 +155,9 @@ impl<R: Region, W: Wake> Consumer<R, W> {
     /// There is nothing more to read, so a producer that waits for more room gets what there is.
     #[inline]
     fn notify_producer(&mut self) {
-        if std::mem::take(&mut self.unnotified) && wake::must_wake(self.words.space_wait(), |_| true) {
+        if std::mem::take(&mut self.unnotified)
+            && wake::must_wake(self.words.space_wait(), |_| true)
+        {
             self.producer.wake();
         }
     }

@@ -34,7 +34,13 @@ pub(crate) struct Header(u64);
 
 impl Header {
     pub(crate) fn record(len: usize, kind: u8, flags: u8, position: u64) -> Header {
-        Header(PUBLISHED | stamp(position) | len as u64 | u64::from(kind) << 32 | u64::from(flags) << 40)
+        Header(
+            PUBLISHED
+                | stamp(position)
+                | len as u64
+                | u64::from(kind) << 32
+                | u64::from(flags) << 40,
+        )
     }
 
     pub(crate) fn padding(len: u64, position: u64) -> Header {
@@ -51,7 +57,9 @@ impl Header {
     pub(crate) fn decode(word: u64, position: u64) -> Result<Option<Header>, Misbehaviour> {
         match word {
             0 => Ok(None),
-            _ if word & (PUBLISHED | STAMP) == PUBLISHED | stamp(position) => Ok(Some(Header(word))),
+            _ if word & (PUBLISHED | STAMP) == PUBLISHED | stamp(position) => {
+                Ok(Some(Header(word)))
+            }
             _ => Err(Misbehaviour::Stamp),
         }
     }

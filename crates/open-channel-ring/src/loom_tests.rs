@@ -329,19 +329,20 @@ fn loom_two_sleepers_share_a_doorbell() {
         let place = layout.up_ring();
         let mut producer = Producer::new(region.clone(), place, doorbell.clone());
         let consumer = Arc::new(Mutex::new(Consumer::new(region, place, LoomDoorbell::new())));
-        let take =
-            move |consumer: &Mutex<Consumer<Heap, LoomDoorbell>>, doorbell: &SharedDoorbell, sleeper| loop {
-                let mut locked = consumer.lock().unwrap();
-                if let Some(record) = locked.claim().unwrap() {
-                    return record.kind();
-                }
-                locked.prepare_park();
-                let ready = locked.is_ready();
-                drop(locked);
-                if !ready {
-                    doorbell.sleep(sleeper);
-                }
-            };
+        let take = move |consumer: &Mutex<Consumer<Heap, LoomDoorbell>>,
+                         doorbell: &SharedDoorbell,
+                         sleeper| loop {
+            let mut locked = consumer.lock().unwrap();
+            if let Some(record) = locked.claim().unwrap() {
+                return record.kind();
+            }
+            locked.prepare_park();
+            let ready = locked.is_ready();
+            drop(locked);
+            if !ready {
+                doorbell.sleep(sleeper);
+            }
+        };
         let other = {
             let (consumer, doorbell) = (Arc::clone(&consumer), doorbell.clone());
             thread::spawn(move || take(&consumer, &doorbell, 1))

@@ -31,7 +31,15 @@ pub struct Producer<R, W> {
 impl<R: Region, W: Wake> Producer<R, W> {
     pub(crate) fn new(region: R, place: RingPlace, consumer: W) -> Self {
         let words = Words::new(region, place);
-        Producer { words, consumer, tail: 0, released: 0, fenced: None, reserved: false, rang: true }
+        Producer {
+            words,
+            consumer,
+            tail: 0,
+            released: 0,
+            fenced: None,
+            reserved: false,
+            rang: true,
+        }
     }
 
     /// Room for a record of up to `len` bytes, to be filled in place. Dropping the slot instead of
@@ -113,7 +121,9 @@ impl<R: Region, W: Wake> Producer<R, W> {
             None => {
                 let claimed = self.words.claimed().fetch_or(FENCED, AcqRel) & !FENCED;
                 let claimed = match self.released() {
-                    Ok(Position(released)) if (released..=self.tail).contains(&claimed) => Ok(claimed),
+                    Ok(Position(released)) if (released..=self.tail).contains(&claimed) => {
+                        Ok(claimed)
+                    }
                     _ => Err(Misbehaviour::Claimed),
                 };
                 self.fenced = Some(claimed);

@@ -110,7 +110,10 @@ impl<'a> Record<'a> {
     /// If the payload ends before `at`, or `at` is no multiple of eight.
     #[inline]
     pub fn blocks_at(&self, at: usize) -> Blocks<'a> {
-        assert!(at.is_multiple_of(8) && at <= self.head.len(), "no word of the record begins there");
+        assert!(
+            at.is_multiple_of(8) && at <= self.head.len(),
+            "no word of the record begins there"
+        );
         let whole = (self.head.len() - at) / BLOCK * BLOCK;
         Blocks { words: self.payload[at / 8..][..whole / 8].as_chunks().0.iter() }
     }

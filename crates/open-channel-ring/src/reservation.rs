@@ -123,7 +123,11 @@ impl Fill {
     /// Copies blocks behind what was written so far; from registers, if that is a multiple of eight
     /// bytes.
     #[inline]
-    fn append_blocks<R: Region>(&mut self, words: &Words<R>, mut blocks: impl Iterator<Item = [u8; BLOCK]>) {
+    fn append_blocks<R: Region>(
+        &mut self,
+        words: &Words<R>,
+        mut blocks: impl Iterator<Item = [u8; BLOCK]>,
+    ) {
         let room = self.remaining() / BLOCK;
         if room > 0 && self.written.is_multiple_of(8) {
             let free = words.from(self.start + RECORD_HEADER + self.written as u64);

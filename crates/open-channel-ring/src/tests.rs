@@ -79,7 +79,8 @@ fn a_record_that_is_not_wanted_stays_unclaimed() {
     assert!(consumer.claim_if(|_, _, _| false).unwrap().is_none());
     producer.fence().unwrap();
     assert!(matches!(consumer.claim_if(|_, _, _| true), Err(RingError::Fenced)));
-    let claimed: Vec<_> = producer.unreleased().map(|stored| stored.unwrap().maybe_claimed).collect();
+    let claimed: Vec<_> =
+        producer.unreleased().map(|stored| stored.unwrap().maybe_claimed).collect();
     assert_eq!(claimed, [true, false]);
 }
 
@@ -180,13 +181,18 @@ fn the_longest_record_fits_wherever_the_last_one_ended() {
         producer.push(1, 0, &longest).unwrap();
         assert_eq!(consumer.claim().unwrap().unwrap().to_vec(), longest);
         let max = producer.max_payload();
-        assert_eq!(producer.reserve(max + 1).err(), Some(RingError::TooLarge { len: max + 1, max }));
+        assert_eq!(
+            producer.reserve(max + 1).err(),
+            Some(RingError::TooLarge { len: max + 1, max })
+        );
     }
 }
 
 #[test]
 fn the_payload_behind_a_long_record_starts_a_cache_line() {
-    for place in [Layout::new(4096, 8192).unwrap().up_ring(), Layout::new(4096, 8192).unwrap().down_ring()] {
+    for place in
+        [Layout::new(4096, 8192).unwrap().up_ring(), Layout::new(4096, 8192).unwrap().down_ring()]
+    {
         for before in (0..200).step_by(8) {
             for len in [1024, 1025, 1087, 1088, 1500] {
                 let end = header::record_end(before, len);
@@ -268,7 +274,10 @@ fn the_ring_behaves_like_a_queue_that_forgets_nothing_unreleased() {
                 4..6 => match consumer.claim().unwrap() {
                     Some(record) => {
                         let (kind, bytes, end) = &written[read];
-                        assert_eq!((record.kind(), &record.to_vec(), record.end()), (*kind, bytes, *end));
+                        assert_eq!(
+                            (record.kind(), &record.to_vec(), record.end()),
+                            (*kind, bytes, *end)
+                        );
                         read += 1;
                     }
                     None => assert_eq!(read, written.len()),
@@ -280,7 +289,9 @@ fn the_ring_behaves_like_a_queue_that_forgets_nothing_unreleased() {
                 _ => {
                     let stored: Vec<_> = producer.unreleased().map(Result::unwrap).collect();
                     assert_eq!(stored.len(), written.len() - released, "seed {seed}");
-                    for (index, (stored, expected)) in stored.iter().zip(&written[released..]).enumerate() {
+                    for (index, (stored, expected)) in
+                        stored.iter().zip(&written[released..]).enumerate()
+                    {
                         assert_eq!(stored.record.to_vec(), expected.1);
                         assert_eq!(stored.maybe_claimed, released + index < read);
                     }

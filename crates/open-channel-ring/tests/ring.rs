@@ -24,7 +24,9 @@ const ROLE: &str = "OPEN_CHANNEL_RING_TEST_ROLE";
 const BYTES: usize = MIN_CAPACITY;
 
 /// No test may hang: after five minutes the process is ended, with a message.
-struct Watchdog(#[expect(dead_code, reason = "dropping it ends the watch")] std::sync::mpsc::Sender<()>);
+struct Watchdog(
+    #[expect(dead_code, reason = "dropping it ends the watch")] std::sync::mpsc::Sender<()>,
+);
 
 impl Watchdog {
     fn new(name: &'static str) -> Watchdog {
@@ -144,7 +146,8 @@ impl Side {
 fn two_ends() -> (RingLink, RingLink) {
     let layout = Layout::new(BYTES, BYTES).unwrap();
     let (one, offer) = offer(layout).unwrap();
-    let descriptors = offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+    let descriptors =
+        offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
     (one, accept(layout, descriptors).unwrap())
 }
 
@@ -361,7 +364,8 @@ fn a_host_that_wakes_up_late_gets_nothing_more() {
 #[test]
 fn a_kill_at_any_moment_tears_nothing_and_loses_nothing() {
     let _watchdog = Watchdog::new("a_kill_at_any_moment_tears_nothing_and_loses_nothing");
-    let kills: u64 = std::env::var("OPEN_CHANNEL_KILLS").map_or(200, |kills| kills.parse().unwrap());
+    let kills: u64 =
+        std::env::var("OPEN_CHANNEL_KILLS").map_or(200, |kills| kills.parse().unwrap());
     let (mut in_read, mut in_between, mut in_write) = (0, 0, 0);
     for round in 0..kills {
         let mut random = Random::new(round + 1);
@@ -374,18 +378,28 @@ fn a_kill_at_any_moment_tears_nothing_and_loses_nothing() {
             match link.producer.push(bytes.len() as u8, 1, &bytes) {
                 Ok(_) => written += 1,
                 Err(RingError::Full { .. }) => {
-                    assert_eq!(other.child.try_wait().unwrap(), None, "round {round}: it ended by itself");
+                    assert_eq!(
+                        other.child.try_wait().unwrap(),
+                        None,
+                        "round {round}: it ended by itself"
+                    );
                     thread::yield_now();
                 }
                 Err(error) => panic!("round {round}: {error}"),
             }
             if let Some(record) = link.consumer.claim().unwrap() {
-                assert_eq!(record.to_vec(), content(answers), "round {round}: torn or out of order");
+                assert_eq!(
+                    record.to_vec(),
+                    content(answers),
+                    "round {round}: torn or out of order"
+                );
                 let end = record.end();
                 link.consumer.release(end).unwrap();
                 answers += 1;
                 // The clock starts when the other process is at work.
-                killed_at.get_or_insert_with(|| Instant::now() + Duration::from_nanos(random.below(400_000)));
+                killed_at.get_or_insert_with(|| {
+                    Instant::now() + Duration::from_nanos(random.below(400_000))
+                });
             }
         }
         other.signal(Signal::KILL);
@@ -408,7 +422,10 @@ fn a_kill_at_any_moment_tears_nothing_and_loses_nothing() {
         }
         let seen = released + stored.iter().filter(|stored| stored.maybe_claimed).count() as u64;
         // It answers for a record, then releases it; and claims one at a time.
-        assert!(released <= answers && answers <= released + 1, "round {round}: {released} {answers}");
+        assert!(
+            released <= answers && answers <= released + 1,
+            "round {round}: {released} {answers}"
+        );
         assert!(answers <= seen && seen <= released + 1, "round {round}: {answers} {seen}");
         match (answers - released, seen - released) {
             (0, 0) => in_between += 1,

@@ -31,7 +31,8 @@ async fn main() -> Result<(), Failure> {
     };
     // One handler at a time changes the file.
     let file = Arc::new(Mutex::new(PathBuf::from(file)));
-    let channel = Channel::new("example-counter", move |socket| keep_count(socket, Arc::clone(&file)))?;
+    let channel =
+        Channel::new("example-counter", move |socket| keep_count(socket, Arc::clone(&file)))?;
     let mut events = channel.events();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
@@ -68,7 +69,8 @@ async fn main() -> Result<(), Failure> {
 async fn keep_count(socket: Socket, file: Arc<Mutex<PathBuf>>) {
     while let Ok(Some(message)) = socket.recv().await {
         let step = String::from_utf8_lossy(&message).parse().unwrap_or(0);
-        let applied = apply(&file.lock().unwrap_or_else(PoisonError::into_inner), message.id(), step);
+        let applied =
+            apply(&file.lock().unwrap_or_else(PoisonError::into_inner), message.id(), step);
         match applied {
             Ok(value) => drop(socket.send(format!("{} {value}", message.id().seq)).await),
             // Not acknowledged, and so not handled.

@@ -24,7 +24,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
         socket.send(word.clone()).await?;
-        let Some(reply) = socket.recv().await? else { return Err("the host ended the conversation".into()) };
+        let Some(reply) = socket.recv().await? else {
+            return Err("the host ended the conversation".into());
+        };
         let host = socket.peer().and_then(|host| host.process_id()).unwrap_or_default();
         println!("asked the host, process {host}: {word}");
         println!("answered: {}", String::from_utf8_lossy(&reply.into_bytes()));

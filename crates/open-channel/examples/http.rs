@@ -37,7 +37,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Runs in the process that hosts, once for each socket that connects.
 async fn serve(socket: Socket) {
     let io = TokioIo::new(socket.into_stream());
-    let served = hyper::server::conn::http1::Builder::new().serve_connection(io, service_fn(answer)).await;
+    let served =
+        hyper::server::conn::http1::Builder::new().serve_connection(io, service_fn(answer)).await;
     if let Err(error) = served {
         eprintln!("a connection ended early: {error}");
     }

@@ -34,7 +34,8 @@ impl Driver {
 /// The background runtime of this process, started at first use.
 pub(crate) fn handle() -> Result<Handle, Error> {
     notice_forks().map_err(|error| Error::io("watching for forks", error))?;
-    let mut driver = Driver::of_this_process().handle.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut driver =
+        Driver::of_this_process().handle.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*driver {
         return Ok(handle.clone());
     }

@@ -136,7 +136,9 @@ pub enum Error {
     HandedOver,
     /// Another process took over: this process was stopped for too long, or newcomers use another
     /// directory now. The peer goes on with another host.
-    #[error("this host was stopped for too long, or its directory was removed, and another took over")]
+    #[error(
+        "this host was stopped for too long, or its directory was removed, and another took over"
+    )]
     Fenced,
     /// The hosts of the channel speak other versions of the protocol, or processes without any
     /// version take part. This process waited for another host until its connect timeout.

@@ -61,7 +61,11 @@ impl RawSocket<'_> {
     }
 
     /// Ready when there is a connection; fails when there will be no other.
-    pub fn poll_connected(&self, cx: &mut Context<'_>, key: &mut WaiterKey) -> Poll<Result<(), Error>> {
+    pub fn poll_connected(
+        &self,
+        cx: &mut Context<'_>,
+        key: &mut WaiterKey,
+    ) -> Poll<Result<(), Error>> {
         self.0.connection().poll_connected(cx, key)
     }
 
@@ -143,7 +147,9 @@ impl RawSocket<'_> {
         let mut cx = Context::from_waker(Waker::noop());
         let reserved = connection.poll_reserve(&mut cx, &mut key, WakeMode::Woken, message.len());
         connection.leave(&mut key);
-        let Poll::Ready(Ok(room)) = reserved else { return self.0.try_send(Bytes::copy_from_slice(message)) };
+        let Poll::Ready(Ok(room)) = reserved else {
+            return self.0.try_send(Bytes::copy_from_slice(message));
+        };
         let mut reservation = Reservation::new(connection, room);
         reservation.append(message);
         reservation.commit()

@@ -63,7 +63,9 @@ impl Example {
             .expect("the example starts");
         let (tell, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
         Self { stdin: child.stdin.take(), child, lines, seen: Vec::new() }
     }
 
@@ -89,7 +91,9 @@ impl Example {
     fn finish(mut self) -> Vec<String> {
         drop(self.stdin.take());
         let deadline = Instant::now() + PATIENCE;
-        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        while let Ok(line) =
+            self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
             self.seen.push(line);
         }
         let status = self.child.wait().expect("its status");
@@ -112,13 +116,21 @@ fn echo_answers_itself_and_others() {
     let asked = format!("asked the host, process {pid}");
     assert_eq!(
         lines,
-        [&*format!("{asked}: hello"), "answered: HELLO", &*format!("{asked}: world"), "answered: WORLD"]
+        [
+            &*format!("{asked}: hello"),
+            "answered: HELLO",
+            &*format!("{asked}: world"),
+            "answered: WORLD"
+        ]
     );
 
     let mut host = Example::start(&dir, "echo", &["--stay"]);
     host.expect("host on the channel");
     let lines = Example::start(&dir, "echo", &["again"]).finish();
-    assert_eq!(lines, [&*format!("asked the host, process {}: again", host.child.id()), "answered: AGAIN"]);
+    assert_eq!(
+        lines,
+        [&*format!("asked the host, process {}: again", host.child.id()), "answered: AGAIN"]
+    );
 }
 
 #[test]

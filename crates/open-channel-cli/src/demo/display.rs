@@ -65,7 +65,10 @@ impl Display {
             }
             None => {
                 let percent = covered * 100 / self.pieces.max(1);
-                self.event(&format!("{percent:>3} %   {} messages/s   host: {host}", grouped(self.rate)))
+                self.event(&format!(
+                    "{percent:>3} %   {} messages/s   host: {host}",
+                    grouped(self.rate)
+                ))
             }
         }
     }

@@ -112,16 +112,21 @@ impl Ledger {
         let mut verdict = Verdict {
             // A worker may be killed after the channel accepted a message and before it reported
             // that.
-            sent: self.sent.keys().filter(|id| !handled.contains(id)).count() as u64 + handled.len() as u64,
+            sent: self.sent.keys().filter(|id| !handled.contains(id)).count() as u64
+                + handled.len() as u64,
             handled: handled.len() as u64,
-            redelivered: self.deliveries.iter().filter(|delivery| delivery.redelivered).count() as u64,
+            redelivered: self.deliveries.iter().filter(|delivery| delivery.redelivered).count()
+                as u64,
             duplicates: (self.deliveries.len() - handled.len()) as u64,
             sent_twice: (handled.len() as u64).saturating_sub(self.covered_count),
             breach: self.breach().map(|breach| breach.to_string()),
             ..Verdict::default()
         };
-        let mut lost: HashSet<u64> =
-            (0..).zip(&self.covered).filter(|(_, covered)| !**covered).map(|(piece, _)| piece).collect();
+        let mut lost: HashSet<u64> = (0..)
+            .zip(&self.covered)
+            .filter(|(_, covered)| !**covered)
+            .map(|(piece, _)| piece)
+            .collect();
         for (id, (piece, life)) in &self.sent {
             if handled.contains(id) {
                 continue;
@@ -157,7 +162,9 @@ impl Ledger {
         let first_worker = deliveries.first().map(|delivery| self.plan.place(delivery.piece).0);
         for delivery in deliveries {
             let (worker, place) = self.plan.place(delivery.piece);
-            let breach = |what| Some(Breach { what, piece: delivery.piece, generation: delivery.generation });
+            let breach = |what| {
+                Some(Breach { what, piece: delivery.piece, generation: delivery.generation })
+            };
             if Some(worker) != first_worker || delivery.piece >= self.plan.pieces() {
                 return breach("arrived on a socket that it was not sent on");
             }
@@ -169,14 +176,18 @@ impl Ledger {
                 return breach("was delivered again without being marked");
             }
             match (previous, furthest) {
-                (Some((before, at)), _) if before.generation == delivery.generation && place != at + 1 => {
+                (Some((before, at)), _)
+                    if before.generation == delivery.generation && place != at + 1 =>
+                {
                     return breach(if place <= at {
                         "was delivered twice, or late, by one host"
                     } else {
                         "came before its predecessor"
                     });
                 }
-                (_, Some(furthest)) if place > furthest + 1 => return breach("came before its predecessor"),
+                (_, Some(furthest)) if place > furthest + 1 => {
+                    return breach("came before its predecessor");
+                }
                 _ => {}
             }
             furthest = furthest.max(Some(place));
@@ -224,13 +235,15 @@ mod tests {
 
     fn handled(ledger: &mut Ledger, generation: u64, pieces: &[u64]) {
         for &piece in pieces {
-            ledger.enter(9, Record::Handled { id: id(piece), piece, generation, redelivered: false });
+            ledger
+                .enter(9, Record::Handled { id: id(piece), piece, generation, redelivered: false });
         }
     }
 
     fn again(ledger: &mut Ledger, generation: u64, pieces: &[u64]) {
         for &piece in pieces {
-            ledger.enter(9, Record::Handled { id: id(piece), piece, generation, redelivered: true });
+            ledger
+                .enter(9, Record::Handled { id: id(piece), piece, generation, redelivered: true });
         }
     }
 
@@ -256,7 +269,8 @@ mod tests {
         handled(&mut ledger, 1, &[0, 1, 2]);
         again(&mut ledger, 2, &[3]);
         handled(&mut ledger, 2, &[5]);
-        let expected = Verdict { sent: 6, handled: 6, redelivered: 3, duplicates: 1, ..Verdict::default() };
+        let expected =
+            Verdict { sent: 6, handled: 6, redelivered: 3, duplicates: 1, ..Verdict::default() };
         assert_eq!(ledger.verdict(), expected);
     }
 
@@ -363,7 +377,10 @@ mod tests {
     fn a_piece_on_the_wrong_socket_is_a_breach() {
         let mut ledger = ledger();
         handled(&mut ledger, 1, &[1]);
-        ledger.enter(9, Record::Handled { id: (id(1).0, 1), piece: 2, generation: 1, redelivered: false });
+        ledger.enter(
+            9,
+            Record::Handled { id: (id(1).0, 1), piece: 2, generation: 1, redelivered: false },
+        );
         assert!(breach(&ledger).contains("not sent on"));
     }
 }

@@ -136,6 +136,9 @@ mod tests {
         assert_eq!(digests.input, digests.output);
         let digests = compare(&input, &output, 1).expect("comparing");
         assert_ne!(digests.input, digests.output);
-        assert_eq!(digests.input, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            digests.input,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

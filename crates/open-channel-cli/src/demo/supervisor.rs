@@ -125,7 +125,8 @@ impl Supervisor {
         }
         let ends = async {
             while !self.workers.iter().all(|worker| worker.gone) {
-                let notice = self.notices.1.recv().await.context("the demo's own queue cannot close")?;
+                let notice =
+                    self.notices.1.recv().await.context("the demo's own queue cannot close")?;
                 self.take(notice)?;
             }
             Ok(())
@@ -133,7 +134,9 @@ impl Supervisor {
         let left = timeout(LEAVING, ends).await;
         left.unwrap_or_else(|_| {
             let staying = self.names(|worker| !worker.gone);
-            bail!("{staying} did not leave the channel within {LEAVING:?} of being asked: suspended?")
+            bail!(
+                "{staying} did not leave the channel within {LEAVING:?} of being asked: suspended?"
+            )
         })
     }
 
@@ -162,7 +165,8 @@ impl Supervisor {
     }
 
     fn names(&self, of: impl Fn(&Process) -> bool) -> String {
-        let names: Vec<String> = self.workers.iter().filter(|worker| of(worker)).map(Process::name).collect();
+        let names: Vec<String> =
+            self.workers.iter().filter(|worker| of(worker)).map(Process::name).collect();
         names.join(", ")
     }
 
@@ -212,7 +216,8 @@ impl Supervisor {
         if self.host.is_none_or(|host| host.generation < generation) {
             self.host = Some(Host { life, generation, handled: false });
             if self.failover.is_none() {
-                self.display.event(&format!("{} hosts (generation {generation})", self.name(life)))?;
+                self.display
+                    .event(&format!("{} hosts (generation {generation})", self.name(life)))?;
             }
         }
         Ok(())
@@ -266,7 +271,9 @@ impl Supervisor {
     /// A worker's pipe is at its end, and so is the worker.
     fn ended(&mut self, life: Life, at: Instant, end: io::Result<()>) -> Result<()> {
         end.context("could not read what a worker reports")?;
-        let Some(index) = self.workers.iter().position(|worker| worker.life == life) else { return Ok(()) };
+        let Some(index) = self.workers.iter().position(|worker| worker.life == life) else {
+            return Ok(());
+        };
         match self.workers[index].ended()? {
             Ended::AsAsked => return Ok(()),
             Ended::KilledByDemo => {}

@@ -110,7 +110,10 @@ impl Args {
 pub(crate) async fn run(args: Args) -> Result<()> {
     let plan = args.plan();
     ensure!(
-        plan.workers > args.worker && plan.input_bytes > 0 && plan.piece_bytes > 0 && plan.passes > 0,
+        plan.workers > args.worker
+            && plan.input_bytes > 0
+            && plan.piece_bytes > 0
+            && plan.passes > 0,
         "this command is run by `open-channel demo`"
     );
     let output = OpenOptions::new()
@@ -161,12 +164,20 @@ impl Handler {
         let (number, data) =
             message.split_first_chunk::<NUMBER_BYTES>().context("a message without a number")?;
         let number = u64::from_le_bytes(*number);
-        let piece = self.plan.piece(number).with_context(|| format!("there is no piece {number}"))?;
-        ensure!(data.len() == piece.bytes, "piece {number} has {} bytes, not {}", data.len(), piece.bytes);
+        let piece =
+            self.plan.piece(number).with_context(|| format!("there is no piece {number}"))?;
+        ensure!(
+            data.len() == piece.bytes,
+            "piece {number} has {} bytes, not {}",
+            data.len(),
+            piece.bytes
+        );
         {
             let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
             output.seek(SeekFrom::Start(piece.output_offset))?;
-            output.write_all(data).context("could not write the file that is put together again")?;
+            output
+                .write_all(data)
+                .context("could not write the file that is put together again")?;
         }
         report(Record::Handled {
             id: id(message.id()),
@@ -181,8 +192,8 @@ impl Handler {
 /// The sending side: the same in every worker, whether it hosts or not.
 async fn send_share(socket: &Socket, args: &Args) -> Result<()> {
     let plan = args.plan();
-    let mut input =
-        File::open(&args.input).with_context(|| format!("could not open {}", args.input.display()))?;
+    let mut input = File::open(&args.input)
+        .with_context(|| format!("could not open {}", args.input.display()))?;
     let started = Instant::now();
     let elapsed = Duration::from_millis(args.elapsed);
     let share = plan.share(args.worker);

@@ -28,7 +28,11 @@ fn hosts_that_are_killed_lose_nothing() {
     assert_eq!(output.matches("SIGKILL worker").count(), 2, "{output}");
     assert_eq!(output.matches("ms after the kill").count(), 2, "{output}");
     assert_eq!(row(&output, "lost"), 0, "{output}");
-    assert_eq!(row(&output, "sent"), row(&output, "handled") + row(&output, "died with sender"), "{output}");
+    assert_eq!(
+        row(&output, "sent"),
+        row(&output, "handled") + row(&output, "died with sender"),
+        "{output}"
+    );
     assert!(row(&output, "redelivered") >= row(&output, "duplicates"), "{output}");
     for check in ["order", "digest"] {
         assert!(
@@ -62,7 +66,8 @@ fn a_file_of_one_byte_makes_a_demo_too() {
     let input = place.path().join("one");
     std::fs::write(&input, "1").expect("writing the input");
     let input = input.to_str().expect("a path in UTF-8");
-    let output = place.start(&["demo", "--seconds", "1", "--kills", "1", "--input", input]).succeed();
+    let output =
+        place.start(&["demo", "--seconds", "1", "--kills", "1", "--input", input]).succeed();
     assert_eq!(row(&output, "lost"), 0, "{output}");
 }
 
@@ -108,7 +113,8 @@ fn an_input_that_may_not_be_read_is_one_line_and_nothing_else() {
 
     let place = Place::new();
     let allow = |path: &Path, mode| {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("setting permissions");
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+            .expect("setting permissions");
     };
     let secret = place.path().join("secret");
     std::fs::write(&secret, "nobody may read this").expect("writing the input");
@@ -126,9 +132,15 @@ fn an_input_that_may_not_be_read_is_one_line_and_nothing_else() {
         allow(place.path(), 0o755);
         allow(&tmp, 0o777);
         command = Command::new(program);
-        command.args(args).uid(NOBODY).env("TMPDIR", tmp).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(args)
+            .uid(NOBODY)
+            .env("TMPDIR", tmp)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
     }
-    let (status, output, errors) = Program::watch(command.spawn().expect("starting the program")).finish();
+    let (status, output, errors) =
+        Program::watch(command.spawn().expect("starting the program")).finish();
     assert_eq!((status.code(), output.as_str()), (Some(1), ""), "{errors}");
     assert_eq!(errors.lines().count(), 1, "{errors}");
     assert!(errors.contains("could not open") && errors.contains("secret"), "{errors}");
@@ -159,7 +171,11 @@ fn workers_that_are_killed_by_hand_start_again_and_nothing_is_lost() {
     demo.wait_for(|line| line.contains("somebody killed worker") && pid(line) == peer);
     let output = demo.succeed();
     assert_eq!(row(&output, "lost"), 0, "{output}");
-    assert_eq!(row(&output, "sent"), row(&output, "handled") + row(&output, "died with sender"), "{output}");
+    assert_eq!(
+        row(&output, "sent"),
+        row(&output, "handled") + row(&output, "died with sender"),
+        "{output}"
+    );
 }
 
 #[cfg(unix)]

@@ -35,7 +35,12 @@ fn everyone_hears_all_others_and_not_themselves() {
     anna.wait_for_line("hello from a peer");
     ben.type_line("the last word");
     cleo.wait_for_line("the last word");
-    assert!(!cleo.printed().iter().any(|line| line.contains("I am Cleo") || line.contains("from a peer")));
+    assert!(
+        !cleo
+            .printed()
+            .iter()
+            .any(|line| line.contains("I am Cleo") || line.contains("from a peer"))
+    );
 }
 
 #[test]
@@ -129,7 +134,8 @@ fn a_directory_that_cannot_be_used_is_an_error_even_when_there_is_nothing_to_say
     let [file, shared, link] = ["file", "shared", "link"].map(|name| place.path().join(name));
     std::fs::write(&file, "").expect("a file");
     std::fs::create_dir(&shared).expect("a directory");
-    std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o755)).expect("making it readable to all");
+    std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o755))
+        .expect("making it readable to all");
     symlink(&shared, &link).expect("a symbolic link");
     for dir in [file, shared, link] {
         let dir = dir.to_str().expect("a path in UTF-8");

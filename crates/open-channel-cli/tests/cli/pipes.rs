@@ -10,7 +10,8 @@ use crate::program::{Place, Program};
 fn join_ends_well_when_nobody_reads_its_output() {
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
-    let mut child = place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
+    let mut child =
+        place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
     drop(child.stdout.take());
     let mut ben = Program::watch(child);
     ben.type_line("I am Ben");
@@ -24,7 +25,8 @@ fn join_ends_well_when_nobody_reads_its_output() {
 fn a_member_whose_output_nobody_reads_does_not_hold_up_the_others() {
     let place = Place::new();
     let mut anna = open_room(&place, &["--stay"]);
-    let mut child = place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
+    let mut child =
+        place.command(&["join", "room", "--stay"]).spawn().expect("starting the program");
     let _unread = child.stdout.take();
     let mut ben = Program::watch(child);
     ben.type_line("I am Ben");
@@ -42,7 +44,8 @@ fn a_member_whose_output_nobody_reads_does_not_hold_up_the_others() {
 #[test]
 fn demo_ends_well_when_its_reader_has_seen_enough() {
     let place = Place::new();
-    let mut child = place.command(&["demo", "--seconds", "600"]).spawn().expect("starting the program");
+    let mut child =
+        place.command(&["demo", "--seconds", "600"]).spawn().expect("starting the program");
     let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
     let mut line = String::new();
     stdout.read_line(&mut line).expect("the first line");
@@ -56,7 +59,8 @@ fn demo_ends_well_when_its_reader_has_seen_enough() {
 fn help_and_version_do_not_mind_either() {
     let place = Place::new();
     for arg in ["--help", "--version"] {
-        let mut child = place.command(&[arg]).stdin(Stdio::null()).spawn().expect("starting the program");
+        let mut child =
+            place.command(&[arg]).stdin(Stdio::null()).spawn().expect("starting the program");
         drop(child.stdout.take());
         let (status, _, errors) = Program::watch(child).finish();
         assert_eq!((status.code(), errors.as_str()), (Some(0), ""));
@@ -66,8 +70,12 @@ fn help_and_version_do_not_mind_either() {
 #[test]
 fn arguments_that_are_not_understood_are_status_2() {
     let place = Place::new();
-    for args in [&["dance"][..], &["send"], &["demo", "--workers", "0"], &["send", "room", "--timeout", "0"]]
-    {
+    for args in [
+        &["dance"][..],
+        &["send"],
+        &["demo", "--workers", "0"],
+        &["send", "room", "--timeout", "0"],
+    ] {
         let (status, _, _) = place.start(args).finish();
         assert_eq!(status.code(), Some(2), "{args:?}");
     }
@@ -88,7 +96,8 @@ fn the_exit_status_is_kept_when_standard_error_cannot_be_written() {
 #[test]
 fn a_log_that_is_not_on_a_terminal_has_no_colours() {
     let place = Place::new();
-    let (_, _, log) = place.start(&["-vvv", "send", "nobody", "hello", "--timeout", "0.2"]).finish();
+    let (_, _, log) =
+        place.start(&["-vvv", "send", "nobody", "hello", "--timeout", "0.2"]).finish();
     assert!(log.lines().count() > 1, "{log}");
     assert!(!log.contains('\x1b'), "{log}");
 }

@@ -203,7 +203,8 @@ fn watch(pipe: impl Read + Send + 'static, sender: Sender<Output>, output: fn(St
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
         while matches!(pipe.read_until(b'\n', &mut line), Ok(1..)) {
-            let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
+            let text =
+                String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
             if sender.send(output(text)).is_err() {
                 return;
             }

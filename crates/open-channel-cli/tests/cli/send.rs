@@ -87,16 +87,20 @@ fn an_app_scope_and_a_directory_are_places_of_their_own() {
 fn the_environment_names_the_app_scope_and_an_option_goes_before_it() {
     let place = Place::new();
     let start = |args: &[&str], variable: &str, value: &str| {
-        Program::watch(place.command(args).env(variable, value).spawn().expect("starting the program"))
+        Program::watch(
+            place.command(args).env(variable, value).spawn().expect("starting the program"),
+        )
     };
     let mut scoped = start(&["join", "room"], "OPEN_CHANNEL_APP", "shop");
     place.start(&["send", "room", "by option", "--scope-app", "shop"]).succeed();
     scoped.wait_for_line("by option");
     start(&["send", "room", "by variable"], "OPEN_CHANNEL_APP", "shop").succeed();
     scoped.wait_for_line("by variable");
-    start(&["send", "room", "by both", "--scope-app", "shop"], "OPEN_CHANNEL_APP", "market").succeed();
+    start(&["send", "room", "by both", "--scope-app", "shop"], "OPEN_CHANNEL_APP", "market")
+        .succeed();
     scoped.wait_for_line("by both");
-    let error = start(&["send", "room", "lost", "--timeout", "0.2"], "OPEN_CHANNEL_APP", "market").fail();
+    let error =
+        start(&["send", "room", "lost", "--timeout", "0.2"], "OPEN_CHANNEL_APP", "market").fail();
     assert!(error.contains("in the application \"market\""), "{error}");
     let error = start(&["send", "room", "lost"], "OPEN_CHANNEL_SCOPE", "everybody").fail();
     assert!(error.contains("OPEN_CHANNEL_SCOPE"), "{error}");

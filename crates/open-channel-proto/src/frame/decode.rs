@@ -54,16 +54,18 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         kind::WITHDRAWN => Frame::Withdrawn { seq: body.u64("withdrawn")? },
         kind::ACK => Frame::Ack { through: body.u64("ack")? },
         kind::ACK_REQUEST => Frame::AckRequest,
-        kind::RESET => {
-            Frame::Reset { code: ResetCode::from_bits(body.u16("reset")?), reason: body.text("reset")? }
-        }
+        kind::RESET => Frame::Reset {
+            code: ResetCode::from_bits(body.u16("reset")?),
+            reason: body.text("reset")?,
+        },
         kind::GO_AWAY => Frame::GoAway,
         kind::PING => Frame::Ping { nonce: body.u64("ping")? },
         kind::PONG => Frame::Pong { nonce: body.u64("pong")? },
         other => return Err(FrameError::UnknownKind(other)),
     };
     // The three handshake frames may grow at their end in later versions.
-    if !body.is_empty() && !matches!(frame, Frame::Hello(_) | Frame::Welcome(_) | Frame::Reject(_)) {
+    if !body.is_empty() && !matches!(frame, Frame::Hello(_) | Frame::Welcome(_) | Frame::Reject(_))
+    {
         return Err(FrameError::Malformed("frame: bytes after its end"));
     }
     Ok(frame)
@@ -102,18 +104,30 @@ mod tests {
     }
 
     fn samples() -> Vec<Frame> {
-        let whole = DataFlags { first: true, last: true, redelivered: true, packed: true, attempt: 0 };
-        let part = DataFlags { first: true, last: false, redelivered: false, packed: false, attempt: 1 };
+        let whole =
+            DataFlags { first: true, last: true, redelivered: true, packed: true, attempt: 0 };
+        let part =
+            DataFlags { first: true, last: false, redelivered: false, packed: false, attempt: 1 };
         let again = DataFlags { attempt: 255, ..whole };
         vec![
             Frame::Data { seq: 7, flags: whole, total: 3, payload: Bytes::from_static(b"abc") },
-            Frame::Data { seq: 7, flags: part, total: 1 << 20, payload: Bytes::from(vec![5; MAX_CHUNK]) },
+            Frame::Data {
+                seq: 7,
+                flags: part,
+                total: 1 << 20,
+                payload: Bytes::from(vec![5; MAX_CHUNK]),
+            },
             Frame::Data { seq: 9, flags: whole, total: 0, payload: Bytes::new() },
             Frame::Data { seq: 8, flags: again, total: 1, payload: Bytes::from_static(b"x") },
             Frame::Fin { seq: u64::MAX },
             Frame::Skip { seq: 4 },
             Frame::Returned { seq: 4, fate: Fate::Again, attempt: 2, reason: String::new() },
-            Frame::Returned { seq: 5, fate: Fate::GivenUp, attempt: 255, reason: "no such job".into() },
+            Frame::Returned {
+                seq: 5,
+                fate: Fate::GivenUp,
+                attempt: 255,
+                reason: "no such job".into(),
+            },
             Frame::Returned { seq: 6, fate: Fate::Recalled, attempt: 1, reason: String::new() },
             Frame::Returned { seq: 7, fate: Fate::TooLate, attempt: 1, reason: String::new() },
             Frame::Recall { seq: 6 },
@@ -162,7 +176,9 @@ mod tests {
     fn a_reason_is_clipped_at_a_character() {
         let reason = "é".repeat(MAX_REASON);
         let bytes = bytes_of(&Frame::Reset { code: ResetCode::Closed, reason });
-        let Ok(Some((Frame::Reset { reason, .. }, _))) = decode(&bytes, MAX_BODY) else { panic!("no reset") };
+        let Ok(Some((Frame::Reset { reason, .. }, _))) = decode(&bytes, MAX_BODY) else {
+            panic!("no reset")
+        };
         assert_eq!(reason, "é".repeat(MAX_REASON / 2));
     }
 
@@ -171,7 +187,8 @@ mod tests {
         frame.encode(&mut out);
         let mut slices = [std::io::IoSlice::new(&[]); 4];
         let used = out.slices(&mut slices);
-        let bytes: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
+        let bytes: Vec<u8> =
+            slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect();
         decode(&bytes, HANDSHAKE_MAX_BODY).expect("decodes").expect("is whole").0.into_owned()
     }
 
@@ -195,7 +212,9 @@ mod tests {
     #[test]
     fn another_version_is_told_both_ranges() {
         let hello = Hello { version_min: 7, version_max: 9, ..Hello::lifeline([0; 16]) };
-        let Frame::Hello(hello) = over_the_wire(&Frame::Hello(hello)) else { panic!("not a hello") };
+        let Frame::Hello(hello) = over_the_wire(&Frame::Hello(hello)) else {
+            panic!("not a hello")
+        };
         let reject = hello.negotiate(&[0; 16]).expect_err("no common version");
         assert_eq!(reject.code, RejectCode::Version);
         assert_eq!(reject.reason, "the host speaks protocol versions 1 to 2, the peer 7 to 9");

@@ -124,7 +124,9 @@ impl Frame<&[u8]> {
             Self::Reject(reject) => Frame::Reject(reject),
             Self::Fin { seq } => Frame::Fin { seq },
             Self::Skip { seq } => Frame::Skip { seq },
-            Self::Returned { seq, fate, attempt, reason } => Frame::Returned { seq, fate, attempt, reason },
+            Self::Returned { seq, fate, attempt, reason } => {
+                Frame::Returned { seq, fate, attempt, reason }
+            }
             Self::Recall { seq } => Frame::Recall { seq },
             Self::Withdrawn { seq } => Frame::Withdrawn { seq },
             Self::Ack { through } => Frame::Ack { through },

@@ -24,13 +24,22 @@ impl Inbox {
     /// The application gives back this message, which it was given as this attempt. Returns whether
     /// it may have it again. If not, the message waits until the sender has
     /// [withdrawn](Self::withdrawn) it.
-    pub(crate) fn give_back(&mut self, seq: u64, attempt: u32, may_again: bool, reason: &str) -> bool {
+    pub(crate) fn give_back(
+        &mut self,
+        seq: u64,
+        attempt: u32,
+        may_again: bool,
+        reason: &str,
+    ) -> bool {
         if !self.holds(seq) {
             return false;
         }
         // If this host goes before it delivers the message again, that is no attempt.
-        let (fate, attempt) =
-            if may_again { (Fate::Again, attempt.saturating_sub(1)) } else { (Fate::GivenUp, attempt) };
+        let (fate, attempt) = if may_again {
+            (Fate::Again, attempt.saturating_sub(1))
+        } else {
+            (Fate::GivenUp, attempt)
+        };
         self.given_back.put(seq, Returned { fate, attempt, reason: reason.to_owned() });
         if may_again {
             self.given_back.paused.insert(seq);
@@ -41,12 +50,16 @@ impl Inbox {
     /// A message that was given back is ready again, before everything that was sent after it.
     pub(crate) fn ready_again(&mut self, seq: u64, payload: Bytes, attempt: u32) {
         self.given_back.paused.remove(&seq);
-        let is_due = self.given_back.messages.get(&seq).is_some_and(|returned| returned.fate == Fate::Again);
+        let is_due =
+            self.given_back.messages.get(&seq).is_some_and(|returned| returned.fate == Fate::Again);
         if !is_due || !self.holds(seq) {
             return;
         }
-        let begins =
-            Returned { fate: Fate::Again, attempt: attempt.saturating_sub(1), reason: String::new() };
+        let begins = Returned {
+            fate: Fate::Again,
+            attempt: attempt.saturating_sub(1),
+            reason: String::new(),
+        };
         self.given_back.put(seq, begins);
         let place = self.ready.partition_point(|ready| ready.first() < seq);
         let received = ReceivedPack { first: seq, pack: Pack::one(payload), attempt };
@@ -92,7 +105,8 @@ impl Inbox {
             return Ok(());
         }
         // A sender may have as many messages on the link.
-        if self.given_back.too_late.len() > self.limits.window.max(MAX_PACK_COST) / MESSAGE_OVERHEAD {
+        if self.given_back.too_late.len() > self.limits.window.max(MAX_PACK_COST) / MESSAGE_OVERHEAD
+        {
             return Err(ProtocolError::Unexpected("more messages recalled than can be here"));
         }
         self.given_back.too_late.insert(seq);
@@ -101,7 +115,8 @@ impl Inbox {
 
     /// Takes a message from those that the application has not taken. Returns whether it was there.
     fn remove_ready(&mut self, seq: u64) -> bool {
-        let Some(place) = self.ready.partition_point(|ready| ready.first() <= seq).checked_sub(1) else {
+        let Some(place) = self.ready.partition_point(|ready| ready.first() <= seq).checked_sub(1)
+        else {
             return false;
         };
         let Some(Ready::Messages(received)) = self.ready.get(place) else { return false };
@@ -132,7 +147,12 @@ impl Inbox {
         if self.carries_returned()
             && let Some(seq) = self.given_back.too_late.pop_first()
         {
-            return Some(Frame::Returned { seq, fate: Fate::TooLate, attempt: 1, reason: String::new() });
+            return Some(Frame::Returned {
+                seq,
+                fate: Fate::TooLate,
+                attempt: 1,
+                reason: String::new(),
+            });
         }
         while self.carries_returned()
             && let Some(seq) = self.given_back.unsent.pop_front()
@@ -160,7 +180,8 @@ impl Inbox {
     /// Another host sends from here on, so nobody can withdraw what was given up or recalled.
     pub(crate) fn change_sender(&mut self) {
         self.given_back.first = self.next;
-        let waiting = self.given_back.messages.iter().filter(|(_, returned)| returned.waits_for_the_sender());
+        let waiting =
+            self.given_back.messages.iter().filter(|(_, returned)| returned.waits_for_the_sender());
         for seq in waiting.map(|(seq, _)| *seq).collect::<Vec<u64>>() {
             self.given_back.messages.remove(&seq);
             self.handled(seq..seq + 1);
@@ -169,6 +190,7 @@ impl Inbox {
 
     #[inline]
     pub(crate) fn has_returned(&self) -> bool {
-        self.carries_returned() && !(self.given_back.unsent.is_empty() && self.given_back.too_late.is_empty())
+        self.carries_returned()
+            && !(self.given_back.unsent.is_empty() && self.given_back.too_late.is_empty())
     }
 }

@@ -79,7 +79,8 @@ impl Inbox {
         self.version = version;
         self.given_back.attach();
         self.partial = None;
-        self.acks.attach(self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX)));
+        self.acks
+            .attach(self.limits.window.min(usize::try_from(sender_outbox).unwrap_or(usize::MAX)));
     }
 
     /// The welcome that goes out now acknowledges everything that is handled.
@@ -93,7 +94,9 @@ impl Inbox {
     pub(crate) fn handled(&mut self, seqs: Range<u64>) {
         match self.slots.front_mut() {
             // Most messages are handled in order.
-            Some(front) if seqs.start >= front.first && seqs.end <= front.next() => front.handle(&seqs),
+            Some(front) if seqs.start >= front.first && seqs.end <= front.next() => {
+                front.handle(&seqs)
+            }
             _ => {
                 let before = self.slots.partition_point(|slot| slot.next() <= seqs.start);
                 let slots = self.slots.range_mut(before..).take_while(|slot| slot.first < seqs.end);

@@ -123,7 +123,8 @@ impl Inbox {
         match self.slots.back_mut().filter(|slot| slot.is_gap()) {
             // Any number of gaps in a row takes the memory of one.
             Some(gap) => {
-                gap.count = gap.count.checked_add(1).ok_or(ProtocolError::Unexpected("too many gaps"))?;
+                gap.count =
+                    gap.count.checked_add(1).ok_or(ProtocolError::Unexpected("too many gaps"))?;
                 gap.end = gap.end.max(end);
                 self.next += 1;
                 self.gaps += 1;
@@ -144,7 +145,12 @@ impl Inbox {
         self.finished = true;
     }
 
-    fn add(&mut self, len: usize, end: u64, fill: impl FnOnce(&mut BytesMut)) -> Result<(), ProtocolError> {
+    fn add(
+        &mut self,
+        len: usize,
+        end: u64,
+        fill: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), ProtocolError> {
         let Some(partial) = &mut self.partial else {
             return Err(ProtocolError::Unexpected("a part of a message that never began"));
         };
@@ -172,7 +178,11 @@ impl Inbox {
         attempt: u32,
         end: u64,
     ) -> Result<(), ProtocolError> {
-        let pack = if packed { Pack::several(payload, self.limits.max_message)? } else { Pack::one(payload) };
+        let pack = if packed {
+            Pack::several(payload, self.limits.max_message)?
+        } else {
+            Pack::one(payload)
+        };
         let (count, cost) = (pack.count(), pack.cost());
         self.check_window(cost)?;
         self.ready.push_back(Ready::Messages(ReceivedPack { first: self.next, pack, attempt }));

@@ -70,7 +70,9 @@ impl Entry {
 
     pub(super) fn cost(&self) -> usize {
         match self.content {
-            Content::Message | Content::Stored | Content::TakenOut => pack_cost(self.len, self.count.into()),
+            Content::Message | Content::Stored | Content::TakenOut => {
+                pack_cost(self.len, self.count.into())
+            }
             Content::Fin | Content::Withdrawn => 0,
         }
     }
@@ -86,7 +88,9 @@ impl Entry {
         &mut self,
         parts: &mut impl Iterator<Item = StoredPart>,
     ) -> Result<Option<Bytes>, ProtocolError> {
-        let Some(found) = parts.find(|part| part.end >= self.end).filter(|part| part.end == self.end) else {
+        let Some(found) =
+            parts.find(|part| part.end >= self.end).filter(|part| part.end == self.end)
+        else {
             return Err(ProtocolError::Unexpected("a record of the store that was destroyed"));
         };
         self.end = 0;
@@ -124,8 +128,12 @@ const _: () = assert!(size_of::<Entry>() <= 32);
 
 /// The messages of an entry, each in an entry of its own.
 pub(super) fn taken_apart(entry: Entry, payload: Bytes) -> impl Iterator<Item = (Entry, Bytes)> {
-    let pack = if entry.is_packed() { Pack::of_own(payload, entry.count.into()) } else { Pack::one(payload) };
-    (entry.first..)
-        .zip(pack.into_messages())
-        .map(move |(first, message)| (Entry { first, count: 1, len: message.len(), ..entry }, message))
+    let pack = if entry.is_packed() {
+        Pack::of_own(payload, entry.count.into())
+    } else {
+        Pack::one(payload)
+    };
+    (entry.first..).zip(pack.into_messages()).map(move |(first, message)| {
+        (Entry { first, count: 1, len: message.len(), ..entry }, message)
+    })
 }

@@ -76,7 +76,8 @@ impl Outbox {
     fn take_pack_apart(&mut self, index: usize, place: usize) {
         let behind = self.queue.entries.split_off(index + 1);
         let waiting = self.queue.payloads.split_off(place + 1);
-        if let (Some(entry), Some(payload)) = (self.queue.entries.pop_back(), self.queue.payloads.pop_back())
+        if let (Some(entry), Some(payload)) =
+            (self.queue.entries.pop_back(), self.queue.payloads.pop_back())
         {
             for (mut entry, payload) in taken_apart(entry, payload) {
                 entry.attempt = entry.attempt.max(self.given_back.attempt(entry.first));

@@ -36,7 +36,8 @@ impl Outbox {
     }
 
     fn is_counted_one_by_one(&self, entry: &Entry) -> bool {
-        self.max_attempts.is_some() && entry.was_seen() || entry.is_packed() && self.given_back.knows(entry)
+        self.max_attempts.is_some() && entry.was_seen()
+            || entry.is_packed() && self.given_back.knows(entry)
     }
 
     fn count_one_by_one(&mut self, version: u16, mut give_up: impl FnMut(Undeliverable)) {
@@ -80,7 +81,12 @@ impl Outbox {
             self.queue.payloads.push_back(payload);
         } else {
             let attempts = u32::from(entry.attempt) - 1;
-            give_up(Undeliverable { seq: entry.first, attempts, reason: GivenUp::MaxAttempts, payload });
+            give_up(Undeliverable {
+                seq: entry.first,
+                attempts,
+                reason: GivenUp::MaxAttempts,
+                payload,
+            });
             entry.content = Content::Withdrawn;
             self.gaps += 1;
             self.withdrawn += 1;

@@ -11,7 +11,9 @@ impl Outbox {
         let sent = self.queue.entries.iter().take_while(|entry| entry.transmitted).count();
         let cursor = self.queue.entries.partition_point(|entry| entry.first < next);
         if cursor > sent || self.queue.first_at(cursor) != next {
-            return Err(ProtocolError::Handshake("the other side expects a message that was never sent"));
+            return Err(ProtocolError::Handshake(
+                "the other side expects a message that was never sent",
+            ));
         }
         self.go_back(cursor);
         Ok(())
@@ -21,7 +23,8 @@ impl Outbox {
     pub(super) fn go_back(&mut self, cursor: usize) {
         self.queue.set_cursor(cursor);
         self.turn_into_gaps();
-        let transmitted: usize = self.queue.entries.range(..self.queue.cursor).map(Entry::cost).sum();
+        let transmitted: usize =
+            self.queue.entries.range(..self.queue.cursor).map(Entry::cost).sum();
         self.in_flight = transmitted + self.carried.map_or(0, |carried| carried.cost);
         self.alone = self.queue.entries.range(..self.queue.cursor).any(|entry| entry.alone);
     }

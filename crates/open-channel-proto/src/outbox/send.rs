@@ -42,7 +42,9 @@ impl Outbox {
                     true
                 }
                 Content::Message => {
-                    let Some(payload) = self.queue.payloads.get(self.queue.payload_cursor) else { return };
+                    let Some(payload) = self.queue.payloads.get(self.queue.payload_cursor) else {
+                        return;
+                    };
                     let start = self.queue.offset;
                     let end = payload.len().min(start + MAX_CHUNK);
                     let flags = DataFlags {

@@ -13,7 +13,8 @@ impl Outbox {
 
     /// What goes into the store next, at most `max` bytes of it.
     pub(crate) fn next_part(&self, window: usize, max: usize) -> Option<Part<'_>> {
-        let entry = self.queue.entries.get(self.queue.cursor).filter(|entry| self.fits(entry, window))?;
+        let entry =
+            self.queue.entries.get(self.queue.cursor).filter(|entry| self.fits(entry, window))?;
         let empty = |kind| Some(Part { kind, flags: PartFlags::NONE, total: 0, payload: &[] });
         match entry.content {
             Content::Stored | Content::TakenOut => None,
@@ -85,8 +86,10 @@ impl Outbox {
     /// The other side has released the store up to `upto`: what ends there is acknowledged, with
     /// all before it.
     pub(crate) fn released(&mut self, upto: u64) -> Result<(), ProtocolError> {
-        let stored = self.queue.entries.range(..self.queue.cursor).skip_while(|entry| entry.end == 0);
-        let last = stored.take_while(|entry| entry.end <= upto).last().map(|entry| entry.next() - 1);
+        let stored =
+            self.queue.entries.range(..self.queue.cursor).skip_while(|entry| entry.end == 0);
+        let last =
+            stored.take_while(|entry| entry.end <= upto).last().map(|entry| entry.next() - 1);
         last.map_or(Ok(()), |through| self.acknowledge(through))
     }
 
@@ -133,7 +136,8 @@ impl Outbox {
     /// Where the store has to be released up to so that everything before `next` is acknowledged; 0
     /// if that is not in the store.
     pub(crate) fn stored_end(&self, next: u64) -> u64 {
-        let last = self.queue.entries.get(self.queue.entries.partition_point(|entry| entry.next() < next));
+        let last =
+            self.queue.entries.get(self.queue.entries.partition_point(|entry| entry.next() < next));
         last.filter(|entry| entry.first < next).map_or(0, |entry| entry.end)
     }
 }

@@ -41,7 +41,11 @@ impl Outbox {
 
     /// Nobody is to deliver this message again. `stored` has the bytes of the link's store, if they
     /// were asked for.
-    pub(crate) fn take_out(&mut self, seq: u64, stored: Option<Bytes>) -> Result<TakenOut, ProtocolError> {
+    pub(crate) fn take_out(
+        &mut self,
+        seq: u64,
+        stored: Option<Bytes>,
+    ) -> Result<TakenOut, ProtocolError> {
         let Some(index) = self.in_flight_entry(seq)? else { return Ok(TakenOut::Acknowledged) };
         if self.is_out(seq)? {
             return Ok(TakenOut::Before);
@@ -55,7 +59,8 @@ impl Outbox {
         };
         if entry.is_packed() {
             let pack = Pack::of_own(bytes, entry.count.into());
-            let message = pack.into_messages().nth((seq - entry.first) as usize).unwrap_or_default();
+            let message =
+                pack.into_messages().nth((seq - entry.first) as usize).unwrap_or_default();
             let cost = message_cost(message.len());
             self.given_back.gone.insert(seq, cost);
             self.given_back.cost += cost;
@@ -80,7 +85,11 @@ impl Outbox {
             return;
         }
         let cursor = self.queue.cursor;
-        for entry in self.queue.entries.range_mut(cursor..).filter(|entry| entry.content == Content::TakenOut)
+        for entry in self
+            .queue
+            .entries
+            .range_mut(cursor..)
+            .filter(|entry| entry.content == Content::TakenOut)
         {
             self.given_back.no_longer_out(entry.cost());
             self.cost -= entry.held();
@@ -106,7 +115,8 @@ impl Outbox {
     pub(crate) fn is_out(&self, seq: u64) -> Result<bool, ProtocolError> {
         let Some(index) = self.in_flight_entry(seq)? else { return Ok(true) };
         let content = self.queue.entries[index].content;
-        Ok(matches!(content, Content::Withdrawn | Content::TakenOut) || self.given_back.is_gone(seq))
+        Ok(matches!(content, Content::Withdrawn | Content::TakenOut)
+            || self.given_back.is_gone(seq))
     }
 
     /// Whether the receiver has given something back, which proves that it was attached.

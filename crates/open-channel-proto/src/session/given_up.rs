@@ -21,13 +21,22 @@ impl Session {
         match fate {
             Fate::Again => self.outbox.count(seq, attempt),
             Fate::GivenUp => self.take_out(seq, Back::GivenUp { attempt, reason }, None),
-            Fate::Recalled if self.may_be_recalled(seq)? => self.take_out(seq, Back::Recalled, None),
-            Fate::Recalled => Err(ProtocolError::Unexpected("a message given back that nobody asked for")),
+            Fate::Recalled if self.may_be_recalled(seq)? => {
+                self.take_out(seq, Back::Recalled, None)
+            }
+            Fate::Recalled => {
+                Err(ProtocolError::Unexpected("a message given back that nobody asked for"))
+            }
             Fate::TooLate => self.cannot_be_recalled(seq),
         }
     }
 
-    fn take_out(&mut self, seq: u64, back: Back, stored: Option<Bytes>) -> Result<(), ProtocolError> {
+    fn take_out(
+        &mut self,
+        seq: u64,
+        back: Back,
+        stored: Option<Bytes>,
+    ) -> Result<(), ProtocolError> {
         match self.outbox.take_out(seq, stored)? {
             TakenOut::Acknowledged => return Ok(()),
             TakenOut::InStore(end) => {
@@ -48,7 +57,8 @@ impl Session {
             Back::Recalled => self.recalled(seq, payload),
             Back::GivenUp { attempt, reason } => {
                 self.no_longer_recalled(seq);
-                let exceeds = self.limits.max_attempts.is_some_and(|max| u32::from(attempt) >= max.get());
+                let exceeds =
+                    self.limits.max_attempts.is_some_and(|max| u32::from(attempt) >= max.get());
                 let reason = if exceeds && reason.is_empty() {
                     GivenUp::MaxAttempts
                 } else {

@@ -136,7 +136,9 @@ impl Session {
             return Ok(self.start(hello, version));
         }
         if hello.first > self.inbox.next() {
-            return Err(ProtocolError::Handshake("the peer has forgotten messages that never arrived"));
+            return Err(ProtocolError::Handshake(
+                "the peer has forgotten messages that never arrived",
+            ));
         }
         self.may_go_on_in(version)?;
         self.outbox.rewind(hello.recv_next)?;
@@ -187,13 +189,18 @@ impl Session {
 
     fn may_go_on_in(&self, version: u16) -> Result<(), ProtocolError> {
         if version < ATTEMPTS && self.outbox.has_gaps() {
-            return Err(ProtocolError::Handshake("that version cannot tell of a message that was withdrawn"));
+            return Err(ProtocolError::Handshake(
+                "that version cannot tell of a message that was withdrawn",
+            ));
         }
         Ok(())
     }
 
     fn link_up(&mut self, version: u16, window: u64, remote_outbox: u64, remote_max_message: u64) {
-        debug_assert!(!self.outbox.has_store(), "what the last link's store held was not reclaimed");
+        debug_assert!(
+            !self.outbox.has_store(),
+            "what the last link's store held was not reclaimed"
+        );
         self.inbox.attach(version, remote_outbox);
         self.outbox.use_version(version);
         self.remote.is_going_away = false;

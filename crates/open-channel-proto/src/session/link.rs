@@ -25,7 +25,9 @@ impl Session {
                 self.inbox.skip(seq)?;
                 self.settle();
             }
-            Frame::Returned { seq, fate, attempt, reason } => self.returned(seq, fate, attempt, reason)?,
+            Frame::Returned { seq, fate, attempt, reason } => {
+                self.returned(seq, fate, attempt, reason)?
+            }
             Frame::Recall { seq } => self.wants_back(seq)?,
             Frame::Withdrawn { seq } => self.withdrawn(seq)?,
             Frame::Ack { through } => {

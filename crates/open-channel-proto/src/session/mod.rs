@@ -129,7 +129,8 @@ impl Session {
     /// # Errors
     /// [`Refused`], but never [`Refused::Full`].
     pub fn send_over(&mut self, payload: Bytes) -> Result<u64, Refused> {
-        self.may_accept_over(payload.len(), payload).map(|payload| self.outbox.push(Pack::one(payload)))
+        self.may_accept_over(payload.len(), payload)
+            .map(|payload| self.outbox.push(Pack::one(payload)))
     }
 
     fn may_accept<M>(&mut self, longest: usize, cost: usize, message: M) -> Result<M, Refused<M>> {
@@ -205,8 +206,13 @@ impl Session {
     /// sides.
     #[inline]
     fn settle(&mut self) {
-        let received_all = self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();
-        if !self.ending.is_over() && self.outbox.is_finished() && self.outbox.is_empty() && received_all {
+        let received_all =
+            self.inbox.is_finished() && self.inbox.handled_through() + 1 == self.inbox.next();
+        if !self.ending.is_over()
+            && self.outbox.is_finished()
+            && self.outbox.is_empty()
+            && received_all
+        {
             self.ending.close(Closed::Finished);
         }
     }

@@ -43,7 +43,8 @@ impl Session {
     /// Whether the other side has not answered yet. After its answer, the message is among those
     /// [taken back](Self::taken_back), or it was too late.
     pub fn is_recalling(&self, seq: u64) -> bool {
-        let open = !self.ending.is_over() && (self.outbox.base()..self.outbox.next()).contains(&seq);
+        let open =
+            !self.ending.is_over() && (self.outbox.base()..self.outbox.next()).contains(&seq);
         open && self.recalls.asked.contains(&seq)
     }
 

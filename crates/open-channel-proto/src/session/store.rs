@@ -121,7 +121,10 @@ impl Session {
     ///
     /// # Errors
     /// If the other side has destroyed what it was given; messages are lost then.
-    pub fn reclaim(&mut self, parts: impl IntoIterator<Item = StoredPart>) -> Result<(), ProtocolError> {
+    pub fn reclaim(
+        &mut self,
+        parts: impl IntoIterator<Item = StoredPart>,
+    ) -> Result<(), ProtocolError> {
         self.inbox.forget_store();
         self.outbox.reclaim(parts)
     }

@@ -10,13 +10,14 @@ mod store;
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, DataFlags, Features, Frame, Hello, Incoming, Limits, MAX_BODY, MESSAGE_OVERHEAD,
-    Pack, Packer, ReceivedPack, Session, SocketId, TransmitBuffer, decode,
+    Attachment, ChannelKey, DataFlags, Features, Frame, Hello, Incoming, Limits, MAX_BODY,
+    MESSAGE_OVERHEAD, Pack, Packer, ReceivedPack, Session, SocketId, TransmitBuffer, decode,
 };
 
 const CHANNEL: ChannelKey = [0; 16];
 const LIMITS: Limits = Limits::new(1 << 20, 1 << 20, 1024);
-const WHOLE: DataFlags = DataFlags { first: true, last: true, redelivered: false, packed: true, attempt: 0 };
+const WHOLE: DataFlags =
+    DataFlags { first: true, last: true, redelivered: false, packed: true, attempt: 0 };
 
 fn peer() -> Session {
     Session::new(SocketId(1), LIMITS)
@@ -96,7 +97,11 @@ fn many(first: u64, messages: &[&[u8]], redelivered: bool) -> (u64, Vec<Bytes>, 
 }
 
 fn message(seq: u64, payload: &'static [u8], redelivered: bool) -> Incoming {
-    Incoming::Message { seq, payload: Bytes::from_static(payload), attempt: 1 + u32::from(redelivered) }
+    Incoming::Message {
+        seq,
+        payload: Bytes::from_static(payload),
+        attempt: 1 + u32::from(redelivered),
+    }
 }
 
 fn cost(lengths: &[usize]) -> usize {
@@ -105,7 +110,9 @@ fn cost(lengths: &[usize]) -> usize {
 
 /// Messages as they travel in a pack, whatever their lengths are said to be.
 fn raw(messages: &[(u32, &[u8])]) -> Bytes {
-    let bytes: Vec<u8> =
-        messages.iter().flat_map(|(length, bytes)| [&length.to_le_bytes()[..], bytes].concat()).collect();
+    let bytes: Vec<u8> = messages
+        .iter()
+        .flat_map(|(length, bytes)| [&length.to_le_bytes()[..], bytes].concat())
+        .collect();
     bytes.into()
 }

@@ -2,17 +2,22 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    DataFlags, Frame, Incoming, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind, ProtocolError,
-    ReceivedPart, Session, SocketId,
+    DataFlags, Frame, Incoming, Limits, MAX_PACK_COST, MESSAGE_OVERHEAD, PartFlags, PartKind,
+    ProtocolError, ReceivedPart, Session, SocketId,
 };
 
 use crate::{
-    LIMITS, WHOLE, cost, deliver, frames, hello, many, meet, meet_with, message, peer, raw, recv_all_many,
-    send, taken_apart,
+    LIMITS, WHOLE, cost, deliver, frames, hello, many, meet, meet_with, message, peer, raw,
+    recv_all_many, send, taken_apart,
 };
 
 /// What a side without other limits than these says to one frame of data.
-fn answer(limits: Limits, flags: DataFlags, total: usize, payload: Bytes) -> Result<(), ProtocolError> {
+fn answer(
+    limits: Limits,
+    flags: DataFlags,
+    total: usize,
+    payload: Bytes,
+) -> Result<(), ProtocolError> {
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
     let result = host.handle(Frame::Data { seq: 1, flags, total: total as u64, payload });
     host.assert_credit_is_conserved();
@@ -28,8 +33,13 @@ fn answer_to_record(
 ) -> Result<(), ProtocolError> {
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
     host.use_store();
-    let part =
-        ReceivedPart { kind, flags: PartFlags::PACKED, total: total as u64, len: payload.len(), end: 8 };
+    let part = ReceivedPart {
+        kind,
+        flags: PartFlags::PACKED,
+        total: total as u64,
+        len: payload.len(),
+        end: 8,
+    };
     let result = host.receive_part(part, |bytes| bytes.extend_from_slice(&payload));
     host.assert_credit_is_conserved();
     result
@@ -50,8 +60,11 @@ fn a_pack_beyond_the_window_is_refused_while_something_is_held() {
         let payload = raw(&vec![(0, &b""[..]); messages]);
         let total = payload.len() as u64;
         let result = host.handle(Frame::Data { seq: 2, flags: WHOLE, total, payload });
-        let expected =
-            if fits { Ok(()) } else { Err(ProtocolError::WindowExceeded { window: limits.window }) };
+        let expected = if fits {
+            Ok(())
+        } else {
+            Err(ProtocolError::WindowExceeded { window: limits.window })
+        };
         assert_eq!(result, expected);
         host.assert_credit_is_conserved();
     }
@@ -75,7 +88,9 @@ fn bytes_that_are_no_pack_are_refused() {
         assert!(matches!(result, Err(ProtocolError::Unexpected(_))), "{bytes:?}: {result:?}");
         assert_eq!(answer_to_record(LIMITS, PartKind::Whole, bytes.len(), bytes), result);
     }
-    for bytes in [raw(&vec![(0, &b""[..]); most]), raw(&vec![(900, &[0; 900][..]); MAX_PACK_COST / 964])] {
+    for bytes in
+        [raw(&vec![(0, &b""[..]); most]), raw(&vec![(900, &[0; 900][..]); MAX_PACK_COST / 964])]
+    {
         assert_eq!(answer(LIMITS, WHOLE, bytes.len(), bytes.clone()), Ok(()));
         assert_eq!(answer_to_record(LIMITS, PartKind::Whole, bytes.len(), bytes), Ok(()));
     }
@@ -84,13 +99,17 @@ fn bytes_that_are_no_pack_are_refused() {
 #[test]
 fn a_pack_that_must_be_too_large_is_refused_before_it_is_read() {
     let limits = LIMITS.with_max_message(1 << 20);
-    let refused = Err(ProtocolError::MessageTooLarge { len: MAX_PACK_COST + 1, max: MAX_PACK_COST });
+    let refused =
+        Err(ProtocolError::MessageTooLarge { len: MAX_PACK_COST + 1, max: MAX_PACK_COST });
     let bytes = Bytes::from(vec![0; MAX_PACK_COST + 1]);
     let first = DataFlags { last: false, ..WHOLE };
     assert_eq!(answer(limits, WHOLE, bytes.len(), bytes.clone()), refused);
     assert_eq!(answer(limits, first, bytes.len(), Bytes::from_static(b"begins")), refused);
     assert_eq!(answer_to_record(limits, PartKind::Whole, bytes.len(), bytes.clone()), refused);
-    assert_eq!(answer_to_record(limits, PartKind::First, bytes.len(), Bytes::from_static(b"x")), refused);
+    assert_eq!(
+        answer_to_record(limits, PartKind::First, bytes.len(), Bytes::from_static(b"x")),
+        refused
+    );
     let not_packed = DataFlags { packed: false, ..WHOLE };
     assert_eq!(answer(limits, not_packed, bytes.len(), bytes), Ok(()));
 }
@@ -99,9 +118,10 @@ fn a_pack_that_must_be_too_large_is_refused_before_it_is_read() {
 fn a_pack_with_a_message_beyond_the_limit_is_refused() {
     let limits = LIMITS.with_max_message(100);
     let (fits, exceeds) = ([0; 100], [0; 101]);
-    for (long, result) in
-        [(&fits[..], Ok(())), (&exceeds[..], Err(ProtocolError::MessageTooLarge { len: 101, max: 100 }))]
-    {
+    for (long, result) in [
+        (&fits[..], Ok(())),
+        (&exceeds[..], Err(ProtocolError::MessageTooLarge { len: 101, max: 100 })),
+    ] {
         let bytes = raw(&[(1, b"1"), (long.len() as u32, long)]);
         assert_eq!(answer(limits, WHOLE, bytes.len(), bytes.clone()), result);
         assert_eq!(answer_to_record(limits, PartKind::Whole, bytes.len(), bytes), result);
@@ -202,7 +222,8 @@ fn many_are_taken_together_up_to_the_limit_of_a_pack() {
     send(&mut peer, &vec![&[0; 1024 - MESSAGE_OVERHEAD][..]; MAX_PACK_COST / 1024]);
     send(&mut peer, &[b"", b""]);
     deliver(&mut peer, &mut host);
-    let counts: Vec<u32> = std::iter::from_fn(|| host.recv_many()).map(|many| many.pack.count()).collect();
+    let counts: Vec<u32> =
+        std::iter::from_fn(|| host.recv_many()).map(|many| many.pack.count()).collect();
     assert_eq!(counts, [32, 2, 32, 2], "whole packs only, and no more than fit");
 }
 
@@ -215,6 +236,7 @@ fn a_message_longer_than_a_pack_is_taken_alone() {
         peer.send(vec![0; length].into()).unwrap();
     }
     deliver(&mut peer, &mut host);
-    let counts: Vec<u32> = std::iter::from_fn(|| host.recv_many()).map(|many| many.pack.count()).collect();
+    let counts: Vec<u32> =
+        std::iter::from_fn(|| host.recv_many()).map(|many| many.pack.count()).collect();
     assert_eq!(counts, [1, 1, 1]);
 }

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, DataFlags, Frame, Hello, Incoming, MAX_PACK_COST, MESSAGE_OVERHEAD, ProtocolError, Refused,
-    Session, SocketId,
+    Attachment, DataFlags, Frame, Hello, Incoming, MAX_PACK_COST, MESSAGE_OVERHEAD, ProtocolError,
+    Refused, Session, SocketId,
 };
 
 use crate::{
-    LIMITS, WHOLE, cost, deliver, frames, hello, many, meet, meet_with, message, pack, peer, raw, recv_all,
-    recv_all_many, resume, send,
+    LIMITS, WHOLE, cost, deliver, frames, hello, many, meet, meet_with, message, pack, peer, raw,
+    recv_all, recv_all_many, resume, send,
 };
 
 #[test]

@@ -7,7 +7,8 @@ use open_channel_proto::{
 
 use crate::ring::Store;
 use crate::{
-    LIMITS, cost, frames, many, meet, meet_with, pack, peer, raw, recv_all, recv_all_many, send, taken_apart,
+    LIMITS, cost, frames, many, meet, meet_with, pack, peer, raw, recv_all, recv_all_many, send,
+    taken_apart,
 };
 
 /// A peer and a host whose link has a store for what the peer sends.
@@ -40,7 +41,8 @@ fn store_first(peer: &mut Session, store: &mut Store, messages: &[&[u8]]) -> u64
     let pack = pack(messages);
     assert!(peer.may_store_pack(pack.longest(), pack.cost()));
     let payload = &pack.bytes()[..];
-    let part = Part { kind: PartKind::Whole, flags: PartFlags::PACKED, total: payload.len(), payload };
+    let part =
+        Part { kind: PartKind::Whole, flags: PartFlags::PACKED, total: payload.len(), payload };
     let end = store.push(&part).unwrap();
     peer.pack_stored(payload.len(), pack.count(), end)
 }
@@ -86,7 +88,11 @@ fn the_end_of_a_message_in_the_store_is_the_end_of_its_pack() {
     recv_all(&mut host);
     host.handled_all(1..4);
     peer.released(host.releasable()).unwrap();
-    assert_eq!(ends(&peer), [0, 0, 0, 0, second, third, third, 0, 0], "nothing is to be waited for");
+    assert_eq!(
+        ends(&peer),
+        [0, 0, 0, 0, second, third, third, 0, 0],
+        "nothing is to be waited for"
+    );
 }
 
 #[test]
@@ -98,7 +104,8 @@ fn a_pack_goes_through_a_small_store_in_parts() {
     let mut kinds = Vec::new();
     while !peer.is_flushed() {
         assert!(
-            peer.next_part(store.longest()).is_none_or(|part| part.flags.is_packed() && part.total == 62)
+            peer.next_part(store.longest())
+                .is_none_or(|part| part.flags.is_packed() && part.total == 62)
         );
         put(&mut peer, &mut store);
         kinds.extend(claim_all(&mut store, &mut host));
@@ -109,7 +116,9 @@ fn a_pack_goes_through_a_small_store_in_parts() {
         peer.released(host.releasable()).unwrap();
     }
     assert_eq!((kinds[0], kinds[kinds.len() - 1]), (PartKind::First, PartKind::Last));
-    assert!(kinds[1..kinds.len() - 1].iter().all(|kind| *kind == PartKind::Middle) && kinds.len() > 2);
+    assert!(
+        kinds[1..kinds.len() - 1].iter().all(|kind| *kind == PartKind::Middle) && kinds.len() > 2
+    );
 }
 
 #[test]
@@ -143,8 +152,10 @@ fn a_pack_that_was_changed_in_the_store_is_an_error() {
         let (_host, mut store) = meet_with_store(&mut peer, 1, 1024);
         store_first(&mut peer, &mut store, &[b"1", b"2", b"3"]);
         store.fence();
-        let parts =
-            store.unreleased().into_iter().map(|part| StoredPart { payload: change(part.payload), ..part });
+        let parts = store
+            .unreleased()
+            .into_iter()
+            .map(|part| StoredPart { payload: change(part.payload), ..part });
         let result = peer.reclaim(parts);
         peer.assert_credit_is_conserved();
         result
@@ -175,7 +186,8 @@ fn zeros_that_are_marked_as_a_pack_cost_no_more_than_a_pack_may() {
         let (mut host, _) = meet_with_store(&mut peer, 1, 1024);
         // The length of each, and nothing more.
         let len = 4 * messages;
-        let whole = ReceivedPart { kind: PartKind::Whole, flags: PartFlags::PACKED, total: 0, len, end: 8 };
+        let whole =
+            ReceivedPart { kind: PartKind::Whole, flags: PartFlags::PACKED, total: 0, len, end: 8 };
         let received = host.receive_part(whole, |bytes| bytes.resize(len, 0));
         assert_eq!(received.is_ok(), taken, "{received:?}");
         let unhandled = host.unhandled_bytes();

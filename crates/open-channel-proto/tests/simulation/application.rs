@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use open_channel_proto::{
-    DataFlags, Frame, Incoming, MAX_CHUNK, MAX_PACK_COST, Pack, ReceivedPack, Refused, ResetCode, Session,
+    DataFlags, Frame, Incoming, MAX_CHUNK, MAX_PACK_COST, Pack, ReceivedPack, Refused, ResetCode,
+    Session,
 };
 
 use crate::endpoint::{Endpoint, Slot};
@@ -126,15 +127,22 @@ impl World {
         let random = &mut self.random;
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let said = end.session.messages_in_flight();
-        if !end.session.is_attached() || end.has_store || end.is_closed() || said == 0 || end.out.len() > 1000
+        if !end.session.is_attached()
+            || end.has_store
+            || end.is_closed()
+            || said == 0
+            || end.out.len() > 1000
         {
             return;
         }
         let unit = end.sent.unit(end.session.first_unacknowledged() + random.below(said) as u64);
         let (seq, packed) = (unit.start, unit.end - unit.start > 1);
         let redelivered = random.chance(50);
-        let attempt =
-            if end.version < 2 { 0 } else { 1 + u8::from(redelivered) * (1 + random.below(254) as u8) };
+        let attempt = if end.version < 2 {
+            0
+        } else {
+            1 + u8::from(redelivered) * (1 + random.below(254) as u8)
+        };
         let flags = DataFlags { first: true, last: true, redelivered, packed, attempt };
         let frame = match end.sent.travels(unit) {
             Content::Message(payload) if payload.len() <= MAX_CHUNK => {
@@ -168,7 +176,10 @@ impl World {
             self.deliver_some(side);
         }
         let end = self.end(side);
-        assert!(end.is_discarded() || end.undelivered().is_none(), "something arrived and is not delivered");
+        assert!(
+            end.is_discarded() || end.undelivered().is_none(),
+            "something arrived and is not delivered"
+        );
     }
 
     pub fn deliver_some(&mut self, side: Side) {
@@ -198,7 +209,10 @@ impl World {
             return false;
         };
         assert_eq!(first..first + u64::from(pack.count()), due, "{side:?} is given many");
-        assert!(pack.count() == 1 || pack.cost() <= MAX_PACK_COST, "a pack that is too large is received");
+        assert!(
+            pack.count() == 1 || pack.cost() <= MAX_PACK_COST,
+            "a pack that is too large is received"
+        );
         let longest = pack.iter().map(<[u8]>::len).max();
         assert_eq!(Some(pack.longest()), longest, "the longest of what is received");
         self.count_many(side, &due, attempt);
@@ -213,8 +227,12 @@ impl World {
         let tally = &mut self.tally;
         let in_reach = |slot: &&Slot| due.contains(&slot.seq);
         let units = end.slots.iter().filter(in_reach).filter(|slot| slot.is_last()).count();
-        let packs =
-            end.slots.iter().filter(in_reach).filter(|slot| slot.is_last() && slot.is_packed()).count();
+        let packs = end
+            .slots
+            .iter()
+            .filter(in_reach)
+            .filter(|slot| slot.is_last() && slot.is_packed())
+            .count();
         tally.many_of_singles += u64::from(units > 1 && packs == 0);
         tally.many_of_packs += u64::from(packs > 1);
         let first = end.undelivered().expect("the model said that there is something");
@@ -223,7 +241,9 @@ impl World {
         match &next.content {
             Content::End => tally.many_up_to_the_end += 1,
             Content::Nothing => {}
-            Content::Message(_) if !next.attempts.contains(&attempt) => tally.many_up_to_a_mark += 1,
+            Content::Message(_) if !next.attempts.contains(&attempt) => {
+                tally.many_up_to_a_mark += 1
+            }
             Content::Message(_) => tally.many_up_to_the_limit += 1,
         }
     }
@@ -245,11 +265,15 @@ impl World {
         self.tally.redelivered += u64::from(redelivered);
         self.tally.third_attempts += u64::from(attempt > 2);
         self.tally.packs_redelivered += u64::from(redelivered && first_of_pack);
-        let taken_back = self.sender_of(side, seq).sent.entry(seq).is_some_and(|entry| entry.taken_back);
+        let taken_back =
+            self.sender_of(side, seq).sent.entry(seq).is_some_and(|entry| entry.taken_back);
         assert!(!taken_back, "{seq} is delivered, and its sender has it back");
         if let Side::Host(host, socket) = side {
             let entry = self.sockets[socket].end.sent.entry(seq).expect("accepted");
-            assert!(again || !entry.delivered_by.contains(&host), "host {host} is given {seq} twice");
+            assert!(
+                again || !entry.delivered_by.contains(&host),
+                "host {host} is given {seq} twice"
+            );
             let comes_again = !entry.delivered_by.is_empty();
             assert!(!comes_again || redelivered || is_end, "{seq} comes again without a mark");
             entry.delivered_by.push(host);
@@ -265,7 +289,9 @@ impl World {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let messages: Vec<u64> = unhandled
             .into_iter()
-            .filter(|seq| end.slots.iter().any(|slot| slot.seq == *seq && slot.content != Content::End))
+            .filter(|seq| {
+                end.slots.iter().any(|slot| slot.seq == *seq && slot.content != Content::End)
+            })
             .collect();
         if messages.is_empty() || end.is_closed() {
             return;
@@ -313,7 +339,9 @@ impl World {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let slot = end.slots.iter_mut().find(|slot| slot.seq == seq).expect("is there");
         slot.held = false;
-        let Content::Message(payload) = slot.content.clone() else { panic!("an end was given back") };
+        let Content::Message(payload) = slot.content.clone() else {
+            panic!("an end was given back")
+        };
         let attempt = *slot.attempts.start();
         end.session.ready_again(seq, payload, attempt);
     }
@@ -356,7 +384,8 @@ impl World {
     }
 
     fn sender_of(&mut self, side: Side, seq: u64) -> &mut Endpoint {
-        let from = self.end(side).slots.iter().find(|slot| slot.seq == seq).map_or(0, |slot| slot.from);
+        let from =
+            self.end(side).slots.iter().find(|slot| slot.seq == seq).map_or(0, |slot| slot.from);
         match side {
             Side::Peer(socket) => self.end(Side::Host(from, socket)),
             Side::Host(_, socket) => self.end(Side::Peer(socket)),
@@ -392,9 +421,11 @@ impl World {
             return None;
         }
         let at = if habits.out_of_order { self.random.below(unhandled.len()) } else { 0 };
-        let most = if self.random.chance(habits.handles_many) { 1 + self.random.below(9) } else { 1 };
+        let most =
+            if self.random.chance(habits.handles_many) { 1 + self.random.below(9) } else { 1 };
         let first = unhandled[at];
-        let row = unhandled[at..].iter().zip(first..).take(most).take_while(|(seq, due)| **seq == *due);
+        let row =
+            unhandled[at..].iter().zip(first..).take(most).take_while(|(seq, due)| **seq == *due);
         Some(first..first + row.count() as u64)
     }
 

@@ -22,7 +22,10 @@ impl Endpoint {
         let most = TransmitBuffer::HIGH_WATER + 2 * (MAX_BODY + HEADER_LEN);
         assert!(self.out.len() <= most, "the transmit buffer holds {} bytes", self.out.len());
         if self.session.closed() == Some(&Closed::Finished) {
-            assert!(self.session.is_flushed() && self.slots.is_empty(), "finished with something open");
+            assert!(
+                self.session.is_flushed() && self.slots.is_empty(),
+                "finished with something open"
+            );
         }
     }
 
@@ -42,7 +45,11 @@ impl Endpoint {
         assert_eq!(session.bytes_unacknowledged(), cost, "bytes_unacknowledged");
         assert_eq!(session.unacknowledged().is_empty(), messages == 0, "unacknowledged");
         for next in [base, base + 1, base.midpoint(next), next, next + 1] {
-            assert_eq!(session.stored_end(next), self.stored_end(next), "the end in the store before {next}");
+            assert_eq!(
+                session.stored_end(next),
+                self.stored_end(next),
+                "the end in the store before {next}"
+            );
         }
     }
 
@@ -71,7 +78,11 @@ impl Endpoint {
             // A closed session sends no more, and its window is of its last open link.
             let alone = self.sent.is_within_one_unit(base, flying);
             let fits = transmitted <= self.remote_window || alone || session.closed().is_some();
-            assert!(fits, "{transmitted} bytes in flight exceed the window of {}", self.remote_window);
+            assert!(
+                fits,
+                "{transmitted} bytes in flight exceed the window of {}",
+                self.remote_window
+            );
         }
 
         if self.limits.max_attempts.is_some() && session.closed().is_none() {

@@ -5,8 +5,8 @@ use crate::ledger::Content;
 use crate::link::{Link, Rings};
 use bytes::{Buf, BytesMut};
 use open_channel_proto::{
-    Attachment, Features, Frame, HANDSHAKE_MAX_BODY, Hello, Reject, RejectCode, Session, TransmitBuffer,
-    Welcome, decode,
+    Attachment, Features, Frame, HANDSHAKE_MAX_BODY, Hello, Reject, RejectCode, Session,
+    TransmitBuffer, Welcome, decode,
 };
 use std::collections::VecDeque;
 
@@ -18,7 +18,9 @@ impl World {
     pub fn end(&mut self, side: Side) -> &mut Endpoint {
         match side {
             Side::Peer(socket) => &mut self.sockets[socket].end,
-            Side::Host(host, socket) => self.hosts[host].sockets.get_mut(&socket).expect("a socket it knows"),
+            Side::Host(host, socket) => {
+                self.hosts[host].sockets.get_mut(&socket).expect("a socket it knows")
+            }
         }
     }
 
@@ -37,7 +39,8 @@ impl World {
             return;
         }
         let outdated = |host: &Host| matches!(host.life, Life::Asleep | Life::Outdated);
-        let old: Vec<usize> = (0..self.hosts.len()).filter(|&host| outdated(&self.hosts[host])).collect();
+        let old: Vec<usize> =
+            (0..self.hosts.len()).filter(|&host| outdated(&self.hosts[host])).collect();
         let host = if !old.is_empty() && self.random.chance(25) {
             self.random.pick(&old)
         } else {
@@ -251,9 +254,13 @@ impl World {
         match end.session.attach(welcome) {
             Ok(attachment) => {
                 end.version = welcome.version;
-                let versions = [&mut self.tally.links_of_version_1, &mut self.tally.links_of_version_2];
+                let versions =
+                    [&mut self.tally.links_of_version_1, &mut self.tally.links_of_version_2];
                 *versions[usize::from(welcome.version) - 1] += 1;
-                note!(self, "socket {socket} is attached to host {host} by link {link}: {attachment:?}");
+                note!(
+                    self,
+                    "socket {socket} is attached to host {host} by link {link}: {attachment:?}"
+                );
                 let same = before == welcome.generation;
                 let expected = if same { Attachment::Resumed } else { Attachment::Fresh };
                 assert_eq!(attachment, expected, "resumed if and only if the host is the same");
@@ -268,7 +275,8 @@ impl World {
                 self.acknowledged(Side::Peer(socket));
                 let end = &mut self.sockets[socket].end;
                 end.take_back_what_was_not_seen(&mut self.tally);
-                let resumed_from_one = u64::from(end.left_a_store && attachment == Attachment::Resumed);
+                let resumed_from_one =
+                    u64::from(end.left_a_store && attachment == Attachment::Resumed);
                 end.left_a_store = false;
                 if welcome.features.contains(Features::RING) {
                     self.tally.from_store_to_store += resumed_from_one;
@@ -315,7 +323,8 @@ impl World {
     pub fn lose(&mut self, side: Side) {
         self.give_up_store(side);
         if let Some(link) = self.end(side).unlink() {
-            end_of(&mut self.sockets, &mut self.hosts, side).take_back_what_was_not_seen(&mut self.tally);
+            end_of(&mut self.sockets, &mut self.hosts, side)
+                .take_back_what_was_not_seen(&mut self.tally);
             let half_handled = self.end(side).has_half_handled_pack();
             self.tally.packs_half_handled_at_the_end_of_a_link += u64::from(half_handled);
             note!(self, "{side:?} is without link {link}");

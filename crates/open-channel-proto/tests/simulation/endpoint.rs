@@ -39,7 +39,13 @@ pub struct Slot {
 
 impl Slot {
     /// As it reaches a host of this generation, or comes from it.
-    pub fn new(seq: u64, sent: &Ledger, attempts: RangeInclusive<u32>, from: usize, generation: u64) -> Self {
+    pub fn new(
+        seq: u64,
+        sent: &Ledger,
+        attempts: RangeInclusive<u32>,
+        from: usize,
+        generation: u64,
+    ) -> Self {
         let unit = sent.unit_for(seq, generation);
         let content = sent.entries[(seq - sent.first) as usize].travels_as(generation);
         let nothing = content == Content::Nothing;
@@ -190,7 +196,9 @@ impl Endpoint {
     pub fn due_together(&mut self) -> Range<u64> {
         let recalled: Vec<u64> =
             self.slots.iter().filter(|slot| slot.recalled).map(|slot| slot.seq).collect();
-        let Some(first) = self.undelivered().filter(|slot| slot.content != Content::End) else { return 0..0 };
+        let Some(first) = self.undelivered().filter(|slot| slot.content != Content::End) else {
+            return 0..0;
+        };
         let alone = |slot: &Slot| {
             let end = if slot.given_back { slot.seq + 1 } else { slot.unit().end };
             (slot.seq..end).find(|seq| recalled.contains(seq)).unwrap_or(end)
@@ -204,7 +212,10 @@ impl Endpoint {
         };
         while let Some(next) = self.slots.iter().filter(ready).find(|slot| slot.seq == end) {
             let together = cost_of(start..alone(next)) <= MAX_PACK_COST;
-            if !matches!(next.content, Content::Message(_)) || next.attempts != attempts || !together {
+            if !matches!(next.content, Content::Message(_))
+                || next.attempts != attempts
+                || !together
+            {
                 break;
             }
             end = alone(next);

@@ -16,7 +16,9 @@ impl World {
             17..25 => {
                 let socket = self.random.below(self.sockets.len());
                 self.connect(socket);
-                if self.random.chance(15) && self.sockets[socket].end.session.generation() < self.newest() {
+                if self.random.chance(15)
+                    && self.sockets[socket].end.session.generation() < self.newest()
+                {
                     // It thinks better of it and tries again: two hellos are under way.
                     self.write(Side::Peer(socket), usize::MAX);
                     self.lose(Side::Peer(socket));
@@ -30,7 +32,9 @@ impl World {
             _ => {
                 let ends: Vec<Side> = (0..self.hosts.len())
                     .filter(|&host| self.is_awake(host))
-                    .flat_map(|host| self.hosts[host].sockets.keys().map(move |&s| Side::Host(host, s)))
+                    .flat_map(|host| {
+                        self.hosts[host].sockets.keys().map(move |&s| Side::Host(host, s))
+                    })
                     .collect();
                 if !ends.is_empty() {
                     let side = self.random.pick(&ends);
@@ -84,7 +88,9 @@ impl World {
                     note!(self, "host {host} hands over");
                     self.tally.handovers += 1;
                     self.hosts[host].life = Life::Leaving;
-                    for end in self.hosts[host].sockets.values_mut().filter(|end| end.link.is_some()) {
+                    for end in
+                        self.hosts[host].sockets.values_mut().filter(|end| end.link.is_some())
+                    {
                         Frame::GoAway.encode(&mut end.out);
                     }
                 }
@@ -131,7 +137,9 @@ impl World {
         if self.current == Some(host) {
             self.current = None;
         }
-        for link in (0..self.links.len()).filter(|&link| self.links[link].host == host).collect::<Vec<_>>() {
+        for link in
+            (0..self.links.len()).filter(|&link| self.links[link].host == host).collect::<Vec<_>>()
+        {
             self.tear(link);
         }
     }
@@ -144,7 +152,8 @@ impl World {
         let (now, random) = (self.now, &mut self.random);
         let Link { up, down, .. } = &mut self.links[link];
         for pipe in [up, down] {
-            let arriving = if random.chance(30) { usize::MAX } else { random.below(pipe.len() + 1) };
+            let arriving =
+                if random.chance(30) { usize::MAX } else { random.below(pipe.len() + 1) };
             pipe.tear(arriving);
             pipe.stall(now + random.below(30) as u64);
         }
@@ -161,7 +170,9 @@ impl World {
             match self.random.below(20) {
                 0..4 => self.send(side),
                 4..7 if !late && life == Life::Running => self.deliver_some(side),
-                7..9 if life == Life::Running && self.random.chance(gives_back) => self.give_back_some(side),
+                7..9 if life == Life::Running && self.random.chance(gives_back) => {
+                    self.give_back_some(side)
+                }
                 7..9 if life != Life::Outdated => self.handle_some(side),
                 9..12 => {
                     let most = self.measure();
@@ -173,7 +184,9 @@ impl World {
                 }
                 15 => self.acknowledge(side),
                 16 if self.random.chance(30) => self.repeat(side),
-                16 if life == Life::Running && self.random.chance(takes_back) => self.take_back(side),
+                16 if life == Life::Running && self.random.chance(takes_back) => {
+                    self.take_back(side)
+                }
                 16 => self.end(side).session.request_ack(),
                 17 => self.mood(side),
                 18 if self.random.chance(40) => self.stall_or_leave(side),
@@ -219,7 +232,9 @@ impl World {
                 note!(self, "{side:?} lets go of link {link}");
                 self.lose(side);
             }
-            Side::Host(..) if self.end(side).is_closed() && self.end(side).out.is_empty() => self.lose(side),
+            Side::Host(..) if self.end(side).is_closed() && self.end(side).out.is_empty() => {
+                self.lose(side)
+            }
             Side::Peer(_) => self.links[link].down.stall(until),
             Side::Host(..) => self.links[link].up.stall(until),
         }

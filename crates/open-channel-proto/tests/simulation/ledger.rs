@@ -76,7 +76,9 @@ impl Entry {
     fn after<'a>(&'a self, hosts: impl Iterator<Item = &'a u64>, generation: u64) -> u32 {
         let mut hosts: Vec<u64> = hosts.copied().filter(|host| *host < generation).collect();
         hosts.sort_unstable();
-        hosts.iter().fold(1, |attempt, host| attempt.max(self.counted.get(host).copied().unwrap_or(1)) + 1)
+        hosts
+            .iter()
+            .fold(1, |attempt, host| attempt.max(self.counted.get(host).copied().unwrap_or(1)) + 1)
     }
 
     pub fn was_ever_sent(&self) -> bool {
@@ -177,7 +179,9 @@ impl Ledger {
     pub fn take_apart(&mut self, from: u64, generation: u64) -> usize {
         let first = self.first;
         let mut packs = 0;
-        let seen = self.entries[(from - first) as usize..].iter_mut().filter(|entry| entry.was_ever_sent());
+        let seen = self.entries[(from - first) as usize..]
+            .iter_mut()
+            .filter(|entry| entry.was_ever_sent());
         for entry in seen.filter(|entry| entry.count > 1 && entry.apart_from.is_none()) {
             packs += usize::from(entry.place == 0);
             entry.apart_from = Some(generation);
@@ -217,7 +221,9 @@ impl Ledger {
     }
 
     pub fn was_accepted_as_one(&self, from: u64, to: u64) -> bool {
-        from == to || self.accepted_with(from).end >= to || self.held(self.accepted_with(from).end, to) == 0
+        from == to
+            || self.accepted_with(from).end >= to
+            || self.held(self.accepted_with(from).end, to) == 0
     }
 
     pub fn cost(&self, from: u64, to: u64) -> usize {
@@ -259,14 +265,17 @@ impl Ledger {
 
     /// The same without a limit, for packs of which a message was given back.
     pub fn take_apart_what_came_back(&mut self, from: u64, generation: u64) -> usize {
-        let known = |entry: &Entry| entry.taken_out || entry.counted.contains_key(&self.latest(entry));
+        let known =
+            |entry: &Entry| entry.taken_out || entry.counted.contains_key(&self.latest(entry));
         let packs: Vec<Range<u64>> = (from..self.next())
             .filter(|seq| known(&self.entries[(seq - self.first) as usize]))
             .map(|seq| self.unit(seq))
             .filter(|unit| unit.end - unit.start > 1)
             .collect();
         for unit in &packs {
-            self.all_of(unit.clone()).iter_mut().for_each(|entry| entry.apart_from = Some(generation));
+            self.all_of(unit.clone())
+                .iter_mut()
+                .for_each(|entry| entry.apart_from = Some(generation));
         }
         packs.len()
     }

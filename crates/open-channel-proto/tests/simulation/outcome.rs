@@ -24,11 +24,17 @@ impl Endpoint {
             Fate::GivenUp if !entry.is_withdrawn() => {
                 entry.withdrawn_from = Some(generation + 1);
                 (entry.taken_out, entry.handled) = (true, true);
-                let Content::Message(payload) = entry.content.clone() else { panic!("an end is given up") };
-                let exceeds = self.limits.max_attempts.is_some_and(|max| u32::from(attempt) >= max.get());
+                let Content::Message(payload) = entry.content.clone() else {
+                    panic!("an end is given up")
+                };
+                let exceeds =
+                    self.limits.max_attempts.is_some_and(|max| u32::from(attempt) >= max.get());
                 let by_count = exceeds && reason.is_empty();
-                let reason =
-                    if by_count { GivenUp::MaxAttempts } else { GivenUp::Rejected(reason.to_owned()) };
+                let reason = if by_count {
+                    GivenUp::MaxAttempts
+                } else {
+                    GivenUp::Rejected(reason.to_owned())
+                };
                 let due = Undeliverable { seq, attempts: attempt.into(), reason, payload };
                 assert_eq!(self.session.take_undeliverable(), Some(due), "{seq} comes back");
                 tally.given_up_at_a_host += 1;
@@ -86,7 +92,8 @@ impl Endpoint {
     /// A new host: each message that an earlier one may have seen is counted by itself, if there is
     /// a limit, and what has had all its attempts comes back.
     pub fn take_apart_and_back(&mut self, welcome: &Welcome, tally: &mut Tally) {
-        let given_up: Vec<Undeliverable> = std::iter::from_fn(|| self.session.take_undeliverable()).collect();
+        let given_up: Vec<Undeliverable> =
+            std::iter::from_fn(|| self.session.take_undeliverable()).collect();
         let Some(max) = self.limits.max_attempts.map(NonZeroU32::get) else {
             assert_eq!(given_up, [], "without a limit nothing is given up");
             if !self.is_closed() {
@@ -106,10 +113,16 @@ impl Endpoint {
         for Undeliverable { seq, attempts, reason, payload } in given_up {
             assert_eq!((welcome.version, reason), (2, GivenUp::MaxAttempts));
             let entry = self.sent.entry(seq).expect("accepted");
-            assert!(entry.content == Content::Message(payload), "{seq} comes back with other bytes");
+            assert!(
+                entry.content == Content::Message(payload),
+                "{seq} comes back with other bytes"
+            );
             assert!(!entry.is_withdrawn(), "{seq} comes back twice");
             let next = entry.attempts(welcome.generation);
-            assert!(next.contains(&(attempts + 1)), "{seq} had {attempts} attempts, not {next:?} less one");
+            assert!(
+                next.contains(&(attempts + 1)),
+                "{seq} had {attempts} attempts, not {next:?} less one"
+            );
             // More than that only with hosts that know no gaps.
             assert!(attempts >= max, "{seq} is given up with attempts left");
             entry.withdrawn_from = Some(welcome.generation);

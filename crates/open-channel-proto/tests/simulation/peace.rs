@@ -53,7 +53,9 @@ impl World {
             }
         }
         let end = self.end(side);
-        if !end.has_more_to_send() && (matches!(side, Side::Peer(_)) || end.session.is_remote_finished()) {
+        if !end.has_more_to_send()
+            && (matches!(side, Side::Peer(_)) || end.session.is_remote_finished())
+        {
             self.finish(side);
         }
         self.write(side, usize::MAX);

@@ -11,7 +11,8 @@ use crate::world::{Side, World, end_of};
 impl Rings {
     /// Small ones, through which the longest message has to go in pieces, and large ones.
     pub fn new(random: &mut Random, max_message: usize) -> Self {
-        let mut store = || Store::new((max_message / 8).next_power_of_two().max(64) << random.below(6));
+        let mut store =
+            || Store::new((max_message / 8).next_power_of_two().max(64) << random.below(6));
         Self { up: store(), down: store() }
     }
 
@@ -86,9 +87,14 @@ impl World {
         let end = end_of(&mut self.sockets, &mut self.hosts, side);
         let store = self.links[link].own_store(side);
         let (len, count, cost) = (pack.bytes().len(), pack.count(), pack.cost());
-        let may = end.session.has_room_for(cost) && end.session.may_store_pack(pack.longest(), cost);
+        let may =
+            end.session.has_room_for(cost) && end.session.may_store_pack(pack.longest(), cost);
         if count == 1 {
-            assert_eq!(may, end.session.has_room(len) && end.session.may_store(len), "a pack of one");
+            assert_eq!(
+                may,
+                end.session.has_room(len) && end.session.may_store(len),
+                "a pack of one"
+            );
         }
         if !may || len > store.longest() {
             return false;
@@ -146,7 +152,9 @@ impl World {
 
     fn claim_one(&mut self, side: Side) -> Result<bool, Fenced> {
         let Some(link) = self.store_link(side) else { return Ok(false) };
-        let Some((arrival, payload)) = self.links[link].others_store(side).claim()? else { return Ok(false) };
+        let Some((arrival, payload)) = self.links[link].others_store(side).claim()? else {
+            return Ok(false);
+        };
         let may_go_apart = arrival.kind == PartKind::Whole
             && arrival.flags == PartFlags::NONE
             && self.end(side).session.may_receive_apart(arrival.len);
@@ -154,7 +162,8 @@ impl World {
         let session = &mut self.end(side).session;
         let taken = apart.then(|| session.receive_apart(arrival.len, arrival.end));
         if taken.is_none()
-            && let Err(error) = session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload))
+            && let Err(error) =
+                session.receive_part(arrival, |bytes| bytes.extend_from_slice(&payload))
         {
             panic!("{side:?} takes its honest other side for a liar: {error}");
         }
@@ -196,8 +205,11 @@ impl World {
         self.meanwhile(side, link);
         self.look(side);
         for part in &parts {
-            let counter =
-                if part.claimed { &mut self.tally.stored_claimed } else { &mut self.tally.stored_unseen };
+            let counter = if part.claimed {
+                &mut self.tally.stored_claimed
+            } else {
+                &mut self.tally.stored_unseen
+            };
             *counter += 1;
         }
         self.count_stored_packs(side, &parts);
@@ -228,7 +240,9 @@ impl World {
         let other = self.other(side, link);
         let runs = match other {
             Side::Peer(_) => true,
-            Side::Host(host, socket) => self.is_awake(host) && self.hosts[host].sockets.contains_key(&socket),
+            Side::Host(host, socket) => {
+                self.is_awake(host) && self.hosts[host].sockets.contains_key(&socket)
+            }
         };
         if !self.calm && runs && self.store_link(other) == Some(link) && self.random.chance(30) {
             let before = self.links[link].own_store(side).released();

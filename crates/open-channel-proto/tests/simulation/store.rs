@@ -43,7 +43,15 @@ pub struct Store {
 impl Store {
     pub fn new(capacity: usize) -> Self {
         assert!(capacity.is_power_of_two() && capacity >= 64);
-        Self { capacity, records: VecDeque::new(), seen: 0, tail: 0, claimed: 0, released: 0, fence: None }
+        Self {
+            capacity,
+            records: VecDeque::new(),
+            seen: 0,
+            tail: 0,
+            claimed: 0,
+            released: 0,
+            fence: None,
+        }
     }
 
     pub fn capacity(&self) -> usize {

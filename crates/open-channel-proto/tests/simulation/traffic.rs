@@ -72,14 +72,18 @@ impl World {
                 return;
             }
             let most = if end.session.is_attached() { MAX_BODY } else { HANDSHAKE_MAX_BODY };
-            let Some((frame, len)) = decode(&end.buf, most).expect("frames from an honest side") else {
+            let Some((frame, len)) = decode(&end.buf, most).expect("frames from an honest side")
+            else {
                 break;
             };
             let frame = frame.into_owned();
             end.buf.advance(len);
             self.take(side, link, frame);
         }
-        assert!(self.end(side).buf.len() < MAX_BODY + HEADER_LEN, "half a frame is longer than a frame");
+        assert!(
+            self.end(side).buf.len() < MAX_BODY + HEADER_LEN,
+            "half a frame is longer than a frame"
+        );
         if at_end {
             self.lose(side);
         }
@@ -101,7 +105,11 @@ impl World {
         if let Frame::Data { flags, .. } = &frame {
             self.tally.in_parts += u64::from(flags.first && !flags.last);
             self.tally.packs_in_frames += u64::from(flags.packed);
-            assert_eq!(self.end(side).version < 2, flags.attempt == 0, "only version 2 has attempts");
+            assert_eq!(
+                self.end(side).version < 2,
+                flags.attempt == 0,
+                "only version 2 has attempts"
+            );
         }
         if matches!(frame, Frame::Skip { .. }) {
             assert_eq!(self.end(side).version, 2, "version 1 has no gaps");
@@ -155,7 +163,9 @@ impl World {
             Frame::Withdrawn { seq } => {
                 self.tally.withdrawn_answers += 1;
                 let end = self.end(side);
-                if let Some(slot) = end.slots.iter_mut().find(|slot| slot.seq == seq && slot.given_up) {
+                if let Some(slot) =
+                    end.slots.iter_mut().find(|slot| slot.seq == seq && slot.given_up)
+                {
                     slot.handled = true;
                 }
                 end.drop_whole_units();
@@ -177,9 +187,11 @@ impl World {
             let sender = self.end(other);
             let entry = sender.sent.entry(seq).expect("nothing arrives that was never accepted");
             assert!(entry.was_ever_sent(), "{seq} arrives and was never sent");
-            let mut attempts = if matches!(side, Side::Peer(_)) { 1..=1 } else { entry.attempts(generation) };
+            let mut attempts =
+                if matches!(side, Side::Peer(_)) { 1..=1 } else { entry.attempts(generation) };
             let max = sender.limits.max_attempts.map_or(u32::MAX, NonZeroU32::get);
-            let exceeds = *attempts.start() > max && entry.travels_as(generation) != Content::Nothing;
+            let exceeds =
+                *attempts.start() > max && entry.travels_as(generation) != Content::Nothing;
             if self.end(side).version < 2 {
                 // A mark is all that it has to say.
                 attempts = (*attempts.start()).min(2)..=(*attempts.end()).min(2);
@@ -187,7 +199,11 @@ impl World {
             } else {
                 assert!(
                     !exceeds
-                        || self.end(other).sent.entry(seq).is_some_and(|entry| entry.content == Content::End),
+                        || self
+                            .end(other)
+                            .sent
+                            .entry(seq)
+                            .is_some_and(|entry| entry.content == Content::End),
                     "{seq} comes once too often"
                 );
             }
@@ -205,7 +221,8 @@ impl World {
         if from < next {
             let window = self.end(side).limits.window;
             let sent = &self.end(other).sent;
-            let (first, last) = (sent.unit_for(from, generation), sent.unit_for(next - 1, generation));
+            let (first, last) =
+                (sent.unit_for(from, generation), sent.unit_for(next - 1, generation));
             assert_eq!((first.start, last.end), (from, next), "a part of a pack arrives");
             let beyond = next - from > 1 && sent.cost(from, next) > window;
             self.tally.packs_beyond_the_window += u64::from(beyond);

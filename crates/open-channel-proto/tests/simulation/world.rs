@@ -165,9 +165,13 @@ impl World {
             0 => 0,
             1 => max,
             2 => max + 1,
-            3 if self.big => {
-                self.random.pick(&[MAX_CHUNK - 1, MAX_CHUNK, MAX_CHUNK + 1, 2 * MAX_CHUNK, 5 * MAX_CHUNK])
-            }
+            3 if self.big => self.random.pick(&[
+                MAX_CHUNK - 1,
+                MAX_CHUNK,
+                MAX_CHUNK + 1,
+                2 * MAX_CHUNK,
+                5 * MAX_CHUNK,
+            ]),
             4..6 => self.random.below(max + 1),
             _ => self.random.below(max.min(150) + 1),
         }
@@ -189,16 +193,16 @@ impl World {
             self.round();
         }
         let open: Vec<_> = self.sockets.iter().filter(|socket| !socket.end.is_closed()).collect();
-        let states: Vec<_> = open.iter().map(|socket| format!("{:?}", socket.end.session)).collect();
+        let states: Vec<_> =
+            open.iter().map(|socket| format!("{:?}", socket.end.session)).collect();
         panic!("not over after {PATIENCE} rounds without faults; open sockets: {states:#?}");
     }
 
     fn is_over(&self) -> bool {
         let at_host = |socket: usize| self.hosts[self.current?].sockets.get(&socket);
-        self.sockets
-            .iter()
-            .enumerate()
-            .all(|(number, socket)| socket.end.is_closed() && at_host(number).is_none_or(Endpoint::is_closed))
+        self.sockets.iter().enumerate().all(|(number, socket)| {
+            socket.end.is_closed() && at_host(number).is_none_or(Endpoint::is_closed)
+        })
     }
 
     /// The end of the world: nothing accepted is lost.
@@ -218,16 +222,21 @@ impl World {
             }
             assert_eq!(closed, Some(&Closed::Finished), "socket {number}");
             assert!(end.session.is_flushed(), "socket {number} is finished and not flushed");
-            assert!(end.slots.is_empty(), "socket {number} is finished and has not handled everything");
+            assert!(
+                end.slots.is_empty(),
+                "socket {number} is finished and has not handled everything"
+            );
             let lost = end.sent.entries.iter().position(|entry| !entry.handled);
             assert_eq!(lost, None, "socket {number}: a message was never handled by any host");
             self.tally.finished += 1;
-            let Some(at_host) = self.current.and_then(|host| self.hosts[host].sockets.get(&number)) else {
+            let Some(at_host) = self.current.and_then(|host| self.hosts[host].sockets.get(&number))
+            else {
                 continue;
             };
             // The peer had finished, with an earlier host or before this one heard of it.
             let closed = at_host.session.closed();
-            if let Some(Closed::Remotely { code: ResetCode::Closed, .. } | Closed::Locally) = closed {
+            if let Some(Closed::Remotely { code: ResetCode::Closed, .. } | Closed::Locally) = closed
+            {
                 self.tally.finished_before += 1;
                 continue;
             }
@@ -244,9 +253,15 @@ impl World {
     }
 }
 
-pub fn end_of<'a>(sockets: &'a mut [Socket], hosts: &'a mut [Host], side: Side) -> &'a mut Endpoint {
+pub fn end_of<'a>(
+    sockets: &'a mut [Socket],
+    hosts: &'a mut [Host],
+    side: Side,
+) -> &'a mut Endpoint {
     match side {
         Side::Peer(socket) => &mut sockets[socket].end,
-        Side::Host(host, socket) => hosts[host].sockets.get_mut(&socket).expect("a socket it knows"),
+        Side::Host(host, socket) => {
+            hosts[host].sockets.get_mut(&socket).expect("a socket it knows")
+        }
     }
 }

@@ -11,8 +11,8 @@ mod window;
 
 use bytes::Bytes;
 use open_channel_proto::{
-    Attachment, ChannelKey, Features, Frame, Hello, Incoming, Limits, MAX_BODY, ProtocolError, Session,
-    SocketId, TransmitBuffer, decode,
+    Attachment, ChannelKey, Features, Frame, Hello, Incoming, Limits, MAX_BODY, ProtocolError,
+    Session, SocketId, TransmitBuffer, decode,
 };
 use ring::Store;
 
@@ -121,7 +121,11 @@ fn handled(from: &mut Side, to: &mut Side, seq: u64) {
 }
 
 fn message(seq: u64, payload: &[u8], redelivered: bool) -> Incoming {
-    Incoming::Message { seq, payload: Bytes::copy_from_slice(payload), attempt: 1 + u32::from(redelivered) }
+    Incoming::Message {
+        seq,
+        payload: Bytes::copy_from_slice(payload),
+        attempt: 1 + u32::from(redelivered),
+    }
 }
 
 fn long(length: usize) -> Vec<u8> {

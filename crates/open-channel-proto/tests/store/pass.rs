@@ -1,6 +1,8 @@
 //! Messages pass through the store, and a release acknowledges them.
 
-use open_channel_proto::{Closed, Incoming, MESSAGE_OVERHEAD, PartFlags, PartKind, ReceivedPart, ResetCode};
+use open_channel_proto::{
+    Closed, Incoming, MESSAGE_OVERHEAD, PartFlags, PartKind, ReceivedPart, ResetCode,
+};
 
 use super::*;
 
@@ -24,7 +26,8 @@ fn a_short_message_is_one_part_and_a_long_one_is_several_that_add_up() {
         kinds[2..5],
         [(PartKind::First, 100, 600), (PartKind::Middle, 100, 600), (PartKind::Middle, 100, 600)]
     );
-    let expected = [message(1, b"short", false), message(2, b"", false), message(3, &long(600), false)];
+    let expected =
+        [message(1, b"short", false), message(2, b"", false), message(3, &long(600), false)];
     assert_eq!(pass_all(&mut peer, &mut host), expected);
     assert!(peer.session.is_flushed());
 }
@@ -56,7 +59,13 @@ fn a_message_whose_bytes_stay_apart_is_one_like_the_others() {
 
 #[test]
 fn a_message_apart_is_held_to_the_rules() {
-    let whole = |len, end| ReceivedPart { kind: PartKind::Whole, flags: PartFlags::NONE, total: 0, len, end };
+    let whole = |len, end| ReceivedPart {
+        kind: PartKind::Whole,
+        flags: PartFlags::NONE,
+        total: 0,
+        len,
+        end,
+    };
     let mut host = meet(&mut peer(), 1);
     assert!(!host.session.may_receive_apart(1025), "it is too long");
     for end in 1..=3 {
@@ -164,7 +173,10 @@ fn what_is_handled_out_of_order_is_released_up_to_the_first_that_is_not() {
     recv_all(&mut host.session);
     for (seq, releasable, left) in [(2, 0, 1), (4, 0, 1), (1, ends[1], 3), (3, ends[3], 5)] {
         handled(&mut peer, &mut host, seq);
-        assert_eq!((host.session.releasable(), peer.session.first_unacknowledged()), (releasable, left));
+        assert_eq!(
+            (host.session.releasable(), peer.session.first_unacknowledged()),
+            (releasable, left)
+        );
     }
 }
 

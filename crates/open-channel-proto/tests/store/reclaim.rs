@@ -22,8 +22,11 @@ fn only_what_is_not_released_comes_back_and_only_what_was_claimed_is_marked() {
     peer.send(b"waiting");
     peer.give_up().unwrap();
     let mut second = meet(&mut peer, 2);
-    let expected =
-        [message(2, b"claimed", true), message(3, b"not seen", false), message(4, b"waiting", false)];
+    let expected = [
+        message(2, b"claimed", true),
+        message(3, b"not seen", false),
+        message(4, b"waiting", false),
+    ];
     assert_eq!(pass_all(&mut peer, &mut second), expected);
 }
 
@@ -63,7 +66,10 @@ fn the_same_host_gets_no_mark_for_what_it_did_not_claim_and_the_next_one_gets_it
     assert_eq!(recv_all(&mut host.session), [message(1, b"one", false), message(2, b"two", false)]);
     peer.give_up().unwrap();
     let mut next = meet(&mut peer, 2);
-    assert_eq!(pass_all(&mut peer, &mut next), [message(1, b"one", true), message(2, b"two", true)]);
+    assert_eq!(
+        pass_all(&mut peer, &mut next),
+        [message(1, b"one", true), message(2, b"two", true)]
+    );
 }
 
 #[test]

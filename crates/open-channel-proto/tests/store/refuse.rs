@@ -1,12 +1,17 @@
 //! A store that the other side has changed, and parts that do not fit.
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{Limits, PartFlags, PartKind, ProtocolError, ReceivedPart, Session, StoredPart};
+use open_channel_proto::{
+    Limits, PartFlags, PartKind, ProtocolError, ReceivedPart, Session, StoredPart,
+};
 
 use super::*;
 
 /// What the host's side answers to the last of these arrivals, and whether it asked for bytes.
-fn hostile(limits: Limits, arrivals: &[(PartKind, u64, usize)]) -> (Result<(), ProtocolError>, bool) {
+fn hostile(
+    limits: Limits,
+    arrivals: &[(PartKind, u64, usize)],
+) -> (Result<(), ProtocolError>, bool) {
     let (mut host, _) = Session::accept(&hello(&peer()), 1, 1, limits).unwrap();
     host.use_store();
     let (last, before) = arrivals.split_last().unwrap();
@@ -48,8 +53,11 @@ fn a_record_that_was_destroyed_or_changed_is_an_error() {
     assert_eq!(reclaim(|_| {}), Ok(()));
     let unexpected = |result| matches!(result, Err(ProtocolError::Unexpected(_)));
     for index in 0..3 {
-        let remove: [fn(&mut Vec<StoredPart>); 3] =
-            [|parts| drop(parts.remove(0)), |parts| drop(parts.remove(1)), |parts| drop(parts.remove(2))];
+        let remove: [fn(&mut Vec<StoredPart>); 3] = [
+            |parts| drop(parts.remove(0)),
+            |parts| drop(parts.remove(1)),
+            |parts| drop(parts.remove(2)),
+        ];
         assert!(unexpected(reclaim(remove[index])), "without record {index}");
     }
     assert!(unexpected(reclaim(|parts| parts.clear())));
@@ -83,7 +91,10 @@ fn releases_are_taken_in_once_more_after_the_store_was_looked_through() {
             assert_eq!(peer.session.reclaim(parts), Ok(()));
             assert!(peer.session.is_flushed());
         } else {
-            assert!(peer.session.reclaim(parts).is_err(), "it cannot know that the first was not destroyed");
+            assert!(
+                peer.session.reclaim(parts).is_err(),
+                "it cannot know that the first was not destroyed"
+            );
         }
     }
 }
@@ -133,13 +144,19 @@ fn a_message_that_is_too_long_or_beyond_the_window_is_refused_unread() {
     use PartKind::{First, Whole};
     for arrival in [(Whole, 0, 1025), (First, 1025, 5), (First, u64::MAX, 5)] {
         let (result, asked) = hostile(LIMITS, &[arrival]);
-        assert!(matches!(result, Err(ProtocolError::MessageTooLarge { max: 1024, .. })), "{arrival:?}");
+        assert!(
+            matches!(result, Err(ProtocolError::MessageTooLarge { max: 1024, .. })),
+            "{arrival:?}"
+        );
         assert!(!asked);
     }
     let limits = LIMITS.with_window(200);
-    for (arrival, fits) in [((Whole, 0, 72), true), ((Whole, 0, 73), false), ((First, 73, 5), false)] {
+    for (arrival, fits) in
+        [((Whole, 0, 72), true), ((Whole, 0, 73), false), ((First, 73, 5), false)]
+    {
         let (result, asked) = hostile(limits, &[(Whole, 0, 0), arrival]);
-        let expected = if fits { Ok(()) } else { Err(ProtocolError::WindowExceeded { window: 200 }) };
+        let expected =
+            if fits { Ok(()) } else { Err(ProtocolError::WindowExceeded { window: 200 }) };
         assert_eq!((result, asked), (expected, fits), "{arrival:?}");
     }
 }

@@ -49,7 +49,10 @@ fn a_message_beyond_the_window_goes_alone() {
     peer.use_store(CAPACITY);
     peer.send(&long(700));
     peer.send(b"x");
-    assert_eq!(pass_all(&mut peer, &mut host), [message(1, &long(700), false), message(2, b"x", false)]);
+    assert_eq!(
+        pass_all(&mut peer, &mut host),
+        [message(1, &long(700), false), message(2, b"x", false)]
+    );
 }
 
 #[test]
@@ -112,7 +115,11 @@ fn a_closed_session_puts_nothing_into_the_store_and_ignores_what_comes() {
     host.session.finish();
     assert!(host.session.next_part(100).is_none() && !host.session.may_store(1));
     peer.send(b"two");
-    assert_eq!(deliver_frames(&mut host.session, &mut peer.session).len(), 1, "a reset travels in a frame");
+    assert_eq!(
+        deliver_frames(&mut host.session, &mut peer.session).len(),
+        1,
+        "a reset travels in a frame"
+    );
     assert!(peer.session.next_part(100).is_none() && !peer.session.may_store(1));
 }
 
@@ -161,5 +168,8 @@ fn what_was_seen_before_an_overtaken_hello_is_still_known_after_a_store_that_nob
     peer.give_up().unwrap();
     resume(&mut peer, &mut host);
     host.send(b"two");
-    assert_eq!(pass_all(&mut host, &mut peer), [message(1, b"one", false), message(2, b"two", false)]);
+    assert_eq!(
+        pass_all(&mut host, &mut peer),
+        [message(1, b"one", false), message(2, b"two", false)]
+    );
 }

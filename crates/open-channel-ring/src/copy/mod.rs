@@ -54,7 +54,10 @@ pub(crate) fn copy_in(bytes: &[u8], words: &[AtomicU64]) {
 /// Stores blocks over `places` until one of both ends. Returns how many were stored, and the blocks
 /// that are left.
 #[inline(always)]
-pub(crate) fn store_blocks<I: Iterator<Item = [u8; BLOCK]>>(blocks: I, places: &[BlockWords]) -> (usize, I) {
+pub(crate) fn store_blocks<I: Iterator<Item = [u8; BLOCK]>>(
+    blocks: I,
+    places: &[BlockWords],
+) -> (usize, I) {
     // A local, so that what makes the blocks is in registers.
     let mut blocks = blocks;
     // Four in a turn: the rate of a shorter loop depended on where the linker put it, by a quarter.
@@ -85,9 +88,14 @@ mod tests {
     fn every_length_is_copied_in_and_out() {
         for len in 0..400usize {
             let words: Vec<AtomicU64> = (0..60).map(|_| AtomicU64::new(u64::MAX)).collect();
-            let padded: Vec<u8> = (0..len.next_multiple_of(8)).map(|i| (i * 7 + len) as u8).collect();
+            let padded: Vec<u8> =
+                (0..len.next_multiple_of(8)).map(|i| (i * 7 + len) as u8).collect();
             copy_in(&padded, &words);
-            assert_eq!(words[padded.len() / 8].load(Relaxed), u64::MAX, "wrote past the end at {len}");
+            assert_eq!(
+                words[padded.len() / 8].load(Relaxed),
+                u64::MAX,
+                "wrote past the end at {len}"
+            );
             let mut out = vec![MaybeUninit::new(0xEE); len + 1];
             copy_out(&words, &mut out[..len]);
             // SAFETY: every element was initialised, either by `vec!` or by `copy_out`.
@@ -108,7 +116,8 @@ mod tests {
             assert_eq!((stored, rest.as_slice()), (count.min(room), &made[stored..]));
             for (index, words) in words.iter().enumerate() {
                 let expected = if index < stored { made[index] } else { [0xff; BLOCK] };
-                let bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+                let bytes: Vec<u8> =
+                    words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
                 assert_eq!(bytes, expected, "block {index} of {count} in {room}");
                 assert_eq!(load_block(words), expected, "block {index} of {count} in {room}");
             }

@@ -32,6 +32,9 @@ pub(super) fn copy_blocks_out<'a, 'b>(
 }
 
 /// Copies the whole blocks of `bytes`: none. Returns the rest.
-pub(super) fn copy_blocks_in<'a, 'b>(bytes: &'a [u8], words: &'b [AtomicU64]) -> (&'a [u8], &'b [AtomicU64]) {
+pub(super) fn copy_blocks_in<'a, 'b>(
+    bytes: &'a [u8],
+    words: &'b [AtomicU64],
+) -> (&'a [u8], &'b [AtomicU64]) {
     (bytes, words)
 }

@@ -68,7 +68,10 @@ pub(super) fn copy_blocks_out<'a, 'b>(
 
 /// Copies the whole blocks of `bytes` over `words`. Returns the rest of both.
 #[inline]
-pub(super) fn copy_blocks_in<'a, 'b>(bytes: &'a [u8], words: &'b [AtomicU64]) -> (&'a [u8], &'b [AtomicU64]) {
+pub(super) fn copy_blocks_in<'a, 'b>(
+    bytes: &'a [u8],
+    words: &'b [AtomicU64],
+) -> (&'a [u8], &'b [AtomicU64]) {
     let whole = bytes.len().min(words.len() * 8) / BLOCK * BLOCK;
     // SAFETY: both ranges are valid for `whole` bytes, and an `AtomicU64` may be written through a
     // shared reference. The stores are machine instructions outside the Rust memory model. They come

@@ -98,7 +98,10 @@ pub fn send_with_descriptors<S>(
 ///
 /// # Errors
 /// [`Unsupported`](io::ErrorKind::Unsupported), always.
-pub fn receive_with_descriptors<S>(_socket: S, _buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
+pub fn receive_with_descriptors<S>(
+    _socket: S,
+    _buffer: &mut [u8],
+) -> io::Result<ReceivedDescriptors> {
     Err(unsupported())
 }
 

@@ -155,7 +155,9 @@ impl Spin {
     fn budget(&self) -> Duration {
         match self.failures {
             0 | 1 => LONG_SPIN,
-            n if n.is_multiple_of(PROBE_EVERY) || n.is_power_of_two() && self.slept_briefly => PROBE,
+            n if n.is_multiple_of(PROBE_EVERY) || n.is_power_of_two() && self.slept_briefly => {
+                PROBE
+            }
             _ if self.expectant => LONG_SPIN,
             _ => SHORT_SPIN,
         }

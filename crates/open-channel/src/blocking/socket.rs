@@ -63,9 +63,10 @@ impl Socket {
         if let Some(seq) = connection.send_at_once(message) {
             return Ok(self.socket.message_id(seq));
         }
-        let placed =
-            wait(connection, None, |cx, key| connection.poll_send_copy(cx, key, WakeMode::Thread, message))
-                .unwrap_or_else(|| unreachable!("waits without a limit"))?;
+        let placed = wait(connection, None, |cx, key| {
+            connection.poll_send_copy(cx, key, WakeMode::Thread, message)
+        })
+        .unwrap_or_else(|| unreachable!("waits without a limit"))?;
         match placed {
             Some(seq) => Ok(self.socket.message_id(seq)),
             None => Ok(self.send(Bytes::copy_from_slice(message))?),
@@ -136,9 +137,10 @@ impl Socket {
     /// As there.
     pub fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
         let connection = self.connection();
-        let received =
-            wait(connection, None, |cx, key| connection.poll_recv_in_place(cx, key, WakeMode::Thread))
-                .unwrap_or_else(|| unreachable!("waits without a limit"))?;
+        let received = wait(connection, None, |cx, key| {
+            connection.poll_recv_in_place(cx, key, WakeMode::Thread)
+        })
+        .unwrap_or_else(|| unreachable!("waits without a limit"))?;
         Ok(received.map(|received| MessageReader::new(connection, received)))
     }
 
@@ -149,8 +151,9 @@ impl Socket {
     /// As there.
     pub fn recv_many(&self) -> Result<Option<Messages>, Error> {
         let connection = self.connection();
-        let received = wait(connection, None, |cx, key| connection.poll_recv_many(cx, key, WakeMode::Thread))
-            .unwrap_or_else(|| unreachable!("waits without a limit"))?;
+        let received =
+            wait(connection, None, |cx, key| connection.poll_recv_many(cx, key, WakeMode::Thread))
+                .unwrap_or_else(|| unreachable!("waits without a limit"))?;
         Ok(received.map(|received| Messages::new(connection, received)))
     }
 
@@ -192,8 +195,10 @@ impl Socket {
         if let Poll::Ready(answer) = connection.begin_taking_back(id.seq) {
             return answer;
         }
-        wait(connection, None, |cx, key| connection.poll_taken_back(cx, key, WakeMode::Thread, id.seq))
-            .unwrap_or_else(|| unreachable!("waits without a limit"))
+        wait(connection, None, |cx, key| {
+            connection.poll_taken_back(cx, key, WakeMode::Thread, id.seq)
+        })
+        .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
     /// As [`open_channel::Socket::flush`](crate::Socket::flush).
@@ -203,8 +208,10 @@ impl Socket {
     pub fn flush(&self) -> Result<(), Error> {
         let connection = self.connection();
         let end = connection.request_ack();
-        wait(connection, None, |cx, key| connection.poll_acknowledged(cx, key, WakeMode::Thread, end))
-            .unwrap_or_else(|| unreachable!("waits without a limit"))
+        wait(connection, None, |cx, key| {
+            connection.poll_acknowledged(cx, key, WakeMode::Thread, end)
+        })
+        .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
     /// [`flush`](Self::flush) for a limited time, and perhaps a millisecond more. The messages are
@@ -217,10 +224,12 @@ impl Socket {
         let connection = self.connection();
         let end = connection.request_ack();
         let deadline = Instant::now().checked_add(timeout);
-        wait(connection, deadline, |cx, key| connection.poll_acknowledged(cx, key, WakeMode::Thread, end))
-            .unwrap_or_else(|| {
-                Err(Error::FlushTimeout { messages: connection.unacknowledged(), after: timeout })
-            })
+        wait(connection, deadline, |cx, key| {
+            connection.poll_acknowledged(cx, key, WakeMode::Thread, end)
+        })
+        .unwrap_or_else(|| {
+            Err(Error::FlushTimeout { messages: connection.unacknowledged(), after: timeout })
+        })
     }
 
     /// As [`open_channel::Socket::stalled`](crate::Socket::stalled): blocks until the socket is

@@ -86,7 +86,9 @@ impl Wake for ThreadWaker {
 impl PollWaker {
     fn of_this_process(&self) -> &Self {
         match self.ends.get() {
-            Some(ends) if ends.is_inherited() => self.in_child.get_or_init(Box::default).of_this_process(),
+            Some(ends) if ends.is_inherited() => {
+                self.in_child.get_or_init(Box::default).of_this_process()
+            }
             _ => self,
         }
     }

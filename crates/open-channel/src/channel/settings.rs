@@ -87,7 +87,10 @@ impl Settings {
             return invalid("max_connections", "is zero: nobody could ever connect");
         }
         if self.host_timeout < MIN_HOST_TIMEOUT {
-            return invalid("host_timeout", "is below 100 ms: a busy machine would look like a stuck host");
+            return invalid(
+                "host_timeout",
+                "is below 100 ms: a busy machine would look like a stuck host",
+            );
         }
         if self.connect_timeout.is_zero() {
             return invalid("connect_timeout", "is zero: nothing connects in no time");

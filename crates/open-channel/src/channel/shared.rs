@@ -95,7 +95,9 @@ impl Place {
         match self {
             Self::Hosting(_) => Role::Host,
             Self::Peer { .. } => Role::Peer,
-            Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => Role::None,
+            Self::Initiated | Self::Searching | Self::Approaching { .. } | Self::Closed(_) => {
+                Role::None
+            }
         }
     }
 

@@ -75,18 +75,27 @@ mod tests {
     #[test]
     fn what_takes_long_costs_much() {
         assert_eq!(units(|_| ()), 0);
-        assert_eq!(units(|budget| (0..1500).for_each(|_| budget.add_messages(1, 128))), 1500 * 66 / 32_000);
+        assert_eq!(
+            units(|budget| (0..1500).for_each(|_| budget.add_messages(1, 128))),
+            1500 * 66 / 32_000
+        );
         assert_eq!(units(|budget| (0..320).for_each(|_| budget.add_call())), 2);
         assert_eq!(units(|budget| budget.add_messages(1, 64 << 10)), 0);
         assert_eq!(units(|budget| budget.add_messages(1, 1 << 20)), 4);
         assert_eq!(units(|budget| budget.add_messages(2000, 0)), 3);
         assert_eq!(units(|budget| budget.add_spin(Duration::from_micros(200))), 6);
-        assert_eq!(units(|budget| (0..1000).for_each(|_| budget.add_spin(Duration::from_micros(8)))), 128);
+        assert_eq!(
+            units(|budget| (0..1000).for_each(|_| budget.add_spin(Duration::from_micros(8)))),
+            128
+        );
     }
 
     #[test]
     fn nobody_spends_more_than_a_turn() {
         assert_eq!(units(|budget| budget.add_spin(Duration::MAX)), 128);
-        assert_eq!(units(|budget| (0..9).for_each(|_| budget.add_messages(u32::MAX, usize::MAX))), 128);
+        assert_eq!(
+            units(|budget| (0..9).for_each(|_| budget.add_messages(u32::MAX, usize::MAX))),
+            128
+        );
     }
 }

@@ -20,7 +20,9 @@ impl Connection {
 
     /// Accepts a message even when the outbox is full, for callers that have waited for some room.
     pub(crate) fn send_over(&self, payload: Bytes) -> Result<u64, Error> {
-        self.with(|state| state.send_over(payload).map_err(|refused| state.send_error(refused).error))
+        self.with(|state| {
+            state.send_over(payload).map_err(|refused| state.send_error(refused).error)
+        })
     }
 
     /// Accepts `payload`. Its bytes may still be there afterwards, and are no longer needed.

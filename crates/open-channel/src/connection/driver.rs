@@ -135,7 +135,9 @@ async fn drive_beside_ring(connection: &Connection, link: &Arc<Link>) {
             }
             state.watch_for_room()
         });
-        let (Some(stream), true) = (&stream, doorbell.is_some() == (present == DriverState::Watching)) else {
+        let (Some(stream), true) =
+            (&stream, doorbell.is_some() == (present == DriverState::Watching))
+        else {
             // Watching takes memory and descriptors: polls at intervals while there are none.
             tokio::time::sleep(GRACE * 10).await;
             connection.with(|state| {

@@ -71,7 +71,11 @@ pub(crate) struct Connection {
 
 /// The lock.
 impl Connection {
-    pub(crate) fn new(session: Session, host_check: Option<HostCheck>, background: Handle) -> Arc<Self> {
+    pub(crate) fn new(
+        session: Session,
+        host_check: Option<HostCheck>,
+        background: Handle,
+    ) -> Arc<Self> {
         let id = session.id();
         let waiters = Arc::new(Waiters::default());
         let state = State::new(session, Arc::clone(&waiters), host_check);
@@ -150,7 +154,12 @@ impl Connection {
 
     /// Attaches the peer's side to a link that the host has welcomed. To be
     /// [driven](driver::drive).
-    fn attach(&self, link: Arc<Link>, ring: Option<Ring>, welcome: &Welcome) -> Result<Attachment, Error> {
+    fn attach(
+        &self,
+        link: Arc<Link>,
+        ring: Option<Ring>,
+        welcome: &Welcome,
+    ) -> Result<Attachment, Error> {
         self.with(|state| {
             let attached = state.session.attach(welcome);
             let attachment = attached.map_err(|error| Error::Protocol(error.to_string()))?;

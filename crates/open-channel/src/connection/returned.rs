@@ -58,7 +58,8 @@ impl Returned {
 
     /// A message that was taken back for a call that was dropped.
     pub(super) fn fetch_taken_back(&mut self, seq: u64) -> Option<Bytes> {
-        let is_it = |message: &Undeliverable| message.seq == seq && message.reason == GivenUp::TakenBack;
+        let is_it =
+            |message: &Undeliverable| message.seq == seq && message.reason == GivenUp::TakenBack;
         let place = self.messages.iter().position(is_it)?;
         let message = self.messages.remove(place)?;
         self.cost -= cost(&message);

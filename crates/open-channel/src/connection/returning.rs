@@ -120,7 +120,10 @@ impl Connection {
 
     /// [`undeliverable`](Self::undeliverable) for one caller at a time, which is woken to poll
     /// again.
-    pub(crate) fn poll_undeliverable(&self, cx: &mut Context<'_>) -> Poll<Result<Undeliverable, Error>> {
+    pub(crate) fn poll_undeliverable(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Undeliverable, Error>> {
         let mut state = self.lock();
         match state.returned.pop().map(Ok).or_else(|| state.over().map(Err)) {
             Some(found) => Poll::Ready(found),

@@ -98,7 +98,12 @@ impl Silence {
         let empty = open.unacknowledged.is_empty();
         if let Some(over) = stall.take_if(|stalled| !unmoved(stalled) || empty) {
             let lasted = now.saturating_sub(over.since);
-            return Some(Change::Ended(StallEnd { socket, accepted, lasted, acknowledged: !unmoved(&over) }));
+            return Some(Change::Ended(StallEnd {
+                socket,
+                accepted,
+                lasted,
+                acknowledged: !unmoved(&over),
+            }));
         }
         // A message that waited longer may have been taken back.
         if stall.is_some() || empty || silent.min(oldest) < stall_after {

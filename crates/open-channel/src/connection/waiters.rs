@@ -129,7 +129,13 @@ impl Waiters {
         self.watching.store(list.watching, Ordering::Release);
     }
 
-    pub(crate) fn enter(&self, key: &mut WaiterKey, interest: Interest, watching: bool, waker: &Waker) {
+    pub(crate) fn enter(
+        &self,
+        key: &mut WaiterKey,
+        interest: Interest,
+        watching: bool,
+        waker: &Waker,
+    ) {
         let mut list = self.lock();
         if key.0 == 0 {
             list.last_key += 1;

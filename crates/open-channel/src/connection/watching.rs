@@ -81,7 +81,8 @@ impl Connection {
         let state = self.lock();
         let session = &state.session;
         let (sent, received) = (session.messages_sent(), session.messages_received());
-        let (unacknowledged, unhandled) = (session.messages_unacknowledged(), session.messages_unhandled());
+        let (unacknowledged, unhandled) =
+            (session.messages_unacknowledged(), session.messages_unhandled());
         let mut stats = SocketStats {
             id: self.id,
             accepted: state.delivery.host_check.is_some(),

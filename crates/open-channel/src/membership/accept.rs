@@ -19,7 +19,9 @@ use crate::channel::shared::{Accepted, Closing, ReadyListener, Shared};
 use crate::connection::{Connection, HostCheck, driver};
 use crate::error::Error;
 use crate::link::{PeerInfo, local, ring, unix};
-use crate::membership::handshake::{HandshakeError, read_first_frame, read_frame, reject_error, write_frame};
+use crate::membership::handshake::{
+    HandshakeError, read_first_frame, read_frame, reject_error, write_frame,
+};
 use crate::membership::host::{Host, Phase};
 use crate::rendezvous::election::Tenure;
 use crate::sys::{ProcessExit, UserId};
@@ -57,7 +59,8 @@ impl Acceptor {
         let shared = &self.shared;
         let mut listener = tenure.take_listener().and_then(into_tokio);
         let mut spare = Spare::new();
-        let mut beat = background::beats(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
+        let mut beat =
+            background::beats(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
         loop {
             tokio::select! {
                 closing = shared.closing() => {
@@ -146,7 +149,10 @@ impl Acceptor {
         }
         let (hello, descriptors) = match read_first_frame(&mut stream).await {
             Ok((Frame::Hello(hello), descriptors)) => (hello, descriptors),
-            Ok(_) => return refuse(stream, Reject::new(RejectCode::Protocol, "a hello comes first")).await,
+            Ok(_) => {
+                return refuse(stream, Reject::new(RejectCode::Protocol, "a hello comes first"))
+                    .await;
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return refuse(stream, Reject::new(RejectCode::Protocol, error.to_string())).await;
             }
@@ -163,8 +169,11 @@ impl Acceptor {
             return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full())).await;
         }
         if hello.purpose == Purpose::Lifeline {
-            write_frame(&mut stream, &Frame::Welcome(Welcome::lifeline(version, self.host.generation())))
-                .await?;
+            write_frame(
+                &mut stream,
+                &Frame::Welcome(Welcome::lifeline(version, self.host.generation())),
+            )
+            .await?;
             return Ok(Some(stream));
         }
         match self.admit(&hello, version, peer.clone()) {
@@ -222,7 +231,8 @@ impl Acceptor {
         self.is_open(hello)?;
         // The peer may never have seen the welcome: its listener runs already.
         if let Some(connection) = sessions.get(&hello.socket) {
-            let welcome = connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
+            let welcome =
+                connection.resume(hello, version).map_err(|error| protocol(error.to_string()))?;
             tracing::info!(channel = self.shared.name(), socket = %hello.socket, "a socket resumed");
             return Ok(Admission { connection: Arc::clone(connection), welcome, begins: None });
         }
@@ -254,7 +264,8 @@ impl Acceptor {
 
     /// Connects a socket of this same process.
     pub(crate) fn connect_local(&self, connection: &Arc<Connection>) -> Result<(), HandshakeError> {
-        let (near, far) = local::pair().map_err(|error| HandshakeError::Later(error.to_string()))?;
+        let (near, far) =
+            local::pair().map_err(|error| HandshakeError::Later(error.to_string()))?;
         let hello = connection.hello(self.shared.key());
         let version = hello.negotiate(&self.shared.key()).map_err(reject_error)?;
         self.is_open(&hello).map_err(reject_error)?;
@@ -359,7 +370,12 @@ async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<Uni
 }
 
 /// Holds a session while its peer may come back.
-async fn keep(host: Weak<Host>, connection: Arc<Connection>, resume_timeout: Duration, pid: Option<u32>) {
+async fn keep(
+    host: Weak<Host>,
+    connection: Arc<Connection>,
+    resume_timeout: Duration,
+    pid: Option<u32>,
+) {
     while !connection.is_over() {
         if connection.is_connected() {
             connection.changed.notified().await;

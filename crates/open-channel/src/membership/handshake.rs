@@ -3,7 +3,8 @@
 use std::io;
 
 use open_channel_proto::{
-    Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome, decode,
+    Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome,
+    decode,
 };
 use open_channel_ring::{
     Descriptor, Offer, ReceivedDescriptors, receive_with_descriptors, send_with_descriptors,
@@ -21,7 +22,9 @@ pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
 }
 
 /// [`read_frame`], with the descriptors that came with its first byte.
-pub(crate) async fn read_first_frame(stream: &mut UnixStream) -> io::Result<(Frame, Vec<Descriptor>)> {
+pub(crate) async fn read_first_frame(
+    stream: &mut UnixStream,
+) -> io::Result<(Frame, Vec<Descriptor>)> {
     let mut header = [0; HEADER_LEN];
     let received = stream.async_io(Interest::READABLE, || receive(stream, &mut header)).await?;
     if received.bytes == 0 {
@@ -60,14 +63,21 @@ async fn read_frame_after(stream: &mut (impl AsyncRead + Unpin), read: &[u8]) ->
     }
 }
 
-pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
+pub(crate) async fn write_frame(
+    stream: &mut (impl AsyncWrite + Unpin),
+    frame: &Frame,
+) -> io::Result<()> {
     let mut out = TransmitBuffer::default();
     frame.encode(&mut out);
     write_out(stream, out).await
 }
 
 /// [`write_frame`], with descriptors attached to its first byte.
-async fn write_first_frame(stream: &mut UnixStream, frame: &Frame, offer: Option<&Offer>) -> io::Result<()> {
+async fn write_first_frame(
+    stream: &mut UnixStream,
+    frame: &Frame,
+    offer: Option<&Offer>,
+) -> io::Result<()> {
     let mut out = TransmitBuffer::default();
     frame.encode(&mut out);
     if let Some(offer) = offer {
@@ -82,7 +92,10 @@ async fn write_first_frame(stream: &mut UnixStream, frame: &Frame, offer: Option
     write_out(stream, out).await
 }
 
-async fn write_out(stream: &mut (impl AsyncWrite + Unpin), mut out: TransmitBuffer) -> io::Result<()> {
+async fn write_out(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut out: TransmitBuffer,
+) -> io::Result<()> {
     while !out.is_empty() {
         let written = {
             let mut slices = [io::IoSlice::new(&[])];
@@ -123,9 +136,9 @@ pub(crate) async fn exchange_hello(
     match read_frame(stream).await {
         Ok(Frame::Welcome(welcome)) if written.is_ok() => Ok(welcome),
         Ok(Frame::Reject(reject)) => Err(reject_error(reject)),
-        Ok(_) => {
-            Err(HandshakeError::Refused(Error::Protocol("the host answered with something else".into())))
-        }
+        Ok(_) => Err(HandshakeError::Refused(Error::Protocol(
+            "the host answered with something else".into(),
+        ))),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(HandshakeError::Refused(Error::Protocol(error.to_string())))
         }
@@ -137,8 +150,11 @@ pub(crate) fn reject_error(reject: Reject) -> HandshakeError {
     HandshakeError::Refused(match reject.code {
         RejectCode::GoingAway | RejectCode::Busy => return HandshakeError::Later(reject.reason),
         RejectCode::Version => {
-            let (own, theirs) = (Versions::OWN, Versions::new(reject.version_min, reject.version_max));
-            return HandshakeError::OtherVersions(format!("the host speaks {theirs}, this process {own}"));
+            let (own, theirs) =
+                (Versions::OWN, Versions::new(reject.version_min, reject.version_max));
+            return HandshakeError::OtherVersions(format!(
+                "the host speaks {theirs}, this process {own}"
+            ));
         }
         RejectCode::Permission => Error::PermissionDenied(reject.reason),
         _ => Error::Refused(reject.reason),

@@ -101,7 +101,8 @@ impl Host {
     /// notified.
     pub(super) async fn hand_over(&self, tenure: Tenure, patience: Duration) {
         self.phase.send_replace(Phase::Closing);
-        let patience = patience.saturating_sub(self.retiring_since.get_or_init(Instant::now).elapsed());
+        let patience =
+            patience.saturating_sub(self.retiring_since.get_or_init(Instant::now).elapsed());
         let connections = self.connections();
         connections.iter().for_each(|connection| connection.stop_delivery());
         let settled = async {
@@ -110,7 +111,10 @@ impl Host {
             }
         };
         if tokio::time::timeout(patience, settled).await.is_err() {
-            tracing::warn!(generation = self.generation, "handlers did not finish before the hand-over");
+            tracing::warn!(
+                generation = self.generation,
+                "handlers did not finish before the hand-over"
+            );
         }
         if !self.fence.holds() {
             // Another process has taken over meanwhile: there is nothing to hand over.

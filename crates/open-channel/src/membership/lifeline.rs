@@ -82,7 +82,9 @@ impl Lifeline {
                 match heartbeat.tick(started.elapsed()) {
                     Beat::Stuck => return Loss::Stuck,
                     // The reader reports a host that is gone, after the host's last frames.
-                    Beat::Ping { nonce } => drop(write_frame(&mut writer, &Frame::Ping { nonce }).await),
+                    Beat::Ping { nonce } => {
+                        drop(write_frame(&mut writer, &Frame::Ping { nonce }).await)
+                    }
                 }
             }
         };

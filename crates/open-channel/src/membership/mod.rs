@@ -77,7 +77,10 @@ impl Outcome {
         // A host sent the other errors.
         let of_the_place = matches!(
             error,
-            Error::Timeout { .. } | Error::Directory { .. } | Error::GenerationFile { .. } | Error::Io { .. }
+            Error::Timeout { .. }
+                | Error::Directory { .. }
+                | Error::GenerationFile { .. }
+                | Error::Io { .. }
         );
         Self { error: Some(error), others: if of_the_place { Others::None } else { Others::Host } }
     }

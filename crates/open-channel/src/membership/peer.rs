@@ -114,11 +114,15 @@ async fn target(shared: &Shared, places: &mut watch::Receiver<Place>) -> Target 
     // The sender lives as long as `shared`.
     let Ok(place) = places.wait_for(leads_on).await else { return Target::None(Error::Closed) };
     match &*place {
-        Place::Hosting(host) if shared.settings.link.is_some_and(|link| link != LinkKind::Local) => {
+        Place::Hosting(host)
+            if shared.settings.link.is_some_and(|link| link != LinkKind::Local) =>
+        {
             Target::Other(host.endpoint().clone())
         }
         Place::Hosting(host) => Target::Own(Arc::clone(host)),
-        Place::Approaching { endpoint } | Place::Peer { endpoint, .. } => Target::Other(endpoint.clone()),
+        Place::Approaching { endpoint } | Place::Peer { endpoint, .. } => {
+            Target::Other(endpoint.clone())
+        }
         Place::Closed(error) => Target::None(error.clone().unwrap_or(Error::Closed)),
         Place::Initiated | Place::Searching => Target::None(Error::Closed),
     }
@@ -130,8 +134,10 @@ async fn connect(
     endpoint: &Endpoint,
 ) -> Result<(), HandshakeError> {
     let handshake = async {
-        let gone = |error: io::Error| HandshakeError::Gone(format!("connecting to its host: {error}"));
-        let address = endpoint.address().map_err(|error| HandshakeError::Gone(error.to_string()))?;
+        let gone =
+            |error: io::Error| HandshakeError::Gone(format!("connecting to its host: {error}"));
+        let address =
+            endpoint.address().map_err(|error| HandshakeError::Gone(error.to_string()))?;
         let mut stream = unix::connect(address.as_path()).await.map_err(gone)?;
         drop(address);
         let peer = unix::peer(&stream).map_err(gone)?;
@@ -166,11 +172,16 @@ async fn connect(
         done.unwrap_or_else(|_| Err(HandshakeError::Gone("its host does not answer".into())))?;
     await_host(shared, endpoint).await?;
     let generation = welcome.generation;
-    let attachment = driver::attach(connection, link, ring, &welcome).map_err(HandshakeError::Refused)?;
+    let attachment =
+        driver::attach(connection, link, ring, &welcome).map_err(HandshakeError::Refused)?;
     let socket = connection.id();
     match attachment {
-        Attachment::Resumed => tracing::info!(channel = shared.name(), %socket, generation, "resumed"),
-        Attachment::Fresh => tracing::debug!(channel = shared.name(), %socket, generation, "attached"),
+        Attachment::Resumed => {
+            tracing::info!(channel = shared.name(), %socket, generation, "resumed")
+        }
+        Attachment::Fresh => {
+            tracing::debug!(channel = shared.name(), %socket, generation, "attached")
+        }
     }
     Ok(())
 }

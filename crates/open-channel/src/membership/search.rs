@@ -141,7 +141,11 @@ impl<'a> Search<'a> {
                 }
                 Ok(Ok(Step::WaitForVersions(words))) => {
                     if !self.cause.versions {
-                        tracing::warn!(channel = self.shared.name(), words, "waiting for another host");
+                        tracing::warn!(
+                            channel = self.shared.name(),
+                            words,
+                            "waiting for another host"
+                        );
                     }
                     self.cause = Cause { words, versions: true };
                     self.pause().await;
@@ -241,7 +245,9 @@ impl<'a> Search<'a> {
                     endpoint.path().display()
                 ))),
                 // A full backlog or a lack of descriptors: the host is not dead.
-                _ => Ok(Step::Wait(format!("connecting to {}: {error}", endpoint.path().display()))),
+                _ => {
+                    Ok(Step::Wait(format!("connecting to {}: {error}", endpoint.path().display())))
+                }
             },
         }
     }
@@ -327,7 +333,8 @@ impl<'a> Search<'a> {
     fn give_way(&mut self, dir: &ChannelDir) -> Option<String> {
         let strangers = versions::strangers(dir).ok().flatten()?;
         let since = *self.strangers_since.get_or_insert_with(Instant::now);
-        let words = || format!("processes that take part speak {strangers}, this one {}", Versions::OWN);
+        let words =
+            || format!("processes that take part speak {strangers}, this one {}", Versions::OWN);
         (since.elapsed() < self.shared.settings.host_timeout).then(words)
     }
 
@@ -349,7 +356,8 @@ impl<'a> Search<'a> {
         published: Published,
         endpoint: Endpoint,
     ) -> Result<Step, Error> {
-        let peer = unix::peer(&stream).map_err(|error| Error::io("reading the host's credentials", error))?;
+        let peer = unix::peer(&stream)
+            .map_err(|error| Error::io("reading the host's credentials", error))?;
         let user = peer.user();
         if !self.shared.settings.allows(user) {
             return Err(Error::PermissionDenied(format!(
@@ -367,7 +375,8 @@ impl<'a> Search<'a> {
         if self.attempts == 0 {
             self.shared.set_place(Place::Approaching { endpoint: endpoint.clone() });
         }
-        let opened = Lifeline::open(stream, peer.process_id(), self.shared.key(), host_timeout).await;
+        let opened =
+            Lifeline::open(stream, peer.process_id(), self.shared.key(), host_timeout).await;
         let step = self.judge(opened, published, endpoint);
         if !matches!(step, Ok(Step::Found(_))) {
             self.shared.set_place(Place::Searching);
@@ -385,7 +394,9 @@ impl<'a> Search<'a> {
         match opened {
             Ok(lifeline) if lifeline.generation != published.generation => {
                 let (claimed, known) = (lifeline.generation, published.generation);
-                Err(Error::Protocol(format!("the host of generation {known} says that it is of {claimed}")))
+                Err(Error::Protocol(format!(
+                    "the host of generation {known} says that it is of {claimed}"
+                )))
             }
             Ok(lifeline) if lifeline.generation < self.last_generation => {
                 Ok(Step::Wait("its host is of an earlier generation than the last one".into()))
@@ -408,7 +419,9 @@ impl<'a> Search<'a> {
             Err(NoLifeline::Handshake(HandshakeError::Gone(why) | HandshakeError::Later(why))) => {
                 Ok(Step::Wait(why))
             }
-            Err(NoLifeline::Handshake(HandshakeError::OtherVersions(why))) => Ok(Step::WaitForVersions(why)),
+            Err(NoLifeline::Handshake(HandshakeError::OtherVersions(why))) => {
+                Ok(Step::WaitForVersions(why))
+            }
             Err(NoLifeline::Handshake(HandshakeError::Refused(error))) => Err(error),
         }
     }

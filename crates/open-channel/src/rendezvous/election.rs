@@ -24,7 +24,8 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::rendezvous::entries::{
-    Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link, remove,
+    Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link,
+    remove,
 };
 use crate::rendezvous::fence::Fence;
 use crate::rendezvous::filesystem::Step;
@@ -63,7 +64,8 @@ pub(crate) fn run_for(
     memory: Option<&GenerationFile>,
 ) -> Result<Candidacy, Error> {
     if next.generation > MAX_GENERATION {
-        let problem = format!("it is at generation {MAX_GENERATION}, the last one: remove the directory");
+        let problem =
+            format!("it is at generation {MAX_GENERATION}, the last one: remove the directory");
         return Err(Error::directory(dir.path(), problem));
     }
     let Some(memory) = memory else { return Candidate::prepare(dir)?.publish(next) };
@@ -103,7 +105,8 @@ impl Candidate {
         drop(endpoint.address()?);
         let lock = lock_file::make(dir, token)?;
         let process = Process::current();
-        let mut candidate = Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None, process };
+        let mut candidate =
+            Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None, process };
         lock_file::check(dir, token)?;
         candidate.listener = Some(candidate.listen()?);
         Ok(candidate)
@@ -115,7 +118,12 @@ impl Candidate {
         let listener = sys::listen(address.as_path()).map_err(failed)?;
         if self.dir.privacy() == Privacy::Shared {
             let everybody = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-            let shared = rustix::fs::chmodat(self.dir.fd(), self.token.socket(), everybody, AtFlags::empty());
+            let shared = rustix::fs::chmodat(
+                self.dir.fd(),
+                self.token.socket(),
+                everybody,
+                AtFlags::empty(),
+            );
             shared.map_err(|errno| failed(errno.into()))?;
         }
         Ok(listener)

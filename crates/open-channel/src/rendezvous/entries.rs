@@ -90,7 +90,8 @@ impl Entry {
         if let Some(token) = token(SOCKET) {
             return Some(Self::Socket(token));
         }
-        let digits = std::str::from_utf8(name).ok().filter(|name| name.len() == GENERATION_DIGITS)?;
+        let digits =
+            std::str::from_utf8(name).ok().filter(|name| name.len() == GENERATION_DIGITS)?;
         digits
             .parse()
             .ok()
@@ -144,7 +145,11 @@ pub(crate) fn current_in(dir: &ChannelDir, listing: &mut Dir) -> io::Result<Opti
 }
 
 /// The highest generation below `limit` of these entries that is a host's link.
-pub(crate) fn highest_below(dir: &ChannelDir, entries: &[Entry], limit: u64) -> io::Result<Option<u64>> {
+pub(crate) fn highest_below(
+    dir: &ChannelDir,
+    entries: &[Entry],
+    limit: u64,
+) -> io::Result<Option<u64>> {
     let mut generations: Vec<u64> = entries.iter().filter_map(|entry| entry.generation()).collect();
     generations.retain(|&generation| generation < limit);
     generations.sort_unstable_by_key(|&generation| std::cmp::Reverse(generation));

@@ -35,7 +35,12 @@ pub(crate) fn lease(host_timeout: Duration) -> Duration {
 
 impl Fence {
     /// The fence of a host that has just published itself.
-    pub(crate) fn new(dir: Arc<ChannelDir>, generation: u64, token: Token, host_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        dir: Arc<ChannelDir>,
+        generation: u64,
+        token: Token,
+        host_timeout: Duration,
+    ) -> Self {
         let fence = Self {
             listing: Mutex::new(Dir::read_from(dir.fd()).ok()),
             dir,
@@ -92,7 +97,8 @@ impl Fence {
         }
         let Some(listing) = listing.as_mut() else { return Ok(false) };
         // A successor's generation need not be the next one: some are passed over.
-        if current_in(&self.dir, listing)?.is_some_and(|latest| latest.generation > self.generation) {
+        if current_in(&self.dir, listing)?.is_some_and(|latest| latest.generation > self.generation)
+        {
             return Ok(false);
         }
         // No link is one that something deleted, which is put back: a successor's would have been

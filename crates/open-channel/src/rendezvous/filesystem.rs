@@ -11,8 +11,7 @@ use crate::error::Error;
 use crate::sys;
 
 /// The way out when a directory is on a file system that cannot do what is needed.
-pub(crate) const REMEDY: &str =
-    "set OPEN_CHANNEL_DIR to a directory on a local Unix file system, such as a new one in /run or /tmp";
+pub(crate) const REMEDY: &str = "set OPEN_CHANNEL_DIR to a directory on a local Unix file system, such as a new one in /run or /tmp";
 
 /// What a candidate does in its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +55,7 @@ pub(crate) fn failed(fd: BorrowedFd<'_>, path: &Path, step: Step, error: io::Err
     if !step.is_impossible(&error) {
         return Error::io(step.words(), error);
     }
-    let place = sys::file_system(fd).map_or_else(String::new, |name| format!(" (its file system is {name})"));
+    let place = sys::file_system(fd)
+        .map_or_else(String::new, |name| format!(" (its file system is {name})"));
     Error::directory(path, format!("{} failed there{place}: {error}: {REMEDY}", step.words()))
 }

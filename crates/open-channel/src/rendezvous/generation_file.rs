@@ -40,7 +40,8 @@ impl GenerationFile {
     /// # Errors
     /// [`Error::GenerationFile`], or [`Error::Io`] if it may be otherwise a moment later.
     pub(crate) fn lock(&self) -> Result<Option<Locked<'_>>, Error> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let opened = rustix::fs::open(&self.path, flags | OFlags::NOCTTY, Mode::RUSR | Mode::WUSR);
         let file = File::from(opened.map_err(|errno| self.cannot_open(errno))?);
         let stat = rustix::fs::fstat(&file).map_err(|errno| self.problem(errno.to_string()))?;
@@ -89,7 +90,8 @@ impl GenerationFile {
             return Some(format!("it belongs to user {owner}, not to this process's user {user}"));
         }
         let mode = stat.st_mode & 0o777;
-        (mode & 0o022 != 0).then(|| format!("its mode {mode:03o} lets other users write to it: chmod 600 it"))
+        (mode & 0o022 != 0)
+            .then(|| format!("its mode {mode:03o} lets other users write to it: chmod 600 it"))
     }
 
     fn problem(&self, problem: impl Into<String>) -> Error {
@@ -119,9 +121,9 @@ impl Locked<'_> {
         }
         let generation = at_least.max(self.highest.saturating_add(1));
         if generation > MAX_GENERATION {
-            return Err(self
-                .of
-                .problem(format!("there is no generation above {MAX_GENERATION}: correct what it holds")));
+            return Err(self.of.problem(format!(
+                "there is no generation above {MAX_GENERATION}: correct what it holds"
+            )));
         }
         let written = self.write(generation);
         written.map_err(|error| self.of.problem(format!("it cannot be written: {error}")))?;
@@ -171,8 +173,9 @@ fn parse(bytes: &[u8]) -> Option<u64> {
         return Some(0);
     }
     let digits = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let digits =
-        std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let digits = std::str::from_utf8(digits)
+        .ok()
+        .filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))?;
     digits.parse().ok()
 }
 
@@ -198,8 +201,17 @@ mod tests {
         for (bytes, number) in good {
             assert_eq!(parse(bytes), Some(number), "{bytes:?}");
         }
-        let bad: [&[u8]; 9] =
-            [b"\n", b"+1", b"-1", b"1 ", b" 1", b"1\n\n", b"0x1", b"18446744073709551616\n", b"\xff"];
+        let bad: [&[u8]; 9] = [
+            b"\n",
+            b"+1",
+            b"-1",
+            b"1 ",
+            b" 1",
+            b"1\n\n",
+            b"0x1",
+            b"18446744073709551616\n",
+            b"\xff",
+        ];
         for bytes in bad {
             assert_eq!(parse(bytes), None, "{bytes:?}");
         }
@@ -209,14 +221,18 @@ mod tests {
     fn what_was_given_out_never_comes_again() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = GenerationFile::new(dir.path().join("generation"), Privacy::Private);
-        let grow = |at_least| file.lock().expect("usable").expect("free").grow(at_least).expect("grown");
+        let grow =
+            |at_least| file.lock().expect("usable").expect("free").grow(at_least).expect("grown");
         assert_eq!([grow(1), grow(1), grow(7), grow(2)], [1, 2, 7, 8]);
         let mut held = file.lock().expect("usable").expect("free");
         assert!(file.lock().expect("usable").is_none(), "two hold its lock");
         assert_eq!(held.grow(MAX_GENERATION).expect("grown"), MAX_GENERATION);
         let error = held.grow(MAX_GENERATION).expect_err("there is none above").to_string();
         assert!(error.contains("there is no generation above 9007199254740991"), "{error}");
-        assert_eq!(std::fs::read(dir.path().join("generation")).expect("there"), b"00009007199254740991\n");
+        assert_eq!(
+            std::fs::read(dir.path().join("generation")).expect("there"),
+            b"00009007199254740991\n"
+        );
     }
 
     #[test]
@@ -232,8 +248,15 @@ mod tests {
         for damaged in [HIGHEST_BELIEVED + 1, MAX_GENERATION - 1, MAX_GENERATION, u64::MAX] {
             let error = grow(&damaged.to_string(), 8).expect_err("damaged").to_string();
             assert!(error.contains(&*path.to_string_lossy()), "{error}");
-            assert!(error.contains(&format!("it holds {damaged}, which no channel comes to")), "{error}");
-            assert_eq!(std::fs::read_to_string(&path).expect("there"), damaged.to_string(), "it was changed");
+            assert!(
+                error.contains(&format!("it holds {damaged}, which no channel comes to")),
+                "{error}"
+            );
+            assert_eq!(
+                std::fs::read_to_string(&path).expect("there"),
+                damaged.to_string(),
+                "it was changed"
+            );
         }
         // What the directory has come to as well goes on.
         let mut last = grow(&HIGHEST_BELIEVED.to_string(), 8).expect("believed");

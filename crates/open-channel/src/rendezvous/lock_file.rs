@@ -150,7 +150,8 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let identity = Identity::new("locks", Scope::User).expect("a good name");
         let root = Arc::new(Root::choose(Some(&root.path().join("channels"))).expect("absolute"));
-        let dir = ChannelDir::open(&root, &identity, Privacy::Private, Missing::Make).expect("opened");
+        let dir =
+            ChannelDir::open(&root, &identity, Privacy::Private, Missing::Make).expect("opened");
         let token = Token::random().expect("a token");
         let _held = make(&dir, token).expect("a lock");
         let opened = open(&dir, &token.lock()).expect("opened").expect("there");

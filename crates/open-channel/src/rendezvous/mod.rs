@@ -230,8 +230,14 @@ impl ChannelDir {
         Self::in_root(&self.root, name, self.privacy, missing)
     }
 
-    fn in_root(root: &Arc<Root>, name: &str, privacy: Privacy, missing: Missing) -> Result<Self, Error> {
-        let root_path = root.path().map_err(|error| Error::io("looking for the runtime directory", error))?;
+    fn in_root(
+        root: &Arc<Root>,
+        name: &str,
+        privacy: Privacy,
+        missing: Missing,
+    ) -> Result<Self, Error> {
+        let root_path =
+            root.path().map_err(|error| Error::io("looking for the runtime directory", error))?;
         let root_fd = open_checked(&root_path, privacy, missing)?;
         let path = root_path.join(name);
         let fd = open_checked(&path, privacy, missing)?;
@@ -315,7 +321,11 @@ fn open_checked(path: &Path, privacy: Privacy, missing: Missing) -> Result<Owned
 }
 
 /// Why a directory is not this user's alone, if it is not, and what to do.
-fn lets_others_in(stat: &Stat, made: bool, file_system: impl FnOnce() -> Option<String>) -> Option<String> {
+fn lets_others_in(
+    stat: &Stat,
+    made: bool,
+    file_system: impl FnOnce() -> Option<String>,
+) -> Option<String> {
     let (owner, user) = (UserId::from_uid(stat.st_uid), UserId::current());
     let mode = stat.st_mode & 0o7777;
     if owner != user {
@@ -350,7 +360,9 @@ fn lets_others_in(stat: &Stat, made: bool, file_system: impl FnOnce() -> Option<
 fn share_like(fd: &OwnedFd, root: &OwnedFd) -> Result<(), Errno> {
     let (own, root) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(root)?);
     let mode = Mode::from_raw_mode(root.st_mode & 0o1777);
-    if UserId::from_uid(own.st_uid) == UserId::current() && own.st_mode & 0o1777 != mode.as_raw_mode() {
+    if UserId::from_uid(own.st_uid) == UserId::current()
+        && own.st_mode & 0o1777 != mode.as_raw_mode()
+    {
         rustix::fs::fchmod(fd, mode)?;
     }
     Ok(())
@@ -358,7 +370,8 @@ fn share_like(fd: &OwnedFd, root: &OwnedFd) -> Result<(), Errno> {
 
 /// Makes a directory with mode 0700, unless something is there already; tells whether it was made.
 fn make(path: &Path) -> Result<bool, Error> {
-    let refused = |error: io::Error| Error::directory(path, format!("it cannot be created: {error}"));
+    let refused =
+        |error: io::Error| Error::directory(path, format!("it cannot be created: {error}"));
     let mut made = rustix::fs::mkdir(path, Mode::RWXU);
     if made == Err(Errno::NOENT)
         && let Some(parent) = path.parent()
@@ -389,7 +402,20 @@ mod tests {
     fn names_become_safe_short_and_distinct() {
         let long = "x".repeat(MAX_NAME);
         let longer = format!("{}y", "x".repeat(MAX_NAME - 1));
-        let names = ["a", "A", "a/../../../x", "..", ".", "/", "🦀🦀", "a b", "a\0b", "-rf", &long, &longer];
+        let names = [
+            "a",
+            "A",
+            "a/../../../x",
+            "..",
+            ".",
+            "/",
+            "🦀🦀",
+            "a b",
+            "a\0b",
+            "-rf",
+            &long,
+            &longer,
+        ];
         let mut seen = std::collections::HashSet::new();
         for name in names {
             let directory = directory(name, Scope::User);
@@ -405,9 +431,13 @@ mod tests {
 
     #[test]
     fn directories_that_are_no_channels_are_told_apart() {
-        for other in
-            ["generations", "photos-2024", "-0123456789abcdef", "a-0123456789ABCDEF", "a-0123456789abcde"]
-        {
+        for other in [
+            "generations",
+            "photos-2024",
+            "-0123456789abcdef",
+            "a-0123456789ABCDEF",
+            "a-0123456789abcde",
+        ] {
             assert!(!is_channel(other), "{other}");
         }
     }
@@ -429,8 +459,9 @@ mod tests {
 
     #[test]
     fn the_environment_names_the_scope_and_the_application() {
-        let of =
-            |scope: Option<&str>, app: Option<&str>| Scope::of(scope.map(Into::into), app.map(Into::into));
+        let of = |scope: Option<&str>, app: Option<&str>| {
+            Scope::of(scope.map(Into::into), app.map(Into::into))
+        };
         let shop = || Scope::App("shop".into());
         for (scope, app, meant) in [
             (None, None, Scope::User),
@@ -460,8 +491,9 @@ mod tests {
     fn a_file_system_that_keeps_no_modes_is_named() {
         let root = tempfile::tempdir().expect("a directory");
         let mut stat = rustix::fs::stat(root.path()).expect("its state");
-        let problem =
-            |stat: &Stat, made| lets_others_in(stat, made, || Some("exfat, mounted on /mnt".into()));
+        let problem = |stat: &Stat, made| {
+            lets_others_in(stat, made, || Some("exfat, mounted on /mnt".into()))
+        };
         stat.st_mode = 0o040_700;
         assert_eq!(problem(&stat, true), None);
         stat.st_mode = 0o040_755;
@@ -480,6 +512,9 @@ mod tests {
 
     fn pinned() -> String {
         let digest: [u8; 32] = Sha256::digest(b"open-channel user\0chat").into();
-        format!("chat-{}", digest[24..].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        format!(
+            "chat-{}",
+            digest[24..].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        )
     }
 }

@@ -106,7 +106,9 @@ pub(crate) fn remove_if_deserted(dir: &ChannelDir) -> Result<bool, Error> {
 /// Removes a few of the other channels' directories if they are deserted: names that never come
 /// again have nobody else to do it.
 pub(crate) fn remove_others(dir: &ChannelDir) {
-    let Some(listed) = dir.path().parent().and_then(|root| std::fs::read_dir(root).ok()) else { return };
+    let Some(listed) = dir.path().parent().and_then(|root| std::fs::read_dir(root).ok()) else {
+        return;
+    };
     let names = listed.take(LISTED).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let names: Vec<String> = names.filter(|name| is_channel(name)).collect();
     // Anywhere, so that those of living channels are not looked at again and again.

@@ -27,7 +27,8 @@ enum Way {
 impl Root {
     pub(crate) fn choose(named: Option<&Path>) -> Result<Self, Error> {
         let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-        let named = named.map(Path::to_owned).or_else(|| set("OPEN_CHANNEL_DIR").map(PathBuf::from));
+        let named =
+            named.map(Path::to_owned).or_else(|| set("OPEN_CHANNEL_DIR").map(PathBuf::from));
         let way = match named {
             Some(path) => Way::Named(absolute(&path)?),
             None => Way::Own(UserDirectory::from_environment()),
@@ -61,6 +62,9 @@ impl Root {
 /// `path`, from the present working directory on.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|error| {
-        Error::directory(path, format!("its path cannot be made absolute: {error}: choose an absolute one"))
+        Error::directory(
+            path,
+            format!("its path cannot be made absolute: {error}: choose an absolute one"),
+        )
     })
 }

@@ -97,7 +97,8 @@ impl Presence {
     pub(crate) fn is_visible(&self, dir: &ChannelDir) -> bool {
         let there = rustix::fs::statat(dir.fd(), Versions::OWN.file(), AtFlags::SYMLINK_NOFOLLOW);
         let own = rustix::fs::fstat(&self.file);
-        let same = |there: Stat, own: Stat| (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino);
+        let same =
+            |there: Stat, own: Stat| (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino);
         there.and_then(|there| Ok(same(there, own?))).unwrap_or(false)
     }
 }
@@ -231,7 +232,8 @@ mod tests {
     #[test]
     fn a_presence_is_seen_where_it_was_announced_and_nowhere_else() {
         let root = tempfile::tempdir().expect("a directory");
-        let (here, there) = (directory(&root.path().join("here")), directory(&root.path().join("there")));
+        let (here, there) =
+            (directory(&root.path().join("here")), directory(&root.path().join("there")));
         let presence = Presence::announce(&here).expect("announced");
         assert!(presence.is_visible(&here));
         assert!(!presence.is_visible(&there), "nothing is there");
@@ -255,9 +257,14 @@ mod tests {
     fn only_what_the_library_writes_is_read() {
         let versions = Versions { oldest: 1, newest: 65535 };
         assert_eq!(Versions::parse(versions.file().as_bytes()), Some(versions));
-        for name in
-            ["versions-", "versions-1", "versions-01-2", "versions-1-+2", "versions-1-65536", "versions-1-2 "]
-        {
+        for name in [
+            "versions-",
+            "versions-1",
+            "versions-01-2",
+            "versions-1-+2",
+            "versions-1-65536",
+            "versions-1-2 ",
+        ] {
             assert_eq!(Versions::parse(name.as_bytes()), None, "{name}");
         }
     }

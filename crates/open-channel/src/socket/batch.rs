@@ -199,8 +199,11 @@ impl Messages {
         self.acknowledged = true;
         let (attempt, bytes) = (self.attempt, self.pack.bytes());
         let messages = (self.first.seq..).zip(self.pack.iter());
-        let back =
-            messages.map(|(seq, message)| Delivered { seq, attempt, payload: bytes.slice_ref(message) });
+        let back = messages.map(|(seq, message)| Delivered {
+            seq,
+            attempt,
+            payload: bytes.slice_ref(message),
+        });
         self.connection.give_back(back, pause);
     }
 }

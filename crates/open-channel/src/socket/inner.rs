@@ -32,7 +32,12 @@ impl Drop for SocketInner {
         if connection.is_over() || connection.is_handing_over() {
             return;
         }
-        if self.host.as_ref().and_then(Weak::upgrade).is_some_and(|shared| shared.retire_without_runtime()) {
+        if self
+            .host
+            .as_ref()
+            .and_then(Weak::upgrade)
+            .is_some_and(|shared| shared.retire_without_runtime())
+        {
             // Nobody closed this socket: its handler's runtime ended, usually with the program.
             return connection.fail(Error::HandedOver);
         }
@@ -43,7 +48,9 @@ impl Drop for SocketInner {
         self.background.spawn(async move {
             let _ = match &guard {
                 Some(_) => acknowledged(&connection, connection.request_ack()).await,
-                None => wait_with(&connection, |cx, key| connection.poll_transmitted(cx, key)).await,
+                None => {
+                    wait_with(&connection, |cx, key| connection.poll_transmitted(cx, key)).await
+                }
             };
             end(&connection);
             drop(guard);
@@ -58,11 +65,15 @@ pub(crate) fn end(connection: &Connection) {
     connection.reset(ResetCode::Closed, "closed");
 }
 
-pub(crate) async fn close_within(connection: Arc<Connection>, patience: Duration) -> Result<(), Error> {
+pub(crate) async fn close_within(
+    connection: Arc<Connection>,
+    patience: Duration,
+) -> Result<(), Error> {
     if connection.is_over() {
         return Ok(());
     }
-    let flushed = tokio::time::timeout(patience, acknowledged(&connection, connection.request_ack())).await;
+    let flushed =
+        tokio::time::timeout(patience, acknowledged(&connection, connection.request_ack())).await;
     let messages = connection.unacknowledged();
     end(&connection);
     flushed.unwrap_or(Err(Error::Unacknowledged { messages, after: patience }))

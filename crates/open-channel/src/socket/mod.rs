@@ -107,7 +107,14 @@ impl Socket {
     ) -> Self {
         let background = guard.shared.background.clone();
         let (host, peer) = (None, None);
-        Self::from_inner(SocketInner { connection, guard: Some(guard), host, background, peer, reconnect })
+        Self::from_inner(SocketInner {
+            connection,
+            guard: Some(guard),
+            host,
+            background,
+            peer,
+            reconnect,
+        })
     }
 
     pub(crate) fn accepted(accepted: Accepted) -> Self {
@@ -143,9 +150,10 @@ impl Socket {
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageId, SendError> {
         let mut message = message.into();
         let connection = self.connection();
-        let sent =
-            wait_with(connection, |cx, key| connection.poll_send(cx, key, WakeMode::Task, &mut message))
-                .await;
+        let sent = wait_with(connection, |cx, key| {
+            connection.poll_send(cx, key, WakeMode::Task, &mut message)
+        })
+        .await;
         let seq = sent.map_err(|error| *error)?;
         Ok(self.message_id(seq))
     }
@@ -202,8 +210,10 @@ impl Socket {
     /// accepted.
     pub async fn send_many(&self, batch: &mut Batch) -> Result<(), Error> {
         let connection = self.connection();
-        wait_with(connection, |cx, key| connection.poll_send_many(cx, key, WakeMode::Task, &mut batch.packer))
-            .await
+        wait_with(connection, |cx, key| {
+            connection.poll_send_many(cx, key, WakeMode::Task, &mut batch.packer)
+        })
+        .await
     }
 
     /// Reserves room for a message of up to `len` bytes.
@@ -243,7 +253,8 @@ impl Socket {
     pub async fn reserve(&self, len: usize) -> Result<Reservation, Error> {
         let connection = self.connection();
         let room =
-            wait_with(connection, |cx, key| connection.poll_reserve(cx, key, WakeMode::Task, len)).await?;
+            wait_with(connection, |cx, key| connection.poll_reserve(cx, key, WakeMode::Task, len))
+                .await?;
         Ok(Reservation::new(connection, room))
     }
 
@@ -272,7 +283,8 @@ impl Socket {
     /// Cancel safe: no message is lost.
     pub async fn recv_many(&self) -> Result<Option<Messages>, Error> {
         let connection = self.connection();
-        let poll = |cx: &mut Context<'_>, key: &mut _| connection.poll_recv_many(cx, key, WakeMode::Task);
+        let poll =
+            |cx: &mut Context<'_>, key: &mut _| connection.poll_recv_many(cx, key, WakeMode::Task);
         let received = wait_with(connection, poll).await?;
         Ok(received.map(|received| Messages::new(connection, received)))
     }
@@ -306,7 +318,9 @@ impl Socket {
     /// ```
     pub async fn recv_reader(&self) -> Result<Option<MessageReader>, Error> {
         let connection = self.connection();
-        let poll = |cx: &mut Context<'_>, key: &mut _| connection.poll_recv_in_place(cx, key, WakeMode::Task);
+        let poll = |cx: &mut Context<'_>, key: &mut _| {
+            connection.poll_recv_in_place(cx, key, WakeMode::Task)
+        };
         let received = wait_with(connection, poll).await?;
         Ok(received.map(|received| MessageReader::new(connection, received)))
     }
@@ -479,7 +493,8 @@ impl Socket {
 
     fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let end = *self.flush_to.get_or_insert_with(|| self.inner.connection.request_ack());
-        let polled = self.inner.connection.poll_acknowledged(cx, &mut self.send_key, WakeMode::Task, end);
+        let polled =
+            self.inner.connection.poll_acknowledged(cx, &mut self.send_key, WakeMode::Task, end);
         if polled.is_ready() {
             self.flush_to = None;
         }
@@ -504,8 +519,12 @@ impl futures_core::Stream for Socket {
         if socket.stream_ended {
             return Poll::Ready(None);
         }
-        let message =
-            ready!(Message::poll(&socket.inner.connection, cx, &mut socket.recv_key, WakeMode::Task));
+        let message = ready!(Message::poll(
+            &socket.inner.connection,
+            cx,
+            &mut socket.recv_key,
+            WakeMode::Task
+        ));
         socket.stream_ended = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose())
     }

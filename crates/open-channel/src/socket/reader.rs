@@ -90,7 +90,9 @@ impl MessageReader {
         self.at += count * 64;
         match &self.claimed {
             _ if inherited => Blocks::Bytes([].chunks_exact(64)),
-            Some(claimed) if at.is_multiple_of(8) => Blocks::InPlace(claimed.record().blocks_at(at)),
+            Some(claimed) if at.is_multiple_of(8) => {
+                Blocks::InPlace(claimed.record().blocks_at(at))
+            }
             Some(claimed) => Blocks::Copied { record: claimed.record(), at, count },
             None => Blocks::Bytes(self.message[at..].chunks_exact(64)),
         }

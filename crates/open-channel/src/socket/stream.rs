@@ -72,7 +72,11 @@ impl Reading {
 /// direction, and is gone.
 pub(crate) fn shut_down(connection: &Connection) -> Result<(), Error> {
     match connection.finish() {
-        Err(Error::Closed | Error::Reset { code: ResetCode::Closed, .. }) if connection.has_ended() => Ok(()),
+        Err(Error::Closed | Error::Reset { code: ResetCode::Closed, .. })
+            if connection.has_ended() =>
+        {
+            Ok(())
+        }
         finished => finished,
     }
 }
@@ -125,7 +129,12 @@ impl AsyncRead for ByteStream {
                 buf.advance(read);
                 return Poll::Ready(Ok(()));
             }
-            match ready!(Message::poll(this.socket.connection(), cx, &mut this.recv_key, WakeMode::Task))? {
+            match ready!(Message::poll(
+                this.socket.connection(),
+                cx,
+                &mut this.recv_key,
+                WakeMode::Task
+            ))? {
                 Some(message) => this.reading.begin(message),
                 None => return Poll::Ready(Ok(())),
             }
@@ -134,7 +143,11 @@ impl AsyncRead for ByteStream {
 }
 
 impl AsyncWrite for ByteStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let connection = this.socket.connection();
         let len = buf.len().min(CHUNK).min(connection.max_message());

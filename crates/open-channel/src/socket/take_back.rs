@@ -76,9 +76,10 @@ impl Socket {
             return answer;
         }
         let call = Call { connection, seq: id.seq };
-        let answer =
-            wait_with(connection, |cx, key| connection.poll_taken_back(cx, key, WakeMode::Task, id.seq))
-                .await;
+        let answer = wait_with(connection, |cx, key| {
+            connection.poll_taken_back(cx, key, WakeMode::Task, id.seq)
+        })
+        .await;
         std::mem::forget(call);
         answer
     }

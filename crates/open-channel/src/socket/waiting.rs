@@ -29,5 +29,6 @@ impl Drop for WaitGuard<'_> {
 }
 
 pub(super) async fn acknowledged(connection: &Connection, end: u64) -> Result<(), Error> {
-    wait_with(connection, |cx, key| connection.poll_acknowledged(cx, key, WakeMode::Task, end)).await
+    wait_with(connection, |cx, key| connection.poll_acknowledged(cx, key, WakeMode::Task, end))
+        .await
 }

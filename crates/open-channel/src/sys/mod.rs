@@ -26,8 +26,8 @@ compile_error!("open-channel runs on Unix systems so far: see docs/PLATFORMS.md"
 
 pub use imp::UserId;
 pub(crate) use imp::{
-    ProcessExit, ReadyGuard, Registration, SocketPath, Source, UserDirectory, WakeReceiver, WakeSender,
-    address_space_left, borrow, coarse_now, duplicate, file_system, is_scarce, listen, machine_memory,
-    memory_left, monotonic_now, pair, peer, prepare, receive, send, shutdown, sleep, top_directory,
-    wake_pair,
+    ProcessExit, ReadyGuard, Registration, SocketPath, Source, UserDirectory, WakeReceiver,
+    WakeSender, address_space_left, borrow, coarse_now, duplicate, file_system, is_scarce, listen,
+    machine_memory, memory_left, monotonic_now, pair, peer, prepare, receive, send, shutdown,
+    sleep, top_directory, wake_pair,
 };

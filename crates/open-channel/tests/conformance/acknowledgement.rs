@@ -96,7 +96,9 @@ async fn flush_with_nothing_sent_is_done_at_once(world: World) {
     pair.far.flush().await.expect("nothing to wait for");
 }
 
-async fn a_panicking_listener_acknowledges_nothing_and_takes_down_its_connection_only(world: World) {
+async fn a_panicking_listener_acknowledges_nothing_and_takes_down_its_connection_only(
+    world: World,
+) {
     let (_host, channel) = world
         .serve(|socket| async move {
             while let Ok(Some(message)) = socket.recv().await {
@@ -112,7 +114,10 @@ async fn a_panicking_listener_acknowledges_nothing_and_takes_down_its_connection
         Err(Error::Reset { code: ResetCode::ListenerFailed, .. }) => {}
         other => panic!("{other:?}"),
     }
-    assert!(matches!(victim.recv().await, Err(Error::Reset { code: ResetCode::ListenerFailed, .. })));
+    assert!(matches!(
+        victim.recv().await,
+        Err(Error::Reset { code: ResetCode::ListenerFailed, .. })
+    ));
     bystander.send("on").await.expect("accepted");
     bystander.flush().await.expect("handled");
     let next = channel.connect();

@@ -258,8 +258,13 @@ async fn what_came_back_and_is_not_fetched_is_bounded(world: World) {
 
 async fn a_limit_that_no_link_can_count_to_is_refused(world: World) {
     let refused = at_most(open_channel::MAX_ATTEMPTS + 1)(world.builder()).build_peer();
-    assert!(matches!(refused, Err(Error::InvalidSetting { setting: "max_attempts", .. })), "{refused:?}");
-    at_most(open_channel::MAX_ATTEMPTS)(world.builder()).build_peer().expect("every link counts to it");
+    assert!(
+        matches!(refused, Err(Error::InvalidSetting { setting: "max_attempts", .. })),
+        "{refused:?}"
+    );
+    at_most(open_channel::MAX_ATTEMPTS)(world.builder())
+        .build_peer()
+        .expect("every link counts to it");
 }
 
 async fn what_is_given_back_comes_again_before_what_was_sent_after_it(world: World) {

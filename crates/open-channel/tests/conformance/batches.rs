@@ -196,7 +196,8 @@ async fn messages_dropped_together_in_a_panic_stay_unhandled(world: World) {
 
 async fn a_batch_waits_for_room_and_keeps_what_was_not_accepted(world: World) {
     const MESSAGES: usize = 10_000;
-    let pair = world.pair_with(|builder| builder.outbox_bytes(100_000).receive_window(100_000)).await;
+    let pair =
+        world.pair_with(|builder| builder.outbox_bytes(100_000).receive_window(100_000)).await;
     let mut batch: Batch = (0..MESSAGES).map(|number| number.to_le_bytes()).collect();
     {
         let mut sending = pin!(pair.near.send_many(&mut batch));
@@ -210,7 +211,10 @@ async fn a_batch_waits_for_room_and_keeps_what_was_not_accepted(world: World) {
     let receiving = async {
         let received = receive(&pair.far, MESSAGES).await;
         assert!(
-            received.iter().zip(0..).all(|(message, number): (_, usize)| message[..] == number.to_le_bytes())
+            received
+                .iter()
+                .zip(0..)
+                .all(|(message, number): (_, usize)| message[..] == number.to_le_bytes())
         );
     };
     tokio::join!(sending, receiving);

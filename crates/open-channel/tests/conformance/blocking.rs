@@ -52,7 +52,8 @@ fn pair(world: &World, outbox: usize) -> (Socket, Socket, (Channel, Channel)) {
     let (accept, accepted) = std::sync::mpsc::channel();
     let accept = std::sync::Mutex::new(accept);
     let builder = || world.builder().outbox_bytes(outbox).receive_window(outbox);
-    let listener = move |socket| accept.lock().expect("no panic").send(socket).expect("the test waits");
+    let listener =
+        move |socket| accept.lock().expect("no panic").send(socket).expect("the test waits");
     let host = Channel::build(builder(), listener).expect("a channel");
     let peer = if world.joins_as_peer() {
         host.join().expect("hosting");
@@ -170,8 +171,8 @@ fn what_waits_in_the_outbox_goes_out_while_a_thread_waits_for_messages(world: Wo
             }
             for number in 0..sent {
                 let received = far.recv_timeout(Duration::from_secs(10));
-                let received =
-                    received.unwrap_or_else(|error| panic!("round {round}, message {number}: {error}"));
+                let received = received
+                    .unwrap_or_else(|error| panic!("round {round}, message {number}: {error}"));
                 assert!(received.expect("not the end").into_bytes() == message);
             }
         }
@@ -185,7 +186,8 @@ fn recv_timeout_gives_up_and_loses_nothing(world: World) {
     assert!(matches!(near.try_recv(), Err(TryRecvError::Empty)));
     assert!(matches!(near.recv_timeout(Duration::ZERO), Err(TryRecvError::Empty)));
     far.send("late").expect("accepted");
-    let message = near.recv_timeout(Duration::from_secs(30)).expect("a message").expect("not the end");
+    let message =
+        near.recv_timeout(Duration::from_secs(30)).expect("a message").expect("not the end");
     assert_eq!(&message[..], b"late");
     message.ack();
     for number in 0..200 {
@@ -254,7 +256,8 @@ fn a_full_outbox_makes_send_wait_and_try_send_say_full(world: World) {
 
 fn a_message_that_nobody_has_taken_is_taken_back(world: World) {
     let (near, far, _channels) = pair(&world, 65_536);
-    let [one, two, three] = ["one", "two", "three"].map(|message| near.send(message).expect("accepted"));
+    let [one, two, three] =
+        ["one", "two", "three"].map(|message| near.send(message).expect("accepted"));
     let taken = far.recv().expect("a message").expect("not the end");
     assert_eq!(near.take_back(two).expect("an answer").as_deref(), Some(&b"two"[..]));
     assert_eq!(near.take_back(one).expect("an answer"), None);
@@ -404,7 +407,9 @@ fn a_flush_with_a_limit_gives_up_and_loses_nothing(world: World) {
     near.send("waits").expect("accepted");
     let held = far.recv().expect("a message").expect("not the end");
     match near.flush_timeout(Duration::from_millis(5)) {
-        Err(Error::FlushTimeout { messages: 2, after }) => assert_eq!(after, Duration::from_millis(5)),
+        Err(Error::FlushTimeout { messages: 2, after }) => {
+            assert_eq!(after, Duration::from_millis(5))
+        }
         other => panic!("{other:?}"),
     }
     held.ack();

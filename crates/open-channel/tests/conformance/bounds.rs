@@ -78,7 +78,9 @@ async fn try_send_accepts_no_more_than_the_outbox_holds(world: World) {
     socket.destroy();
 }
 
-async fn a_side_that_never_reads_does_not_stop_the_acknowledgements_of_the_other_direction(world: World) {
+async fn a_side_that_never_reads_does_not_stop_the_acknowledgements_of_the_other_direction(
+    world: World,
+) {
     const MESSAGES: usize = 300;
     let pair = world.pair_with(|builder| builder.outbox_bytes(SMALL).receive_window(SMALL)).await;
     for (deaf, reader) in [(&pair.near, &pair.far), (&pair.far, &pair.near)] {
@@ -144,7 +146,10 @@ async fn a_message_that_is_too_large_comes_back(world: World) {
         let large = pattern(1001, 7);
         for refused in [from.try_send(large.clone()), from.send(large.clone()).await] {
             let refused = refused.expect_err("too large");
-            assert!(matches!(refused.error, Error::TooLarge { len: 1001, max: 1000 }), "{refused:?}");
+            assert!(
+                matches!(refused.error, Error::TooLarge { len: 1001, max: 1000 }),
+                "{refused:?}"
+            );
             assert_eq!(refused.message, large);
         }
         from.send(pattern(1000, 8)).await.expect("just fits");
@@ -153,8 +158,9 @@ async fn a_message_that_is_too_large_comes_back(world: World) {
 }
 
 async fn a_message_that_is_too_large_comes_back_even_when_the_outbox_is_full(world: World) {
-    let pair =
-        world.pair_with(|builder| builder.max_message(1000).outbox_bytes(5000).receive_window(5000)).await;
+    let pair = world
+        .pair_with(|builder| builder.max_message(1000).outbox_bytes(5000).receive_window(5000))
+        .await;
     fill(&pair.near, 1000);
     let refused = pair.near.try_send(pattern(1001, 7)).expect_err("too large");
     assert!(matches!(refused.error, Error::TooLarge { len: 1001, max: 1000 }), "{refused}");
@@ -224,7 +230,8 @@ async fn held_messages_hold_the_sender_back_and_nothing_else(world: World) {
 }
 
 async fn a_receiver_holds_no_more_than_its_window(world: World) {
-    let pair = world.pair_with(|builder| builder.outbox_bytes(4 * SMALL).receive_window(SMALL)).await;
+    let pair =
+        world.pair_with(|builder| builder.outbox_bytes(4 * SMALL).receive_window(SMALL)).await;
     for (from, to) in [(&pair.near, &pair.far), (&pair.far, &pair.near)] {
         let accepted = fill(from, 1000);
         let within = SMALL / (1000 + MESSAGE_OVERHEAD);
@@ -250,7 +257,8 @@ async fn a_receiver_holds_no_more_than_its_window(world: World) {
 /// The sender must not wait for more room than it needs from a receiver that waits for it.
 async fn a_receiver_that_keeps_most_of_what_fits_gets_what_fits_besides(world: World) {
     const LEN: usize = 4000;
-    let pair = world.pair_with(|builder| builder.ring_bytes(64 << 10).receive_window(64 << 10)).await;
+    let pair =
+        world.pair_with(|builder| builder.ring_bytes(64 << 10).receive_window(64 << 10)).await;
     for number in 0..40 {
         pair.near.send(pattern(LEN, number)).await.expect("accepted");
     }

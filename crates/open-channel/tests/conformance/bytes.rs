@@ -53,7 +53,10 @@ async fn lines_are_read_from_writes_of_any_size(world: World) {
     near.shutdown().await.expect("ended");
     let mut lines = BufReader::new(far.into_stream()).lines();
     for number in 0..1000 {
-        assert_eq!(lines.next_line().await.expect("read").expect("a line"), format!("line {number}"));
+        assert_eq!(
+            lines.next_line().await.expect("read").expect("a line"),
+            format!("line {number}")
+        );
     }
     assert_eq!(lines.next_line().await.expect("the end"), None);
 }
@@ -123,7 +126,10 @@ async fn a_reader_at_the_end_may_shut_down_after_any_end_of_the_other_side(world
     until(|| !near.socket().connected()).await;
     near.shutdown().await.expect("nobody is left to tell");
     near.shutdown().await.expect("still");
-    assert_eq!(near.write(b"late").await.expect_err("nobody reads").kind(), ErrorKind::ConnectionReset);
+    assert_eq!(
+        near.write(b"late").await.expect_err("nobody reads").kind(),
+        ErrorKind::ConnectionReset
+    );
 }
 
 async fn empty_messages_are_no_end_of_file(world: World) {

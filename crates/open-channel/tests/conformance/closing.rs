@@ -133,7 +133,8 @@ async fn destroy_does_not_wait_and_the_other_side_gets_a_reset(world: World) {
 
 async fn a_dropped_socket_still_delivers_what_was_sent(world: World) {
     const MESSAGES: usize = 100;
-    let mut hosted = world.hosted_with(|builder| builder.outbox_bytes(8 << 20).receive_window(1 << 16)).await;
+    let mut hosted =
+        world.hosted_with(|builder| builder.outbox_bytes(8 << 20).receive_window(1 << 16)).await;
     for turn in 0..2 {
         let (near, far) = hosted.connect().await;
         let (from, to) = if turn == 0 { (near, far) } else { (far, near) };
@@ -166,7 +167,9 @@ async fn a_listener_that_returns_ends_its_peers_socket_clearly(world: World) {
         match (second, socket.flush().await) {
             (Ok(_), Err(Error::Reset { code: ResetCode::Closed, .. })) => {}
             // The end came before the second message.
-            (Err(refused), Ok(())) => assert!(matches!(refused.error, Error::Reset { .. }), "{refused:?}"),
+            (Err(refused), Ok(())) => {
+                assert!(matches!(refused.error, Error::Reset { .. }), "{refused:?}")
+            }
             other => panic!("the second message was not handled: {other:?}"),
         }
         let refused = socket.send("three").await.expect_err("ended");
@@ -182,7 +185,10 @@ async fn a_listener_that_returns_at_once_leaves_nothing_hanging(world: World) {
         match socket.try_send("unheard") {
             Ok(_) => {
                 let flushed = socket.flush().await;
-                assert!(matches!(flushed, Err(Error::Reset { code: ResetCode::Closed, .. })), "{flushed:?}");
+                assert!(
+                    matches!(flushed, Err(Error::Reset { code: ResetCode::Closed, .. })),
+                    "{flushed:?}"
+                );
             }
             // The end came first.
             Err(refused) => assert!(matches!(refused.error, Error::Reset { .. }), "{refused:?}"),
@@ -260,7 +266,11 @@ async fn closing_the_channel_waits_for_all_its_sockets_at_once(world: World) {
     let error = hosted.channel.close().await.expect_err("something is held");
     assert!(matches!(error, Error::Unacknowledged { messages: 1, .. }), "{error}");
     // Flushing and, where it hosts, handing over take at most the host timeout each.
-    assert!(started.elapsed() < patience * SOCKETS / 2, "one after the other: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < patience * SOCKETS / 2,
+        "one after the other: {:?}",
+        started.elapsed()
+    );
 }
 
 async fn a_channel_may_be_closed_while_it_connects(world: World) {
@@ -276,7 +286,8 @@ async fn a_channel_may_be_closed_while_it_connects(world: World) {
     assert!(matches!(socket.try_send("late").expect_err("closed").error, Error::Closed));
     assert!(matches!(peer.join().await, Err(Error::Closed)));
     // With nothing to lose there is nothing to wait for.
-    let peer = world.builder().connect_timeout(Duration::from_secs(1000)).build_peer().expect("a channel");
+    let peer =
+        world.builder().connect_timeout(Duration::from_secs(1000)).build_peer().expect("a channel");
     let _socket = peer.connect();
     peer.close().await.expect("closed");
 }

@@ -22,7 +22,12 @@ on_every_link!(
 
 async fn a_channel_that_nobody_hosts_times_out_and_connects_later(world: World) {
     let timeout = Duration::from_millis(60);
-    let peer = world.builder().connect_timeout(timeout).outbox_bytes(1000).build_peer().expect("a channel");
+    let peer = world
+        .builder()
+        .connect_timeout(timeout)
+        .outbox_bytes(1000)
+        .build_peer()
+        .expect("a channel");
     let mut events = peer.events();
     assert_eq!((peer.state(), peer.role()), (State::Initiated, Role::None));
     let socket = peer.connect();
@@ -50,7 +55,10 @@ async fn a_channel_that_nobody_hosts_times_out_and_connects_later(world: World) 
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     }
     assert_eq!((peer.state(), peer.connected()), (State::Closed, false));
-    assert!(matches!(events.recv().await, Some(Event::Closed { error: Some(Error::Timeout { .. }) })));
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Closed { error: Some(Error::Timeout { .. }) })
+    ));
     assert!(matches!(socket.try_send("late").expect_err("over").error, Error::Timeout { .. }));
 
     let host = world.builder().build(|socket| async move {
@@ -103,13 +111,19 @@ async fn states_roles_and_events_follow_each_other(world: World) {
     assert_eq!(host.join().await.expect("hosting"), Role::Host);
     assert_eq!((host.state(), host.role(), host.generation()), (State::Connected, Role::Host, 1));
     assert!(matches!(events.recv().await, Some(Event::BecameHost { generation: 1 })));
-    assert!(matches!(events.recv().await, Some(Event::Connected { role: Role::Host, generation: 1 })));
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Connected { role: Role::Host, generation: 1 })
+    ));
 
     let peer = world.builder().build_peer().expect("a channel");
     let mut peer_events = peer.events();
     assert_eq!(peer.join().await.expect("joined"), Role::Peer);
     assert_eq!((peer.state(), peer.role(), peer.generation()), (State::Connected, Role::Peer, 1));
-    assert!(matches!(peer_events.recv().await, Some(Event::Connected { role: Role::Peer, generation: 1 })));
+    assert!(matches!(
+        peer_events.recv().await,
+        Some(Event::Connected { role: Role::Peer, generation: 1 })
+    ));
 
     host.close().await.expect("closed");
     assert_eq!((host.state(), host.role(), host.generation()), (State::Closed, Role::None, 0));
@@ -154,10 +168,16 @@ async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
     socket.send("b").await.expect("accepted");
     assert_eq!(next(&socket).await, "second: b");
     assert_eq!((second.role(), second.generation()), (Role::Host, 2));
-    assert!(matches!(events.recv().await, Some(Event::Connected { role: Role::Peer, generation: 1 })));
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Connected { role: Role::Peer, generation: 1 })
+    ));
     assert!(matches!(events.recv().await, Some(Event::HandedOver { generation: 1 })));
     assert!(matches!(events.recv().await, Some(Event::BecameHost { generation: 2 })));
-    assert!(matches!(events.recv().await, Some(Event::Connected { role: Role::Host, generation: 2 })));
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Connected { role: Role::Host, generation: 2 })
+    ));
 }
 
 async fn settings_that_cannot_work_are_refused_by_name(world: World) {
@@ -170,7 +190,9 @@ async fn settings_that_cannot_work_are_refused_by_name(world: World) {
         ("stall_after", |builder| builder.stall_after(Duration::ZERO)),
     ];
     for (name, spoil) in wrong {
-        for built in [spoil(world.builder()).build_peer(), spoil(world.builder()).build(|_| async {})] {
+        for built in
+            [spoil(world.builder()).build_peer(), spoil(world.builder()).build(|_| async {})]
+        {
             match built {
                 Err(Error::InvalidSetting { setting, .. }) => assert_eq!(setting, name),
                 other => panic!("{name}: {other:?}"),
@@ -254,7 +276,9 @@ async fn more_connections_than_allowed_are_refused_clearly(world: World) {
         pairs.push(hosted.connect().await);
     }
     let refused = hosted.channel.connect();
-    for error in [refused.recv().await.err(), refused.send("unheard").await.err().map(|back| back.error)] {
+    for error in
+        [refused.recv().await.err(), refused.send("unheard").await.err().map(|back| back.error)]
+    {
         match error {
             Some(Error::Refused(reason)) => {
                 assert!(reason.contains("max_connections") && reason.contains('3'), "{reason}");

@@ -45,9 +45,14 @@ async fn copies_keep_their_place_among_other_messages(world: World) {
     };
     let receiving = async {
         for round in 0..200 {
-            for expected in
-                [&b"copied"[..], b"sent", b"reserved", &pattern(round * 300, round), b"in a", b"batch"]
-            {
+            for expected in [
+                &b"copied"[..],
+                b"sent",
+                b"reserved",
+                &pattern(round * 300, round),
+                b"in a",
+                b"batch",
+            ] {
                 assert!(next(&pair.far).await == expected, "round {round}");
             }
         }

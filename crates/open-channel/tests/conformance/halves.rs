@@ -35,7 +35,8 @@ async fn halves_work_in_different_tasks(world: World) {
     });
     let receiving = tokio::spawn(async move {
         for number in 0..MESSAGES {
-            let message = receiver.recv().await.expect("a message").expect("not the end").into_bytes();
+            let message =
+                receiver.recv().await.expect("a message").expect("not the end").into_bytes();
             assert!(message[..] == pattern(5000, number)[..]);
         }
         assert!(receiver.recv().await.expect("the end").is_none());
@@ -53,7 +54,10 @@ async fn dropping_the_sending_half_ends_that_direction_only(world: World) {
     assert_eq!(next(&far).await, "last");
     assert!(far.recv().await.expect("the end").is_none());
     far.send("answer").await.expect("accepted");
-    assert_eq!(receiver.recv().await.expect("a message").expect("not the end").into_bytes(), "answer");
+    assert_eq!(
+        receiver.recv().await.expect("a message").expect("not the end").into_bytes(),
+        "answer"
+    );
     far.flush().await.expect("handled");
 }
 
@@ -72,7 +76,8 @@ async fn dropping_both_halves_closes_the_socket(world: World) {
 async fn several_tasks_share_a_socket(world: World) {
     const TASKS: usize = 8;
     const MESSAGES: usize = 200;
-    let Pair { near, far, hosted: _hosted } = world.pair_with(|builder| builder.outbox_bytes(1 << 16)).await;
+    let Pair { near, far, hosted: _hosted } =
+        world.pair_with(|builder| builder.outbox_bytes(1 << 16)).await;
     let (near, far) = (std::sync::Arc::new(near), std::sync::Arc::new(far));
     let mut senders = tokio::task::JoinSet::new();
     let mut receivers = tokio::task::JoinSet::new();
@@ -105,7 +110,9 @@ async fn several_tasks_share_a_socket(world: World) {
     for (_, bytes) in all {
         let text = std::str::from_utf8(&bytes).expect("text");
         let mut words = text.split(' ').map(|word| word.parse::<usize>());
-        let (Some(Ok(task)), Some(Ok(number))) = (words.next(), words.next()) else { panic!("{text}") };
+        let (Some(Ok(task)), Some(Ok(number))) = (words.next(), words.next()) else {
+            panic!("{text}")
+        };
         assert_eq!(number, next[task], "the order of one task is kept");
         next[task] += 1;
     }
@@ -138,7 +145,8 @@ async fn a_sink_waits_when_the_outbox_is_full(world: World) {
     const MESSAGES: usize = 500;
     let Pair { near, far, hosted: _hosted } =
         world.pair_with(|builder| builder.outbox_bytes(20_000).receive_window(20_000)).await;
-    let messages = futures::stream::iter((0..MESSAGES).map(|number| Ok(Bytes::from(pattern(3000, number)))));
+    let messages =
+        futures::stream::iter((0..MESSAGES).map(|number| Ok(Bytes::from(pattern(3000, number)))));
     let receiving = async {
         let mut number = 0;
         let mut far = std::pin::pin!(far);

@@ -102,15 +102,22 @@ async fn a_pause_that_ends_while_its_host_closes_is_no_attempt(world: World) {
     let next = stage.next.recv().await.expect("a connection");
     for payload in ["first", "second"] {
         let message = receive(&next).await;
-        assert_eq!((message.attempt(), &message[..]), (2, payload.as_bytes()), "no host had it twice");
+        assert_eq!(
+            (message.attempt(), &message[..]),
+            (2, payload.as_bytes()),
+            "no host had it twice"
+        );
         message.ack();
     }
     stage.near.flush().await.expect("handled");
 }
 
 async fn what_is_held_when_its_socket_ends_is_never_acknowledged(world: World) {
-    let ends: [fn(Socket); 3] =
-        [drop, |socket| socket.destroy(), |socket| drop(tokio::spawn(async move { socket.close().await }))];
+    let ends: [fn(Socket); 3] = [
+        drop,
+        |socket| socket.destroy(),
+        |socket| drop(tokio::spawn(async move { socket.close().await })),
+    ];
     for end in ends {
         let Pair { near, far, hosted: _hosted } = world.pair().await;
         near.send("held").await.expect("accepted");
@@ -193,8 +200,8 @@ async fn a_panic_leaves_what_a_stream_has_not_read_unhandled(world: World) {
 
 async fn a_stream_ends_with_its_host_unless_asked_otherwise(world: World) {
     for goes_on in [None, Some(true)] {
-        let options =
-            goes_on.map_or_else(ConnectOptions::new, |asked| ConnectOptions::new().reconnect(asked));
+        let options = goes_on
+            .map_or_else(ConnectOptions::new, |asked| ConnectOptions::new().reconnect(asked));
         let mut stage = stage(&world, options).await;
         receive(&stage.far).await.ack();
         let mut stream = stage.near.into_stream();
@@ -319,8 +326,8 @@ mod threads {
 
     fn a_blocking_stream_ends_with_its_host_unless_asked_otherwise(world: World) {
         for goes_on in [None, Some(true)] {
-            let options =
-                goes_on.map_or_else(ConnectOptions::new, |asked| ConnectOptions::new().reconnect(asked));
+            let options = goes_on
+                .map_or_else(ConnectOptions::new, |asked| ConnectOptions::new().reconnect(asked));
             let stage = stage(&world, options);
             receive(&stage.far).ack();
             let mut stream = stage.near.into_stream();

@@ -26,7 +26,10 @@ async fn messages_arrive_whole_whatever_their_size(world: World) {
             for (seed, len) in SIZES.into_iter().enumerate() {
                 let message = next(to).await;
                 assert_eq!(message.len(), len);
-                assert!(message == pattern(len, seed), "message {seed} of {len} bytes is not what was sent");
+                assert!(
+                    message == pattern(len, seed),
+                    "message {seed} of {len} bytes is not what was sent"
+                );
             }
         };
         tokio::join!(sending, receiving);
@@ -69,7 +72,11 @@ async fn messages_sent_before_the_connection_exists_arrive_in_order(world: World
         let peer = world.builder().build_peer().expect("a peer's channel");
         let socket = queue(&peer);
         assert!(!socket.connected());
-        (socket, world.builder().build(listener).inspect(|host| drop(host.connect())).expect("a host"), peer)
+        (
+            socket,
+            world.builder().build(listener).inspect(|host| drop(host.connect())).expect("a host"),
+            peer,
+        )
     } else {
         let host = world.builder().build(listener).expect("a channel");
         (queue(&host), host.clone(), host)

@@ -70,7 +70,9 @@ async fn a_message_can_be_written_and_read_in_blocks(world: World) {
         let (blocks, last) = rest.split_at(count * 64);
         let mut reservation = pair.near.reserve(message.len()).await.expect("room");
         reservation.append(first);
-        reservation.append_blocks(blocks.chunks_exact(64).map(|block| block.try_into().expect("64 bytes")));
+        reservation.append_blocks(
+            blocks.chunks_exact(64).map(|block| block.try_into().expect("64 bytes")),
+        );
         reservation.append(last);
         reservation.commit().expect("accepted");
 
@@ -195,7 +197,11 @@ async fn messages_written_in_place_and_read_in_place_go_around_the_ring(world: W
     let sending = async {
         for number in 0..100 {
             let mut reservation = pair.near.reserve(LEN).await.expect("room");
-            assert_eq!(reservation.is_in_place(), world.link() == LinkKind::Ring, "message {number}");
+            assert_eq!(
+                reservation.is_in_place(),
+                world.link() == LinkKind::Ring,
+                "message {number}"
+            );
             reservation.append(&pattern(LEN, number));
             reservation.commit().expect("accepted");
         }

@@ -66,7 +66,11 @@ async fn a_message_that_is_held_stalls_its_socket_until_it_is_handled(world: Wor
         near.send("behind it").await.expect("accepted");
         let behind = receive(&far).await;
         let stall = near.stalled().await.expect("the socket goes on");
-        assert_eq!((stall.socket, stall.accepted, stall.generation), (near.id(), false, 1), "{round}");
+        assert_eq!(
+            (stall.socket, stall.accepted, stall.generation),
+            (near.id(), false, 1),
+            "{round}"
+        );
         assert!(stall.messages >= 1 && stall.oldest >= SOON, "{stall:?}");
         assert!(stall.bytes >= MESSAGE_OVERHEAD + 4, "{stall:?}");
         assert_eq!(stalled(&mut events, &near, false).await, stall);
@@ -231,7 +235,8 @@ async fn a_wait_for_a_stall_ends_when_the_socket_is_over(world: World) {
 }
 
 async fn ages_grow_at_both_ends_until_the_message_is_handled(world: World) {
-    let Pair { near, far, hosted: Hosted { channel: _channel, host, .. } } = world.pair_with(soon).await;
+    let Pair { near, far, hosted: Hosted { channel: _channel, host, .. } } =
+        world.pair_with(soon).await;
     near.send("held").await.expect("accepted");
     let held = receive(&far).await;
     let mut ages = Vec::new();
@@ -280,14 +285,20 @@ async fn statistics_show_what_went_through_and_what_waits(world: World) {
     assert_eq!(stats.peer.expect("connected").process_id(), Some(std::process::id()));
     let stats = far.stats();
     assert!(stats.accepted);
-    assert_eq!((stats.sent, stats.acknowledged, stats.unacknowledged, stats.outbox_bytes), (1, 1, 0, 0));
+    assert_eq!(
+        (stats.sent, stats.acknowledged, stats.unacknowledged, stats.outbox_bytes),
+        (1, 1, 0, 0)
+    );
     assert_eq!((stats.handled, stats.held), (10, 2));
     assert!((12..=15).contains(&stats.received), "{stats:?}");
     assert!(stats.inbox_bytes >= 2 * (1000 + MESSAGE_OVERHEAD), "{stats:?}");
 
     let stats = hosted.channel.stats();
     assert_eq!((&*stats.name, stats.state, stats.generation), ("conformance", State::Connected, 1));
-    assert_eq!((stats.role, stats.hosting.is_some()), (hosted.channel.role(), stats.role == Role::Host));
+    assert_eq!(
+        (stats.role, stats.hosting.is_some()),
+        (hosted.channel.role(), stats.role == Role::Host)
+    );
     assert_eq!(stats.sockets.len(), 1);
     assert_eq!(stats.hosted.len(), usize::from(stats.role == Role::Host));
     let host = hosted.host.stats();
@@ -306,7 +317,8 @@ async fn statistics_show_what_went_through_and_what_waits(world: World) {
     assert_eq!((stats.received, stats.handled, stats.inbox_bytes), (15, 15, 0));
     assert_eq!((near.stats().sent, near.stats().acknowledged), (15, 15));
     near.destroy();
-    until(|| hosted.host.stats().hosted.is_empty() && hosted.channel.stats().sockets.is_empty()).await;
+    until(|| hosted.host.stats().hosted.is_empty() && hosted.channel.stats().sockets.is_empty())
+        .await;
 }
 
 async fn a_flush_can_be_given_up_and_repeated(world: World) {

@@ -182,9 +182,13 @@ async fn what_was_taken_back_holds_no_flush_up(world: World) {
 }
 
 async fn what_was_taken_back_makes_room(world: World) {
-    let near = world.builder().outbox_bytes(65_536).build_peer().expect("a peer's channel").connect();
+    let near =
+        world.builder().outbox_bytes(65_536).build_peer().expect("a peer's channel").connect();
     let id = near.send(vec![1; 65_000]).await.expect("accepted");
-    assert!(matches!(near.try_send(vec![2; 60_000]).map_err(|error| error.error), Err(Error::Full)));
+    assert!(matches!(
+        near.try_send(vec![2; 60_000]).map_err(|error| error.error),
+        Err(Error::Full)
+    ));
     let (sent, back) = tokio::join!(near.send(vec![2; 60_000]), near.take_back(id));
     assert_eq!(back.expect("an answer").map(|bytes| bytes.len()), Some(65_000));
     sent.expect("accepted");

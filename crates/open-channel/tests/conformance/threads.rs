@@ -100,7 +100,9 @@ fn lines_are_read_from_writes_of_any_size(world: World) {
     near.shutdown_write().expect("open");
     let lines = BufReader::new(far.into_stream()).lines();
     let read: Vec<String> = lines.map(|line| line.expect("read")).collect();
-    assert!(read.iter().map(|line| format!("{line}\n")).eq((0..1000).map(|n| format!("line {n}\n"))));
+    assert!(
+        read.iter().map(|line| format!("{line}\n")).eq((0..1000).map(|n| format!("line {n}\n")))
+    );
 }
 
 fn a_stream_reads_to_the_end_and_is_broken_by_a_reset(world: World) {

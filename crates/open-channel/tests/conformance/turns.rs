@@ -31,7 +31,8 @@ async fn turn_beside<F: Future<Output = Socket> + 'static>(
     busy: impl FnOnce() -> F + Send + 'static,
 ) -> bool {
     let side_by_side = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         tokio::task::LocalSet::new().block_on(&runtime, async move {
             let busy = tokio::task::spawn_local(busy());
             tokio::task::yield_now().await;

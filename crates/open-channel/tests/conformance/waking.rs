@@ -126,7 +126,8 @@ async fn a_flush_ends_whoever_else_waits(world: World) {
             let sent = fill(&near, round / OTHERS.len()).await;
             let flushed = async {
                 let flushed = tokio::time::timeout(FOR_EVER, near.flush()).await;
-                flushed.unwrap_or_else(|_| panic!("round {round}, {other:?}: the flush does not end"))
+                flushed
+                    .unwrap_or_else(|_| panic!("round {round}, {other:?}: the flush does not end"))
             };
             let (flushed, ()): (Result<(), Error>, ()) =
                 tokio::join!(flushed, receive(&pair.far, sent, "while flushing"));
@@ -179,7 +180,8 @@ async fn what_came_together_wakes_everybody_who_waits(world: World) {
             let mut waiting = pin!(far.recv());
             assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             let mut batch: Batch = ["one", "two"].iter().collect();
-            let sent = pin!(near.send_many(&mut batch)).poll(&mut Context::from_waker(Waker::noop()));
+            let sent =
+                pin!(near.send_many(&mut batch)).poll(&mut Context::from_waker(Waker::noop()));
             assert!(sent.is_ready(), "there is room");
             let first = take(&far);
             let started = Instant::now();

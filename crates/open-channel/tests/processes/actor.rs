@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use open_channel::{
-    Builder, Channel, ConnectOptions, Error, Event, LinkKind, Message, Scope, Socket, Stall, TryRecvError,
-    UserId,
+    Builder, Channel, ConnectOptions, Error, Event, LinkKind, Message, Scope, Socket, Stall,
+    TryRecvError, UserId,
 };
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -264,7 +264,9 @@ impl Actor {
                 ["descriptors", limit] => limit_descriptors(limit),
                 ["eat", spare] => self.eat(spare.parse().unwrap()),
                 ["spit"] => self.eaten.clear(),
-                ["little-memory", spare] => limit(Resource::As, mapped() + spare.parse::<u64>().unwrap()),
+                ["little-memory", spare] => {
+                    limit(Resource::As, mapped() + spare.parse::<u64>().unwrap())
+                }
                 ["small-files", most] => limit(Resource::Fsize, most.parse().unwrap()),
                 ["connect-and-close", times] => self.connect_and_close(times.parse().unwrap()),
                 ["count-calls"] => drop(std::thread::spawn(calls::count_in_a_busy_pair)),
@@ -276,7 +278,8 @@ impl Actor {
     }
 
     fn open(&mut self, settings: &[&str]) {
-        let settings: HashMap<&str, &str> = settings.iter().filter_map(|word| word.split_once('=')).collect();
+        let settings: HashMap<&str, &str> =
+            settings.iter().filter_map(|word| word.split_once('=')).collect();
         let name: Vec<u8> = settings["name"]
             .as_bytes()
             .chunks(2)
@@ -640,7 +643,12 @@ fn say_event(event: Event) {
             say!("event stalled {socket} {generation} {messages} {}", oldest.as_millis());
         }
         Event::StallEnded(end) => {
-            say!("event stall-ended {} {} {}", end.socket, end.acknowledged, end.lasted.as_millis());
+            say!(
+                "event stall-ended {} {} {}",
+                end.socket,
+                end.acknowledged,
+                end.lasted.as_millis()
+            );
         }
         Event::Closed { error: None } => say!("event closed"),
         Event::Closed { error: Some(error) } => say!("event closed {error}"),
@@ -697,11 +705,13 @@ async fn listen(socket: Socket, backstage: Arc<Backstage>) {
             return mixture::answer_all(&socket).await;
         }
         check(&text, &message);
-        let (generation, seq, redelivered) = (socket.generation(), message.id().seq, message.redelivered());
+        let (generation, seq, redelivered) =
+            (socket.generation(), message.id().seq, message.redelivered());
         assert_eq!(message.id().socket, id);
         let mut words = text.split(' ');
         let what = words.next();
-        let line = format!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
+        let line =
+            format!("handled {generation} {id} {seq} {redelivered} {} {text}", message.len());
         if what == Some("hold") {
             // The reader of the line may ask for the release at once.
             let mut held = backstage.held.lock().unwrap();
@@ -856,10 +866,13 @@ mod denial {
     pub(super) fn enforce(what: &str) {
         use SeccompCmpOp::MaskedEq;
         const MAP_SHARED: u64 = 1;
-        let sharing = || SeccompCondition::new(3, SeccompCmpArgLen::Dword, MaskedEq(MAP_SHARED), MAP_SHARED);
+        let sharing =
+            || SeccompCondition::new(3, SeccompCmpArgLen::Dword, MaskedEq(MAP_SHARED), MAP_SHARED);
         let with = |number: &str| number.parse().unwrap();
         let (call, rules, errno) = match what.split(' ').collect::<Vec<_>>()[..] {
-            ["memfd"] => (libc::SYS_memfd_create, vec![], Errno::PERM.raw_os_error().unsigned_abs()),
+            ["memfd"] => {
+                (libc::SYS_memfd_create, vec![], Errno::PERM.raw_os_error().unsigned_abs())
+            }
             ["memory"] => (libc::SYS_ftruncate, vec![], Errno::NOMEM.raw_os_error().unsigned_abs()),
             ["sharing"] => {
                 let rule = SeccompRule::new(vec![sharing().unwrap()]).unwrap();
@@ -890,8 +903,14 @@ fn make(path: &str, mode: &str) {
 
 /// Another small file system over `at`, for this process and its neighbours.
 fn mount_over(at: &str, options: &str) {
-    nix::mount::mount(Some("small"), at, Some("tmpfs"), nix::mount::MsFlags::MS_NODEV, Some(options))
-        .unwrap();
+    nix::mount::mount(
+        Some("small"),
+        at,
+        Some("tmpfs"),
+        nix::mount::MsFlags::MS_NODEV,
+        Some(options),
+    )
+    .unwrap();
     say!("mounted {at}");
 }
 
@@ -903,7 +922,8 @@ fn unmount(at: &str) {
 
 /// Takes every inode.
 fn stuff(path: &str) {
-    let files = (0..100_000).take_while(|n| File::create(format!("{path}/stuffing-{n}")).is_ok()).count();
+    let files =
+        (0..100_000).take_while(|n| File::create(format!("{path}/stuffing-{n}")).is_ok()).count();
     say!("stuffed {files}");
 }
 

@@ -46,7 +46,11 @@ pub(crate) fn an_idle_channel_sleeps(stage: &mut Stage) {
     for (actor, before) in everybody.iter().zip(before) {
         let after = Spent::by(actor);
         let wake_ups = after.wake_ups.saturating_sub(before.wake_ups);
-        assert!(wake_ups <= MOST_WAKE_UPS * SILENCE.as_secs(), "{}: {wake_ups} wake-ups", actor.label);
+        assert!(
+            wake_ups <= MOST_WAKE_UPS * SILENCE.as_secs(),
+            "{}: {wake_ups} wake-ups",
+            actor.label
+        );
         let cpu = after.cpu - before.cpu;
         assert!(cpu <= MOST_CPU, "{}: {cpu:?} of processor time", actor.label);
     }
@@ -64,8 +68,10 @@ impl Spent {
         let mut wake_ups = 0;
         for task in std::fs::read_dir(actor.proc("task")).unwrap() {
             // A thread may end meanwhile.
-            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
-            let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let status =
+                std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
+            let switches =
+                status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
             wake_ups += switches.map_or(0, |count| count.trim().parse::<u64>().unwrap());
         }
         Self { wake_ups, cpu: actor.cpu() }
@@ -148,7 +154,8 @@ fn trap() {
     let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing but add to a number.
     unsafe { sigaction(Signal::SIGSYS, &action) }.unwrap();
-    let memory = [libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_mprotect, libc::SYS_madvise];
+    let memory =
+        [libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_mprotect, libc::SYS_madvise];
     let others = [
         libc::SYS_brk,
         libc::SYS_rt_sigreturn,
@@ -157,8 +164,10 @@ fn trap() {
         libc::SYS_exit,
         libc::SYS_exit_group,
     ];
-    let allowed: BTreeMap<_, _> = memory.into_iter().chain(others).map(|call| (call, vec![])).collect();
+    let allowed: BTreeMap<_, _> =
+        memory.into_iter().chain(others).map(|call| (call, vec![])).collect();
     let arch = std::env::consts::ARCH.try_into().unwrap();
-    let filter = SeccompFilter::new(allowed, SeccompAction::Trap, SeccompAction::Allow, arch).unwrap();
+    let filter =
+        SeccompFilter::new(allowed, SeccompAction::Trap, SeccompAction::Allow, arch).unwrap();
     seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
 }

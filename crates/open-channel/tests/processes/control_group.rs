@@ -19,8 +19,12 @@ const MEMORY: Limit = Limit {
     first: "memory.limit_in_bytes",
     second: "memory.max",
 };
-const THREADS: Limit =
-    Limit { controller: ":pids:", mount: "/sys/fs/cgroup/pids", first: "pids.max", second: "pids.max" };
+const THREADS: Limit = Limit {
+    controller: ":pids:",
+    mount: "/sys/fs/cgroup/pids",
+    first: "pids.max",
+    second: "pids.max",
+};
 
 /// Removed when dropped; its processes have to be dead by then.
 pub(crate) struct ControlGroup {
@@ -43,8 +47,12 @@ impl ControlGroup {
     /// processes and members with limits of their own.
     fn new(limit: &Limit, value: &str) -> Option<Self> {
         let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-        let own =
-            |of| groups.lines().find_map(|line| line.split_once(of)).map(|(_, path)| path.trim_matches('/'));
+        let own = |of| {
+            groups
+                .lines()
+                .find_map(|line| line.split_once(of))
+                .map(|(_, path)| path.trim_matches('/'))
+        };
         let made = |mount: &str, own: Option<&str>, limit: &'static str| {
             let dir = Path::new(mount).join(own?).join(format!("oc-test-{}", std::process::id()));
             std::fs::create_dir(&dir).ok()?;

@@ -173,7 +173,10 @@ pub(crate) fn a_process_that_gives_its_user_up_does_not_meet_others_elsewhere(st
     peer.ask(&format!("user {NOBODY}"), "changed");
     host.kill();
     let error = peer.wait("event closed").text;
-    assert!(error.contains("Permission denied") && error.contains(session.to_str().unwrap()), "{error}");
+    assert!(
+        error.contains("Permission denied") && error.contains(session.to_str().unwrap()),
+        "{error}"
+    );
     assert_eq!(peer.count("event became-host"), 0, "it hosts alone");
     let heir = stage.actor_with("heir", &environment);
     join(&heir, "");
@@ -197,7 +200,9 @@ pub(crate) fn a_relative_directory_is_the_one_that_was_meant_at_first(stage: &mu
         let home = home.join("channels");
         assert_eq!(Path::new(&directory(&actor)).parent(), Some(&*home));
         assert!(home.is_dir());
-        gets_through(&stage.joined(format!("peer {n}"), &format!("role=peer dir={}", home.display())));
+        gets_through(
+            &stage.joined(format!("peer {n}"), &format!("role=peer dir={}", home.display())),
+        );
     }
 }
 
@@ -209,7 +214,9 @@ pub(crate) fn the_directory_in_use_is_told(stage: &mut Stage) {
     host.ask("join", "joined");
     assert_eq!(Path::new(&reported), stage.channel_dir());
     assert_eq!(directory(&host), reported);
-    host.find(0, "the directory", |line| line.text.contains("elected") && line.text.contains(&reported));
+    host.find(0, "the directory", |line| {
+        line.text.contains("elected") && line.text.contains(&reported)
+    });
     let peer = stage.joined("peer", "role=peer");
     assert_eq!(directory(&peer), reported);
     let elsewhere = stage.path().join("elsewhere");

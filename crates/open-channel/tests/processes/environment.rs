@@ -15,7 +15,9 @@ fn joined(stage: &Stage, settings: &str, environment: &[(&str, &str)]) -> (Actor
     (actor, role)
 }
 
-pub(crate) fn the_environment_names_the_application_and_a_setting_goes_before_it(stage: &mut Stage) {
+pub(crate) fn the_environment_names_the_application_and_a_setting_goes_before_it(
+    stage: &mut Stage,
+) {
     // The first of each group hosts, the others find it.
     let groups: [&[Member]; 3] = [
         &[
@@ -31,7 +33,11 @@ pub(crate) fn the_environment_names_the_application_and_a_setting_goes_before_it
     for group in groups {
         for (place, (settings, environment)) in group.iter().enumerate() {
             let (actor, role) = joined(stage, settings, environment);
-            assert_eq!(role, if place == 0 { "host" } else { "peer" }, "{settings} {environment:?}");
+            assert_eq!(
+                role,
+                if place == 0 { "host" } else { "peer" },
+                "{settings} {environment:?}"
+            );
             actors.push(actor);
         }
     }
@@ -58,7 +64,8 @@ pub(crate) fn a_timeout_names_the_application_and_what_to_do(stage: &mut Stage) 
     }
     socket.tell("connect s");
     for error in [peer.ask("join", "error join"), socket.wait("error recv s")] {
-        for part in ["in the application \"shop\"", "Scope::User", "Scope::App", "OPEN_CHANNEL_APP"] {
+        for part in ["in the application \"shop\"", "Scope::User", "Scope::App", "OPEN_CHANNEL_APP"]
+        {
             assert!(error.text.contains(part), "{error:?}");
         }
     }

@@ -86,7 +86,9 @@ pub(crate) fn large_messages_survive_the_hosts_that_die_in_the_middle_of_them(st
     for generation in 1..=6 {
         hosts.push(stage.joined(format!("host {}", generation + 1), "window=1000000"));
         let host = &hosts[hosts.len() - 2];
-        host.find(0, "ten messages", |line| line.is("handled") && line.number(7) >= generation * 10);
+        host.find(0, "ten messages", |line| {
+            line.is("handled") && line.number(7) >= generation * 10
+        });
         host.kill();
         assert_eq!(connected(&sender, generation + 1), "peer");
     }
@@ -117,8 +119,11 @@ pub(crate) fn replies_that_reached_the_peer_come_before_the_loss_of_the_host(sta
         peer.wait("event host-lost");
         let lines = peer.lines();
         let lost = lines.iter().position(|line| line.is("event host-lost")).unwrap();
-        let answers: Vec<_> =
-            lines[..lost].iter().filter(|line| line.is("reply s")).map(|line| line.number(4)).collect();
+        let answers: Vec<_> = lines[..lost]
+            .iter()
+            .filter(|line| line.is("reply s"))
+            .map(|line| line.number(4))
+            .collect();
         assert_eq!(answers, (1..=20).collect::<Vec<_>>(), "round {round}");
     }
 }
@@ -160,11 +165,18 @@ pub(crate) fn what_was_taken_and_not_acknowledged_is_delivered_again_marked(stag
     host.find(0, "the third message", |line| line.is("handled") && line.word(6) == "behind");
     host.kill();
     successor.find(0, "the third message", |line| line.is("handled") && line.word(6) == "behind");
-    let handled: Vec<_> =
-        successor.lines().into_iter().filter(|line| line.is("handled")).map(|line| line.text).collect();
+    let handled: Vec<_> = successor
+        .lines()
+        .into_iter()
+        .filter(|line| line.is("handled"))
+        .map(|line| line.text)
+        .collect();
     assert_eq!(
         handled,
-        [format!("handled 2 {socket} 2 true 4 hold"), format!("handled 2 {socket} 3 true 6 behind")]
+        [
+            format!("handled 2 {socket} 2 true 4 hold"),
+            format!("handled 2 {socket} 3 true 6 behind")
+        ]
     );
     successor.ask("release", "released");
     peer.ask("flush s", "flush s");
@@ -195,7 +207,8 @@ pub(crate) fn a_socket_that_does_not_reconnect_fails_with_its_host(stage: &mut S
     for generation in 1..=2 {
         let successor = stage.joined(format!("host {}", generation + 1), "");
         let name = format!("stays-{generation}");
-        let socket = peer.ask(&format!("connect {name} once"), &format!("socket {name}")).word(2).to_owned();
+        let socket =
+            peer.ask(&format!("connect {name} once"), &format!("socket {name}")).word(2).to_owned();
         for name in [name.as_str(), "goes-on"] {
             peer.ask(&format!("send {name} n {generation}"), &format!("sent {name}"));
             peer.ask(&format!("flush {name}"), &format!("flush {name}"));
@@ -221,7 +234,8 @@ pub(crate) fn what_a_process_holds_when_it_exits_comes_to_the_next_host(stage: &
     // Both ends of a program: `std::process::exit`, and the end of `main`.
     for (generation, way) in (2..).zip(["exit", "return"]) {
         let successor = stage.joined(format!("host {generation}"), "");
-        let socket = peer.ask(&format!("connect {way}"), &format!("socket {way}")).word(2).to_owned();
+        let socket =
+            peer.ask(&format!("connect {way}"), &format!("socket {way}")).word(2).to_owned();
         peer.ask(&format!("send {way} hold"), &format!("sent {way}"));
         let took = |line: &Line| line.is("handled") && line.word(2) == socket;
         host.find(0, "the message", took);

@@ -41,7 +41,11 @@ pub(crate) fn a_stopped_host_is_replaced_and_handles_nothing_more(stage: &mut St
         let ledger = Ledger::of([&host, &successor]);
         ledger.check_order_and_marks();
         ledger.check_complete(&socket, 100);
-        assert!(ledger.after(1, woken).is_empty(), "handled by a fenced host: {:?}", ledger.after(1, woken));
+        assert!(
+            ledger.after(1, woken).is_empty(),
+            "handled by a fenced host: {:?}",
+            ledger.after(1, woken)
+        );
         host.wait(&format!("failed {socket}"));
         // And it is as good a peer as any.
         host.ask("connect s", "socket s");
@@ -158,7 +162,12 @@ pub(crate) fn a_stopped_peer_changes_nothing(stage: &mut Stage) {
     traffic_flows([&sleeper, &other]);
     for actor in [&host, &sleeper, &other] {
         assert_eq!(actor.ask("status", "status").number(2), 1, "{}", actor.label);
-        assert_eq!(actor.count("event host-lost") + actor.count("event fenced"), 0, "{}", actor.label);
+        assert_eq!(
+            actor.count("event host-lost") + actor.count("event fenced"),
+            0,
+            "{}",
+            actor.label
+        );
     }
     assert!(sleeper.mark() > woken);
     let actors = [sleeper, other];

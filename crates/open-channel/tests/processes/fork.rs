@@ -40,7 +40,9 @@ const SCENES: &[(&str, Scene)] = &[
     ("fork: a child that makes a stream", a_child_that_makes_a_stream),
     ("fork: a child that connects", |link| parent(link, a_child_that_connects)),
     ("fork: a child that exits", |link| parent(link, |_| {})),
-    ("fork: a child with a channel of its own", |link| parent(link, a_child_with_a_channel_of_its_own)),
+    ("fork: a child with a channel of its own", |link| {
+        parent(link, a_child_with_a_channel_of_its_own)
+    }),
     ("fork: a child of a child", |link| parent(link, a_child_of_a_child)),
     ("fork: a child inside a runtime", a_child_inside_a_runtime),
     ("fork: a child of the host", a_child_of_the_host),
@@ -68,7 +70,10 @@ fn play(stage: &Stage, scene: &str) {
         let dir = stage.path().join(link);
         let act = |label: &str, scene: &str| {
             let task = format!("{scene} over {link}");
-            stage.actor_with(label, &[(actor::VARIABLE, &task), ("OPEN_CHANNEL_DIR", dir.to_str().unwrap())])
+            stage.actor_with(
+                label,
+                &[(actor::VARIABLE, &task), ("OPEN_CHANNEL_DIR", dir.to_str().unwrap())],
+            )
         };
         let other = (!scene.ends_with("of the host")).then(|| act("host", THE_HOST));
         if let Some(host) = &other {
@@ -186,7 +191,8 @@ fn fork(child: impl FnOnce()) -> Pid {
     match unsafe { nix::unistd::fork() }.unwrap() {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+                .unwrap();
             let went = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
             std::process::exit(i32::from(went.is_err()));
         }
@@ -282,7 +288,10 @@ fn a_child_that_calls(parent: &mut Parent) {
     assert_forked(socket.recv_many());
     assert_forked(socket.recv_reader());
     assert!(matches!(socket.try_recv(), Err(TryRecvError::Failed(Error::Forked))));
-    assert!(matches!(socket.recv_timeout(Duration::from_secs(9)), Err(TryRecvError::Failed(Error::Forked))));
+    assert!(matches!(
+        socket.recv_timeout(Duration::from_secs(9)),
+        Err(TryRecvError::Failed(Error::Forked))
+    ));
     assert_forked(socket.flush_timeout(Duration::from_secs(9)));
     assert_forked(socket.stalled());
     assert_forked(socket.undeliverable());
@@ -307,7 +316,10 @@ fn begun_before(parent: &Parent) {
         let refused = reservation.commit().unwrap_err();
         assert_eq!(refused.message, [1; 8][..]);
         assert_forked::<()>(Err(refused));
-        assert!(matches!(events.blocking_recv(), Some(Event::Closed { error: Some(Error::Forked) })));
+        assert!(matches!(
+            events.blocking_recv(),
+            Some(Event::Closed { error: Some(Error::Forked) })
+        ));
         assert!(events.blocking_recv().is_none());
         let mut stream = holder.socket.into_stream();
         assert_forked(stream.read(&mut [0; 8]).map_err(inner));
@@ -428,7 +440,10 @@ fn a_child_of_the_host(_: LinkKind) {
         let channel = channel.take().unwrap();
         assert_forked(channel.close());
         drop(channel);
-        assert!(matches!(events.blocking_recv(), Some(Event::Closed { error: Some(Error::Forked) })));
+        assert!(matches!(
+            events.blocking_recv(),
+            Some(Event::Closed { error: Some(Error::Forked) })
+        ));
     });
     reap(pid);
     say!("forked");

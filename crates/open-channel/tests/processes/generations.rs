@@ -32,7 +32,9 @@ fn generations<'a>(actors: impl IntoIterator<Item = &'a Actor>) -> Vec<u64> {
     for actor in actors {
         actor.catch_up();
         let lines = actor.lines();
-        all.extend(lines.iter().filter(|line| line.is("event became-host")).map(|line| line.number(2)));
+        all.extend(
+            lines.iter().filter(|line| line.is("event became-host")).map(|line| line.number(2)),
+        );
     }
     all
 }
@@ -69,7 +71,11 @@ pub(crate) fn with_a_generation_file_no_two_hosts_ever_have_one_generation(stage
     actors.iter().for_each(gets_through);
     let all = generations(&actors);
     assert!(all.len() > 3, "{all:?}");
-    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "a generation came again: {all:?}");
+    assert_eq!(
+        all.iter().collect::<BTreeSet<_>>().len(),
+        all.len(),
+        "a generation came again: {all:?}"
+    );
 }
 
 pub(crate) fn thirty_two_processes_with_a_generation_file_find_one_host(stage: &mut Stage) {
@@ -79,8 +85,10 @@ pub(crate) fn thirty_two_processes_with_a_generation_file_find_one_host(stage: &
         // In the last round some took over from those killed before them.
         let before = fs::read_to_string(file(stage)).unwrap().trim_end().parse().unwrap_or(0);
         let dir = stage.path().join(format!("round-{round}"));
-        let settings = format!("{} dir={}", settings(stage).replace("=1000", "=20000"), dir.display());
-        let actors: Vec<_> = (0..32).map(|n| stage.actor(format!("round {round}, process {n}"))).collect();
+        let settings =
+            format!("{} dir={}", settings(stage).replace("=1000", "=20000"), dir.display());
+        let actors: Vec<_> =
+            (0..32).map(|n| stage.actor(format!("round {round}, process {n}"))).collect();
         actors.iter().for_each(|actor| actor.open(&settings));
         actors.iter().for_each(|actor| actor.tell("join"));
         for actor in &actors {
@@ -99,7 +107,8 @@ pub(crate) fn hosts_killed_while_they_take_over_never_share_a_generation(stage: 
     tool.tell("stream s");
     let mut seen = 0;
     for round in 0..30 {
-        let candidates: Vec<_> = (0..3).map(|n| stage.actor(format!("round {round}, process {n}"))).collect();
+        let candidates: Vec<_> =
+            (0..3).map(|n| stage.actor(format!("round {round}, process {n}"))).collect();
         candidates.iter().for_each(|actor| actor.open(&settings));
         candidates.iter().for_each(|actor| actor.tell("join"));
         // The first host of them dies; others may be in the middle of taking over.
@@ -126,7 +135,10 @@ pub(crate) fn a_generation_file_that_cannot_be_used_is_a_clear_error(stage: &mut
     let settings = settings(stage);
     let refused = |stage: &Stage, problem: &str| {
         let error = refusal(stage, &settings, &[]);
-        assert!(error.contains(&format!("the generation file {} cannot be used", path.display())), "{error}");
+        assert!(
+            error.contains(&format!("the generation file {} cannot be used", path.display())),
+            "{error}"
+        );
         assert!(error.contains(problem), "{error}");
     };
     for hostile in ["x", "1 2", "-1", "\n", "99999999999999999999", &"1".repeat(1 << 20)] {
@@ -206,7 +218,9 @@ impl Opened {
     }
 }
 
-pub(crate) fn those_who_wait_for_the_generation_file_do_not_wait_for_a_stuck_host_again(stage: &mut Stage) {
+pub(crate) fn those_who_wait_for_the_generation_file_do_not_wait_for_a_stuck_host_again(
+    stage: &mut Stage,
+) {
     // Longer than anything else here takes.
     const HOST_TIMEOUT: u64 = 4_000;
     let settings = settings(stage).replace("=1000", &format!("={HOST_TIMEOUT}"));
@@ -221,7 +235,10 @@ pub(crate) fn those_who_wait_for_the_generation_file_do_not_wait_for_a_stuck_hos
     // It finds the lock taken, and tries again.
     opened.wait(2);
     let took = now() - stood;
-    assert!(took < HOST_TIMEOUT / 2 * 1_000_000, "after {took} ns: it waited for the host once more");
+    assert!(
+        took < HOST_TIMEOUT / 2 * 1_000_000,
+        "after {took} ns: it waited for the host once more"
+    );
     drop(held);
     peer.wait("event became-host 2");
     host.resume();
@@ -236,7 +253,10 @@ pub(crate) fn a_generation_file_that_somebody_holds_is_waited_for(stage: &mut St
     let actor = stage.actor("host");
     actor.open(&format!("{settings} connect_timeout=500"));
     let error = actor.ask("join", "error join");
-    assert!(error.text.contains("another process holds the lock of the generation file"), "{error:?}");
+    assert!(
+        error.text.contains("another process holds the lock of the generation file"),
+        "{error:?}"
+    );
     drop(held);
     assert_eq!(actor.ask("join", "joined").text, "joined host 1");
 }

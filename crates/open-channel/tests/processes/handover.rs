@@ -36,7 +36,8 @@ pub(crate) fn an_orderly_close_under_traffic_loses_and_repeats_nothing(stage: &m
 }
 
 pub(crate) fn hosting_goes_round_by_orderly_closes(stage: &mut Stage) {
-    let mut actors: Vec<_> = (0..6).map(|n| stage.joined(format!("process {n}"), "outbox=16384")).collect();
+    let mut actors: Vec<_> =
+        (0..6).map(|n| stage.joined(format!("process {n}"), "outbox=16384")).collect();
     let sender = stage.joined("sender", "role=peer outbox=16384");
     let socket = sender.ask("connect s", "socket s").word(2).to_owned();
     sender.tell("stream s");
@@ -54,7 +55,11 @@ pub(crate) fn hosting_goes_round_by_orderly_closes(stage: &mut Stage) {
     let ledger = Ledger::of(actors.iter().chain(&gone));
     ledger.check_order_and_marks();
     ledger.check_complete(&socket, accepted);
-    assert_eq!(ledger.of_socket(&socket).len() as u64, accepted, "repeated, though every handler finished");
+    assert_eq!(
+        ledger.of_socket(&socket).len() as u64,
+        accepted,
+        "repeated, though every handler finished"
+    );
     assert_eq!(sender.count("event handed-over"), 5);
     assert_eq!(sender.count("event host-lost") + sender.count("error"), 0);
 }
@@ -69,7 +74,8 @@ pub(crate) fn a_handler_that_does_not_finish_cannot_hold_up_the_hand_over(stage:
     let started = crate::stage::now();
     host.ask("shut", "shut");
     assert_eq!(connected(&successor, 2), "host");
-    let again = successor.find(0, "the message", |line| line.is("handled") && line.word(6) == "hold");
+    let again =
+        successor.find(0, "the message", |line| line.is("handled") && line.word(6) == "hold");
     assert_eq!(again.word(4), "true", "a handler had it: {again:?}");
     assert!(Duration::from_nanos(again.at - started) < Duration::from_secs(5), "held up");
     assert_eq!(connected(&peer, 2), "peer");

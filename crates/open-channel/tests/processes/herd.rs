@@ -9,7 +9,8 @@ const HERD: usize = 32;
 const ROUNDS: usize = 4;
 
 fn herd(stage: &Stage, round: usize) -> Vec<Actor> {
-    let actors: Vec<_> = (0..HERD).map(|n| stage.actor(format!("round {round}, process {n}"))).collect();
+    let actors: Vec<_> =
+        (0..HERD).map(|n| stage.actor(format!("round {round}, process {n}"))).collect();
     // A directory that does not exist: making it is part of the race.
     let dir = stage.path().join(format!("round-{round}"));
     for actor in &actors {
@@ -30,7 +31,8 @@ pub(crate) fn thirty_two_processes_starting_at_once_find_one_host(stage: &mut St
         let generations: BTreeSet<u64> = joined.iter().map(|line| line.number(2)).collect();
         assert_eq!(generations, BTreeSet::from([1]));
         // Still so after everybody has checked.
-        let states: Vec<_> = actors.iter().map(|actor| actor.ask("status", "status").text).collect();
+        let states: Vec<_> =
+            actors.iter().map(|actor| actor.ask("status", "status").text).collect();
         assert_eq!(
             states.iter().filter(|state| *state == "status host 1 connected").count(),
             1,
@@ -52,8 +54,11 @@ pub(crate) fn two_processes_at_the_very_same_instant_find_one_host(stage: &mut S
         actors.iter().for_each(|actor| actor.open(&format!("dir={}", dir.display())));
         let at = now() + 1_000_000;
         actors.iter().for_each(|actor| actor.tell(&format!("join-at {at}")));
-        let joined: Vec<_> =
-            actors.iter().zip(marks).map(|(actor, mark)| actor.wait_since(mark, "joined").text).collect();
+        let joined: Vec<_> = actors
+            .iter()
+            .zip(marks)
+            .map(|(actor, mark)| actor.wait_since(mark, "joined").text)
+            .collect();
         let hosts = joined.iter().filter(|line| *line == "joined host 1").count();
         let peers = joined.iter().filter(|line| *line == "joined peer 1").count();
         assert_eq!((hosts, peers), (1, 1), "round {round}: {joined:?}");

@@ -1,7 +1,12 @@
 //! Peers, and a host, that share memory and break its rules.
 #![cfg_attr(
     open_channel_portable,
-    allow(unused_variables, unused_mut, unreachable_code, reason = "there is no ring, so no rule of it")
+    allow(
+        unused_variables,
+        unused_mut,
+        unreachable_code,
+        reason = "there is no ring, so no rule of it"
+    )
 )]
 
 use std::fs::File;
@@ -179,7 +184,8 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
         OwnedFd::from(File::open(path).unwrap())
     };
-    let path_only = || rustix::fs::open(stage.path(), OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+    let path_only =
+        || rustix::fs::open(stage.path(), OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
     let blocking = || eventfd(0, EventfdFlags::empty()).unwrap();
     let usual = Some((RING, RING));
     let with_memory = |fd: OwnedFd| (usual, vec![fd, doorbell(), doorbell()]);
@@ -214,7 +220,10 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
         ("rings whose sizes overflow", sized(1 << 63, 1 << 63)),
         (
             "rings too large for this host",
-            (Some((32 << 20, 32 << 20)), vec![memory(4096 + (64 << 20), SEALS), doorbell(), doorbell()]),
+            (
+                Some((32 << 20, 32 << 20)),
+                vec![memory(4096 + (64 << 20), SEALS), doorbell(), doorbell()],
+            ),
         ),
     ];
     for (n, (what, (rings, fds))) in offers.iter().enumerate() {
@@ -232,7 +241,9 @@ pub(crate) fn a_bad_offer_is_declined_and_the_socket_carries_on(stage: &mut Stag
     check_unharmed(&host, &bystander);
 }
 
-pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection(stage: &mut Stage) {
+pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection(
+    stage: &mut Stage,
+) {
     let (host, bystander) = busy_pair(stage, SHORT);
     let (_, path) = stage.published();
     let (open, mapped, before) = (descriptors(&host), mappings(&host), host.memory("VmHWM"));
@@ -243,7 +254,9 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
         ("noise for a header", |peer| peer.write(UP_DATA, 0x0123_4567_89ab_cdef)),
         ("all ones", |peer| peer.write(UP_DATA, u64::MAX)),
         ("a header of another place", |peer| peer.write(UP_DATA, header(8, 8, WHOLE))),
-        ("a record longer than records may be", |peer| peer.write(UP_DATA, header(0, RING / 2, WHOLE))),
+        ("a record longer than records may be", |peer| {
+            peer.write(UP_DATA, header(0, RING / 2, WHOLE))
+        }),
         ("a record of 4 GiB", |peer| peer.write(UP_DATA, header(0, 0xffff_ffff, WHOLE))),
         ("a record past the end", |peer| {
             peer.push(WHOLE, &[b'x'; 30_000]);
@@ -258,8 +271,12 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
         ("a record with a flag that means nothing", |peer| peer.push_flagged(1, 4, b"unheard of")),
         ("a pack of nothing", |peer| peer.push_flagged(1, PACKED, b"")),
         ("a pack of one message", |peer| peer.push_flagged(1, PACKED, b"\x01\0\0\0a")),
-        ("a pack that is cut short", |peer| peer.push_flagged(1, PACKED, b"\x01\0\0\0a\x09\0\0\0b")),
-        ("a pack with four gigabytes", |peer| peer.push_flagged(1, PACKED, b"\xff\xff\xff\xffa\0\0\0\0")),
+        ("a pack that is cut short", |peer| {
+            peer.push_flagged(1, PACKED, b"\x01\0\0\0a\x09\0\0\0b")
+        }),
+        ("a pack with four gigabytes", |peer| {
+            peer.push_flagged(1, PACKED, b"\xff\xff\xff\xffa\0\0\0\0")
+        }),
         ("a first part without a length", |peer| peer.push(FIRST, b"short")),
         ("a first part without a byte", |peer| peer.begin(100, b"")),
         ("a message without end", |peer| peer.begin(u64::MAX, b"x")),
@@ -334,8 +351,9 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
     peer.push(END, b"");
     peer.push(WHOLE, b"fine after the end");
     raw::read_to_the_end(&mut peer.stream);
-    for (n, bytes) in
-        [raw::data(1, b"n 1"), frame(5, 0, &1_u64.to_le_bytes()), frame(7, 0, b"")].iter().enumerate()
+    for (n, bytes) in [raw::data(1, b"n 1"), frame(5, 0, &1_u64.to_le_bytes()), frame(7, 0, b"")]
+        .iter()
+        .enumerate()
     {
         let mut peer = Hostile::attach(&path, 7100 + n as u128);
         peer.stream.write_all(bytes).unwrap();
@@ -343,10 +361,14 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
         rustix::net::shutdown(&peer.stream, Shutdown::Write).unwrap();
         raw::read_to_the_end(&mut peer.stream);
     }
-    for (n, bytes) in
-        [vec![0; 64], frame(6, 0, &77_u64.to_le_bytes()), frame(99, 0, b""), frame(DATA, 0x80, &[0; 64])]
-            .iter()
-            .enumerate()
+    for (n, bytes) in [
+        vec![0; 64],
+        frame(6, 0, &77_u64.to_le_bytes()),
+        frame(99, 0, b""),
+        frame(DATA, 0x80, &[0; 64]),
+    ]
+    .iter()
+    .enumerate()
     {
         let mut peer = Hostile::attach(&path, 7200 + n as u128);
         peer.stream.write_all(bytes).unwrap();
@@ -356,7 +378,9 @@ pub(crate) fn a_peer_that_breaks_the_rules_of_its_ring_loses_only_its_connection
     let mut peer = Hostile::attach(&path, 7300);
     peer.push(WHOLE, b"fine last words");
     rustix::net::shutdown(&peer.stream, Shutdown::Write).unwrap();
-    host.find(0, "the last words", |line| line.is("handled") && line.text.ends_with("fine last words"));
+    host.find(0, "the last words", |line| {
+        line.is("handled") && line.text.ends_with("fine last words")
+    });
     drop(peer);
     stage_until(|| descriptors(&host) <= open && mappings(&host) <= mapped);
     check_unharmed(&host, &bystander);
@@ -489,7 +513,8 @@ pub(crate) fn a_host_that_breaks_the_rules_of_the_ring_gives_a_clear_error(stage
         stream.write_all(&welcome(generation, !lifeline)).unwrap();
         if !lifeline {
             let fds = received.descriptors;
-            let [memory, peers_doorbell, _] = [&fds[0], &fds[1], &fds[2]].map(|fd| fd.try_clone().unwrap());
+            let [memory, peers_doorbell, _] =
+                [&fds[0], &fds[1], &fds[2]].map(|fd| fd.try_clone().unwrap());
             let layout = Layout::new(sizes(118), sizes(126)).unwrap();
             let _ring = accept(layout, fds).unwrap();
             poke(&memory, DOWN_DATA + sizes(118) as u64, 0x0123_4567_89ab_cdef);
@@ -521,10 +546,15 @@ pub(crate) fn a_host_that_takes_rings_which_nobody_offered_gives_a_clear_error(s
     peer.open("role=peer link=unix");
     peer.ask("connect s", "socket s");
     let error = peer.wait("error recv s");
-    assert!(error.text.contains("broke the protocol") && error.text.contains("offered"), "{error:?}");
+    assert!(
+        error.text.contains("broke the protocol") && error.text.contains("offered"),
+        "{error:?}"
+    );
 }
 
-pub(crate) fn a_socket_says_hello_early_and_is_connected_no_earlier_than_its_process(stage: &mut Stage) {
+pub(crate) fn a_socket_says_hello_early_and_is_connected_no_earlier_than_its_process(
+    stage: &mut Stage,
+) {
     let listener = impostor(stage);
     let (generation, _) = stage.published();
     let peer = stage.actor("peer");

@@ -31,7 +31,8 @@ pub(crate) fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
 /// Its listeners run on threads of their own.
 pub(crate) fn a_host_that_can_start_no_thread_puts_newcomers_off(stage: &mut Stage) {
     let group = ControlGroup::of_threads().unwrap();
-    let host = stage.actor_with("host", &[(actor::VARIABLE, fork::HOST), (actor::GROUP, group.path())]);
+    let host =
+        stage.actor_with("host", &[(actor::VARIABLE, fork::HOST), (actor::GROUP, group.path())]);
     host.wait("hosting");
     let open = |label: &str, timeout: u64| {
         let peer = stage.actor_with(label, &[(actor::LOG, "yes")]);
@@ -46,10 +47,14 @@ pub(crate) fn a_host_that_can_start_no_thread_puts_newcomers_off(stage: &mut Sta
     bystander.wait("reply s 1 dddddddd");
     group.allow_no_more_threads();
     let newcomer = open("newcomer", 20_000);
-    newcomer.find(0, "why it is put off", |line| line.text.contains("its host cannot start a thread"));
+    newcomer
+        .find(0, "why it is put off", |line| line.text.contains("its host cannot start a thread"));
     let hasty = open("hasty", 1000);
     let error = hasty.wait("error recv s");
-    assert!(error.text.contains("was not reached within 1s: its host cannot start a thread"), "{error:?}");
+    assert!(
+        error.text.contains("was not reached within 1s: its host cannot start a thread"),
+        "{error:?}"
+    );
     assert_eq!(newcomer.count("end s") + newcomer.count("error"), 0);
     bystander.tell("send s dddddddd");
     bystander.wait("reply s 2 dddddddd");
@@ -88,7 +93,11 @@ pub(crate) fn a_panicking_listener_takes_down_its_connection_only(stage: &mut St
         assert!(error.text.contains("ended the socket"), "{error:?}");
         host.catch_up();
         let of_socket = |line: &&crate::stage::Line| line.is("handled") && line.word(2) == socket;
-        assert_eq!(host.lines().iter().filter(of_socket).count(), 2, "given again to the same host");
+        assert_eq!(
+            host.lines().iter().filter(of_socket).count(),
+            2,
+            "given again to the same host"
+        );
         // The process itself goes on with another socket.
         victim.ask("connect again", "socket again");
         victim.ask("send again fine", "sent again");
@@ -109,8 +118,9 @@ pub(crate) fn raw_nonsense_hurts_nobody(stage: &mut Stage) {
     endless.extend(&hello[4..]);
     let mut reserved = hello.clone();
     reserved[6] = 1;
-    let impossible =
-        |first, recv_next, handled| Hello { first, recv_next, handled, ..Hello::default() }.encode();
+    let impossible = |first, recv_next, handled| {
+        Hello { first, recv_next, handled, ..Hello::default() }.encode()
+    };
     let closed_at_once: Vec<(&str, Vec<u8>)> = vec![
         ("zeros", vec![0; 4096]),
         ("all ones", vec![0xff; 4096]),
@@ -211,7 +221,9 @@ pub(crate) fn nonsense_after_a_good_handshake_hurts_nobody(stage: &mut Stage) {
     // Valid messages of a foreign program are as good as any.
     let (mut stream, _) = raw::exchange_hello(&path, &Hello { socket: 2002, ..Hello::default() });
     stream.write_all(&raw::data(1, b"fine stranger")).unwrap();
-    host.find(0, "the stranger's message", |line| line.is("handled") && line.text.ends_with("fine stranger"));
+    host.find(0, "the stranger's message", |line| {
+        line.is("handled") && line.text.ends_with("fine stranger")
+    });
     check_unharmed(&host, &bystander);
     let grown = host.memory("VmHWM") - before;
     assert!(grown < SLACK, "the host grew by {} KiB", grown / 1024);
@@ -246,7 +258,10 @@ pub(crate) fn impostor(stage: &Stage) -> UnixListener {
     listener
 }
 
-pub(crate) fn answer_everybody(listener: UnixListener, answer: impl Fn(UnixStream) + Send + 'static) {
+pub(crate) fn answer_everybody(
+    listener: UnixListener,
+    answer: impl Fn(UnixStream) + Send + 'static,
+) {
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             answer(stream);
@@ -305,7 +320,10 @@ pub(crate) fn words_of_the_other_side_cannot_steer_a_terminal(stage: &mut Stage)
             refused.tell("join");
         }
         let error = refused.wait(failed);
-        assert!(error.text.ends_with(&format!("the host refused the connection: {shown}")), "{error:?}");
+        assert!(
+            error.text.ends_with(&format!("the host refused the connection: {shown}")),
+            "{error:?}"
+        );
     }
     assert!(refused.lines().iter().all(|line| !line.text.contains(char::is_control)));
 }
@@ -342,7 +360,8 @@ pub(crate) fn a_peer_that_never_reads_costs_bounded_memory(stage: &mut Stage) {
         mute.ask("send s fine", "sent s");
     }
     mute.ask("flush s", "flush s");
-    let (grown_host, grown_mute) = (host.memory("VmHWM") - before_host, mute.memory("VmHWM") - before_mute);
+    let (grown_host, grown_mute) =
+        (host.memory("VmHWM") - before_host, mute.memory("VmHWM") - before_mute);
     assert!(grown_host < 2 * 4 * MIB + SLACK, "the host grew by {} KiB", grown_host / 1024);
     assert!(grown_mute < 2 * MIB + SLACK, "the peer grew by {} KiB", grown_mute / 1024);
     // It reads at last, and everything is there, in order.
@@ -405,7 +424,8 @@ pub(crate) fn five_hundred_connections_are_all_served(stage: &mut Stage) {
     // And when they all go at once, the host is as good as new.
     peers.iter().for_each(Actor::kill);
     host.until("500 ended sockets", |lines| {
-        (lines.iter().filter(|line| line.is("failed") || line.is("ended")).count() == 500).then_some(())
+        (lines.iter().filter(|line| line.is("failed") || line.is("ended")).count() == 500)
+            .then_some(())
     });
     let peer = stage.joined("peer", "role=peer");
     peer.ask("connect s", "socket s");

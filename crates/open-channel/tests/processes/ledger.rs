@@ -75,7 +75,8 @@ impl Ledger {
     /// Marked deliveries of messages that an earlier host's handler had received.
     pub(crate) fn repeated(&self) -> usize {
         let repeated = |deliveries: &Vec<Delivery>| {
-            let distinct: BTreeSet<u64> = deliveries.iter().map(|delivery| delivery.number).collect();
+            let distinct: BTreeSet<u64> =
+                deliveries.iter().map(|delivery| delivery.number).collect();
             deliveries.len() - distinct.len()
         };
         self.sockets.values().map(repeated).sum()
@@ -87,13 +88,20 @@ impl Ledger {
             let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
             let mut last: Option<&Delivery> = None;
             for delivery in deliveries {
-                assert_eq!(delivery.seq, delivery.number, "the id of a message of {socket}: {delivery:?}");
+                assert_eq!(
+                    delivery.seq, delivery.number,
+                    "the id of a message of {socket}: {delivery:?}"
+                );
                 if let Some(last) = last.filter(|last| last.generation == delivery.generation) {
                     assert_eq!(
                         last.host, delivery.host,
                         "two hosts of one generation: {last:?}, {delivery:?}"
                     );
-                    assert_eq!(last.number + 1, delivery.number, "order on {socket}: {last:?}, {delivery:?}");
+                    assert_eq!(
+                        last.number + 1,
+                        delivery.number,
+                        "order on {socket}: {last:?}, {delivery:?}"
+                    );
                 } else if let Some(last) = last {
                     // A new host begins at or before what the last one handled, never beyond.
                     assert!(
@@ -102,7 +110,10 @@ impl Ledger {
                     );
                 }
                 if let Some(generation) = seen.insert(delivery.number, delivery.generation) {
-                    assert!(delivery.redelivered, "repeated without the mark on {socket}: {delivery:?}");
+                    assert!(
+                        delivery.redelivered,
+                        "repeated without the mark on {socket}: {delivery:?}"
+                    );
                     assert!(
                         generation < delivery.generation,
                         "repeated by one host on {socket}: {delivery:?}"
@@ -118,10 +129,12 @@ impl Ledger {
 
     /// Everything that a living sender had accepted was handled.
     pub(crate) fn check_complete(&self, socket: &str, accepted: u64) {
-        let mut numbers: Vec<u64> = self.of_socket(socket).iter().map(|delivery| delivery.number).collect();
+        let mut numbers: Vec<u64> =
+            self.of_socket(socket).iter().map(|delivery| delivery.number).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let missing: Vec<_> = (1..=accepted).filter(|n| numbers.binary_search(n).is_err()).take(5).collect();
+        let missing: Vec<_> =
+            (1..=accepted).filter(|n| numbers.binary_search(n).is_err()).take(5).collect();
         assert!(missing.is_empty(), "lost on {socket}: {missing:?} … of {accepted}");
         assert_eq!(numbers.len() as u64, accepted, "more was handled than sent on {socket}");
     }
@@ -139,7 +152,8 @@ impl Ledger {
         for delivery in self.of_socket(socket) {
             // Both grow: the last flush before it covers the most.
             let before = flushed.partition_point(|(at, _)| *at < delivery.at);
-            let covering = flushed[..before].last().filter(|(_, through)| delivery.number <= *through);
+            let covering =
+                flushed[..before].last().filter(|(_, through)| delivery.number <= *through);
             if let Some((at, through)) = covering {
                 panic!(
                     "{socket}: {delivery:?} came {} µs after the flush of everything through {through}",

@@ -13,12 +13,17 @@ const HERD: usize = 12;
 /// Everything in the runtime directory, by its path there.
 fn left(stage: &Stage) -> Vec<String> {
     let names = |dir: &std::path::Path| -> Vec<String> {
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     };
     let mut left = Vec::new();
     for name in names(&stage.runtime_dir()) {
         left.push(name.clone());
-        left.extend(names(&stage.runtime_dir().join(&name)).iter().map(|inside| format!("{name}/{inside}")));
+        left.extend(
+            names(&stage.runtime_dir().join(&name)).iter().map(|inside| format!("{name}/{inside}")),
+        );
     }
     left.sort();
     left
@@ -76,7 +81,9 @@ pub(crate) fn what_killed_processes_leave_the_next_one_removes(stage: &mut Stage
     assert_eq!(left(stage), remembers(4));
 }
 
-pub(crate) fn names_of_killed_processes_that_never_come_again_are_removed_by_others(stage: &mut Stage) {
+pub(crate) fn names_of_killed_processes_that_never_come_again_are_removed_by_others(
+    stage: &mut Stage,
+) {
     let (killed, alive) = (stage.actor("killed"), stage.joined("alive", ""));
     killed.ask("hold-names 40", "held 40");
     killed.kill();
@@ -122,7 +129,9 @@ fn check_hosts(actors: &[Actor], ledger: &Ledger) {
     for actor in actors {
         actor.catch_up();
         let lines = actor.lines();
-        hosts.extend(lines.iter().filter(|line| line.is("event became-host")).map(|line| line.number(2)));
+        hosts.extend(
+            lines.iter().filter(|line| line.is("event became-host")).map(|line| line.number(2)),
+        );
     }
     assert_eq!(hosts.iter().collect::<BTreeSet<_>>().len(), hosts.len(), "hosted twice: {hosts:?}");
     let mut spans: BTreeMap<u64, (u64, u64)> = BTreeMap::new();

@@ -41,7 +41,9 @@ pub(crate) fn perform(scene: &str) {
 /// A test of each scene.
 pub(crate) fn scenes() -> impl Iterator<Item = (String, impl FnOnce(&mut Stage) + Send)> {
     SCENES.iter().map(|(scene, _)| {
-        (format!("lifetime::{}", scene.replace([' ', '-'], "_")), |stage: &mut Stage| play(stage, scene))
+        (format!("lifetime::{}", scene.replace([' ', '-'], "_")), |stage: &mut Stage| {
+            play(stage, scene)
+        })
     })
 }
 
@@ -262,8 +264,12 @@ fn polled_by_a_runtime_that_is_gone() {
 fn a_runtime_in_slices() {
     let runtime = runtime();
     let (host, peer, own, other) = runtime.block_on(async {
-        let host = Channel::builder("scene").host_timeout(Duration::from_millis(300)).build(echo).unwrap();
-        let peer = Channel::builder("scene").host_timeout(Duration::from_millis(300)).build_peer().unwrap();
+        let host =
+            Channel::builder("scene").host_timeout(Duration::from_millis(300)).build(echo).unwrap();
+        let peer = Channel::builder("scene")
+            .host_timeout(Duration::from_millis(300))
+            .build_peer()
+            .unwrap();
         let (own, other) = (host.connect(), peer.connect());
         round_trip(&own).await;
         round_trip(&other).await;
@@ -334,7 +340,10 @@ fn closed_twice() {
         peer.close().await.unwrap();
         peer.close().await.unwrap();
         let refused = peer.connect().send("late").await;
-        assert!(matches!(&refused, Err(error) if matches!(error.error, Error::Closed)), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(error) if matches!(error.error, Error::Closed)),
+            "{refused:?}"
+        );
         host.close().await.unwrap();
         host.close().await.unwrap();
         assert!(own.send("late").await.is_err());

@@ -12,7 +12,8 @@ use crate::stage::Stage;
 
 /// The names in a directory that are generations.
 fn generations(dir: &Path) -> Vec<String> {
-    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.len() == 20 && name.parse::<u64>().is_ok()).collect()
 }
 
@@ -91,10 +92,18 @@ pub(crate) fn a_file_system_that_cannot_do_it_is_an_error_at_once(stage: &mut St
         assert!(error.contains(step), "{denied}: {error}");
         let named = error.contains("(its file system is ");
         assert_eq!(named, !portable::IS_FORCED, "{denied}: {error}");
-        assert!(error.contains("set OPEN_CHANNEL_DIR to a directory on a local Unix file system"), "{error}");
+        assert!(
+            error.contains("set OPEN_CHANNEL_DIR to a directory on a local Unix file system"),
+            "{error}"
+        );
         for dir in fs::read_dir(stage.runtime_dir()).unwrap() {
             let dir = dir.unwrap().path();
-            assert_eq!(generations(&dir), [""; 0], "{denied}: a generation was used up in {}", dir.display());
+            assert_eq!(
+                generations(&dir),
+                [""; 0],
+                "{denied}: a generation was used up in {}",
+                dir.display()
+            );
         }
     }
     assert_eq!(connected(&stage.joined("host", ""), 1), "host");
@@ -127,7 +136,10 @@ pub(crate) fn a_volume_with_a_group_of_its_own_gives_a_clear_error(stage: &mut S
         fs::set_permissions(&dir, PermissionsExt::from_mode(mode)).unwrap();
         let error = refusal(stage, "", &[]);
         assert!(error.contains(&format!("its mode {mode:o} lets other users in")), "{error}");
-        assert!(error.contains("fsGroup") && error.contains("set OPEN_CHANNEL_DIR to a path"), "{error}");
+        assert!(
+            error.contains("fsGroup") && error.contains("set OPEN_CHANNEL_DIR to a path"),
+            "{error}"
+        );
     }
     // The remedy that it names for an emptyDir.
     let inside = format!("dir={}", dir.join("channels").display());

@@ -43,7 +43,10 @@ macro_rules! sentences {
     };
 }
 
-fn sentence(name: impl Into<String>, test: impl FnOnce(&mut stage::Stage) + Send + 'static) -> Trial {
+fn sentence(
+    name: impl Into<String>,
+    test: impl FnOnce(&mut stage::Stage) + Send + 'static,
+) -> Trial {
     let name = name.into();
     Trial::test(name.clone(), move || {
         stage::run(&name, test);

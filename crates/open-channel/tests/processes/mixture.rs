@@ -60,8 +60,10 @@ fn ballast_of(number: u64) -> Option<usize> {
 /// match.
 fn ballast(number: u64, size: usize) -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    let pattern = BYTES.get_or_init(|| (0..PATTERN as u64 / 8).flat_map(|n| mix(n).to_le_bytes()).collect());
-    let start = usize::try_from(mix(!number)).unwrap() % (PATTERN - usize::try_from(LONGEST).unwrap());
+    let pattern =
+        BYTES.get_or_init(|| (0..PATTERN as u64 / 8).flat_map(|n| mix(n).to_le_bytes()).collect());
+    let start =
+        usize::try_from(mix(!number)).unwrap() % (PATTERN - usize::try_from(LONGEST).unwrap());
     &pattern[start..start + size]
 }
 

@@ -132,7 +132,8 @@ pub(crate) fn exchange_hello_with(
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     assert!(descriptors.is_empty() || ancillary.push(SendAncillaryMessage::ScmRights(descriptors)));
     let bytes = hello.encode();
-    let sent = sendmsg(&stream, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::empty()).unwrap();
+    let sent =
+        sendmsg(&stream, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::empty()).unwrap();
     assert_eq!(sent, bytes.len());
     let (kind, body) = read_frame(&mut stream).expect("an answer");
     assert_eq!(kind, WELCOME, "{}", String::from_utf8_lossy(&body));

@@ -60,8 +60,10 @@ pub(crate) fn what_a_killed_host_left_behind_is_cleared_away(stage: &mut Stage) 
     assert_eq!(connected(&host, 6), "host");
     gets_through(&stage.joined("peer", "role=peer"));
     let (_, socket) = stage.published();
-    let mut names: Vec<_> =
-        fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     // It holds the versions that take part, and stays for ever.
     names.retain(|name| !name.starts_with("versions-"));
     names.sort();
@@ -179,7 +181,8 @@ pub(crate) fn agree(actors: &[&Actor]) {
         let states: Vec<_> = actors.iter().map(|actor| actor.ask("status", "status")).collect();
         let hosts = states.iter().filter(|state| state.word(1) == "host").count();
         let generation = states[0].number(2);
-        if hosts == 1 && generation > 0 && states.iter().all(|state| state.number(2) == generation) {
+        if hosts == 1 && generation > 0 && states.iter().all(|state| state.number(2) == generation)
+        {
             return;
         }
         assert!(now() < deadline, "no agreement: {states:?}");
@@ -265,7 +268,8 @@ pub(crate) fn a_read_only_directory_is_a_clear_error(stage: &mut Stage) {
     second.open("connect_timeout=1000");
     let error = second.ask("join", "error join");
     assert!(
-        error.text.contains("was not reached within 1s") && error.text.contains("Permission denied"),
+        error.text.contains("was not reached within 1s")
+            && error.text.contains("Permission denied"),
         "{error:?}"
     );
     set_mode(&stage.channel_dir(), 0o700);
@@ -454,7 +458,9 @@ fn neighbour(stage: &Stage, host: &Actor, label: &str, settings: &str) -> Actor 
     actor
 }
 
-pub(crate) fn with_no_inode_left_the_host_is_reachable_and_hosting_fails_clearly(stage: &mut Stage) {
+pub(crate) fn with_no_inode_left_the_host_is_reachable_and_hosting_fails_clearly(
+    stage: &mut Stage,
+) {
     let (host, settings) = host_on_a_small_disk(stage, "size=64k,nr_inodes=16,mode=0700");
     host.ask(&format!("stuff {}", stage.path().join("disk").display()), "stuffed");
     let settings = format!("{settings} connect_timeout=1500");
@@ -465,7 +471,8 @@ pub(crate) fn with_no_inode_left_the_host_is_reachable_and_hosting_fails_clearly
     peer.wait("event host-lost");
     let error = peer.wait("event closed");
     assert!(
-        error.text.contains("was not reached within 1.5s") && error.text.contains("No space left on device"),
+        error.text.contains("was not reached within 1.5s")
+            && error.text.contains("No space left on device"),
         "{error:?}"
     );
 }

@@ -19,7 +19,9 @@ pub(crate) fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
     let pidfd = pidfd_open(actor.pid, PidfdFlags::empty()).unwrap();
     let mut found = Vec::new();
     for entry in std::fs::read_dir(actor.proc("fd")).unwrap().map_while(Result::ok) {
-        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         // Descriptors come and go during the check.
         let Ok(fd) = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()) else { continue };
         if peer_path(&fd).is_some_and(|peer| peer == path) {
@@ -58,8 +60,9 @@ pub(crate) fn broken_connections_resume_exactly_once(stage: &mut Stage) {
     for round in 0..30 {
         let how = [Shutdown::Both, Shutdown::Read, Shutdown::Write][round % 3];
         for (peer, lifeline) in peers.iter().zip(&lifelines) {
-            let breaks =
-                |(number, fd): (_, &OwnedFd)| number != *lifeline && rustix::net::shutdown(fd, how).is_ok();
+            let breaks = |(number, fd): (_, &OwnedFd)| {
+                number != *lifeline && rustix::net::shutdown(fd, how).is_ok()
+            };
             // It may be about to come back from the last time.
             stage_until(|| {
                 connections(peer, &path).into_iter().filter(|it| breaks((it.0, &it.1))).count() > 0
@@ -139,7 +142,9 @@ pub(crate) fn half_a_socket_resumes_like_a_whole_one(stage: &mut Stage) {
     let (mut stream, welcome) = raw::exchange_hello(&path, &again);
     assert_eq!(welcome[10], 1, "forgotten");
     stream.write_all(&raw::data(2, b"still here")).unwrap();
-    host.find(0, "the second message", |line| line.is("handled") && line.text.ends_with("still here"));
+    host.find(0, "the second message", |line| {
+        line.is("handled") && line.text.ends_with("still here")
+    });
 
     // The peer has ended its direction: it still hears the answer.
     let peer = stage.joined("peer", "role=peer");

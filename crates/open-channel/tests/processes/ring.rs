@@ -41,7 +41,8 @@ fn a_moment(random: &mut u64, longest: u64) {
 fn joining(stage: &Stage, label: String, settings: &str) -> Actor {
     let whereabouts = whereabouts_of_all(stage);
     std::fs::create_dir_all(&whereabouts).unwrap();
-    let environment = [(RUNTIME, "current"), (whereabouts::VARIABLE, whereabouts.to_str().unwrap())];
+    let environment =
+        [(RUNTIME, "current"), (whereabouts::VARIABLE, whereabouts.to_str().unwrap())];
     let actor = stage.actor_with(label, &environment);
     actor.tell(&opening(settings));
     actor.tell("join");
@@ -141,7 +142,11 @@ impl World {
         host.wait("handled");
         let place = kill_at_work(stage, &host, random);
         self.dead.push(host);
-        self.living.push(joining(stage, format!("host of {} or later", generation + 2), &self.settings));
+        self.living.push(joining(
+            stage,
+            format!("host of {} or later", generation + 2),
+            &self.settings,
+        ));
         place
     }
 
@@ -226,8 +231,12 @@ pub(crate) fn peers_killed_while_they_read_and_write_tear_nothing(stage: &mut St
         // An acknowledged message had been handled.
         let socket = peer.wait("socket s").word(2).to_owned();
         let handled = ledger.of_socket(&socket).len() as u64;
-        let flushed =
-            peer.lines().iter().rev().find(|line| line.is("flushed s")).map_or(0, |line| line.number(2));
+        let flushed = peer
+            .lines()
+            .iter()
+            .rev()
+            .find(|line| line.is("flushed s"))
+            .map_or(0, |line| line.number(2));
         assert!(handled >= flushed.max(1), "{}: {handled} of {flushed} handled", peer.label);
         assert_eq!(peer.count("jump"), 0, "{}: answers were skipped", peer.label);
     }
@@ -310,7 +319,10 @@ pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stag
 
     let dir = format!("dir={}", stage.path().join("poor").display());
     let _host = poor("poor host", &dir);
-    assert_eq!(link_of(&stage.joined("greedy", &format!("{dir} role=peer {LARGE}"))), "unix socket");
+    assert_eq!(
+        link_of(&stage.joined("greedy", &format!("{dir} role=peer {LARGE}"))),
+        "unix socket"
+    );
     assert_eq!(link_of(&stage.joined("modest", &format!("{dir} role=peer"))), "shared memory");
 }
 
@@ -351,8 +363,10 @@ pub(crate) fn many_rings_leave_a_small_group_its_memory(stage: &mut Stage) {
         peer.ask(&format!("connect {name}"), &format!("socket {name}"));
         peer.ask(&format!("numbers {name} 1"), &format!("streamed {name}"));
     }
-    let links: Vec<_> =
-        names.iter().map(|name| peer.ask(&format!("link {name}"), &format!("link {name}")).text).collect();
+    let links: Vec<_> = names
+        .iter()
+        .map(|name| peer.ask(&format!("link {name}"), &format!("link {name}")).text)
+        .collect();
     let rings = links.iter().filter(|link| link.ends_with("shared memory")).count();
     assert!((2..20).contains(&rings), "{rings} rings of 8 MiB in a group of 160 MiB");
     // As much on each as fills its ring.
@@ -444,10 +458,16 @@ pub(crate) fn a_stopped_host_takes_nothing_more_from_its_ring(stage: &mut Stage)
             host.lines().into_iter().filter(|line| line.is("handled") && line.at > woken).collect();
         assert!(late.is_empty(), "handled by a fenced host: {late:?}");
         let handled = successor.lines().into_iter().filter(|line| line.is("handled"));
-        let handled: Vec<_> = handled.map(|line| (line.number(3), line.word(4) == "true")).collect();
+        let handled: Vec<_> =
+            handled.map(|line| (line.number(3), line.word(4) == "true")).collect();
         // Messages in the ring that were not claimed have been seen by nobody.
-        let claimed =
-            host.lines().iter().filter(|line| line.is("handled")).map(|line| line.number(3)).max().unwrap();
+        let claimed = host
+            .lines()
+            .iter()
+            .filter(|line| line.is("handled"))
+            .map(|line| line.number(3))
+            .max()
+            .unwrap();
         let expected: Vec<_> = (2..=100).map(|seq| (seq, seq <= claimed)).collect();
         assert_eq!(handled, expected, "the old host claimed up to {claimed}");
     }
@@ -461,7 +481,8 @@ pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
         std::fs::read_dir(fds).unwrap().count()
     };
     let mapped = |actor: &Actor| {
-        let maps = std::fs::read_to_string(format!("/proc/{}/maps", actor.pid.as_raw_nonzero())).unwrap();
+        let maps =
+            std::fs::read_to_string(format!("/proc/{}/maps", actor.pid.as_raw_nonzero())).unwrap();
         maps.lines().filter(|line| line.contains("memfd:open-channel")).count()
     };
     peer.ask("connect-and-close 1", "closed 1");
@@ -470,7 +491,9 @@ pub(crate) fn a_ring_leaves_nothing_behind(stage: &mut Stage) {
     let shared = || std::fs::read_dir("/dev/shm").unwrap().count();
     let named = shared();
     peer.ask("connect-and-close 100", "closed 100");
-    stage_until(|| (open(&host), open(&peer)) <= before && mapped(&host) == 0 && mapped(&peer) == 0);
+    stage_until(|| {
+        (open(&host), open(&peer)) <= before && mapped(&host) == 0 && mapped(&peer) == 0
+    });
     stage_until(|| shared() <= named);
 }
 

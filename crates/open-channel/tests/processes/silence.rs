@@ -12,7 +12,8 @@ const SETTINGS: &str = "stall_after=200 host_timeout=20000";
 fn until_totals(actor: &Actor, wanted: impl Fn(&[i64]) -> bool) -> Vec<i64> {
     loop {
         let line = actor.ask("totals", "totals");
-        let sums: Vec<i64> = line.text.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
+        let sums: Vec<i64> =
+            line.text.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
         if wanted(&sums) {
             return sums;
         }

@@ -124,7 +124,11 @@ impl Stage {
         self.actor_with(label, &[])
     }
 
-    pub(crate) fn actor_with(&self, label: impl Into<String>, environment: &[(&str, &str)]) -> Actor {
+    pub(crate) fn actor_with(
+        &self,
+        label: impl Into<String>,
+        environment: &[(&str, &str)],
+    ) -> Actor {
         self.actor_of(&std::env::current_exe().unwrap(), label, environment)
     }
 
@@ -148,7 +152,9 @@ impl Stage {
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let (at, text) = line.split_once(' ').unwrap_or(("0", &line));
-                lock(&writing.state).lines.push(Line { at: at.parse().unwrap_or(0), text: text.into() });
+                lock(&writing.state)
+                    .lines
+                    .push(Line { at: at.parse().unwrap_or(0), text: text.into() });
                 writing.changed.notify_all();
             }
             lock(&writing.state).ended = true;
@@ -180,7 +186,8 @@ impl Stage {
         let dir = self.channel_dir();
         let links = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
         let links = links.filter(|entry| entry.file_type().unwrap().is_symlink());
-        let links = links.filter_map(|e| Some((e.file_name().to_str()?.parse::<u64>().ok()?, e.path())));
+        let links =
+            links.filter_map(|e| Some((e.file_name().to_str()?.parse::<u64>().ok()?, e.path())));
         let (generation, link) = links.max().unwrap();
         let token = std::fs::read_link(link).unwrap();
         (generation, dir.join(format!("{}.sock", token.display())))
@@ -226,11 +233,16 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn word(&self, index: usize) -> &str {
-        self.text.split(' ').nth(index).unwrap_or_else(|| panic!("no word {index} in {:?}", self.text))
+        self.text
+            .split(' ')
+            .nth(index)
+            .unwrap_or_else(|| panic!("no word {index} in {:?}", self.text))
     }
 
     pub(crate) fn number(&self, index: usize) -> u64 {
-        self.word(index).parse().unwrap_or_else(|_| panic!("word {index} is no number in {:?}", self.text))
+        self.word(index)
+            .parse()
+            .unwrap_or_else(|_| panic!("word {index} is no number in {:?}", self.text))
     }
 
     pub(crate) fn is(&self, start: &str) -> bool {
@@ -304,7 +316,12 @@ impl Actor {
                 drop(state);
                 panic!("{label} {} without {what}", if ended { "ended" } else { "waited in vain" });
             }
-            state = self.script.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .script
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -352,7 +369,12 @@ impl Actor {
         while !state.ended {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{} does not end", self.label);
-            state = self.script.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .script
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -374,7 +396,8 @@ impl Actor {
     /// A line of /proc/<pid>/status, in bytes.
     pub(crate) fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 

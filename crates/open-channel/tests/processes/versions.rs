@@ -28,8 +28,8 @@ impl Program {
         // target/other-version/debug/deps/processes-… beside target/debug/deps/processes-…
         let target = this.ancestors().nth(4).unwrap();
         let deps = target.join("debug/deps");
-        let built =
-            std::fs::read_dir(&deps).unwrap_or_else(|_| panic!("nothing is built in {}", deps.display()));
+        let built = std::fs::read_dir(&deps)
+            .unwrap_or_else(|_| panic!("nothing is built in {}", deps.display()));
         let built = built.map(|entry| entry.unwrap()).filter(|entry| {
             let name = entry.file_name().into_string().unwrap_or_default();
             name.starts_with("processes-") && !name.contains('.')
@@ -88,7 +88,8 @@ pub(crate) fn a_newcomer_that_waits_in_vain_names_both_versions(stage: &mut Stag
     for (first, second) in Program::pairs() {
         let host = first.joined(stage, "host", PATIENT);
         for settings in ["", "role=peer"] {
-            let newcomer = second.opened(stage, "newcomer", &format!("connect_timeout=1000 {settings}"));
+            let newcomer =
+                second.opened(stage, "newcomer", &format!("connect_timeout=1000 {settings}"));
             newcomer.ask("connect s", "socket s");
             newcomer.tell("send s lost");
             newcomer.tell("join");
@@ -110,15 +111,17 @@ pub(crate) fn a_newcomer_does_not_take_over_from_those_that_it_cannot_serve(stag
         let peer = first.joined(stage, "peer", &format!("{PATIENT} role=peer outbox=16384"));
         peer.tell("connect s");
         peer.tell("stream s");
-        let newcomers: Vec<_> =
-            (0..3).map(|n| second.waiting(stage, &format!("newcomer {n}"), &first, PATIENT)).collect();
+        let newcomers: Vec<_> = (0..3)
+            .map(|n| second.waiting(stage, &format!("newcomer {n}"), &first, PATIENT))
+            .collect();
         let first_generation = peer.ask("status", "status").number(2);
         for generation in first_generation.. {
             traffic_flows([&peer]);
             if hosts.len() == 1 {
                 break;
             }
-            let host = hosts.iter().position(|actor| actor.ask("status", "status").word(1) == "host");
+            let host =
+                hosts.iter().position(|actor| actor.ask("status", "status").word(1) == "host");
             hosts.swap_remove(host.unwrap()).kill();
             connected(&peer, generation + 1);
         }

@@ -34,7 +34,13 @@ unsafe impl Sync for Whereabouts {}
 impl Whereabouts {
     pub(crate) fn of(directory: &Path, process: u32) -> Self {
         let path = directory.join(process.to_string());
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .unwrap();
         file.set_len(size_of::<AtomicU32>() as u64).unwrap();
         let (len, access) = (size_of::<AtomicU32>(), ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: a new mapping, of a file that nobody makes shorter.

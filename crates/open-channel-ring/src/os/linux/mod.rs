@@ -54,7 +54,10 @@ pub fn offer(layout: Layout) -> io::Result<(RingEnds<Mapped, Doorbell>, Offer)> 
 ///
 /// # Errors
 /// [`AttachError`]; the descriptors are closed.
-pub fn accept(layout: Layout, descriptors: Vec<OwnedFd>) -> Result<RingEnds<Mapped, Doorbell>, AttachError> {
+pub fn accept(
+    layout: Layout,
+    descriptors: Vec<OwnedFd>,
+) -> Result<RingEnds<Mapped, Doorbell>, AttachError> {
     let got = descriptors.len();
     let [memory, others_doorbell, own_doorbell] = <[OwnedFd; OFFERED]>::try_from(descriptors)
         .map_err(|_| AttachError::Descriptors { expected: OFFERED, got })?;

@@ -42,7 +42,10 @@ pub struct ReceivedDescriptors {
 ///
 /// # Errors
 /// The socket's, `WouldBlock` included.
-pub fn receive_with_descriptors(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
+pub fn receive_with_descriptors(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+) -> io::Result<ReceivedDescriptors> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OFFERED))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let message = retry(|| {

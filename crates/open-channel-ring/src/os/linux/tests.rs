@@ -21,7 +21,8 @@ fn offered_memory_must_be_what_was_agreed() {
     let smaller = Layout::new(4096, 4096).unwrap();
     assert!(matches!(accept(smaller, pass(&good)), Err(AttachError::Size { .. })));
 
-    let unsealed = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+    let unsealed =
+        rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
     rustix::fs::ftruncate(&unsealed, layout.total_bytes() as u64).unwrap();
     let with_memory = |memory: OwnedFd| {
         let mut passed = pass(&good);
@@ -79,7 +80,11 @@ fn an_offer_has_exactly_its_descriptors_and_strays_are_closed() {
         assert!(matches!(accepted, Err(AttachError::Descriptors { expected: 3, .. })));
         drop(sent);
         for mut reader in watched {
-            assert_eq!(io::Read::read(&mut reader, &mut [0]).unwrap(), 0, "a stray descriptor stayed open");
+            assert_eq!(
+                io::Read::read(&mut reader, &mut [0]).unwrap(),
+                0,
+                "a stray descriptor stayed open"
+            );
         }
     }
 }

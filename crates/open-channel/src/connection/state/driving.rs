@@ -45,7 +45,9 @@ impl State {
 
     /// Whether the driver has to watch the ring, because callers may not.
     fn needs_ring_watched(&self) -> bool {
-        self.session.has_untransmitted() || is_ending(&self.session) || self.wakes.waiters.any_unwatching()
+        self.session.has_untransmitted()
+            || is_ending(&self.session)
+            || self.wakes.waiters.any_unwatching()
     }
 
     /// A round of the driver: writes everything out. Returns its next state.

@@ -159,7 +159,11 @@ impl State {
     }
 
     /// A spin before a call goes to sleep, if spins tend to pay.
-    pub(in crate::connection) fn spinning(&mut self, mode: WakeMode, interest: Interest) -> Option<Spinning> {
+    pub(in crate::connection) fn spinning(
+        &mut self,
+        mode: WakeMode,
+        interest: Interest,
+    ) -> Option<Spinning> {
         if !mode.may_spin() {
             return None;
         }

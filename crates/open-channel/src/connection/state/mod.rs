@@ -104,7 +104,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(session: Session, waiters: Arc<Waiters>, host_check: Option<HostCheck>) -> Self {
+    pub(super) fn new(
+        session: Session,
+        waiters: Arc<Waiters>,
+        host_check: Option<HostCheck>,
+    ) -> Self {
         Self {
             session,
             transport: None,
@@ -133,7 +137,9 @@ impl State {
         }
         match self.session.closed()? {
             Closed::Finished | Closed::Locally => Some(Error::Closed),
-            Closed::Remotely { code, reason } => Some(Error::Reset { code: *code, reason: reason.clone() }),
+            Closed::Remotely { code, reason } => {
+                Some(Error::Reset { code: *code, reason: reason.clone() })
+            }
         }
     }
 

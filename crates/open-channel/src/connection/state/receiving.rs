@@ -19,7 +19,9 @@ impl State {
     }
 
     /// The next messages, as many as may go to the application at once.
-    pub(in crate::connection) fn recv_many(&mut self) -> Option<Result<Option<ReceivedPack>, Error>> {
+    pub(in crate::connection) fn recv_many(
+        &mut self,
+    ) -> Option<Result<Option<ReceivedPack>, Error>> {
         self.next_for_application(Self::claim_many, |state| match state.session.recv_many() {
             Some(received) => {
                 let count = received.pack.count();

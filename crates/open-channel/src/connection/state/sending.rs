@@ -90,7 +90,9 @@ impl State {
 
     /// Whether the outbox has room for this cost. If not, its waiters are notified once it has.
     fn has_room_for(&mut self, cost: usize) -> bool {
-        if self.session.has_room_for(cost) || self.take_releases() && self.session.has_room_for(cost) {
+        if self.session.has_room_for(cost)
+            || self.take_releases() && self.session.has_room_for(cost)
+        {
             return true;
         }
         self.session.request_ack();
@@ -115,17 +117,24 @@ impl State {
 
     pub(in crate::connection) fn send_error(&self, refused: Refused) -> SendError {
         match refused {
-            Refused::Full(message) => SendError { error: self.over().unwrap_or(Error::Full), message },
+            Refused::Full(message) => {
+                SendError { error: self.over().unwrap_or(Error::Full), message }
+            }
             Refused::TooLarge(message) => {
                 let (len, max) = (message.len(), self.session.max_message());
                 SendError { error: Error::TooLarge { len, max }, message }
             }
-            Refused::Closed(message) => SendError { error: self.over().unwrap_or(Error::Finished), message },
+            Refused::Closed(message) => {
+                SendError { error: self.over().unwrap_or(Error::Finished), message }
+            }
         }
     }
 
     /// Accepts packs of `batch` while there is room and budget; `None` when there is no more room.
-    pub(in crate::connection) fn send_many(&mut self, batch: &mut Packer) -> Option<Result<(), Error>> {
+    pub(in crate::connection) fn send_many(
+        &mut self,
+        batch: &mut Packer,
+    ) -> Option<Result<(), Error>> {
         while let Some(next) = batch.peek() {
             if self.budget.is_due() {
                 break;
@@ -145,7 +154,10 @@ impl State {
 
     /// Puts a borrowed pack into the ring, or returns that it has to go through the outbox, which
     /// has room for its copy. `None` if not yet: a ring that is only full is waited for.
-    pub(in crate::connection) fn place(&mut self, next: PackRef<'_>) -> Option<Result<Place, Error>> {
+    pub(in crate::connection) fn place(
+        &mut self,
+        next: PackRef<'_>,
+    ) -> Option<Result<Place, Error>> {
         if let Some(error) = self.objection(next.longest) {
             return Some(Err(error));
         }
@@ -154,7 +166,8 @@ impl State {
         }
         let (longest, count, cost) = (next.longest, next.count, next.cost);
         let ring = self.transport.as_mut().and_then(|transport| transport.ring());
-        let stored = ring.map_or(Stored::Elsewhere, |ring| ring.store_pack(&mut self.session, next));
+        let stored =
+            ring.map_or(Stored::Elsewhere, |ring| ring.store_pack(&mut self.session, next));
         match stored {
             Stored::At(seq) => {
                 self.budget.add_messages(count, cost);
@@ -208,7 +221,9 @@ impl State {
 
     /// Sends the bytes written to a reservation.
     pub(in crate::connection) fn commit(&mut self, room: Room) -> Result<u64, Refused> {
-        let Room::Ring { slot, transport: number } = room else { return self.send_over(room.into()) };
+        let Room::Ring { slot, transport: number } = room else {
+            return self.send_over(room.into());
+        };
         let (len, may_store) = (slot.len(), self.session.may_store(slot.len()));
         let ring = self.transport.as_mut().and_then(|transport| transport.ring());
         match ring.filter(|_| number == self.transports) {

@@ -48,7 +48,10 @@ impl State {
     }
 
     /// The answer; `None` if not yet.
-    pub(in crate::connection) fn taken_back(&mut self, seq: u64) -> Option<Result<Option<Bytes>, Error>> {
+    pub(in crate::connection) fn taken_back(
+        &mut self,
+        seq: u64,
+    ) -> Option<Result<Option<Bytes>, Error>> {
         self.take_releases();
         let open = self.session.is_recalling(seq) && self.over().is_none();
         if open && self.recalls.is_waiting(seq) {

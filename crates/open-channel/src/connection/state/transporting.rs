@@ -58,7 +58,10 @@ impl State {
 
     /// The value, or `None` after an error. An error costs the link, and also the session if the
     /// other side is to blame.
-    pub(in crate::connection) fn or_lose_link<T>(&mut self, result: Result<T, LinkError>) -> Option<T> {
+    pub(in crate::connection) fn or_lose_link<T>(
+        &mut self,
+        result: Result<T, LinkError>,
+    ) -> Option<T> {
         match result {
             Ok(value) => return Some(value),
             Err(LinkError::Io(_)) => {}

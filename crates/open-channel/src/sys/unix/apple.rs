@@ -41,7 +41,9 @@ pub(crate) fn short_link_folder() -> io::Result<PathBuf> {
 fn temporary_directory() -> io::Result<PathBuf> {
     let mut path = vec![0_u8; libc::PATH_MAX as usize];
     // SAFETY: `path` may be written to for as many bytes as it has.
-    let len = unsafe { libc::confstr(libc::_CS_DARWIN_USER_TEMP_DIR, path.as_mut_ptr().cast(), path.len()) };
+    let len = unsafe {
+        libc::confstr(libc::_CS_DARWIN_USER_TEMP_DIR, path.as_mut_ptr().cast(), path.len())
+    };
     if len == 0 {
         return Err(io::Error::last_os_error());
     }

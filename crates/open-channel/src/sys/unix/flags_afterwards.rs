@@ -25,7 +25,8 @@ pub(super) fn socket() -> io::Result<OwnedFd> {
 
 pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let none = SocketFlags::empty();
-    let (one, other) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, none, None)?;
+    let (one, other) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, none, None)?;
     set_flags(&one)?;
     set_flags(&other)?;
     Ok((one, other))

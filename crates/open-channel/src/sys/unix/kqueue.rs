@@ -31,7 +31,9 @@ impl ProcessExit {
         let Some(pid) = pid else { return Self::Unknown };
         match exit_queue(pid) {
             Err(Errno::SRCH) => Self::Gone,
-            Ok(queue) => Registration::new(Source::Exit(queue)).map_or(Self::Unknown, Self::Watched),
+            Ok(queue) => {
+                Registration::new(Source::Exit(queue)).map_or(Self::Unknown, Self::Watched)
+            }
             Err(_) => Self::Unknown,
         }
     }

@@ -68,7 +68,8 @@ mod flags;
 pub(crate) use clock::{coarse_now, monotonic_now};
 pub(crate) use limits::is_scarce;
 pub(crate) use refined::{
-    ProcessExit, SocketPath, UserDirectory, address_space_left, file_system, machine_memory, memory_left,
+    ProcessExit, SocketPath, UserDirectory, address_space_left, file_system, machine_memory,
+    memory_left,
 };
 pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use socket::{borrow, duplicate, listen, pair, peer, prepare, receive, send, shutdown};

@@ -56,7 +56,9 @@ impl Drop for SocketPath {
 
 /// What to do about an error that will be the same next time.
 fn explain(error: io::Error, folder: &Path) -> io::Error {
-    if let Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSPC) = Errno::from_io_error(&error) {
+    if let Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSPC) =
+        Errno::from_io_error(&error)
+    {
         return error;
     }
     let folder = folder.display();
@@ -78,10 +80,16 @@ fn open_private(folder: &Path) -> io::Result<OwnedFd> {
     let stat = rustix::fs::fstat(&fd)?;
     let (owner, mode) = (UserId::from_uid(stat.st_uid), Mode::from_raw_mode(stat.st_mode));
     if owner != UserId::current() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("it belongs to user {owner}")));
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("it belongs to user {owner}"),
+        ));
     }
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its mode lets other users in"));
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "its mode lets other users in",
+        ));
     }
     Ok(fd)
 }
@@ -108,7 +116,8 @@ mod tests {
     fn a_folder_that_lets_others_in_or_is_a_link_holds_no_short_links() {
         let dir = tempfile::tempdir().expect("a directory");
         let refused = |folder: &Path| {
-            let error = SocketPath::through(folder.to_owned(), dir.path(), "s").expect_err("refused");
+            let error =
+                SocketPath::through(folder.to_owned(), dir.path(), "s").expect_err("refused");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             let text = error.to_string();
             assert!(text.contains("set OPEN_CHANNEL_DIR"), "{text}");

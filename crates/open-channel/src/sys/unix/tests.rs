@@ -99,8 +99,13 @@ fn a_sleep_ends_when_the_link_is_ready() {
 #[tokio::test]
 async fn a_registered_stream_reports_bytes_and_room() {
     let (one, other) = pair().expect("a pair");
-    let registration = Registration::new(Source::Stream(std::sync::Arc::new(one))).expect("registered");
-    tokio::time::timeout(AMPLE, registration.writable()).await.expect("in time").expect("room").clear_ready();
+    let registration =
+        Registration::new(Source::Stream(std::sync::Arc::new(one))).expect("registered");
+    tokio::time::timeout(AMPLE, registration.writable())
+        .await
+        .expect("in time")
+        .expect("room")
+        .clear_ready();
     send(&other, &[io::IoSlice::new(b"x")]).expect("sent");
     tokio::time::timeout(AMPLE, registration.readable())
         .await
@@ -118,7 +123,9 @@ async fn the_end_of_a_process_is_known() {
     child.kill().expect("killed");
     child.wait().expect("ended");
     tokio::time::timeout(AMPLE, watch.wait()).await.expect("in time");
-    tokio::time::timeout(AMPLE, ProcessExit::of(Some(child.id())).wait()).await.expect("it was gone before");
+    tokio::time::timeout(AMPLE, ProcessExit::of(Some(child.id())).wait())
+        .await
+        .expect("it was gone before");
 }
 
 #[tokio::test]

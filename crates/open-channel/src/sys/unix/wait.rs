@@ -55,7 +55,9 @@ pub(crate) fn sleep(
 ) -> io::Result<()> {
     let interest = if to_write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
     let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
-    fds.extend(receiver.map(|receiver| PollFd::from_borrowed_fd(receiver.0.as_fd(), PollFlags::IN)));
+    fds.extend(
+        receiver.map(|receiver| PollFd::from_borrowed_fd(receiver.0.as_fd(), PollFlags::IN)),
+    );
     fds.extend(link.map(|link| PollFd::from_borrowed_fd(link, interest)));
     let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
     match rustix::event::poll(&mut fds, timeout.as_ref()) {

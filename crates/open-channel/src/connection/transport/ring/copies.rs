@@ -96,10 +96,14 @@ mod tests {
     const RECORDS: usize = 16_000;
 
     fn ring() -> (RingLink, Vec<u64>) {
-        let (mut link, _offer) = offer(Layout::new(1 << 20, 1 << 20).expect("a size")).expect("memory");
+        let (mut link, _offer) =
+            offer(Layout::new(1 << 20, 1 << 20).expect("a size")).expect("memory");
         let push = |number: usize| {
             let payload = format!("{number}");
-            link.producer.push(PartKind::Whole.to_bits(), 0, payload.as_bytes()).expect("room").bytes()
+            link.producer
+                .push(PartKind::Whole.to_bits(), 0, payload.as_bytes())
+                .expect("room")
+                .bytes()
         };
         let ends = (0..RECORDS).map(push).collect();
         (link, ends)

@@ -19,8 +19,8 @@ pub(crate) struct Direct<P> {
 
 /// Reads a record's kind, and for a first part the length before its payload.
 fn arrival(record: &Record<'_>) -> Result<ReceivedPart, ProtocolError> {
-    let kind =
-        PartKind::from_bits(record.kind()).ok_or(ProtocolError::Unexpected("a record of no known kind"))?;
+    let kind = PartKind::from_bits(record.kind())
+        .ok_or(ProtocolError::Unexpected("a record of no known kind"))?;
     let (mut total, mut len) = (0, record.len());
     if kind == PartKind::First {
         let short = ProtocolError::Unexpected("a first part without a length");
@@ -31,7 +31,11 @@ fn arrival(record: &Record<'_>) -> Result<ReceivedPart, ProtocolError> {
     Ok(ReceivedPart { kind, flags, total, len, end: record.end().bytes() })
 }
 
-fn receive(session: &mut Session, record: &Record<'_>, arrival: ReceivedPart) -> Result<(), ProtocolError> {
+fn receive(
+    session: &mut Session,
+    record: &Record<'_>,
+    arrival: ReceivedPart,
+) -> Result<(), ProtocolError> {
     session.receive_part(arrival, |bytes| record.append_to(bytes, record.len() - arrival.len))
 }
 
@@ -81,7 +85,9 @@ impl Ring {
         take: impl FnOnce(&Consumer<Mapped, Doorbell>, Claim) -> P,
     ) -> Option<Direct<P>> {
         let claimed = self.consumer.claim_if(|kind, flags, len| {
-            kind == PartKind::Whole.to_bits() && flags == PartFlags::NONE.0 && session.may_receive_apart(len)
+            kind == PartKind::Whole.to_bits()
+                && flags == PartFlags::NONE.0
+                && session.may_receive_apart(len)
         });
         // `claim` finds the same error again and reports it.
         let claim = claimed.ok().flatten()?;

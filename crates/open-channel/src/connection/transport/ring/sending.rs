@@ -32,7 +32,11 @@ impl Ring {
     }
 
     /// The outbox has accepted a message: moves it into the ring, if there may be room.
-    pub(crate) fn sent(&mut self, session: &mut Session, wakes: &mut Wakes) -> Result<(), LinkError> {
+    pub(crate) fn sent(
+        &mut self,
+        session: &mut Session,
+        wakes: &mut Wakes,
+    ) -> Result<(), LinkError> {
         self.sending.unchecked += 1;
         if self.is_check_due() {
             self.take_releases(session, wakes)?;
@@ -90,7 +94,11 @@ impl Ring {
 
     /// [`store_pack`](Self::store_pack) for one message, unless a check is due first.
     #[inline]
-    pub(crate) fn store_at_once(&mut self, session: &mut Session, pack: PackRef<'_>) -> Option<u64> {
+    pub(crate) fn store_at_once(
+        &mut self,
+        session: &mut Session,
+        pack: PackRef<'_>,
+    ) -> Option<u64> {
         if self.is_check_due() {
             return None;
         }

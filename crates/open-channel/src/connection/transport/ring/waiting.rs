@@ -78,7 +78,9 @@ impl Ring {
         Ok(match interest {
             // The announced release may have come, while more is to be announced: another round
             // does that.
-            Interest::Recv => ready || released && (session.has_untransmitted() || is_ending(session)),
+            Interest::Recv => {
+                ready || released && (session.has_untransmitted() || is_ending(session))
+            }
             Interest::Acks => released,
         })
     }

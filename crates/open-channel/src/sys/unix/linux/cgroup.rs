@@ -127,8 +127,10 @@ mod tests {
         assert_eq!(left(&machine("0::/\n", &[])), None, "the outermost group has no files");
         let second = machine("0::/a.slice\n", &[("a.slice/memory.max", "max\n")]);
         assert_eq!(left(&second), None);
-        let first =
-            machine("4:memory:/a\n0::/\n", &[("memory/a/memory.limit_in_bytes", "9223372036854771712\n")]);
+        let first = machine(
+            "4:memory:/a\n0::/\n",
+            &[("memory/a/memory.limit_in_bytes", "9223372036854771712\n")],
+        );
         assert_eq!(left(&first), None);
     }
 
@@ -161,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_container_sees_its_own_group_in_the_place_of_the_outermost() {
-        let files = [("memory/memory.limit_in_bytes", "700\n"), ("memory/memory.usage_in_bytes", "100\n")];
+        let files =
+            [("memory/memory.limit_in_bytes", "700\n"), ("memory/memory.usage_in_bytes", "100\n")];
         assert_eq!(left(&machine("4:memory:/docker/0123\n", &files)), Some(600));
     }
 
@@ -169,7 +172,8 @@ mod tests {
     fn nonsense_limits_nothing() {
         let files = [("a/memory.max", "-3\n"), ("a/memory.current", "x\n")];
         assert_eq!(left(&machine("garbage\n0::/a\n::\n:::\n", &files)), None);
-        let escaping = machine("0::/../../etc\n", &[("memory.max", "9\n"), ("memory.current", "1\n")]);
+        let escaping =
+            machine("0::/../../etc\n", &[("memory.max", "9\n"), ("memory.current", "1\n")]);
         assert_eq!(left(&escaping), Some(8));
     }
 }

@@ -35,7 +35,9 @@ impl ProcessExit {
         let Some(pid) = pid else { return Self::Unknown };
         match pidfd_open(pid, PidfdFlags::NONBLOCK) {
             Err(Errno::SRCH) => Self::Gone,
-            Ok(pidfd) => Registration::new(Source::Exit(pidfd)).map_or(Self::Unknown, Self::Watched),
+            Ok(pidfd) => {
+                Registration::new(Source::Exit(pidfd)).map_or(Self::Unknown, Self::Watched)
+            }
             Err(_) => Self::Unknown,
         }
     }

@@ -57,7 +57,8 @@ impl UserDirectory {
 }
 
 fn is_denied(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    std::fs::symlink_metadata(path)
+        .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Whether this is a directory of `user`, with none of the bits `closed` in its mode.
