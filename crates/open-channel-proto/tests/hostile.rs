@@ -93,7 +93,19 @@ impl Attack {
                 unhandled <= LIMITS.window.max(LIMITS.max_message + 64),
                 "{unhandled} bytes unhandled"
             );
+            self.check_statistics();
         }
+    }
+
+    fn check_statistics(&self) {
+        let session = &self.session;
+        let (waiting, acknowledged) =
+            (session.messages_unacknowledged(), session.messages_acknowledged());
+        assert!(waiting + acknowledged <= session.messages_sent());
+        assert_eq!(session.unacknowledged().is_empty(), waiting == 0);
+        assert!(session.bytes_unacknowledged() <= session.outbox_bytes());
+        assert!(session.messages_unhandled() <= session.messages_received());
+        assert_eq!(session.unhandled().is_empty(), session.messages_unhandled() == 0);
     }
 
     /// Numbers that people forget to think of.

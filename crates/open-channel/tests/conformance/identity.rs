@@ -1,6 +1,6 @@
 //! The identity of the other side, and many of them.
 
-use open_channel::UserId;
+use open_channel::{Channel, UserId};
 
 use crate::world::{World, next};
 
@@ -16,7 +16,11 @@ async fn the_kernel_names_the_process_on_the_other_side(world: World) {
         assert_eq!(socket.link(), Some(world.link()));
         assert_eq!(socket.generation(), 1);
     }
-    let stranger = world.builder().build_peer().expect("a channel").connect();
+    // Nobody hosts there, so that no connection can come in between.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let nobody = Channel::builder("nobody").runtime_dir(elsewhere.path().join("channels"));
+    let stranger = nobody.build_peer().expect("a channel").connect();
+    assert_eq!((stranger.peer(), stranger.generation()), (None, 0));
     stranger.destroy();
     assert_eq!((stranger.peer(), stranger.generation()), (None, 0));
 }
