@@ -13,30 +13,30 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use crate::error::Error;
 use crate::sys;
 
-static DRIVER: Driver = Driver { handle: Mutex::new(None), in_child: OnceLock::new() };
+static BACKGROUND: Background = Background { handle: Mutex::new(None), in_child: OnceLock::new() };
 
 /// The background thread of one process.
 #[derive(Default)]
-struct Driver {
+struct Background {
     handle: Mutex<Option<Handle>>,
     /// The driver of a forked child. There the thread does not exist, and another thread may have
     /// held the lock.
-    in_child: OnceLock<Box<Driver>>,
+    in_child: OnceLock<Box<Background>>,
 }
 
-impl Driver {
+impl Background {
     fn of_this_process() -> &'static Self {
         let forks = Process::current().forks();
-        (0..forks).fold(&DRIVER, |driver, _| driver.in_child.get_or_init(Box::default))
+        (0..forks).fold(&BACKGROUND, |background, _| background.in_child.get_or_init(Box::default))
     }
 }
 
 /// The background runtime of this process, started at first use.
 pub(crate) fn handle() -> Result<Handle, Error> {
     notice_forks().map_err(|error| Error::io("watching for forks", error))?;
-    let mut driver =
-        Driver::of_this_process().handle.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(handle) = &*driver {
+    let mut running =
+        Background::of_this_process().handle.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*running {
         return Ok(handle.clone());
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,7 +48,7 @@ pub(crate) fn handle() -> Result<Handle, Error> {
         .name("open-channel".into())
         .spawn(move || runtime.block_on(std::future::pending::<()>()))
         .map_err(|error| Error::io("starting the background thread", error))?;
-    *driver = Some(handle.clone());
+    *running = Some(handle.clone());
     Ok(handle)
 }
 

@@ -4,9 +4,9 @@
 use std::fmt;
 use std::ops::Range;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
-pub use open_channel_ring::Spin;
 use open_channel_ring::{Descriptor, Mapped, RingWatch};
 use tokio::runtime::Handle;
 
@@ -226,4 +226,32 @@ pub fn retire(channel: &Channel) {
 /// another process may host at once.
 pub fn abandon(channel: &Channel) {
     channel.abandon();
+}
+
+/// A spin that learns how long it pays; [`open_channel_ring::Spin`] for those who have no ring.
+#[derive(Debug, Default)]
+pub struct Spin(open_channel_ring::Spin);
+
+impl Spin {
+    /// One that has learnt nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Calls `ready` until it says yes, `stop` does, or about `at_most` is over. Answers with the
+    /// last word of `ready`.
+    #[inline]
+    pub fn until_or(
+        &mut self,
+        at_most: Duration,
+        ready: impl FnMut() -> bool,
+        stop: impl FnMut() -> bool,
+    ) -> bool {
+        self.0.until_or(at_most, ready, stop)
+    }
+
+    /// The wait that went on asleep is over.
+    pub fn woken(&mut self) {
+        self.0.woken();
+    }
 }

@@ -7,6 +7,7 @@ use open_channel_proto::{Limits, MAX_ATTEMPTS};
 
 use crate::error::Error;
 use crate::link::LinkKind;
+pub use crate::link::ring::DEFAULT_RING_MEMORY;
 use crate::rendezvous::{Privacy, Scope};
 use crate::sys::UserId;
 
@@ -27,9 +28,6 @@ pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
 /// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes): small enough for the caches of a
 /// core.
 pub const DEFAULT_RING_BYTES: usize = 256 << 10;
-/// Default of [`Builder::ring_memory`](crate::Builder::ring_memory), or a quarter of the machine's
-/// memory if that is less.
-pub const DEFAULT_RING_MEMORY: usize = 1 << 30;
 /// Default of [`Builder::max_connections`](crate::Builder::max_connections).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 

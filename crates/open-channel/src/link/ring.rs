@@ -8,8 +8,11 @@ use std::io;
 use open_channel_proto::RingSizes;
 use open_channel_ring::{AttachError, Descriptor, Layout, Offer, RingLink, mapped_bytes};
 
-use crate::channel::settings::DEFAULT_RING_MEMORY;
 use crate::sys;
+
+/// Default of [`Builder::ring_memory`](crate::Builder::ring_memory), or a quarter of the machine's
+/// memory if that is less.
+pub const DEFAULT_RING_MEMORY: usize = 1 << 30;
 
 /// The largest rings that a host maps for one socket, each.
 pub(crate) const MAX_RING_BYTES: usize = 16 << 20;
