@@ -31,7 +31,7 @@ const BATCH: usize = 256;
 
 #[derive(Default)]
 pub(crate) struct Relay {
-    hall: Mutex<Hall>,
+    view: Mutex<View>,
     /// The socket of this same process.
     own: OnceLock<SocketId>,
     entered: Notify,
@@ -39,7 +39,7 @@ pub(crate) struct Relay {
 
 /// The members of the channel under one host.
 #[derive(Default)]
-struct Hall {
+struct View {
     generation: u64,
     opened: Option<Instant>,
     members: Vec<Arc<Socket>>,
@@ -102,27 +102,27 @@ impl Relay {
         self.leave(member);
     }
 
-    /// The time at which this member's hall was opened.
+    /// The time at which this member's view was opened.
     fn enter(&self, member: &Arc<Socket>) -> Instant {
-        let mut hall = self.hall();
-        if member.generation() > hall.generation || hall.opened.is_none() {
-            *hall = Hall {
+        let mut view = self.view();
+        if member.generation() > view.generation || view.opened.is_none() {
+            *view = View {
                 generation: member.generation(),
                 opened: Some(Instant::now()),
                 members: Vec::new(),
             };
         }
-        hall.members.push(Arc::clone(member));
+        view.members.push(Arc::clone(member));
         self.entered.notify_waiters();
-        hall.opened.unwrap_or_else(Instant::now)
+        view.opened.unwrap_or_else(Instant::now)
     }
 
     fn leave(&self, member: &Arc<Socket>) {
-        self.hall().members.retain(|present| !Arc::ptr_eq(present, member));
+        self.view().members.retain(|present| !Arc::ptr_eq(present, member));
     }
 
     fn others(&self, member: &Arc<Socket>) -> Vec<Arc<Socket>> {
-        self.hall()
+        self.view()
             .members
             .iter()
             .filter(|present| !Arc::ptr_eq(present, member))
@@ -149,10 +149,10 @@ impl Relay {
 
     fn own_is_here(&self) -> bool {
         let Some(own) = self.own.get() else { return false };
-        self.hall().members.iter().any(|member| member.id() == *own)
+        self.view().members.iter().any(|member| member.id() == *own)
     }
 
-    fn hall(&self) -> std::sync::MutexGuard<'_, Hall> {
-        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    fn view(&self) -> std::sync::MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

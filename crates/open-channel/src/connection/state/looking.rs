@@ -105,9 +105,9 @@ impl State {
         }
         let Self { transport: Some(transport), session, wakes, .. } = self else { return false };
         if mode.is_level_triggered() {
-            // Silenced before the announcement. A late ring for an earlier wait would use up the
-            // announcement, and that ring has to stay. If the silenced ring was for other waiters,
-            // the check below finds its cause, too, and wakes them.
+            // Silenced before the announcement. A late wake-up for an earlier wait would use up the
+            // announcement, and has to stay. If a silenced wake-up was for other waiters, the poll
+            // below finds its cause, too, and wakes them.
             transport.link.silence();
         }
         if let Some(ring) = transport.ring() {

@@ -41,7 +41,7 @@ pub(crate) struct Ring {
     producer: Producer<Mapped, Doorbell>,
     consumer: Consumer<Mapped, Doorbell>,
     sending: Sending,
-    /// The waiters for a message are notified of the next one.
+    /// Whether the waiters for a message were notified of the next one.
     notified: bool,
     /// Spins for a message, for an acknowledgement, and for room.
     recv_spin: Spin,
@@ -64,7 +64,7 @@ struct Sending {
     awaited: u64,
     /// The last call to wait for a release waited for room, not for an acknowledgement.
     room_awaited: bool,
-    /// The release that the other side was last asked to ring for; 0 if it has come.
+    /// The release at which the other side was last asked for a wake-up; 0 if it has come.
     announced: u64,
     /// There was no room for the session's next part.
     full: bool,

@@ -1,4 +1,4 @@
-//! Waiting on a ring: spins, requests for a ring of the doorbell, and notifications.
+//! Waiting on a ring: spins, requests for wake-ups, and notifications.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -109,7 +109,7 @@ impl Ring {
         self.sending.wait_for(released + (tail - released).div_ceil(2).max(1));
     }
 
-    /// Asks the other side to ring for the releases that are waited for. A poll has to follow.
+    /// Asks the other side to ring the doorbell at the awaited releases. A poll has to follow.
     pub(crate) fn announce(&mut self, session: &Session, wakes: &mut Wakes) {
         if is_ending(session) {
             self.sending.wait_for(self.producer.tail().bytes());
@@ -123,14 +123,14 @@ impl Ring {
             let rung = self.producer.prepare_park(Position::new(awaited));
             let asked_before = std::mem::replace(&mut self.sending.announced, awaited) != 0;
             if asked_before && rung {
-                // The ring may have come before the last awaited release, and the call that it woke
-                // may wait for another one.
+                // The wake-up may have come before the last awaited release, and the call that it
+                // woke may wait for another one.
                 wakes.notify(Interest::Acks);
             }
         }
     }
 
-    /// Whether a release is waited for that the other side was not asked to ring for.
+    /// Whether a release is waited for without a request for a wake-up.
     pub(crate) fn must_announce(&self, session: &Session) -> bool {
         let sending = &self.sending;
         let unreleased = self.producer.tail().bytes() > sending.released;
