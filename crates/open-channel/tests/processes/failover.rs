@@ -108,7 +108,7 @@ pub(crate) fn replies_that_reached_the_peer_come_before_the_loss_of_the_host(sta
         peer.ask("connect s mute", "socket s");
         peer.ask("send s n 1", "sent s");
         peer.ask("flush s", "flush s");
-        assert_eq!(peer.ask("link s", "link s").text, format!("link s {}", portable::usual_link()));
+        assert_eq!(peer.ask("link s", "link s").text, format!("link s {}", portable::USUAL_LINK));
         peer.ask("send s ask 20", "sent s");
         host.find(0, "the question", |line| line.is("handled") && line.word(6) == "ask");
         // The answers arrive at a peer that stands still.

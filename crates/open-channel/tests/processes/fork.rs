@@ -228,7 +228,7 @@ fn a_child_that_closes(parent: &mut Parent) {
 
 fn a_child_that_drops(_: &mut Parent) {
     // One with everything, so that it can be dropped by each.
-    let dropped = Parent::new(LinkKind::Ring);
+    let dropped = Parent::new(portable::USUAL_LINK);
     let events = dropped.channel.events();
     for sent in 0..3_u64 {
         dropped.socket.send(sent.to_le_bytes().to_vec()).unwrap();
@@ -302,7 +302,7 @@ fn a_child_that_calls(parent: &mut Parent) {
 
 /// Operations that the parent had begun.
 fn begun_before(parent: &Parent) {
-    let holder = Parent::new(parent.socket.link().unwrap_or(LinkKind::Ring));
+    let holder = Parent::new(parent.socket.link().unwrap_or(portable::USUAL_LINK));
     holder.socket.send(1_u64.to_le_bytes().to_vec()).unwrap();
     let mut reader = holder.socket.recv_reader().unwrap().unwrap();
     let mut events = holder.channel.events();
@@ -366,7 +366,7 @@ fn a_child_that_connects(parent: &mut Parent) {
 }
 
 fn a_child_with_a_channel_of_its_own(parent: &mut Parent) {
-    let mut own = Parent::new(LinkKind::Ring);
+    let mut own = Parent::new(portable::USUAL_LINK);
     own.trips(TRIPS);
     assert_forked(parent.socket.send("hello"));
     own.socket.close().unwrap();
@@ -374,11 +374,11 @@ fn a_child_with_a_channel_of_its_own(parent: &mut Parent) {
 }
 
 fn a_child_of_a_child(parent: &mut Parent) {
-    let mut own = Parent::new(LinkKind::Ring);
+    let mut own = Parent::new(portable::USUAL_LINK);
     let pid = fork(|| {
         assert_forked(own.socket.close());
         assert_forked(parent.socket.close());
-        let mut third = Parent::new(LinkKind::Ring);
+        let mut third = Parent::new(portable::USUAL_LINK);
         third.trips(100);
         third.channel.close().unwrap();
     });

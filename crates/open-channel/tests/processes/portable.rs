@@ -1,6 +1,7 @@
 //! Which tests run where the library has to do without what only Linux has.
 
 use libtest_mimic::Trial;
+use open_channel::LinkKind;
 
 /// The library was built with `--cfg open_channel_portable`.
 pub(crate) const IS_FORCED: bool = cfg!(open_channel_portable);
@@ -26,10 +27,8 @@ pub(crate) const LINKS: &[(&str, &str)] = if IS_FORCED {
     &[("ring", "shared memory"), ("unix", "unix socket")]
 };
 
-/// The text of the link that two processes of one user choose.
-pub(crate) fn usual_link() -> &'static str {
-    LINKS[0].1
-}
+/// The link that two processes of one user choose.
+pub(crate) const USUAL_LINK: LinkKind = if IS_FORCED { LinkKind::Unix } else { LinkKind::Ring };
 
 /// Ignores what cannot be asked for here.
 pub(crate) fn leave_out(test: Trial) -> Trial {

@@ -23,7 +23,7 @@ mod wait;
 #[cfg(all(target_os = "linux", not(open_channel_portable)))]
 mod linux;
 #[cfg(all(target_os = "linux", not(open_channel_portable)))]
-use linux as refined;
+use linux::{self as refined, socket_path as long_paths};
 
 #[cfg(target_vendor = "apple")]
 mod apple;
@@ -53,6 +53,8 @@ use portable as refined;
 
 #[cfg(any(not(target_os = "linux"), open_channel_portable))]
 mod short_link;
+#[cfg(any(not(target_os = "linux"), open_channel_portable))]
+use short_link as long_paths;
 #[cfg(any(not(any(target_os = "linux", target_vendor = "apple")), open_channel_portable))]
 mod temporary;
 #[cfg(any(not(target_os = "linux"), open_channel_portable))]
@@ -67,9 +69,9 @@ mod flags;
 
 pub(crate) use clock::{coarse_now, monotonic_now};
 pub(crate) use limits::is_scarce;
+pub(crate) use long_paths::SocketPath;
 pub(crate) use refined::{
-    ProcessExit, SocketPath, UserDirectory, address_space_left, file_system, machine_memory,
-    memory_left,
+    ProcessExit, UserDirectory, address_space_left, file_system, machine_memory, memory_left,
 };
 pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use socket::{borrow, duplicate, listen, pair, peer, prepare, receive, send, shutdown};

@@ -1,8 +1,6 @@
 //! What Linux has beside a Unix in general.
 
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -11,6 +9,7 @@ use super::registration::{Registration, Source};
 
 mod cgroup;
 mod memory;
+pub(super) mod socket_path;
 mod user_directory;
 
 pub(crate) use memory::{address_space_left, machine_memory, memory_left};
@@ -50,32 +49,6 @@ impl ProcessExit {
             _ => {}
         }
         std::future::pending().await
-    }
-}
-
-/// A way to a file that fits a socket address although its path is too long: through the open
-/// directory.
-#[derive(Debug)]
-pub(crate) struct SocketPath(PathBuf);
-
-impl SocketPath {
-    /// To `file` in the directory open as `dir`; good for as long as that is open.
-    ///
-    /// # Errors
-    /// There is no way, and what to do about it.
-    pub(crate) fn short(dir: BorrowedFd<'_>, _dir_path: &Path, file: &str) -> io::Result<Self> {
-        let through = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
-        if !through.exists() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the path is too long for a socket and /proc is not mounted: set OPEN_CHANNEL_DIR to a shorter path",
-            ));
-        }
-        Ok(Self(through.join(file)))
-    }
-
-    pub(crate) fn as_path(&self) -> &Path {
-        &self.0
     }
 }
 
