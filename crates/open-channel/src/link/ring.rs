@@ -22,7 +22,7 @@ pub(crate) const MIN_RING_BYTES: usize = open_channel_ring::MIN_CAPACITY;
 /// Rings are made and taken where so many times their size is left to this process.
 const MEMORY_FACTOR: u64 = 4;
 
-/// What the rings of a process take at most of the machine's memory, unless it is told.
+/// What the rings of a process take at most of the machine's memory, unless a setting says otherwise.
 const MACHINE_SHARE: u64 = 4;
 
 /// Makes rings of `bytes` in each direction, as long as this process has no more than `most` bytes
