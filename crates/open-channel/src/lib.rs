@@ -99,7 +99,7 @@ pub use connection::stats::SocketStats;
 pub use error::{Error, SendError, TryRecvError};
 pub use link::{LinkKind, PeerInfo};
 pub use open_channel_proto::{Draft, MAX_ATTEMPTS, MESSAGE_OVERHEAD, ResetCode};
-pub use rendezvous::{MAX_NAME, Scope};
+pub use rendezvous::identity::{MAX_NAME, Scope};
 pub use socket::Socket;
 pub use socket::batch::{Batch, IntoIter, Iter, MessageRef, Messages};
 pub use socket::halves::{RecvHalf, SendHalf};

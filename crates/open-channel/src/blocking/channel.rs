@@ -12,7 +12,7 @@ use crate::channel::connect::ConnectOptions;
 use crate::channel::event::{Events, Role, State};
 use crate::channel::stats::ChannelStats;
 use crate::error::Error;
-use crate::rendezvous::Scope;
+use crate::rendezvous::identity::Scope;
 
 /// [`open_channel::Channel`](crate::Channel) for threads.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use crate::channel::settings::Settings;
 use crate::channel::shared::{Accepted, Listener, Task};
 use crate::error::Error;
 use crate::link::LinkKind;
-use crate::rendezvous::Scope;
+use crate::rendezvous::identity::Scope;
 use crate::socket::Socket;
 use crate::sys::UserId;
 

@@ -17,8 +17,8 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::membership::{self, peer};
 use crate::rendezvous::generation_file::GenerationFile;
+use crate::rendezvous::identity::{Identity, Scope};
 use crate::rendezvous::root::{self, Root};
-use crate::rendezvous::{Identity, Scope};
 use crate::socket::{Socket, close_within};
 
 pub(crate) mod builder;

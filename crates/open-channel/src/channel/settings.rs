@@ -8,7 +8,8 @@ use open_channel_proto::{Limits, MAX_ATTEMPTS};
 use crate::error::Error;
 use crate::link::LinkKind;
 pub use crate::link::ring::DEFAULT_RING_MEMORY;
-use crate::rendezvous::{Privacy, Scope};
+use crate::rendezvous::directory::Privacy;
+use crate::rendezvous::identity::Scope;
 use crate::sys::UserId;
 
 /// Default of [`Builder::connect_timeout`](crate::Builder::connect_timeout).

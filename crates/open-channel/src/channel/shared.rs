@@ -18,9 +18,10 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::link::PeerInfo;
 use crate::membership::host::Host;
+use crate::rendezvous::directory::{ChannelDir, Endpoint, Missing};
 use crate::rendezvous::generation_file::GenerationFile;
+use crate::rendezvous::identity::{Identity, Scope};
 use crate::rendezvous::root::Root;
-use crate::rendezvous::{ChannelDir, Endpoint, Identity, Missing, Scope};
 
 /// While the application holds one, the channel goes on. Dropping the last one closes it.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::rendezvous::Endpoint;
+use crate::rendezvous::directory::Endpoint;
 use crate::rendezvous::election::Tenure;
 use crate::rendezvous::fence::Fence;
 

@@ -12,7 +12,7 @@ use crate::link::{LinkKind, ring, unix};
 use crate::membership::accept::Acceptor;
 use crate::membership::handshake::{HandshakeError, exchange_hello};
 use crate::membership::host::Host;
-use crate::rendezvous::Endpoint;
+use crate::rendezvous::directory::Endpoint;
 use crate::sys::UserId;
 use open_channel_proto::{Attachment, Features, Hello, ResetCode};
 use open_channel_ring::{Offer, RingLink};

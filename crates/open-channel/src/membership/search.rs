@@ -12,12 +12,12 @@ use crate::error::Error;
 use crate::link::unix;
 use crate::membership::handshake::HandshakeError;
 use crate::membership::lifeline::{Lifeline, Loss, NoLifeline};
+use crate::rendezvous::directory::{ChannelDir, Endpoint, Missing};
 use crate::rendezvous::election::{self, Candidacy, Next, Tenure};
 use crate::rendezvous::entries::{self, Published};
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
 use crate::rendezvous::versions::{self, Presence, Versions};
-use crate::rendezvous::{ChannelDir, Endpoint, Missing};
 
 /// Attempts that are only microseconds apart: another process is about to publish itself, or to
 /// end.

@@ -23,6 +23,7 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::rendezvous::directory::{ChannelDir, Endpoint, Privacy};
 use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link,
     remove,
@@ -32,7 +33,6 @@ use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
-use crate::rendezvous::{ChannelDir, Endpoint, Privacy};
 use crate::sys;
 
 /// A generation to become the host of.
@@ -269,8 +269,9 @@ impl Tenure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rendezvous::directory::Missing;
+    use crate::rendezvous::identity::{Identity, Scope};
     use crate::rendezvous::root::Root;
-    use crate::rendezvous::{Identity, Missing, Scope};
 
     fn directory(name: &str) -> (tempfile::TempDir, Arc<ChannelDir>) {
         let root = tempfile::tempdir().expect("a directory");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Dir};
 use rustix::io::Errno;
 
-use crate::rendezvous::{ChannelDir, Endpoint};
+use crate::rendezvous::directory::{ChannelDir, Endpoint};
 
 /// Digits of a generation's file name: all of a `u64`, so that names sort like numbers.
 const GENERATION_DIGITS: usize = 20;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::Dir;
 
-use crate::rendezvous::ChannelDir;
+use crate::rendezvous::directory::ChannelDir;
 use crate::rendezvous::entries::{Token, current_in, read_link};
 use crate::sys::coarse_now;
 

@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::rendezvous::Privacy;
+use crate::rendezvous::directory::Privacy;
 use crate::rendezvous::entries::MAX_GENERATION;
 use crate::sys::UserId;
 

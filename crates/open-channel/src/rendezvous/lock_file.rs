@@ -7,9 +7,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::rendezvous::directory::{ChannelDir, Privacy};
 use crate::rendezvous::entries::{Entry, Token, entries, exists, remove};
 use crate::rendezvous::filesystem::Step;
-use crate::rendezvous::{ChannelDir, Privacy};
 
 /// Opened for writing where that is allowed: a network file system that emulates `flock` takes an
 /// exclusive lock on no other descriptor. `None` if no file of that name is a lock.
@@ -140,8 +140,9 @@ mod tests {
     use rustix::fs::fcntl_getfl;
 
     use super::*;
+    use crate::rendezvous::directory::Missing;
+    use crate::rendezvous::identity::{Identity, Scope};
     use crate::rendezvous::root::Root;
-    use crate::rendezvous::{Identity, Missing, Scope};
 
     /// A `flock` that is emulated over a network refuses an exclusive lock on a descriptor that
     /// cannot write.

@@ -13,13 +13,14 @@
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::rendezvous::directory::{ChannelDir, Missing};
 use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, entries, highest_below, link_name, read_link, remove,
 };
 use crate::rendezvous::filesystem::Step;
+use crate::rendezvous::identity::is_channel;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::versions;
-use crate::rendezvous::{ChannelDir, Missing, is_channel};
 
 /// The directory in the root that remembers removed directories. No channel's has such a name, for
 /// those have a `-`.

@@ -16,8 +16,8 @@ use open_channel_ring::Process;
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::rendezvous::directory::{ChannelDir, Privacy};
 use crate::rendezvous::entries::remove;
-use crate::rendezvous::{ChannelDir, Privacy};
 
 const PREFIX: &str = "versions-";
 /// Somebody who looks whether a file is locked holds its lock for a moment.
@@ -208,8 +208,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::rendezvous::directory::Missing;
+    use crate::rendezvous::identity::{Identity, Scope};
     use crate::rendezvous::root::Root;
-    use crate::rendezvous::{Identity, Missing, Scope};
 
     fn directory(root: &std::path::Path) -> ChannelDir {
         let identity = Identity::new("versions", Scope::User).expect("a good name");

@@ -1,8 +1,7 @@
 //! A socket: one reliable two-way connection, messages in order.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 
 use bytes::Bytes;
 use open_channel_proto::{ResetCode, SocketId};
@@ -27,6 +26,7 @@ mod inner;
 pub(crate) mod message;
 pub(crate) mod reader;
 pub(crate) mod reservation;
+mod sink;
 pub(crate) mod stream;
 mod take_back;
 pub(crate) mod undeliverable;
@@ -490,16 +490,6 @@ impl Socket {
     pub fn stats(&self) -> SocketStats {
         self.connection().stats()
     }
-
-    fn poll_flush_to(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let end = *self.flush_to.get_or_insert_with(|| self.inner.connection.request_ack());
-        let polled =
-            self.inner.connection.poll_acknowledged(cx, &mut self.send_key, WakeMode::Task, end);
-        if polled.is_ready() {
-            self.flush_to = None;
-        }
-        polled
-    }
 }
 
 impl Drop for Socket {
@@ -507,56 +497,5 @@ impl Drop for Socket {
         for key in [&mut self.recv_key, &mut self.send_key] {
             self.inner.connection.leave(key);
         }
-    }
-}
-
-/// Ends after the other side's end, and after an error.
-impl futures_core::Stream for Socket {
-    type Item = Result<Message, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let socket = &mut *self;
-        if socket.stream_ended {
-            return Poll::Ready(None);
-        }
-        let message = ready!(Message::poll(
-            &socket.inner.connection,
-            cx,
-            &mut socket.recv_key,
-            WakeMode::Task
-        ));
-        socket.stream_ended = !matches!(message, Ok(Some(_)));
-        Poll::Ready(message.transpose())
-    }
-}
-
-/// Ready when a message of [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) bytes or less is accepted
-/// at once; a longer one is accepted too. Flushing waits for acknowledgements.
-impl futures_sink::Sink<Bytes> for Socket {
-    type Error = Error;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let socket = &mut *self;
-        socket.inner.connection.poll_room(
-            cx,
-            &mut socket.send_key,
-            WakeMode::Task,
-            open_channel_proto::MESSAGE_OVERHEAD,
-        )
-    }
-
-    fn start_send(self: Pin<&mut Self>, message: Bytes) -> Result<(), Error> {
-        self.inner.connection.send_over(message)?;
-        Ok(())
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_flush_to(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let flushed = ready!(self.poll_flush_to(cx));
-        let _ = self.finish();
-        Poll::Ready(flushed)
     }
 }
