@@ -1,7 +1,6 @@
 //! `cargo xtask test`: everything a change has to pass, with one closing line.
 
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,10 +26,6 @@ const NODE_PACKAGE: &str = "crates/open-channel-node";
 /// The oldest Node.js that the npm package supports.
 const NODE: u32 = 18;
 
-/// Systems that some crates are built for, besides this one.
-const OTHER_SYSTEMS: [&str; 3] =
-    ["aarch64-apple-darwin", "x86_64-unknown-freebsd", "x86_64-pc-windows-gnu"];
-
 /// In the order of how fast they answer. A package in another language adds its steps here; one whose
 /// test runner does not print `test result:` lines also needs a reader in `totals.rs`.
 const STEPS: &[Step] = &[
@@ -51,32 +46,6 @@ const STEPS: &[Step] = &[
         env: &[],
         counted: false,
         limit: minutes(20),
-    },
-    Step {
-        name: "other systems",
-        program: "cargo",
-        // A crate joins the list as soon as it builds there.
-        args: &[
-            "clippy",
-            "-p",
-            "open-channel-proto",
-            "-p",
-            "open-channel-ring",
-            "--all-targets",
-            "--target",
-            OTHER_SYSTEMS[0],
-            "--target",
-            OTHER_SYSTEMS[1],
-            "--target",
-            OTHER_SYSTEMS[2],
-            "--",
-            "-D",
-            "warnings",
-        ],
-        folder: "",
-        env: &[],
-        counted: false,
-        limit: minutes(10),
     },
     Step {
         name: "fuzz targets",
@@ -200,9 +169,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
     require("rustfmt", &["fmt", "--version"])?;
     require("clippy", &["clippy", "--version"])?;
-    for target in OTHER_SYSTEMS {
-        require_target(target)?;
-    }
     require_node()?;
     take_steps_along();
 
@@ -286,19 +252,6 @@ fn require(component: &str, probe: &[&str]) -> Result<()> {
         .context("could not start cargo: is Rust installed?")?;
     if !found.success() {
         bail!("{component} is missing: install it with `rustup component add {component}`");
-    }
-    Ok(())
-}
-
-/// Says how to get the standard library of another system, if it is missing.
-fn require_target(target: &str) -> Result<()> {
-    let asked = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", target])
-        .stdin(Stdio::null())
-        .output()
-        .context("could not start rustc: is Rust installed?")?;
-    if !Path::new(String::from_utf8_lossy(&asked.stdout).trim()).is_dir() {
-        bail!("the target {target} is missing: install it with `rustup target add {target}`");
     }
     Ok(())
 }

@@ -36,6 +36,8 @@ pub(crate) const NEIGHBOUR: &str = "OPEN_CHANNEL_TEST_NEIGHBOUR";
 pub(crate) const GROUP: &str = "OPEN_CHANNEL_TEST_GROUP";
 /// Its umask, in octal digits.
 pub(crate) const UMASK: &str = "OPEN_CHANNEL_TEST_UMASK";
+/// Set for a process that SIGPIPE ends, as it does in programs that are not written in Rust.
+pub(crate) const SIGPIPE: &str = "OPEN_CHANNEL_TEST_SIGPIPE";
 /// The system calls that the kernel denies this process, see [`denial`].
 pub(crate) const DENIED: &str = "OPEN_CHANNEL_TEST_DENIED";
 
@@ -161,6 +163,11 @@ fn set_the_scene() {
     }
     if let Ok(mask) = std::env::var(UMASK) {
         rustix::process::umask(Mode::from_raw_mode(u32::from_str_radix(&mask, 8).unwrap()));
+    }
+    if std::env::var_os(SIGPIPE).is_some() {
+        use nix::sys::signal::{SigHandler, Signal, signal};
+        // SAFETY: no handler runs in place of the default.
+        unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
     }
     if let Ok(denied) = std::env::var(DENIED) {
         denial::enforce(&denied);

@@ -7,6 +7,7 @@ use open_channel::{Channel, Error, Event, Socket};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::actor::{self, say};
+use crate::failover::connected;
 use crate::stage::{Stage, now};
 
 /// The longest time in which a finished process may take to end.
@@ -90,6 +91,27 @@ pub(crate) fn a_process_that_exits_while_connected_is_missed_at_once(stage: &mut
     assert!(host.exit_status().success());
     let hosts = successor.wait("event became-host 2");
     assert!(Duration::from_nanos(hosts.at.saturating_sub(left)) < PROMPT);
+}
+
+pub(crate) fn a_write_to_a_process_that_is_gone_raises_no_signal(stage: &mut Stage) {
+    for round in 0..10 {
+        let settings =
+            format!("link=unix dir={}", stage.path().join(format!("round-{round}")).display());
+        let host = stage.joined(format!("host {round}"), &settings);
+        let peer = stage.actor_with(format!("peer {round}"), &[(actor::SIGPIPE, "1")]);
+        peer.open(&format!("{settings} role=peer"));
+        peer.ask("join", "joined");
+        peer.ask("connect s", "socket s");
+        peer.ask("numbers s 1", "streamed s");
+        // It writes before it can know that nobody reads any more.
+        peer.stop();
+        peer.tell("numbers s 10");
+        host.kill();
+        peer.resume();
+        let successor = stage.joined(format!("successor {round}"), &settings);
+        assert_eq!(connected(&successor, 2), "host");
+        peer.ask("flush s", "flush s");
+    }
 }
 
 pub(crate) fn the_last_handle_dropped_hands_over(stage: &mut Stage) {

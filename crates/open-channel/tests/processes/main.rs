@@ -212,6 +212,7 @@ fn main() {
         }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,
+            a_write_to_a_process_that_is_gone_raises_no_signal,
             the_last_handle_dropped_hands_over,
         }
     };

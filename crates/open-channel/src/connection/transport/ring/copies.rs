@@ -91,13 +91,21 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use open_channel_ring::{Layout, RingLink, offer};
+    use open_channel_ring::{Heap, Layout, RingEnds};
 
     const RECORDS: usize = 16_000;
 
-    fn ring() -> (RingLink, Vec<u64>) {
-        let (mut link, _offer) =
-            offer(Layout::new(1 << 20, 1 << 20).expect("a size")).expect("memory");
+    #[derive(Clone)]
+    struct Asleep;
+
+    impl Wake for Asleep {
+        fn wake(&self) {}
+    }
+
+    /// In memory of this process, which every system has.
+    fn ring() -> (RingEnds<Heap, Asleep>, Vec<u64>) {
+        let layout = Layout::new(1 << 20, 1 << 20).expect("a size");
+        let mut link = RingEnds::offering(Heap::new(layout), layout, Asleep, Asleep);
         let push = |number: usize| {
             let payload = format!("{number}");
             link.producer
