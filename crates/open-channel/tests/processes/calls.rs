@@ -10,7 +10,7 @@ use open_channel::blocking::{Channel, Socket};
 use open_channel::{Channel as AsyncChannel, LinkKind};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use crate::actor::say;
+use crate::actor::report::say;
 use crate::portable;
 use crate::ring::link_of;
 use crate::stage::{Actor, Stage};

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::actor::{DISK, DISK_AT, LOG, NEIGHBOUR};
+use crate::actor::variables::{DISK, DISK_AT, LOG, NEIGHBOUR};
 use crate::failover::connected;
 use crate::rendezvous::{NOBODY, agree, gets_through};
 use crate::stage::{Actor, Stage, now};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::actor;
+use crate::actor::variables::RUNTIME;
 use crate::failover::{connected, host_of, traffic_flows};
 use crate::ledger::Ledger;
 use crate::stage::{Actor, Stage, now};
@@ -83,7 +83,7 @@ pub(crate) fn a_host_stopped_in_the_middle_of_traffic_loses_nothing(stage: &mut 
     // One thread, so that at most one message is in a handler's hands when it is stopped.
     let actors: Vec<_> = (0..5)
         .map(|n| {
-            let actor = stage.actor_with(format!("process {n}"), &[(actor::RUNTIME, "current")]);
+            let actor = stage.actor_with(format!("process {n}"), &[(RUNTIME, "current")]);
             actor.open(&settings);
             actor.ask("join", "joined");
             actor.tell("connect s");
@@ -200,7 +200,7 @@ pub(crate) fn a_stopped_host_that_nobody_can_replace_is_found_again(stage: &mut 
 }
 
 pub(crate) fn a_host_whose_application_is_busy_is_not_fenced(stage: &mut Stage) {
-    let host = stage.actor_with("host", &[(actor::RUNTIME, "current")]);
+    let host = stage.actor_with("host", &[(RUNTIME, "current")]);
     host.open(PATIENT);
     host.ask("join", "joined");
     let other = stage.joined("other", PATIENT);

@@ -9,7 +9,8 @@ use nix::unistd::{ForkResult, Pid};
 use open_channel::blocking::{Channel, Socket};
 use open_channel::{Batch, Error, Event, LinkKind, Role, State, TryRecvError};
 
-use crate::actor::{self, say};
+use crate::actor::report::say;
+use crate::actor::variables::TASK;
 use crate::calls::counted;
 use crate::portable;
 use crate::stage::Stage;
@@ -70,10 +71,7 @@ fn play(stage: &Stage, scene: &str) {
         let dir = stage.path().join(link);
         let act = |label: &str, scene: &str| {
             let task = format!("{scene} over {link}");
-            stage.actor_with(
-                label,
-                &[(actor::VARIABLE, &task), ("OPEN_CHANNEL_DIR", dir.to_str().unwrap())],
-            )
+            stage.actor_with(label, &[(TASK, &task), ("OPEN_CHANNEL_DIR", dir.to_str().unwrap())])
         };
         let other = (!scene.ends_with("of the host")).then(|| act("host", THE_HOST));
         if let Some(host) = &other {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use crate::actor;
+use crate::actor::variables::{GROUP, LOG, TASK};
 use crate::control_group::ControlGroup;
 use crate::failover::{connected, traffic_flows};
 use crate::fork;
@@ -31,11 +31,10 @@ pub(crate) fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
 /// Its listeners run on threads of their own.
 pub(crate) fn a_host_that_can_start_no_thread_puts_newcomers_off(stage: &mut Stage) {
     let group = ControlGroup::of_threads().unwrap();
-    let host =
-        stage.actor_with("host", &[(actor::VARIABLE, fork::HOST), (actor::GROUP, group.path())]);
+    let host = stage.actor_with("host", &[(TASK, fork::HOST), (GROUP, group.path())]);
     host.wait("hosting");
     let open = |label: &str, timeout: u64| {
-        let peer = stage.actor_with(label, &[(actor::LOG, "yes")]);
+        let peer = stage.actor_with(label, &[(LOG, "yes")]);
         let name = hex(fork::NAME);
         peer.ask(&format!("open name={name} role=peer connect_timeout={timeout}"), "opened");
         peer.ask("join", "joined");
@@ -312,7 +311,7 @@ pub(crate) fn words_of_the_other_side_cannot_steer_a_terminal(stage: &mut Stage)
         body.extend(words.bytes());
         let _ = stream.write_all(&frame(REJECT, 0, &body));
     });
-    let refused = stage.actor_with("refused", &[(actor::LOG, "yes")]);
+    let refused = stage.actor_with("refused", &[(LOG, "yes")]);
     refused.open("role=peer");
     refused.ask("connect s", "socket s");
     for failed in ["error recv s", "error join"] {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use open_channel::{Channel, Error, Event, Socket};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::actor::{self, say};
+use crate::actor::panicking::AskedTo;
+use crate::actor::report::say;
+use crate::actor::variables::{RUNTIME, SIGPIPE, TASK};
 use crate::failover::connected;
 use crate::stage::{Stage, now};
 
@@ -51,11 +53,8 @@ pub(crate) fn scenes() -> impl Iterator<Item = (String, impl FnOnce(&mut Stage) 
 fn play(stage: &Stage, scene: &str) {
     for runtime in ["current", "multi"] {
         let dir = stage.path().join(runtime);
-        let environment = [
-            (actor::VARIABLE, scene),
-            (actor::RUNTIME, runtime),
-            ("OPEN_CHANNEL_DIR", dir.to_str().unwrap()),
-        ];
+        let environment =
+            [(TASK, scene), (RUNTIME, runtime), ("OPEN_CHANNEL_DIR", dir.to_str().unwrap())];
         let actor = stage.actor_with(runtime, &environment);
         let done = actor.wait("done").at;
         let status = actor.exit_status();
@@ -98,7 +97,7 @@ pub(crate) fn a_write_to_a_process_that_is_gone_raises_no_signal(stage: &mut Sta
         let settings =
             format!("link=unix dir={}", stage.path().join(format!("round-{round}")).display());
         let host = stage.joined(format!("host {round}"), &settings);
-        let peer = stage.actor_with(format!("peer {round}"), &[(actor::SIGPIPE, "1")]);
+        let peer = stage.actor_with(format!("peer {round}"), &[(SIGPIPE, "1")]);
         peer.open(&format!("{settings} role=peer"));
         peer.ask("join", "joined");
         peer.ask("connect s", "socket s");
@@ -135,7 +134,7 @@ pub(crate) fn the_last_handle_dropped_hands_over(stage: &mut Stage) {
 }
 
 fn runtime() -> Runtime {
-    match std::env::var(actor::RUNTIME).as_deref() {
+    match std::env::var(RUNTIME).as_deref() {
         Ok("current") => Builder::new_current_thread().enable_all().build().unwrap(),
         _ => Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
     }
@@ -341,7 +340,7 @@ fn dropped_in_a_panic() {
     let (host, peer, own, other) = runtime.block_on(cast());
     let panicked = std::thread::spawn(move || {
         let _all = (own, other, peer);
-        std::panic::panic_any(actor::AskedTo);
+        std::panic::panic_any(AskedTo);
     });
     assert!(panicked.join().is_err());
     runtime.block_on(async {

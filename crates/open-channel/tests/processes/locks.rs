@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::actor::{DENIED, UMASK, USER};
+use crate::actor::variables::{DENIED, UMASK, USER};
 use crate::failover::connected;
 use crate::portable;
 use crate::rendezvous::{NOBODY, gets_through, refusal, set_mode};

@@ -2,7 +2,7 @@
 
 use rustix::net::Shutdown;
 
-use crate::actor::LOG;
+use crate::actor::variables::LOG;
 use crate::failover::connected;
 use crate::resume::connections;
 use crate::stage::{Actor, Stage};

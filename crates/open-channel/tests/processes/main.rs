@@ -55,7 +55,7 @@ fn sentence(
 }
 
 fn main() {
-    if std::env::var_os(actor::VARIABLE).is_some() {
+    if std::env::var_os(actor::variables::TASK).is_some() {
         actor::main();
     }
     let mut arguments = Arguments::from_args();

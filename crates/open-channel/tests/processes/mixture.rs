@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use open_channel::{Batch, Error, Message, MessageReader, Messages, Socket};
 
-use crate::actor::{say, text};
+use crate::actor::numbered::text;
+use crate::actor::report::say;
 use crate::whereabouts::{at_work, wait, work};
 
 /// Longer than the longest message.

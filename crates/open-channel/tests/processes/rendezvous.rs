@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::actor::{DISK, DISK_AT, NEIGHBOUR, USER};
+use crate::actor::variables::{DISK, DISK_AT, NEIGHBOUR, USER};
 use crate::failover::connected;
 use crate::ring::link_of;
 use crate::stage::{Actor, Stage, hex, is_root, now};

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::actor::{DENIED, GROUP, RUNTIME};
+use crate::actor::variables::{DENIED, GROUP, RUNTIME};
 use crate::control_group::ControlGroup;
 use crate::failover::{connected, host_of, traffic_flows};
 use crate::ledger::Ledger;

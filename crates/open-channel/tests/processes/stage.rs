@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::actor;
+use crate::actor::variables::TASK;
 
 /// Limit of a whole test: processes of a test that hangs are killed, and their output is shown.
 const WATCHDOG: Duration = Duration::from_secs(100);
@@ -140,7 +140,7 @@ impl Stage {
         environment: &[(&str, &str)],
     ) -> Actor {
         let mut command = Command::new(executable);
-        command.env("OPEN_CHANNEL_DIR", self.runtime_dir()).env(actor::VARIABLE, "commands");
+        command.env("OPEN_CHANNEL_DIR", self.runtime_dir()).env(TASK, "commands");
         command.envs(environment.iter().copied());
         let label = label.into();
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

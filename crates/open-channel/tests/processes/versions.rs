@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use crate::actor;
+use crate::actor::variables::LOG;
 use crate::failover::{connected, traffic_flows};
 use crate::stage::{Actor, Stage};
 
@@ -43,7 +43,7 @@ impl Program {
 
     fn opened(&self, stage: &Stage, label: &str, settings: &str) -> Actor {
         let label = format!("{label}, {}", self.name);
-        let actor = stage.actor_of(&self.executable, label, &[(actor::LOG, "yes")]);
+        let actor = stage.actor_of(&self.executable, label, &[(LOG, "yes")]);
         actor.open(settings);
         actor
     }
