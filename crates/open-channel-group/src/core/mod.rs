@@ -1,0 +1,56 @@
+//! A group as two state machines: no I/O, no clock, no threads, no randomness of their own.
+//!
+//! ```text
+//!   application              Member                          Switchboard (at the host)
+//!   publish, call, … ──────▶ own facts ── poll_send() ─────▶ receive(link, message)
+//!   poll_event() ◀────────── replica   ◀─── receive() ────── poll_send(link)
+//!   kernel locks ◀──────────  poll_kernel()
+//! ```
+//!
+//! The driver carries the messages over one socket for each member, hands the time in as a
+//! [`Duration`](std::time::Duration) since any fixed moment, and draws member ids at random.
+//! It reports each new host to the member ([`Member::connected`]), and each end of a socket or
+//! process to the switchboard ([`Switchboard::lost`], [`Switchboard::gone`]).
+//!
+//! A driver drops its switchboard, and calls nothing of it any more, once its channel says that
+//! another process hosts.
+
+mod entry;
+mod error;
+mod event;
+mod frame;
+mod ids;
+mod limits;
+mod log;
+mod map;
+mod member;
+mod name;
+mod pattern;
+mod replica;
+mod switchboard;
+mod transfer;
+mod wire;
+mod write;
+
+pub use entry::LeaveReason;
+pub use error::{FrameError, ProtocolError, Refused};
+pub use event::{
+    Answers, CallEnd, Delivery, Event, JobEnd, KernelRequest, MapChange, Outcome, PublishEnd, Run,
+};
+pub use frame::{LockMode, LockName, LockSpace, LockWait};
+pub use ids::{
+    CallId, DeliveryId, ExchangeId, JobId, LinkId, LockId, Mark, MemberId, OpId, PublishId,
+    RequestId, RunId, SubscriptionId, Ticket, Token, WatchId, WorkerId,
+};
+pub use limits::{
+    DEFAULT_HOST_TIMEOUT, DEFAULT_MAP_BYTES, DEFAULT_MAX_MEMBERS, DEFAULT_MAX_PAYLOAD,
+    DEFAULT_STALL_TIMEOUT, DEFAULT_WINDOW, Limits, OVERHEAD,
+};
+pub use map::Value;
+pub use member::{CallOptions, Member, Target};
+pub use name::{MAX_NAME, Name};
+pub use pattern::{Pattern, Topic};
+pub use replica::{MemberInfo, MemberView};
+pub use switchboard::{Start, Switchboard};
+pub use transfer::Known;
+pub use write::{Expect, Write, WriteEnd};
