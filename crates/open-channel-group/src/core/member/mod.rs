@@ -213,9 +213,7 @@ impl Member {
             ToMember::Fetch { mark } => self.give_log(mark)?,
             ToMember::PutOut { reason } => self.put_out(reason),
             ToMember::Subscribed { subscription } => {
-                if self.subscriptions.is_known(subscription) {
-                    events.push_back(Event::Subscribed(subscription));
-                }
+                self.subscriptions.confirmed(subscription, out.is_active(), events);
             }
             ToMember::Deliver { subscription, number, publisher, publication, topic, payload } => {
                 let known = self.log.as_ref().is_some_and(|log| log.replica().contains(publisher));
@@ -356,7 +354,7 @@ impl Member {
                     self.member_left(id, LeaveReason::NotBack, position);
                 }
                 if tenure == self.tenure {
-                    self.activate();
+                    self.activate(false);
                 }
             }
             Entry::Join { id, .. } => {
@@ -383,7 +381,7 @@ impl Member {
     fn member_left(&mut self, id: MemberId, reason: LeaveReason, view: u64) {
         self.events.push_back(Event::MemberLeft { view, id, reason });
         self.subscriptions.member_left(id);
-        self.serving.member_left(id, &mut self.events);
+        self.serving.member_left(id, self.out.is_active(), &mut self.events);
         for ended in self.exchanges.member_left(id) {
             self.exchange_ended(ended);
         }
@@ -398,23 +396,25 @@ impl Member {
             return Err("a snapshot of a view without its receiver");
         }
         let view = log.replica().view_number;
-        let replica = self.log.insert(log).replica();
+        self.log = Some(log);
         if std::mem::take(&mut self.was_out) {
-            let in_view = |member| replica.contains(member);
-            self.subscriptions.rejoined(in_view, &mut self.events);
-            self.watches.replaced(&mut self.events);
+            self.subscriptions.rejoined(&mut self.events);
         }
+        self.watches.replaced(&mut self.events);
         self.have_due = true;
         self.events.push_back(Event::Joined { view });
-        self.activate();
+        self.activate(true);
         Ok(())
     }
 
     /// The host serves this member: it gets all that is not complete.
-    fn activate(&mut self) {
+    fn activate(&mut self, joined: bool) {
         self.phase = Phase::Active;
         self.out.activate();
         self.events.push_back(Event::Serving { tenure: self.tenure });
+        let members = self.log.iter().flat_map(|log| &log.replica().members);
+        let view = members.map(|member| member.id);
+        self.subscriptions.activate(view, joined, &mut self.events);
         self.writes.send_again(&mut self.out);
         self.publishing.send_again(&mut self.out);
         self.exchanges.send_again(&mut self.out);

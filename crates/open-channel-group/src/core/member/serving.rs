@@ -3,7 +3,7 @@
 //! ```text
 //!   Request ──▶ running ──▶ answered ──Receipt──▶ forgotten
 //!                  │ its asker leaves the view
-//!                  ├──▶ forgotten            (a call)
+//!                  ├──▶ forgotten                        (a call)
 //!                  └──▶ orphan ──finished──▶ forgotten   (a job: it takes room until then)
 //! ```
 
@@ -22,7 +22,7 @@ use crate::core::name::Name;
 #[derive(Debug)]
 enum Request {
     Running { number: u64, worker: Option<WorkerId>, orphan: bool },
-    Answered { reply: Reply, cost: usize },
+    Answered { reply: Reply, cost: usize, orphan: bool },
 }
 
 #[derive(Debug)]
@@ -206,12 +206,9 @@ impl Serving {
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.running -= 1;
         }
+        self.end(key, reply, out);
         if orphan {
-            // For the switchboard alone, which counts the worker's room.
-            answer(key, &reply, out);
-            self.requests.remove(&key);
-        } else {
-            self.end(key, reply, out);
+            self.desert(key, out.is_active(), &mut VecDeque::new());
         }
         Ok(())
     }
@@ -220,7 +217,7 @@ impl Serving {
         answer(key, &reply, out);
         let cost = reply_cost(&reply);
         self.answers.add(cost);
-        self.requests.insert(key, Request::Answered { reply, cost });
+        self.requests.insert(key, Request::Answered { reply, cost, orphan: false });
     }
 
     /// Another host: it must know the workers and what they have before it serves.
@@ -236,21 +233,30 @@ impl Serving {
     }
 
     /// Another host serves: answers without receipt go out again.
-    pub(crate) fn send_again(&self, out: &mut Out) {
-        for (&key, request) in &self.requests {
-            if let Request::Answered { reply, .. } = request {
-                answer(key, reply, out);
+    pub(crate) fn send_again(&mut self, out: &mut Out) {
+        let answers = &mut self.answers;
+        self.requests.retain(|&key, request| {
+            let Request::Answered { reply, cost, orphan } = request else { return true };
+            answer(key, reply, out);
+            if *orphan {
+                answers.free(*cost);
             }
-        }
+            !*orphan
+        });
     }
 
     /// A member has left the view, and waits for nothing any more.
-    pub(crate) fn member_left(&mut self, member: MemberId, events: &mut VecDeque<Event>) {
+    pub(crate) fn member_left(
+        &mut self,
+        member: MemberId,
+        active: bool,
+        events: &mut VecDeque<Event>,
+    ) {
         let first = (member, ExchangeId(0));
         let last = (member, ExchangeId(u64::MAX));
         let keys: Vec<_> = self.requests.range(first..=last).map(|(&key, _)| key).collect();
         for key in keys {
-            self.desert(key, events);
+            self.desert(key, active, events);
         }
     }
 
@@ -258,11 +264,13 @@ impl Serving {
     pub(crate) fn put_out(&mut self, events: &mut VecDeque<Event>) {
         let keys: Vec<_> = self.requests.keys().copied().collect();
         for key in keys {
-            self.desert(key, events);
+            self.desert(key, true, events);
         }
     }
 
-    fn desert(&mut self, key: (MemberId, ExchangeId), events: &mut VecDeque<Event>) {
+    /// Nobody waits for a request any more, but the switchboard, which counts the room of workers
+    /// and learns of it by the answer. It has that already if it is `active`.
+    fn desert(&mut self, key: (MemberId, ExchangeId), active: bool, events: &mut VecDeque<Event>) {
         match self.requests.get_mut(&key) {
             Some(Request::Running { number, worker: Some(_), orphan }) => {
                 if !*orphan {
@@ -274,6 +282,10 @@ impl Serving {
             Some(Request::Running { number, worker: None, .. }) => {
                 events.push_back(Event::RequestCancelled(RequestId(*number)));
                 self.running.remove(number);
+            }
+            Some(Request::Answered { orphan, .. }) if !active => {
+                *orphan = true;
+                return;
             }
             Some(Request::Answered { cost, .. }) => self.answers.free(*cost),
             None => {}

@@ -1,6 +1,6 @@
 //! Subscriptions: what arrived for them, and what the application has not handled.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -36,12 +36,14 @@ struct Open {
 struct Subscription {
     pattern: Pattern,
     latest: bool,
+    /// The present host knows it.
+    known: bool,
     waiting: VecDeque<Arrival>,
     waiting_bytes: usize,
     missed: u64,
     given: BTreeMap<DeliveryId, (MemberId, PublishId)>,
     open: BTreeMap<(MemberId, PublishId), Open>,
-    /// The last publication of each member of the view that arrived.
+    /// The last publication that arrived of each member that may send it again.
     last: BTreeMap<MemberId, PublishId>,
 }
 
@@ -51,12 +53,15 @@ pub(crate) struct Subscriptions {
     window: usize,
     next: u64,
     next_delivery: u64,
+    /// Members that may have sent publications again to the present host. What they sent is
+    /// delivered also after they have left.
+    repeating: BTreeSet<MemberId>,
     all: BTreeMap<SubscriptionId, Subscription>,
 }
 
 impl Subscriptions {
     pub(crate) fn new(window: usize) -> Self {
-        Self { window, next: 0, next_delivery: 0, all: BTreeMap::new() }
+        Self { window, next: 0, next_delivery: 0, repeating: BTreeSet::new(), all: BTreeMap::new() }
     }
 
     pub(crate) fn subscribe(
@@ -73,6 +78,7 @@ impl Subscriptions {
             Subscription {
                 pattern,
                 latest,
+                known: false,
                 waiting: VecDeque::new(),
                 waiting_bytes: 0,
                 missed: 0,
@@ -94,12 +100,48 @@ impl Subscriptions {
         Ok(())
     }
 
-    pub(crate) fn is_known(&self, subscription: SubscriptionId) -> bool {
-        self.all.contains_key(&subscription)
+    /// The host knows a subscription. That is worth something once it serves this member: a host
+    /// before may not have known of the member at all.
+    pub(crate) fn confirmed(
+        &mut self,
+        subscription: SubscriptionId,
+        active: bool,
+        events: &mut VecDeque<Event>,
+    ) {
+        if let Some(this) = self.all.get_mut(&subscription) {
+            this.known = true;
+            if active {
+                events.push_back(Event::Subscribed(subscription));
+            }
+        }
     }
 
-    /// A publication arrives. Members that are not in the view send nothing again, so nothing is
-    /// remembered of them.
+    /// The host serves a member that was in the view before, or has joined it.
+    pub(crate) fn activate(
+        &mut self,
+        view: impl Iterator<Item = MemberId>,
+        joined: bool,
+        events: &mut VecDeque<Event>,
+    ) {
+        let view: BTreeSet<MemberId> = view.collect();
+        for this in self.all.values_mut() {
+            // While the member was out, others may have left that had sent something again.
+            if joined {
+                self.repeating.extend(this.last.keys());
+            } else {
+                this.last.retain(|member, _| view.contains(member));
+            }
+        }
+        if !joined {
+            self.repeating.clear();
+        }
+        self.repeating.extend(view);
+        let known = self.all.iter().filter(|(_, this)| this.known);
+        events.extend(known.map(|(&subscription, _)| Event::Subscribed(subscription)));
+    }
+
+    /// A publication arrives. Members that are not in the view will send nothing again, so nothing
+    /// more is remembered of them.
     pub(crate) fn arrive(
         &mut self,
         subscription: SubscriptionId,
@@ -187,6 +229,7 @@ impl Subscriptions {
     pub(crate) fn present(&mut self, out: &mut Out) {
         for (&subscription, this) in &mut self.all {
             let mut held = 0;
+            this.known = false;
             for open in this.open.values_mut() {
                 open.number = None;
                 open.carried = true;
@@ -198,21 +241,17 @@ impl Subscriptions {
     }
 
     pub(crate) fn member_left(&mut self, member: MemberId) {
+        if self.repeating.contains(&member) {
+            return;
+        }
         for this in self.all.values_mut() {
             this.last.remove(&member);
         }
     }
 
     /// The member is in the view again, after it was put out.
-    pub(crate) fn rejoined(
-        &mut self,
-        in_view: impl Fn(MemberId) -> bool,
-        events: &mut VecDeque<Event>,
-    ) {
-        for (&subscription, this) in &mut self.all {
-            this.last.retain(|&member, _| in_view(member));
-            events.push_back(Event::Interrupted(subscription));
-        }
+    pub(crate) fn rejoined(&mut self, events: &mut VecDeque<Event>) {
+        events.extend(self.all.keys().map(|&subscription| Event::Interrupted(subscription)));
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -177,9 +177,9 @@ impl Switchboard {
 
     /// Whether [`poll_send`](Self::poll_send) has something for a socket.
     pub fn has_output(&self, link: LinkId) -> bool {
-        let member = self.links.get(link).and_then(|link| link.member);
+        let served = self.links.get(link).filter(|link| link.standing == Standing::Member);
         self.links.has_ready(link, self.log.stable().position)
-            || member.is_some_and(|member| self.topics.has_delivery(member))
+            || served.and_then(|link| link.member).is_some_and(|id| self.topics.has_delivery(id))
     }
 
     /// Does what is due by now.
@@ -331,6 +331,7 @@ impl Switchboard {
             let this = self.links.get_mut(link);
             this.standing = Standing::Member;
             this.have = mark.position;
+            self.queues.admit(member, &mut self.mail);
         }
         self.append(Entry::Begin { gone });
         for link in newcomers {
@@ -358,6 +359,7 @@ impl Switchboard {
         let this = self.links.get_mut(link);
         this.standing = Standing::Member;
         this.have = before;
+        self.queues.admit(id, &mut self.mail);
         self.settle();
     }
 

@@ -19,10 +19,15 @@ struct Worker {
     running: BTreeSet<(MemberId, ExchangeId)>,
     /// When it was given a job last.
     turn: u64,
+    /// Its member is in the view, so that pushers learn when it leaves.
+    admitted: bool,
 }
 
 impl Worker {
     fn room(&self) -> usize {
+        if !self.admitted {
+            return 0;
+        }
         self.capacity.saturating_sub(self.reserved.len() + self.running.len())
     }
 }
@@ -41,6 +46,8 @@ pub(crate) struct Queues {
     lines: BTreeMap<Name, Line>,
     workers: BTreeMap<(MemberId, WorkerId), Worker>,
     waiting: BTreeMap<(MemberId, JobId), (Name, u64)>,
+    /// The members that are in the view.
+    admitted: BTreeSet<MemberId>,
     /// How many jobs of each member wait.
     counts: BTreeMap<MemberId, usize>,
 }
@@ -49,6 +56,20 @@ impl Queues {
     pub(crate) fn begin(&mut self, mail: &mut Mail) {
         self.serving = true;
         let queues: Vec<Name> = self.lines.keys().cloned().collect();
+        for queue in queues {
+            self.advance(&queue, mail);
+        }
+    }
+
+    /// A member is in the view: its workers may have jobs.
+    pub(crate) fn admit(&mut self, member: MemberId, mail: &mut Mail) {
+        self.admitted.insert(member);
+        let (first, last) = ((member, WorkerId(0)), (member, WorkerId(u64::MAX)));
+        let mut queues = BTreeSet::new();
+        for (_, worker) in self.workers.range_mut(first..=last) {
+            worker.admitted = true;
+            queues.insert(worker.queue.clone());
+        }
         for queue in queues {
             self.advance(&queue, mail);
         }
@@ -75,6 +96,7 @@ impl Queues {
                 reserved: BTreeSet::new(),
                 running: BTreeSet::new(),
                 turn: 0,
+                admitted: self.admitted.contains(&member),
             },
         );
         self.advance(&queue, mail);
@@ -189,6 +211,7 @@ impl Queues {
     /// A member is gone, with its jobs and its workers. What others run for it takes room until
     /// they have finished it.
     pub(crate) fn forget(&mut self, member: MemberId, mail: &mut Mail) {
+        self.admitted.remove(&member);
         let (first, last) = ((member, WorkerId(0)), (member, WorkerId(u64::MAX)));
         let workers: Vec<WorkerId> =
             self.workers.range(first..=last).map(|(&(_, worker), _)| worker).collect();

@@ -99,6 +99,9 @@ impl Topics {
         let subscriber = (member, subscription);
         let Some(line) = self.lines.remove(&subscriber) else { return };
         self.subjects.remove(&line.pattern, subscriber);
+        if let Some(ready) = self.ready.get_mut(&member) {
+            ready.retain(|one| *one != subscription);
+        }
         let under_way = line.under_way.into_values().map(|(publication, _)| publication);
         for publication in under_way.chain(line.waiting) {
             self.handled_by_one(publication, mail);

@@ -1,0 +1,145 @@
+//! Messages: from members to whoever hosts, and back. The channel's promises, and not more.
+
+use open_channel_group::core::LinkId;
+
+use crate::process::Life;
+use crate::world::{World, note};
+
+impl World {
+    /// A process connects to the host, if it is not with it.
+    pub fn connect(&mut self, number: usize) {
+        let Some(host) = self.host else { return };
+        let generation = self.processes[host].generation;
+        let process = &self.processes[number];
+        let with = process.socket.host.map(|(_, generation, _)| generation);
+        if with == Some(generation) || !self.is_running(host) || process.app.left {
+            return;
+        }
+        // What had arrived of the last host comes first; the channel promises no more, and the
+        // core needs no more.
+        if self.random.chance(60) {
+            self.down(number, usize::MAX);
+        }
+        self.links += 1;
+        let link = LinkId(self.links);
+        note!(self, "process {number} connects to host {host} of generation {generation}");
+        let now = self.time();
+        let process = &mut self.processes[number];
+        if !process.socket.outbox.is_empty() {
+            self.tally.repeated_messages += 1;
+        }
+        if !process.socket.inbox.is_empty() {
+            self.tally.late_messages += 1;
+        }
+        process.socket.taken = 0;
+        process.socket.host = Some((host, generation, link));
+        process.member.connected(generation, now);
+        self.attend(number);
+        self.send(number);
+    }
+
+    /// Some of what a process and its socket can do.
+    pub fn serve(&mut self, number: usize) {
+        let most = if self.calm { 20 } else { 1 + self.random.below(6) };
+        if self.calm || self.random.chance(50) {
+            self.down(number, most);
+        }
+        if self.calm || self.random.chance(60) {
+            self.send(number);
+        }
+        if self.calm || self.random.chance(60) {
+            self.up(number, most);
+        }
+        if self.calm || self.random.chance(60) {
+            self.host_send(number, most);
+        }
+    }
+
+    /// The member gives its socket what it has room for.
+    pub fn send(&mut self, number: usize) {
+        let room = self.room;
+        let process = &mut self.processes[number];
+        if process.socket.host.is_none() {
+            return;
+        }
+        while process.socket.outbox.len() < process.socket.taken + room
+            && let Some(message) = process.member.poll_send()
+        {
+            process.socket.outbox.push_back(message);
+        }
+    }
+
+    /// The host takes messages of a process.
+    pub fn up(&mut self, number: usize, most: usize) {
+        let Some((host, generation, link)) = self.processes[number].socket.host else { return };
+        for _ in 0..most {
+            let current = self.processes[host].generation == generation;
+            if !current || !self.is_running(host) || self.processes[host].switchboard.is_none() {
+                return;
+            }
+            let socket = &mut self.processes[number].socket;
+            let Some(message) = socket.outbox.get(socket.taken).cloned() else { break };
+            socket.taken += 1;
+            let now = self.time();
+            if let Some(switchboard) = &mut self.processes[host].switchboard {
+                let taken = switchboard.receive(link, message, now);
+                assert_eq!(taken, Ok(()), "process {number} broke the protocol");
+            }
+        }
+        // The channel acknowledges when it likes.
+        let socket = &mut self.processes[number].socket;
+        let acked = if self.calm { socket.taken } else { self.random.below(socket.taken + 1) };
+        socket.outbox.drain(..acked);
+        socket.taken -= acked;
+    }
+
+    /// The host gives a socket what it has room for.
+    pub fn host_send(&mut self, number: usize, most: usize) {
+        let Some((host, generation, link)) = self.processes[number].socket.host else { return };
+        if !self.is_running(host) || self.processes[host].generation != generation {
+            return;
+        }
+        let room = self.room;
+        for _ in 0..most {
+            if self.processes[number].socket.inbox.len() >= room {
+                return;
+            }
+            let Some(switchboard) = &mut self.processes[host].switchboard else { return };
+            let announced = switchboard.has_output(link);
+            let Some(message) = switchboard.poll_send(link) else {
+                assert!(!announced, "output is announced and not there");
+                return;
+            };
+            assert!(announced, "output is there and not announced");
+            self.processes[number].socket.inbox.push_back(message);
+        }
+    }
+
+    /// The member takes messages of the host.
+    pub fn down(&mut self, number: usize, most: usize) {
+        for _ in 0..most {
+            if self.processes[number].life != Life::Running {
+                return;
+            }
+            let now = self.time();
+            let process = &mut self.processes[number];
+            let Some(message) = process.socket.inbox.pop_front() else { return };
+            let taken = process.member.receive(message, now);
+            assert_eq!(taken, Ok(()), "the host of process {number} broke the protocol");
+            self.attend(number);
+        }
+    }
+
+    /// Nothing lies ready or is under way at the host.
+    pub fn is_settled(&self, host: usize) -> bool {
+        let process = &self.processes[host];
+        let Some(switchboard) = &process.switchboard else { return false };
+        let idle = self.running().into_iter().all(|number| {
+            let link = self.processes[number].socket.host;
+            link.is_some_and(|(_, generation, link)| {
+                generation == process.generation && !switchboard.has_output(link)
+            }) || self.processes[number].app.left
+        });
+        switchboard.is_serving() && idle
+    }
+}
