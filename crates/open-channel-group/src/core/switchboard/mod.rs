@@ -373,9 +373,7 @@ impl Switchboard {
     fn drop_member(&mut self, link: LinkId, reason: LeaveReason) {
         let Some(member) = self.links.get(link).and_then(|link| link.member) else { return };
         self.links.forget(link);
-        self.topics.forget(member, &mut self.mail);
-        self.turns.forget(member, &mut self.mail);
-        self.queues.forget(member, &mut self.mail);
+        // Others learn of it before they learn what comes of it.
         match &mut self.phase {
             Phase::Recovering(recovery) => recovery.gone(member),
             Phase::Serving if self.log.replica().contains(member) => {
@@ -383,6 +381,9 @@ impl Switchboard {
             }
             Phase::Serving => {}
         }
+        self.topics.forget(member, &mut self.mail);
+        self.turns.forget(member, &mut self.mail);
+        self.queues.forget(member, &mut self.mail);
     }
 
     /// A member leaves by itself, and sees its own leave.
@@ -400,8 +401,10 @@ impl Switchboard {
         }
     }
 
-    /// Writes the next entry of the log, for all.
+    /// Writes the next entry of the log, for all. It comes after everything before it: a job that
+    /// was assigned to a member, say, before that member's leave.
     fn append(&mut self, entry: Entry) {
+        self.deliver_mail();
         let logged = Logged { tenure: self.tenure, entry };
         if self.log.append(logged.clone(), self.clock.now()).is_ok() {
             let position = self.log.mark().position;
