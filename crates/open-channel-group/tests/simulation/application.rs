@@ -33,9 +33,9 @@ impl World {
             22..28 => self.subscribe(number),
             28..30 => self.unsubscribe(number),
             30..38 => self.read(number, 2),
-            38..44 => self.call(number),
-            44..46 => self.serve_service(number),
-            46..52 => self.answer(number, None),
+            38..45 => self.call(number),
+            45..49 => self.serve_service(number),
+            49..52 => self.answer(number, None),
             52..53 => self.cancel(number),
             53..59 => self.lock(number),
             59..63 => self.unlock(number),
@@ -145,9 +145,13 @@ impl World {
     }
 
     fn serve_service(&mut self, number: usize) {
-        let service = self.random.pick(&["s0", "s1"]);
+        let service = self.random.pick(&["s0", "s0", "s1"]);
         let process = &mut self.processes[number];
         let serves = process.app.services.contains(service);
+        if serves && self.random.chance(60) {
+            return;
+        }
+        let process = &mut self.processes[number];
         let result = match serves {
             true => process.member.unserve(name(service)),
             false => process.member.serve(name(service)),
@@ -166,7 +170,7 @@ impl World {
         let service = name(self.random.pick(&["s0", "s0", "s1", "s2"]));
         let mut options = CallOptions::default();
         options.deadline = Duration::from_millis(self.random.pick(&[20, 200, 2000, 20_000]));
-        options.idempotent = self.random.chance(40);
+        options.idempotent = self.random.chance(60);
         let now = self.time();
         if self.random.chance(20) {
             let (text, payload) = self.payload('a', number);

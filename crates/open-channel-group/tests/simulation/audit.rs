@@ -154,11 +154,6 @@ impl World {
         process.app.expires = None;
         for sub in process.app.subs.values_mut() {
             sub.confirmed = None;
-            if reason == LeaveReason::NotBack {
-                // It went another way than the others, on which it may have forgotten some of them.
-                sub.seen.clear();
-                sub.last.clear();
-            }
         }
         process.member.rejoin(id, now);
     }
@@ -249,7 +244,6 @@ impl World {
         assert!(is_last || is_out, "attempt {attempt} of {text} comes late");
         assert!(record.max_attempts.is_none_or(|most| attempt <= most), "{text} runs too often");
         let again = record.attempts.len() > 1;
-        self.tally.runs_late += u64::from(!is_last);
         self.tally.runs += 1;
         self.tally.runs_again += u64::from(again);
         let after_a_death = again && record.deaths < self.ledger.deaths;
@@ -326,7 +320,7 @@ impl World {
             (other, _) => panic!("{other:?} of {written:?}"),
         };
         let Some((key, value)) = number_of else { return };
-        if self.processes[number].switchboard.is_some() && self.host != Some(number) {
+        if self.processes[number].app.outdated {
             // The word of a host that does not know yet that it hosts no more. The channel
             // promises that it gives none.
             return;
@@ -409,7 +403,7 @@ impl World {
         let member = &self.processes[number].member;
         let Some(mark) = member.mark() else { return };
         let app = &self.processes[number].app;
-        if app.left {
+        if app.left || app.compared == Some(mark) {
             return;
         }
         let (view, members) = member.view();
@@ -427,6 +421,7 @@ impl World {
         let known = *self.ledger.replicas.entry(mark).or_insert(hash);
         assert_eq!(known, hash, "process {number} has another replica at {mark:?}");
         self.tally.replicas_compared += 1;
+        self.processes[number].app.compared = Some(mark);
     }
 
     /// What a process holds for the group is bounded.

@@ -2,7 +2,7 @@
 
 use open_channel_group::core::{Start, Switchboard};
 
-use crate::process::Life;
+use crate::process::{Life, Process};
 use crate::world::{STALL_TIMEOUT, World, note};
 
 impl World {
@@ -19,7 +19,15 @@ impl World {
                     self.crash(host);
                 }
             }
-            24..34 => self.stop(number),
+            24..34 => {
+                // Best in the middle of something.
+                let busy =
+                    |one: &Process| one.life == Life::Running && !one.socket.inbox.is_empty();
+                let busy = self.with(busy);
+                let any = busy.is_empty() || self.random.chance(30);
+                let number = if any { number } else { self.random.pick(&busy) };
+                self.stop(number);
+            }
             34..44 => {
                 if let Some(host) = self.host {
                     self.stop(host);
@@ -43,7 +51,13 @@ impl World {
                 self.processes[number].member.leave();
                 self.attend(number);
             }
-            86..90 => self.silence(number),
+            86..90 => {
+                let stopped = self.with(|process| process.life == Life::Stopped);
+                if !stopped.is_empty() {
+                    let number = self.random.pick(&stopped);
+                    self.silence(number);
+                }
+            }
             _ => self.report_gone(),
         }
     }
@@ -124,6 +138,7 @@ impl World {
         self.processes[number].life = Life::Running;
         if self.processes[number].switchboard.is_some() && self.host != Some(number) {
             self.tally.outdated_hosts += 1;
+            self.processes[number].app.outdated = true;
             for _ in 0..self.random.below(6) {
                 self.serve(number);
                 self.timers(number);
@@ -143,8 +158,7 @@ impl World {
     /// The channel says that a socket takes nothing any more.
     fn silence(&mut self, number: usize) {
         let Some((host, generation, link)) = self.processes[number].socket.host else { return };
-        let stopped = self.processes[number].life == Life::Stopped;
-        if !stopped || !self.is_running(host) || self.processes[host].generation != generation {
+        if !self.is_running(host) || self.processes[host].generation != generation {
             return;
         }
         let now = self.time();

@@ -31,6 +31,7 @@ impl World {
         if !process.socket.inbox.is_empty() {
             self.tally.late_messages += 1;
         }
+        process.app.outdated = false;
         process.socket.taken = 0;
         process.socket.host = Some((host, generation, link));
         process.member.connected(generation, now);

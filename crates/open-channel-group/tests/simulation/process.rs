@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use open_channel_group::core::{
-    CallId, DeliveryId, JobId, LinkId, LockId, LockMode, LockName, Member, MemberId, OpId, Pattern,
-    PublishId, RequestId, RunId, SubscriptionId, Switchboard, WatchId, WorkerId,
+    CallId, DeliveryId, JobId, LinkId, LockId, LockMode, LockName, Mark, Member, MemberId, OpId,
+    Pattern, PublishId, RequestId, RunId, SubscriptionId, Switchboard, WatchId, WorkerId,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,11 @@ pub struct App {
     pub named: u64,
     pub out: bool,
     pub left: bool,
+    /// Its host is its own process, which was stopped and hosts no more.
+    pub outdated: bool,
     pub was_in: bool,
+    /// Where its replica was compared last.
+    pub compared: Option<Mark>,
     /// The view as the events tell it.
     pub view: Vec<MemberId>,
     pub view_number: u64,

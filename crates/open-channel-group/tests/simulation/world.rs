@@ -54,7 +54,7 @@ impl World {
         let mut limits = Limits::default();
         limits.window = random.pick(&[200, 400, 1000, 3000]);
         limits.max_payload = 2 * LONGEST;
-        limits.map_bytes = random.pick(&[900, 100_000]);
+        limits.map_bytes = random.pick(&[400, 600, 100_000]);
         limits.host_timeout = Duration::from_millis(HOST_TIMEOUT);
         limits.stall_timeout = Duration::from_millis(STALL_TIMEOUT);
         let mut world = Self {

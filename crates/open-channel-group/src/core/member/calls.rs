@@ -49,6 +49,8 @@ struct Call {
     /// Whom it is with, if anybody.
     exchange: Option<(MemberId, ExchangeId)>,
     tried: Vec<MemberId>,
+    /// A member that had it, or was meant, is gone.
+    died: bool,
     /// It is one of a call to all.
     all: Option<CallId>,
 }
@@ -147,12 +149,20 @@ impl Calls {
         self.last += 1;
         let id = CallId(self.last);
         self.window.add(cost(payload.len()));
-        let tried = Vec::new();
-        let call = Call { target, payload, idempotent, deadline, exchange: None, tried, all };
+        let call = Call {
+            target,
+            payload,
+            idempotent,
+            deadline,
+            exchange: None,
+            tried: Vec::new(),
+            died: false,
+            all,
+        };
         self.open.insert(id, call);
         self.deadlines.insert((deadline, id));
         if around.replica.is_some() {
-            self.route(id, CallEnd::NoSuchService, around);
+            self.route(id, around);
         }
         id
     }
@@ -166,12 +176,12 @@ impl Calls {
             .map(|(&id, _)| id)
             .collect();
         for id in waiting {
-            self.route(id, CallEnd::NoSuchService, around);
+            self.route(id, around);
         }
     }
 
     /// Asks the next member, or ends the call if there is none. The call's cost is counted.
-    fn route(&mut self, id: CallId, otherwise: CallEnd, around: &mut Around<'_>) {
+    fn route(&mut self, id: CallId, around: &mut Around<'_>) {
         let Some(call) = self.open.get_mut(&id) else { return };
         let (service, mut candidates) = match &call.target {
             Target::Service(service) => (service, providers(service, around.replica)),
@@ -183,8 +193,9 @@ impl Calls {
         candidates.retain(|member| !call.tried.contains(member));
         if candidates.is_empty() {
             let gone = matches!(call.target, Target::Member(..)) && call.tried.is_empty();
+            let died = gone || call.died;
             self.window.free(cost(call.payload.len()));
-            self.end(id, if gone { CallEnd::Died } else { otherwise }, around.events);
+            self.end(id, if died { CallEnd::Died } else { CallEnd::NoSuchService }, around.events);
             return;
         }
         self.turn = self.turn.wrapping_add(1);
@@ -210,12 +221,13 @@ impl Calls {
             End::Answered(Reply::NotServed) => {
                 call.tried.push(member);
                 self.window.add(cost(call.payload.len()));
-                return self.route(id, CallEnd::NoSuchService, around);
+                return self.route(id, around);
             }
             End::Gone { sent } if !sent || call.idempotent => {
+                call.died |= sent || matches!(call.target, Target::Member(..));
                 call.tried.push(member);
                 self.window.add(cost(call.payload.len()));
-                return self.route(id, CallEnd::Died, around);
+                return self.route(id, around);
             }
             End::Gone { .. } => CallEnd::Died,
             End::Answered(_) => CallEnd::Failed("an answer that answers no call".into()),

@@ -216,9 +216,11 @@ impl Member {
                 self.subscriptions.confirmed(subscription, out.is_active(), events);
             }
             ToMember::Deliver { subscription, number, publisher, publication, topic, payload } => {
-                let known = self.log.as_ref().is_some_and(|log| log.replica().contains(publisher));
                 let arrival = Arrival { number, publisher, publication, topic, payload };
-                self.subscriptions.arrive(subscription, arrival, known, out, events);
+                self.subscriptions.arrive(subscription, arrival, out, events);
+                if self.log.as_ref().is_some_and(|log| !log.replica().contains(publisher)) {
+                    self.subscriptions.member_left(publisher);
+                }
             }
             ToMember::Published { number } => self.publishing.completed(number, events),
             ToMember::Queued { lock, ticket } => self.locks.queued(lock, ticket),
@@ -354,7 +356,7 @@ impl Member {
                     self.member_left(id, LeaveReason::NotBack, position);
                 }
                 if tenure == self.tenure {
-                    self.activate(false);
+                    self.activate();
                 }
             }
             Entry::Join { id, .. } => {
@@ -398,23 +400,23 @@ impl Member {
         let view = log.replica().view_number;
         self.log = Some(log);
         if std::mem::take(&mut self.was_out) {
-            self.subscriptions.rejoined(&mut self.events);
+            let replica = self.log.as_ref().map(Log::replica);
+            let in_view = |id| replica.is_some_and(|replica| replica.contains(id));
+            self.subscriptions.rejoined(in_view, &mut self.events);
         }
         self.watches.replaced(&mut self.events);
         self.have_due = true;
         self.events.push_back(Event::Joined { view });
-        self.activate(true);
+        self.activate();
         Ok(())
     }
 
     /// The host serves this member: it gets all that is not complete.
-    fn activate(&mut self, joined: bool) {
+    fn activate(&mut self) {
         self.phase = Phase::Active;
         self.out.activate();
         self.events.push_back(Event::Serving { tenure: self.tenure });
-        let members = self.log.iter().flat_map(|log| &log.replica().members);
-        let view = members.map(|member| member.id);
-        self.subscriptions.activate(view, joined, &mut self.events);
+        self.subscriptions.activate(&mut self.events);
         self.writes.send_again(&mut self.out);
         self.publishing.send_again(&mut self.out);
         self.exchanges.send_again(&mut self.out);

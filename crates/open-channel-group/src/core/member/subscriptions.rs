@@ -1,6 +1,6 @@
 //! Subscriptions: what arrived for them, and what the application has not handled.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -11,6 +11,9 @@ use crate::core::frame::ToHost;
 use crate::core::ids::{DeliveryId, MemberId, PublishId, SubscriptionId};
 use crate::core::limits::cost;
 use crate::core::pattern::{Pattern, Topic};
+
+/// How many members that have left are remembered.
+const DEPARTED: usize = 256;
 
 /// A publication as it arrives.
 #[derive(Debug, Clone)]
@@ -53,15 +56,15 @@ pub(crate) struct Subscriptions {
     window: usize,
     next: u64,
     next_delivery: u64,
-    /// Members that may have sent publications again to the present host. What they sent is
-    /// delivered also after they have left.
-    repeating: BTreeSet<MemberId>,
+    /// Members that have left, the latest at the end. What they published may still arrive, and may
+    /// come again if this member was wrong about them; so they are not forgotten at once.
+    departed: VecDeque<MemberId>,
     all: BTreeMap<SubscriptionId, Subscription>,
 }
 
 impl Subscriptions {
     pub(crate) fn new(window: usize) -> Self {
-        Self { window, next: 0, next_delivery: 0, repeating: BTreeSet::new(), all: BTreeMap::new() }
+        Self { window, next: 0, next_delivery: 0, departed: VecDeque::new(), all: BTreeMap::new() }
     }
 
     pub(crate) fn subscribe(
@@ -116,37 +119,17 @@ impl Subscriptions {
         }
     }
 
-    /// The host serves a member that was in the view before, or has joined it.
-    pub(crate) fn activate(
-        &mut self,
-        view: impl Iterator<Item = MemberId>,
-        joined: bool,
-        events: &mut VecDeque<Event>,
-    ) {
-        let view: BTreeSet<MemberId> = view.collect();
-        for this in self.all.values_mut() {
-            // While the member was out, others may have left that had sent something again.
-            if joined {
-                self.repeating.extend(this.last.keys());
-            } else {
-                this.last.retain(|member, _| view.contains(member));
-            }
-        }
-        if !joined {
-            self.repeating.clear();
-        }
-        self.repeating.extend(view);
+    /// The host serves.
+    pub(crate) fn activate(&self, events: &mut VecDeque<Event>) {
         let known = self.all.iter().filter(|(_, this)| this.known);
         events.extend(known.map(|(&subscription, _)| Event::Subscribed(subscription)));
     }
 
-    /// A publication arrives. Members that are not in the view will send nothing again, so nothing
-    /// more is remembered of them.
+    /// A publication arrives.
     pub(crate) fn arrive(
         &mut self,
         subscription: SubscriptionId,
         arrival: Arrival,
-        publisher_in_view: bool,
         out: &mut Out,
         events: &mut VecDeque<Event>,
     ) {
@@ -165,9 +148,7 @@ impl Subscriptions {
         if had {
             return;
         }
-        if publisher_in_view {
-            this.last.insert(arrival.publisher, arrival.publication);
-        }
+        this.last.insert(arrival.publisher, arrival.publication);
         let cost = cost(arrival.payload.len());
         if !this.latest {
             let open = Open { number: Some(arrival.number), cost, carried: false };
@@ -241,16 +222,32 @@ impl Subscriptions {
     }
 
     pub(crate) fn member_left(&mut self, member: MemberId) {
-        if self.repeating.contains(&member) {
+        if self.departed.contains(&member) {
             return;
         }
-        for this in self.all.values_mut() {
-            this.last.remove(&member);
+        self.departed.push_back(member);
+        if self.departed.len() > DEPARTED
+            && let Some(oldest) = self.departed.pop_front()
+        {
+            for this in self.all.values_mut() {
+                this.last.remove(&oldest);
+            }
         }
     }
 
-    /// The member is in the view again, after it was put out.
-    pub(crate) fn rejoined(&mut self, events: &mut VecDeque<Event>) {
+    /// The member is in the view again, after it was put out. Others may be, too, that it had seen
+    /// leave.
+    pub(crate) fn rejoined(
+        &mut self,
+        in_view: impl Fn(MemberId) -> bool,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.departed.retain(|&member| !in_view(member));
+        let known = self.all.values().flat_map(|this| this.last.keys().copied());
+        let gone: Vec<MemberId> = known.filter(|&member| !in_view(member)).collect();
+        for member in gone {
+            self.member_left(member);
+        }
         events.extend(self.all.keys().map(|&subscription| Event::Interrupted(subscription)));
     }
 
