@@ -18,6 +18,12 @@ pub const DEFAULT_HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Default of [`Limits::stall_timeout`]: 10 s.
 pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How many subscriptions, locks, workers and services each member may have; of each.
+pub const MAX_ITEMS: usize = 1 << 16;
+
+/// What a member may say of itself, in bytes: program, language and labels together.
+pub const MAX_INFO: usize = 64 << 10;
+
 /// Limits of a member and of a switchboard. All members of a group should have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -7,6 +7,9 @@ use super::entry::Logged;
 use super::ids::Mark;
 use super::replica::Replica;
 
+/// No log gets so far; whoever says so is wrong, and would make positions overflow.
+const LAST_POSITION: u64 = u64::MAX / 2;
+
 /// A replica, and the last entries that led to it.
 ///
 /// ```text
@@ -34,7 +37,10 @@ impl Log {
     ) -> Result<Self, &'static str> {
         let end = stable.position.checked_add(held.len() as u64);
         let tenure = held.back().map_or(stable.tenure, |last| last.tenure);
-        if end != Some(replica.mark.position) || tenure != replica.mark.tenure {
+        if replica.mark.position > LAST_POSITION
+            || end != Some(replica.mark.position)
+            || tenure != replica.mark.tenure
+        {
             return Err("a history that does not lead to its snapshot");
         }
         let held_bytes = held.iter().map(|logged| logged.entry.cost()).sum();

@@ -28,6 +28,8 @@ mod name;
 mod pattern;
 mod replica;
 mod switchboard;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod wire;
 mod write;
@@ -44,7 +46,7 @@ pub use ids::{
 };
 pub use limits::{
     DEFAULT_HOST_TIMEOUT, DEFAULT_MAP_BYTES, DEFAULT_MAX_MEMBERS, DEFAULT_MAX_PAYLOAD,
-    DEFAULT_STALL_TIMEOUT, DEFAULT_WINDOW, Limits, OVERHEAD,
+    DEFAULT_STALL_TIMEOUT, DEFAULT_WINDOW, Limits, MAX_INFO, MAX_ITEMS, OVERHEAD,
 };
 pub use map::Value;
 pub use member::{CallOptions, Member, Target};

@@ -9,7 +9,7 @@ use super::name::Name;
 use super::wire::wire_struct;
 
 wire_struct! {
-    /// What a member says of itself.
+    /// What a member says of itself; at most [`MAX_INFO`](super::MAX_INFO) bytes together.
     pub struct MemberInfo {
         /// Its process id, as it sees it.
         pub pid: u32,

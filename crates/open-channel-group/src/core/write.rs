@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::entry::Change;
 use super::ids::MemberId;
-use super::limits::cost;
+use super::limits::{MAX_ITEMS, cost};
 use super::name::Name;
 use super::replica::Replica;
 use super::wire::wire_enum;
@@ -105,7 +105,7 @@ wire_enum! {
         5 => NotANumber,
         /// The number would be too large or too small.
         6 => Overflow,
-        /// The map has no room for it.
+        /// The map has no room for it, or the member serves as much as it may.
         7 => MapFull,
         /// The member was put out meanwhile: it may be applied, or not.
         8 => Unknown,
@@ -165,6 +165,9 @@ impl Write {
             Self::Serve { service } => {
                 if serves(origin, &service, replica) {
                     return Err(WriteEnd::Unchanged);
+                }
+                if replica.member(origin).is_some_and(|one| one.services.len() >= MAX_ITEMS) {
+                    return Err(WriteEnd::MapFull);
                 }
                 Change::Serve { service }
             }

@@ -280,7 +280,7 @@ impl World {
         let process = &mut self.processes[number];
         if process.app.workers.len() < 2 {
             let Ok(worker) = process.member.work(name(queue), capacity) else { return };
-            process.app.workers.insert(worker, queue.into());
+            process.app.workers.insert(worker, (queue.into(), capacity));
         } else if let Some(worker) = some(self, workers) {
             let process = &mut self.processes[number];
             process.member.stop_work(worker).unwrap();
@@ -302,7 +302,7 @@ impl World {
             _ => Outcome::Ack,
         };
         let process = &mut self.processes[number];
-        let (run, text) = process.app.runs.swap_remove(place);
+        let (run, _, text) = process.app.runs.swap_remove(place);
         note!(self, "process {number} finishes run {run} of {text}: {outcome:?}");
         if outcome == Outcome::Ack {
             self.ledger.jobs.get_mut(&text).unwrap().acked = true;
@@ -426,10 +426,10 @@ impl World {
         }
         for queue in ["q0", "q1"] {
             let process = &mut self.processes[number];
-            if !process.app.workers.values().any(|of| of == queue)
+            if !process.app.workers.values().any(|(of, _)| of == queue)
                 && let Ok(worker) = process.member.work(name(queue), 2)
             {
-                process.app.workers.insert(worker, queue.into());
+                process.app.workers.insert(worker, (queue.into(), 2));
             }
         }
         self.read_watch(number);

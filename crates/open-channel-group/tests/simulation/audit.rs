@@ -250,8 +250,14 @@ impl World {
         self.tally.runs_again_after_a_death += u64::from(after_a_death);
         record.deaths = self.ledger.deaths;
         let app = &mut self.processes[number].app;
-        assert!(app.workers.contains_key(&run.worker), "a run for no worker");
-        app.runs.push((run.id, text));
+        let (_, capacity) = app.workers[&run.worker];
+        app.runs.push((run.id, run.worker, text));
+        let running = app.runs.iter().filter(|(_, worker, _)| *worker == run.worker).count();
+        assert!(
+            running <= capacity as usize,
+            "worker {} has more than it has room for",
+            run.worker
+        );
     }
 
     fn job_ended(&mut self, text: &str, since: u64, end: JobEnd) {

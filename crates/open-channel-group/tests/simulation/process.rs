@@ -107,8 +107,9 @@ pub struct App {
     pub services: BTreeSet<String>,
     pub locks: BTreeMap<LockId, HeldLock>,
     pub jobs: BTreeMap<JobId, (String, u64)>,
-    pub workers: BTreeMap<WorkerId, String>,
-    pub runs: Vec<(RunId, String)>,
+    /// Each with its queue and capacity.
+    pub workers: BTreeMap<WorkerId, (String, u32)>,
+    pub runs: Vec<(RunId, WorkerId, String)>,
     pub cancelled_runs: BTreeSet<RunId>,
     pub writes: BTreeMap<OpId, (Written, u64)>,
     pub private: u64,

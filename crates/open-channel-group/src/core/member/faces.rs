@@ -89,6 +89,10 @@ impl Member {
         if self.leaving || self.phase == Phase::Left {
             return Err(Refused::Left);
         }
+        self.check_len(len)
+    }
+
+    fn check_len(&self, len: usize) -> Result<(), Refused> {
         let max = self.limits.max_payload;
         if len > max { Err(Refused::TooLarge { len, max }) } else { Ok(()) }
     }
@@ -110,10 +114,10 @@ impl Member {
     /// With `latest` it never holds a publisher up: it drops its oldest messages and counts them.
     ///
     /// # Errors
-    /// When the member has left.
+    /// When the member has left, or has [as many](crate::core::MAX_ITEMS) as it may.
     pub fn subscribe(&mut self, pattern: Pattern, latest: bool) -> Result<SubscriptionId, Refused> {
         self.check(0)?;
-        Ok(self.subscriptions.subscribe(pattern, latest, &mut self.out))
+        self.subscriptions.subscribe(pattern, latest, &mut self.out)
     }
 
     /// Ends a subscription, with what was not handled.
@@ -221,10 +225,7 @@ impl Member {
         answer: Result<Bytes, String>,
     ) -> Result<(), Refused> {
         let len = answer.as_ref().map_or_else(String::len, Bytes::len);
-        let max = self.limits.max_payload;
-        if len > max {
-            return Err(Refused::TooLarge { len, max });
-        }
+        self.check_len(len)?;
         self.serving.answer(request, answer, &mut self.out)
     }
 }
@@ -235,7 +236,7 @@ impl Member {
     /// [`Denied`](crate::core::Event::Denied) or [`Lost`](crate::core::Event::Lost) follow.
     ///
     /// # Errors
-    /// When the member has left.
+    /// When the member has left, or has [as many](crate::core::MAX_ITEMS) as it may.
     pub fn lock(
         &mut self,
         name: LockName,
@@ -244,7 +245,7 @@ impl Member {
     ) -> Result<LockId, Refused> {
         self.check(0)?;
         let mode = if wait == LockWait::Steal { LockMode::Exclusive } else { mode };
-        Ok(self.locks.lock(name, mode, wait, &mut self.out))
+        self.locks.lock(name, mode, wait, &mut self.out)
     }
 
     /// Lets a lock go, or stops waiting for it.
@@ -285,10 +286,10 @@ impl Member {
     /// [`Event::Run`](crate::core::Event::Run).
     ///
     /// # Errors
-    /// When the member has left.
+    /// When the member has left, or has [as many](crate::core::MAX_ITEMS) as it may.
     pub fn work(&mut self, queue: Name, capacity: u32) -> Result<WorkerId, Refused> {
         self.check(0)?;
-        Ok(self.serving.work(queue, capacity, &mut self.out))
+        self.serving.work(queue, capacity, &mut self.out)
     }
 
     /// Takes no more jobs; those that run are finished as usual.
@@ -302,8 +303,11 @@ impl Member {
     /// Ends a run; also one that was cancelled, to make room.
     ///
     /// # Errors
-    /// When it is over.
+    /// When it is over, or the reason is too large.
     pub fn finish(&mut self, run: RunId, outcome: Outcome) -> Result<(), Refused> {
+        if let Outcome::Term(reason) = &outcome {
+            self.check_len(reason.len())?;
+        }
         self.serving.finish(run, outcome, &mut self.out)
     }
 }

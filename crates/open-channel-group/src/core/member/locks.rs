@@ -13,6 +13,7 @@ use crate::core::error::Refused;
 use crate::core::event::{Event, KernelRequest};
 use crate::core::frame::{LockMode, LockName, LockWait, ToHost};
 use crate::core::ids::{LockId, Ticket, Token};
+use crate::core::limits::MAX_ITEMS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -45,13 +46,16 @@ impl Locks {
         mode: LockMode,
         wait: LockWait,
         out: &mut Out,
-    ) -> LockId {
+    ) -> Result<LockId, Refused> {
+        if self.open.len() >= MAX_ITEMS {
+            return Err(Refused::Full);
+        }
         self.last += 1;
         let id = LockId(self.last);
         let lock = Lock { name, mode, wait, ticket: None, state: State::Waiting };
         lock.present(id, out);
         self.open.insert(id, lock);
-        id
+        Ok(id)
     }
 
     pub(crate) fn unlock(&mut self, id: LockId, out: &mut Out) -> Result<(), Refused> {

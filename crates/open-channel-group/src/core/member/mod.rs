@@ -337,14 +337,16 @@ impl Member {
 /// The log.
 impl Member {
     fn take_entries(&mut self, first: u64, entries: Vec<Logged>) -> Result<(), &'static str> {
-        for (place, logged) in (first..).zip(entries) {
-            let log = self.log.as_mut().ok_or("entries without a replica")?;
-            if place != log.mark().position + 1 {
-                return Err("an entry is missing before this one");
-            }
+        let mark = self.log.as_ref().ok_or("entries without a replica")?.mark();
+        if first != mark.position + 1 {
+            return Err("an entry is missing before this one");
+        }
+        for logged in entries {
+            let Some(log) = &mut self.log else { break };
             log.append(logged.clone(), self.now)?;
+            let position = log.mark().position;
             self.have_due = true;
-            self.applied(place, logged);
+            self.applied(position, logged);
         }
         Ok(())
     }

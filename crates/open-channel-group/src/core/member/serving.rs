@@ -16,7 +16,7 @@ use crate::core::error::Refused;
 use crate::core::event::{Event, Outcome, Run};
 use crate::core::frame::{Errand, Parcel, Reply, ToHost};
 use crate::core::ids::{ExchangeId, MemberId, RequestId, RunId, WorkerId};
-use crate::core::limits::{Window, cost};
+use crate::core::limits::{MAX_ITEMS, Window, cost};
 use crate::core::name::Name;
 
 #[derive(Debug)]
@@ -68,12 +68,20 @@ impl Serving {
         self.services.iter()
     }
 
-    pub(crate) fn work(&mut self, queue: Name, capacity: u32, out: &mut Out) -> WorkerId {
+    pub(crate) fn work(
+        &mut self,
+        queue: Name,
+        capacity: u32,
+        out: &mut Out,
+    ) -> Result<WorkerId, Refused> {
+        if self.workers.len() >= MAX_ITEMS {
+            return Err(Refused::Full);
+        }
         self.last += 1;
         let worker = WorkerId(self.last);
         out.present(ToHost::Work { worker, queue: queue.clone(), capacity });
         self.workers.insert(worker, Worker { queue, capacity, running: 0 });
-        worker
+        Ok(worker)
     }
 
     pub(crate) fn stop_work(&mut self, worker: WorkerId, out: &mut Out) -> Result<(), Refused> {

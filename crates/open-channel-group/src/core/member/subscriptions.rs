@@ -9,7 +9,7 @@ use crate::core::error::Refused;
 use crate::core::event::{Delivery, Event};
 use crate::core::frame::ToHost;
 use crate::core::ids::{DeliveryId, MemberId, PublishId, SubscriptionId};
-use crate::core::limits::cost;
+use crate::core::limits::{MAX_ITEMS, cost};
 use crate::core::pattern::{Pattern, Topic};
 
 /// How many members that have left are remembered.
@@ -72,7 +72,10 @@ impl Subscriptions {
         pattern: Pattern,
         latest: bool,
         out: &mut Out,
-    ) -> SubscriptionId {
+    ) -> Result<SubscriptionId, Refused> {
+        if self.all.len() >= MAX_ITEMS {
+            return Err(Refused::Full);
+        }
         self.next += 1;
         let subscription = SubscriptionId(self.next);
         out.present(ToHost::Subscribe { subscription, pattern: pattern.clone(), held: 0 });
@@ -90,7 +93,7 @@ impl Subscriptions {
                 last: BTreeMap::new(),
             },
         );
-        subscription
+        Ok(subscription)
     }
 
     pub(crate) fn unsubscribe(

@@ -7,6 +7,7 @@
 //! It gives each thing its order and its way, and holds nothing that members cannot present again.
 
 mod clock;
+mod counts;
 mod links;
 mod queues;
 mod recovery;
@@ -23,7 +24,7 @@ use super::entry::{Entry, LeaveReason, Logged};
 use super::error::ProtocolError;
 use super::frame::{self, Errand, Parcel, ToHost, ToMember};
 use super::ids::{LinkId, Mark, MemberId, OpId};
-use super::limits::Limits;
+use super::limits::{Limits, MAX_INFO};
 use super::log::Log;
 use super::replica::{MemberInfo, MemberView};
 use super::transfer::{self, Known, Transfer};
@@ -37,6 +38,8 @@ use turns::{Claim, Turns};
 
 /// Frames for members, in order.
 pub(crate) type Mail = Vec<(MemberId, ToMember)>;
+
+const TOO_LARGE: &str = "a payload that is larger than allowed";
 
 /// How many times the own window a member's may be large.
 const LARGEST_WINDOW: usize = 16;
@@ -253,6 +256,9 @@ impl Switchboard {
         if window > self.limits.window.saturating_mul(LARGEST_WINDOW) {
             return Err("a window that is too large");
         }
+        if info.cost() > MAX_INFO {
+            return Err("a member that says too much of itself");
+        }
         if mark.is_some_and(|mark| mark.tenure >= self.tenure) {
             return Err("a replica of a later host");
         }
@@ -463,7 +469,7 @@ impl Switchboard {
                 self.queues.work(member, worker, queue, capacity, mail)?;
             }
             ToHost::Busy { worker, pusher, exchange } => {
-                self.queues.busy(member, worker, pusher, exchange);
+                self.queues.busy(member, worker, pusher, exchange)?;
             }
             ToHost::StopWork { worker } => self.queues.stop_work(member, worker),
             ToHost::Log { piece } => self.take_log(member, piece)?,
@@ -480,8 +486,12 @@ impl Switchboard {
         window: usize,
         frame: ToHost,
     ) -> Result<(), &'static str> {
+        let max = self.limits.max_payload;
         let mail = &mut self.mail;
         match frame {
+            ToHost::Publish { payload, .. } if payload.len() > max => return Err(TOO_LARGE),
+            ToHost::Send { parcel, .. } if parcel.len() > max => return Err(TOO_LARGE),
+            ToHost::Write { write, .. } if write.len() > max => return Err(TOO_LARGE),
             ToHost::Have { position } => {
                 let last = self.log.mark().position;
                 if position > last {
@@ -534,14 +544,16 @@ impl Switchboard {
         };
         // Whoever sent it learns from the log that the other is gone.
         let Some(to) = self.links.of(to).filter(served) else { return Ok(()) };
-        let most = 4 * (self.links.get_mut(link).window + self.limits.max_payload);
+        let window = self.links.get_mut(link).window;
+        let most = window.saturating_add(self.limits.max_payload).saturating_mul(4);
         let frame = ToMember::Forward { from, parcel };
         self.links.route(link, to, frame, most, self.clock.elapsed())
     }
 
     fn write(&mut self, origin: MemberId, op: OpId, write: Write) -> Result<(), &'static str> {
-        let members = self.log.replica().members.len();
-        let most = members * 2 * (self.limits.window * LARGEST_WINDOW + self.limits.max_payload);
+        let window = self.limits.window.saturating_mul(LARGEST_WINDOW);
+        let each = window.saturating_add(self.limits.max_payload).saturating_mul(2);
+        let most = each.saturating_mul(self.log.replica().members.len());
         if self.log.held_bytes() > most {
             return Err("more writes than the windows have room for");
         }

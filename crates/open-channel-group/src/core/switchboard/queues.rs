@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Mail;
+use super::counts::Counts;
 use crate::core::frame::ToMember;
 use crate::core::ids::{ExchangeId, JobId, MemberId, WorkerId};
-use crate::core::limits::OVERHEAD;
+use crate::core::limits::{MAX_ITEMS, OVERHEAD};
 use crate::core::name::Name;
 
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Queues {
     lines: BTreeMap<Name, Line>,
     workers: BTreeMap<(MemberId, WorkerId), Worker>,
     waiting: BTreeMap<(MemberId, JobId), (Name, u64)>,
+    /// How many workers each member has.
+    counts_of_workers: Counts,
     /// The members that are in the view.
     admitted: BTreeSet<MemberId>,
     /// How many jobs of each member wait.
@@ -87,6 +90,7 @@ impl Queues {
         if self.workers.contains_key(&key) {
             return Err("a worker begins twice");
         }
+        self.counts_of_workers.add(member)?;
         self.lines.entry(queue.clone()).or_default().workers.insert(key);
         self.workers.insert(
             key,
@@ -110,10 +114,14 @@ impl Queues {
         worker: WorkerId,
         pusher: MemberId,
         exchange: ExchangeId,
-    ) {
+    ) -> Result<(), &'static str> {
         if let Some(worker) = self.workers.get_mut(&(member, worker)) {
+            if worker.running.len() >= worker.capacity.min(MAX_ITEMS) {
+                return Err("a worker has more jobs than room");
+            }
             worker.running.insert((pusher, exchange));
         }
+        Ok(())
     }
 
     pub(crate) fn stop_work(&mut self, member: MemberId, worker: WorkerId) {
@@ -122,6 +130,7 @@ impl Queues {
             && let Some(line) = self.lines.get_mut(&worker.queue)
         {
             line.workers.remove(&key);
+            self.counts_of_workers.remove(member);
             self.tidy(&worker.queue);
         }
     }

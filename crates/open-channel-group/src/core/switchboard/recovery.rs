@@ -102,6 +102,9 @@ impl Recovery {
             }
             for logged in entries {
                 log.append(logged, now)?;
+                if log.mark() > fetch.until {
+                    return Err("entries beyond the mark that was said");
+                }
             }
         } else if let Some(log) = fetch.arriving.take(piece, now)? {
             if log.mark() != fetch.until {

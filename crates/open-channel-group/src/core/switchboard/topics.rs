@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Mail;
+use super::counts::Counts;
 use super::subjects::{Subjects, Subscriber};
 use crate::core::frame::ToMember;
 use crate::core::ids::{MemberId, PublishId, SubscriptionId};
@@ -56,6 +57,8 @@ pub(crate) struct Topics {
     publications: BTreeMap<u64, Publication>,
     bytes: usize,
     publishers: BTreeMap<MemberId, Window>,
+    /// How many subscriptions each member has.
+    counts: Counts,
     ready: BTreeMap<MemberId, VecDeque<SubscriptionId>>,
 }
 
@@ -72,6 +75,7 @@ impl Topics {
         if self.lines.contains_key(&subscriber) {
             return Err("a subscription is made twice");
         }
+        self.counts.add(member)?;
         self.subjects.insert(&pattern, subscriber);
         self.lines.insert(
             subscriber,
@@ -98,6 +102,7 @@ impl Topics {
     ) {
         let subscriber = (member, subscription);
         let Some(line) = self.lines.remove(&subscriber) else { return };
+        self.counts.remove(member);
         self.subjects.remove(&line.pattern, subscriber);
         if let Some(ready) = self.ready.get_mut(&member) {
             ready.retain(|one| *one != subscription);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Mail;
+use super::counts::Counts;
 use crate::core::frame::{LockMode, LockName, LockWait, ToMember};
 use crate::core::ids::{LockId, MemberId, Ticket, Token};
 
@@ -30,11 +31,19 @@ pub(crate) struct Turns {
     last: u64,
     lines: BTreeMap<LockName, Line>,
     names: BTreeMap<(MemberId, LockId), LockName>,
+    counts: Counts,
 }
 
 impl Turns {
     pub(crate) fn new(tenure: u64) -> Self {
-        Self { tenure, serving: false, last: 0, lines: BTreeMap::new(), names: BTreeMap::new() }
+        Self {
+            tenure,
+            serving: false,
+            last: 0,
+            lines: BTreeMap::new(),
+            names: BTreeMap::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// All that held something, or waited, at the last host have said so: turns begin.
@@ -57,6 +66,7 @@ impl Turns {
         if self.names.contains_key(&key) {
             return Err("a lock is asked for twice");
         }
+        self.counts.add(claim.member)?;
         self.names.insert(key, name.clone());
         let line = self.lines.entry(name.clone()).or_default();
         if claim.token.is_some() {
@@ -80,6 +90,7 @@ impl Turns {
 
     pub(crate) fn unlock(&mut self, member: MemberId, lock: LockId, mail: &mut Mail) {
         let Some(name) = self.names.remove(&(member, lock)) else { return };
+        self.counts.remove(member);
         if let Some(line) = self.lines.get_mut(&name) {
             let is_it = |claim: &Claim| claim.member == member && claim.lock == lock;
             line.holders.retain(|claim| !is_it(claim));
@@ -115,6 +126,7 @@ impl Turns {
             }
             for claim in line.stolen() {
                 self.names.remove(&(claim.member, claim.lock));
+                self.counts.remove(claim.member);
                 mail.push((claim.member, ToMember::Stolen { lock: claim.lock }));
             }
         }
@@ -126,10 +138,12 @@ impl Turns {
             .collect();
         for claim in tries.iter().filter_map(|place| line.waiting.remove(place)) {
             self.names.remove(&(claim.member, claim.lock));
+            self.counts.remove(claim.member);
             mail.push((claim.member, ToMember::Denied { lock: claim.lock }));
         }
         for claim in line.stolen() {
             self.names.remove(&(claim.member, claim.lock));
+            self.counts.remove(claim.member);
             mail.push((claim.member, ToMember::Stolen { lock: claim.lock }));
         }
         if line.holders.is_empty() && line.waiting.is_empty() {
