@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::ids::{MemberId, OpId};
 use super::limits::OVERHEAD;
 use super::name::Name;
-use super::replica::MemberInfo;
+use super::view::MemberInfo;
 use super::wire::{wire_enum, wire_struct};
 
 wire_enum! {

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::limits::MAX_NAME;
+
 /// A message that is not a frame of this version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -56,7 +58,7 @@ pub enum Refused {
         max: usize,
     },
     /// A name that is empty or too long.
-    #[error("a name has 1 to {max} bytes, and this one has {len}", max = super::MAX_NAME)]
+    #[error("a name has 1 to {max} bytes, and this one has {len}", max = MAX_NAME)]
     InvalidName {
         /// Its length in bytes.
         len: usize,

@@ -12,7 +12,7 @@ use super::ids::{
 };
 use super::name::Name;
 use super::pattern::Topic;
-use super::replica::MemberView;
+use super::view::MemberView;
 use super::write::WriteEnd;
 
 /// Something that happened, from [`Member::poll_event`](super::Member::poll_event).

@@ -14,8 +14,8 @@ use super::ids::{
 };
 use super::name::Name;
 use super::pattern::{Pattern, Topic};
-use super::replica::MemberInfo;
 use super::transfer::Transfer;
+use super::view::MemberInfo;
 use super::wire::{Reader, Wire, wire_enum, wire_struct};
 use super::write::{Write, WriteEnd};
 

@@ -18,6 +18,9 @@ pub const DEFAULT_HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Default of [`Limits::stall_timeout`]: 10 s.
 pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest name, in bytes of UTF-8.
+pub const MAX_NAME: usize = 1024;
+
 /// How many subscriptions, locks, workers and services each member may have; of each.
 pub const MAX_ITEMS: usize = 1 << 16;
 

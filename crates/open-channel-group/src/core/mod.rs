@@ -31,6 +31,7 @@ mod switchboard;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod view;
 mod wire;
 mod write;
 
@@ -46,13 +47,13 @@ pub use ids::{
 };
 pub use limits::{
     DEFAULT_HOST_TIMEOUT, DEFAULT_MAP_BYTES, DEFAULT_MAX_MEMBERS, DEFAULT_MAX_PAYLOAD,
-    DEFAULT_STALL_TIMEOUT, DEFAULT_WINDOW, Limits, MAX_INFO, MAX_ITEMS, OVERHEAD,
+    DEFAULT_STALL_TIMEOUT, DEFAULT_WINDOW, Limits, MAX_INFO, MAX_ITEMS, MAX_NAME, OVERHEAD,
 };
 pub use map::Value;
 pub use member::{CallOptions, Member, Target};
-pub use name::{MAX_NAME, Name};
+pub use name::Name;
 pub use pattern::{Pattern, Topic};
-pub use replica::{MemberInfo, MemberView};
 pub use switchboard::{Start, Switchboard};
 pub use transfer::Known;
+pub use view::{MemberInfo, MemberView};
 pub use write::{Expect, Write, WriteEnd};

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::error::{FrameError, Refused};
+use super::limits::MAX_NAME;
 use super::wire::{Reader, Wire};
-
-/// Longest name, in bytes of UTF-8.
-pub const MAX_NAME: usize = 1024;
 
 /// A name: any text of 1 to [`MAX_NAME`] bytes. Clones share it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,7 +6,8 @@ use std::fmt;
 use bytes::BytesMut;
 
 use super::error::{FrameError, Refused};
-use super::name::{MAX_NAME, Name};
+use super::limits::MAX_NAME;
+use super::name::Name;
 use super::wire::{Reader, Wire};
 
 /// A topic that one can publish to: tokens with dots between them, none of them empty, without

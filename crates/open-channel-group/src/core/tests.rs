@@ -15,8 +15,8 @@ use super::frame::{
 use super::ids::*;
 use super::name::Name;
 use super::pattern::{Pattern, Topic};
-use super::replica::{MemberInfo, MemberView};
 use super::transfer::{Pair, Transfer};
+use super::view::{MemberInfo, MemberView};
 use super::wire::{Reader, Wire};
 use super::write::{Expect, Write, WriteEnd};
 

@@ -11,7 +11,8 @@ use super::limits::cost;
 use super::log::Log;
 use super::map::Map;
 use super::name::Name;
-use super::replica::{MemberView, Replica};
+use super::replica::Replica;
+use super::view::MemberView;
 use super::wire::{wire_enum, wire_struct};
 
 /// Bytes after which a piece of a transfer is full.

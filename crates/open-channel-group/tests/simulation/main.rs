@@ -11,6 +11,7 @@
 
 mod application;
 mod audit;
+mod events;
 mod faults;
 mod kernel;
 mod ledger;

@@ -16,7 +16,7 @@ use crate::core::log::Log;
 use crate::core::map::Value;
 use crate::core::name::Name;
 use crate::core::pattern::{Pattern, Topic};
-use crate::core::replica::MemberView;
+use crate::core::view::MemberView;
 use crate::core::write::Write;
 
 /// The view.

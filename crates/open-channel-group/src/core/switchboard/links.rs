@@ -7,8 +7,8 @@ use crate::core::entry::Logged;
 use crate::core::frame::ToMember;
 use crate::core::ids::{LinkId, Mark, MemberId};
 use crate::core::limits::cost;
-use crate::core::replica::MemberInfo;
 use crate::core::transfer::Transfer;
+use crate::core::view::MemberInfo;
 
 /// Bytes after which entries that wait together are full.
 const PIECE: usize = 64 << 10;

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Mail;
 use super::counts::Counts;
+use super::mail::Mail;
 use crate::core::frame::ToMember;
 use crate::core::ids::{ExchangeId, JobId, MemberId, WorkerId};
 use crate::core::limits::{MAX_ITEMS, OVERHEAD};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::core::ids::{Mark, MemberId};
 use crate::core::log::Log;
-use crate::core::replica::MemberView;
 use crate::core::transfer::{Arriving, Transfer};
+use crate::core::view::MemberView;
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Mail;
 use super::counts::Counts;
+use super::mail::Mail;
 use super::subjects::{Subjects, Subscriber};
 use crate::core::frame::ToMember;
 use crate::core::ids::{MemberId, PublishId, SubscriptionId};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Mail;
 use super::counts::Counts;
+use super::mail::Mail;
 use crate::core::frame::{LockMode, LockName, LockWait, ToMember};
 use crate::core::ids::{LockId, MemberId, Ticket, Token};
 
