@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Breaks the core of groups on purpose, one way at a time, and shows that the simulation notices.
+# Breaks the core of groups on purpose, one way at a time, and shows that the simulation notices, or
+# at least one of the tests of the faces.
 #
-#   crates/open-channel-group/tests/mutations.sh [PATTERN...]     those whose names have one of them: topics, '0[1-9]-'
+#   crates/open-channel-group/tests/mutations.sh [PATTERN...]     with one of them in their names
 #
-# Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy of the
-# workspace, never to this one. Exit status 1 when a mutation is not noticed or no longer applies.
+# Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy of
+# the workspace, never to this one. Exit status 1 when a mutation is not noticed or no longer applies.
 set -euo pipefail
 shopt -s nullglob
 
@@ -16,7 +17,8 @@ export CARGO_TARGET_DIR=${MUTATIONS_TARGET_DIR:-$copy/target} RUST_BACKTRACE=0
 unset SEED SEEDS
 
 mkdir "$copy/tree"
-(cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy/tree")
+(cd "$root" && git ls-files -z --cached --others --exclude-standard |
+    xargs -0 cp --parents -t "$copy/tree")
 cd "$copy/tree"
 crate=crates/open-channel-group
 pristine=$copy/pristine
@@ -64,8 +66,14 @@ for patch in "$here"/mutations/*.patch; do
     simulate > "$copy/log" 2>&1 || result=$?
     # 124: out of time, which says nothing
     if [ "$result" -eq 0 ] || [ "$result" -eq 124 ]; then
-        report UNNOTICED - "$name: $(head -1 "$patch")"
-        not_killed=$((not_killed + 1))
+        if timeout 300 cargo test -q -p open-channel-group --test faces > "$copy/log" 2>&1; then
+            report UNNOTICED - "$name: $(head -1 "$patch")"
+            not_killed=$((not_killed + 1))
+        else
+            test=$(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$copy/log" | head -1)
+            report killed faces "$name: $(head -1 "$patch") -> ${test:-no test}"
+            killed=$((killed + 1))
+        fi
     else
         seed=$(sed -n 's/^seed \([0-9]*\): .*/\1/p' "$copy/log" | head -1)
         words=$(sed -n '/^seed [0-9]*: /{n;p;}' "$copy/log" | head -1 | cut -c1-90)

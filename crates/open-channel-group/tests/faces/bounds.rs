@@ -149,3 +149,29 @@ fn ten_thousand_topics_are_as_good_as_one() {
     group.settle();
     assert!(group.members[0].is_active() && group.members[1].is_active());
 }
+
+#[test]
+fn publishers_that_come_and_go_leave_bounded_memory_behind() {
+    let mut group = Group::with(2, small());
+    let slow = group.subscribe(1, "a", false);
+    let mut most = 0;
+    for round in 0..100 {
+        let number = group.add();
+        group.settle();
+        while group.members[number].publish(topic("a"), Bytes::from(vec![0; 100])).is_ok() {}
+        group.settle();
+        group.kill(number);
+        most = most.max(group.switchboard.memory());
+        if round % 2 == 0 {
+            // It makes progress, though not enough.
+            let delivery = group.members[1].next_delivery(slow).unwrap();
+            group.members[1].handled(slow, delivery.id).unwrap();
+        }
+        group.settle();
+    }
+    assert_eq!(group.members[0].view().1.len(), 2, "the slow one is there");
+    assert!(most <= 20 * group.limits.window, "{most} bytes");
+    assert!(group.read(1, slow).len() > 300, "what was kept is delivered");
+    group.settle();
+    assert_eq!(group.switchboard.memory(), 0);
+}

@@ -143,3 +143,21 @@ fn a_run_whose_pusher_died_takes_room_until_it_is_finished() {
     finish(&mut group, 2, &run, Outcome::Ack);
     assert_eq!(runs(&mut group, 2)[0].payload, bytes("next"));
 }
+
+#[test]
+fn a_job_is_not_left_with_a_worker_that_is_put_out_together_with_another() {
+    let mut group = Group::of(3);
+    worker(&mut group, 2, 1);
+    // The second member's job is assigned to the third, and neither of them goes on.
+    group.members[1].push(name("q"), bytes("of the second"), None).unwrap();
+    let message = group.members[1].poll_send().unwrap();
+    let link = open_channel_group::core::LinkId(1001);
+    group.switchboard.receive(link, message, group.now).unwrap();
+    (group.asleep[1], group.asleep[2]) = (true, true);
+    push(&mut group, 0, "of the first", None);
+    group.members[0].serve(name("s")).unwrap();
+    group.pass(group.limits.stall_timeout + Duration::from_secs(2));
+    assert_eq!(group.members[0].view().1.len(), 1);
+    worker(&mut group, 0, 1);
+    assert_eq!(runs(&mut group, 0)[0].payload, bytes("of the first"));
+}

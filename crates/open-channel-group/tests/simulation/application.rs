@@ -136,7 +136,7 @@ impl World {
                     continue;
                 }
                 let place = self.random.below(sub.taken.len());
-                let (delivery, message) = sub.taken.remove(place);
+                let (delivery, message, _) = sub.taken.remove(place);
                 process.member.handled(subscription, delivery).unwrap();
                 sub.handled.insert(message);
                 self.tally.handled += 1;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use open_channel_group::core::{
-    CallEnd, Event, JobEnd, LeaveReason, PublishEnd, PublishId, Run, SubscriptionId, WriteEnd,
+    CallEnd, Event, JobEnd, LeaveReason, OVERHEAD, PublishEnd, PublishId, Run, SubscriptionId,
+    WriteEnd,
 };
 
 use crate::application::{as_number, name};
@@ -140,6 +141,10 @@ impl World {
             LeaveReason::NotBack => self.tally.put_out_not_back += 1,
             other => panic!("process {number} was put out: {other:?}"),
         }
+        let process = &self.processes[number];
+        let must_stay = process.socket.must_stay == Some(process.member.tenure());
+        let late = reason == LeaveReason::NotBack;
+        assert!(!(late && must_stay), "process {number} was back, with the newest replica");
         let id = self.new_id();
         let now = self.time();
         let hosts = self.processes[number].switchboard.is_some() && self.host == Some(number);
@@ -172,7 +177,10 @@ impl World {
             sub.order.push((process.member.tenure(), message));
         }
         if !sub.latest {
-            sub.taken.push((delivery.id, message));
+            sub.taken.push((delivery.id, message, delivery.payload.len() + OVERHEAD));
+            let held: usize = sub.taken.iter().map(|(.., cost)| cost).sum();
+            let fits = held <= self.limits.window || sub.taken.len() == 1;
+            assert!(fits, "process {number} holds {held} bytes for one subscription");
         }
         true
     }

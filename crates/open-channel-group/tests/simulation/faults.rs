@@ -2,7 +2,7 @@
 
 use open_channel_group::core::{Start, Switchboard};
 
-use crate::process::{Life, Process};
+use crate::process::{Hosting, Life, Process};
 use crate::world::{STALL_TIMEOUT, World, note};
 
 impl World {
@@ -91,14 +91,15 @@ impl World {
             self.unhost();
         }
         self.processes[number].switchboard = None;
-        if let Some((host, generation, link)) = self.processes[number].socket.host.take() {
+        if let Some((of_host, generation, link)) = self.processes[number].socket.host.take() {
             let now = self.time();
-            let host = &mut self.processes[host];
+            let host = &mut self.processes[of_host];
             if host.generation == generation
                 && let Some(switchboard) = &mut host.switchboard
             {
                 switchboard.lost(link, now);
             }
+            self.watch_service(of_host);
         }
         self.processes[number].socket.inbox.clear();
     }
@@ -188,6 +189,7 @@ impl World {
                 switchboard.gone(member, now);
             }
         }
+        self.watch_service(host);
     }
 
     pub fn elect(&mut self) {
@@ -199,6 +201,8 @@ impl World {
         let marks = self.processes.iter().filter(|process| process.life != Life::Dead);
         let newest = marks.filter_map(|process| process.member.mark()).max();
         let process = &self.processes[number];
+        let since = self.now;
+        let mut is_newcomer = false;
         let start = match process.member.known() {
             Some(known) => {
                 self.tally.successor_hosts += 1;
@@ -213,6 +217,7 @@ impl World {
             }
             None => {
                 self.tally.newcomer_hosts += 1;
+                is_newcomer = true;
                 Start::Newcomer
             }
         };
@@ -223,6 +228,8 @@ impl World {
         let generation = self.generation;
         let process = &mut self.processes[number];
         process.generation = generation;
+        let newcomer = is_newcomer;
+        process.hosting = Hosting { since, newcomer, serves: false };
         process.switchboard = Some(switchboard);
         self.host = Some(number);
         for process in &self.processes {

@@ -1,9 +1,9 @@
 //! Messages: from members to whoever hosts, and back. The channel's promises, and not more.
 
-use open_channel_group::core::LinkId;
+use open_channel_group::core::{LinkId, Switchboard};
 
-use crate::process::Life;
-use crate::world::{World, note};
+use crate::process::{Life, Process};
+use crate::world::{HOST_TIMEOUT, World, note};
 
 impl World {
     /// A process connects to the host, if it is not with it.
@@ -36,7 +36,41 @@ impl World {
         process.socket.host = Some((host, generation, link));
         process.member.connected(generation, now);
         self.attend(number);
-        self.send(number);
+        // All that it presents itself with, whatever the room.
+        let socket = &mut self.processes[number].socket;
+        socket.presenting = 0;
+        while let Some(message) = self.processes[number].member.poll_send() {
+            self.processes[number].socket.outbox.push_back(message);
+        }
+        let socket = &mut self.processes[number].socket;
+        socket.presenting = socket.outbox.len();
+        socket.back = None;
+    }
+
+    /// When a host begins to serve, nobody is forgotten without a cause.
+    pub fn watch_service(&mut self, host: usize) {
+        let process = &mut self.processes[host];
+        let serves = process.switchboard.as_ref().is_some_and(Switchboard::is_serving);
+        if !serves || process.hosting.serves {
+            return;
+        }
+        process.hosting.serves = true;
+        let (hosting, generation) = (process.hosting, process.generation);
+        let now = self.now;
+        let waited = now - hosting.since >= HOST_TIMEOUT;
+        let back = |process: &Process| {
+            let back = process.socket.back.filter(|(of, _)| *of == generation);
+            Some((process.member.mark()?, back?.1))
+        };
+        let newest = self.processes.iter().filter_map(back).map(|(mark, _)| mark).max();
+        assert!(!hosting.newcomer || waited || newest.is_some(), "a newcomer waits for nobody");
+        for process in &mut self.processes {
+            // One that was asked for its replica may have been stopped, and is put out then.
+            let in_time = |at: u64| now < at + HOST_TIMEOUT;
+            if back(process).is_some_and(|(mark, at)| Some(mark) == newest && in_time(at)) {
+                process.socket.must_stay = Some(generation);
+            }
+        }
     }
 
     /// Some of what a process and its socket can do.
@@ -86,6 +120,12 @@ impl World {
                 let taken = switchboard.receive(link, message, now);
                 assert_eq!(taken, Ok(()), "process {number} broke the protocol");
             }
+            let socket = &mut self.processes[number].socket;
+            socket.presenting = socket.presenting.saturating_sub(1);
+            if socket.presenting == 0 && socket.back.is_none() {
+                socket.back = Some((generation, self.now));
+            }
+            self.watch_service(host);
         }
         // The channel acknowledges when it likes.
         let socket = &mut self.processes[number].socket;

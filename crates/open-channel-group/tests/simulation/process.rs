@@ -28,6 +28,21 @@ pub struct Socket {
     pub inbox: VecDeque<Bytes>,
     /// The host that it is connected to: process, generation, link.
     pub host: Option<(usize, u64, LinkId)>,
+    /// How many messages of its member's presentation that host has not taken.
+    pub presenting: usize,
+    /// The generation that has taken all of it, and when.
+    pub back: Option<(u64, u64)>,
+    /// The generation that may not put it out for being late.
+    pub must_stay: Option<u64>,
+}
+
+/// A process that hosts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hosting {
+    pub since: u64,
+    /// It knew of no group.
+    pub newcomer: bool,
+    pub serves: bool,
 }
 
 pub struct Process {
@@ -36,6 +51,7 @@ pub struct Process {
     pub switchboard: Option<Switchboard>,
     /// Of its switchboard.
     pub generation: u64,
+    pub hosting: Hosting,
     pub socket: Socket,
     pub app: App,
 }
@@ -58,7 +74,8 @@ pub struct Sub {
     pub latest: bool,
     /// The host has confirmed it to the member with this id.
     pub confirmed: Option<MemberId>,
-    pub taken: Vec<(DeliveryId, Message)>,
+    /// What is not handled, and what it costs.
+    pub taken: Vec<(DeliveryId, Message, usize)>,
     pub seen: BTreeSet<Message>,
     pub last: BTreeMap<MemberId, PublishId>,
     pub handled: BTreeSet<Message>,

@@ -6,7 +6,7 @@ use open_channel_group::core::{Limits, Member, MemberId, MemberInfo};
 
 use crate::kernel::{Kernel, Report};
 use crate::ledger::Ledger;
-use crate::process::{App, Habits, Life, Process, Socket};
+use crate::process::{App, Habits, Hosting, Life, Process, Socket};
 use crate::random::Random;
 use crate::tally::Tally;
 
@@ -105,6 +105,7 @@ impl World {
             member,
             switchboard: None,
             generation: 0,
+            hosting: Hosting::default(),
             socket: Socket::default(),
             app: App { habits, ..App::default() },
         });
@@ -207,6 +208,7 @@ impl World {
         {
             switchboard.handle_timeout(now);
         }
+        self.watch_service(number);
         self.attend(number);
         self.check_memory(number);
     }

@@ -15,8 +15,8 @@ use crate::core::write::{Write, WriteEnd, number};
 struct Pending {
     write: Write,
     cost: usize,
-    /// Its position in the log, and how it ends once that is stable.
-    decided: Option<(u64, WriteEnd)>,
+    /// How it ends once it is stable, if it is in the log.
+    decided: Option<WriteEnd>,
 }
 
 /// The writer's side of the map and of services.
@@ -24,12 +24,19 @@ struct Pending {
 pub(crate) struct Writes {
     last: u64,
     pending: BTreeMap<OpId, Pending>,
+    /// Those that are in the log, by their positions.
+    decided: BTreeMap<u64, OpId>,
     window: Window,
 }
 
 impl Writes {
     pub(crate) fn new(window: usize) -> Self {
-        Self { last: 0, pending: BTreeMap::new(), window: Window::new(window) }
+        Self {
+            last: 0,
+            pending: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            window: Window::new(window),
+        }
     }
 
     pub(crate) fn write(&mut self, write: Write, out: &mut Out) -> Result<OpId, Refused> {
@@ -55,22 +62,20 @@ impl Writes {
                 _ => None,
             };
             let end = end.unwrap_or(WriteEnd::Done { revision: position });
-            pending.decided = Some((position, end));
+            pending.decided = Some(end);
+            self.decided.insert(position, op);
         }
     }
 
     /// Every replica has the entries up to this position.
     pub(crate) fn stable(&mut self, position: u64, events: &mut VecDeque<Event>) {
-        let done: Vec<(OpId, WriteEnd)> = self
-            .pending
-            .iter()
-            .filter_map(|(&op, pending)| {
-                let (at, end) = pending.decided?;
-                (at <= position).then_some((op, end))
-            })
-            .collect();
-        for (op, end) in done {
-            self.end(op, end, events);
+        while let Some(first) = self.decided.first_entry()
+            && *first.key() <= position
+        {
+            let op = first.remove();
+            if let Some(end) = self.pending.get(&op).and_then(|pending| pending.decided) {
+                self.end(op, end, events);
+            }
         }
     }
 
@@ -100,6 +105,7 @@ impl Writes {
 
     /// The next replica may have them or not; nobody can tell. Writes of services are made anew.
     pub(crate) fn put_out(&mut self, events: &mut VecDeque<Event>) {
+        self.decided.clear();
         let ops: Vec<OpId> = self.pending.keys().copied().collect();
         for op in ops {
             self.end(op, WriteEnd::Unknown, events);

@@ -33,7 +33,7 @@ use super::transfer::Known;
 use super::view::MemberView;
 use clock::Clock;
 use links::{Links, Standing};
-use membership::Phase;
+use membership::{LARGEST_WINDOW, Phase};
 pub use membership::{Start, Switchboard};
 use queues::Queues;
 use recovery::Recovery;
@@ -58,7 +58,7 @@ impl Switchboard {
             phase: Phase::Recovering(Box::new(recovery)),
             log: Log::default(),
             links: Links::default(),
-            topics: Topics::default(),
+            topics: Topics::new(limits.window.saturating_mul(LARGEST_WINDOW)),
             turns: Turns::new(tenure),
             queues: Queues::default(),
             mail: Vec::new(),

@@ -1,6 +1,6 @@
 //! Topics: each publication once, and the line of each subscription.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ struct Publication {
     payload: Bytes,
     /// How many subscriptions have not handled it.
     open: usize,
+    /// Its publisher has left.
+    orphan: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,9 @@ pub(crate) struct Topics {
     lines: BTreeMap<Subscriber, Line>,
     publications: BTreeMap<u64, Publication>,
     bytes: usize,
+    /// Bytes of publications whose publishers have left: no window bounds them any more.
+    orphaned: usize,
+    most_orphaned: usize,
     publishers: BTreeMap<MemberId, Window>,
     /// How many subscriptions each member has.
     counts: Counts,
@@ -63,6 +68,10 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
+    pub(crate) fn new(most_orphaned: usize) -> Self {
+        Self { most_orphaned, ..Self::default() }
+    }
+
     pub(crate) fn subscribe(
         &mut self,
         member: MemberId,
@@ -141,7 +150,8 @@ impl Topics {
             }
         }
         let open = subscribers.len();
-        let publication = Publication { publisher, number, topic, payload, open };
+        let orphan = false;
+        let publication = Publication { publisher, number, topic, payload, open, orphan };
         self.publications.insert(id, publication);
         self.bytes += cost;
         for subscriber in subscribers {
@@ -182,10 +192,13 @@ impl Topics {
         if publication.open > 0 {
             return;
         }
-        if let Some(Publication { publisher, number, payload, .. }) = self.publications.remove(&id)
-        {
+        if let Some(publication) = self.publications.remove(&id) {
+            let Publication { publisher, number, payload, orphan, .. } = publication;
             let cost = cost(payload.len());
             self.bytes -= cost;
+            if orphan {
+                self.orphaned -= cost;
+            }
             if let Some(window) = self.publishers.get_mut(&publisher) {
                 window.free(cost);
                 mail.push((publisher, ToMember::Published { number }));
@@ -266,9 +279,12 @@ impl Topics {
         stalled
     }
 
-    /// A member is gone, with its subscriptions. Its publications are still delivered.
+    /// A member is gone, with its subscriptions. Its publications are still delivered, unless too
+    /// many have been left so.
     pub(crate) fn forget(&mut self, member: MemberId, mail: &mut Mail) {
-        self.publishers.remove(&member);
+        if self.publishers.remove(&member).is_some() {
+            self.orphan(member, mail);
+        }
         let first = (member, SubscriptionId(0));
         let last = (member, SubscriptionId(u64::MAX));
         let gone: Vec<Subscriber> = self.lines.range(first..=last).map(|(&key, _)| key).collect();
@@ -276,6 +292,36 @@ impl Topics {
             self.unsubscribe(member, subscription, mail);
         }
         self.ready.remove(&member);
+    }
+
+    fn orphan(&mut self, member: MemberId, mail: &mut Mail) {
+        let of_it = self.publications.iter_mut().filter(|(_, one)| one.publisher == member);
+        let mut left = BTreeSet::new();
+        for (&id, publication) in of_it {
+            publication.orphan = true;
+            self.orphaned += cost(publication.payload.len());
+            left.insert(id);
+        }
+        if self.orphaned <= self.most_orphaned {
+            return;
+        }
+        let mut dropped = Vec::new();
+        for line in self.lines.values_mut() {
+            let gone = line.waiting.iter().filter(|id| left.contains(id)).copied();
+            dropped.extend(gone);
+            line.waiting.retain(|id| !left.contains(id));
+        }
+        for id in dropped {
+            self.handled_by_one(id, mail);
+        }
+        self.count_waiting();
+    }
+
+    fn count_waiting(&mut self) {
+        for line in self.lines.values_mut() {
+            let costs = line.waiting.iter().filter_map(|id| self.publications.get(id));
+            line.waiting_bytes = costs.map(|one| cost(one.payload.len()) as u64).sum();
+        }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
