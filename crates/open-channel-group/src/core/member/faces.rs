@@ -324,7 +324,9 @@ impl Member {
         self.replica().into_iter().flat_map(|replica| replica.map.iter())
     }
 
-    /// Changes the map; [`Event::Wrote`](crate::core::Event::Wrote) follows.
+    /// Changes the map; [`Event::Wrote`](crate::core::Event::Wrote) follows. Of two writes under way
+    /// the first one counts first; only over a change of host one that changed nothing, such as a
+    /// compare-and-set that failed, may be evaluated again after the second.
     ///
     /// # Errors
     /// When it is too large, or the window is full.

@@ -182,7 +182,8 @@ impl Member {
         self.out.present(ToHost::Back);
     }
 
-    /// Takes a message of the host.
+    /// Takes a message of the host. Parts of it are held until they are complete, so it should lie in
+    /// memory of its own.
     ///
     /// # Errors
     /// When the host broke the protocol; the driver gives the socket up then.
@@ -363,6 +364,7 @@ impl Member {
                 }
             }
             Entry::Join { id, .. } => {
+                self.subscriptions.member_joined(id);
                 let replica = self.log.as_ref().map(Log::replica);
                 if let Some(member) = replica.and_then(|replica| replica.member(id)) {
                     let member = member.clone();

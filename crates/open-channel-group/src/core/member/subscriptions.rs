@@ -224,6 +224,10 @@ impl Subscriptions {
         }
     }
 
+    pub(crate) fn member_joined(&mut self, member: MemberId) {
+        self.departed.retain(|&one| one != member);
+    }
+
     pub(crate) fn member_left(&mut self, member: MemberId) {
         if self.departed.contains(&member) {
             return;

@@ -48,7 +48,9 @@ pub(crate) struct Link {
     routed: usize,
     /// Position up to which it has the entries.
     pub(crate) have: u64,
+    /// The stable position that it has been sent, or that lies ready for it.
     stable: u64,
+    stable_ready: bool,
     /// Since when it confirms nothing.
     unconfirmed_since: Option<Duration>,
     /// Since when nothing of what lies ready is taken.
@@ -68,6 +70,7 @@ impl Link {
             routed: 0,
             have: 0,
             stable: 0,
+            stable_ready: false,
             unconfirmed_since: None,
             untaken_since: None,
         }
@@ -233,24 +236,28 @@ impl Links {
         let ready = this.ready.pop_front()?;
         this.bytes -= ready.cost;
         this.untaken_since = (!this.ready.is_empty()).then_some(now);
+        if matches!(ready.frame, ToMember::Stable { .. }) {
+            this.stable_ready = false;
+        }
         self.unroute(&ready);
         Some(ready.frame)
     }
 
-    /// The stable position, if this member has not heard of it.
-    pub(crate) fn stable_news(&mut self, link: LinkId, stable: u64) -> Option<u64> {
-        let this = self.links.get_mut(&link)?;
-        let is_news = this.standing == Standing::Member && this.stable < stable;
-        is_news.then(|| {
-            this.stable = stable;
-            stable
-        })
+    /// Everybody has the entries up to this position. Each member hears so after all that lies
+    /// ready for it, and one such frame lies ready at a time.
+    pub(crate) fn post_stable(&mut self, position: u64, now: Duration) {
+        let behind = |link: &Link| link.stable < position && !link.stable_ready;
+        let links = self.served().filter(|(_, link)| behind(link)).map(|(link, _)| link);
+        for link in links.collect::<Vec<LinkId>>() {
+            let this = self.get_mut(link);
+            this.stable = position;
+            this.stable_ready = true;
+            self.post(link, ToMember::Stable { position }, now);
+        }
     }
 
-    pub(crate) fn has_ready(&self, link: LinkId, stable: u64) -> bool {
-        self.links.get(&link).is_some_and(|link| {
-            !link.ready.is_empty() || (link.standing == Standing::Member && link.stable < stable)
-        })
+    pub(crate) fn has_ready(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| !link.ready.is_empty())
     }
 
     /// The members that have confirmed or taken nothing for so long.

@@ -234,6 +234,7 @@ impl Switchboard {
     pub(crate) fn settle(&mut self) {
         let all = self.links.confirmed_by_all().unwrap_or(self.log.mark().position);
         self.log.settle(all);
+        self.links.post_stable(self.log.stable().position, self.clock.elapsed());
     }
 
     pub(crate) fn deliver_mail(&mut self) {

@@ -67,7 +67,8 @@ impl Switchboard {
         this
     }
 
-    /// Takes a message from a socket. The channel's message is acknowledged then.
+    /// Takes a message from a socket. The channel's message is acknowledged then. Parts of it are
+    /// held until they are complete, so it should lie in memory of its own.
     ///
     /// # Errors
     /// When it breaks the protocol. Its member is put out; the driver ends the socket when it has
@@ -130,10 +131,10 @@ impl Switchboard {
 
     fn next_frame(&mut self, link: LinkId) -> Option<ToMember> {
         if let Some(frame) = self.links.pop(link, self.clock.elapsed()) {
+            if matches!(frame, ToMember::Stable { .. }) {
+                self.settle();
+            }
             return Some(frame);
-        }
-        if let Some(position) = self.links.stable_news(link, self.log.stable().position) {
-            return Some(ToMember::Stable { position });
         }
         let this = self.links.get(link)?;
         if this.standing != Standing::Member {
@@ -145,7 +146,7 @@ impl Switchboard {
     /// Whether [`poll_send`](Self::poll_send) has something for a socket.
     pub fn has_output(&self, link: LinkId) -> bool {
         let served = self.links.get(link).filter(|link| link.standing == Standing::Member);
-        self.links.has_ready(link, self.log.stable().position)
+        self.links.has_ready(link)
             || served.and_then(|link| link.member).is_some_and(|id| self.topics.has_delivery(id))
     }
 
