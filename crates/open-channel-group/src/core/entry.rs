@@ -31,7 +31,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// What a write does, worked out by the switchboard, the same at every replica.
+    /// The effect of a write, worked out by the switchboard, the same at every replica.
     pub(crate) enum Change {
         /// A key has a value, for as long as `ttl` if that is set.
         1 => Put { key: Name, value: Bytes, ttl: Option<Duration> },
@@ -61,7 +61,7 @@ wire_enum! {
 }
 
 impl Entry {
-    /// What it counts in memory.
+    /// The bytes that it counts in memory.
     pub(crate) fn cost(&self) -> usize {
         OVERHEAD
             + match self {

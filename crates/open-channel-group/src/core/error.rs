@@ -1,4 +1,4 @@
-//! What can be wrong: with a message, and with what the application asks for.
+//! Errors: in messages, and in the wishes of the application.
 
 use thiserror::Error;
 
@@ -20,7 +20,7 @@ pub enum FrameError {
     /// A tag that is not known.
     #[error("{tag} is no {what}")]
     Unknown {
-        /// What was due.
+        /// The kind of thing that was due.
         what: &'static str,
         /// The tag that came.
         tag: u8,
@@ -68,7 +68,7 @@ pub enum Refused {
     InvalidTopic {
         /// As it was given.
         text: String,
-        /// What is wrong with it.
+        /// Its fault.
         reason: &'static str,
     },
     /// No such subscription, lock, job, run, request, worker or watch, or not any more.

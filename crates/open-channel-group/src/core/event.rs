@@ -1,4 +1,4 @@
-//! What the core reports: to the application, and to the driver that holds the kernel's locks.
+//! Reports of the core: to the application, and to the driver that holds the kernel's locks.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub enum Event {
     AllAnswered {
         /// The call.
         call: CallId,
-        /// What came of it.
+        /// The result.
         answers: Answers,
     },
     /// A call for a service of this member; end it with
@@ -89,7 +89,7 @@ pub enum Event {
         from: MemberId,
         /// The service.
         service: Name,
-        /// What it was called with.
+        /// The bytes that it was called with.
         payload: Bytes,
     },
     /// Nobody waits for the answer of this request any more.
@@ -159,7 +159,7 @@ pub enum CallEnd {
     Unknown,
 }
 
-/// What came of a call to all.
+/// The result of a call to all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answers {
@@ -228,9 +228,9 @@ pub enum JobEnd {
     Terminated(String, Bytes),
 }
 
-/// What the driver does with the kernel's locks, from
-/// [`Member::poll_kernel`](super::Member::poll_kernel). It does so before it sends what
-/// [`Member::poll_send`](super::Member::poll_send) gives.
+/// Something that the driver does with the kernel's locks, from
+/// [`Member::poll_kernel`](super::Member::poll_kernel). It does so before it sends anything from
+/// [`Member::poll_send`](super::Member::poll_send).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelRequest {
     /// Take the kernel lock of this name, and report
@@ -255,7 +255,7 @@ pub enum KernelRequest {
     },
 }
 
-/// What a watch has seen, from [`Member::next_change`](super::Member::next_change).
+/// A change that a watch has seen, from [`Member::next_change`](super::Member::next_change).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MapChange {
     /// This key was written, deleted, or has expired.

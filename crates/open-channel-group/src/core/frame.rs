@@ -34,7 +34,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// What to do when a lock is not free.
+    /// The way to go on when a lock is not free.
     #[derive(Copy)]
     pub enum LockWait {
         /// Wait in line.
@@ -58,7 +58,7 @@ wire_enum! {
 }
 
 wire_struct! {
-    /// What a lock is called.
+    /// The name of a lock.
     #[derive(Hash, PartialOrd, Ord)]
     pub struct LockName {
         /// A lock, or a role.
@@ -69,7 +69,7 @@ wire_struct! {
 }
 
 wire_enum! {
-    /// What one member asks another to do.
+    /// A task that one member asks another to do.
     pub(crate) enum Errand {
         /// A call.
         1 => Call { service: Name, payload: Bytes },
@@ -101,7 +101,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// What members send each other.
+    /// A frame from one member to another.
     pub(crate) enum Parcel {
         /// Please do this.
         1 => Request { exchange: ExchangeId, errand: Errand },
@@ -138,7 +138,7 @@ wire_enum! {
         2 => Back,
         /// It has the entries up to this position.
         3 => Have { position: u64 },
-        /// What was fetched.
+        /// A piece of a log that was fetched.
         4 => Log { piece: Transfer },
         /// A subscription, and what it holds unhandled from earlier hosts.
         5 => Subscribe { subscription: SubscriptionId, pattern: Pattern, held: u64 },

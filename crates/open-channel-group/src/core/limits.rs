@@ -24,7 +24,7 @@ pub const MAX_NAME: usize = 1024;
 /// How many subscriptions, locks, workers and services each member may have; of each.
 pub const MAX_ITEMS: usize = 1 << 16;
 
-/// What a member may say of itself, in bytes: program, language and labels together.
+/// The longest that a member's program, language and labels may be together, in bytes.
 pub const MAX_INFO: usize = 64 << 10;
 
 /// Limits of a member and of a switchboard. All members of a group should have the same.
@@ -36,7 +36,7 @@ pub struct Limits {
     pub window: usize,
     /// Longest payload, value or answer, in bytes.
     pub max_payload: usize,
-    /// What the keys and values of the map may take together, in bytes, [`OVERHEAD`] for each.
+    /// The keys and values of the map together, in bytes, with [`OVERHEAD`] for each.
     pub map_bytes: usize,
     /// How many members the view has at most.
     pub max_members: usize,
@@ -59,7 +59,7 @@ impl Default for Limits {
     }
 }
 
-/// What a payload of this length counts.
+/// The bytes that a payload of this length counts.
 pub(crate) fn cost(len: usize) -> usize {
     len.saturating_add(OVERHEAD)
 }

@@ -82,7 +82,7 @@ impl Pattern {
     }
 }
 
-/// What is wrong with a topic or pattern, wildcards aside.
+/// The fault of a topic or pattern, wildcards aside.
 fn fault(text: &str) -> Option<&'static str> {
     if text.len() > MAX_NAME {
         return Some("it is too long");

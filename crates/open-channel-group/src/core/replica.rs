@@ -1,4 +1,4 @@
-//! What every member has of the common facts: the view, the services and the map, at one mark.
+//! The common facts as every member has them: the view, the services and the map, at one mark.
 
 use std::time::Duration;
 

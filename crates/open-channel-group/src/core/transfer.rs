@@ -46,7 +46,7 @@ wire_enum! {
 }
 
 impl Transfer {
-    /// What it counts in memory.
+    /// The bytes that it counts in memory.
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Entries { entries, .. } | Self::History { entries } => {
@@ -158,7 +158,7 @@ impl Arriving {
     }
 }
 
-/// What a member knows of the group, for the switchboard of its own process:
+/// The replica of a member, for the switchboard of its own process:
 /// [`Member::known`](super::Member::known).
 #[derive(Debug, Clone)]
 pub struct Known(pub(crate) Log);

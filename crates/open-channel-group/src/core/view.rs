@@ -5,7 +5,7 @@ use super::name::Name;
 use super::wire::wire_struct;
 
 wire_struct! {
-    /// What a member says of itself; at most [`MAX_INFO`](super::MAX_INFO) bytes together.
+    /// A member's words about itself; at most [`MAX_INFO`](super::MAX_INFO) bytes together.
     pub struct MemberInfo {
         /// Its process id, as it sees it.
         pub pid: u32,
@@ -30,7 +30,7 @@ wire_struct! {
     pub struct MemberView {
         /// Its id.
         pub id: MemberId,
-        /// What it says of itself.
+        /// Its words about itself.
         pub info: MemberInfo,
         /// The services that it serves, in the order of their names.
         pub services: Vec<Name>,

@@ -1,5 +1,5 @@
-//! How values are written and read. Whatever is read is taken for hostile: no length is believed
-//! before its bytes are there.
+//! How values are written and read. All input is taken for hostile: no length is believed before
+//! its bytes are there.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) trait Wire: Sized {
     fn take(input: &mut Reader) -> Result<Self, FrameError>;
 }
 
-/// What is left of a message that is being read.
+/// The rest of a message that is being read.
 pub(crate) struct Reader(Bytes);
 
 impl Reader {

@@ -12,7 +12,7 @@ use super::replica::Replica;
 use super::wire::wire_enum;
 
 wire_enum! {
-    /// What a compare-and-set expects to find.
+    /// The state that a compare-and-set expects.
     pub enum Expect {
         /// No value.
         1 => Absent,
@@ -50,7 +50,7 @@ wire_enum! {
         3 => CompareAndSet {
             /// The key.
             key: Name,
-            /// What must be there.
+            /// The state that must be there.
             expect: Expect,
             /// The new value; the key is deleted without it.
             value: Option<Bytes>,
@@ -129,7 +129,7 @@ impl Write {
         }
     }
 
-    /// What the write does to this replica; or how it ends without doing anything.
+    /// The effect of the write on this replica; or how it ends without one.
     pub(crate) fn evaluate(
         self,
         origin: MemberId,

@@ -171,7 +171,7 @@ fn publishers_that_come_and_go_leave_bounded_memory_behind() {
     }
     assert_eq!(group.members[0].view().1.len(), 2, "the slow one is there");
     assert!(most <= 20 * group.limits.window, "{most} bytes");
-    assert!(group.read(1, slow).len() > 300, "what was kept is delivered");
+    assert!(group.read(1, slow).len() > 300, "the others are delivered");
     group.settle();
     assert_eq!(group.switchboard.memory(), 0);
 }

@@ -185,7 +185,7 @@ impl Group {
         }
     }
 
-    /// What happened at a member since this was asked last.
+    /// The events of a member since this was asked last.
     pub fn events(&mut self, number: usize) -> Vec<Event> {
         std::mem::take(&mut self.events[number])
     }

@@ -76,7 +76,7 @@ fn the_replica_that_went_furthest_goes_on() {
 #[test]
 fn a_host_that_knows_nothing_takes_what_the_members_know() {
     let mut group = Group::of(2);
-    set(&mut group, 1, "kept");
+    set(&mut group, 1, "known");
     let newcomer = group.members.len();
     group.add();
     // It is elected before it has joined.
@@ -85,7 +85,7 @@ fn a_host_that_knows_nothing_takes_what_the_members_know() {
     group.settle();
     assert!(!group.switchboard.is_serving(), "the first one may still come");
     group.pass(group.limits.host_timeout);
-    assert_eq!((value(&group, 1), value(&group, newcomer)), ("kept".into(), "kept".into()));
+    assert_eq!((value(&group, 1), value(&group, newcomer)), ("known".into(), "known".into()));
     assert_eq!(group.members[newcomer].view().1.len(), 2);
 }
 

@@ -1,4 +1,4 @@
-//! What applications do with a group.
+//! Applications, and the things that they do with a group.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What must be true of what each one holds, and at the end.
+//! Checks of the things that each one holds, and of the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -69,7 +69,7 @@ impl World {
         process.app.watch_pending = false;
     }
 
-    /// Replicas at one mark are the same, and the events tell the view.
+    /// Replicas at one mark are the same, and the events agree with the view.
     pub fn compare_replicas(&mut self, number: usize) {
         let member = &self.processes[number].member;
         let Some(mark) = member.mark() else { return };
@@ -79,7 +79,7 @@ impl World {
         }
         let (view, members) = member.view();
         let ids: Vec<_> = members.iter().map(|member| member.id).collect();
-        assert_eq!(app.view, ids, "process {number} was told of another view");
+        assert_eq!(app.view, ids, "the events of process {number} lead to another view");
         let mut hasher = DefaultHasher::new();
         (view, &ids).hash(&mut hasher);
         for member in members {
@@ -95,7 +95,7 @@ impl World {
         self.processes[number].app.compared = Some(mark);
     }
 
-    /// What a process holds for the group is bounded.
+    /// The memory of a process for the group is bounded.
     pub fn check_memory(&self, number: usize) {
         let process = &self.processes[number];
         let window = self.limits.window + LONGEST + OVERHEAD;
@@ -140,7 +140,7 @@ impl World {
         self.audit_order();
     }
 
-    /// What was acknowledged, and is known to somebody who stayed, was applied once.
+    /// Each write that was acknowledged, and is known to somebody who stayed, was applied once.
     fn audit_counters(&mut self, last: usize) {
         let stayed = |&(place, id): &(usize, _)| {
             let process = &self.processes[place];

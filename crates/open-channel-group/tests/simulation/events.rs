@@ -1,4 +1,4 @@
-//! What each application is given, checked against what is known of everybody.
+//! The events of each application, checked against all that is known of everybody.
 
 use std::collections::BTreeSet;
 

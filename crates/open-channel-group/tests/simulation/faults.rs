@@ -1,4 +1,4 @@
-//! What can go wrong: crashes, stops, hand-overs, departures; and who hosts next.
+//! Faults: crashes, stops, hand-overs, departures; and who hosts next.
 
 use open_channel_group::core::{Start, Switchboard};
 

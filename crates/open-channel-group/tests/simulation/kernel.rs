@@ -32,7 +32,7 @@ impl File {
     }
 }
 
-/// What a driver reports.
+/// A report of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
     Taken { outdated: bool },
@@ -68,7 +68,7 @@ impl Kernel {
         self.release(|one, _| one == process);
     }
 
-    /// Who waits, or has been given a lock and does not know yet.
+    /// Those who wait, or have been given a lock and do not know yet.
     pub fn waiters(&self) -> Vec<(LockName, usize)> {
         self.files
             .iter()

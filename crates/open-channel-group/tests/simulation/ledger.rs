@@ -1,4 +1,4 @@
-//! What is known of everybody, to check what each one is given.
+//! All that is known of everybody, to check what each one is given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ pub struct Ledger {
     pub jobs: BTreeMap<String, JobRecord>,
     pub acknowledged: Vec<Acknowledged>,
     pub issued: BTreeMap<String, i64>,
-    /// What replicas at one mark look like.
+    /// The hash of the replicas at each mark.
     pub replicas: BTreeMap<Mark, u64>,
     pub deaths: u64,
     pub hosts: u64,

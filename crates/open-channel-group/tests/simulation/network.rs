@@ -15,8 +15,7 @@ impl World {
         if with == Some(generation) || !self.is_running(host) || process.app.left {
             return;
         }
-        // What had arrived of the last host comes first; the channel promises no more, and the
-        // core needs no more.
+        // Messages of the last host that had arrived come first. The core does not need that.
         if self.random.chance(60) {
             self.down(number, usize::MAX);
         }

@@ -20,11 +20,11 @@ pub enum Life {
 /// One socket of the channel, from its member to whoever hosts.
 #[derive(Debug, Default)]
 pub struct Socket {
-    /// What the member sent and the channel has not acknowledged.
+    /// Messages of the member that the channel has not acknowledged.
     pub outbox: VecDeque<Bytes>,
     /// How much of it the present host has taken.
     pub taken: usize,
-    /// What is on its way to the member.
+    /// Messages on their way to the member.
     pub inbox: VecDeque<Bytes>,
     /// The host that it is connected to: process, generation, link.
     pub host: Option<(usize, u64, LinkId)>,
@@ -49,7 +49,7 @@ pub struct Process {
     pub life: Life,
     pub member: Member,
     pub switchboard: Option<Switchboard>,
-    /// Of its switchboard.
+    /// The generation of its switchboard.
     pub generation: u64,
     pub hosting: Hosting,
     pub socket: Socket,
@@ -74,12 +74,12 @@ pub struct Sub {
     pub latest: bool,
     /// The host has confirmed it to the member with this id.
     pub confirmed: Option<MemberId>,
-    /// What is not handled, and what it costs.
+    /// Messages that are not handled, and their costs.
     pub taken: Vec<(DeliveryId, Message, usize)>,
     pub seen: BTreeSet<Message>,
     pub last: BTreeMap<MemberId, PublishId>,
     pub handled: BTreeSet<Message>,
-    /// What arrived in which tenure, in order; of eager subscriptions.
+    /// The messages of eager subscriptions in order, with the tenure in which each arrived.
     pub order: Vec<(u64, Message)>,
 }
 
@@ -100,7 +100,7 @@ pub enum Written {
     Other,
 }
 
-/// What an application has in hand.
+/// All that an application has in hand.
 #[derive(Default)]
 pub struct App {
     pub habits: Habits,
@@ -112,7 +112,7 @@ pub struct App {
     pub was_in: bool,
     /// Where its replica was compared last.
     pub compared: Option<Mark>,
-    /// The view as the events tell it.
+    /// The view according to the events.
     pub view: Vec<MemberId>,
     pub view_number: u64,
     pub subs: BTreeMap<SubscriptionId, Sub>,
@@ -130,7 +130,7 @@ pub struct App {
     pub cancelled_runs: BTreeSet<RunId>,
     pub writes: BTreeMap<OpId, (Written, u64)>,
     pub private: u64,
-    /// What its own key and the counters cannot be below.
+    /// Numbers that its own key and the counters cannot be below.
     pub floors: BTreeMap<String, i64>,
     pub expires: Option<u64>,
     pub expiring: bool,

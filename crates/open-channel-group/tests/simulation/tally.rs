@@ -1,4 +1,4 @@
-//! What happened in the simulated groups: a simulation that never meets a case proves nothing
+//! Counts of all that happened in the simulated groups: a simulation that never meets a case proves nothing
 //! about it.
 
 macro_rules! tally {

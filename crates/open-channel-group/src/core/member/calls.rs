@@ -72,7 +72,7 @@ pub(crate) struct Calls {
     window: Window,
 }
 
-/// What calls need of the member around them.
+/// The parts of the member that calls need.
 pub(crate) struct Around<'a> {
     /// The view, if the member is in one.
     pub(crate) replica: Option<&'a Replica>,

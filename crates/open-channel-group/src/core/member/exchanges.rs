@@ -6,7 +6,7 @@ use super::out::Out;
 use crate::core::frame::{Errand, Parcel, Reply, ToHost};
 use crate::core::ids::{CallId, ExchangeId, JobId, MemberId};
 
-/// What an exchange is for.
+/// The use of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Call(CallId),
@@ -119,7 +119,7 @@ impl Exchanges {
             .collect()
     }
 
-    /// Another host serves. Whoever has a request already knows it by its number.
+    /// Another host serves. A member that has a request already knows it by its number.
     pub(crate) fn send_again(&mut self, out: &mut Out) {
         for (&id, exchange) in &mut self.open {
             exchange.send(id, out);

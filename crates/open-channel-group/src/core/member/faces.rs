@@ -1,4 +1,4 @@
-//! What an application does with a group.
+//! The faces of a group, as an application uses them.
 
 use bytes::Bytes;
 
@@ -47,8 +47,8 @@ impl Member {
         self.log.as_ref().map(Log::mark)
     }
 
-    /// Leaves the view; [`Event::Left`](crate::core::Event::Left) follows. What is under way is
-    /// given up, so a driver waits for [`is_idle`](Self::is_idle) first.
+    /// Leaves the view; [`Event::Left`](crate::core::Event::Left) follows. Everything under
+    /// way is given up, so a driver waits for [`is_idle`](Self::is_idle) first.
     pub fn leave(&mut self) {
         if self.leaving || self.phase == Phase::Left {
             return;
@@ -324,9 +324,9 @@ impl Member {
         self.replica().into_iter().flat_map(|replica| replica.map.iter())
     }
 
-    /// Changes the map; [`Event::Wrote`](crate::core::Event::Wrote) follows. Of two writes under way
-    /// the first one counts first; only over a change of host one that changed nothing, such as a
-    /// compare-and-set that failed, may be evaluated again after the second.
+    /// Changes the map; [`Event::Wrote`](crate::core::Event::Wrote) follows. Writes are evaluated
+    /// in their order. Only over a change of host, one that changed nothing (a compare-and-set that
+    /// failed) may be evaluated again, after later ones.
     ///
     /// # Errors
     /// When it is too large, or the window is full.
@@ -348,7 +348,7 @@ impl Member {
         if self.watches.unwatch(watch) { Ok(()) } else { Err(Refused::NotFound) }
     }
 
-    /// What has changed since a watch was asked last; each key once, however often.
+    /// The next key that has changed since the watch was asked last; each once, however often.
     pub fn next_change(&mut self, watch: WatchId) -> Option<MapChange> {
         self.watches.next_change(watch)
     }

@@ -78,7 +78,7 @@ pub struct Member {
     tenure: u64,
     /// A host is there, also while the member is out.
     connected: bool,
-    /// What it knows of the group, once it has joined.
+    /// Its replica, once it has joined.
     log: Option<Log>,
     arriving: Arriving,
     have_due: bool,
@@ -330,7 +330,7 @@ impl Member {
         self.jobs.next_timeout().into_iter().chain(self.calls.next_timeout()).min()
     }
 
-    /// What it knows of the group, for a switchboard in its own process.
+    /// Its replica, for a switchboard in its own process.
     pub fn known(&self) -> Option<Known> {
         self.log.clone().map(Known)
     }

@@ -1,5 +1,5 @@
-//! What a member has ready for its host. All of it is held elsewhere too, so that it can be sent
-//! again to the next one.
+//! Frames that lie ready for the host. All of them are held elsewhere too, so that they can be
+//! sent again to the next one.
 
 use std::collections::VecDeque;
 
@@ -40,14 +40,14 @@ impl Out {
         self.active
     }
 
-    /// What a host may have before it serves.
+    /// A frame that a host may have before it serves.
     pub(crate) fn present(&mut self, frame: ToHost) {
         if self.attached {
             self.queue.push_back(frame);
         }
     }
 
-    /// What only a host that serves may have.
+    /// A frame that only a host that serves may have.
     pub(crate) fn send(&mut self, frame: ToHost) {
         if self.active {
             self.queue.push_back(frame);

@@ -1,4 +1,4 @@
-//! What this member does for others: requests for its services, and jobs for its workers.
+//! Work for others: requests for the services of this member, and jobs for its workers.
 //!
 //! ```text
 //!   Request ──▶ running ──▶ answered ──Receipt──▶ forgotten

@@ -56,7 +56,7 @@ pub(crate) struct Subscriptions {
     window: usize,
     next: u64,
     next_delivery: u64,
-    /// Members that have left, the latest at the end. What they published may still arrive, and may
+    /// Members that have left, the latest at the end. Their publications may still arrive, and may
     /// come again if this member was wrong about them; so they are not forgotten at once.
     departed: VecDeque<MemberId>,
     all: BTreeMap<SubscriptionId, Subscription>,

@@ -103,7 +103,7 @@ impl Writes {
         }
     }
 
-    /// The next replica may have them or not; nobody can tell. Writes of services are made anew.
+    /// The next replica may have them or not, and nobody knows.
     pub(crate) fn put_out(&mut self, events: &mut VecDeque<Event>) {
         self.decided.clear();
         let ops: Vec<OpId> = self.pending.keys().copied().collect();

@@ -1,4 +1,4 @@
-//! What the switchboard does with the frames of members.
+//! The frames of members, and how the switchboard takes them.
 
 use super::links::Standing;
 use super::membership::{LARGEST_WINDOW, Phase, Switchboard};
@@ -19,7 +19,7 @@ impl Switchboard {
         }
         let Some(this) = self.links.get(link) else { return Ok(()) };
         let (standing, window) = (this.standing, this.window);
-        // Whoever was put out learns so soon; what it sent before is dropped.
+        // A member that was put out learns so soon; until then its frames are dropped.
         let Some(member) = this.member else { return Ok(()) };
         let mail = &mut self.mail;
         match frame {
@@ -119,7 +119,7 @@ impl Switchboard {
         let served = |link: &LinkId| {
             self.links.get(*link).is_some_and(|link| link.standing == Standing::Member)
         };
-        // Whoever sent it learns from the log that the other is gone.
+        // Its sender learns from the log that the other is gone.
         let Some(to) = self.links.of(to).filter(served) else { return Ok(()) };
         let window = self.links.get_mut(link).window;
         let most = window.saturating_add(self.limits.max_payload).saturating_mul(4);

@@ -1,4 +1,4 @@
-//! What the parts of the switchboard have for members.
+//! Frames that the parts of the switchboard have for members.
 
 use crate::core::frame::ToMember;
 use crate::core::ids::MemberId;

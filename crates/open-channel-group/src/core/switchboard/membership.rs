@@ -21,14 +21,14 @@ use crate::core::view::MemberInfo;
 /// How many times the own window a member's may be large.
 pub(crate) const LARGEST_WINDOW: usize = 16;
 
-/// What a new host knows of the group.
+/// The knowledge that a new host begins with.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// No group is there: it begins at once.
     First,
     /// Nothing: if there is a group, its members will say so.
     Newcomer,
-    /// What its own member knows.
+    /// The replica of its own member.
     Successor(Known),
 }
 

@@ -217,8 +217,8 @@ impl Queues {
         }
     }
 
-    /// A member is gone, with its jobs and its workers. What others run for it takes room until
-    /// they have finished it.
+    /// A member is gone, with its jobs and its workers. The runs of its jobs at others take room
+    /// until they are finished.
     pub(crate) fn forget(&mut self, member: MemberId, mail: &mut Mail) {
         self.admitted.remove(&member);
         let (first, last) = ((member, WorkerId(0)), (member, WorkerId(u64::MAX)));

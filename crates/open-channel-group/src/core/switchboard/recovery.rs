@@ -8,7 +8,7 @@ use crate::core::log::Log;
 use crate::core::transfer::{Arriving, Transfer};
 use crate::core::view::MemberView;
 
-/// What to do next.
+/// The next step of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Wait for members, or for what is on its way.
@@ -59,7 +59,7 @@ impl Recovery {
         self.gone.remove(&member);
     }
 
-    /// What to do, given the members that are back and where they stand.
+    /// The next step, given the members that are back and where they stand.
     pub(crate) fn step(&mut self, back: &BTreeMap<MemberId, Option<Mark>>, now: Duration) -> Step {
         if self.fetch.is_some() {
             return Step::Wait;

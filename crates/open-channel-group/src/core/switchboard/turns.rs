@@ -153,7 +153,7 @@ impl Turns {
 }
 
 impl Line {
-    /// Who gets a turn next, if anybody can: a thief, or the first in line.
+    /// The claim that gets a turn next, if any can: a thief, or the first in line.
     fn next(&self) -> Option<(&Ticket, &Claim)> {
         let thief = self.waiting.iter().find(|(_, claim)| claim.wait == LockWait::Steal);
         if thief.is_some() {
