@@ -12,6 +12,46 @@
 //! It reports each new host to the member ([`Member::connected`]), and each end of a socket or
 //! process to the switchboard ([`Switchboard::lost`], [`Switchboard::gone`]).
 //!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use open_channel_group::core::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (now, limits) = (Duration::ZERO, Limits::default());
+//! let info = MemberInfo {
+//!     pid: std::process::id(),
+//!     program: "example".into(),
+//!     language: "rust".into(),
+//!     labels: Vec::new(),
+//! };
+//! let mut switchboard = Switchboard::new(1, Start::First, limits, now);
+//! let mut member = Member::new(MemberId(0x5eed), info, limits, now);
+//! member.connected(1, now);
+//! let subscription = member.subscribe(Pattern::new("news.*")?, false)?;
+//! member.publish(Topic::new("news.local")?, Bytes::from("hello"))?;
+//!
+//! // A driver carries messages over a socket; here is none.
+//! let link = LinkId(1);
+//! loop {
+//!     let (up, down) = (member.poll_send(), switchboard.poll_send(link));
+//!     if up.is_none() && down.is_none() {
+//!         break;
+//!     }
+//!     if let Some(message) = up {
+//!         switchboard.receive(link, message, now)?;
+//!     }
+//!     if let Some(message) = down {
+//!         member.receive(message, now)?;
+//!     }
+//! }
+//! let delivery = member.next_delivery(subscription).ok_or("nothing arrived")?;
+//! assert_eq!(delivery.payload, "hello");
+//! member.handled(subscription, delivery.id)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A driver drops its switchboard, and calls nothing of it any more, once its channel says that
 //! another process hosts.
 

@@ -178,3 +178,24 @@ fn members_that_serve_the_same_take_turns() {
     };
     assert_eq!((count(group.events(1)), count(group.events(2))), (5, 5));
 }
+
+#[test]
+fn services_are_served_again_by_a_member_that_comes_back() {
+    let mut limits = open_channel_group::core::Limits::default();
+    limits.window = 100;
+    let mut group = Group::with(2, limits);
+    for service in ["r", "s", "t"] {
+        group.members[1].serve(name(service)).unwrap();
+        group.settle();
+    }
+    group.switchboard.silent(open_channel_group::core::LinkId(1001), group.now);
+    group.settle();
+    call(&mut group, 0, service(), CallOptions::default());
+    assert_eq!(ended(&mut group, 0), [CallEnd::NoSuchService]);
+    group.members[1].rejoin(MemberId(7), group.now);
+    group.settle();
+    assert_eq!(group.members[0].view().1[1].services, ["r", "s", "t"].map(name));
+    group.events(1);
+    call(&mut group, 0, service(), CallOptions::default());
+    assert!(request(&mut group, 1).is_some());
+}

@@ -33,12 +33,12 @@ fn the_next_host_waits_for_each_member_or_for_the_timeout() {
     group.pass(Duration::from_millis(200));
     assert!(group.switchboard.is_serving());
     let left: Vec<Event> = group.events(1);
-    let reason = LeaveReason::NotBack;
-    let gone = |id| {
-        left.iter().any(|event| {
-        matches!(event, Event::MemberLeft { id: one, reason: why, .. } if (*one, *why) == (id, reason))
-    })
+    let late = |event: &Event, id| {
+        let reason = LeaveReason::NotBack;
+        matches!(event, Event::MemberLeft { id: one, reason: why, .. }
+            if (*one, *why) == (id, reason))
     };
+    let gone = |id| left.iter().any(|event| late(event, id));
     assert!(gone(group.id(0)) && gone(group.id(2)), "{left:?}");
 }
 

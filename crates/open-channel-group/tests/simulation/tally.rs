@@ -1,5 +1,5 @@
-//! Counts of all that happened in the simulated groups: a simulation that never meets a case proves nothing
-//! about it.
+//! Counts of all that happened in the simulated groups: a simulation that never meets a case
+//! proves nothing about it.
 
 macro_rules! tally {
     ($($counter:ident,)*) => {

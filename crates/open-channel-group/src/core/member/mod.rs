@@ -182,8 +182,8 @@ impl Member {
         self.out.present(ToHost::Back);
     }
 
-    /// Takes a message of the host. Parts of it are held until they are complete, so it should lie in
-    /// memory of its own.
+    /// Takes a message of the host. Parts of it are held until they are complete, so it should lie
+    /// in memory of its own.
     ///
     /// # Errors
     /// When the host broke the protocol; the driver gives the socket up then.
@@ -462,8 +462,7 @@ impl Member {
         self.serving.put_out(&mut self.events);
         let services: Vec<_> = self.serving.services().cloned().collect();
         for service in services {
-            // The window is empty, so this is accepted; its end is of no interest to anybody.
-            let _ = self.writes.write(Write::Serve { service }, &mut self.out);
+            self.writes.begin(Write::Serve { service }, &mut self.out);
         }
         if self.leaving {
             self.left();

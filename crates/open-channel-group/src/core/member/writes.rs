@@ -40,16 +40,21 @@ impl Writes {
     }
 
     pub(crate) fn write(&mut self, write: Write, out: &mut Out) -> Result<OpId, Refused> {
-        let cost = cost(write.len());
-        if !self.window.has_room(cost) {
+        if !self.window.has_room(cost(write.len())) {
             return Err(Refused::Full);
         }
+        Ok(self.begin(write, out))
+    }
+
+    /// A write that is due whether or not there is room for it.
+    pub(crate) fn begin(&mut self, write: Write, out: &mut Out) -> OpId {
+        let cost = cost(write.len());
         self.window.add(cost);
         self.last += 1;
         let op = OpId(self.last);
         out.send(ToHost::Write { op, write: write.clone() });
         self.pending.insert(op, Pending { write, cost, decided: None });
-        Ok(op)
+        op
     }
 
     /// An entry of the log is this write.
