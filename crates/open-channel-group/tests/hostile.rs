@@ -50,7 +50,7 @@ impl Attack {
         limits.map_bytes = 10_000;
         limits.max_members = 8;
         let now = Duration::ZERO;
-        let start = if seed.is_multiple_of(2) { Start::First } else { Start::Newcomer };
+        let start = if seed & 1 == 0 { Start::First } else { Start::Newcomer };
         let info = |pid| MemberInfo {
             pid,
             program: String::new(),

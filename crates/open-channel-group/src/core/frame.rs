@@ -70,7 +70,7 @@ wire_struct! {
 
 wire_enum! {
     /// A task that one member asks another to do.
-    pub(crate) enum Errand {
+    pub(crate) enum RequestBody {
         /// A call.
         1 => Call { service: Name, payload: Bytes },
         /// One attempt of a job.
@@ -102,9 +102,9 @@ wire_enum! {
 
 wire_enum! {
     /// A frame from one member to another.
-    pub(crate) enum Parcel {
+    pub(crate) enum ExchangeFrame {
         /// Please do this.
-        1 => Request { exchange: ExchangeId, errand: Errand },
+        1 => Request { exchange: ExchangeId, body: RequestBody },
         /// It is not needed any more; an answer is.
         2 => Cancel { exchange: ExchangeId },
         /// This came of it.
@@ -114,12 +114,12 @@ wire_enum! {
     }
 }
 
-impl Parcel {
+impl ExchangeFrame {
     /// The bytes of its payload.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Request { errand: Errand::Call { payload, .. }, .. }
-            | Self::Request { errand: Errand::Job { payload, .. }, .. }
+            Self::Request { body: RequestBody::Call { payload, .. }, .. }
+            | Self::Request { body: RequestBody::Job { payload, .. }, .. }
             | Self::Answer { reply: Reply::Answered { payload }, .. } => payload.len(),
             Self::Answer { reply: Reply::Failed { reason } | Reply::Term { reason }, .. } => {
                 reason.len()
@@ -174,7 +174,7 @@ wire_enum! {
         /// A job does not need the worker that it was assigned to.
         17 => Decline { job: JobId, member: MemberId, worker: WorkerId },
         /// Something for another member.
-        18 => Send { to: MemberId, parcel: Parcel },
+        18 => Send { to: MemberId, frame: ExchangeFrame },
         /// A write.
         19 => Write { op: OpId, write: Write },
         /// The member leaves.
@@ -217,7 +217,7 @@ wire_enum! {
         /// A job has a worker.
         12 => Assign { job: JobId, member: MemberId, worker: WorkerId },
         /// Something from another member.
-        13 => Forward { from: MemberId, parcel: Parcel },
+        13 => Forward { from: MemberId, frame: ExchangeFrame },
         /// A write has changed nothing.
         14 => Wrote { op: OpId, end: WriteEnd },
     }

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use super::entry::{Change, Entry, LeaveReason, Logged};
 use super::error::FrameError;
 use super::frame::{
-    Errand, LockMode, LockName, LockSpace, LockWait, Parcel, Reply, ToHost, ToMember, decode,
-    encode,
+    ExchangeFrame, LockMode, LockName, LockSpace, LockWait, Reply, RequestBody, ToHost, ToMember,
+    decode, encode,
 };
 use super::ids::*;
 use super::name::Name;
@@ -71,21 +71,21 @@ fn transfers() -> Vec<Transfer> {
     ]
 }
 
-fn parcels() -> Vec<Parcel> {
+fn exchange_frames() -> Vec<ExchangeFrame> {
     let exchange = ExchangeId(9);
-    let call = Errand::Call { service: name("s"), payload: payload() };
-    let job = Errand::Job {
+    let call = RequestBody::Call { service: name("s"), payload: payload() };
+    let job = RequestBody::Job {
         job: JobId(1),
         queue: name("q"),
         worker: WorkerId(2),
         attempt: 3,
         payload: Bytes::new(),
     };
-    let mut parcels = vec![
-        Parcel::Request { exchange, errand: call },
-        Parcel::Request { exchange, errand: job },
-        Parcel::Cancel { exchange },
-        Parcel::Receipt { exchange },
+    let mut exchange_frames = vec![
+        ExchangeFrame::Request { exchange, body: call },
+        ExchangeFrame::Request { exchange, body: job },
+        ExchangeFrame::Cancel { exchange },
+        ExchangeFrame::Receipt { exchange },
     ];
     let replies = [
         Reply::Answered { payload: payload() },
@@ -97,8 +97,8 @@ fn parcels() -> Vec<Parcel> {
         Reply::Term { reason: String::new() },
         Reply::NoRoom,
     ];
-    parcels.extend(replies.map(|reply| Parcel::Answer { exchange, reply }));
-    parcels
+    exchange_frames.extend(replies.map(|reply| ExchangeFrame::Answer { exchange, reply }));
+    exchange_frames
 }
 
 fn writes() -> Vec<Write> {
@@ -156,8 +156,8 @@ fn to_host() -> Vec<ToHost> {
         ToHost::Leave,
     ];
     frames.extend(transfers().into_iter().map(|piece| ToHost::Log { piece }));
-    let send = |parcel| ToHost::Send { to: MemberId(1 << 63), parcel };
-    frames.extend(parcels().into_iter().map(send));
+    let send = |frame| ToHost::Send { to: MemberId(1 << 63), frame };
+    frames.extend(exchange_frames().into_iter().map(send));
     frames.extend(writes().into_iter().map(|write| ToHost::Write { op: OpId(1), write }));
     frames
 }
@@ -185,8 +185,8 @@ fn to_member() -> Vec<ToMember> {
         ToMember::Assign { job: JobId(1), member: MemberId(2), worker: WorkerId(3) },
     ];
     frames.extend(transfers().into_iter().map(|piece| ToMember::Log { piece }));
-    let forward = |parcel| ToMember::Forward { from: MemberId(1), parcel };
-    frames.extend(parcels().into_iter().map(forward));
+    let forward = |frame| ToMember::Forward { from: MemberId(1), frame };
+    frames.extend(exchange_frames().into_iter().map(forward));
     let ends = [
         WriteEnd::Done { revision: 1 },
         WriteEnd::Counted { revision: 1, number: -1 },

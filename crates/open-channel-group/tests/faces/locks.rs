@@ -65,7 +65,7 @@ fn a_try_does_not_wait() {
 }
 
 #[test]
-fn a_thief_gets_the_lock_before_all_others_and_its_holder_learns_so() {
+fn a_steal_goes_before_all_others_and_the_holder_learns_so() {
     let mut group = Group::of(3);
     let lock = exclusive(&mut group, 0);
     let first = token(&mut group, 0).unwrap();

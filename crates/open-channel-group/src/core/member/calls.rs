@@ -9,7 +9,7 @@ use super::exchanges::{End, Exchanges, Purpose};
 use super::out::Out;
 use crate::core::error::Refused;
 use crate::core::event::{Answers, CallEnd, Event};
-use crate::core::frame::{Errand, Reply};
+use crate::core::frame::{Reply, RequestBody};
 use crate::core::ids::{CallId, ExchangeId, MemberId};
 use crate::core::limits::{Window, cost};
 use crate::core::name::Name;
@@ -73,7 +73,7 @@ pub(crate) struct Calls {
 }
 
 /// The parts of the member that calls need.
-pub(crate) struct Around<'a> {
+pub(crate) struct Context<'a> {
     /// The view, if the member is in one.
     pub(crate) replica: Option<&'a Replica>,
     pub(crate) exchanges: &'a mut Exchanges,
@@ -99,13 +99,13 @@ impl Calls {
         payload: Bytes,
         options: CallOptions,
         now: Duration,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
     ) -> Result<CallId, Refused> {
         if !self.window.has_room(cost(payload.len())) {
             return Err(Refused::Full);
         }
         let deadline = now.saturating_add(options.deadline);
-        Ok(self.start(target, payload, options.idempotent, deadline, None, around))
+        Ok(self.start(target, payload, options.idempotent, deadline, None, context))
     }
 
     /// Calls every member that serves it now.
@@ -115,9 +115,9 @@ impl Calls {
         payload: &Bytes,
         options: CallOptions,
         now: Duration,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
     ) -> Result<CallId, Refused> {
-        let members = providers(service, around.replica);
+        let members = providers(service, context.replica);
         if !self.window.has_room(members.len().saturating_mul(cost(payload.len()))) {
             return Err(Refused::Full);
         }
@@ -128,12 +128,12 @@ impl Calls {
         for member in members {
             let target = Target::Member(member, service.clone());
             let payload = payload.clone();
-            let call = self.start(target, payload, false, deadline, Some(all), around);
+            let call = self.start(target, payload, false, deadline, Some(all), context);
             if let Some(this) = self.all.get_mut(&all) {
                 this.open.insert(call, member);
             }
         }
-        self.finish_all(all, around.events);
+        self.finish_all(all, context.events);
         Ok(all)
     }
 
@@ -144,7 +144,7 @@ impl Calls {
         idempotent: bool,
         deadline: Duration,
         all: Option<CallId>,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
     ) -> CallId {
         self.last += 1;
         let id = CallId(self.last);
@@ -161,14 +161,14 @@ impl Calls {
         };
         self.open.insert(id, call);
         self.deadlines.insert((deadline, id));
-        if around.replica.is_some() {
-            self.route(id, around);
+        if context.replica.is_some() {
+            self.route(id, context);
         }
         id
     }
 
     /// The member is in a view: calls that waited for one go out.
-    pub(crate) fn joined(&mut self, around: &mut Around<'_>) {
+    pub(crate) fn joined(&mut self, context: &mut Context<'_>) {
         let waiting: Vec<CallId> = self
             .open
             .iter()
@@ -176,17 +176,17 @@ impl Calls {
             .map(|(&id, _)| id)
             .collect();
         for id in waiting {
-            self.route(id, around);
+            self.route(id, context);
         }
     }
 
     /// Asks the next member, or ends the call if there is none. The call's cost is counted.
-    fn route(&mut self, id: CallId, around: &mut Around<'_>) {
+    fn route(&mut self, id: CallId, context: &mut Context<'_>) {
         let Some(call) = self.open.get_mut(&id) else { return };
         let (service, mut candidates) = match &call.target {
-            Target::Service(service) => (service, providers(service, around.replica)),
+            Target::Service(service) => (service, providers(service, context.replica)),
             Target::Member(member, service) => {
-                let known = around.replica.is_some_and(|replica| replica.contains(*member));
+                let known = context.replica.is_some_and(|replica| replica.contains(*member));
                 (service, if known { vec![*member] } else { Vec::new() })
             }
         };
@@ -195,14 +195,14 @@ impl Calls {
             let gone = matches!(call.target, Target::Member(..)) && call.tried.is_empty();
             let died = gone || call.died;
             self.window.free(cost(call.payload.len()));
-            self.end(id, if died { CallEnd::Died } else { CallEnd::NoSuchService }, around.events);
+            self.end(id, if died { CallEnd::Died } else { CallEnd::NoSuchService }, context.events);
             return;
         }
         self.turn = self.turn.wrapping_add(1);
         let to = candidates[self.turn % candidates.len()];
-        let errand = Errand::Call { service: service.clone(), payload: call.payload.clone() };
+        let body = RequestBody::Call { service: service.clone(), payload: call.payload.clone() };
         let cost = cost(call.payload.len());
-        let exchange = around.exchanges.start(to, errand, Purpose::Call(id), cost, around.out);
+        let exchange = context.exchanges.start(to, body, Purpose::Call(id), cost, context.out);
         call.exchange = Some((to, exchange));
     }
 
@@ -212,7 +212,7 @@ impl Calls {
     }
 
     /// The exchange of a call is over, and released.
-    pub(crate) fn exchange_ended(&mut self, id: CallId, end: End, around: &mut Around<'_>) {
+    pub(crate) fn exchange_ended(&mut self, id: CallId, end: End, context: &mut Context<'_>) {
         let Some(call) = self.open.get_mut(&id) else { return };
         let Some((member, _)) = call.exchange.take() else { return };
         let end = match end {
@@ -221,40 +221,40 @@ impl Calls {
             End::Answered(Reply::NotServed) => {
                 call.tried.push(member);
                 self.window.add(cost(call.payload.len()));
-                return self.route(id, around);
+                return self.route(id, context);
             }
             End::Gone { sent } if !sent || call.idempotent => {
                 call.died |= sent || matches!(call.target, Target::Member(..));
                 call.tried.push(member);
                 self.window.add(cost(call.payload.len()));
-                return self.route(id, around);
+                return self.route(id, context);
             }
             End::Gone { .. } => CallEnd::Died,
             End::Answered(_) => CallEnd::Failed("an answer that answers no call".into()),
         };
-        self.end(id, end, around.events);
+        self.end(id, end, context.events);
     }
 
-    pub(crate) fn cancel(&mut self, id: CallId, around: &mut Around<'_>) -> Result<(), Refused> {
+    pub(crate) fn cancel(&mut self, id: CallId, context: &mut Context<'_>) -> Result<(), Refused> {
         if let Some(all) = self.all.remove(&id) {
             for call in all.open.into_keys() {
-                self.give_up(call, CallEnd::Cancelled, around);
+                self.give_up(call, CallEnd::Cancelled, context);
             }
-            around.events.push_back(Event::CallEnded { call: id, end: CallEnd::Cancelled });
+            context.events.push_back(Event::CallEnded { call: id, end: CallEnd::Cancelled });
             return Ok(());
         }
         if self.open.get(&id).is_none_or(|call| call.all.is_some()) {
             return Err(Refused::NotFound);
         }
-        self.give_up(id, CallEnd::Cancelled, around);
+        self.give_up(id, CallEnd::Cancelled, context);
         Ok(())
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Duration, around: &mut Around<'_>) {
+    pub(crate) fn handle_timeout(&mut self, now: Duration, context: &mut Context<'_>) {
         while let Some(&(deadline, id)) = self.deadlines.first()
             && deadline <= now
         {
-            self.give_up(id, CallEnd::TimedOut, around);
+            self.give_up(id, CallEnd::TimedOut, context);
         }
     }
 
@@ -262,16 +262,16 @@ impl Calls {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    fn give_up(&mut self, id: CallId, end: CallEnd, around: &mut Around<'_>) {
+    fn give_up(&mut self, id: CallId, end: CallEnd, context: &mut Context<'_>) {
         let Some(call) = self.open.get(&id) else { return };
         let released = match call.exchange {
-            Some((_, exchange)) => around.exchanges.abandon(exchange, around.out),
+            Some((_, exchange)) => context.exchanges.abandon(exchange, context.out),
             None => Some(cost(call.payload.len())),
         };
         if let Some(cost) = released {
             self.window.free(cost);
         }
-        self.end(id, end, around.events);
+        self.end(id, end, context.events);
     }
 
     /// This member was put out: nobody knows its calls any more. Their exchanges are released.

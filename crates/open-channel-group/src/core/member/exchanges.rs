@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::out::Out;
-use crate::core::frame::{Errand, Parcel, Reply, ToHost};
+use crate::core::frame::{ExchangeFrame, Reply, RequestBody, ToHost};
 use crate::core::ids::{CallId, ExchangeId, JobId, MemberId};
 
 /// The use of an exchange.
@@ -37,7 +37,7 @@ pub(crate) struct Ended {
 struct Exchange {
     to: MemberId,
     /// Nothing once it is abandoned.
-    errand: Option<Errand>,
+    body: Option<RequestBody>,
     purpose: Purpose,
     cost: usize,
     sent: bool,
@@ -54,14 +54,14 @@ impl Exchanges {
     pub(crate) fn start(
         &mut self,
         to: MemberId,
-        errand: Errand,
+        body: RequestBody,
         purpose: Purpose,
         cost: usize,
         out: &mut Out,
     ) -> ExchangeId {
         self.last += 1;
         let id = ExchangeId(self.last);
-        let mut exchange = Exchange { to, errand: Some(errand), purpose, cost, sent: false };
+        let mut exchange = Exchange { to, body: Some(body), purpose, cost, sent: false };
         exchange.send(id, out);
         self.open.insert(id, exchange);
         id
@@ -73,7 +73,7 @@ impl Exchanges {
         if !exchange.sent {
             return self.open.remove(&id).map(|exchange| exchange.cost);
         }
-        exchange.errand = None;
+        exchange.body = None;
         exchange.purpose = Purpose::Abandoned;
         exchange.send(id, out);
         None
@@ -87,7 +87,7 @@ impl Exchanges {
         reply: Reply,
         out: &mut Out,
     ) -> Option<Ended> {
-        out.send(ToHost::Send { to: from, parcel: Parcel::Receipt { exchange: id } });
+        out.send(ToHost::Send { to: from, frame: ExchangeFrame::Receipt { exchange: id } });
         if self.open.get(&id).is_none_or(|exchange| exchange.to != from) {
             return None;
         }
@@ -132,11 +132,11 @@ impl Exchange {
         if !out.is_active() {
             return;
         }
-        let parcel = match &self.errand {
-            Some(errand) => Parcel::Request { exchange, errand: errand.clone() },
-            None => Parcel::Cancel { exchange },
+        let frame = match &self.body {
+            Some(body) => ExchangeFrame::Request { exchange, body: body.clone() },
+            None => ExchangeFrame::Cancel { exchange },
         };
         self.sent = true;
-        out.send(ToHost::Send { to: self.to, parcel });
+        out.send(ToHost::Send { to: self.to, frame });
     }
 }

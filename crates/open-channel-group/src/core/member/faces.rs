@@ -184,8 +184,8 @@ impl Member {
     ) -> Result<CallId, Refused> {
         self.now = now;
         self.check(payload.len())?;
-        let (calls, mut around) = self.calls();
-        calls.call(target, payload, options, now, &mut around)
+        let (calls, mut context) = self.calls();
+        calls.call(target, payload, options, now, &mut context)
     }
 
     /// Calls all members that serve it now;
@@ -202,8 +202,8 @@ impl Member {
     ) -> Result<CallId, Refused> {
         self.now = now;
         self.check(payload.len())?;
-        let (calls, mut around) = self.calls();
-        calls.call_all(service, payload, options, now, &mut around)
+        let (calls, mut context) = self.calls();
+        calls.call_all(service, payload, options, now, &mut context)
     }
 
     /// Gives a call up: it ends at once, and its handler learns so.
@@ -211,8 +211,8 @@ impl Member {
     /// # Errors
     /// When it is over.
     pub fn cancel(&mut self, call: CallId) -> Result<(), Refused> {
-        let (calls, mut around) = self.calls();
-        calls.cancel(call, &mut around)
+        let (calls, mut context) = self.calls();
+        calls.cancel(call, &mut context)
     }
 
     /// Answers a request, with bytes or with the reason of a failure.

@@ -15,7 +15,7 @@ use super::exchanges::{End, Exchanges, Purpose};
 use super::out::Out;
 use crate::core::error::Refused;
 use crate::core::event::{Event, JobEnd};
-use crate::core::frame::{Errand, Reply, ToHost};
+use crate::core::frame::{Reply, RequestBody, ToHost};
 use crate::core::ids::{JobId, MemberId, WorkerId};
 use crate::core::limits::{Window, cost};
 use crate::core::name::Name;
@@ -102,14 +102,14 @@ impl Jobs {
         };
         job.attempts += 1;
         job.state = State::Running;
-        let errand = Errand::Job {
+        let body = RequestBody::Job {
             job: id,
             queue: job.queue.clone(),
             worker,
             attempt: job.attempts,
             payload: job.payload.clone(),
         };
-        exchanges.start(member, errand, Purpose::Job(id), 0, out);
+        exchanges.start(member, body, Purpose::Job(id), 0, out);
     }
 
     /// An attempt is over.

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use super::entry::{Change, Entry, LeaveReason, Logged};
 use super::error::ProtocolError;
 use super::event::{Event, KernelRequest};
-use super::frame::{self, Parcel, ToHost, ToMember};
+use super::frame::{self, ExchangeFrame, ToHost, ToMember};
 use super::ids::{LockId, Mark, MemberId};
 use super::limits::Limits;
 use super::log::Log;
@@ -37,8 +37,8 @@ use super::replica::Replica;
 use super::transfer::{self, Arriving, Known, Transfer};
 use super::view::MemberInfo;
 use super::write::Write;
-use calls::{Around, Calls};
 pub use calls::{CallOptions, Target};
+use calls::{Calls, Context};
 use exchanges::{Ended, Exchanges, Purpose};
 use jobs::Jobs;
 use locks::Locks;
@@ -232,21 +232,21 @@ impl Member {
             ToMember::Assign { job, member, worker } => {
                 self.jobs.assigned(job, member, worker, &mut self.exchanges, out);
             }
-            ToMember::Forward { from, parcel } => self.take_parcel(from, parcel),
+            ToMember::Forward { from, frame } => self.take_parcel(from, frame),
             ToMember::Wrote { op, end } => self.writes.unchanged(op, end, events),
         }
         Ok(())
     }
 
-    fn take_parcel(&mut self, from: MemberId, parcel: Parcel) {
+    fn take_parcel(&mut self, from: MemberId, frame: ExchangeFrame) {
         let (out, events) = (&mut self.out, &mut self.events);
-        match parcel {
-            Parcel::Request { exchange, errand } => {
-                self.serving.request(from, exchange, errand, out, events);
+        match frame {
+            ExchangeFrame::Request { exchange, body } => {
+                self.serving.request(from, exchange, body, out, events);
             }
-            Parcel::Cancel { exchange } => self.serving.cancel(from, exchange, out, events),
-            Parcel::Receipt { exchange } => self.serving.receipt(from, exchange),
-            Parcel::Answer { exchange, reply } => {
+            ExchangeFrame::Cancel { exchange } => self.serving.cancel(from, exchange, out, events),
+            ExchangeFrame::Receipt { exchange } => self.serving.receipt(from, exchange),
+            ExchangeFrame::Answer { exchange, reply } => {
                 if let Some(ended) = self.exchanges.answered(from, exchange, reply, out) {
                     self.exchange_ended(ended);
                 }
@@ -260,8 +260,8 @@ impl Member {
             Purpose::Abandoned => self.calls.released(cost),
             Purpose::Call(call) => {
                 self.calls.released(cost);
-                let (calls, mut around) = self.calls();
-                calls.exchange_ended(call, end, &mut around);
+                let (calls, mut context) = self.calls();
+                calls.exchange_ended(call, end, &mut context);
             }
             Purpose::Job(job) => {
                 self.jobs.attempt_ended(job, end, self.now, &mut self.out, &mut self.events);
@@ -269,14 +269,14 @@ impl Member {
         }
     }
 
-    fn calls(&mut self) -> (&mut Calls, Around<'_>) {
-        let around = Around {
+    fn calls(&mut self) -> (&mut Calls, Context<'_>) {
+        let context = Context {
             replica: self.log.as_ref().map(Log::replica),
             exchanges: &mut self.exchanges,
             out: &mut self.out,
             events: &mut self.events,
         };
-        (&mut self.calls, around)
+        (&mut self.calls, context)
     }
 
     /// The driver has the kernel lock that it was asked for. With `outdated`, the file had a token
@@ -321,8 +321,8 @@ impl Member {
     pub fn handle_timeout(&mut self, now: Duration) {
         self.now = now;
         self.jobs.handle_timeout(now, &mut self.out);
-        let (calls, mut around) = self.calls();
-        calls.handle_timeout(now, &mut around);
+        let (calls, mut context) = self.calls();
+        calls.handle_timeout(now, &mut context);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
@@ -427,8 +427,8 @@ impl Member {
         self.exchanges.send_again(&mut self.out);
         self.serving.send_again(&mut self.out);
         self.jobs.send_again(&mut self.out);
-        let (calls, mut around) = self.calls();
-        calls.joined(&mut around);
+        let (calls, mut context) = self.calls();
+        calls.joined(&mut context);
         if self.leaving {
             self.out.send(ToHost::Leave);
         }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::out::Out;
 use crate::core::error::Refused;
 use crate::core::event::{Event, Outcome, Run};
-use crate::core::frame::{Errand, Parcel, Reply, ToHost};
+use crate::core::frame::{ExchangeFrame, Reply, RequestBody, ToHost};
 use crate::core::ids::{ExchangeId, MemberId, RequestId, RunId, WorkerId};
 use crate::core::limits::{MAX_ITEMS, Window, cost};
 use crate::core::name::Name;
@@ -90,12 +90,12 @@ impl Serving {
         Ok(())
     }
 
-    /// A parcel that is for the answering side.
+    /// A frame that is for the answering side.
     pub(crate) fn request(
         &mut self,
         from: MemberId,
         exchange: ExchangeId,
-        errand: Errand,
+        body: RequestBody,
         out: &mut Out,
         events: &mut VecDeque<Event>,
     ) {
@@ -106,8 +106,8 @@ impl Serving {
             None => {}
         }
         let number = self.last + 1;
-        let worker = match errand {
-            Errand::Call { service, payload } => {
+        let worker = match body {
+            RequestBody::Call { service, payload } => {
                 if !self.services.contains(&service) {
                     return self.end(key, Reply::NotServed, out);
                 }
@@ -115,7 +115,7 @@ impl Serving {
                 events.push_back(Event::Request { request, from, service, payload });
                 None
             }
-            Errand::Job { job, queue, worker, attempt, payload } => {
+            RequestBody::Job { job, queue, worker, attempt, payload } => {
                 let place = self
                     .workers
                     .get_mut(&worker)
@@ -216,7 +216,7 @@ impl Serving {
         }
         self.end(key, reply, out);
         if orphan {
-            self.desert(key, out.is_active(), &mut VecDeque::new());
+            self.asker_left(key, out.is_active(), &mut VecDeque::new());
         }
         Ok(())
     }
@@ -264,7 +264,7 @@ impl Serving {
         let last = (member, ExchangeId(u64::MAX));
         let keys: Vec<_> = self.requests.range(first..=last).map(|(&key, _)| key).collect();
         for key in keys {
-            self.desert(key, active, events);
+            self.asker_left(key, active, events);
         }
     }
 
@@ -272,13 +272,18 @@ impl Serving {
     pub(crate) fn put_out(&mut self, events: &mut VecDeque<Event>) {
         let keys: Vec<_> = self.requests.keys().copied().collect();
         for key in keys {
-            self.desert(key, true, events);
+            self.asker_left(key, true, events);
         }
     }
 
     /// Nobody waits for a request any more, but the switchboard, which counts the room of workers
     /// and learns of it by the answer. It has that already if it is `active`.
-    fn desert(&mut self, key: (MemberId, ExchangeId), active: bool, events: &mut VecDeque<Event>) {
+    fn asker_left(
+        &mut self,
+        key: (MemberId, ExchangeId),
+        active: bool,
+        events: &mut VecDeque<Event>,
+    ) {
         match self.requests.get_mut(&key) {
             Some(Request::Running { number, worker: Some(_), orphan }) => {
                 if !*orphan {
@@ -311,7 +316,7 @@ impl Serving {
 }
 
 fn answer((to, exchange): (MemberId, ExchangeId), reply: &Reply, out: &mut Out) {
-    out.send(ToHost::Send { to, parcel: Parcel::Answer { exchange, reply: reply.clone() } });
+    out.send(ToHost::Send { to, frame: ExchangeFrame::Answer { exchange, reply: reply.clone() } });
 }
 
 fn reply_cost(reply: &Reply) -> usize {

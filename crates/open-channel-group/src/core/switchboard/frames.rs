@@ -4,7 +4,7 @@ use super::links::Standing;
 use super::membership::{LARGEST_WINDOW, Phase, Switchboard};
 use super::turns::Claim;
 use crate::core::entry::Entry;
-use crate::core::frame::{Errand, Parcel, ToHost, ToMember};
+use crate::core::frame::{ExchangeFrame, RequestBody, ToHost, ToMember};
 use crate::core::ids::{LinkId, MemberId, OpId};
 use crate::core::transfer::Transfer;
 use crate::core::write::Write;
@@ -21,29 +21,29 @@ impl Switchboard {
         let (standing, window) = (this.standing, this.window);
         // A member that was put out learns so soon; until then its frames are dropped.
         let Some(member) = this.member else { return Ok(()) };
-        let mail = &mut self.mail;
+        let outgoing = &mut self.outgoing;
         match frame {
             ToHost::Back => self.back(link),
             ToHost::Subscribe { subscription, pattern, held } => {
                 self.topics.subscribe(member, subscription, pattern, window as u64, held)?;
-                mail.push((member, ToMember::Subscribed { subscription }));
+                outgoing.push((member, ToMember::Subscribed { subscription }));
             }
             ToHost::Unsubscribe { subscription } => {
-                self.topics.unsubscribe(member, subscription, mail);
+                self.topics.unsubscribe(member, subscription, outgoing);
             }
             ToHost::Released { subscription, bytes } => {
                 self.topics.released(member, subscription, bytes);
             }
             ToHost::Handled { subscription, number } => {
-                self.topics.handled(member, subscription, number, mail);
+                self.topics.handled(member, subscription, number, outgoing);
             }
             ToHost::Lock { lock, name, mode, wait, ticket, token } => {
                 let claim = Claim { member, lock, mode, wait, token };
-                self.turns.claim(name, claim, ticket, mail)?;
+                self.turns.claim(name, claim, ticket, outgoing)?;
             }
-            ToHost::Unlock { lock } => self.turns.unlock(member, lock, mail),
+            ToHost::Unlock { lock } => self.turns.unlock(member, lock, outgoing),
             ToHost::Work { worker, queue, capacity } => {
-                self.queues.work(member, worker, queue, capacity, mail)?;
+                self.queues.work(member, worker, queue, capacity, outgoing)?;
             }
             ToHost::Busy { worker, pusher, exchange } => {
                 self.queues.busy(member, worker, pusher, exchange)?;
@@ -64,10 +64,10 @@ impl Switchboard {
         frame: ToHost,
     ) -> Result<(), &'static str> {
         let max = self.limits.max_payload;
-        let mail = &mut self.mail;
+        let outgoing = &mut self.outgoing;
         match frame {
             ToHost::Publish { payload, .. } if payload.len() > max => return Err(TOO_LARGE),
-            ToHost::Send { parcel, .. } if parcel.len() > max => return Err(TOO_LARGE),
+            ToHost::Send { frame, .. } if frame.len() > max => return Err(TOO_LARGE),
             ToHost::Write { write, .. } if write.len() > max => return Err(TOO_LARGE),
             ToHost::Have { position } => {
                 let last = self.log.mark().position;
@@ -78,14 +78,16 @@ impl Switchboard {
                 self.settle();
             }
             ToHost::Publish { number, topic, payload } => {
-                self.topics.publish(member, window, (number, topic, payload), mail)?;
+                self.topics.publish(member, window, (number, topic, payload), outgoing)?;
             }
-            ToHost::Push { job, queue } => self.queues.push(member, window, job, queue, mail)?,
+            ToHost::Push { job, queue } => {
+                self.queues.push(member, window, job, queue, outgoing)?
+            }
             ToHost::Withdraw { job } => self.queues.withdraw(member, job),
             ToHost::Decline { job, member: worker_of, worker } => {
-                self.queues.decline(member, job, (worker_of, worker), mail);
+                self.queues.decline(member, job, (worker_of, worker), outgoing);
             }
-            ToHost::Send { to, parcel } => self.route(link, member, to, parcel)?,
+            ToHost::Send { to, frame } => self.route(link, member, to, frame)?,
             ToHost::Write { op, write } => self.write(member, op, write)?,
             ToHost::Leave => self.leave(link, member),
             _ => return Err("a frame that has no place here"),
@@ -105,14 +107,14 @@ impl Switchboard {
         link: LinkId,
         from: MemberId,
         to: MemberId,
-        parcel: Parcel,
+        frame: ExchangeFrame,
     ) -> Result<(), &'static str> {
-        match &parcel {
-            Parcel::Request { exchange, errand: Errand::Job { job, worker, .. } } => {
+        match &frame {
+            ExchangeFrame::Request { exchange, body: RequestBody::Job { job, worker, .. } } => {
                 self.queues.started(from, *exchange, *job, (to, *worker));
             }
-            Parcel::Answer { exchange, .. } => {
-                self.queues.ended(from, to, *exchange, &mut self.mail);
+            ExchangeFrame::Answer { exchange, .. } => {
+                self.queues.ended(from, to, *exchange, &mut self.outgoing);
             }
             _ => {}
         }
@@ -123,7 +125,7 @@ impl Switchboard {
         let Some(to) = self.links.of(to).filter(served) else { return Ok(()) };
         let window = self.links.get_mut(link).window;
         let most = window.saturating_add(self.limits.max_payload).saturating_mul(4);
-        let frame = ToMember::Forward { from, parcel };
+        let frame = ToMember::Forward { from, frame };
         self.links.route(link, to, frame, most, self.clock.elapsed())
     }
 
@@ -136,7 +138,7 @@ impl Switchboard {
         }
         match write.evaluate(origin, self.log.replica(), self.limits.map_bytes) {
             Ok(change) => self.append(Entry::Write { origin, op, change }),
-            Err(end) => self.mail.push((origin, ToMember::Wrote { op, end })),
+            Err(end) => self.outgoing.push((origin, ToMember::Wrote { op, end })),
         }
         Ok(())
     }

@@ -284,7 +284,7 @@ impl Links {
 fn frame_cost(frame: &ToMember) -> usize {
     match frame {
         ToMember::Log { piece } => cost(piece.cost()),
-        ToMember::Forward { parcel, .. } => cost(parcel.len()),
+        ToMember::Forward { frame, .. } => cost(frame.len()),
         _ => cost(0),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::clock::Clock;
 use super::links::{Links, Standing};
-use super::mail::Mail;
+use super::outgoing::Outgoing;
 use super::queues::Queues;
 use super::recovery::{Recovery, Step};
 use super::topics::Topics;
@@ -50,7 +50,7 @@ pub struct Switchboard {
     pub(crate) topics: Topics,
     pub(crate) turns: Turns,
     pub(crate) queues: Queues,
-    pub(crate) mail: Mail,
+    pub(crate) outgoing: Outgoing,
 }
 
 /// Members come and go.
@@ -118,7 +118,7 @@ impl Switchboard {
             .collect();
         match recovery.step(&back, self.clock.elapsed()) {
             Step::Wait => {}
-            Step::Fetch(member, mark) => self.mail.push((member, ToMember::Fetch { mark })),
+            Step::Fetch(member, mark) => self.outgoing.push((member, ToMember::Fetch { mark })),
             Step::Serve => self.serve(),
         }
     }
@@ -149,14 +149,14 @@ impl Switchboard {
             let this = self.links.get_mut(link);
             this.standing = Standing::Member;
             this.have = mark.position;
-            self.queues.admit(member, &mut self.mail);
+            self.queues.admit(member, &mut self.outgoing);
         }
         self.append(Entry::Begin { gone });
         for link in newcomers {
             self.join(link);
         }
-        self.turns.begin(&mut self.mail);
-        self.queues.begin(&mut self.mail);
+        self.turns.begin(&mut self.outgoing);
+        self.queues.begin(&mut self.outgoing);
     }
 
     pub(crate) fn join(&mut self, link: LinkId) {
@@ -177,7 +177,7 @@ impl Switchboard {
         let this = self.links.get_mut(link);
         this.standing = Standing::Member;
         this.have = before;
-        self.queues.admit(id, &mut self.mail);
+        self.queues.admit(id, &mut self.outgoing);
         self.settle();
     }
 
@@ -199,9 +199,9 @@ impl Switchboard {
             }
             Phase::Serving => {}
         }
-        self.topics.forget(member, &mut self.mail);
-        self.turns.forget(member, &mut self.mail);
-        self.queues.forget(member, &mut self.mail);
+        self.topics.forget(member, &mut self.outgoing);
+        self.turns.forget(member, &mut self.outgoing);
+        self.queues.forget(member, &mut self.outgoing);
     }
 
     /// A member leaves by itself, and sees its own leave.
@@ -222,7 +222,7 @@ impl Switchboard {
     /// Writes the next entry of the log, for all. It comes after everything before it: a job that
     /// was assigned to a member, say, before that member's leave.
     pub(crate) fn append(&mut self, entry: Entry) {
-        self.deliver_mail();
+        self.post_outgoing();
         let logged = Logged { tenure: self.tenure, entry };
         if self.log.append(logged.clone(), self.clock.now()).is_ok() {
             let position = self.log.mark().position;
@@ -237,9 +237,9 @@ impl Switchboard {
         self.links.post_stable(self.log.stable().position, self.clock.elapsed());
     }
 
-    pub(crate) fn deliver_mail(&mut self) {
+    pub(crate) fn post_outgoing(&mut self) {
         let now = self.clock.elapsed();
-        for (member, frame) in std::mem::take(&mut self.mail) {
+        for (member, frame) in std::mem::take(&mut self.outgoing) {
             if let Some(link) = self.links.of(member) {
                 self.links.post(link, frame, now);
             }

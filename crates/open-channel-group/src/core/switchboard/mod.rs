@@ -11,8 +11,8 @@ mod clock;
 mod counts;
 mod frames;
 mod links;
-mod mail;
 mod membership;
+mod outgoing;
 mod queues;
 mod recovery;
 mod subjects;
@@ -61,7 +61,7 @@ impl Switchboard {
             topics: Topics::new(limits.window.saturating_mul(LARGEST_WINDOW)),
             turns: Turns::new(tenure),
             queues: Queues::default(),
-            mail: Vec::new(),
+            outgoing: Vec::new(),
         };
         this.recover();
         this
@@ -88,7 +88,7 @@ impl Switchboard {
         if taken.is_err() {
             self.put_out(link, LeaveReason::Violation);
         }
-        self.deliver_mail();
+        self.post_outgoing();
         taken
     }
 
@@ -98,7 +98,7 @@ impl Switchboard {
         self.drop_member(link, LeaveReason::Died);
         self.links.remove(link);
         self.recover();
-        self.deliver_mail();
+        self.post_outgoing();
     }
 
     /// The process of a member that is [expected](Self::expected) has ended.
@@ -110,7 +110,7 @@ impl Switchboard {
             recovery.gone(member);
             self.recover();
         }
-        self.deliver_mail();
+        self.post_outgoing();
     }
 
     /// The channel says that a member has taken nothing for too long.
@@ -119,7 +119,7 @@ impl Switchboard {
         if self.links.get(link).is_some_and(|link| link.standing == Standing::Member) {
             self.put_out(link, LeaveReason::Stalled);
         }
-        self.deliver_mail();
+        self.post_outgoing();
     }
 
     /// The next message for a socket. It is asked for until there is none, whenever the socket
@@ -171,7 +171,7 @@ impl Switchboard {
                 }
             }
         }
-        self.deliver_mail();
+        self.post_outgoing();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::counts::Counts;
-use super::mail::Mail;
+use super::outgoing::Outgoing;
 use crate::core::frame::ToMember;
 use crate::core::ids::{ExchangeId, JobId, MemberId, WorkerId};
 use crate::core::limits::{MAX_ITEMS, OVERHEAD};
@@ -56,16 +56,16 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    pub(crate) fn begin(&mut self, mail: &mut Mail) {
+    pub(crate) fn begin(&mut self, outgoing: &mut Outgoing) {
         self.serving = true;
         let queues: Vec<Name> = self.lines.keys().cloned().collect();
         for queue in queues {
-            self.advance(&queue, mail);
+            self.advance(&queue, outgoing);
         }
     }
 
     /// A member is in the view: its workers may have jobs.
-    pub(crate) fn admit(&mut self, member: MemberId, mail: &mut Mail) {
+    pub(crate) fn admit(&mut self, member: MemberId, outgoing: &mut Outgoing) {
         self.admitted.insert(member);
         let (first, last) = ((member, WorkerId(0)), (member, WorkerId(u64::MAX)));
         let mut queues = BTreeSet::new();
@@ -74,7 +74,7 @@ impl Queues {
             queues.insert(worker.queue.clone());
         }
         for queue in queues {
-            self.advance(&queue, mail);
+            self.advance(&queue, outgoing);
         }
     }
 
@@ -84,7 +84,7 @@ impl Queues {
         worker: WorkerId,
         queue: Name,
         capacity: u32,
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) -> Result<(), &'static str> {
         let key = (member, worker);
         if self.workers.contains_key(&key) {
@@ -103,7 +103,7 @@ impl Queues {
                 admitted: self.admitted.contains(&member),
             },
         );
-        self.advance(&queue, mail);
+        self.advance(&queue, outgoing);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Queues {
         window: usize,
         job: JobId,
         queue: Name,
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) -> Result<(), &'static str> {
         if self.waiting.contains_key(&(member, job)) {
             return Err("a job is announced twice");
@@ -155,7 +155,7 @@ impl Queues {
         self.last += 1;
         self.waiting.insert((member, job), (queue.clone(), self.last));
         self.lines.entry(queue.clone()).or_default().jobs.insert(self.last, (member, job));
-        self.advance(&queue, mail);
+        self.advance(&queue, outgoing);
         Ok(())
     }
 
@@ -175,13 +175,13 @@ impl Queues {
         pusher: MemberId,
         job: JobId,
         place: (MemberId, WorkerId),
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) {
         if let Some(worker) = self.workers.get_mut(&place)
             && worker.reserved.remove(&(pusher, job))
         {
             let queue = worker.queue.clone();
-            self.advance(&queue, mail);
+            self.advance(&queue, outgoing);
         }
     }
 
@@ -205,7 +205,7 @@ impl Queues {
         member: MemberId,
         pusher: MemberId,
         exchange: ExchangeId,
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) {
         let first = (member, WorkerId(0));
         let last = (member, WorkerId(u64::MAX));
@@ -213,13 +213,13 @@ impl Queues {
             one.running.remove(&(pusher, exchange)).then(|| one.queue.clone())
         });
         if let Some(queue) = freed {
-            self.advance(&queue, mail);
+            self.advance(&queue, outgoing);
         }
     }
 
     /// A member is gone, with its jobs and its workers. The runs of its jobs at others take room
     /// until they are finished.
-    pub(crate) fn forget(&mut self, member: MemberId, mail: &mut Mail) {
+    pub(crate) fn forget(&mut self, member: MemberId, outgoing: &mut Outgoing) {
         self.admitted.remove(&member);
         let (first, last) = ((member, WorkerId(0)), (member, WorkerId(u64::MAX)));
         let workers: Vec<WorkerId> =
@@ -241,12 +241,12 @@ impl Queues {
             }
         }
         for queue in freed {
-            self.advance(&queue, mail);
+            self.advance(&queue, outgoing);
         }
     }
 
     /// Assigns all jobs for which there is room: to the worker with most of it, in turns.
-    fn advance(&mut self, queue: &Name, mail: &mut Mail) {
+    fn advance(&mut self, queue: &Name, outgoing: &mut Outgoing) {
         if !self.serving {
             return;
         }
@@ -266,7 +266,7 @@ impl Queues {
             }
             self.uncount(pusher);
             let (member, worker) = key;
-            mail.push((pusher, ToMember::Assign { job, member, worker }));
+            outgoing.push((pusher, ToMember::Assign { job, member, worker }));
         }
         self.tidy(queue);
     }

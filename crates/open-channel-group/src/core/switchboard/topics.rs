@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::counts::Counts;
-use super::mail::Mail;
+use super::outgoing::Outgoing;
 use super::subjects::{Subjects, Subscriber};
 use crate::core::frame::ToMember;
 use crate::core::ids::{MemberId, PublishId, SubscriptionId};
@@ -107,7 +107,7 @@ impl Topics {
         &mut self,
         member: MemberId,
         subscription: SubscriptionId,
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) {
         let subscriber = (member, subscription);
         let Some(line) = self.lines.remove(&subscriber) else { return };
@@ -118,7 +118,7 @@ impl Topics {
         }
         let under_way = line.under_way.into_values().map(|(publication, _)| publication);
         for publication in under_way.chain(line.waiting) {
-            self.handled_by_one(publication, mail);
+            self.handled_by_one(publication, outgoing);
         }
     }
 
@@ -128,7 +128,7 @@ impl Topics {
         publisher: MemberId,
         window: usize,
         (number, topic, payload): (PublishId, Topic, Bytes),
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) -> Result<(), &'static str> {
         let used = self.publishers.entry(publisher).or_insert_with(|| Window::new(window));
         let cost = cost(payload.len());
@@ -137,7 +137,7 @@ impl Topics {
         }
         let subscribers = self.subjects.matching(&topic);
         if subscribers.is_empty() {
-            mail.push((publisher, ToMember::Published { number }));
+            outgoing.push((publisher, ToMember::Published { number }));
             return Ok(());
         }
         used.add(cost);
@@ -165,7 +165,7 @@ impl Topics {
         member: MemberId,
         subscription: SubscriptionId,
         number: u64,
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) {
         let subscriber = (member, subscription);
         let Some(line) = self.lines.get_mut(&subscriber) else { return };
@@ -173,7 +173,7 @@ impl Topics {
         line.under_way_bytes -= cost;
         line.full_since = None;
         self.check_ready(subscriber);
-        self.handled_by_one(publication, mail);
+        self.handled_by_one(publication, outgoing);
     }
 
     /// The member has handled so much of what it had from earlier hosts.
@@ -186,7 +186,7 @@ impl Topics {
         }
     }
 
-    fn handled_by_one(&mut self, id: u64, mail: &mut Mail) {
+    fn handled_by_one(&mut self, id: u64, outgoing: &mut Outgoing) {
         let Some(publication) = self.publications.get_mut(&id) else { return };
         publication.open -= 1;
         if publication.open > 0 {
@@ -201,7 +201,7 @@ impl Topics {
             }
             if let Some(window) = self.publishers.get_mut(&publisher) {
                 window.free(cost);
-                mail.push((publisher, ToMember::Published { number }));
+                outgoing.push((publisher, ToMember::Published { number }));
             }
         }
     }
@@ -281,20 +281,20 @@ impl Topics {
 
     /// A member is gone, with its subscriptions. Its publications are still delivered, unless too
     /// many have been left so.
-    pub(crate) fn forget(&mut self, member: MemberId, mail: &mut Mail) {
+    pub(crate) fn forget(&mut self, member: MemberId, outgoing: &mut Outgoing) {
         if self.publishers.remove(&member).is_some() {
-            self.orphan(member, mail);
+            self.orphan(member, outgoing);
         }
         let first = (member, SubscriptionId(0));
         let last = (member, SubscriptionId(u64::MAX));
         let gone: Vec<Subscriber> = self.lines.range(first..=last).map(|(&key, _)| key).collect();
         for (member, subscription) in gone {
-            self.unsubscribe(member, subscription, mail);
+            self.unsubscribe(member, subscription, outgoing);
         }
         self.ready.remove(&member);
     }
 
-    fn orphan(&mut self, member: MemberId, mail: &mut Mail) {
+    fn orphan(&mut self, member: MemberId, outgoing: &mut Outgoing) {
         let of_it = self.publications.iter_mut().filter(|(_, one)| one.publisher == member);
         let mut left = BTreeSet::new();
         for (&id, publication) in of_it {
@@ -312,7 +312,7 @@ impl Topics {
             line.waiting.retain(|id| !left.contains(id));
         }
         for id in dropped {
-            self.handled_by_one(id, mail);
+            self.handled_by_one(id, outgoing);
         }
         self.count_waiting();
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::counts::Counts;
-use super::mail::Mail;
+use super::outgoing::Outgoing;
 use crate::core::frame::{LockMode, LockName, LockWait, ToMember};
 use crate::core::ids::{LockId, MemberId, Ticket, Token};
 
@@ -47,11 +47,11 @@ impl Turns {
     }
 
     /// All that held something, or waited, at the last host have said so: turns begin.
-    pub(crate) fn begin(&mut self, mail: &mut Mail) {
+    pub(crate) fn begin(&mut self, outgoing: &mut Outgoing) {
         self.serving = true;
         let names: Vec<LockName> = self.lines.keys().cloned().collect();
         for name in names {
-            self.advance(&name, mail);
+            self.advance(&name, outgoing);
         }
     }
 
@@ -60,7 +60,7 @@ impl Turns {
         name: LockName,
         claim: Claim,
         ticket: Option<Ticket>,
-        mail: &mut Mail,
+        outgoing: &mut Outgoing,
     ) -> Result<(), &'static str> {
         let key = (claim.member, claim.lock);
         if self.names.contains_key(&key) {
@@ -81,14 +81,14 @@ impl Turns {
             line.waiting.insert(place, claim);
             if ticket != Some(place) && claim.wait == LockWait::Wait {
                 let lock = claim.lock;
-                mail.push((claim.member, ToMember::Queued { lock, ticket: place }));
+                outgoing.push((claim.member, ToMember::Queued { lock, ticket: place }));
             }
         }
-        self.advance(&name, mail);
+        self.advance(&name, outgoing);
         Ok(())
     }
 
-    pub(crate) fn unlock(&mut self, member: MemberId, lock: LockId, mail: &mut Mail) {
+    pub(crate) fn unlock(&mut self, member: MemberId, lock: LockId, outgoing: &mut Outgoing) {
         let Some(name) = self.names.remove(&(member, lock)) else { return };
         self.counts.remove(member);
         if let Some(line) = self.lines.get_mut(&name) {
@@ -96,21 +96,21 @@ impl Turns {
             line.holders.retain(|claim| !is_it(claim));
             line.waiting.retain(|_, claim| !is_it(claim));
         }
-        self.advance(&name, mail);
+        self.advance(&name, outgoing);
     }
 
-    pub(crate) fn forget(&mut self, member: MemberId, mail: &mut Mail) {
+    pub(crate) fn forget(&mut self, member: MemberId, outgoing: &mut Outgoing) {
         let first = (member, LockId(0));
         let last = (member, LockId(u64::MAX));
         let gone: Vec<LockId> =
             self.names.range(first..=last).map(|(&(_, lock), _)| lock).collect();
         for lock in gone {
-            self.unlock(member, lock, mail);
+            self.unlock(member, lock, outgoing);
         }
     }
 
     /// Gives all turns that can be given.
-    fn advance(&mut self, name: &LockName, mail: &mut Mail) {
+    fn advance(&mut self, name: &LockName, outgoing: &mut Outgoing) {
         if !self.serving {
             return;
         }
@@ -122,12 +122,12 @@ impl Turns {
                 let token = Token { tenure: self.tenure, number: self.last };
                 claim.token = Some(token);
                 line.holders.push(claim);
-                mail.push((member, ToMember::Turn { lock, token }));
+                outgoing.push((member, ToMember::Turn { lock, token }));
             }
             for claim in line.stolen() {
                 self.names.remove(&(claim.member, claim.lock));
                 self.counts.remove(claim.member);
-                mail.push((claim.member, ToMember::Stolen { lock: claim.lock }));
+                outgoing.push((claim.member, ToMember::Stolen { lock: claim.lock }));
             }
         }
         let tries: Vec<Ticket> = line
@@ -139,12 +139,12 @@ impl Turns {
         for claim in tries.iter().filter_map(|place| line.waiting.remove(place)) {
             self.names.remove(&(claim.member, claim.lock));
             self.counts.remove(claim.member);
-            mail.push((claim.member, ToMember::Denied { lock: claim.lock }));
+            outgoing.push((claim.member, ToMember::Denied { lock: claim.lock }));
         }
         for claim in line.stolen() {
             self.names.remove(&(claim.member, claim.lock));
             self.counts.remove(claim.member);
-            mail.push((claim.member, ToMember::Stolen { lock: claim.lock }));
+            outgoing.push((claim.member, ToMember::Stolen { lock: claim.lock }));
         }
         if line.holders.is_empty() && line.waiting.is_empty() {
             self.lines.remove(name);
@@ -153,11 +153,11 @@ impl Turns {
 }
 
 impl Line {
-    /// The claim that gets a turn next, if any can: a thief, or the first in line.
+    /// The claim that gets a turn next, if any can: a steal, or the first in line.
     fn next(&self) -> Option<(&Ticket, &Claim)> {
-        let thief = self.waiting.iter().find(|(_, claim)| claim.wait == LockWait::Steal);
-        if thief.is_some() {
-            return thief;
+        let stealing = self.waiting.iter().find(|(_, claim)| claim.wait == LockWait::Steal);
+        if stealing.is_some() {
+            return stealing;
         }
         let first = self.waiting.first_key_value()?;
         let shared = |claim: &Claim| claim.mode == LockMode::Shared;
@@ -170,8 +170,8 @@ impl Line {
 
     /// Takes out the holders from whom another one has stolen the lock.
     fn stolen(&mut self) -> Vec<Claim> {
-        let thieves = self.holders.iter().filter(|claim| claim.wait == LockWait::Steal);
-        let Some(latest) = thieves.map(|claim| claim.token).max() else { return Vec::new() };
+        let stealing = self.holders.iter().filter(|claim| claim.wait == LockWait::Steal);
+        let Some(latest) = stealing.map(|claim| claim.token).max() else { return Vec::new() };
         self.holders.extract_if(.., |claim| claim.token < latest).collect()
     }
 }

@@ -4,4 +4,4 @@ use crate::core::frame::ToMember;
 use crate::core::ids::MemberId;
 
 /// Frames for members, in order.
-pub(crate) type Mail = Vec<(MemberId, ToMember)>;
+pub(crate) type Outgoing = Vec<(MemberId, ToMember)>;
