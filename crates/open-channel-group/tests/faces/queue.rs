@@ -156,6 +156,7 @@ fn a_job_is_not_left_with_a_worker_that_is_put_out_together_with_another() {
     (group.asleep[1], group.asleep[2]) = (true, true);
     push(&mut group, 0, "of the first", None);
     group.members[0].serve(name("s")).unwrap();
+    group.settle();
     group.pass(group.limits.stall_timeout + Duration::from_secs(2));
     assert_eq!(group.members[0].view().1.len(), 1);
     worker(&mut group, 0, 1);

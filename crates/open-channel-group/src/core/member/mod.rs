@@ -232,13 +232,13 @@ impl Member {
             ToMember::Assign { job, member, worker } => {
                 self.jobs.assigned(job, member, worker, &mut self.exchanges, out);
             }
-            ToMember::Forward { from, frame } => self.take_parcel(from, frame),
+            ToMember::Forward { from, frame } => self.take_forwarded(from, frame),
             ToMember::Wrote { op, end } => self.writes.unchanged(op, end, events),
         }
         Ok(())
     }
 
-    fn take_parcel(&mut self, from: MemberId, frame: ExchangeFrame) {
+    fn take_forwarded(&mut self, from: MemberId, frame: ExchangeFrame) {
         let (out, events) = (&mut self.out, &mut self.events);
         match frame {
             ExchangeFrame::Request { exchange, body } => {

@@ -90,7 +90,7 @@ impl Serving {
         Ok(())
     }
 
-    /// A frame that is for the answering side.
+    /// A request arrives.
     pub(crate) fn request(
         &mut self,
         from: MemberId,
