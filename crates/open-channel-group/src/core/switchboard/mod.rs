@@ -49,7 +49,8 @@ impl Switchboard {
             Start::Successor(Known(log)) => Some(log),
             Start::First | Start::Newcomer => None,
         };
-        let step = limits.host_timeout.min(limits.stall_timeout) / 4;
+        let step =
+            (limits.host_timeout.min(limits.stall_timeout) / 4).max(Duration::from_millis(1));
         let recovery = Recovery::new(log, first, Duration::ZERO, limits.host_timeout);
         let mut this = Self {
             tenure,
