@@ -229,7 +229,8 @@ impl World {
         let process = &mut self.processes[number];
         process.generation = generation;
         let newcomer = is_newcomer;
-        process.hosting = Hosting { since, newcomer, serves: false };
+        let mark = process.member.mark();
+        process.hosting = Hosting { since, mark, newcomer, serves: false };
         process.switchboard = Some(switchboard);
         self.host = Some(number);
         for process in &self.processes {

@@ -61,7 +61,8 @@ impl World {
             let back = process.socket.back.filter(|(of, _)| *of == generation);
             Some((process.member.mark()?, back?.1))
         };
-        let newest = self.processes.iter().filter_map(back).map(|(mark, _)| mark).max();
+        let marks = self.processes.iter().filter_map(back).map(|(mark, _)| mark);
+        let newest = marks.chain(hosting.mark).max();
         assert!(!hosting.newcomer || waited || newest.is_some(), "a newcomer waits for nobody");
         for process in &mut self.processes {
             // One that was asked for its replica may have been stopped, and is put out then.

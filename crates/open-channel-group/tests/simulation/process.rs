@@ -40,6 +40,8 @@ pub struct Socket {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Hosting {
     pub since: u64,
+    /// The replica that it began with.
+    pub mark: Option<Mark>,
     /// It knew of no group.
     pub newcomer: bool,
     pub serves: bool,
