@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Breaks the core of groups on purpose, one way at a time, and shows that the simulation notices, or
+# at least one of the tests of the faces.
+#
+#   crates/open-channel-group/tests/mutations.sh [PATTERN...]     with one of them in their names
+#
+# Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy of
+# the workspace, never to this one. Exit status 1 when a mutation is not noticed or no longer applies.
+set -euo pipefail
+shopt -s nullglob
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+export CARGO_TARGET_DIR=${MUTATIONS_TARGET_DIR:-$copy/target} RUST_BACKTRACE=0
+unset SEED SEEDS
+
+mkdir "$copy/tree"
+(cd "$root" && git ls-files -z --cached --others --exclude-standard |
+    xargs -0 cp --parents -t "$copy/tree")
+cd "$copy/tree"
+crate=crates/open-channel-group
+pristine=$copy/pristine
+cp -R "$crate/src" "$pristine"
+
+simulate() {
+    timeout 300 cargo test -q -p open-channel-group --test simulation the_promises "$@"
+}
+
+if ! simulate > "$copy/log" 2>&1; then
+    cat "$copy/log"
+    echo "the unbroken core fails its own simulation" >&2
+    exit 1
+fi
+
+killed=0 not_killed=0
+report() { printf '%-9s %-10s %s\n' "$1" "$2" "$3"; }
+chosen() {
+    [ "$#" -gt 1 ] || return 0
+    for pattern in "${@:2}"; do
+        # shellcheck disable=SC2053 # it is a pattern
+        [[ $1 != *$pattern* ]] || return 0
+    done
+    return 1
+}
+
+for patch in "$here"/mutations/*.patch; do
+    name=$(basename "$patch" .patch)
+    chosen "$name" "$@" || continue
+    rm -rf "$crate/src"
+    cp -R "$pristine" "$crate/src"
+    if ! patch -s -p1 -d "$crate" < "$patch" > "$copy/log" 2>&1; then
+        report STALE - "$name: the patch does not apply"
+        not_killed=$((not_killed + 1))
+        continue
+    fi
+    # cargo goes by time stamps, and two patches may be less than one tick apart
+    find "$crate/src" -name '*.rs' -exec touch {} +
+    if ! simulate --no-run > "$copy/log" 2>&1; then
+        report STALE - "$name: does not compile"
+        not_killed=$((not_killed + 1))
+        continue
+    fi
+    result=0
+    simulate > "$copy/log" 2>&1 || result=$?
+    # 124: out of time, which says nothing
+    if [ "$result" -eq 0 ] || [ "$result" -eq 124 ]; then
+        if timeout 300 cargo test -q -p open-channel-group --test faces > "$copy/log" 2>&1; then
+            report UNNOTICED - "$name: $(head -1 "$patch")"
+            not_killed=$((not_killed + 1))
+        else
+            test=$(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$copy/log" | head -1)
+            report killed faces "$name: $(head -1 "$patch") -> ${test:-no test}"
+            killed=$((killed + 1))
+        fi
+    else
+        seed=$(sed -n 's/^seed \([0-9]*\): .*/\1/p' "$copy/log" | head -1)
+        words=$(sed -n '/^seed [0-9]*: /{n;p;}' "$copy/log" | head -1 | cut -c1-90)
+        report killed "seed ${seed:-?}" "$name: $(head -1 "$patch") -> ${words:-no words}"
+        killed=$((killed + 1))
+    fi
+done
+echo "$killed killed, $not_killed not"
+[ "$not_killed" -eq 0 ] && [ "$killed" -gt 0 ]
