@@ -12,7 +12,10 @@ function message(n) {
   return data;
 }
 function check(data, n) {
-  if (data.length !== size || data.readDoubleLE(0) !== n || data[size - 1] !== 0xa5) throw new Error(`${name}: message ${n} arrived as ${data.length} bytes, number ${data.readDoubleLE(0)}`);
+  if (data.length !== size || data.readDoubleLE(0) !== n || data[size - 1] !== 0xa5)
+    throw new Error(
+      `${name}: message ${n} arrived as ${data.length} bytes, number ${data.readDoubleLE(0)}`,
+    );
 }
 
 async function server() {
@@ -71,7 +74,8 @@ async function oneWay() {
       finished = done;
       let n = 0;
       const write = () => {
-        while (n < count) if (!socket.write(message(n++)) && n < count) return void socket.once("drain", write);
+        while (n < count)
+          if (!socket.write(message(n++)) && n < count) return void socket.once("drain", write);
       };
       write();
     });

@@ -1,4 +1,5 @@
-// One of the processes of the failover measurement: writes a numbered line every millisecond, and notes what it handles.
+// One of the processes of the failover measurement: writes a numbered line every millisecond, and
+// notes what it handles.
 "use strict";
 const fs = require("node:fs");
 const original = process.argv[2] === "original";
@@ -13,7 +14,8 @@ const channel = openChannel("failover", (socket) => {
   socket.on("data", (data) => {
     const lines = (rest + data).split("\n");
     rest = lines.pop();
-    for (const line of lines) note({ at: nowUs(), by: process.pid, line, again: socket.message?.redelivered ?? false });
+    for (const line of lines)
+      note({ at: nowUs(), by: process.pid, line, again: socket.message?.redelivered ?? false });
   });
 });
 const socket = channel.connect();
@@ -23,7 +25,11 @@ const timer = setInterval(() => socket.write(`${process.pid}:${++sent}\n`), 1);
 process.on("SIGTERM", async () => {
   clearInterval(timer);
   if (original) await new Promise((resolve) => setTimeout(resolve, 500));
-  else await Promise.race([socket.flush().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 2000))]);
+  else
+    await Promise.race([
+      socket.flush().catch(() => {}),
+      new Promise((resolve) => setTimeout(resolve, 2000)),
+    ]);
   note({ done: process.pid, sent });
   process.send("done");
 });

@@ -1,4 +1,4 @@
-//! What one child process is told to do, and the lines in which it answers.
+//! The job of one child process, and the lines in which it answers.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,8 @@ pub(crate) enum Subject {
     /// iceoryx2 publish-subscribe, the receiver waits for an event per message
     #[cfg(feature = "peers")]
     Iceoryx2Event,
-    /// a bare spinning ring in shared memory, each message published at once: the limit, not a contender
+    /// a bare spinning ring in shared memory, each message published at once: the limit, not a
+    /// contender
     RawRing,
     /// the same, published once per 4 KiB
     RawRingBuffered,
@@ -37,9 +38,11 @@ pub(crate) enum Subject {
     OpenChannel,
     /// open-channel, blocking face, on the link that it picks by itself
     OpenChannelBlocking,
-    /// open-channel, async face, on the link that it picks by itself, messages sent and received in batches
+    /// open-channel, async face, on the link that it picks by itself, messages sent and received in
+    /// batches
     OpenChannelBuffered,
-    /// open-channel, blocking face, on the link that it picks by itself, messages sent and received in batches
+    /// open-channel, blocking face, on the link that it picks by itself, messages sent and received
+    /// in batches
     OpenChannelBlockingBuffered,
     /// open-channel, async face, messages written and read in place, in rings of 1 to 8 MiB
     OpenChannelInPlace,
@@ -51,7 +54,8 @@ pub(crate) enum Subject {
     OpenChannelBlockingUnix,
     /// open-channel, async face, made to use the Unix socket, messages sent and received in batches
     OpenChannelUnixBuffered,
-    /// open-channel, blocking face, made to use the Unix socket, messages sent and received in batches
+    /// open-channel, blocking face, made to use the Unix socket, messages sent and received in
+    /// batches
     OpenChannelBlockingUnixBuffered,
 }
 
@@ -189,7 +193,7 @@ pub(crate) enum Line {
         messages: u64,
         cpu_nanos: u64,
     },
-    /// What carries the messages, where the subject has a choice.
+    /// The link that carries the messages, where the subject has a choice.
     Link {
         name: String,
     },
@@ -208,7 +212,7 @@ pub(crate) enum Line {
     },
     FanIn {
         messages: u64,
-        /// Of the peer that got fewest through.
+        /// Messages of the peer that got fewest through.
         fewest: u64,
         end_nanos: u64,
     },

@@ -1,8 +1,8 @@
-//! What every message carries: numbered words that the sender writes and the receiver adds up.
+//! The content of every message: numbered words that the sender writes and the receiver adds up.
 //!
 //! The first word says who sent the message, its number and whether it ends a phase; each further
-//! word follows from it. The receiver sums *all* words and compares with the sum that the first word
-//! implies, so a subject that skips or tears bytes fails instead of looking fast.
+//! word follows from it. The receiver sums *all* words and compares with the sum that the first
+//! word implies, so a subject that skips or tears bytes fails instead of looking fast.
 
 use anyhow::{Result, ensure};
 use bytes::{Bytes, BytesMut};
@@ -18,7 +18,8 @@ const WORD: usize = size_of::<u64>();
 /// As much as is written and read together, in place.
 const BLOCK: usize = 64;
 
-/// One message, described; its bytes follow from the description. Two words, so that handing it on costs next to nothing.
+/// One message, described; its bytes follow from the description. Two words, so that handing it on
+/// costs next to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Payload {
     /// The message's first word: who sent it, its number, and whether it is the last one.
@@ -95,7 +96,8 @@ impl Payload {
 
     /// Writes every byte of the message over initialised memory.
     pub(crate) fn write(self, into: &mut [u8]) {
-        // SAFETY: MaybeUninit<u8> has the layout of u8, and `write_uninit` stores initialised bytes only.
+        // SAFETY: MaybeUninit<u8> has the layout of u8, and `write_uninit` stores initialised bytes
+        // only.
         let into = unsafe { &mut *(std::ptr::from_mut(into) as *mut [MaybeUninit<u8>]) };
         self.write_uninit(into);
     }
@@ -108,13 +110,14 @@ impl Payload {
     }
 }
 
-/// The words of a block, so that one costs four additions of two words each to make and to add up: neither is what is measured.
+/// The words of a block. To make or to add up a block costs four additions of two words each, so
+/// that neither is what is measured.
 type Pairs = [u64x2; BLOCK / WORD / 2];
 
-/// What words have grown by one block later.
+/// The amount by which words have grown one block later.
 const AHEAD: u64x2 = u64x2::new([STEP.wrapping_mul((BLOCK / WORD) as u64); 2]);
 
-/// What the words one block before the first have over its first word.
+/// The amount that the words one block before the first have over its first word.
 const BEHIND: Pairs = [behind(0), behind(2), behind(4), behind(6)];
 
 const fn behind(word: u64) -> u64x2 {
@@ -143,11 +146,11 @@ impl Iterator for Blocks {
     }
 }
 
-/// What a receiver knows of a message.
+/// A receiver's knowledge of a message.
 #[derive(Default)]
 struct Sum {
     seed: Option<u64>,
-    /// Of every eighth word.
+    /// The sums of every eighth word.
     sums: Pairs,
 }
 
@@ -203,7 +206,8 @@ impl Arena {
             self.buffer.reserve(payload.len.max(Arena::CHUNK));
         }
         payload.write_uninit(&mut self.buffer.spare_capacity_mut()[..payload.len]);
-        // SAFETY: the line above initialised exactly these bytes (every length is a multiple of a block).
+        // SAFETY: the line above initialised exactly these bytes (every length is a multiple of a
+        // block).
         unsafe { self.buffer.set_len(payload.len) };
         self.buffer.split().freeze()
     }
@@ -214,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_tells_who_sent_it_and_which_it_was() {
+    fn a_message_says_who_sent_it_and_which_it_was() {
         for len in [64, 1024, 1 << 20] {
             let sent = Payload::new(len, 77).from(63).last();
             assert_eq!(Payload::check(&Arena::default().message(sent)).ok(), Some(sent));

@@ -94,7 +94,7 @@ impl Group {
         Ok(index)
     }
 
-    /// Tells every child to begin.
+    /// Makes every child begin.
     pub(crate) fn go(&mut self) -> Result<()> {
         for child in &mut self.children {
             if let Some(stdin) = &mut child.stdin {
@@ -159,7 +159,8 @@ impl Drop for Group {
             let _ = child.wait();
         }
         let _ = fs::remove_dir_all(&self.place);
-        // Some libraries leave named shared memory behind when killed; all of ours begins with our name.
+        // Some libraries leave named shared memory behind when killed; all of ours begins with our
+        // name.
         let prefix = format!("{}_", self.name);
         for entry in fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(&prefix) {

@@ -1,4 +1,4 @@
-//! What the kernel counts for a process.
+//! The kernel's counts for a process.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -20,7 +20,8 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Activity {
-    /// Processor time of all threads, in nanoseconds (utime and stime count in hundredths of a second).
+    /// Processor time of all threads, in nanoseconds (utime and stime count in hundredths of a
+    /// second).
     pub(crate) cpu_nanos: u64,
     /// How often a thread was put on a processor after having gone to sleep.
     pub(crate) switches: u64,

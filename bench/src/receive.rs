@@ -1,11 +1,12 @@
-//! What a host does with many connections.
+//! A host's work with many connections.
 
 use crate::tally::Tally;
 use crate::transport::{Endpoint, Transport, ready};
 use anyhow::Result;
 use std::sync::Arc;
 
-/// What a host does with one of many connections. It ends with the connection, and so may end in an error.
+/// A host's work with one of many connections. It ends with the connection, and so may end in an
+/// error.
 pub(crate) async fn receive<E: Endpoint>(mut endpoint: E, tally: Arc<Tally>) -> Result<()> {
     endpoint.drain(&tally, 1).await
 }

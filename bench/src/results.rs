@@ -68,7 +68,8 @@ impl Measure {
         }
     }
 
-    /// The row that ratios are taken against: the plain tokio socket, in its better form for the question.
+    /// The row that ratios are taken against: the plain tokio socket, in its better form for the
+    /// question.
     pub(crate) fn baseline(self) -> &'static str {
         match self {
             Measure::OneWay | Measure::FanIn => "tokio-buffered",
@@ -77,7 +78,7 @@ impl Measure {
     }
 }
 
-/// What a number means.
+/// The meaning of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Metric {
@@ -191,13 +192,13 @@ pub(crate) struct Column {
 #[derive(Default, Serialize)]
 pub(crate) struct Results {
     samples: Vec<Sample>,
-    /// What went wrong.
+    /// Measurements that failed, with the reason.
     failures: Vec<String>,
     /// Something else had the processors, too.
     pub(crate) doubtful: bool,
-    /// What keeps the numbers from telling all that they should.
+    /// Reasons why the numbers say less than they should.
     caveats: Vec<String>,
-    /// What carried the messages of the subjects that have a choice.
+    /// The links that carried the messages of the subjects that have a choice.
     links: BTreeMap<Subject, BTreeSet<String>>,
 }
 

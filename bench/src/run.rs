@@ -23,7 +23,8 @@ pub(crate) fn run(plan: &Plan) -> Results {
     }
     for round in 0..plan.rounds {
         for &measure in plan.measures() {
-            // Some answers hardly vary, and take long: the first rounds are enough, three of them, so that one does not count.
+            // Some answers hardly vary, and take long: the first rounds are enough, three of them,
+            // so that one does not count.
             let rare = matches!(measure, Measure::Memory | Measure::Idle | Measure::Limits);
             if rare && round >= 3 {
                 continue;

@@ -1,4 +1,4 @@
-//! What a host of many peers has received.
+//! The messages that a host of many peers has received.
 
 use crate::clock;
 use crate::control::say;
@@ -6,13 +6,13 @@ use crate::job::Line;
 use crate::payload::Payload;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// What a host has heard, over all connections.
+/// A host's count of messages, over all connections.
 pub(crate) struct Tally {
     expected: usize,
     arrived: AtomicUsize,
     finished: AtomicUsize,
     messages: AtomicU64,
-    /// Of the peer that got fewest through.
+    /// Messages of the peer that got fewest through.
     fewest: AtomicU64,
 }
 

@@ -25,7 +25,7 @@ pub(crate) trait Endpoint {
         Ok(())
     }
 
-    /// What carries the messages, where the subject has a choice.
+    /// The link that carries the messages, where the subject has a choice.
     fn link(&self) -> Option<String> {
         None
     }
@@ -33,13 +33,14 @@ pub(crate) trait Endpoint {
     /// The next message, read and checked to the last byte.
     async fn recv(&mut self) -> Result<Payload>;
 
-    /// What one call of the subject receives, at least one message: each read and checked to the last byte, and given to `take`.
+    /// Receives the messages of one call of the subject, at least one. Each is read and checked to
+    /// the last byte, and given to `take`.
     async fn recv_some(&mut self, mut take: impl FnMut(Payload) -> Result<()>) -> Result<()> {
         take(self.recv().await?)
     }
 
-    /// The next message, answered with its like. What keeps a received message for its receiver is let go of only after that, as in
-    /// a service that must not lose a request.
+    /// The next message, answered with its like. The message is released only after that, as in a
+    /// service that must not lose a request.
     async fn answer(&mut self) -> Result<Payload> {
         let payload = self.recv().await?;
         self.send(payload).await?;
@@ -55,7 +56,8 @@ pub(crate) trait Endpoint {
         Ok(())
     }
 
-    /// Receives for ever, and checks that each of the endpoint's `sources` is heard whole and in order.
+    /// Receives for ever, and checks that each of the endpoint's `sources` is heard whole and in
+    /// order.
     async fn drain(&mut self, tally: &Tally, sources: usize) -> Result<()> {
         let mut due = vec![0_u64; sources];
         loop {
@@ -81,7 +83,8 @@ pub(crate) trait Endpoint {
 /// How the subject's futures are run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runtime {
-    /// A tokio runtime on the main thread; of a host with many peers, one with a worker for each core.
+    /// A tokio runtime on the main thread; of a host with many peers, one with a worker for each
+    /// core.
     Tokio,
     /// They never wait: see `ready`.
     Blocking,
@@ -106,7 +109,7 @@ pub(crate) trait Transport: Sized {
     }
 
     /// Receives from all connections until the process ends. A subject whose one endpoint hears
-    /// every peer keeps this; others use a task or a thread for each connection.
+    /// every peer uses this; others use a task or a thread for each connection.
     async fn receive_all(mut self, tally: Arc<Tally>) -> Result<()> {
         self.accept().await?.drain(&tally, tally.expected()).await
     }

@@ -91,7 +91,8 @@ async fn hold<T: Transport>(_kept: impl Sized) -> Result<()> {
 }
 
 /// Host of the two-process measurements. Three phases, each ended by a message that says so: one
-/// message to get acquainted (some subjects drop what is sent before), one to warm up, one that counts.
+/// message to get acquainted (some subjects drop what is sent before), one to warm up, one that
+/// counts.
 async fn serve<T: Transport>(job: &Job) -> Result<()> {
     let mut host = T::host(job).await?;
     say(&Line::Ready);
@@ -249,7 +250,8 @@ async fn one_way<E: Endpoint>(endpoint: &mut E, len: usize, millis: u64) -> Resu
     Ok((messages, clock::now() - start))
 }
 
-/// Messages from `first` on until the deadline, looked for once in so many bytes; the last one says so. The count includes it.
+/// Messages from `first` on until the deadline, looked for once in so many bytes; the last one says
+/// so. The count includes it.
 async fn feed_until<E: Endpoint>(
     endpoint: &mut E,
     first: Payload,

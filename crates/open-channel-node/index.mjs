@@ -5,4 +5,10 @@ export { ChannelSocket, Message, openChannel, ProcessChannel };
 
 // The original is CommonJS only, whose default import is all of its exports:
 // `channel.openChannel(…)` goes on working.
-export default Object.assign(openChannel, { ChannelSocket, default: openChannel, Message, openChannel, ProcessChannel });
+export default Object.assign(openChannel, {
+  ChannelSocket,
+  default: openChannel,
+  Message,
+  openChannel,
+  ProcessChannel,
+});

@@ -177,8 +177,8 @@ impl Side {
         }
     }
 
-    /// What travels beside the ring.
-    fn tell(&mut self, other: &mut Self) -> Result<(), Broken> {
+    /// Passes on the frames that travel beside the ring.
+    fn pass_frames(&mut self, other: &mut Self) -> Result<(), Broken> {
         let mut out = TransmitBuffer::default();
         self.session.transmit(&mut out);
         let bytes = taken(&mut out);
@@ -295,7 +295,7 @@ fuzz_target!(|input: &[u8]| {
                 side.deliver_again();
                 Ok(())
             }
-            14 => side.tell(other),
+            14 => side.pass_frames(other),
             // Near a valid value, or in the control lines, reaches further than noise.
             _ => {
                 let word = &words[place % if step[3] & 2 == 0 { 160 } else { words.len() }];

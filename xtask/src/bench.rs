@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: builds the measurements in `bench/` for release, runs them, and leaves a report with plots.
+//! `cargo xtask bench`: builds the measurements in `bench/` for release, runs them, and leaves a
+//! report with plots.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -13,14 +14,15 @@ Examples:
   cargo xtask bench --no-default-features              without the libraries to compare with
   cargo xtask bench -- --help                          what can be asked for";
 
-/// What to build, and what to pass on.
+/// The part to build, and the arguments to pass on.
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
     /// Do not build and measure the other libraries (zeromq, ipc-channel, iceoryx2)
     #[arg(long)]
     no_default_features: bool,
-    /// For `oc-bench run`; unless they say otherwise, processes are pinned and the report goes to bench/report
+    /// For `oc-bench run`; unless they say otherwise, processes are pinned and the report goes to
+    /// bench/report
     #[arg(last = true, value_name = "ARGUMENTS")]
     passed_on: Vec<String>,
 }
@@ -31,8 +33,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("bench");
     let mut command = Command::new("cargo");
-    // Built where `bench/` is, because it is a workspace of its own; run where the caller is, because paths
-    // in the arguments are meant from there.
+    // Built where `bench/` is, because it is a workspace of its own; run where the caller is,
+    // because paths in the arguments are meant from there.
     command.args(["run", "--release", "--manifest-path"]).arg(bench.join("Cargo.toml"));
     if args.no_default_features {
         command.arg("--no-default-features");
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What was given, and the defaults for what was not.
+/// The arguments that were given, and the defaults for those that were not.
 fn arguments(given: &[String], report: PathBuf) -> Vec<String> {
     let asked = |option: &str| {
         given.iter().any(|arg| {
@@ -86,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_has_a_default() {
+    fn an_argument_that_is_not_given_has_a_default() {
         assert_eq!(with_defaults(&["--quick"]), ["--quick", "--pin", "--report=report"]);
     }
 
     #[test]
-    fn what_is_given_is_kept() {
+    fn arguments_that_are_given_stay() {
         let given = ["--pin=0,0", "--report", "elsewhere"];
         assert_eq!(with_defaults(&given), given);
     }

@@ -67,7 +67,8 @@ impl Modules {
             let mut paths = Paths { module: module.clone(), found: Vec::new() };
             paths.visit_file(&file);
             let imports = modules.imports.entry(module.clone()).or_default();
-            // The longest part of a path that is a file; the root of the crate imports for others only.
+            // The longest part of a path that is a file; the root of the crate imports for others
+            // only.
             let named = |path: Module| {
                 (1..=path.len()).rev().map(|len| path[..len].to_vec()).find(|it| known.contains(it))
             };
@@ -175,7 +176,7 @@ impl<'ast> Visit<'ast> for Paths {
         }
     }
 
-    /// Who may see an item imports nothing.
+    /// The visibility of an item imports nothing.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_test_imports_is_no_arrow() {
+    fn an_import_of_a_test_alone_is_no_arrow() {
         let tests = "#[cfg(test)] mod tests { use crate::a::A; }";
         assert!(circles(&[("a.rs", "use crate::b::B;"), ("b.rs", tests)]).is_empty());
         let seen = "pub(super) struct C; pub(in crate::b) fn f() {}";

@@ -30,7 +30,8 @@ enum Command {
     Bench(bench::Args),
     /// Look for files that import each other in a loop.
     Circles,
-    /// Kill and close hosts under numbered traffic, a thousand times and more, and count what was lost.
+    /// Kill and close hosts under numbered traffic, a thousand times and more, and count what was
+    /// lost.
     Soak(soak::Args),
 }
 

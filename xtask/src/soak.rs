@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: hosts are killed or leave, a thousand times and more, under numbered traffic in Rust and Node.
+//! `cargo xtask soak`: hosts are killed or leave, a thousand times and more, under numbered traffic
+//! in Rust and Node.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};

@@ -1,4 +1,4 @@
-//! One command of a check, with a hard limit: nothing that hangs keeps the closing line from being printed.
+//! One command of a check, with a hard limit: the closing line is printed even if something hangs.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -15,7 +15,7 @@ use crate::totals::Totals;
 /// How often a child is asked whether it has ended; std cannot wait for a limited time.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What was written before the end, or before a kill, is read within this.
+/// Output that was written before the end, or before a kill, is read within this.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// One thing to run.
@@ -55,8 +55,8 @@ struct Running {
     interrupted: bool,
 }
 
-/// Takes the running step along when the user or a supervisor ends this program. Steps are process groups of their
-/// own, which a terminal's Ctrl-C does not reach.
+/// Takes the running step along when the user or a supervisor ends this program. Steps are process
+/// groups of their own, which a terminal's Ctrl-C does not reach.
 pub(crate) fn take_steps_along() {
     let handled = ctrlc::set_handler(|| {
         let mut running = running();
@@ -82,8 +82,8 @@ impl Running {
 }
 
 impl Step {
-    /// Runs it until `deadline`, or its own limit if that is sooner. The output appears as it comes; the results in
-    /// it are added to `totals`.
+    /// Runs it until `deadline`, or its own limit if that is sooner. The output appears as it
+    /// comes; the results in it are added to `totals`.
     pub(crate) fn run(&self, deadline: Instant, totals: &mut Totals) -> Outcome {
         if running().interrupted {
             return Outcome::Interrupted;
@@ -153,7 +153,7 @@ impl Step {
         if ended.is_none()
             && let Some(counting) = &counting
         {
-            // Whoever left the group and holds the pipe is not waited for.
+            // A process that left the group and holds the pipe is not waited for.
             add_all(counting, Instant::now() + LAST_WORDS, totals);
         }
         match ended {
@@ -165,8 +165,8 @@ impl Step {
     }
 }
 
-/// The end of the child and of its output, which processes that it left behind may hold open; `None` when there
-/// was none by `deadline`.
+/// The end of the child and of its output, which processes that it left behind may hold open;
+/// `None` when there was none by `deadline`.
 fn wait(
     child: &mut Child,
     counting: Option<&Receiver<Totals>>,
@@ -186,7 +186,8 @@ fn wait(
     }
 }
 
-/// Adds what was counted, up to the end of the output; `false` when that did not come by `deadline`.
+/// Adds what was counted, up to the end of the output; `false` when that did not come by
+/// `deadline`.
 fn add_all(counting: &Receiver<Totals>, deadline: Instant, totals: &mut Totals) -> bool {
     loop {
         match counting.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -212,7 +213,7 @@ fn count(
     counting
 }
 
-/// Passes the output on line by line and tells the results in it. Tests may print any bytes.
+/// Passes the output on line by line and counts the results in it. Tests may print any bytes.
 fn copy_counting(
     mut from: impl BufRead,
     to: &mut impl Write,

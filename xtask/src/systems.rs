@@ -36,7 +36,7 @@ const fn library(target: &'static str) -> [&'static str; 11] {
     ]
 }
 
-/// What the library stands on, where it does not build itself yet.
+/// The crates below the library, where it does not build itself yet.
 const fn below(target: &'static str) -> [&'static str; 9] {
     [
         "check",

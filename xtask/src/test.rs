@@ -10,7 +10,7 @@ use crate::step::{Outcome, Step, minutes, take_steps_along};
 use crate::systems::SYSTEMS;
 use crate::totals::Totals;
 
-/// What to run.
+/// The steps to run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run the tests this many times, stopping at the first run that fails.
@@ -18,16 +18,16 @@ pub(crate) struct Args {
     repeat: NonZeroU32,
 }
 
-/// All steps together, so that a machine which ends its jobs after an hour still prints the closing line.
-/// Each further run of `--repeat` has as long again.
+/// All steps together, so that a machine which ends its jobs after an hour still prints the closing
+/// line. Each further run of `--repeat` has as long again.
 const LIMIT: Duration = minutes(50);
 
 const NODE_PACKAGE: &str = "crates/open-channel-node";
 /// The oldest Node.js that the npm package supports.
 const NODE: u32 = 18;
 
-/// In the order of how fast they answer. A package in another language adds its steps here; one whose
-/// test runner does not print `test result:` lines also needs a reader in `totals.rs`.
+/// In the order of how fast they answer. A package in another language adds its steps here; one
+/// whose test runner does not print `test result:` lines also needs a reader in `totals.rs`.
 const STEPS: &[Step] = &[
     Step {
         name: "format",
@@ -164,7 +164,7 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// Runs every step, even after one failed, so that one run tells all there is to mend.
+/// Runs every step, even after one failed, so that one run shows all there is to mend.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
     require("rustfmt", &["fmt", "--version"])?;
@@ -201,7 +201,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Report {
     totals: Totals,
     failures: Vec<String>,
-    /// What could not be run here, and why.
+    /// The steps that could not be run here, and why.
     left_out: Vec<String>,
     interrupted: bool,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-/// What the test programs reported, summed. Its display is the closing line of `cargo xtask test`.
+/// The reports of the test programs, summed. Its display is the closing line of `cargo xtask test`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) passed: u64,
@@ -13,7 +13,8 @@ pub(crate) struct Totals {
 impl Totals {
     /// Reads one line of a test program's output; any line but the result line says nothing.
     ///
-    /// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`
+    /// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in
+    /// 0.01s`
     ///
     /// Node's runner closes with `ℹ pass 12` and `ℹ fail 0`, on two lines.
     pub(crate) fn from_line(line: &str) -> Option<Totals> {

@@ -4,7 +4,12 @@ const loaded = import("node-ipc");
 const configured = async (id) => {
   const { IPCModule } = await loaded;
   const ipc = new IPCModule();
-  Object.assign(ipc.config, { id, silent: true, socketRoot: `${process.env.BENCH_DIR}/`, appspace: "ipc." });
+  Object.assign(ipc.config, {
+    id,
+    silent: true,
+    socketRoot: `${process.env.BENCH_DIR}/`,
+    appspace: "ipc.",
+  });
   return ipc;
 };
 // Its messages are JSON: bytes travel as base64.
@@ -13,7 +18,11 @@ exports.serve = async (onMessage) => {
   await new Promise((resolve) => {
     ipc.serve(resolve);
     ipc.server.start();
-    ipc.server.on("m", (data, socket) => onMessage(Buffer.from(data, "base64"), { write: (reply) => ipc.server.emit(socket, "m", reply.toString("base64")) }));
+    ipc.server.on("m", (data, socket) =>
+      onMessage(Buffer.from(data, "base64"), {
+        write: (reply) => ipc.server.emit(socket, "m", reply.toString("base64")),
+      }),
+    );
   });
 };
 exports.connect = async (onMessage) => {

@@ -7,7 +7,15 @@ const open = (listener) => openChannel("bench", listener);
 exports.stream = true;
 exports.serve = (onMessage, size) =>
   new Promise((resolve) => {
-    const channel = open((socket) => socket.on("data", counted(size, (data) => onMessage(data, socket))));
+    const channel = open((socket) =>
+      socket.on(
+        "data",
+        counted(size, (data) => onMessage(data, socket)),
+      ),
+    );
     channel.connect().once("connect", resolve);
   });
-exports.connect = (onMessage, size) => open(() => {}).connect().on("data", counted(size, onMessage));
+exports.connect = (onMessage, size) =>
+  open(() => {})
+    .connect()
+    .on("data", counted(size, onMessage));

@@ -1,4 +1,4 @@
-//! What two cores do together: hand a cache line over, wake each other, work at the same time.
+//! Two cores at work together: they hand a cache line over, wake each other, work at the same time.
 
 use crate::clock;
 use anyhow::{Result, anyhow};
@@ -10,7 +10,7 @@ use std::thread::ScopedJoinHandle;
 /// Round trips between two looks at the clock.
 const BATCH: u32 = 64;
 
-/// Tells the partner that the turn changes, and waits until it has changed again.
+/// Notifies the partner that the turn changes, and waits until it has changed again.
 pub(super) struct Handing {
     wake: fn(&AtomicU32),
     /// Returns the new value once it is no longer the given one.
@@ -96,7 +96,8 @@ pub(super) fn ping_pong(
     })
 }
 
-/// What is left of a core's speed while the other works: all of it, unless they are two threads of one core, which share what computes.
+/// The share of a core's speed that is left while the other works. All of it is left, unless they
+/// are two threads of one core, which share what computes.
 pub(super) fn share(millis: u64, (one, two): (usize, usize)) -> Result<f64> {
     std::thread::scope(|scope| {
         let start = |core| scope.spawn(move || clock::pin(core).map(|()| additions(millis)));

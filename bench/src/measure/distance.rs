@@ -1,10 +1,12 @@
 //! How far apart two cores are.
 //!
-//! A hypervisor moves its virtual processors between real ones every few seconds. On the machine this was written on a cache line
-//! takes 32 ns there and back (two threads of one core, it seems), 115 ns, or 480 ns. Round trips of those who spin follow it, and
-//! so do their rates where the memory between the cores is the limit: medians of a handful of rounds would say who was lucky.
-//! So these are measured while the cores are as far apart as at one same time, which is looked for first: the shortest that is
-//! not rare and not that of two threads of one core, which is found out by how little of its speed each keeps when both work.
+//! A hypervisor moves its virtual processors between real ones every few seconds. On the machine
+//! this was written on a cache line takes 32 ns there and back (two threads of one core, it seems),
+//! 115 ns, or 480 ns. Round trips of subjects that spin follow it, and so do their rates where the
+//! memory between the cores is the limit: medians of a handful of rounds would say who was lucky.
+//! So these are measured while the cores are as far apart as at one same time, which is looked for
+//! first: the shortest that is not rare and not that of two threads of one core, which is found out
+//! by how little of its speed each keeps when both work.
 
 use super::cores;
 use crate::clock;
@@ -13,16 +15,19 @@ use anyhow::Result;
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
-/// The distance to measure at: that which so small a share of the first looks at two cores found shorter.
+/// The distance to measure at: that which so small a share of the first looks at two cores found
+/// shorter.
 const RARE: f64 = 0.1;
-/// Two cores keep more than this of their speed when both work; two threads of one core were seen to keep 0.52.
+/// Two cores keep more than this of their speed when both work; two threads of one core were seen
+/// to keep 0.52.
 const TWO_CORES: f64 = 0.75;
 /// The same distance is one of up to so many times as much or as little.
 const TOLERANCE: f64 = 1.5;
 const PROBE_MILLIS: u64 = 2;
 const BETWEEN_PROBES: Duration = Duration::from_millis(50);
 
-/// What follows the distance of the cores is measured for a shorter time: they are more likely to stay where they are.
+/// Numbers that follow the distance of the cores are measured for a shorter time: the cores are
+/// more likely to stay where they are.
 pub(crate) const SHORTER: u64 = 4;
 
 /// How long is looked first, waited for one measurement, and waited in all.
@@ -32,7 +37,7 @@ pub(crate) struct Patience {
     pub(crate) all: Duration,
 }
 
-/// What is known of the distance of host and peer.
+/// The distance of host and peer, as far as it is known.
 pub(crate) struct Distance {
     cores: (usize, usize),
     patience: Patience,
@@ -52,7 +57,8 @@ impl Distance {
         Distance { cores, patience, chosen: OnceCell::new(), waited: Cell::default() }
     }
 
-    /// Measures until the cores had the chosen distance before it and after it, or for as long as there is patience; says which.
+    /// Measures until the cores had the chosen distance before it and after it, or for as long as
+    /// there is patience; says which.
     pub(crate) fn steady<T>(&self, mut measure: impl FnMut() -> Result<T>) -> Result<(T, bool)> {
         let chosen = self.chosen()?.nanos;
         let is_there = || -> Result<bool> {
@@ -102,8 +108,8 @@ impl Distance {
         Ok(cores::cache_line(PROBE_MILLIS, self.cores)? as u32)
     }
 
-    /// A part of a sentence on the conditions of a run, in which what follows the distance was measured for so many milliseconds;
-    /// nothing if nothing was.
+    /// A part of a sentence on the conditions of a run, in which what follows the distance was
+    /// measured for so many milliseconds; nothing if nothing was.
     pub(crate) fn describe(&self, millis: u64) -> Option<String> {
         let Chosen { nanos, one_core } = self.chosen.get()?;
         let between = if *one_core { "two threads of one core" } else { "two cores" };

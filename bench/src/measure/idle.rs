@@ -1,4 +1,4 @@
-//! What a connection costs while nobody says anything: memory, and processor time.
+//! The cost of a connection while nobody sends anything: memory, and processor time.
 
 use crate::job::{Job, Line, Side, Subject, Task};
 use crate::plan::Plan;

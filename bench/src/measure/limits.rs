@@ -1,4 +1,4 @@
-//! What the machine itself can do: nothing that carries messages can be faster.
+//! The limits of the machine itself: nothing that carries messages can be faster.
 
 use super::cores::{self, SLEEPING};
 use super::pair::size;

@@ -38,7 +38,7 @@ impl Pair {
         Ok(Pair { group, host, peer })
     }
 
-    /// What the sending side reported, and the processor time of the receiving side.
+    /// The report of the sending side, and the processor time of the receiving side.
     pub(crate) fn reports(&self, subject: Subject, results: &mut Results) -> Result<(Line, u64)> {
         let (mut sent, mut served) = (None, None);
         // The two reports come in either order.
@@ -69,7 +69,8 @@ fn run(
     Pair::start(&job, group, cores)?.reports(subject, results)
 }
 
-/// [`run`] on two cores, again if they were moved meanwhile and what is measured follows their distance.
+/// [`run`] on two cores, again if they were moved meanwhile and what is measured follows their
+/// distance.
 fn run_steadily(
     plan: &Plan,
     subject: Subject,
@@ -107,8 +108,8 @@ pub(crate) fn round_trip(plan: &Plan, subject: Subject, results: &mut Results) -
     Ok(())
 }
 
-/// Round trips for which somebody has to be woken: because nothing was said for a while, or because there
-/// is but one core and spinning would only keep the other side from it.
+/// Round trips for which somebody has to be woken: because nothing was sent for a while, or because
+/// there is but one core and spinning would only keep the other side from it.
 pub(crate) fn asleep(plan: &Plan, subject: Subject, results: &mut Results) -> Result<()> {
     if !answers(subject, Task::PacedRoundTrip) {
         return Ok(());

@@ -1,4 +1,5 @@
-//! How many system calls a busy pair makes, counted by the kernel: the tracepoint that every one of them passes.
+//! How many system calls a busy pair makes, counted by the kernel: the tracepoint that every one of
+//! them passes.
 
 use super::pair::Pair;
 use crate::job::{Job, Line, Side, Subject, Task};
@@ -30,7 +31,8 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
     }
     let group = Group::new()?;
     let job = group.job(subject, Side::Host, Task::CountedRoundTrips, 1);
-    // Who sleeps for every message makes so many calls that fewer trips tell as much, and takes long.
+    // A subject that sleeps for every message makes so many calls that fewer trips say as much, and
+    // takes long.
     let trips = if subject.spins() { plan.trips } else { plan.trips / 10 };
     let job = Job { millis: plan.warm_up, trips, ..job };
     let mut pair = Pair::start(&job, group, plan.pin)?;
@@ -52,8 +54,8 @@ pub(crate) fn measure(plan: &Plan, subject: Subject, results: &mut Results) -> R
     Ok(())
 }
 
-/// perf counts what the processes do for as long as a command of its own runs. That command is `cat`: what it
-/// repeats shows that the counting has begun, and the end of its input ends it.
+/// perf counts what the processes do for as long as a command of its own runs. That command is
+/// `cat`: what it repeats shows that the counting has begun, and the end of its input ends it.
 struct Counter {
     perf: Child,
 }

@@ -1,4 +1,4 @@
-//! What a reader gets: tables on the terminal, and the same in a directory with plots.
+//! The report for a reader: tables on the terminal, and the same in a directory with plots.
 
 mod plots;
 mod tables;

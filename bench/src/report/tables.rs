@@ -5,7 +5,7 @@ use crate::plan::Plan;
 use crate::results::{Column, Measure, Results};
 
 pub(crate) struct Section {
-    /// What is to be drawn for it.
+    /// The measure to be drawn for it.
     pub(crate) measure: Option<Measure>,
     pub(crate) title: &'static str,
     pub(crate) header: Vec<String>,

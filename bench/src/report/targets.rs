@@ -1,12 +1,12 @@
-//! What this project wants to reach, each judged by the numbers of the run itself.
+//! The targets of this project, each judged by the numbers of the run itself.
 
 use crate::results::{Column, Measure, Metric, Results};
 
 const ON_UNIX: &str = "open-channel-unix";
 const ON_UNIX_IN_BATCHES: &str = "open-channel-unix-buffered";
 
-/// A face of the library on whatever link it picks by itself; the same sending and receiving in batches; and writing and
-/// reading in place, as iceoryx2 does.
+/// A face of the library on whatever link it picks by itself; the same sending and receiving in
+/// batches; and writing and reading in place, as iceoryx2 does.
 struct Face {
     row: &'static str,
     in_batches: &'static str,
@@ -99,7 +99,7 @@ fn targets() -> Vec<Target> {
         ),
         of(ON_UNIX, Measure::Connect, "second process", Metric::Nanos, Unit, AtMost(5e6)),
         of(ON_UNIX, Measure::Failover, "8 peers", Metric::FirstRemoteAck, Unit, AtMost(10e6)),
-        // "Nil", but for the heartbeats that tell a stuck host from a silent one.
+        // "Nil", but for the heartbeats that distinguish a stuck host from a silent one.
         of(ON_UNIX, Measure::Idle, "host", Metric::CpuShare, Unit, AtMost(NEXT_TO_NOTHING)),
         of(ON_UNIX, Measure::Idle, "a peer", Metric::CpuShare, Unit, AtMost(NEXT_TO_NOTHING)),
     ];
@@ -145,7 +145,7 @@ fn targets() -> Vec<Target> {
         }
         let rate = Metric::MessagesPerSecond;
         all.push(of(face, Measure::FanIn, "64 peers", rate, Case("1 peer"), AtLeast(0.8)));
-        // What starting and stopping the count costs is in it, too.
+        // The cost of starting and stopping the count is in it, too.
         all.push(of(
             face,
             Measure::Syscalls,
@@ -221,7 +221,7 @@ impl Target {
         results.median(self.measure, &column, row)
     }
 
-    /// What the number is divided by, and whose it is.
+    /// The number to divide by, and whose it is.
     fn reference(&self, results: &Results) -> Option<(f64, Option<&'static str>)> {
         match self.against {
             Unit => Some((1.0, None)),

@@ -1,4 +1,4 @@
-//! What each subject can be asked.
+//! The questions that each subject can be asked.
 
 use crate::job::{Subject, Task};
 

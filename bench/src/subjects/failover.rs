@@ -37,7 +37,8 @@ pub(crate) fn take_part(job: &Job) -> Result<()> {
     })
 }
 
-/// A host may hear a number again, and begins where the one before it left off; it never misses one.
+/// A host may hear a number again, and begins where the one before it left off; it never misses
+/// one.
 async fn check_order(socket: &Socket) -> Result<()> {
     let mut next = None;
     while let Ok(Some(message)) = socket.recv().await {

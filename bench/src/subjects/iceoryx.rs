@@ -34,8 +34,8 @@ pub(crate) struct End<const EVENTS: bool> {
 /// looks again after this long, so that a run goes on.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
-/// Samples that may be under way: at most 4 MiB of them. (Fewer or more made no difference to its rates: it takes the place again
-/// that became free last.)
+/// Samples that may be under way: at most 4 MiB of them. (Fewer or more made no difference to its
+/// rates: it takes the place again that became free last.)
 fn depth(len: usize) -> usize {
     ((4 << 20) / len.max(1)).clamp(4, 1024)
 }

@@ -68,8 +68,9 @@ impl<const BUFFERED: bool> End<BUFFERED> {
     }
 }
 
-/// Rings for messages in place: such a message waits for its place in the ring only if it takes no more than a quarter, and a ring
-/// that is larger than the nearest caches is filled faster: what the other core has read has left that core's caches by then.
+/// Rings for messages in place: such a message waits for its place in the ring only if it takes no
+/// more than a quarter, and a ring that is larger than the nearest caches is filled faster: what
+/// the other core has read has left that core's caches by then.
 fn roomy(len: usize) -> usize {
     (32 * len).clamp(1 << 20, 8 << 20)
 }

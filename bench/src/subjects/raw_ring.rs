@@ -46,7 +46,8 @@ struct Half {
     theirs: u64,
 }
 
-/// Room for 64 messages, within 1 and 4 MiB (in smaller rings both cores fight for the same lines), and for 4 messages in any case.
+/// Room for 64 messages, within 1 and 4 MiB (in smaller rings both cores fight for the same lines),
+/// and for 4 messages in any case.
 fn capacity(len: usize) -> u64 {
     let comfortable = (64 * len).clamp(1 << 20, 4 << 20);
     comfortable.max(4 * (len + LINE)).next_power_of_two() as u64
@@ -90,7 +91,8 @@ impl<const BUFFERED: bool> End<BUFFERED> {
 impl Half {
     /// Written by the producer.
     fn head(&self) -> &AtomicU64 {
-        // SAFETY: the first line of the half is reserved for this index, and the mapping is aligned to a page.
+        // SAFETY: the first line of the half is reserved for this index, and the mapping is aligned
+        // to a page.
         unsafe { &*self.base.cast() }
     }
 
@@ -99,7 +101,7 @@ impl Half {
         self.head().store(self.mine, Ordering::Release);
     }
 
-    /// What was read is free again.
+    /// The bytes that were read are free again.
     fn release(&self) {
         self.tail().store(self.mine, Ordering::Release);
     }
@@ -112,7 +114,8 @@ impl Half {
 
     /// The byte at an index that runs on for ever.
     fn at(&self, index: u64, capacity: u64) -> *mut u8 {
-        // SAFETY: the offset is below the capacity, and the half has its capacity and a header more from the end of its third line, less a header, on.
+        // SAFETY: the offset is below the capacity. From the end of its third line, less a header,
+        // on, the half has its capacity and a header more.
         unsafe { self.base.add(3 * LINE - HEADER + (index & (capacity - 1)) as usize) }
     }
 }
@@ -153,9 +156,9 @@ impl<const BUFFERED: bool> Endpoint for End<BUFFERED> {
                 spin_loop();
             }
         }
-        // SAFETY: `skip + record` bytes from `mine` on are free (the loop above, acquired), a record
-        // never crosses the end of the ring, and every record is a multiple of 8, so each header is
-        // aligned and fits before the end.
+        // SAFETY: `skip + record` bytes from `mine` on are free (the loop above, acquired), a
+        // record never crosses the end of the ring, and every record is a multiple of 8, so each
+        // header is aligned and fits before the end.
         unsafe {
             if skip > 0 {
                 ring.at(ring.mine, capacity).cast::<u64>().write(WRAP);

@@ -91,7 +91,8 @@ impl<R: Read, W: Write> Endpoint for Frames<R, W> {
     }
 
     async fn feed(&mut self, payload: Payload) -> Result<()> {
-        // The length and the message lie in one buffer, so that an unbuffered writer needs one call.
+        // The length and the message lie in one buffer, so that an unbuffered writer needs one
+        // call.
         self.outgoing.resize(HEADER + payload.len, 0);
         let (header, body) = self.outgoing.split_at_mut(HEADER);
         header.copy_from_slice(&u32::try_from(payload.len)?.to_le_bytes());

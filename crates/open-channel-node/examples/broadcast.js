@@ -41,5 +41,6 @@ if (require.main === module) {
   const broadcast = openBroadcast();
   broadcast.on("message", (text) => console.log(`worker ${me}: ${text}`));
   broadcast.send(`hello from ${me}`);
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => broadcast.close().then(() => process.exit()));
+  for (const signal of ["SIGINT", "SIGTERM"])
+    process.once(signal, () => broadcast.close().then(() => process.exit()));
 }

@@ -1,4 +1,4 @@
-// A counter that several processes share, and that survives the death of any of them.
+// A counter that several processes share, and that outlives any of them.
 //
 //     $ node examples/counter.js
 //     4 processes counted to 4000
@@ -32,7 +32,8 @@ function openCounter(name = "counter") {
     for (const watcher of watchers) watcher();
   });
   // Each host gets everything this process knows.
-  for (const event of ["connect", "reconnect"]) socket.on(event, () => socket.write(JSON.stringify([...table])));
+  for (const event of ["connect", "reconnect"])
+    socket.on(event, () => socket.write(JSON.stringify([...table])));
   const counter = {
     get value() {
       return [...table.values()].reduce((sum, added) => sum + added, 0);

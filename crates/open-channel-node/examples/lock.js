@@ -3,9 +3,9 @@
 //     $ node examples/lock.js
 //     4 processes were inside 100 times, never two at once
 //
-// The queue lives in the host. When the host dies, the next one is told by every process what it
-// waits for, and by the one that is inside that it is; before it lets anyone in, it gives that one
-// a moment to say so. A lock can never be safer than that by itself: what must not happen twice
+// The queue lives in the host. When the host dies, every process reports to the next one what it
+// waits for, and the one that is inside says so. Before the new host lets anyone in, it gives that
+// one a moment to do so. A lock can never be safer than that by itself: what must not happen twice
 // checks the token, which only grows, where it happens.
 "use strict";
 const { openChannel } = require("open-channel");
@@ -22,10 +22,13 @@ function openLock(name = "lock") {
   const admit = () => {
     if (!open || inside !== null || waiting.length === 0) return;
     inside = waiting.shift();
-    inside.socket.write(JSON.stringify({ enter: inside.request, token: channel.generation * 2 ** 32 + ++tokens }));
+    inside.socket.write(
+      JSON.stringify({ enter: inside.request, token: channel.generation * 2 ** 32 + ++tokens }),
+    );
   };
   const leave = (socket, request) => {
-    if (inside?.socket === socket && (request === undefined || inside.request === request)) inside = null;
+    if (inside?.socket === socket && (request === undefined || inside.request === request))
+      inside = null;
     admit();
   };
   const channel = openChannel(name, (socket) => {
@@ -37,7 +40,8 @@ function openLock(name = "lock") {
       admit();
     });
     socket.on("close", () => {
-      for (let i = waiting.length; i-- > 0; ) if (waiting[i].socket === socket) waiting.splice(i, 1);
+      for (let i = waiting.length; i-- > 0; )
+        if (waiting[i].socket === socket) waiting.splice(i, 1);
       leave(socket);
     });
   });
@@ -59,7 +63,8 @@ function openLock(name = "lock") {
   socket.on("data", (message) => {
     const { enter, token } = JSON.parse(message);
     const run = requests.get(enter);
-    if (run === undefined) return void socket.write(JSON.stringify({ done: enter })); // asked twice, around a failover
+    // Asked twice, around a failover.
+    if (run === undefined) return void socket.write(JSON.stringify({ done: enter }));
     requests.delete(enter);
     held = enter;
     run(token);
@@ -90,11 +95,14 @@ if (require.main === module) {
   const fs = require("node:fs");
   const { fork } = require("node:child_process");
   const { once } = require("node:events");
-  const file = process.argv[2] ?? fs.mkdtempSync(`${require("node:os").tmpdir()}/lock-`) + "/inside";
+  const file =
+    process.argv[2] ?? fs.mkdtempSync(`${require("node:os").tmpdir()}/lock-`) + "/inside";
   const lock = openLock(process.argv[3] ?? `lock-${process.pid}`);
   const child = process.send !== undefined;
   (async () => {
-    const others = child ? [] : [1, 2, 3].map(() => fork(__filename, [file, `lock-${process.pid}`]));
+    const others = child
+      ? []
+      : [1, 2, 3].map(() => fork(__filename, [file, `lock-${process.pid}`]));
     for (let i = 0; i < 25; i++) {
       await lock.run(async () => {
         fs.writeFileSync(file, "", { flag: "wx" }); // throws if somebody is inside

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let channel = Channel::builder(env::var("CHANNEL")?)
         .build(move |socket| serve(socket, Arc::clone(&host)))?;
     // Before it takes part: it may host at once.
-    tokio::spawn(tell_hosting(channel.events(), Arc::clone(&ledger)));
+    tokio::spawn(note_hosting(channel.events(), Arc::clone(&ledger)));
 
     let socket = Arc::new(channel.connect());
     let replies = Arc::clone(&socket);
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (mut sent, writer) = (0, me());
     let written = Arc::new(AtomicU64::new(0));
-    let telling = tokio::spawn(tell_acknowledged(
+    let noting = tokio::spawn(note_acknowledged(
         Arc::clone(&socket),
         Arc::clone(&written),
         Arc::clone(&ledger),
@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    telling.abort();
+    noting.abort();
     socket.flush().await?;
     ledger.note(&format!(r#"{{"finished":{sent},"writer":"{writer}"}}"#));
     channel.close().await?;
@@ -73,7 +73,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Says again and again up to where everything is acknowledged.
-async fn tell_acknowledged(socket: Arc<Socket>, written: Arc<AtomicU64>, ledger: Arc<Ledger>) {
+async fn note_acknowledged(socket: Arc<Socket>, written: Arc<AtomicU64>, ledger: Arc<Ledger>) {
     loop {
         let through = written.load(Ordering::Acquire);
         if socket.flush().await.is_err() {
@@ -84,7 +84,7 @@ async fn tell_acknowledged(socket: Arc<Socket>, written: Arc<AtomicU64>, ledger:
     }
 }
 
-async fn tell_hosting(mut events: Events, ledger: Arc<Ledger>) {
+async fn note_hosting(mut events: Events, ledger: Arc<Ledger>) {
     while let Some(event) = events.recv().await {
         if let Event::BecameHost { generation } = event {
             ledger.note(&format!(r#"{{"host":{},"generation":{generation}}}"#, process::id()));

@@ -45,38 +45,42 @@ export class Acknowledgements {
     return this.#held > 0;
   }
 
-  /** The count so far, for a call that tells the addon. */
+  /** The count so far, for a call that reports it to the addon. */
   take(): number {
     const handled = this.#handled;
     this.#handled = 0;
     return handled;
   }
 
-  /** Tells the addon what was counted. */
-  tell(): void {
+  /** Reports to the addon what was counted. */
+  report(): void {
     if (this.#handled > 0) this.#native?.handled(this.#handled);
     this.#handled = 0;
   }
 
   /** Nothing can be acknowledged any more. All others stay unhandled. */
   letGo(): void {
-    this.tell();
+    this.report();
     this.#native = null;
   }
 
   /** Somebody deals with a message from now on. */
   hold(): void {
     // The counted ones come before it.
-    this.tell();
+    this.report();
     this.#held++;
   }
 
   /**
    * Listeners have dealt with a message, but for `promises`. Its `description`, if anybody asked
-   * for one, tells whether they gave it back. It is `next` if all messages before it are dealt
-   * with.
+   * for one, says whether they gave it back. It is `next` if all messages before it are dealt with.
    */
-  returned(seq: number, description: Message | null, promises: Promises | null, next: boolean): void {
+  returned(
+    seq: number,
+    description: Message | null,
+    promises: Promises | null,
+    next: boolean,
+  ): void {
     if (promises !== null) this.#await(seq, description, promises);
     else if (description?.end() === false) return;
     else if (next && this.#held === 0) this.#handled++;
@@ -87,7 +91,7 @@ export class Acknowledgements {
   /** A message is not handled here: it is for the next host. */
   leave(seq: number, description: Message | null): void {
     if (this.#manual || description?.end() === false) return;
-    this.tell();
+    this.report();
     this.#native?.giveBack(seq, -1);
   }
 
@@ -96,7 +100,7 @@ export class Acknowledgements {
    * message back as well would count another one.
    */
   threw(seq: number, description: Message | null): void {
-    this.tell();
+    this.report();
     if (this.#manual) return;
     this.hold();
     setImmediate(() => this.#settle(seq, description, false));
@@ -132,7 +136,7 @@ export class Acknowledgements {
   /** A message is given back or rejected by name. */
   #dealWith(deal: () => void): void {
     // The counted ones come before it.
-    this.tell();
+    this.report();
     deal();
     if (this.#manual) this.#settled();
   }

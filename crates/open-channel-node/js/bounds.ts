@@ -41,7 +41,13 @@ const LONGEST = 2 ** 31 - 1;
  * Waits for what `run` does, within the bounds.
  * @internal
  */
-export async function bounded<T>(bounds: Bounds | undefined, what: string, syscall: string, channel: string, run: (wait: Wait) => Promise<T>): Promise<T> {
+export async function bounded<T>(
+  bounds: Bounds | undefined,
+  what: string,
+  syscall: string,
+  channel: string,
+  run: (wait: Wait) => Promise<T>,
+): Promise<T> {
   const wait = new Wait();
   const { timeout, signal } = bounds ?? {};
   if (timeout === undefined && signal === undefined) return run(wait);
@@ -51,7 +57,14 @@ export async function bounded<T>(bounds: Bounds | undefined, what: string, sysca
   let abort: (() => void) | undefined;
   const limit = new Promise<never>((_, reject) => {
     if (within !== undefined) {
-      const late = () => reject(channelError({ code: "ETIMEDOUT", message: `${what} took longer than ${timeout} ms` }, syscall, channel));
+      const late = () =>
+        reject(
+          channelError(
+            { code: "ETIMEDOUT", message: `${what} took longer than ${timeout} ms` },
+            syscall,
+            channel,
+          ),
+        );
       timer = setTimeout(late, within);
     }
     if (signal === undefined) return;
@@ -75,8 +88,14 @@ export async function bounded<T>(bounds: Bounds | undefined, what: string, sysca
 }
 
 function checkSignal(signal: unknown): void {
-  if (signal === undefined || (typeof signal === "object" && signal !== null && "aborted" in signal)) return;
-  throw Object.assign(new TypeError("signal must be an AbortSignal"), { code: "ERR_INVALID_ARG_TYPE" });
+  if (
+    signal === undefined ||
+    (typeof signal === "object" && signal !== null && "aborted" in signal)
+  )
+    return;
+  throw Object.assign(new TypeError("signal must be an AbortSignal"), {
+    code: "ERR_INVALID_ARG_TYPE",
+  });
 }
 
 /** As Node's own. */

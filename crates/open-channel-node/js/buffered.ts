@@ -24,7 +24,7 @@ export class ReadBuffer {
   readonly #stream: Readable;
   /** Oldest first. */
   readonly #messages: Buffered[] = [];
-  /** Messages that a `read()` handed out; the next `read()` tells that they were dealt with. */
+  /** Messages that a `read()` handed out; the next `read()` reports them as dealt with. */
   #lent: Buffered[] = [];
   /** A `read()` handed out the first one, but for its last character. */
   #lentPart = false;
@@ -55,7 +55,12 @@ export class ReadBuffer {
   }
 
   /** Puts in what was pushed last, when the stream had `before` in its buffer. */
-  add(delivery: Delivery, before: number, promises: Promises | null, description: Message | null): void {
+  add(
+    delivery: Delivery,
+    before: number,
+    promises: Promises | null,
+    description: Message | null,
+  ): void {
     const length = this.#stream.readableLength - before;
     const cut = insideCharacter(this.#stream);
     const read = this.#stream.readableLength === 0;

@@ -4,8 +4,21 @@ import { bounded, type Bounds } from "./bounds.js";
 import { asyncDispose } from "./dispose.js";
 import { channelError, rethrow } from "./errors.js";
 import { forget, guard, hold, hub, register, release, request } from "./hub.js";
-import { addon, Reason, type NativeChannel, type NativeEvent, type NativeStall, type Role } from "./native.js";
-import { connectOptions, meeting, openOptions, type ChannelOptions, type ConnectOptions } from "./options.js";
+import {
+  addon,
+  Reason,
+  type NativeChannel,
+  type NativeEvent,
+  type NativeStall,
+  type Role,
+} from "./native.js";
+import {
+  connectOptions,
+  meeting,
+  openOptions,
+  type ChannelOptions,
+  type ConnectOptions,
+} from "./options.js";
 import type { Follower, Owner } from "./owner.js";
 import { ChannelSocket } from "./socket.js";
 import type { SocketStats } from "./stats.js";
@@ -129,7 +142,11 @@ export class ProcessChannel extends EventEmitter {
   /** Under way. The channel may be open again by then. */
   #closing: { native: NativeChannel; done: Promise<void> } | undefined;
 
-  constructor(name: string, connectionListener: ConnectionListener | null, options: ChannelOptions = {}) {
+  constructor(
+    name: string,
+    connectionListener: ConnectionListener | null,
+    options: ChannelOptions = {},
+  ) {
     super();
     this.connectionListener = connectionListener;
     this.#name = name;
@@ -139,9 +156,11 @@ export class ProcessChannel extends EventEmitter {
       allowHalfOpen: options.allowHalfOpen ?? false,
       opened: (socket, follower) => void this.#followers.set(socket, follower),
       catchUp: () => this.#catchUp(),
-      connectionChanged: (socket, connected) => void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
+      connectionChanged: (socket, connected) =>
+        void (connected ? this.#live.add(socket) : this.#live.delete(socket)),
       closed: (socket) => {
-        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#followers]) sockets.delete(socket);
+        for (const sockets of [this.#sockets, this.#accepted, this.#live, this.#followers])
+          sockets.delete(socket);
       },
     };
     this.#native = this.#open();
@@ -236,11 +255,16 @@ export class ProcessChannel extends EventEmitter {
   connect(listener?: () => void): ChannelSocket;
   connect(first?: number | ConnectOptions | (() => void), second?: () => void): ChannelSocket {
     const [given, listener] = typeof first === "function" ? [undefined, first] : [first, second];
-    const { timeout, reconnect, acknowledge } = connectOptions(given ?? {}, this.#options.connectTimeout ?? 5000);
+    const { timeout, reconnect, acknowledge } = connectOptions(
+      given ?? {},
+      this.#options.connectTimeout ?? 5000,
+    );
     const native = (this.#native ??= this.#open());
     this.#opened = true;
     const kind = { client: true, manual: acknowledge === "manual", reconnect };
-    const socket = new ChannelSocket(this.#owner, kind, (token) => native.connect(token, timeout, reconnect));
+    const socket = new ChannelSocket(this.#owner, kind, (token) =>
+      native.connect(token, timeout, reconnect),
+    );
     if (listener !== undefined) socket.once("connect", listener);
     if (!socket.destroyed) this.#sockets.add(socket);
     return socket;
@@ -251,7 +275,16 @@ export class ProcessChannel extends EventEmitter {
     const { name, state, role, generation } = this;
     const { hosting, sockets, hosted } = this.#native?.stats() ?? { sockets: [], hosted: [] };
     const [eventLoopDelay, longestEventLoopDelay] = hub().delays();
-    const stats: ChannelStats = { name, state, role, generation, sockets, hosted, eventLoopDelay, longestEventLoopDelay };
+    const stats: ChannelStats = {
+      name,
+      state,
+      role,
+      generation,
+      sockets,
+      hosted,
+      eventLoopDelay,
+      longestEventLoopDelay,
+    };
     if (hosting != null) stats.hosting = hosting;
     return stats;
   }
@@ -310,7 +343,8 @@ export class ProcessChannel extends EventEmitter {
 
   #leaveOnce(): Promise<void> {
     const native = this.#native;
-    if (native === null || native === this.#closing?.native) return this.#closing?.done ?? Promise.resolve();
+    if (native === null || native === this.#closing?.native)
+      return this.#closing?.done ?? Promise.resolve();
     const done = this.#close(native).finally(() => {
       if (this.#closing?.native === native) this.#closing = undefined;
     });
@@ -384,22 +418,33 @@ export class ProcessChannel extends EventEmitter {
     if (this.#catchingUp) return false;
     this.#catchingUp = true;
     try {
-      for (let event; (event = this.#native?.event()); ) this.#context.runInAsyncScope(this.#tell, this, event);
+      for (let event; (event = this.#native?.event()); )
+        this.#context.runInAsyncScope(this.#onEvent, this, event);
     } finally {
       this.#catchingUp = false;
     }
     return true;
   }
 
-  #stalled(name: "stall" | "stallend", { id, accepted, ...news }: NativeStall, generation: number): void {
+  #stalled(
+    name: "stall" | "stallend",
+    { id, accepted, ...news }: NativeStall,
+    generation: number,
+  ): void {
     const sockets = [...(accepted ? this.#accepted : this.#sockets)];
     const socket = sockets.find((socket) => socket.id === id);
-    const event = { ...(socket && { socket }), id, accepted, ...(name === "stall" && { generation }), ...news };
+    const event = {
+      ...(socket && { socket }),
+      id,
+      accepted,
+      ...(name === "stall" && { generation }),
+      ...news,
+    };
     if (socket !== undefined) guard(() => socket.emit(name, event));
     guard(() => this.emit(name, event));
   }
 
-  #tell({ kind, role, generation, failure, stall }: NativeEvent): void {
+  #onEvent({ kind, role, generation, failure, stall }: NativeEvent): void {
     switch (kind) {
       case "stalled":
         return this.#stalled("stall", stall!, generation);
@@ -409,8 +454,11 @@ export class ProcessChannel extends EventEmitter {
       case "handedOver":
       case "fenced": {
         this.#left ??= generation;
-        for (const socket of this.#sockets) guard(() => this.#followers.get(socket)?.lost(generation));
-        const name = ({ hostLost: "hostlost", handedOver: "handover", fenced: "fenced" } as const)[kind];
+        for (const socket of this.#sockets)
+          guard(() => this.#followers.get(socket)?.lost(generation));
+        const name = ({ hostLost: "hostlost", handedOver: "handover", fenced: "fenced" } as const)[
+          kind
+        ];
         return void guard(() => this.emit(name, generation));
       }
       case "closed":
@@ -441,6 +489,9 @@ async function settled(promises: Promise<void>[], timeout: number): Promise<void
 
 export interface ProcessChannel {
   on<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
-  once<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
+  once<E extends keyof ChannelEvents>(
+    event: E,
+    listener: (...args: ChannelEvents[E]) => void,
+  ): this;
   off<E extends keyof ChannelEvents>(event: E, listener: (...args: ChannelEvents[E]) => void): this;
 }

@@ -6,7 +6,7 @@ import type { Failure, NativeSocket } from "./native.js";
 /** The socket, as it learns of its connection. */
 export interface Reported {
   /**
-   * Tells what has happened to the channel so far. False if that is under way: then `look` is
+   * Reports what has happened to the channel so far. False if that is under way: then `look` is
    * called.
    */
   catchUp(): boolean;

@@ -12,7 +12,7 @@ let testing: boolean | undefined;
  * The path of the entry script, as a real path but for a link that deployments move. A worker
  * thread belongs to the application of its process when the main thread has loaded this package
  * too, and else to its own script. A test runner has one application for each process or thread
- * that runs tests, and for each file where it tells which that is.
+ * that runs tests, and for each file where it says which that is.
  */
 export function application(): string {
   // The next file may come to the same process.
@@ -40,7 +40,7 @@ interface Script {
 function ofScript(): string | undefined {
   const main = runtimeRequire.main?.filename ?? process.argv[1];
   const managed = managedScript(main);
-  // PM2's own list tells its applications apart by the path that they were started with.
+  // PM2's own list distinguishes its applications by the path that they were started with.
   if (managed !== undefined) {
     const directory = process.env["pm_cwd"] ?? workingDirectory();
     return ofTool(managed.real, directory) ?? stable(managed.given, managed.real, true);

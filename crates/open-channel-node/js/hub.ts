@@ -65,7 +65,9 @@ export function request(
   return new Promise<void>((resolve, reject) => {
     listen();
     start(number);
-    requests.set(number, (failure) => (failure ? reject(channelError(failure, syscall, channel)) : resolve()));
+    requests.set(number, (failure) =>
+      failure ? reject(channelError(failure, syscall, channel)) : resolve(),
+    );
     hold();
     if (withdraw === undefined) return;
     wait?.undo(() => {

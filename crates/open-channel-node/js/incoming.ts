@@ -129,7 +129,7 @@ export class Incoming {
   handOver(waits: boolean): void {
     this.#handedOver = true;
     this.#waits = waits;
-    this.#acknowledgements.tell();
+    this.#acknowledgements.report();
     this.#native?.giveBackLast(this.#batch.left);
     this.#batch.clear();
     if (this.#stream.readableLength === 0) this.#leaveParts();
@@ -138,7 +138,7 @@ export class Incoming {
 
   /** No more messages. Those that were delivered can still be acknowledged. */
   stop(): void {
-    this.#acknowledgements.tell();
+    this.#acknowledgements.report();
     this.#native = null;
   }
 
@@ -168,7 +168,7 @@ export class Incoming {
     stream.read(0);
     // Not every encoding has a text for half a character.
     if (stream.readableLength === 0) this.#returned(this.#buffer.takeAll(), null);
-    this.#acknowledgements.tell();
+    this.#acknowledgements.report();
   }
 
   /**
@@ -344,10 +344,10 @@ export class Incoming {
     } finally {
       this.#pumping = false;
       if (returned) {
-        this.#acknowledgements.tell();
+        this.#acknowledgements.report();
         this.#observer.delivered();
       } else {
-        // A listener threw. If the process survives that, the others come.
+        // A listener threw. If the process goes on after that, the others come.
         this.#notDelivered();
         this.#scheduled = true;
         setImmediate(this.#pumpLater);

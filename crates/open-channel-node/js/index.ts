@@ -24,16 +24,24 @@ export type { SocketStats } from "./stats.js";
  * channel, hosting it if nobody else does.
  */
 export function openChannel(connectionListener: ConnectionListener): ProcessChannel;
-export function openChannel(name: string, connectionListener?: ConnectionListener | null): ProcessChannel;
-export function openChannel(options: ChannelOptions, connectionListener?: ConnectionListener | null): ProcessChannel;
+export function openChannel(
+  name: string,
+  connectionListener?: ConnectionListener | null,
+): ProcessChannel;
+export function openChannel(
+  options: ChannelOptions,
+  connectionListener?: ConnectionListener | null,
+): ProcessChannel;
 export function openChannel(
   first: ConnectionListener | string | ChannelOptions,
   second: ConnectionListener | null = null,
 ): ProcessChannel {
   if (typeof first === "function") return new ProcessChannel("open-channel", first);
   if (typeof first === "string") return new ProcessChannel(first, second);
-  if (typeof first === "object" && first !== null) return new ProcessChannel(first.name ?? "open-channel", second, first);
-  const error = new TypeError(`openChannel takes a name, options or a listener first, not ${first === null ? "null" : typeof first}`);
+  if (typeof first === "object" && first !== null)
+    return new ProcessChannel(first.name ?? "open-channel", second, first);
+  const type = first === null ? "null" : typeof first;
+  const error = new TypeError(`openChannel takes a name, options or a listener first, not ${type}`);
   throw Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
 }
 

@@ -107,9 +107,9 @@ function notFound(): Error {
   return coded(
     "MODULE_NOT_FOUND",
     `open-channel found no addon for ${system}: neither ${packages} is installed. npm installs ` +
-      "the one for the platform that it runs on, unless with --omit=optional. A bundled program finds " +
-      `open-channel.${names[0]}.node beside it, or where the environment variable ` +
-      "OPEN_CHANNEL_ADDON says.",
+      "the one for the platform that it runs on, unless with --omit=optional. " +
+      `A bundled program finds open-channel.${names[0]}.node beside it, or where the ` +
+      "environment variable OPEN_CHANNEL_ADDON says.",
   );
 }
 

@@ -69,7 +69,15 @@ export interface NativeChannelStats {
 }
 
 export interface NativeEvent {
-  kind: "connected" | "becameHost" | "hostLost" | "handedOver" | "fenced" | "stalled" | "stallEnded" | "closed";
+  kind:
+    | "connected"
+    | "becameHost"
+    | "hostLost"
+    | "handedOver"
+    | "fenced"
+    | "stalled"
+    | "stallEnded"
+    | "closed";
   role: Role;
   generation: number;
   failure?: Failure | null;

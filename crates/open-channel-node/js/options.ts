@@ -93,7 +93,19 @@ export interface ConnectOptions {
 
 const STRINGS = ["app", "runtimeDir", "generationFile"] as const;
 const BOOLEANS = ["host", "allowHalfOpen"] as const;
-const NUMBERS = ["connectTimeout", "hostTimeout", "resumeTimeout", "stallAfter", "outboxBytes", "receiveWindow", "ringBytes", "ringMemory", "maxMessage", "maxConnections", "maxAttempts"] as const;
+const NUMBERS = [
+  "connectTimeout",
+  "hostTimeout",
+  "resumeTimeout",
+  "stallAfter",
+  "outboxBytes",
+  "receiveWindow",
+  "ringBytes",
+  "ringMemory",
+  "maxMessage",
+  "maxConnections",
+  "maxAttempts",
+] as const;
 const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */
@@ -116,30 +128,48 @@ function scopeOfEnvironment(): ChannelOptions["scope"] {
   const value = process.env[variable] || undefined;
   const choices: readonly (string | undefined)[] = CHOICES.scope;
   if (value !== undefined && !choices.includes(value)) {
-    const message = `the environment variable ${variable} is ${show(value)}; ${among(CHOICES.scope)}`;
+    const allowed = among(CHOICES.scope);
+    const message = `the environment variable ${variable} is ${show(value)}; ${allowed}`;
     throw channelError({ code: "EINVAL", message });
   }
   return value as ChannelOptions["scope"];
 }
 
 /** As the addon takes them, after `meeting`. */
-export function openOptions(name: string, options: ChannelOptions, hasListener: boolean): OpenOptions {
-  const open: OpenOptions = { name: typed(name, "string", "name"), host: options.host ?? hasListener };
+export function openOptions(
+  name: string,
+  options: ChannelOptions,
+  hasListener: boolean,
+): OpenOptions {
+  const open: OpenOptions = {
+    name: typed(name, "string", "name"),
+    host: options.host ?? hasListener,
+  };
   for (const key of BOOLEANS) if (options[key] !== undefined) typed(options[key], "boolean", key);
-  for (const key of ["scope", "acknowledge"] as const) if (options[key] !== undefined) choose(options[key], key);
-  for (const key of STRINGS) if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
+  for (const key of ["scope", "acknowledge"] as const)
+    if (options[key] !== undefined) choose(options[key], key);
+  for (const key of STRINGS)
+    if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);
   if (options.maxAttempts === Infinity) delete open.maxAttempts;
-  else if (open.maxAttempts === 0) throw invalid("maxAttempts", "is 0: no message would ever be delivered");
+  else if (open.maxAttempts === 0)
+    throw invalid("maxAttempts", "is 0: no message would ever be delivered");
   return open;
 }
 
 /** Checks what `connect` takes. */
-export function connectOptions(given: number | ConnectOptions, timeout: number): Required<ConnectOptions> {
+export function connectOptions(
+  given: number | ConnectOptions,
+  timeout: number,
+): Required<ConnectOptions> {
   const options = typeof given === "object" && given !== null ? given : { timeout: given };
   const { reconnect = true, acknowledge = "auto" } = options;
   choose(acknowledge, "acknowledge");
-  return { timeout: amount(options.timeout ?? timeout, "timeout"), reconnect: typed(reconnect, "boolean", "reconnect"), acknowledge };
+  return {
+    timeout: amount(options.timeout ?? timeout, "timeout"),
+    reconnect: typed(reconnect, "boolean", "reconnect"),
+    acknowledge,
+  };
 }
 
 function choose(value: unknown, key: keyof typeof CHOICES): void {
@@ -150,7 +180,8 @@ function choose(value: unknown, key: keyof typeof CHOICES): void {
 /** A size or a time. */
 export function amount(value: number, name: string): number {
   if (typed(value, "number", name) === Infinity) return MAX;
-  if (!(value >= 0 && value <= MAX)) throw invalid(name, `is ${value}; it must be between 0 and ${MAX}`);
+  if (!(value >= 0 && value <= MAX))
+    throw invalid(name, `is ${value}; it must be between 0 and ${MAX}`);
   return Math.ceil(value);
 }
 
@@ -166,4 +197,5 @@ function invalid(name: string, problem: string): Error {
 
 const among = (choices: readonly string[]) => `it can be ${choices.map(show).join(" or ")}`;
 
-const show = (value: unknown) => (typeof value === "string" ? JSON.stringify(value) : String(value));
+const show = (value: unknown) =>
+  typeof value === "string" ? JSON.stringify(value) : String(value);

@@ -99,11 +99,21 @@ export class Outgoing {
     const callback = this.#callback;
     this.#callback = null;
     this.#stalled = [];
-    callback?.(error ?? channelError({ code: "ECANCELED", message: "the socket was destroyed before this was written" }, "write", this.#channel));
+    callback?.(
+      error ??
+        channelError(
+          { code: "ECANCELED", message: "the socket was destroyed before this was written" },
+          "write",
+          this.#channel,
+        ),
+    );
   }
 
   #fail(callback: Callback): void {
-    const failure = this.#native?.failure() ?? { code: "EPIPE", message: "the socket was destroyed" };
+    const failure = this.#native?.failure() ?? {
+      code: "EPIPE",
+      message: "the socket was destroyed",
+    };
     // A write to a side that has just left is lost, and `end` is about to say so.
     callback(this.#client && !failure.left ? channelError(failure, "write", this.#channel) : null);
   }

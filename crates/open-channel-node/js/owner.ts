@@ -24,7 +24,7 @@ export interface Owner<Socket> {
   readonly allowHalfOpen: boolean;
   opened(socket: Socket, follower: Follower): void;
   /**
-   * Tells what has happened to the channel so far. False if that is under way: then the channel
+   * Reports what has happened to the channel so far. False if that is under way: then the channel
    * makes its sockets look.
    */
   catchUp(): boolean;

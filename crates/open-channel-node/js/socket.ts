@@ -62,7 +62,11 @@ export class ChannelSocket extends PlainSocket {
   #ending = false;
 
   /** @internal */
-  constructor(owner: Owner<ChannelSocket>, { client, manual, reconnect }: Kind, open: (token: number) => NativeSocket) {
+  constructor(
+    owner: Owner<ChannelSocket>,
+    { client, manual, reconnect }: Kind,
+    open: (token: number) => NativeSocket,
+  ) {
     super({ allowHalfOpen: owner.allowHalfOpen });
     this.#owner = owner;
     this.#client = client;
@@ -117,7 +121,7 @@ export class ChannelSocket extends PlainSocket {
     return this.#id;
   }
 
-  /** The process on the other side, where the link tells. */
+  /** The process on the other side, where the link knows it. */
   get peerPid(): number | undefined {
     return this.#native?.peerPid ?? undefined;
   }
@@ -152,7 +156,9 @@ export class ChannelSocket extends PlainSocket {
    * everything else is handled.
    */
   async flush(bounds?: Bounds): Promise<void> {
-    return bounded(bounds, "flushing the socket", "write", this.#owner.name, (wait) => this.#flush(wait));
+    return bounded(bounds, "flushing the socket", "write", this.#owner.name, (wait) =>
+      this.#flush(wait),
+    );
   }
 
   async #flush(wait: Wait): Promise<void> {
@@ -165,24 +171,38 @@ export class ChannelSocket extends PlainSocket {
     }
     if (this.#native === null) {
       if (this.writableFinished) return;
-      throw channelError({ code: "EPIPE", message: "the socket was destroyed before it was flushed" }, "write", this.#owner.name);
+      throw channelError(
+        { code: "EPIPE", message: "the socket was destroyed before it was flushed" },
+        "write",
+        this.#owner.name,
+      );
     }
     const native = this.#native;
-    await request((number) => native.flush(number), "write", this.#owner.name, wait, (number) => native.withdraw(number));
+    await request(
+      (number) => native.flush(number),
+      "write",
+      this.#owner.name,
+      wait,
+      (number) => native.withdraw(number),
+    );
   }
 
   /**
    * Takes back everything written on this socket that nobody has taken, oldest first. None of it
    * will be delivered. This is for a process that leaves, and whose work another is to have.
    * Messages that the other side's program was given stay there. Over a lost connection, waits for
-   * the next one where only that can tell. Writes that the stream itself still holds, for want of
+   * the next one where only that one knows. Writes that the stream itself still holds, for want of
    * room or before the first connection, are not among it, and are sent later. Rejects when the
    * socket is over.
    */
   async takeBack(): Promise<Buffer[]> {
     const native = this.#native;
     if (native === null) {
-      throw channelError({ code: "EPIPE", message: "the socket was destroyed" }, "write", this.#owner.name);
+      throw channelError(
+        { code: "EPIPE", message: "the socket was destroyed" },
+        "write",
+        this.#owner.name,
+      );
     }
     let call = 0;
     await request((number) => native.takeBack((call = number)), "write", this.#owner.name);
@@ -286,7 +306,9 @@ export class ChannelSocket extends PlainSocket {
     // stand for.
     const waits = !this.writableFinished || this.#pinned && !this.#incoming.ended;
     if (this.#client && !failure.left && waits) {
-      this.destroy(channelError(failure, this.#connection.links === 0 ? "connect" : "read", this.#owner.name));
+      this.destroy(
+        channelError(failure, this.#connection.links === 0 ? "connect" : "read", this.#owner.name),
+      );
     } else if (failure.handedOver) {
       this.#handOver(this.#native?.connection().handingOver === true);
     } else {
@@ -298,7 +320,14 @@ export class ChannelSocket extends PlainSocket {
 
   /** A channel's socket connects by itself. */
   override connect(): this {
-    throw channelError({ code: "EISCONN", message: "a channel's socket connects by itself; call channel.connect() for another one" }, "connect", this.#owner.name);
+    throw channelError(
+      {
+        code: "EISCONN",
+        message: "a channel's socket connects by itself; call channel.connect() for another one",
+      },
+      "connect",
+      this.#owner.name,
+    );
   }
 
   override ref(): this {
@@ -323,7 +352,8 @@ export class ChannelSocket extends PlainSocket {
     if (size === 0) return super.read(0);
     this.#incoming.beforeRead();
     const chunk = this.#incoming.reading(() => super.read(size));
-    if (chunk === null && size !== undefined && size > this.readableLength) this.#incoming.afterShortRead();
+    if (chunk === null && size !== undefined && size > this.readableLength)
+      this.#incoming.afterShortRead();
     return chunk;
   }
 
@@ -373,7 +403,8 @@ export class ChannelSocket extends PlainSocket {
   override end(chunk?: any, ...rest: any[]): this {
     // A socket that is not half open is ended by the stream itself, after the other side's end.
     this.#ending ||= chunk !== undefined || rest.length > 0 || !this.readableEnded;
-    if (chunk === undefined || chunk === null || typeof chunk === "function") return super.end(chunk, ...(rest as []));
+    if (chunk === undefined || chunk === null || typeof chunk === "function")
+      return super.end(chunk, ...(rest as []));
     const done = rest.find((argument) => typeof argument === "function");
     this.write(chunk, ...(typeof rest[0] === "string" ? [rest[0]] : []));
     return super.end(done);
@@ -383,8 +414,14 @@ export class ChannelSocket extends PlainSocket {
     this.#send([bytes(chunk, encoding)], callback);
   }
 
-  override _writev(chunks: { chunk: Buffer | string; encoding: BufferEncoding }[], callback: Callback): void {
-    this.#send(chunks.map(({ chunk, encoding }) => bytes(chunk, encoding)), callback);
+  override _writev(
+    chunks: { chunk: Buffer | string; encoding: BufferEncoding }[],
+    callback: Callback,
+  ): void {
+    this.#send(
+      chunks.map(({ chunk, encoding }) => bytes(chunk, encoding)),
+      callback,
+    );
   }
 
   #send(messages: Buffer[], callback: Callback): void {
@@ -424,7 +461,8 @@ export class ChannelSocket extends PlainSocket {
       if (!this.#incoming.busy) this.#release();
       // Both sides have ended: the messages are all that is left. Else nobody waits for more than
       // what ends now.
-      else if (error !== null || !this.readableEnded || !this.writableFinished) setImmediate(() => this.#release());
+      else if (error !== null || !this.readableEnded || !this.writableFinished)
+        setImmediate(() => this.#release());
       else if (native.linger()) this.#release();
       if (this.#referenced) release();
       this.#owner.closed(this);
@@ -432,7 +470,9 @@ export class ChannelSocket extends PlainSocket {
     callback(error);
     guard(() => this.#outgoing.stop(error));
     nextTick(() => {
-      this.#context.runInAsyncScope(() => this.emit("close", error !== null && error !== undefined));
+      this.#context.runInAsyncScope(() =>
+        this.emit("close", error !== null && error !== undefined),
+      );
       this.#context.emitDestroy();
     });
   }

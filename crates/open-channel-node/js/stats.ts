@@ -19,7 +19,7 @@ export interface SocketStats {
   sent: number;
   /** Those of them that the other side has acknowledged. */
   acknowledged: number;
-  /** Those that it still may. What was taken back or is undeliverable is in neither number. */
+  /** Those that it still may. Messages taken back or undeliverable are in neither number. */
   unacknowledged: number;
   /** Bytes that the unacknowledged ones take of `outboxLimit`. */
   outboxBytes: number;

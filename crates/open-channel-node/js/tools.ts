@@ -52,7 +52,7 @@ export function runsTests(): boolean {
 let runner: string | undefined;
 
 /**
- * The application of a test: of its process or thread alone, and of its file where the runner tells
+ * The application of a test: of its process or thread alone, and of its file where the runner says
  * which that is. The workers of a cluster belong to the test that forked them.
  */
 export function testApplication(): string {
@@ -63,7 +63,9 @@ export function testApplication(): string {
 function runnerName(): string {
   const { hostname } = runtimeRequire("node:os") as typeof import("node:os");
   if (!isMainThread) {
-    const { threadId } = runtimeRequire("node:worker_threads") as typeof import("node:worker_threads");
+    const { threadId } = runtimeRequire(
+      "node:worker_threads",
+    ) as typeof import("node:worker_threads");
     return `${process.pid}.${threadId}@${hostname()}`;
   }
   const { isWorker } = runtimeRequire("node:cluster") as typeof import("node:cluster").default;

@@ -11,6 +11,7 @@ export function triples(): string[] {
 export function triple(): string {
   const [first, second] = triples() as [string, string?];
   if (second === undefined) return first;
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  const report = process.report?.getReport() as
+    { header?: { glibcVersionRuntime?: string } } | undefined;
   return report?.header?.glibcVersionRuntime ? first : second;
 }

@@ -22,12 +22,17 @@ const artifacts = output
   .split("\n")
   .filter((line) => line.startsWith("{"))
   .map((line) => JSON.parse(line))
-  .filter((message) => message.reason === "compiler-artifact" && message.manifest_path === join(root, "Cargo.toml"));
+  .filter(
+    (message) =>
+      message.reason === "compiler-artifact" && message.manifest_path === join(root, "Cargo.toml"),
+  );
 const library = artifacts.find((artifact) => artifact.target.kind.includes("cdylib"))?.filenames[0];
 if (library === undefined) throw new Error("cargo built no library for open-channel-node");
 
 // The Rust member of the tests with several languages.
-const member = artifacts.find((artifact) => artifact.target.kind.includes("example") && artifact.target.name === "member");
+const member = artifacts.find(
+  (artifact) => artifact.target.kind.includes("example") && artifact.target.name === "member",
+);
 mkdirSync(join(root, "target"), { recursive: true });
 copyFileSync(member.executable, join(root, "target", "member"));
 

@@ -22,9 +22,8 @@ if (unknown.length > 0)
     `a platform named ${unknown.join(", ")}; there are ${all.map(({ name }) => name).join(", ")}`,
   );
 if (missing.length > 0) {
-  console.error(
-    `The addons cannot be built. This is missing:\n${missing.map((what) => `- ${what}`).join("\n")}`,
-  );
+  const list = missing.map((what) => `- ${what}`).join("\n");
+  console.error(`The addons cannot be built. This is missing:\n${list}`);
   process.exit(1);
 }
 const { target_directory } = JSON.parse(
@@ -54,14 +53,12 @@ function build({ target, name, abi }) {
   const bytes = readFileSync(`${addon}.new`);
   const needed = newestGlibc(bytes);
   if (musl ? needed !== undefined : compare(needed ?? "0", GLIBC) > 0) {
-    throw new Error(
-      `${name} needs glibc ${needed}, and must not need ${musl ? "any" : `one newer than ${GLIBC}`}`,
-    );
+    const allowed = musl ? "any" : `one newer than ${GLIBC}`;
+    throw new Error(`${name} needs glibc ${needed}, and must not need ${allowed}`);
   }
   renameSync(`${addon}.new`, addon);
-  console.log(
-    `open-channel.${name}.node: ${(bytes.length / 1e6).toFixed(1)} MB, ${musl ? "musl" : `glibc ${needed} or later`}`,
-  );
+  const library = musl ? "musl" : `glibc ${needed} or later`;
+  console.log(`open-channel.${name}.node: ${(bytes.length / 1e6).toFixed(1)} MB, ${library}`);
 }
 
 /** The programs that have to be installed first, each with the command for it. */
@@ -69,11 +66,12 @@ function lacking(targets) {
   const lacks = [];
   if (output("cargo", ["zigbuild", "--help"]) === undefined) {
     lacks.push(
-      "cargo-zigbuild with zig: `python3 -m venv zig && zig/bin/pip install cargo-zigbuild`, and zig/bin in PATH",
+      "cargo-zigbuild with zig: `python3 -m venv zig && zig/bin/pip install cargo-zigbuild`, " +
+        "and zig/bin in PATH",
     );
   }
   const installed = output("rustup", ["target", "list", "--installed"])?.split("\n");
-  // Without rustup, cargo itself tells what it has not.
+  // Without rustup, cargo itself says what is missing.
   const absent =
     installed === undefined ? [] : targets.filter((target) => !installed.includes(target));
   if (absent.length > 0)

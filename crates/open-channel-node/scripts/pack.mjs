@@ -1,7 +1,14 @@
 // Before packing: names the platform packages as optional dependencies and drops what only
 // developers need. After packing: puts the working copy back. `platform <triple> <folder>` makes
 // one platform package.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { platform } from "./platform.mjs";
@@ -17,9 +24,16 @@ const write = (file, value) => writeFileSync(file, `${JSON.stringify(value, null
 if (command === "prepare") {
   const { devDependencies, scripts, ...kept } = read();
   if (!existsSync(original)) copyFileSync(manifest, original);
-  const packages = kept.napi.targets.map((target) => [`open-channel-${platform(target).name}`, kept.version]);
+  const packages = kept.napi.targets.map((target) => [
+    `open-channel-${platform(target).name}`,
+    kept.version,
+  ]);
   // npm looks for postpack in what it packed from.
-  write(manifest, { ...kept, scripts: { postpack: scripts.postpack }, optionalDependencies: Object.fromEntries(packages) });
+  write(manifest, {
+    ...kept,
+    scripts: { postpack: scripts.postpack },
+    optionalDependencies: Object.fromEntries(packages),
+  });
 } else if (command === "restore") {
   if (existsSync(original)) renameSync(original, manifest);
 } else if (command === "platform") {
@@ -30,7 +44,11 @@ if (command === "prepare") {
   mkdirSync(folder, { recursive: true });
   copyFileSync(join(root, addon), join(folder, addon));
   copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
-  writeFileSync(join(folder, "README.md"), `# open-channel-${name}\n\nThe addon of [open-channel](https://www.npmjs.com/package/open-channel) for ${name}.\n`);
+  writeFileSync(
+    join(folder, "README.md"),
+    `# open-channel-${name}\n\n` +
+      `The addon of [open-channel](https://www.npmjs.com/package/open-channel) for ${name}.\n`,
+  );
   write(join(folder, "package.json"), {
     name: `open-channel-${name}`,
     version, license, repository, engines,

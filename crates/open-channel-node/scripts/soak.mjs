@@ -1,5 +1,5 @@
 // Members in Rust and Node come and go on one channel for a long time: whichever hosts is killed
-// with SIGKILL, or told to leave in an orderly way, again and again. Every handler acknowledges by
+// with SIGKILL, or asked to leave in an orderly way, again and again. Every handler acknowledges by
 // hand, after a random delay. A ledger says at the end what was lost, what came twice without its
 // mark, and what was acknowledged before anybody had handled it.
 //
@@ -33,11 +33,18 @@ const folder = join(dirname(fileURLToPath(import.meta.url)), "..");
 const scratch = mkdtempSync(join(tmpdir(), "oc-soak-"));
 const ledgerFile = join(scratch, "ledger");
 writeFileSync(ledgerFile, "");
-const env = { ...process.env, LEDGER: ledgerFile, CHANNEL: "soak", OPEN_CHANNEL_DIR: join(scratch, "channels"), DELAY: "10", EVERY: "1" };
+const env = {
+  ...process.env,
+  LEDGER: ledgerFile,
+  CHANNEL: "soak",
+  OPEN_CHANNEL_DIR: join(scratch, "channels"),
+  DELAY: "10",
+  EVERY: "1",
+};
 
 /**
  * The content of the ledger, as far as it is read: lines are appended whole, in the order of what
- * they tell.
+ * they report.
  */
 class Ledger {
   #file = openSync(ledgerFile, "r");
@@ -49,10 +56,20 @@ class Ledger {
   generation = 0;
   /** Handled in the present generation. */
   handledByHost = 0;
-  counts = { handled: 0, finished: 0, sent: 0, lost: 0, duplicatesMarked: 0, duplicatesUnmarked: 0, acknowledgedUnhandled: 0, errors: 0, hosts: 0 };
+  counts = {
+    handled: 0,
+    finished: 0,
+    sent: 0,
+    lost: 0,
+    duplicatesMarked: 0,
+    duplicatesUnmarked: 0,
+    acknowledgedUnhandled: 0,
+    errors: 0,
+    hosts: 0,
+  };
 
   read() {
-    for (;;) {
+    for (;; ) {
       const length = readSync(this.#file, this.#buffer, 0, this.#buffer.length, null);
       if (length === 0) return;
       const lines = (this.#rest + this.#buffer.toString("utf8", 0, length)).split("\n");
@@ -67,7 +84,8 @@ class Ledger {
 
   #writer(name) {
     let writer = this.#writers.get(name);
-    if (writer === undefined) this.#writers.set(name, (writer = { numbers: new Set(), through: 0 }));
+    if (writer === undefined)
+      this.#writers.set(name, (writer = { numbers: new Set(), through: 0 }));
     return writer;
   }
 
@@ -84,7 +102,8 @@ class Ledger {
     const { counts } = this;
     if (entry.handled !== undefined) {
       const { numbers } = this.#writer(entry.writer);
-      if (numbers.has(entry.handled)) entry.redelivered ? counts.duplicatesMarked++ : counts.duplicatesUnmarked++;
+      if (numbers.has(entry.handled))
+        entry.redelivered ? counts.duplicatesMarked++ : counts.duplicatesUnmarked++;
       numbers.add(entry.handled);
       counts.handled++;
       if (String(entry.by).split(".")[0] === String(this.host)) this.handledByHost++;
@@ -128,14 +147,16 @@ function leave(child) {
 
 function describe() {
   const alive = [...members.values()].map(({ pid, rust }) => `${pid} (${rust ? "Rust" : "Node"})`);
-  return `the host of generation ${ledger.generation} is ${ledger.host}, the members are ${alive.join(", ")}`;
+  const { generation, host } = ledger;
+  return `the host of generation ${generation} is ${host}, the members are ${alive.join(", ")}`;
 }
 
 async function until(condition, what) {
   for (const deadline = Date.now() + PATIENCE; ; ) {
     ledger.read();
     if (condition()) return;
-    if (Date.now() > deadline) throw new Error(`waited ${PATIENCE} ms in vain for ${what}; ${describe()}`);
+    if (Date.now() > deadline)
+      throw new Error(`waited ${PATIENCE} ms in vain for ${what}; ${describe()}`);
     await pause(2);
   }
 }
@@ -151,7 +172,10 @@ try {
   while (members.size < MEMBERS) start();
   let [kills, closes] = [0, 0];
   while (kills < KILLS || closes < CLOSES) {
-    await until(() => members.has(ledger.host) && ledger.handledByHost > MESSAGES, "a host that handles something");
+    await until(
+      () => members.has(ledger.host) && ledger.handledByHost > MESSAGES,
+      "a host that handles something",
+    );
     // At any moment of what it does.
     await pause(Math.random() * 20);
     const kill = closes >= CLOSES || (kills < KILLS && Math.random() < KILLS / (KILLS + CLOSES));
@@ -159,17 +183,23 @@ try {
     if (kill) kills++;
     else closes++;
     start();
-    if ((kills + closes) % 100 === 0) console.log(`${kills} kills, ${closes} closes: ${JSON.stringify(ledger.counts)}`);
+    if ((kills + closes) % 100 === 0)
+      console.log(`${kills} kills, ${closes} closes: ${JSON.stringify(ledger.counts)}`);
   }
   await until(() => members.has(ledger.host) && ledger.handledByHost > 0, "the last host");
   const last = members.get(ledger.host);
-  await Promise.all([...members.values()].filter((child) => child !== last).map((child) => end(child, false)));
+  await Promise.all(
+    [...members.values()].filter((child) => child !== last).map((child) => end(child, false)),
+  );
   await end(last, false);
   ledger.read();
   console.log(`${kills} hosts killed, ${closes} closed: ${JSON.stringify(ledger.counts)}`);
   const { lost, duplicatesUnmarked, acknowledgedUnhandled, errors, finished } = ledger.counts;
   if (lost + duplicatesUnmarked + acknowledgedUnhandled + errors > 0 || finished === 0) {
-    console.error(`broken promises: lost ${lost}, unmarked duplicates ${duplicatesUnmarked}, acknowledged and unhandled ${acknowledgedUnhandled}, errors ${errors}`);
+    console.error(
+      `broken promises: lost ${lost}, unmarked duplicates ${duplicatesUnmarked}, ` +
+        `acknowledged and unhandled ${acknowledgedUnhandled}, errors ${errors}`,
+    );
     process.exitCode = 1;
   }
 } finally {

@@ -12,7 +12,11 @@ const LIMIT = Number(process.env.TEST_FILE_LIMIT ?? 180) * 1000;
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "test");
 const wanted = process.argv.slice(2);
-const files = readdirSync(folder).filter((file) => file.endsWith(".test.js") && (wanted.length === 0 || wanted.some((name) => file.startsWith(name))));
+const files = readdirSync(folder).filter(
+  (file) =>
+    file.endsWith(".test.js") &&
+    (wanted.length === 0 || wanted.some((name) => file.startsWith(name))),
+);
 
 let stop = () => {};
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
@@ -55,7 +59,9 @@ async function run(file) {
     late = true;
     killGroup(child.pid);
   }, LIMIT);
-  const [code, signal] = await new Promise((resolve) => child.once("exit", (...end) => resolve(end)));
+  const [code, signal] = await new Promise((resolve) =>
+    child.once("exit", (...end) => resolve(end)),
+  );
   clearTimeout(watchdog);
   stop();
   stop = () => {};
@@ -75,7 +81,7 @@ function killGroup(pid) {
 }
 
 /**
- * A daemon has left the group, PM2 for one; what tells it is the environment that it was started
+ * A daemon has left the group, PM2 for one. It is found by the environment that it was started
  * with.
  */
 function killMarked(scratch) {
@@ -87,7 +93,8 @@ function killMarked(scratch) {
   }
   for (const pid of processes) {
     try {
-      if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(`TEST_SCRATCH=${scratch}\0`)) process.kill(Number(pid), "SIGKILL");
+      if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(`TEST_SCRATCH=${scratch}\0`))
+        process.kill(Number(pid), "SIGKILL");
     } catch {
       // Another user's, or gone.
     }

@@ -47,8 +47,8 @@ impl EventLoop {
         self.uv_loop
     }
 
-    /// Tells JavaScript that there is something to read. Its listeners may close anything.
-    pub(crate) fn tell(self, token: u32) {
+    /// Notifies JavaScript that there is something to read. Its listeners may close anything.
+    pub(crate) fn notify(self, token: u32) {
         let Self { env, readable, .. } = self;
         // SAFETY: on the JavaScript thread, in its environment; every value lives in the scope that
         // is opened here.

@@ -17,7 +17,7 @@
 //! JavaScript says that its listeners have returned, by a count that rides on the next `read`.
 //!
 //! The channel's events are pulled as well, straight from the library's queue: an event is there
-//! before the connection that follows from it, so JavaScript can tell both in their order however
+//! before the connection that follows from it, so JavaScript can report both in their order however
 //! late it looks.
 
 use std::sync::{Mutex, PoisonError};

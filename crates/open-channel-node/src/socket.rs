@@ -81,7 +81,7 @@ pub struct Connection {
     pub connected: bool,
     /// Connections it has had, this one included.
     pub links: f64,
-    /// There will be no other; `failure` tells why.
+    /// There will be no other; `failure` says why.
     pub over: bool,
     /// This process hosts it, and hands over: nothing more is delivered.
     pub handing_over: bool,
@@ -150,7 +150,8 @@ impl NativeSocket {
                     Some((_, watch)) if socket.connected() => {
                         watch.arm(raw(socket).readiness_probe())
                     }
-                    // A dead link is always readable: until there is another one, the waker tells.
+                    // A dead link is always readable: until there is another one, the waker
+                    // notifies.
                     _ => *link = None,
                 }
             }

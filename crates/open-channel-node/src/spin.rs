@@ -4,8 +4,8 @@
 //! message. So, after everything else that the loop has to do, its last step before it sleeps is to
 //! look at where the next message will show: for as long as [`Spin`] finds it worth, and no longer
 //! than until any other event is there but a timer's. A message that is found is handled, and the
-//! loop goes once around without sleeping, so that nobody else waits longer for it. The bell was
-//! announced before, for nothing may be missed between the two: the other side rings it in vain
+//! loop goes once around without sleeping, so that nobody else waits longer for it. The doorbell
+//! was announced before, for nothing may be missed between the two: the other side rings it in vain
 //! then, which wakes nobody.
 
 use std::{
@@ -27,7 +27,7 @@ use crate::{
 const UV_IDLE: c_int = 6;
 const UV_PREPARE: c_int = 9;
 
-/// The longest spin. The loop's other events do not tell of timers, which so may be this late.
+/// The longest spin. The loop's other events do not include timers, which so may be this late.
 const LONGEST: Duration = Duration::from_micros(200);
 
 /// Rounds of looks at the ring between two looks at the loop's other events, which take a system
@@ -80,8 +80,8 @@ impl BeforeSleep {
         Some(before_sleep)
     }
 
-    /// Before the loop sleeps the next time: looks at `probe`, and tells JavaScript `token` if
-    /// there is something.
+    /// Before the loop sleeps the next time: looks at `probe`, and notifies JavaScript of `token`
+    /// if there is something.
     pub(crate) fn look_at(&self, token: u32, probe: ReadinessProbe) {
         if self.ended.get() {
             return;
@@ -113,7 +113,7 @@ impl BeforeSleep {
         if self.has_come(&probe) {
             // SAFETY: as above.
             unsafe { (self.event_loop.uv().idle_start)(self.idle, once_around) };
-            self.event_loop.tell(token);
+            self.event_loop.notify(token);
         }
     }
 
@@ -123,7 +123,7 @@ impl BeforeSleep {
             asked += 1;
             asked.is_multiple_of(ROUNDS) && self.has_other_events()
         };
-        // One of these events may be the bell, which rang for this.
+        // One of these events may be the doorbell, which rang for this.
         let mut spin = self.spin.borrow_mut();
         spin.woken();
         spin.until_or(LONGEST, || probe.is_ready(), other_events) || probe.is_ready()

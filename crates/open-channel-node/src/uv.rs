@@ -136,7 +136,7 @@ unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int
     // SAFETY: libuv calls with a handle that is not closed, so its context is there.
     let context = unsafe { &*(uv.handle_get_data)(handle).cast::<Context>() };
     if status < 0 {
-        // libuv has stopped it. The next read tells why.
+        // libuv has stopped it. The next read says why.
         context.started.set(false);
     }
     if !context.armed.replace(false) {
@@ -147,7 +147,7 @@ unsafe extern "C" fn readable(handle: *mut c_void, status: c_int, _events: c_int
     }
     let Context { event_loop, token, .. } = *context;
     // From here on the context may be gone: JavaScript may close the socket.
-    event_loop.tell(token);
+    event_loop.notify(token);
 }
 
 unsafe extern "C" fn end(before_sleep: *mut c_void) {

@@ -12,7 +12,7 @@ use open_channel::{
 
 use crate::hub::Signal;
 
-/// Where the library remembers that JavaScript waits, and what tells JavaScript to look again.
+/// Where the library remembers that JavaScript waits, and what makes JavaScript look again.
 pub(crate) struct Waiting {
     key: WaiterKey,
     waker: Waker,

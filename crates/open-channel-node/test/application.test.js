@@ -234,41 +234,45 @@ for (const [mode, flags] of [
   ["threads", ["--pool=threads"]],
   ["one worker", ["--pool=forks", "--no-isolate", "--maxWorkers=1"]],
 ]) {
-  test(`vitest with ${mode}: test files are apart, and meet scripts that they fork`, vitest, async () => {
-    const together = mode === "one worker" ? 1 : 4;
-    const made = folder();
-    for (let number = 1; number <= 4; number++)
-      fs.copyFileSync(fixture("vitest.mjs"), path.join(made, `${number}.test.mjs`));
-    fs.symlinkSync(path.join(root, "node_modules"), path.join(made, "node_modules"));
-    const env = {
-      NAME: unique(),
-      TOGETHER: String(together),
-      OPEN_CHANNEL_PACKAGE: root,
-      MEMBER: where,
-    };
-    const args = [
-      tool("vitest", "vitest.mjs"),
-      "run",
-      "--root",
-      made,
-      "--testTimeout=30000",
-      "--reporter=json",
-      ...flags,
-    ];
-    const run = start(process.execPath, together === 1 ? args : [...args, "--maxWorkers=4"], {
-      env,
-      cwd: made,
-    });
-    await within(run.ended, "the end of vitest", 50_000);
-    const { numPassedTests, testResults } = JSON.parse(
-      run.lines.find((line) => line.startsWith("{")),
-    );
-    const failures = testResults.flatMap((file) => [
-      file.message,
-      ...file.assertionResults.flatMap((result) => result.failureMessages),
-    ]);
-    assert.equal(numPassedTests, 4, failures.join("\n"));
-  });
+  test(
+    `vitest with ${mode}: test files are apart, and meet scripts that they fork`,
+    vitest,
+    async () => {
+      const together = mode === "one worker" ? 1 : 4;
+      const made = folder();
+      for (let number = 1; number <= 4; number++)
+        fs.copyFileSync(fixture("vitest.mjs"), path.join(made, `${number}.test.mjs`));
+      fs.symlinkSync(path.join(root, "node_modules"), path.join(made, "node_modules"));
+      const env = {
+        NAME: unique(),
+        TOGETHER: String(together),
+        OPEN_CHANNEL_PACKAGE: root,
+        MEMBER: where,
+      };
+      const args = [
+        tool("vitest", "vitest.mjs"),
+        "run",
+        "--root",
+        made,
+        "--testTimeout=30000",
+        "--reporter=json",
+        ...flags,
+      ];
+      const run = start(process.execPath, together === 1 ? args : [...args, "--maxWorkers=4"], {
+        env,
+        cwd: made,
+      });
+      await within(run.ended, "the end of vitest", 50_000);
+      const { numPassedTests, testResults } = JSON.parse(
+        run.lines.find((line) => line.startsWith("{")),
+      );
+      const failures = testResults.flatMap((file) => [
+        file.message,
+        ...file.assertionResults.flatMap((result) => result.failureMessages),
+      ]);
+      assert.equal(numPassedTests, 4, failures.join("\n"));
+    },
+  );
 }
 
 test("a timeout names the application that was looked in, and what to do", async () => {

@@ -18,7 +18,10 @@ class Workers {
   }
 
   #start() {
-    const worker = node(fixture("poisoned.js"), [], { env: { CHANNEL: this.#channel }, stdio: ["pipe", "pipe", "ignore"] });
+    const worker = node(fixture("poisoned.js"), [], {
+      env: { CHANNEL: this.#channel },
+      stdio: ["pipe", "pipe", "ignore"],
+    });
     this.all.push(worker);
     worker.once("exit", () => {
       if (this.#stopped) return;
@@ -55,14 +58,23 @@ test("a message that kills every worker kills as many as it has attempts, and th
   assert.equal(String(message.data), "poison");
   assert.deepEqual([message.seq, message.attempts, message.id], [2, 3, `${socket.id}:2`]);
   assert.equal(typeof message.reason, "string");
-  const flushed = await within(socket.flush().then(() => "handled", (error) => error.code), "flush");
+  const flushed = await within(
+    socket.flush().then(
+      () => "handled",
+      (error) => error.code,
+    ),
+    "flush",
+  );
   assert.equal(flushed, "EUNDELIVERABLE");
   await within(socket.flush(), "another flush");
 
   const handled = (text) => workers.lines.filter((line) => line.startsWith(`handled ${text},`));
   await until(() => handled("behind 2").length > 0, "what is behind it");
   assert.equal(handled("behind 1").length, 1);
-  assert.ok(handled("behind 1")[0].endsWith("attempt 1") || handled("behind 1")[0].endsWith("attempt 2"), handled("behind 1")[0]);
+  assert.ok(
+    handled("behind 1")[0].endsWith("attempt 1") || handled("behind 1")[0].endsWith("attempt 2"),
+    handled("behind 1")[0],
+  );
   await until(() => workers.crashes >= 3, "the end of the last worker that had it");
   assert.equal(workers.crashes, 3);
   await channel.close();
@@ -72,7 +84,9 @@ test("a limit of attempts is from 1 to 64", () => {
   for (const maxAttempts of [0, 65, -1]) {
     assert.throws(() => openChannel({ name: unique(), maxAttempts }), { code: "EINVAL" });
   }
-  assert.throws(() => openChannel({ name: unique(), maxAttempts: "3" }), { code: "ERR_INVALID_ARG_TYPE" });
+  assert.throws(() => openChannel({ name: unique(), maxAttempts: "3" }), {
+    code: "ERR_INVALID_ARG_TYPE",
+  });
   for (const maxAttempts of [1, 64, Infinity]) openChannel({ name: unique(), maxAttempts });
 });
 
@@ -154,7 +168,7 @@ test("an attempt that gave its message back does not acknowledge the next one wh
   await channel.close();
 });
 
-test("what came back before there was a listener finds it in the context of its socket", async () => {
+test("a message that came back before there was a listener finds it in the context of its socket", async () => {
   const storage = new AsyncLocalStorage();
   const channel = openChannel({ name: unique(), app: "context" }, (socket) => {
     socket.on("data", () => socket.message.reject("no such job"));

@@ -1,6 +1,16 @@
 // The features of the channel beyond the original.
 "use strict";
-const { test, until, within, next, unique, node, fixture, scratch, Ledger } = require("./harness.js");
+const {
+  test,
+  until,
+  within,
+  next,
+  unique,
+  node,
+  fixture,
+  scratch,
+  Ledger,
+} = require("./harness.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
@@ -8,7 +18,7 @@ const { Worker } = require("node:worker_threads");
 const { openChannel, Message } = require("..");
 
 
-test("role, generation and events tell what this process is", async () => {
+test("role, generation and events say what this process is", async () => {
   const name = unique();
   const channel = openChannel(name, (socket) => socket.resume());
   assert.equal(channel.role, "none");
@@ -34,7 +44,8 @@ test("role, generation and events tell what this process is", async () => {
 test("closing the host hands over: nothing lost, no error, the generation grows", async () => {
   const name = unique();
   const got = [];
-  const listener = (who) => (socket) => socket.on("data", (data) => got.push([who, Number(String(data))]));
+  const listener = (who) => (socket) =>
+    socket.on("data", (data) => got.push([who, Number(String(data))]));
   const first = openChannel(name, listener("first"));
   const one = first.connect();
   await next(one, "connect");
@@ -55,7 +66,10 @@ test("closing the host hands over: nothing lost, no error, the generation grows"
   await until(() => got.some(([who]) => who === "second"), "messages at the new host");
   clearInterval(writing);
   await socket.flush();
-  assert.deepEqual([...new Set(got.map(([, n]) => n))].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i + 1));
+  assert.deepEqual(
+    [...new Set(got.map(([, n]) => n))].sort((a, b) => a - b),
+    Array.from({ length: n }, (_, i) => i + 1),
+  );
   assert.equal(one.destroyed, true);
   await second.close();
 });
@@ -111,7 +125,8 @@ for (const [how, attach] of [
   test(`a data listener ${how} finds each message described`, async () => {
     const got = [];
     const channel = openChannel({ name: unique(), app: "described" }, (socket) => {
-      const note = (data) => got.push([String(data), socket.message?.seq, String(socket.message?.data)]);
+      const note = (data) =>
+        got.push([String(data), socket.message?.seq, String(socket.message?.data)]);
       attach(socket, note);
     });
     const socket = channel.connect();
@@ -156,7 +171,8 @@ test("with manual acknowledgement a message is done when its handler says so", a
   two.ack();
   two.ack();
   assert.equal(two.acknowledged, true);
-  await new Promise((resolve) => setTimeout(resolve, 50)); // time in which a wrong flush would resolve
+  // Time in which a wrong flush would resolve.
+  await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(flushed, false);
   one.ack();
   await within(flush, "flush");
@@ -164,7 +180,7 @@ test("with manual acknowledgement a message is done when its handler says so", a
   await channel.close();
 });
 
-test("what was not acknowledged comes to the next host, marked, with the same id", async () => {
+test("a message that was not acknowledged comes to the next host, marked, with the same id", async () => {
   const name = unique();
   const ledger = path.join(scratch, unique());
   fs.writeFileSync(ledger, "");
@@ -185,7 +201,14 @@ test("what was not acknowledged comes to the next host, marked, with the same id
   await host.line("seen 5");
   host.kill("SIGKILL");
   await until(() => again.length === 3, "the rest at the new host");
-  assert.deepEqual(again.map((message) => [String(message.data), message.redelivered]), [["3", true], ["4", true], ["5", true]]);
+  assert.deepEqual(
+    again.map((message) => [String(message.data), message.redelivered]),
+    [
+      ["3", true],
+      ["4", true],
+      ["5", true],
+    ],
+  );
   const first = host.lines.filter((line) => line.startsWith("id ")).map((line) => line.slice(3));
   assert.deepEqual(again.map((message) => message.id), first.slice(2));
   await within(socket.flush(), "flush");
@@ -195,7 +218,10 @@ test("what was not acknowledged comes to the next host, marked, with the same id
 
 test("an uncaught exception in a handler leaves the message to the next host", async () => {
   const name = unique();
-  const host = node(fixture("crashing.js"), [], { env: { NAME: name }, stdio: ["pipe", "pipe", "ignore"] });
+  const host = node(fixture("crashing.js"), [], {
+    env: { NAME: name },
+    stdio: ["pipe", "pipe", "ignore"],
+  });
   await host.line("hosting");
   const got = [];
   const channel = openChannel({ name, app: "crashing" }, (socket) => {
@@ -208,7 +234,10 @@ test("an uncaught exception in a handler leaves the message to the next host", a
   socket.write("later");
   assert.equal((await within(host.ended, "the crash")).code, 1);
   await until(() => got.some(([text]) => text === "later"), "the rest");
-  assert.deepEqual(got.filter(([text]) => text !== "fine").map(([text]) => text), ["poison", "later"]);
+  assert.deepEqual(
+    got.filter(([text]) => text !== "fine").map(([text]) => text),
+    ["poison", "later"],
+  );
   assert.equal(got.find(([text]) => text === "poison")[1], true);
   socket.destroy();
   await channel.close();
@@ -229,7 +258,9 @@ test("closing twice closes once", async () => {
 
 test("a message over the limit is refused with EMSGSIZE, and nothing else is lost", async () => {
   const got = [];
-  const channel = openChannel({ name: unique(), maxMessage: 1000 }, (socket) => socket.on("data", (data) => got.push(data.length)));
+  const channel = openChannel({ name: unique(), maxMessage: 1000 }, (socket) =>
+    socket.on("data", (data) => got.push(data.length)),
+  );
   const socket = channel.connect();
   socket.write(Buffer.alloc(1000));
   assert.throws(() => socket.write(Buffer.alloc(1001)), { code: "EMSGSIZE" });
@@ -247,7 +278,9 @@ test("a message over the limit is refused with EMSGSIZE, and nothing else is los
 
 test("the default limit is 64 MiB: a message of that size arrives, a longer one is refused", async () => {
   const limit = 64 * 1024 * 1024;
-  const channel = openChannel(unique(), (socket) => socket.on("data", (data) => socket.write(String(data.length))));
+  const channel = openChannel(unique(), (socket) =>
+    socket.on("data", (data) => socket.write(String(data.length))),
+  );
   const socket = channel.connect();
   assert.throws(() => socket.write(Buffer.alloc(limit + 1)), { code: "EMSGSIZE" });
   socket.write(Buffer.alloc(limit));
@@ -258,10 +291,18 @@ test("the default limit is 64 MiB: a message of that size arrives, a longer one 
 test("two scripts with one name are apart, unless the scope is the user", async () => {
   const name = unique();
   const apart = [fixture("scope-a.js"), fixture("scope-b.js")];
-  for (const [options, together] of [[{ name }, false], [{ name: unique(), scope: "user" }, true], [{ name: unique(), app: "both" }, true]]) {
+  for (const [options, together] of [
+    [{ name }, false],
+    [{ name: unique(), scope: "user" }, true],
+    [{ name: unique(), app: "both" }, true],
+  ]) {
     const members = apart.map((script) => node(script, [JSON.stringify(options)]));
     const roles = await Promise.all(members.map((member) => member.line(/^(host|peer)$/)));
-    assert.equal(roles.filter((role) => role === "host").length, together ? 1 : 2, JSON.stringify(options));
+    assert.equal(
+      roles.filter((role) => role === "host").length,
+      together ? 1 : 2,
+      JSON.stringify(options),
+    );
     members.forEach((member) => member.stdin.end());
     await Promise.all(members.map((member) => within(member.ended, "the end")));
   }
@@ -271,12 +312,41 @@ test("a bad name or option is refused at once, with a code", () => {
   const open = (options) => () => openChannel({ name: unique(), ...options }, () => {});
   assert.throws(open({ name: "" }), { code: "EINVAL" });
   assert.throws(open({ name: "x".repeat(256) }), { code: "ENAMETOOLONG" });
-  for (const options of [{ name: 5 }, { app: 5 }, { runtimeDir: 5 }, { generationFile: 5 }, { host: "yes" }, { allowHalfOpen: 1 }, { connectTimeout: "5" }, { maxMessage: null }]) {
-    assert.throws(open(options), { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" }, JSON.stringify(options));
+  for (const options of [
+    { name: 5 },
+    { app: 5 },
+    { runtimeDir: 5 },
+    { generationFile: 5 },
+    { host: "yes" },
+    { allowHalfOpen: 1 },
+    { connectTimeout: "5" },
+    { maxMessage: null },
+  ]) {
+    assert.throws(
+      open(options),
+      { name: "TypeError", code: "ERR_INVALID_ARG_TYPE" },
+      JSON.stringify(options),
+    );
   }
-  const wrong = [{ scope: "all" }, { acknowledge: "later" }, { connectTimeout: -1 }, { connectTimeout: NaN }, { connectTimeout: 0 }];
-  for (const options of [...wrong, { hostTimeout: 10 }, { maxMessage: 0 }, { maxMessage: 2 ** 40 }, { maxConnections: 0 }]) {
-    assert.throws(open(options), (error) => error.code === "EINVAL" && error.message.length > 30, JSON.stringify(options));
+  const wrong = [
+    { scope: "all" },
+    { acknowledge: "later" },
+    { connectTimeout: -1 },
+    { connectTimeout: NaN },
+    { connectTimeout: 0 },
+  ];
+  for (const options of [
+    ...wrong,
+    { hostTimeout: 10 },
+    { maxMessage: 0 },
+    { maxMessage: 2 ** 40 },
+    { maxConnections: 0 },
+  ]) {
+    assert.throws(
+      open(options),
+      (error) => error.code === "EINVAL" && error.message.length > 30,
+      JSON.stringify(options),
+    );
   }
   assert.throws(() => openChannel(unique()).connect(-1), { code: "EINVAL" });
   assert.throws(() => openChannel(unique()).connect("5000"), { code: "ERR_INVALID_ARG_TYPE" });
@@ -319,10 +389,11 @@ test("the generation goes on in its file when the runtime directory is gone", as
 test("the news of a failed attempt does not hurt the next one", async () => {
   const channel = openChannel({ name: unique(), connectTimeout: 20, host: false }, () => {});
   const host = openChannel(channel.name, (socket) => socket.resume());
-  for (let round = 0; round < 20; round++) await assert.rejects(channel.join(), { code: "ETIMEDOUT" });
+  for (let round = 0; round < 20; round++)
+    await assert.rejects(channel.join(), { code: "ETIMEDOUT" });
   const paused = channel.connect();
   const [error] = await next(paused.pause(), "error");
-  assert.equal(error.code, "ETIMEDOUT", "nobody has to read to be told");
+  assert.equal(error.code, "ETIMEDOUT", "nobody has to read to be notified");
   await assert.rejects(channel.join(), { code: "ETIMEDOUT" });
   await host.join();
   const socket = channel.connect(5000); // at once after the failure
@@ -361,7 +432,9 @@ test("the limits of a socket are options", async () => {
 });
 
 test("close waits for a reader that does not read, but not for ever", async () => {
-  const channel = openChannel({ name: unique(), hostTimeout: 200 }, (socket) => socket.on("data", () => {}).pause());
+  const channel = openChannel({ name: unique(), hostTimeout: 200 }, (socket) =>
+    socket.on("data", () => {}).pause(),
+  );
   const socket = channel.connect();
   socket.write("unread");
   await next(socket, "connect");
@@ -380,7 +453,10 @@ test("joining takes part without a socket, and without running anybody's listene
   const joining = tool.join();
   assert.equal(tool.state, "connecting");
   assert.equal(await joining, "peer");
-  assert.deepEqual([tool.role, tool.generation, tool.state], ["peer", host.generation, "connected"]);
+  assert.deepEqual(
+    [tool.role, tool.generation, tool.state],
+    ["peer", host.generation, "connected"],
+  );
   assert.equal(connections, 0);
   const lost = next(tool, "handover");
   await host.close();
@@ -399,9 +475,17 @@ test("worker threads meet each other and their main thread", async () => {
 
 test("a terminated worker thread that hosts is replaced, and nothing is lost", async () => {
   const ledger = new Ledger();
-  const env = { ...process.env, LEDGER: ledger.file, CHANNEL: unique(), OPTIONS: JSON.stringify({ app: "threads" }) };
+  const env = {
+    ...process.env,
+    LEDGER: ledger.file,
+    CHANNEL: unique(),
+    OPTIONS: JSON.stringify({ app: "threads" }),
+  };
   const workers = [0, 1, 2].map(() => new Worker(fixture("member.js"), { env }));
-  await until(() => ledger.entries().filter((entry) => entry.connected).length === 3, "three threads");
+  await until(
+    () => ledger.entries().filter((entry) => entry.connected).length === 3,
+    "three threads",
+  );
   await until(() => ledger.handled > 100);
   const host = ledger.entries().find((entry) => entry.handled).by;
   const hosting = workers.find((worker) => host.endsWith(`.${worker.threadId}`));
@@ -410,7 +494,11 @@ test("a terminated worker thread that hosts is replaced, and nothing is lost", a
   await until(() => ledger.handled > before + 100, "messages at the next host");
   const rest = workers.filter((worker) => worker !== hosting);
   rest.forEach((worker) => worker.postMessage("leave"));
-  await Promise.all(rest.map((worker) => within(new Promise((resolve) => worker.once("exit", resolve)), "its exit")));
+  await Promise.all(
+    rest.map((worker) =>
+      within(new Promise((resolve) => worker.once("exit", resolve)), "its exit"),
+    ),
+  );
   const figures = ledger.audit();
   assert.equal(figures.lost, 0);
   assert.equal(figures.duplicatesUnmarked, 0);

@@ -108,7 +108,9 @@ test("a listener's promise for the rest of a character holds the message with it
 });
 
 const hosting = async (name, env) => {
-  const host = node(fixture("decoding.js"), [], { env: { NAME: name, OPEN_CHANNEL_APP: "decoding", ...env } });
+  const host = node(fixture("decoding.js"), [], {
+    env: { NAME: name, OPEN_CHANNEL_APP: "decoding", ...env },
+  });
   await host.line("host");
   return host;
 };
@@ -150,8 +152,14 @@ for (const way of ["is killed", "closes"]) {
     }
     socket.write(HALVES[1]);
     await within(socket.flush(), "flush");
-    assert.deepEqual(got, [["a", 2], ["€b", 1]]);
-    assert.deepEqual(host.lines.filter((line) => line.startsWith("text")), ["text whole", "text a"]);
+    assert.deepEqual(got, [
+      ["a", 2],
+      ["€b", 1],
+    ]);
+    assert.deepEqual(
+      host.lines.filter((line) => line.startsWith("text")),
+      ["text whole", "text a"],
+    );
     socket.destroy();
     await channel.close();
   });

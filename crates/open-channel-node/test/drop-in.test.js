@@ -71,7 +71,7 @@ test("connect returns a net.Socket at once, and the listener receives one", asyn
   assert.equal(socket.readyState, "closed");
 });
 
-test("what is written before the connection arrives, each write as one data event", async () => {
+test("text that is written before the connection arrives, each write as one data event", async () => {
   const { promise, resolve } = defer();
   const got = [];
   const channel = openChannel(unique(), (socket) => {
@@ -94,7 +94,9 @@ test("what is written before the connection arrives, each write as one data even
 
 test("end before the connection delivers", async () => {
   const got = [];
-  const channel = openChannel(unique(), (socket) => socket.on("data", (data) => got.push(String(data))));
+  const channel = openChannel(unique(), (socket) =>
+    socket.on("data", (data) => got.push(String(data))),
+  );
   const socket = channel.connect();
   const done = new Promise((resolve) => socket.end("last words", resolve));
   await within(done, "the callback of end");
@@ -102,7 +104,7 @@ test("end before the connection delivers", async () => {
   await until(() => socket.destroyed);
 });
 
-test("who asks for more bytes than a message has gets them from the next ones", async () => {
+test("a read of more bytes than a message has gets them from the next ones", async () => {
   const { client, server } = await pair();
   const framed = (text) => {
     const frame = Buffer.alloc(4 + text.length, text);
@@ -111,12 +113,17 @@ test("who asks for more bytes than a message has gets them from the next ones", 
     return frame;
   };
   // More than what may be under way.
-  const texts = ["one", "a second one", ...Array.from({ length: 40 }, (_, i) => String(i % 10).repeat(100_000 - i)), "last"];
+  const texts = [
+    "one",
+    "a second one",
+    ...Array.from({ length: 40 }, (_, i) => String(i % 10).repeat(100_000 - i)),
+    "last",
+  ];
   const bytes = Buffer.concat(texts.map(framed));
   const got = [];
   let length;
   server.on("readable", () => {
-    for (;;) {
+    for (;; ) {
       if (length === undefined) {
         const head = server.read(4);
         if (head === null) return;
@@ -129,14 +136,15 @@ test("who asks for more bytes than a message has gets them from the next ones", 
     }
   });
   // Frames cut into messages where it does not suit them.
-  for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 3) % 9973) client.write(bytes.subarray(at, at + size));
+  for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 3) % 9973)
+    client.write(bytes.subarray(at, at + size));
   await until(() => got.length === texts.length, "all frames");
   assert.deepEqual(got, texts);
   await within(client.flush(), "all of it handled");
   client.destroy();
 });
 
-test("what is written counts once, before and after there is a connection", async () => {
+test("each written byte counts once, before and after there is a connection", async () => {
   const channel = openChannel(unique(), (socket) => socket.resume());
   const client = channel.connect();
   client.write("hello");
@@ -230,7 +238,8 @@ test("pipe works in both directions", async () => {
   let received = 0;
   sink.on("data", (data) => (received += data.length));
   const through = pipeline(source, socket, sink);
-  for (let i = 0; i < total; i += 10_000) if (!source.write(Buffer.alloc(10_000))) await next(source, "drain");
+  for (let i = 0; i < total; i += 10_000)
+    if (!source.write(Buffer.alloc(10_000))) await next(source, "drain");
   source.end();
   await within(through, "the pipeline");
   assert.equal(received, total);
@@ -271,14 +280,30 @@ test("write returns false when there is too much, and drain follows", async () =
 test("end closes both sides, with the events of a net.Socket in their order", async () => {
   const { client, server } = await pair();
   const events = [];
-  for (const [who, socket] of [["client", client], ["server", server]]) {
-    for (const event of ["end", "finish", "close", "error"]) socket.on(event, (...args) => events.push(`${who} ${event}${event === "close" ? ` ${args[0]}` : ""}`));
+  for (const [who, socket] of [
+    ["client", client],
+    ["server", server],
+  ]) {
+    for (const event of ["end", "finish", "close", "error"])
+      socket.on(event, (...args) =>
+        events.push(`${who} ${event}${event === "close" ? ` ${args[0]}` : ""}`),
+      );
     socket.resume();
   }
   client.end();
-  await until(() => events.filter((event) => event.includes("close")).length === 2, "both close events");
-  assert.deepEqual(events.filter((event) => event.startsWith("server")), ["server end", "server finish", "server close false"]);
-  assert.deepEqual([...events.filter((event) => event.startsWith("client"))].sort(), ["client close false", "client end", "client finish"]);
+  await until(
+    () => events.filter((event) => event.includes("close")).length === 2,
+    "both close events",
+  );
+  assert.deepEqual(
+    events.filter((event) => event.startsWith("server")),
+    ["server end", "server finish", "server close false"],
+  );
+  assert.deepEqual([...events.filter((event) => event.startsWith("client"))].sort(), [
+    "client close false",
+    "client end",
+    "client finish",
+  ]);
   assert.equal(events.filter((event) => event.startsWith("client")).at(-1), "client close false");
   assert.equal(client.readyState, "closed");
 });
@@ -286,7 +311,10 @@ test("end closes both sides, with the events of a net.Socket in their order", as
 test("destroy emits close, and the other side sees an end and a close without an error", async () => {
   const { channel, client, server } = await pair();
   const events = [];
-  server.on("end", () => events.push("end")).on("close", (failed) => events.push(`close ${failed}`)).on("error", (error) => events.push(error));
+  server
+    .on("end", () => events.push("end"))
+    .on("close", (failed) => events.push(`close ${failed}`))
+    .on("error", (error) => events.push(error));
   server.resume();
   client.destroy();
   assert.equal(channel.connected, false);
@@ -347,13 +375,18 @@ test("many channels in one process, and two sockets of one channel, do not cross
   const name = unique();
   const echo = (tag) => (socket) => socket.on("data", (data) => socket.write(`${tag}:${data}`));
   const channels = Array.from({ length: 20 }, (_, i) => openChannel(`${name}-${i}`, echo(i)));
-  const sockets = channels.flatMap((channel, i) => [[i, "a", channel.connect()], [i, "b", channel.connect()]]);
-  await Promise.all(sockets.map(async ([i, which, socket]) => {
-    const reply = next(socket, "data");
-    socket.write(`${which}${i}`);
-    assert.equal(String((await reply)[0]), `${i}:${which}${i}`);
-    socket.destroy();
-  }));
+  const sockets = channels.flatMap((channel, i) => [
+    [i, "a", channel.connect()],
+    [i, "b", channel.connect()],
+  ]);
+  await Promise.all(
+    sockets.map(async ([i, which, socket]) => {
+      const reply = next(socket, "data");
+      socket.write(`${which}${i}`);
+      assert.equal(String((await reply)[0]), `${i}:${which}${i}`);
+      socket.destroy();
+    }),
+  );
   await Promise.all(channels.map((channel) => channel.close()));
 });
 
@@ -391,7 +424,9 @@ test("a listener that throws is an uncaught exception, and hurts nobody else", a
 
 test("a listener that throws takes nothing from what came together with its message", async () => {
   const name = unique();
-  const channel = openChannel({ name, app: "wake" }, (socket) => socket.on("data", () => socket.write("answer")));
+  const channel = openChannel({ name, app: "wake" }, (socket) =>
+    socket.on("data", () => socket.write("answer")),
+  );
   await channel.join();
   const child = node(fixture("throwing-wake.js"), [], { env: { NAME: name } });
   await within(child.ended, "its end");
@@ -416,7 +451,9 @@ test("once connect on a socket that is connected calls its listener once, unless
   for (const socket of [client, server]) {
     let calls = 0;
     const listener = () => calls++;
-    const called = new Promise((resolve) => socket.once("connect", listener).once("connect", resolve));
+    const called = new Promise((resolve) =>
+      socket.once("connect", listener).once("connect", resolve),
+    );
     assert.equal(calls, 0);
     await within(called, "connect");
     assert.equal(calls, 1);
@@ -513,11 +550,13 @@ test("a process ends by itself when its sockets are closed or unref'd, and not b
   }
 });
 
-test("what a peer wrote before process.exit arrives, by flush or by end", async () => {
+test("the messages that a peer wrote before process.exit arrive, by flush or by end", async () => {
   for (const how of ["flush", "end"]) {
     const name = unique();
     let got = 0;
-    const channel = openChannel({ name, app: "leaving" }, (socket) => socket.on("data", () => got++));
+    const channel = openChannel({ name, app: "leaving" }, (socket) =>
+      socket.on("data", () => got++),
+    );
     await channel.join();
     const child = node(fixture("leaving.js"), [how], { env: { NAME: name } });
     assert.deepEqual(await within(child.ended, "its end"), { code: 0, signal: null });

@@ -7,7 +7,11 @@ const fs = require("node:fs");
 const path = require("node:path");
 
 const examples = path.join(__dirname, "..", "examples");
-const promised = (name) => /^\/\/ {5}\$ node .*\n((?:\/\/ {5}.*\n)+)/m.exec(fs.readFileSync(path.join(examples, name), "utf8"))[1].replace(/^\/\/ {5}/gm, "").trim();
+const promised = (name) =>
+  /^\/\/ {5}\$ node .*\n((?:\/\/ {5}.*\n)+)/m
+    .exec(fs.readFileSync(path.join(examples, name), "utf8"))[1]
+    .replace(/^\/\/ {5}/gm, "")
+    .trim();
 
 for (const name of ["counter.js", "lock.js"]) {
   test(`${name} prints what it says it prints`, async () => {
@@ -18,7 +22,8 @@ for (const name of ["counter.js", "lock.js"]) {
 }
 
 test("broadcast.js lets every worker hear every other, also after the relay was killed", async () => {
-  const run = (instance) => node(path.join(examples, "broadcast.js"), [], { env: { NODE_APP_INSTANCE: String(instance) } });
+  const run = (instance) =>
+    node(path.join(examples, "broadcast.js"), [], { env: { NODE_APP_INSTANCE: String(instance) } });
   const workers = [];
   for (let i = 0; i < 3; i++) {
     workers.push(run(i));
@@ -44,7 +49,8 @@ for (const snippet of readme.snippets) {
     const run = node(readme.place(snippet));
     assert.ok(snippet.promises.length > 0, "a snippet shows what it does");
     for (const promise of snippet.promises) await run.line(promise);
-    if (snippet.ends) assert.deepEqual(await within(run.ended, "its end"), { code: 0, signal: null });
+    if (snippet.ends)
+      assert.deepEqual(await within(run.ended, "its end"), { code: 0, signal: null });
     assert.deepEqual(run.lines, snippet.promises);
   });
 }

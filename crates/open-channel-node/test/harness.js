@@ -41,7 +41,9 @@ afterEach(() => {
   killChildren();
   clearTimeout(lingering);
   lingering = setTimeout(() => {
-    console.error(`✖ still open after the last test: ${process.getActiveResourcesInfo().join(", ")}`);
+    console.error(
+      `✖ still open after the last test: ${process.getActiveResourcesInfo().join(", ")}`,
+    );
     process.exit(1);
   }, LINGER).unref();
 });
@@ -111,8 +113,14 @@ function start(command, args, { env = {}, ...options } = {}) {
   /** Waits for a line of this process. */
   child.line = (pattern) =>
     until(() => {
-      const line = child.lines.find((line) => (typeof pattern === "string" ? line === pattern : pattern.test(line)));
-      if (line === undefined && child.exitCode !== null && child.stdout.destroyed) throw new Error(`the process ended with ${child.exitCode} before it said ${pattern}; it said: ${child.lines.join(" | ")}`);
+      const line = child.lines.find((line) =>
+        typeof pattern === "string" ? line === pattern : pattern.test(line),
+      );
+      if (line === undefined && child.exitCode !== null && child.stdout.destroyed)
+        throw new Error(
+          `the process ended with ${child.exitCode} before it said ${pattern}; ` +
+            `it said: ${child.lines.join(" | ")}`,
+        );
       return line;
     }, `the line ${pattern}`);
   return child;
@@ -145,7 +153,11 @@ class Ledger {
   }
 
   entries() {
-    return fs.readFileSync(this.file, "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line));
+    return fs
+      .readFileSync(this.file, "utf8")
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => JSON.parse(line));
   }
 
   /** Checks the promises, and returns the figures. */
@@ -171,7 +183,14 @@ class Ledger {
       sent += count;
       for (let n = 1; n <= count; n++) if (!handled.get(writer)?.numbers.has(n)) lost++;
     }
-    return { writers: finished.size, sent, lost, duplicatesMarked: marked, duplicatesUnmarked: unmarked, disordered };
+    return {
+      writers: finished.size,
+      sent,
+      lost,
+      duplicatesMarked: marked,
+      duplicatesUnmarked: unmarked,
+      disordered,
+    };
   }
 
   /** Messages handled so far. */
@@ -180,4 +199,17 @@ class Ledger {
   }
 }
 
-module.exports = { test, scratch, fixture, until, within, next, start, adopt, node, install, unique, Ledger };
+module.exports = {
+  test,
+  scratch,
+  fixture,
+  until,
+  within,
+  next,
+  start,
+  adopt,
+  node,
+  install,
+  unique,
+  Ledger,
+};

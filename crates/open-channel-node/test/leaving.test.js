@@ -18,7 +18,11 @@ const FACES = ["manual", "async", "iterate"];
 async function stage(face, { options = {}, args = [], connect } = {}) {
   const name = unique();
   const env = { NAME: name, FACE: face, OPTIONS: JSON.stringify(options) };
-  const host = node([...args, fixture("holding.js")][0], [...args, fixture("holding.js")].slice(1), { env });
+  const host = node(
+    [...args, fixture("holding.js")][0],
+    [...args, fixture("holding.js")].slice(1),
+    { env },
+  );
   await host.line("host");
   const got = [];
   const channel = openChannel({ name, app: "holding", ...options }, (socket) => {
@@ -26,8 +30,8 @@ async function stage(face, { options = {}, args = [], connect } = {}) {
   });
   const socket = channel.connect(connect);
   await next(socket, "connect");
-  const tell = (order) => host.stdin.write(`${order}\n`);
-  return { host, tell, channel, socket, got };
+  const command = (order) => host.stdin.write(`${order}\n`);
+  return { host, command, channel, socket, got };
 }
 
 /** Whether `promise` is settled, after all that is under way has arrived. */
@@ -41,13 +45,15 @@ async function settled(promise, socket) {
 }
 
 for (const face of FACES) {
-  test(`what a handler holds when its host closes comes to the next host, marked (${face})`, async () => {
-    const { host, tell, channel, socket, got } = await stage(face, { options: { hostTimeout: 600 } });
+  test(`a message that a handler holds when its host closes comes to the next host, marked (${face})`, async () => {
+    const { host, command, channel, socket, got } = await stage(face, {
+      options: { hostTimeout: 600 },
+    });
     const sent = face === "iterate" ? ["m1"] : ["m1", "m2"];
     sent.forEach((text) => socket.write(text));
     await host.line(`took ${sent.at(-1)}`);
     const flush = socket.flush();
-    tell("close");
+    command("close");
     await host.line("closed");
     await until(() => got.length === sent.length, "the messages at the next host");
     await within(flush, "flush");
@@ -56,39 +62,46 @@ for (const face of FACES) {
     await channel.close();
   });
 
-  test(`what is handled before the host has left is answered and never delivered again (${face})`, async () => {
-    const { host, tell, channel, socket, got } = await stage(face);
+  test(`a message that is handled before the host has left is answered and never delivered again (${face})`, async () => {
+    const { host, command, channel, socket, got } = await stage(face);
     const answers = [];
     socket.on("data", (data) => answers.push(String(data)));
     socket.write("m1");
     await host.line("took m1");
-    tell("close");
+    command("close");
     await host.line("handover true");
     socket.write("m2");
-    tell("finish");
+    command("finish");
     await host.line("closed");
     await until(() => got.length > 0, "the next message at the next host");
     assert.deepEqual(got, [["m2", false]], "delivered to nobody else");
     assert.deepEqual(answers, ["answer to m1"]);
     await host.line("close true");
-    assert.deepEqual(host.lines.filter((line) => /^(end|close) /.test(line)), ["end true", "close true"]);
+    assert.deepEqual(
+      host.lines.filter((line) => /^(end|close) /.test(line)),
+      ["end true", "close true"],
+    );
     await channel.close();
   });
 
   test(`the callback of end comes when the message is handled, not before (${face})`, async () => {
-    const { host, tell, channel, socket } = await stage(face);
-    const ended = new Promise((resolve, reject) => socket.end("job", (error) => (error ? reject(error) : resolve())));
+    const { host, command, channel, socket } = await stage(face);
+    const ended = new Promise((resolve, reject) =>
+      socket.end("job", (error) => (error ? reject(error) : resolve())),
+    );
     await host.line("took job");
     assert.equal(await settled(ended), false);
-    tell("finish");
+    command("finish");
     await within(ended, "the callback");
-    tell("exit");
+    command("exit");
     await channel.close();
   });
 
   test(`a host killed while it handles the last message before an end leaves it to the next host (${face})`, async () => {
     const { host, channel, socket, got } = await stage(face);
-    const ended = new Promise((resolve, reject) => socket.end("job", (error) => (error ? reject(error) : resolve())));
+    const ended = new Promise((resolve, reject) =>
+      socket.end("job", (error) => (error ? reject(error) : resolve())),
+    );
     await host.line("took job");
     assert.equal(await settled(ended), false);
     host.kill("SIGKILL");
@@ -98,11 +111,15 @@ for (const face of FACES) {
   });
 
   test(`a host that closes after the other side's end leaves the last message to the next host (${face})`, async () => {
-    const { host, tell, channel, socket, got } = await stage(face, { options: { hostTimeout: 600 } });
-    const ended = new Promise((resolve, reject) => socket.end("job", (error) => (error ? reject(error) : resolve())));
+    const { host, command, channel, socket, got } = await stage(face, {
+      options: { hostTimeout: 600 },
+    });
+    const ended = new Promise((resolve, reject) =>
+      socket.end("job", (error) => (error ? reject(error) : resolve())),
+    );
     await host.line("took job");
     assert.equal(await settled(ended), false);
-    tell("close");
+    command("close");
     await host.line("closed");
     await within(ended, "the callback");
     assert.deepEqual(got, [["job", true]]);
@@ -110,10 +127,10 @@ for (const face of FACES) {
   });
 
   test(`process.exit leaves what is not handled to the next host (${face})`, async () => {
-    const { host, tell, channel, socket, got } = await stage(face);
+    const { host, command, channel, socket, got } = await stage(face);
     socket.write("job");
     await host.line("took job");
-    tell("exit");
+    command("exit");
     await until(() => got.length === 1, "the message at the next host");
     assert.deepEqual(got, [["job", true]]);
     await within(socket.flush(), "flush");
@@ -122,18 +139,20 @@ for (const face of FACES) {
   });
 
   test(`destroying a socket acknowledges nothing, and its sender learns so (${face})`, async () => {
-    const { host, tell, channel, socket } = await stage(face, { options: { allowHalfOpen: true } });
+    const { host, command, channel, socket } = await stage(face, {
+      options: { allowHalfOpen: true },
+    });
     socket.write("job");
     await host.line("took job");
     const flush = socket.flush();
-    tell("destroy");
+    command("destroy");
     await assert.rejects(within(flush, "flush"), { code: "ECONNRESET" });
     socket.destroy();
     const other = channel.connect();
     const failure = next(other, "error");
     const ended = new Promise((resolve) => other.end("job 2", resolve));
     await host.line("took job 2");
-    tell("destroy");
+    command("destroy");
     assert.ok((await within(ended, "the callback of end")) instanceof Error);
     assert.equal((await failure)[0].code, "ECONNRESET");
     host.kill("SIGKILL");
@@ -144,25 +163,27 @@ for (const face of FACES) {
 
 for (const face of ["manual", "async"]) {
   test(`a listener that ends its socket may acknowledge afterwards (${face})`, async () => {
-    const { host, tell, channel, socket } = await stage(face);
+    const { host, command, channel, socket } = await stage(face);
     socket.write("job");
     await host.line("took job");
     const flush = socket.flush();
-    tell("end");
+    command("end");
     await host.line("close false");
     assert.equal(await settled(flush), false);
-    tell("finish");
+    command("finish");
     await within(flush, "flush");
-    tell("exit");
+    command("exit");
     await channel.close();
   });
 }
 
 test("a message that JavaScript has forgotten stays unhandled, also when it is collected", async () => {
-  const { host, tell, channel, socket, got } = await stage("forgetful", { args: ["--expose-gc"] });
+  const { host, command, channel, socket, got } = await stage("forgetful", {
+    args: ["--expose-gc"],
+  });
   socket.write("job");
   await host.line("took job");
-  tell("collect");
+  command("collect");
   await host.line("collected");
   assert.equal(await settled(socket.flush()), false);
   host.kill("SIGKILL");
@@ -172,29 +193,33 @@ test("a message that JavaScript has forgotten stays unhandled, also when it is c
   await channel.close();
 });
 
-for (const face of ["throwing", "failing"]) test(`a message whose listener throws stays unhandled although the process survives (${face})`, async () => {
-  const { host, channel, socket, got } = await stage(face);
-  for (const text of ["fine", "poison", "later"]) socket.write(text);
-  await host.line("uncaught poison");
-  await host.line("took later");
-  assert.equal(await settled(socket.flush()), false);
-  host.kill("SIGKILL");
-  await until(() => got.length >= 2, "the messages at the next host");
-  assert.ok(got.some(([text, redelivered]) => text === "poison" && redelivered), "the one that failed");
-  assert.ok(!got.some(([text]) => text === "fine"), "not the one that was handled");
-  socket.destroy();
-  await channel.close();
-});
+for (const face of ["throwing", "failing"])
+  test(`a message whose listener throws stays unhandled although the process goes on (${face})`, async () => {
+    const { host, channel, socket, got } = await stage(face);
+    for (const text of ["fine", "poison", "later"]) socket.write(text);
+    await host.line("uncaught poison");
+    await host.line("took later");
+    assert.equal(await settled(socket.flush()), false);
+    host.kill("SIGKILL");
+    await until(() => got.length >= 2, "the messages at the next host");
+    assert.ok(
+      got.some(([text, redelivered]) => text === "poison" && redelivered),
+      "the one that failed",
+    );
+    assert.ok(!got.some(([text]) => text === "fine"), "not the one that was handled");
+    socket.destroy();
+    await channel.close();
+  });
 
 test("a message whose listener's promise is rejected stays unhandled, and the rejection surfaces", async () => {
-  const { host, tell, channel, socket, got } = await stage("async");
+  const { host, command, channel, socket, got } = await stage("async");
   socket.write("job");
   await host.line("took job");
-  tell("fail");
+  command("fail");
   await host.line("unhandled failed");
   assert.equal(host.lines.filter((line) => line.startsWith("unhandled")).length, 1);
   assert.equal(await settled(socket.flush()), false);
-  tell("close");
+  command("close");
   await until(() => got.length === 1, "the message at the next host");
   assert.deepEqual(got, [["job", true]]);
   socket.destroy();
@@ -224,13 +249,15 @@ test("a worker thread terminated while it handles a message leaves it to the nex
   }
 });
 
-test("what nobody reads in a host that closes goes to the next one at once", async () => {
+test("a message that nobody reads in a host that closes goes to the next one at once", async () => {
   const name = unique();
   const options = { name, app: "holding" };
   const first = openChannel(options, (socket) => socket.pause());
   await first.join();
   const got = [];
-  const second = openChannel(options, (socket) => socket.on("data", (data) => got.push(String(data))));
+  const second = openChannel(options, (socket) =>
+    socket.on("data", (data) => got.push(String(data))),
+  );
   const socket = second.connect();
   await next(socket, "connect");
   for (let i = 0; i < 1000; i++) socket.write(String(i));
@@ -244,16 +271,16 @@ test("what nobody reads in a host that closes goes to the next one at once", asy
 });
 
 test("a host that closes delivers nothing more, however long its handlers take", async () => {
-  const { host, tell, channel, socket, got } = await stage("manual");
+  const { host, command, channel, socket, got } = await stage("manual");
   socket.write("m1");
   await host.line("took m1");
-  tell("close");
+  command("close");
   await host.line("handover true");
   for (let i = 2; i <= 20; i++) socket.write(`m${i}`);
   await pause(200);
   assert.deepEqual(host.lines.filter((line) => line.startsWith("took")), ["took m1"]);
   assert.deepEqual(got, [], "two hosts at a time");
-  tell("finish");
+  command("finish");
   await within(socket.flush(), "flush");
   assert.deepEqual(got, Array.from({ length: 19 }, (_, i) => [`m${i + 2}`, false]));
   await channel.close();
@@ -308,7 +335,8 @@ test("messages whose promises are fulfilled out of order are acknowledged up to 
   const gates = new Map();
   const { channel, socket } = await pair((accepted) => {
     accepted.on("data", (data) => {
-      if (String(data).startsWith("slow")) return new Promise((resolve) => gates.set(String(data), resolve));
+      if (String(data).startsWith("slow"))
+        return new Promise((resolve) => gates.set(String(data), resolve));
     });
   });
   const flushes = [];
@@ -333,7 +361,11 @@ test("with captureRejections a rejected promise destroys the socket, as that of 
   t.after(() => (EventEmitter.captureRejections = false));
   let failed;
   const { channel, socket } = await pair((accepted) => {
-    accepted.on("error", (error) => (failed = error)).on("data", async () => { throw new Error("captured"); });
+    accepted
+      .on("error", (error) => (failed = error))
+      .on("data", async () => {
+        throw new Error("captured");
+      });
   });
   socket.write("job");
   await assert.rejects(within(socket.flush(), "flush"), { code: "ECONNRESET" });
@@ -343,7 +375,9 @@ test("with captureRejections a rejected promise destroys the socket, as that of 
 });
 
 test("a listener that destroys its socket has handled the message", async () => {
-  const { channel, socket } = await pair((accepted) => accepted.on("data", () => accepted.destroy()));
+  const { channel, socket } = await pair((accepted) =>
+    accepted.on("data", () => accepted.destroy()),
+  );
   const ended = new Promise((resolve) => socket.end("job", resolve));
   assert.ifError(await within(ended, "the callback of end"));
   await channel.close();
@@ -351,7 +385,9 @@ test("a listener that destroys its socket has handled the message", async () => 
 
 test("manual acknowledgement is about what one hosts; a socket of connect has an option of its own", async () => {
   const accepted = [];
-  const { channel, socket } = await pair((socket) => accepted.push(socket), { acknowledge: "manual" });
+  const { channel, socket } = await pair((socket) => accepted.push(socket), {
+    acknowledge: "manual",
+  });
   const manual = channel.connect({ acknowledge: "manual" });
   await until(() => accepted.length === 2, "two connections");
   const data = next(socket, "data");

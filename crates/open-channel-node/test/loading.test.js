@@ -21,10 +21,11 @@ before(() => {
   }
 });
 
-/** Loads the package in a new process, and tells what it throws. */
+/** Loads the package in a new process, and says what it throws. */
 function load({ env, prelude = "", cwd = app } = {}) {
-  const tell = "console.log(JSON.stringify({ code: error.code, message: error.message }))";
-  const code = `${prelude}; try { require("open-channel"); console.log("{}"); } catch (error) { ${tell}; }`;
+  const report = "console.log(JSON.stringify({ code: error.code, message: error.message }))";
+  const attempt = 'try { require("open-channel"); console.log("{}"); }';
+  const code = `${prelude}; ${attempt} catch (error) { ${report}; }`;
   const output = execFileSync(process.execPath, ["-e", code], {
     cwd,
     encoding: "utf8",
@@ -62,7 +63,7 @@ test("on a platform that has no addon, it says which ones have", limit, () => {
 });
 
 test(
-  "an addon that is there and cannot be loaded is told apart, with the loader's reason",
+  "an addon that is there and cannot be loaded has its own error, with the loader's reason",
   limit,
   () => {
     const folder = path.join(scratch, "broken");

@@ -25,10 +25,15 @@ async function together(commands) {
   assert.equal(hosts.length, 1, `${hosts.length} hosts`);
 }
 
-test("processes started together find one host", () => together(Array.from({ length: 6 }, () => ({ args: [app] }))));
+test("processes started together find one host", () =>
+  together(Array.from({ length: 6 }, () => ({ args: [app] }))));
 
 test("a relative path from another folder is the same application", () =>
-  together([{ args: [app] }, { args: ["meet.js"], cwd: path.dirname(app) }, { args: ["./fixtures/meet"], cwd: __dirname }]));
+  together([
+    { args: [app] },
+    { args: ["meet.js"], cwd: path.dirname(app) },
+    { args: ["./fixtures/meet"], cwd: __dirname },
+  ]));
 
 test("a symbolic link to the script is the same application", () => {
   const link = path.join(scratch, "linked.js");
@@ -37,29 +42,56 @@ test("a symbolic link to the script is the same application", () => {
 });
 
 test("options before the script do not matter", () =>
-  together([{ args: [app] }, { args: ["--title", "mine", app] }, { args: ["--require", path.join(__dirname, "fixtures", "nothing.js"), app, "argument"] }]));
+  together([
+    { args: [app] },
+    { args: ["--title", "mine", app] },
+    { args: ["--require", path.join(__dirname, "fixtures", "nothing.js"), app, "argument"] },
+  ]));
 
 test("an ES module as entry is the same application", () => {
   const entry = fixture("meet.mjs");
-  return together([{ args: [entry] }, { args: ["--title", "mine", entry] }, { args: ["./meet.mjs"], cwd: path.dirname(entry) }]);
+  return together([
+    { args: [entry] },
+    { args: ["--title", "mine", entry] },
+    { args: ["./meet.mjs"], cwd: path.dirname(entry) },
+  ]);
 });
 
 test("node -e and a script from standard input meet where they stand", () => {
   const code = `require(${JSON.stringify(app)})`;
-  return together([{ args: ["-e", code] }, { args: ["-e", code, "argument"] }, { args: ["-"], input: code }, { args: [], input: code }]);
+  return together([
+    { args: ["-e", code] },
+    { args: ["-e", code, "argument"] },
+    { args: ["-"], input: code },
+    { args: [], input: code },
+  ]);
 });
 
-test("no ps in the PATH is needed", () => together([{ args: [app], env: { PATH: "/nowhere" } }, { args: [app], env: { PATH: "/nowhere" } }]));
+test("no ps in the PATH is needed", () =>
+  together([
+    { args: [app], env: { PATH: "/nowhere" } },
+    { args: [app], env: { PATH: "/nowhere" } },
+  ]));
 
 test("names that look like paths, long names and emoji are only names", async () => {
   const before = fs.readdirSync(os.tmpdir()).length;
-  for (const name of [`a/../../../x-${process.pid}`, "n".repeat(200), "n".repeat(255), "../up", "🚀".repeat(40), " spaces and\nlines "]) {
+  for (const name of [
+    `a/../../../x-${process.pid}`,
+    "n".repeat(200),
+    "n".repeat(255),
+    "../up",
+    "🚀".repeat(40),
+    " spaces and\nlines ",
+  ]) {
     const member = start(node, [app], { env: { NAME: name } });
     await member.line("met");
     member.kill("SIGTERM");
     await within(member.ended, "its end");
   }
-  assert.ok(fs.readdirSync(os.tmpdir()).length <= before + 2, "nothing new in the temporary folder");
+  assert.ok(
+    fs.readdirSync(os.tmpdir()).length <= before + 2,
+    "nothing new in the temporary folder",
+  );
   assert.ok(!fs.existsSync(`/x-${process.pid}`));
 });
 
@@ -70,9 +102,14 @@ test("a long TMPDIR does not matter", () => {
 });
 
 test("a first process that opens late, or some that never open, split nothing", () =>
-  together([{ args: [app], env: { LATE: "300" } }, { args: [app] }, { args: [app], env: { LATE: "never" } }, { args: [app], env: { LATE: "100" } }]));
+  together([
+    { args: [app], env: { LATE: "300" } },
+    { args: [app] },
+    { args: [app], env: { LATE: "never" } },
+    { args: [app], env: { LATE: "100" } },
+  ]));
 
-test("what another user left or owns is in nobody's way", async () => {
+test("a file that another user left or owns is in nobody's way", async () => {
   // A runtime directory of somebody else's, as after `su`; to root, one that was given away.
   let foreign = "/";
   if (process.getuid() === 0) {
@@ -83,7 +120,9 @@ test("what another user left or owns is in nobody's way", async () => {
   const before = fs.readdirSync(foreign);
   const own = path.join("/tmp", `open-channel-${process.getuid()}`);
   const fresh = !fs.existsSync(own);
-  await together([1, 2].map(() => ({ args: [app], env: { OPEN_CHANNEL_DIR: "", XDG_RUNTIME_DIR: foreign } })));
+  await together(
+    [1, 2].map(() => ({ args: [app], env: { OPEN_CHANNEL_DIR: "", XDG_RUNTIME_DIR: foreign } })),
+  );
   assert.deepEqual(fs.readdirSync(foreign), before);
   assert.equal(fs.statSync(own).mode & 0o777, 0o700, "the user's own, and nobody else's");
   if (fresh) fs.rmSync(own, { recursive: true });
@@ -111,7 +150,10 @@ test("a host that dies on a quiet channel is replaced", async () => {
 
 test("a host that dies on a quiet channel is replaced in a cluster, too", async () => {
   const primary = start(node, [fixture("cluster.js")], { env: { NAME: unique(), SCRIPT: app } });
-  const said = (text) => primary.lines.filter((line) => line.endsWith(` ${text}`)).map((line) => Number(line.split(" ")[0]));
+  const said = (text) =>
+    primary.lines
+      .filter((line) => line.endsWith(` ${text}`))
+      .map((line) => Number(line.split(" ")[0]));
   await until(() => said("met").length === 4, "four workers");
   const [host] = said("host");
   process.kill(host, "SIGKILL");
@@ -122,7 +164,13 @@ test("a host that dies on a quiet channel is replaced in a cluster, too", async 
 });
 
 // The events that a peer sees that becomes the host, in this order.
-const gap = ["hostlost connecting", "host connecting", "failover connecting", "reconnect connected", "data connected"];
+const gap = [
+  "hostlost connecting",
+  "host connecting",
+  "failover connecting",
+  "reconnect connected",
+  "data connected",
+];
 
 test("in the gap the state is connecting, and reconnect comes after it", async () => {
   const env = { NAME: unique() };
@@ -130,14 +178,20 @@ test("in the gap the state is connecting, and reconnect comes after it", async (
   await host.line("data connected");
   const member = start(node, [fixture("witness.js")], { env });
   await member.line("data connected");
-  const before = ["begin connecting", "peer connecting", "connect connected", "ready connected", "data connected"];
+  const before = [
+    "begin connecting",
+    "peer connecting",
+    "connect connected",
+    "ready connected",
+    "data connected",
+  ];
   assert.deepEqual(member.lines, before);
   host.kill("SIGKILL");
   await until(() => member.lines.length >= before.length + gap.length, "a new host");
   assert.deepEqual(member.lines, [...before, ...gap]);
 });
 
-test("a gap that is over before JavaScript looks is still told, in order", async () => {
+test("a gap that is over before JavaScript looks is still reported, in order", async () => {
   const env = { NAME: unique() };
   const first = start(node, [fixture("witness.js")], { env });
   await first.line("data connected");
@@ -154,7 +208,9 @@ test("a gap that is over before JavaScript looks is still told, in order", async
   await first.ended;
   fs.writeFileSync(go, "");
   await Promise.all([second, third].map((member) => member.line("data connected")));
-  const [host, peer] = second.lines.some((line) => line.startsWith("host ")) ? [second, third] : [third, second];
+  const [host, peer] = second.lines.some((line) => line.startsWith("host "))
+    ? [second, third]
+    : [third, second];
   assert.deepEqual(host.lines, gap);
   assert.deepEqual(peer.lines, gap.map((line) => line.replace(/^host /, "peer ")));
 });

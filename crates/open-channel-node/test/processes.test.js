@@ -10,14 +10,27 @@ const { openChannel } = require("..");
 
 /** Kills whichever process handles messages, twice, and then lets everybody finish. */
 async function ordeal(t, ledger, count, end) {
-  await until(() => new Set(ledger.entries().filter((entry) => entry.connected).map((entry) => entry.connected)).size >= count, "everybody is connected");
+  await until(
+    () =>
+      new Set(
+        ledger
+          .entries()
+          .filter((entry) => entry.connected)
+          .map((entry) => entry.connected),
+      ).size >= count,
+    "everybody is connected",
+  );
   await until(() => ledger.handled > 200, "traffic");
   const killed = [];
   for (let round = 0; round < 2; round++) {
     const host = Number(ledger.entries().filter((entry) => entry.handled).at(-1).by.split(".")[0]);
     process.kill(host, "SIGKILL");
     killed.push(host);
-    const handledByOthers = () => ledger.entries().filter((entry) => entry.handled && !killed.includes(Number(entry.by.split(".")[0]))).length;
+    const handledByOthers = () =>
+      ledger
+        .entries()
+        .filter((entry) => entry.handled && !killed.includes(Number(entry.by.split(".")[0])))
+        .length;
     const before = handledByOthers();
     await until(() => handledByOthers() > before + 200, "traffic at the next host");
   }
@@ -28,8 +41,15 @@ async function ordeal(t, ledger, count, end) {
   assert.equal(figures.lost, 0, "lost");
   assert.equal(figures.duplicatesUnmarked, 0, "duplicates without the mark");
   assert.equal(figures.disordered, 0, "out of order");
-  const generations = ledger.entries().filter((entry) => entry.host).map((entry) => entry.generation);
-  assert.deepEqual(generations, [...generations].sort((a, b) => a - b), "generations grow");
+  const generations = ledger
+    .entries()
+    .filter((entry) => entry.host)
+    .map((entry) => entry.generation);
+  assert.deepEqual(
+    generations,
+    [...generations].sort((a, b) => a - b),
+    "generations grow",
+  );
   assert.equal(new Set(generations).size, generations.length, "one host to a generation");
 }
 
@@ -56,7 +76,9 @@ test("children of child_process.fork: the host is killed, nothing is lost", asyn
 
 test("four workers of a cluster: the host is killed, nothing is lost", async (t) => {
   const ledger = new Ledger();
-  const primary = node(fixture("cluster.js"), [], { env: { LEDGER: ledger.file, CHANNEL: unique() } });
+  const primary = node(fixture("cluster.js"), [], {
+    env: { LEDGER: ledger.file, CHANNEL: unique() },
+  });
   await ordeal(t, ledger, 4, async () => {
     primary.kill("SIGTERM");
     assert.equal((await within(primary.ended, "its end")).code, 0);
@@ -68,7 +90,9 @@ test("a host whose event loop is blocked for more than three seconds stays the h
   const host = node(fixture("blocking.js"), [], { env: { NAME: name } });
   await host.line("hosting");
   const { openChannel } = require("..");
-  const channel = openChannel({ name, app: "blocking" }, () => assert.fail("the blocked process hosts"));
+  const channel = openChannel({ name, app: "blocking" }, () =>
+    assert.fail("the blocked process hosts"),
+  );
   const socket = channel.connect();
   await within(once(socket, "connect"), "a connection");
   const { generation } = channel;
@@ -133,7 +157,9 @@ test("questions and answers of every size arrive whole, in order, between two pr
   assert.equal(small.link, "shared memory");
   small.destroy();
   const socket = openChannel({ name, app: "echo" }).connect();
-  for (const size of [1, 64, 65, 8191, 8192, 8193, 65535, 65536, 65537, 131_072, 200_000, 3_000_000]) {
+  for (const size of [
+    1, 64, 65, 8191, 8192, 8193, 65535, 65536, 65537, 131_072, 200_000, 3_000_000,
+  ]) {
     const [question, second] = [randomBytes(size), randomBytes(size)];
     const answers = [];
     socket.on("data", (data) => answers.push(data));

@@ -39,12 +39,20 @@ test("http requests, one after the other and kept alive", async () => {
   const { peer, close } = await serve((socket) => web.emit("connection", socket));
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   agent.createConnection = () => peer.connect(BYTES);
-  const ask = (url, body) => new Promise((resolve, reject) => {
-    const request = http.request({ agent, path: url, method: "POST", host: "channel" }, (response) => resolve(text(response)));
-    request.on("error", reject).end(body);
-  });
-  assert.equal(await within(ask("/one", "x".repeat(200_000)), "an answer"), `POST /one: ${"x".repeat(200_000)}`);
-  for (let i = 0; i < 50; i++) assert.equal(await within(ask(`/${i}`, `body ${i}`), "an answer"), `POST /${i}: body ${i}`);
+  const ask = (url, body) =>
+    new Promise((resolve, reject) => {
+      const request = http.request(
+        { agent, path: url, method: "POST", host: "channel" },
+        (response) => resolve(text(response)),
+      );
+      request.on("error", reject).end(body);
+    });
+  assert.equal(
+    await within(ask("/one", "x".repeat(200_000)), "an answer"),
+    `POST /one: ${"x".repeat(200_000)}`,
+  );
+  for (let i = 0; i < 50; i++)
+    assert.equal(await within(ask(`/${i}`, `body ${i}`), "an answer"), `POST /${i}: body ${i}`);
   agent.destroy();
   web.closeAllConnections();
   await close();
@@ -61,8 +69,14 @@ test("http2 requests over one socket, many at a time", async () => {
     stream.end("body".repeat(10_000));
     return text(stream);
   };
-  const answers = await within(Promise.all(Array.from({ length: 20 }, (_, i) => ask(`/${i}`))), "all answers");
-  assert.deepEqual(answers, Array.from({ length: 20 }, (_, i) => `/${i}: ${"body".repeat(10_000)}`));
+  const answers = await within(
+    Promise.all(Array.from({ length: 20 }, (_, i) => ask(`/${i}`))),
+    "all answers",
+  );
+  assert.deepEqual(
+    answers,
+    Array.from({ length: 20 }, (_, i) => `/${i}: ${"body".repeat(10_000)}`),
+  );
   await within(new Promise((resolve) => session.close(resolve)), "the end of the session");
   await close();
 });
@@ -77,7 +91,10 @@ test("undici requests", async () => {
     },
   });
   for (let i = 0; i < 20; i++) {
-    const { body } = await within(client.request({ path: `/${i}`, method: "POST", body: `body ${i}` }), "an answer");
+    const { body } = await within(
+      client.request({ path: `/${i}`, method: "POST", body: `body ${i}` }),
+      "an answer",
+    );
     assert.equal(await within(body.text(), "its body"), `POST /${i}: body ${i}`);
   }
   await within(client.close(), "the end of the client");
@@ -89,7 +106,9 @@ test("websockets", async () => {
   const { WebSocket, WebSocketServer } = require("ws");
   const web = http.createServer();
   const sockets = new WebSocketServer({ server: web });
-  sockets.on("connection", (socket) => socket.on("message", (data, binary) => socket.send(data, { binary })));
+  sockets.on("connection", (socket) =>
+    socket.on("message", (data, binary) => socket.send(data, { binary })),
+  );
   const { peer, close } = await serve((socket) => web.emit("connection", socket));
   const socket = new WebSocket("ws://channel/", { createConnection: () => peer.connect(BYTES) });
   await next(socket, "open");
@@ -116,7 +135,12 @@ for (const late of [false, true]) {
       await next(raw, "connect");
       await pause(10);
     }
-    const client = tls.connect({ socket: raw, ca: cert, servername: "channel", checkServerIdentity: () => undefined });
+    const client = tls.connect({
+      socket: raw,
+      ca: cert,
+      servername: "channel",
+      checkServerIdentity: () => undefined,
+    });
     await next(client, "secureConnect");
     const received = text(client);
     for (let i = 0; i < 100; i++) client.write(`line ${i}\n`.repeat(100));
@@ -130,7 +154,25 @@ for (const late of [false, true]) {
 function certificate() {
   const [key, cert] = ["key.pem", "cert.pem"].map((name) => path.join(scratch, name));
   if (!fs.existsSync(cert)) {
-    execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=channel", "-days", "2"], { stdio: "ignore" });
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        cert,
+        "-subj",
+        "/CN=channel",
+        "-days",
+        "2",
+      ],
+      { stdio: "ignore" },
+    );
   }
   return [fs.readFileSync(key), fs.readFileSync(cert)];
 }
@@ -140,7 +182,9 @@ test("a request whose host is killed fails, instead of waiting for ever or reach
   const host = node(fixture("slow-web.js"), [], { env: { NAME: name } });
   await host.line("host");
   const received = [];
-  const channel = openChannel({ name, app: "web" }, (socket) => socket.on("data", (data) => received.push(String(data))));
+  const channel = openChannel({ name, app: "web" }, (socket) =>
+    socket.on("data", (data) => received.push(String(data))),
+  );
   const upload = channel.connect(BYTES);
   const request = http.request({ createConnection: () => upload, method: "POST", host: "channel" });
   request.write("half of it");
@@ -165,22 +209,34 @@ test("a socket that stays with its host fails with it, after the last words; the
   const name = unique();
   const host = node(fixture("slow-web.js"), [], { env: { NAME: name, RAW: "1" } });
   await host.line("host");
-  const channel = openChannel({ name, app: "web" }, (socket) => socket.on("data", (data) => socket.write(`second: ${data}`)));
+  const channel = openChannel({ name, app: "web" }, (socket) =>
+    socket.on("data", (data) => socket.write(`second: ${data}`)),
+  );
   const events = [];
   const pinned = channel.connect({ reconnect: false });
   const roaming = channel.connect();
-  for (const [who, socket] of [["pinned", pinned], ["roaming", roaming]]) {
-    for (const event of ["connect", "ready", "reconnect", "close"]) socket.on(event, () => events.push(`${who} ${event}`));
-    socket.on("error", (error) => events.push(`${who} ${error.code}`)).on("data", (data) => events.push(`${who} ${data}`));
+  for (const [who, socket] of [
+    ["pinned", pinned],
+    ["roaming", roaming],
+  ]) {
+    for (const event of ["connect", "ready", "reconnect", "close"])
+      socket.on(event, () => events.push(`${who} ${event}`));
+    socket
+      .on("error", (error) => events.push(`${who} ${error.code}`))
+      .on("data", (data) => events.push(`${who} ${data}`));
     socket.write("a");
   }
-  await until(() => ["pinned", "roaming"].every((who) => events.includes(`${who} first: a`)), "the answers");
+  await until(
+    () => ["pinned", "roaming"].every((who) => events.includes(`${who} first: a`)),
+    "the answers",
+  );
   await roaming.flush(); // what is acknowledged does not come again
   host.kill("SIGKILL");
   await until(() => pinned.destroyed && events.includes("roaming reconnect"), "the next host");
   roaming.write("b");
   await until(() => events.includes("roaming second: b"));
-  const of = (who) => events.filter((event) => event.startsWith(who)).map((event) => event.slice(who.length + 1));
+  const of = (who) =>
+    events.filter((event) => event.startsWith(who)).map((event) => event.slice(who.length + 1));
   assert.deepEqual(of("pinned"), ["connect", "ready", "first: a", "ECONNRESET", "close"]);
   assert.deepEqual(of("roaming"), ["connect", "ready", "first: a", "reconnect", "second: b"]);
   await assert.rejects(pinned.flush(), { code: "EPIPE" });
@@ -190,7 +246,9 @@ test("a socket that stays with its host fails with it, after the last words; the
 
 test("a socket that stays with its host fails when that hands over, too", async () => {
   const name = unique();
-  const host = openChannel({ name, app: "web" }, (socket) => socket.on("data", (data) => socket.write(data)));
+  const host = openChannel({ name, app: "web" }, (socket) =>
+    socket.on("data", (data) => socket.write(data)),
+  );
   await host.join();
   const channel = openChannel({ name, app: "web" }, () => {});
   const socket = channel.connect({ reconnect: false });
@@ -206,7 +264,10 @@ test("connect takes a callback, a timeout and options, as they come", async () =
   const channel = openChannel(unique(), (socket) => socket.resume());
   for (const args of [[], [1000], [{ timeout: 1000 }], [undefined]]) {
     let socket;
-    await within(new Promise((resolve) => (socket = channel.connect(...args, resolve))), "the callback");
+    await within(
+      new Promise((resolve) => (socket = channel.connect(...args, resolve))),
+      "the callback",
+    );
     assert.equal(socket.connecting, false);
     socket.destroy();
   }
@@ -218,7 +279,9 @@ test("connect takes a callback, a timeout and options, as they come", async () =
 test("a channel and a socket can be disposed of: that flushes them", async () => {
   const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
   const got = [];
-  const channel = openChannel(unique(), (socket) => socket.on("data", (data) => got.push(String(data))));
+  const channel = openChannel(unique(), (socket) =>
+    socket.on("data", (data) => got.push(String(data))),
+  );
   const socket = channel.connect();
   socket.write("one");
   await within(socket[asyncDispose](), "the end of the socket");

@@ -39,7 +39,10 @@ test("a listener that loops for ever in another process is known to its sender, 
   const [[first, stall], [second]] = news;
   assert.deepEqual([first, second], ["socket", "channel"]);
   assert.equal(stall.socket, socket);
-  assert.deepEqual([stall.id, stall.accepted, stall.generation, stall.messages], [socket.id, false, 1, 1]);
+  assert.deepEqual(
+    [stall.id, stall.accepted, stall.generation, stall.messages],
+    [socket.id, false, 1, 1],
+  );
   assert.ok(stall.oldest >= 200 && stall.bytes >= 4, JSON.stringify(stall.oldest));
   // Nothing else has happened, and the statistics show it.
   assert.equal(channel.state, "connected");
@@ -86,15 +89,31 @@ test("statistics show what went through and what waits", async () => {
   messages[1].ack();
   await until(() => socket.stats().acknowledged === 2, "two acknowledgements");
   const mine = socket.stats();
-  assert.deepEqual([mine.id, mine.accepted, mine.link, mine.peerPid, mine.generation, mine.links], [socket.id, false, "in-process", process.pid, channel.generation, 1]);
-  assert.deepEqual([mine.sent, mine.unacknowledged, mine.outboxBytes, mine.outboxLimit], [5, 3, 3 * 74, 65_536]);
+  assert.deepEqual(
+    [mine.id, mine.accepted, mine.link, mine.peerPid, mine.generation, mine.links],
+    [socket.id, false, "in-process", process.pid, channel.generation, 1],
+  );
+  assert.deepEqual(
+    [mine.sent, mine.unacknowledged, mine.outboxBytes, mine.outboxLimit],
+    [5, 3, 3 * 74, 65_536],
+  );
   await until(() => socket.stats().oldestUnacknowledged > 0, "its age to be seen");
   const stats = channel.stats();
-  assert.deepEqual([stats.name, stats.state, stats.role, stats.generation], [channel.name, "connected", "host", channel.generation]);
-  assert.ok(stats.hosting >= 0 && stats.eventLoopDelay >= 0 && stats.longestEventLoopDelay >= stats.eventLoopDelay);
+  assert.deepEqual(
+    [stats.name, stats.state, stats.role, stats.generation],
+    [channel.name, "connected", "host", channel.generation],
+  );
+  assert.ok(
+    stats.hosting >= 0 &&
+      stats.eventLoopDelay >= 0 &&
+      stats.longestEventLoopDelay >= stats.eventLoopDelay,
+  );
   assert.equal(stats.sockets.length, 1);
   const [theirs] = stats.hosted;
-  assert.deepEqual([theirs.accepted, theirs.received, theirs.handled, theirs.held, theirs.redelivered], [true, 5, 2, 3, 0]);
+  assert.deepEqual(
+    [theirs.accepted, theirs.received, theirs.handled, theirs.held, theirs.redelivered],
+    [true, 5, 2, 3, 0],
+  );
   await until(() => channel.stats().hosted[0].oldestUnhandled > 0, "its age to be seen");
   for (const message of messages) message.ack();
   await socket.flush();
@@ -103,21 +122,31 @@ test("statistics show what went through and what waits", async () => {
   socket.destroy();
   assert.equal(socket.stats(), null);
   await channel.close();
-  assert.deepEqual([channel.stats().state, channel.stats().sockets, channel.stats().hosting], ["closed", [], undefined]);
+  assert.deepEqual(
+    [channel.stats().state, channel.stats().sockets, channel.stats().hosting],
+    ["closed", [], undefined],
+  );
 });
 
 test("a flush takes a timeout and a signal, and leaves nothing behind", async () => {
   const { channel, socket, messages } = await holding({ allowHalfOpen: true });
   socket.write("held");
   await until(() => messages.length === 1, "the message");
-  await assert.rejects(socket.flush({ timeout: 5 }), { code: "ETIMEDOUT", syscall: "write", channel: channel.name });
+  await assert.rejects(socket.flush({ timeout: 5 }), {
+    code: "ETIMEDOUT",
+    syscall: "write",
+    channel: channel.name,
+  });
   const controller = new AbortController();
   const { signal } = controller;
   const flushing = socket.flush({ signal, timeout: 60_000 });
   assert.equal(getEventListeners(signal, "abort").length, 1);
   const reason = new Error("enough");
   controller.abort(reason);
-  await assert.rejects(flushing, (error) => error.name === "AbortError" && error.code === "ABORT_ERR" && error.cause === reason);
+  await assert.rejects(
+    flushing,
+    (error) => error.name === "AbortError" && error.code === "ABORT_ERR" && error.cause === reason,
+  );
   assert.equal(getEventListeners(signal, "abort").length, 0);
   await assert.rejects(socket.flush({ signal }), { name: "AbortError" });
   const unused = new AbortController().signal;
@@ -144,7 +173,9 @@ test("a flush takes a timeout and a signal, and leaves nothing behind", async ()
 
 test("a flush that was given up keeps no process alive", async () => {
   const name = unique();
-  const channel = openChannel({ name, app: "giving-up", acknowledge: "manual" }, (socket) => socket.on("message", () => {}));
+  const channel = openChannel({ name, app: "giving-up", acknowledge: "manual" }, (socket) =>
+    socket.on("message", () => {}),
+  );
   await channel.join();
   const child = node(fixture("giving-up.js"), [], { env: { NAME: name } });
   await child.line("ETIMEDOUT ABORT_ERR");
@@ -187,7 +218,8 @@ test("statistics show how late an event loop was", async () => {
 });
 
 test("the time after which a socket is stalled is checked", async () => {
-  for (const stallAfter of [0, -1, NaN]) assert.throws(() => openChannel({ stallAfter }), { code: "EINVAL" }, String(stallAfter));
+  for (const stallAfter of [0, -1, NaN])
+    assert.throws(() => openChannel({ stallAfter }), { code: "EINVAL" }, String(stallAfter));
   assert.throws(() => openChannel({ stallAfter: 0 }), /stallAfter/);
   const { channel, socket } = await holding({ stallAfter: Infinity });
   socket.destroy();

@@ -7,9 +7,12 @@ const { openChannel } = require("..");
 /** Both ends of a socket whose listener acknowledges by hand. */
 async function pair(options) {
   let far;
-  const channel = openChannel({ name: unique(), app: "taking-back", acknowledge: "manual", ...options }, (socket) => {
-    far = socket;
-  });
+  const channel = openChannel(
+    { name: unique(), app: "taking-back", acknowledge: "manual", ...options },
+    (socket) => {
+      far = socket;
+    },
+  );
   const near = channel.connect();
   await next(near, "connect");
   await until(() => far !== undefined, "the other end");
@@ -18,7 +21,7 @@ async function pair(options) {
 
 const texts = (buffers) => buffers.map(String);
 
-test("what the other side has not taken comes back, and it never gets it", async () => {
+test("a message that the other side has not taken comes back, and it never gets it", async () => {
   const { channel, near, far } = await pair();
   const taken = [];
   far.on("message", (message) => {
@@ -41,7 +44,7 @@ test("what the other side has not taken comes back, and it never gets it", async
   await channel.close();
 });
 
-test("what waits for a host comes back at once", async () => {
+test("a message that waits for a host comes back at once", async () => {
   const channel = openChannel({ name: unique(), app: "taking-back", connectTimeout: 30_000 });
   const socket = channel.connect();
   socket.write("work");

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Breaks the protocol on purpose, one way at a time, and shows that the simulation notices.
 #
-#   crates/open-channel-proto/tests/mutations.sh [PATTERN...]     those whose names have one of them: store, '[0-2][0-9]-'
+#   crates/open-channel-proto/tests/mutations.sh [PATTERN...]
+#       those whose names have one of the patterns: store, '[0-2][0-9]-'
 #
-# Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy of the
-# workspace, never to this one. Exit status 1 when a mutation is not noticed or no longer applies.
+# Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy
+# of the workspace, never to this one. Exit status 1 when a mutation is not noticed or no longer
+# applies.
 set -euo pipefail
 shopt -s nullglob
 

@@ -1,5 +1,5 @@
-//! The shared-memory ring of [open-channel](https://docs.rs/open-channel): two rings in one piece of
-//! memory, one in each direction between two processes of one machine.
+//! The shared-memory ring of [open-channel](https://docs.rs/open-channel): two rings in one piece
+//! of memory, one in each direction between two processes of one machine.
 //!
 //! A ring carries *records* from one producer to one consumer, and *stores* them: a record stays
 //! where it was written until the consumer releases it. So a sender whose receiver is gone finds in
@@ -33,8 +33,9 @@
 //!     Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()), // no rings on this system
 //!     offered => offered?,
 //! };
-//! // Between processes: `send_with_descriptors` and `receive_with_descriptors`, over a Unix socket.
-//! let passed = offer.descriptors().iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>()?;
+//! // Between processes, over a Unix socket: `send_with_descriptors`, `receive_with_descriptors`.
+//! let descriptors = offer.descriptors();
+//! let passed = descriptors.iter().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>()?;
 //! let mut two = accept(layout, passed)?;
 //!
 //! let end = one.producer.push(1, 0, b"hello")?;

@@ -216,7 +216,8 @@ impl<R: Region, W: Wake> Producer<R, W> {
     fn publish(&mut self, start: u64, len: usize, kind: u8, flags: u8) -> Position {
         let place = self.words.place;
         let end = record_end(start, len);
-        // "Nothing here yet" behind the record comes first: a reader that sees the record sees this.
+        // "Nothing here yet" behind the record comes first: a reader that sees the record sees
+        // this.
         self.words.at(end).store(0, Relaxed);
         let header = Header::record(len, kind, flags, start).word();
         if start == self.tail {

@@ -76,7 +76,8 @@ impl<'a> Record<'a> {
     pub fn to_vec(&self) -> Vec<u8> {
         let mut vec = Vec::with_capacity(self.head.len());
         copy_out(self.payload, &mut vec.spare_capacity_mut()[..self.head.len()]);
-        // SAFETY: `copy_out` has initialised these `len` bytes, which `with_capacity` made room for.
+        // SAFETY: `copy_out` has initialised these `len` bytes, which `with_capacity` made room
+        // for.
         unsafe { vec.set_len(self.head.len()) };
         vec
     }

@@ -242,7 +242,8 @@ fn two_threads_pass_everything_on_in_order() {
         for n in 0..COUNT {
             let (bytes, end) = two.claim().unwrap();
             assert_eq!(bytes, content(n));
-            // Held back for a while now and then, as an application would, but not until all is full.
+            // Held back for a while now and then, as an application would, but not until all is
+            // full.
             if random.below(3) == 0 || n == COUNT - 1 || bytes.len() > 500 {
                 two.link.consumer.release(end).unwrap();
             }

@@ -15,9 +15,9 @@
 //!        └─────────────────────────────────────────────────┘
 //! ```
 //!
-//! A closed session may be attached again, so that each new link carries its reset. `Finished` needs
-//! the end of both directions. [`Ending`] is the lower half of the picture, the inbox and the outbox
-//! are the two directions.
+//! A closed session may be attached again, so that each new link carries its reset. `Finished`
+//! needs the end of both directions. [`Ending`] is the lower half of the picture, the inbox and the
+//! outbox are the two directions.
 
 mod ending;
 mod give_back;

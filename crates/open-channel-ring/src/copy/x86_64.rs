@@ -59,9 +59,9 @@ pub(super) fn copy_blocks_out<'a, 'b>(
     out: &'b mut [MaybeUninit<u8>],
 ) -> (&'a [AtomicU64], &'b mut [MaybeUninit<u8>]) {
     let bytes = out.len().min(words.len() * 8) / BLOCK * BLOCK;
-    // SAFETY: both ranges are valid for `bytes` bytes; `out` is exclusively ours. Another process may
-    // write the words meanwhile. The loads are machine instructions outside the Rust memory model,
-    // like the relaxed loads of the word loop, and never a non-atomic Rust read.
+    // SAFETY: both ranges are valid for `bytes` bytes; `out` is exclusively ours. Another process
+    // may write the words meanwhile. The loads are machine instructions outside the Rust memory
+    // model, like the relaxed loads of the word loop, and never a non-atomic Rust read.
     unsafe { copy(words.as_ptr().cast(), out.as_mut_ptr().cast(), bytes / BLOCK) };
     (&words[bytes / 8..], &mut out[bytes..])
 }
@@ -74,9 +74,9 @@ pub(super) fn copy_blocks_in<'a, 'b>(
 ) -> (&'a [u8], &'b [AtomicU64]) {
     let whole = bytes.len().min(words.len() * 8) / BLOCK * BLOCK;
     // SAFETY: both ranges are valid for `whole` bytes, and an `AtomicU64` may be written through a
-    // shared reference. The stores are machine instructions outside the Rust memory model. They come
-    // before the later release store of the header: the compiler moves no assembly that may write
-    // memory across that store, and x86 keeps stores in order.
+    // shared reference. The stores are machine instructions outside the Rust memory model. They
+    // come before the later release store of the header: the compiler moves no assembly that may
+    // write memory across that store, and x86 keeps stores in order.
     unsafe { copy(bytes.as_ptr(), words.as_ptr().cast_mut().cast(), whole / BLOCK) };
     (&bytes[whole..], &words[whole / 8..])
 }

@@ -93,7 +93,8 @@ impl Spin {
         if self.max_spinning == 0 {
             return false;
         }
-        // An answer that is on its way comes in the first round, which needs no clock and is not counted.
+        // An answer that is on its way comes in the first round, which needs no clock and is not
+        // counted.
         if look(&mut ready) {
             self.succeed();
             return true;

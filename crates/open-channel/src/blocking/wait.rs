@@ -13,8 +13,8 @@ use crate::connection::Connection;
 use crate::connection::waiters::WaiterKey;
 use crate::sys::{self, WakeReceiver, WakeSender};
 
-/// Polls until ready, or `None` at the deadline. In between it sleeps on the link and on the receiver
-/// that wakes this thread.
+/// Polls until ready, or `None` at the deadline. In between it sleeps on the link and on the
+/// receiver that wakes this thread.
 pub(super) fn wait<T>(
     connection: &Connection,
     deadline: Option<Instant>,

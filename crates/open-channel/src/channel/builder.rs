@@ -276,7 +276,8 @@ impl Builder {
     ///
     /// The limit is checked when a socket of this channel connects. A socket whose rings do not fit
     /// uses the Unix socket alone. The same happens where the limits of the process leave too
-    /// little memory. Rings take at most half of a memory control group, even if this limit is higher.
+    /// little memory. Rings take at most half of a memory control group, even if this limit is
+    /// higher.
     ///
     /// Default: [`DEFAULT_RING_MEMORY`](crate::DEFAULT_RING_MEMORY) or a quarter of the machine's
     /// memory, whichever is less.

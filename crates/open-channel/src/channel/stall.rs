@@ -15,9 +15,9 @@ fn interval(stall_after: Duration) -> Duration {
     (stall_after / CHECKS).clamp(SHORTEST, LONGEST)
 }
 
-/// Calls `check` at regular times, for as long as it is polled. The time that it passes stands still
-/// while this process is stopped or the machine is suspended. So its own absence is not taken for
-/// the silence of others.
+/// Calls `check` at regular times, for as long as it is polled. The time that it passes stands
+/// still while this process is stopped or the machine is suspended. So its own absence is not taken
+/// for the silence of others.
 pub(crate) async fn watch(stall_after: Duration, mut check: impl FnMut(Duration)) {
     let interval = interval(stall_after);
     let mut ticks = background::beats(interval);

@@ -1,4 +1,4 @@
-//! What carries bytes for a session. A link knows bytes, never sessions.
+//! Links, which carry bytes for a session. A link knows bytes, never sessions.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -12,7 +12,7 @@ pub(crate) mod local;
 pub(crate) mod ring;
 pub(crate) mod unix;
 
-/// What carries the messages of a socket; the promises are the same on all of them.
+/// The link that carries the messages of a socket; the promises are the same on all links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkKind {
@@ -20,8 +20,9 @@ pub enum LinkKind {
     Local,
     /// A Unix domain socket: with another user's process, and wherever there can be no ring.
     Unix,
-    /// Two rings in shared memory, beside a Unix domain socket that tells when the other process is gone: with other
-    /// processes of the same user, wherever the kernel gives the memory.
+    /// Two rings in shared memory, beside a Unix domain socket whose end says that the other
+    /// process is gone: with other processes of the same user, wherever the kernel gives the
+    /// memory.
     Ring,
 }
 
@@ -35,7 +36,7 @@ impl fmt::Display for LinkKind {
     }
 }
 
-/// The process on the other side of a socket, as the kernel tells.
+/// The process on the other side of a socket, as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerInfo {
@@ -49,7 +50,8 @@ impl PeerInfo {
     }
 
     /// Its process id when the link was made; `None` if it lives in another pid namespace, or if
-    /// this system does not tell. It may since have ended, and another process have its number.
+    /// this system does not report it. The process may since have ended, and another have its
+    /// number.
     pub fn process_id(&self) -> Option<u32> {
         self.process_id
     }
@@ -79,7 +81,8 @@ impl Link {
         Self { doorbell: Some(doorbell), kind: LinkKind::Ring, ..self }
     }
 
-    /// Makes the doorbell silent, for those who watch it level-triggered; to be followed by an announcement and a look at the ring.
+    /// Makes the doorbell silent, for waiters that watch it level-triggered. An announcement and a
+    /// look at the ring have to follow.
     pub(crate) fn silence(&self) {
         if let Some(doorbell) = &self.doorbell {
             doorbell.silence();
@@ -94,8 +97,8 @@ impl Link {
         &self.peer
     }
 
-    /// For those who wait for messages: the stream or, beside a ring, the doorbell that the other side
-    /// rings.
+    /// The descriptor to wait on for messages: the stream or, beside a ring, the doorbell that the
+    /// other side rings.
     pub(crate) fn descriptor(&self) -> BorrowedDescriptor<'_> {
         self.doorbell.as_ref().map_or_else(|| sys::borrow(&self.stream), Doorbell::descriptor)
     }

@@ -1,7 +1,7 @@
 //! Rings in shared memory: what a peer offers along with its hello, and what a host takes.
 //!
-//! The Unix socket stays open beside the rings: frames that are not messages travel on it, and its end says that
-//! the other process is gone.
+//! The Unix socket stays open beside the rings: frames that are not messages travel on it, and its
+//! end says that the other process is gone.
 
 use std::io;
 
@@ -22,14 +22,16 @@ pub(crate) const MIN_RING_BYTES: usize = open_channel_ring::MIN_CAPACITY;
 /// Rings are made and taken where so many times their size is left to this process.
 const MEMORY_FACTOR: u64 = 4;
 
-/// What the rings of a process take at most of the machine's memory, unless a setting says otherwise.
+/// The share of the machine's memory that a process's rings take at most, unless a setting says
+/// otherwise.
 const MACHINE_SHARE: u64 = 4;
 
 /// Makes rings of `bytes` in each direction, as long as this process has no more than `most` bytes
 /// of rings.
 ///
 /// # Errors
-/// Where the kernel gives no memory or descriptors, or does not know how: the socket carries on alone.
+/// Where the kernel gives no memory or descriptors, or does not know how: the socket carries on
+/// alone.
 pub(crate) fn offer(bytes: usize, most: Option<usize>) -> io::Result<(RingLink, Offer, RingSizes)> {
     let bytes = bytes.clamp(MIN_RING_BYTES, MAX_RING_BYTES).next_power_of_two();
     let layout = Layout::new(bytes, bytes).map_err(io::Error::other)?;
@@ -45,7 +47,7 @@ pub(crate) fn offer(bytes: usize, most: Option<usize>) -> io::Result<(RingLink, 
 /// rings.
 ///
 /// # Errors
-/// What is wrong with them, or here: the socket carries on alone.
+/// The fault in the rings, or in this process: the socket carries on alone.
 pub(crate) fn accept(
     sizes: RingSizes,
     descriptors: Vec<Descriptor>,

@@ -20,7 +20,7 @@ use crate::sys::{self, SocketPath, UserId};
 /// Longest path that fits a socket address on every Unix, its final zero included or not.
 const MAX_SOCKET_PATH: usize = 103;
 
-/// Who may enter the runtime directory.
+/// The users who may enter the runtime directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Privacy {
     /// Its owner alone.
@@ -82,7 +82,8 @@ impl Endpoint {
     }
 }
 
-/// A channel's own directory, held open: what is checked is what is used, whatever happens to the path.
+/// A channel's own directory, held open: what is checked is what is used, whatever happens to the
+/// path.
 #[derive(Debug)]
 pub(crate) struct ChannelDir {
     fd: OwnedFd,
@@ -140,7 +141,7 @@ impl ChannelDir {
     /// Whether a process that comes now would open this same directory. It does not after this one
     /// was removed, moved, unmounted or mounted over, or after the user's runtime directory came or
     /// went. A process that has given up the right to look, or has another root directory, cannot
-    /// tell. It stays then: others still find it where it was.
+    /// know. It stays then: others still find it where it was.
     pub(crate) fn is_where_others_look(&self) -> bool {
         let Ok(here) = rustix::fs::fstat(&self.fd) else { return true };
         if here.st_nlink == 0 {
@@ -241,7 +242,8 @@ fn lets_others_in(
     })
 }
 
-/// Who was let into the root is let into the channel; only its owner can, and needs to, see to that.
+/// Lets everybody into the channel who was let into the root. Only the channel's owner can, and
+/// needs to, see to that.
 fn share_like(fd: &OwnedFd, root: &OwnedFd) -> Result<(), Errno> {
     let (own, root) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(root)?);
     let mode = Mode::from_raw_mode(root.st_mode & 0o1777);
@@ -253,7 +255,7 @@ fn share_like(fd: &OwnedFd, root: &OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Makes a directory with mode 0700, unless something is there already; tells whether it was made.
+/// Makes a directory with mode 0700, unless something is there already; says whether it was made.
 fn make(path: &Path) -> Result<bool, Error> {
     let refused =
         |error: io::Error| Error::directory(path, format!("it cannot be created: {error}"));

@@ -1,17 +1,19 @@
-//! Who hosts: a kernel lock says who is alive, one atomic `symlink(2)` per generation says who won.
+//! The election: a kernel lock says who is alive, one atomic `symlink(2)` per generation says who
+//! won.
 //!
-//! A channel's directory holds, for each process that hosts or tries to, `<token>.lock` (empty, locked for as
-//! long as that process lives) and `<token>.sock` (bound and listening), and for each generation a symbolic link
-//! `<generation>` whose target *text* is the token of the host; links are read, never followed. Creating
-//! a link is exclusive, so a generation has one host, and what it publishes is locked and listening already:
-//! nobody can be stopped half-way and hold the others up. Neither the empty file nor the short link needs a
-//! data block, so that a full disk does not keep a channel captive.
+//! A channel's directory holds, for each process that hosts or tries to, `<token>.lock` (empty,
+//! locked for as long as that process lives) and `<token>.sock` (bound and listening), and for each
+//! generation a symbolic link `<generation>` whose target *text* is the token of the host; links
+//! are read, never followed. Creating a link is exclusive, so a generation has one host, and what
+//! it publishes is locked and listening already: nobody can be stopped half-way and hold the others
+//! up. Neither the empty file nor the short link needs a data block, so that a full disk does not
+//! keep a channel captive.
 //!
 //! The host is the one of the highest generation. The next generation may be opened when that
 //! host's lock is free (the kernel frees it at any kind of death) or when it has not answered for
 //! the host timeout. A host that finds a generation above its own has been fenced off. The last
-//! link stays as the memory of the generation, until whoever leaves last [removes](crate::rendezvous::removal)
-//! the directory.
+//! link stays as the memory of the generation, until whoever leaves last
+//! [removes](crate::rendezvous::removal) the directory.
 
 use std::fs::File;
 use std::os::unix::net::UnixListener;
@@ -43,7 +45,7 @@ pub(crate) struct Next {
     pub(crate) over: Option<u64>,
 }
 
-/// What came of an attempt to become the host.
+/// The outcome of an attempt to become the host.
 #[derive(Debug)]
 pub(crate) enum Candidacy {
     Won(Tenure),
@@ -185,7 +187,7 @@ impl Tenure {
         self.candidate.endpoint.clone()
     }
 
-    /// Takes back what nobody wants any more, as if it had never been published.
+    /// Takes back a generation that nobody wants any more, as if it had never been published.
     pub(crate) fn abandon(self) {
         let dir = Arc::clone(&self.candidate.dir);
         remove(&dir, &link_name(self.generation));
@@ -222,8 +224,8 @@ impl Tenure {
         Ok(over.is_none() && removal::past(dir)? >= self.generation)
     }
 
-    /// Puts back what something deleted under a live host: its lock, its link, and its socket file, for which a
-    /// new listener is returned.
+    /// Puts back what something deleted under a live host: its lock, its link, and its socket file,
+    /// for which a new listener is returned.
     pub(crate) fn restore(&mut self) -> Result<Option<UnixListener>, Error> {
         let io = |error| Error::io("restoring a host's files", error);
         let Candidate { dir, token, lock, .. } = &mut self.candidate;
@@ -235,8 +237,9 @@ impl Tenure {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(io(errno.into())),
             }
-            // A successor may have swept it away since this host looked last: it must not come back, for a host that finds
-            // its own link takes it for the latest. The successor's link was there before it swept.
+            // A successor may have swept it away since this host looked last: it must not come
+            // back, for a host that finds its own link takes it for the latest. The successor's
+            // link was there before it swept.
             if current(dir).map_err(io)?.is_some_and(|latest| latest.generation > self.generation) {
                 remove(dir, &link_name(self.generation));
                 return Ok(None);
@@ -253,8 +256,8 @@ impl Tenure {
         Fence::new(Arc::clone(dir), self.generation, *token, host_timeout)
     }
 
-    /// Removes what dead hosts and candidates left behind. Links go last and lowest first, so that the
-    /// highest generation is visible at every moment.
+    /// Removes what dead hosts and candidates left behind. Links go last and lowest first, so that
+    /// the highest generation is visible at every moment.
     fn sweep(&self) {
         let dir = &self.candidate.dir;
         let Ok(entries) = entries(dir) else { return };
@@ -320,14 +323,15 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_any_more_leaves_nothing_behind() {
+    fn an_abandoned_generation_leaves_nothing_behind() {
         let (_root, dir) = directory("abandoned");
         host(&dir, 1).abandon();
         assert!(!dir.path().exists(), "left behind");
     }
 
-    /// After the channel's directory was deleted, whoever comes first begins at 1, and those who were there before go on
-    /// from what they know. If the first one's beat then falls between their link and its next look, its own link must stay away.
+    /// After the channel's directory was deleted, the first process to come begins at 1, and those
+    /// that were there before go on from the generation that they know. If the first one's beat
+    /// then falls between their link and its next look, its own link must stay away.
     #[test]
     fn a_host_does_not_put_back_the_link_that_its_successor_swept_away() {
         let (_root, dir) = directory("swept");

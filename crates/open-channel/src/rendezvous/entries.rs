@@ -10,7 +10,7 @@ use crate::rendezvous::directory::{ChannelDir, Endpoint};
 
 /// Digits of a generation's file name: all of a `u64`, so that names sort like numbers.
 const GENERATION_DIGITS: usize = 20;
-/// The highest generation: the largest number that JavaScript tells exactly.
+/// The highest generation: the largest number that JavaScript represents exactly.
 pub(crate) const MAX_GENERATION: u64 = (1 << 53) - 1;
 const LOCK: &str = ".lock";
 const NEW_LOCK: &str = ".new";
@@ -121,7 +121,7 @@ fn list(dir: &mut Dir) -> io::Result<Vec<Entry>> {
     Ok(found)
 }
 
-/// A host as its directory tells of it.
+/// A host as its directory shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Published {
     pub(crate) generation: u64,
@@ -175,6 +175,6 @@ fn highest(dir: &ChannelDir, entries: Vec<Entry>) -> io::Result<Option<Published
 }
 
 pub(crate) fn remove(dir: &ChannelDir, name: &str) {
-    // What cannot be removed is removed by the next host's sweep.
+    // The next host's sweep removes what cannot be removed now.
     let _ = rustix::fs::unlinkat(dir.fd(), name, AtFlags::empty());
 }

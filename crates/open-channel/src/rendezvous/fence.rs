@@ -78,7 +78,7 @@ impl Fence {
     }
 
     fn look(&self) -> bool {
-        // Who cannot tell must not go on.
+        // A host that cannot know must not go on.
         if !self.is_still_host().unwrap_or(false) {
             self.lost.store(true, Ordering::Release);
         }

@@ -1,5 +1,5 @@
-//! What a file system must be able to do for processes to meet on it, and what to say when one
-//! cannot.
+//! The abilities that a file system needs for processes to meet on it, and the error texts for one
+//! without them.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -13,7 +13,7 @@ use crate::sys;
 /// The way out when a directory is on a file system that cannot do what is needed.
 pub(crate) const REMEDY: &str = "set OPEN_CHANNEL_DIR to a directory on a local Unix file system, such as a new one in /run or /tmp";
 
-/// What a candidate does in its directory.
+/// A step of a candidate in its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Create,

@@ -74,7 +74,7 @@ impl GenerationFile {
         }
     }
 
-    /// What is wrong with it, as it was found.
+    /// The fault in the file as it was found.
     fn refuse(&self, stat: &Stat) -> Option<String> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Some("it is not a regular file: choose another path".into());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_out_never_comes_again() {
+    fn a_generation_that_was_given_out_never_comes_again() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = GenerationFile::new(dir.path().join("generation"), Privacy::Private);
         let grow =
@@ -258,7 +258,7 @@ mod tests {
                 "it was changed"
             );
         }
-        // What the directory has come to as well goes on.
+        // A generation that the directory has reached as well goes on.
         let mut last = grow(&HIGHEST_BELIEVED.to_string(), 8).expect("believed");
         for _ in 0..3 {
             let next = grow(&last.to_string(), last + 1).expect("believed");

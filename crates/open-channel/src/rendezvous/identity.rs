@@ -18,21 +18,21 @@ const APP_VARIABLE: &str = "OPEN_CHANNEL_APP";
 /// The environment variable that names the scope.
 const SCOPE_VARIABLE: &str = "OPEN_CHANNEL_SCOPE";
 
-/// Who shares a channel of one name.
+/// The programs that share a channel of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Scope {
     /// Every program of the user.
     #[default]
     User,
-    /// Only programs that name the same application, by any string they agree on (the Node package uses the
-    /// path of the entry script).
+    /// Only programs that name the same application, by any string they agree on (the Node package
+    /// uses the path of the entry script).
     App(String),
 }
 
 impl Scope {
-    /// The scope that the environment asks for; [`Scope::User`] if it asks for none. An empty variable counts as
-    /// one that is not set.
+    /// The scope that the environment asks for; [`Scope::User`] if it asks for none. An empty
+    /// variable counts as one that is not set.
     pub(crate) fn from_environment() -> Result<Self, Error> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self::of(variable(SCOPE_VARIABLE), variable(APP_VARIABLE))
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_that_are_no_channels_are_told_apart() {
+    fn directories_that_are_no_channels_are_recognised() {
         for other in [
             "generations",
             "photos-2024",

@@ -29,7 +29,7 @@ const GENERATIONS: &str = "generations";
 /// these are looked at: leaving takes no time that grows with what others left behind.
 const LISTED: usize = 256;
 const LOOKED_AT: usize = 4;
-/// What such an entry, a symbolic link, says to people.
+/// The target of such an entry, a symbolic link: a word for people.
 const TARGET: &str = "removed";
 
 /// The highest generation of the directories that were removed from this root; 0 if there were
@@ -58,11 +58,11 @@ fn generations(past: &ChannelDir) -> Result<Vec<u64>, Error> {
     Ok(entries.into_iter().filter_map(Entry::generation).collect())
 }
 
-/// Removes the directory, unless somebody is alive in it or something else lies there; tells
-/// whether it is gone.
+/// Removes the directory, unless somebody is alive in it or something else lies there; says whether
+/// it is gone.
 ///
 /// # Errors
-/// Whatever cannot be done now: then the directory stays, with its generations.
+/// A step that cannot be done now: then the directory stays, with its generations.
 pub(crate) fn remove_if_deserted(dir: &ChannelDir) -> Result<bool, Error> {
     let reading = |error| Error::io("reading the directory", error);
     let entries = entries(dir).map_err(reading)?;

@@ -40,7 +40,7 @@ impl Root {
     /// [user's own](UserDirectory::path).
     ///
     /// # Errors
-    /// It cannot be told at the moment.
+    /// The path cannot be had at the moment.
     pub(crate) fn path(&self) -> io::Result<PathBuf> {
         match &self.way {
             Way::Named(path) => Ok(path.clone()),
@@ -52,8 +52,8 @@ impl Root {
         }
     }
 
-    /// Whether paths lead elsewhere than when the channel was made, as after `chroot`. Other processes
-    /// still look where they did.
+    /// Whether paths lead elsewhere than when the channel was made, as after `chroot`. Other
+    /// processes still look where they did.
     pub(crate) fn is_out_of_sight(&self) -> bool {
         self.top != sys::top_directory()
     }

@@ -1,11 +1,11 @@
-//! Which protocol versions the processes at a channel speak, as far as its directory tells.
+//! The protocol versions that the processes at a channel speak, as far as its directory shows.
 //!
 //! For each range of versions there is an empty file `versions-<oldest>-<newest>`. Every process
 //! that hosts or has a host holds a shared lock on the file of its range, until it leaves the
 //! channel. So whoever is about to host sees whether there are processes that it could not serve,
 //! and whoever leaves, whether somebody is left. The last to leave removes the file with its lock
-//! held alone. A newcomer that had it open by then finds it removed and makes another. Programs from
-//! before there were such files ignore them.
+//! held alone. A newcomer that had it open by then finds it removed and makes another. Programs
+//! from before there were such files ignore them.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -61,7 +61,7 @@ impl std::fmt::Display for Versions {
     }
 }
 
-/// Tells others which versions this process speaks, for as long as it lives.
+/// Shows others which versions this process speaks, for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Presence {
     file: File,
@@ -123,8 +123,8 @@ fn own_file(dir: &ChannelDir) -> Result<File, Errno> {
     Ok(made)
 }
 
-/// For writing where that is allowed: a network file system that emulates `flock` takes an exclusive
-/// lock on no other descriptor.
+/// For writing where that is allowed: a network file system that emulates `flock` takes an
+/// exclusive lock on no other descriptor.
 fn open(dir: &ChannelDir, name: &str, how: OFlags) -> Result<File, Errno> {
     let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let open = |access| rustix::fs::openat(dir.fd(), name, flags | access, Mode::RUSR | Mode::WUSR);
@@ -220,7 +220,7 @@ mod tests {
 
     /// A forked child has the same open file, as a duplicate has.
     #[test]
-    fn who_leaves_is_gone_whatever_children_still_have() {
+    fn a_process_that_leaves_is_gone_whatever_its_children_still_have() {
         let root = tempfile::tempdir().expect("a directory");
         let dir = directory(&root.path().join("channels"));
         let presence = Presence::announce(&dir).expect("announced");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_library_writes_is_read() {
+    fn only_names_that_the_library_writes_are_read() {
         let versions = Versions { oldest: 1, newest: 65535 };
         assert_eq!(Versions::parse(versions.file().as_bytes()), Some(versions));
         for name in [

@@ -122,9 +122,9 @@ impl Region for Mapped {
     fn words(&self) -> &[AtomicU64] {
         debug_assert_eq!(self.words, self.mapping.start);
         // SAFETY: the mapping is page-aligned, `len` words long, readable and writable, initialised
-        // (zero pages), and lives as long as `self.mapping`, which `&self` borrows. Every bit pattern
-        // is a valid `u64`, and an `AtomicU64` may change behind a shared reference, which is all
-        // that other processes can make it do.
+        // (zero pages), and lives as long as `self.mapping`, which `&self` borrows. Every bit
+        // pattern is a valid `u64`, and an `AtomicU64` may change behind a shared reference, which
+        // is all that other processes can make it do.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.len) }
     }
 }

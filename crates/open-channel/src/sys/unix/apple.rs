@@ -1,5 +1,5 @@
 //! macOS.
-#![expect(unsafe_code, reason = "the C library tells the user's temporary directory")]
+#![expect(unsafe_code, reason = "the C library names the user's temporary directory")]
 
 use std::ffi::OsString;
 use std::io;
@@ -9,8 +9,8 @@ use std::path::PathBuf;
 pub(crate) use super::kqueue::{ProcessExit, file_system};
 pub(crate) use super::unlimited::{address_space_left, machine_memory, memory_left};
 
-/// The user's temporary directory, which only the user may enter. It is the one that `$TMPDIR` names
-/// in a session. Processes without a session, as those of cron or sudo, find the same one.
+/// The user's temporary directory, which only the user may enter. It is the one that `$TMPDIR`
+/// names in a session. Processes without a session, as those of cron or sudo, find the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UserDirectory;
 
@@ -23,7 +23,7 @@ impl UserDirectory {
     /// `open-channel` in the user's temporary directory.
     ///
     /// # Errors
-    /// The system does not tell that directory.
+    /// The system does not name that directory.
     pub(crate) fn path(&self) -> io::Result<PathBuf> {
         Ok(temporary_directory()?.join("open-channel"))
     }
@@ -32,7 +32,7 @@ impl UserDirectory {
 /// Where short links to long paths are made, which the paths of channels in [`UserDirectory`] are.
 ///
 /// # Errors
-/// The system does not tell the user's temporary directory.
+/// The system does not name the user's temporary directory.
 pub(crate) fn short_link_folder() -> io::Result<PathBuf> {
     Ok(temporary_directory()?.join("oc-links"))
 }

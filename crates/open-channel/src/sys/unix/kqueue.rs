@@ -1,4 +1,4 @@
-//! What the systems with kqueue(2) have in common: macOS and FreeBSD.
+//! The common part of the systems with kqueue(2): macOS and FreeBSD.
 #![expect(unsafe_code, reason = "events of a kqueue may hold descriptors that have to stay open")]
 
 use std::ffi::c_char;
@@ -14,7 +14,7 @@ use super::registration::{Registration, Source};
 
 /// A watch over a process: a kqueue with its exit as the only event.
 ///
-/// A connection usually tells of a death by itself, but not while a forked child holds the same
+/// A connection usually reports a death by itself, but not while a forked child holds the same
 /// descriptor.
 #[derive(Debug)]
 pub(crate) enum ProcessExit {

@@ -1,4 +1,4 @@
-//! Unix in general. What only some Unix systems have is a refinement, chosen here.
+//! Unix in general. A refinement, chosen here, is what only some Unix systems have.
 //!
 //! ```text
 //!                    linux       apple        freebsd      any other, portable

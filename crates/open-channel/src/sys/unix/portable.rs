@@ -17,14 +17,14 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Looks at a process by its number, again and again.
 ///
-/// A connection usually tells of a death by itself, but not while a forked child holds the same
-/// descriptor. A process whose number another one has got meanwhile counts as alive, and so does one
-/// whose parent has not asked for its status; then only silence tells.
+/// A connection usually reports a death by itself, but not while a forked child holds the same
+/// descriptor. A process whose number another one has got meanwhile counts as alive, and so does
+/// one whose parent has not asked for its status; then only its silence shows it.
 #[derive(Debug)]
 pub(crate) struct ProcessExit(Option<Pid>);
 
 impl ProcessExit {
-    /// Of process `pid`.
+    /// The exit of process `pid`.
     pub(crate) fn of(pid: Option<u32>) -> Self {
         Self(pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw))
     }

@@ -10,7 +10,7 @@ use open_channel_ring::Doorbell;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
-/// What can be registered. Each owns its descriptor, or a share in it, for life.
+/// A source that can be registered. Each owns its descriptor, or a share in it, for life.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// A stream of bytes.
@@ -60,8 +60,8 @@ impl Registration {
     pub(crate) fn new(source: Source) -> io::Result<Self> {
         let interest = source.interest();
         // SAFETY: each kind of `Source` holds an `OwnedFd`, or an `Arc` of one, which nothing takes
-        // out or replaces: neither this module nor `Doorbell` has a way to do so. So the descriptor is
-        // open, and the same one at each call of `as_raw_fd`, for as long as the `Source` lives.
+        // out or replaces: neither this module nor `Doorbell` has a way to do so. So the descriptor
+        // is open, and the same one at each call of `as_raw_fd`, for as long as the `Source` lives.
         // `AsyncFd` owns the `Source`, and no method of `Registration` gives it back.
         let registered = unsafe { AsyncFd::register_with_interest(source, interest) };
         registered.map(Self).map_err(|error| error.into_parts().1)

@@ -1,10 +1,10 @@
-//! A way to a socket whose path is too long for its address, without `/proc`: a symbolic link with a
-//! short name, in a private directory, for as long as a call takes.
+//! A way to a socket whose path is too long for its address, without `/proc`: a symbolic link with
+//! a short name, in a private directory, for as long as a call takes.
 //!
 //! The working directory belongs to the whole process, so changing it is no way. The link is made
 //! in a directory that only this user may enter, under a random name, and the call follows it as it
-//! would follow the plain path. A process that is killed meanwhile leaves a link behind, which leads
-//! nowhere else and is in nobody's way.
+//! would follow the plain path. A process that is killed meanwhile leaves a link behind, which
+//! leads nowhere else and is in nobody's way.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -49,12 +49,12 @@ impl SocketPath {
 
 impl Drop for SocketPath {
     fn drop(&mut self) {
-        // What cannot be removed is in nobody's way.
+        // A link that cannot be removed is in nobody's way.
         let _ = rustix::fs::unlinkat(&self.links, &self.name, AtFlags::empty());
     }
 }
 
-/// What to do about an error that will be the same next time.
+/// Says what to do about an error that will be the same next time.
 fn explain(error: io::Error, folder: &Path) -> io::Error {
     if let Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOSPC) =
         Errno::from_io_error(&error)

@@ -33,11 +33,12 @@ pub(crate) fn prepare(stream: &OwnedFd) -> io::Result<()> {
     flags::raise_no_signal(stream)
 }
 
-/// The process and the user on the other side, as the kernel recorded them when the stream was made.
-/// The process is not known if it lives in another pid namespace, or if this kernel does not tell.
+/// The process and the user on the other side, as the kernel recorded them when the stream was
+/// made. The process is not known if it lives in another pid namespace, or if this kernel does not
+/// say.
 pub(crate) fn peer(stream: &UnixStream) -> io::Result<(Option<u32>, UserId)> {
     let credentials = stream.peer_cred()?;
-    // Zero is what the kernel tells of a process in another pid namespace.
+    // The kernel reports zero for a process in another pid namespace.
     let process = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid != 0);
     Ok((process, UserId::from_uid(credentials.uid())))
 }

@@ -1,4 +1,4 @@
-//! What each system has to do, whichever it is.
+//! The duties of each system, whichever it is.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -47,7 +47,7 @@ fn bytes_pass_and_a_shutdown_ends_the_stream_for_both_sides() {
 #[tokio::test]
 async fn the_process_on_the_other_side_is_known() {
     let (one, _other) = tokio::net::UnixStream::pair().expect("a pair");
-    assert_eq!(peer(&one).expect("told"), (Some(std::process::id()), UserId::current()));
+    assert_eq!(peer(&one).expect("reported"), (Some(std::process::id()), UserId::current()));
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) struct WakeSender(UnixStream);
 #[derive(Debug)]
 pub(crate) struct WakeReceiver(UnixStream);
 
-/// What wakes one thread out of [`sleep`].
+/// The means to wake one thread out of [`sleep`].
 ///
 /// # Errors
 /// No descriptors or memory left.

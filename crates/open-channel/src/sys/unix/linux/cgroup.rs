@@ -1,20 +1,22 @@
 //! How much memory this process may still take before its control group is full.
 //!
-//! The kernel does not refuse memory to a process whose group is full: it kills one of the group. So a ring is only made
-//! where much more than it takes is left. See `Documentation/admin-guide/cgroup-v2.rst` (memory) and
-//! `cgroup-v1/memory.rst` of the kernel for the files read here.
+//! The kernel does not refuse memory to a process whose group is full: it kills one of the group.
+//! So a ring is only made where much more than it takes is left. See
+//! `Documentation/admin-guide/cgroup-v2.rst` (memory) and `cgroup-v1/memory.rst` of the kernel for
+//! the files read here.
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// From here on a limit means "none"; without one, the first version tells the largest multiple of the page size.
+/// From here on a limit means "none"; without one, the first version reports the largest multiple
+/// of the page size.
 const UNLIMITED: u64 = 1 << 60;
 
 /// One version's names of things.
 #[derive(Debug)]
 struct Hierarchy {
-    /// What a line of `/proc/self/cgroup` contains between its number and the path.
+    /// The text of a line of `/proc/self/cgroup` between its number and the path.
     controller: &'static str,
     mount: &'static str,
     limit: &'static str,
@@ -47,8 +49,8 @@ struct Limited {
     names: &'static Hierarchy,
 }
 
-/// Bytes that are left to this process; `None` where no group limits it. A group that was limited only after the first
-/// question is not noticed.
+/// Bytes that are left to this process; `None` where no group limits it. A group that was limited
+/// only after the first question is not noticed.
 pub(crate) fn memory_left() -> Option<u64> {
     static LIMITED: OnceLock<Vec<Limited>> = OnceLock::new();
     LIMITED.get_or_init(|| limited(Path::new("/"))).iter().filter_map(Limited::left).min()
@@ -70,8 +72,8 @@ fn path_in<'a>(names: &Hierarchy, line: &'a str) -> Option<&'a str> {
     (before.is_empty() || names.controller.starts_with(':')).then_some(path.trim_start_matches('/'))
 }
 
-/// The group at `path` and those around it. In a container the path may be one that only the machine outside has; then
-/// the container's own group is mounted in the place of the outermost.
+/// The group at `path` and those around it. In a container the path may be one that only the
+/// machine outside has; then the container's own group is mounted in the place of the outermost.
 fn around(mount: &Path, path: &str, names: &'static Hierarchy) -> Vec<Limited> {
     let group = mount.join(path);
     let dirs = group.ancestors().take_while(|dir| dir.starts_with(mount));
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_can_take_back_counts_as_left() {
+    fn memory_that_the_kernel_can_take_back_counts_as_left() {
         let second = [
             ("a/memory.max", "1000\n"),
             ("a/memory.current", "900\n"),

@@ -1,4 +1,4 @@
-//! What Linux has beside a Unix in general.
+//! Linux: its own means, beside those of a Unix in general.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -17,7 +17,7 @@ pub(crate) use user_directory::UserDirectory;
 
 /// A watch over a process: a pidfd.
 ///
-/// A connection usually tells of a death by itself, but not while a forked child holds the same
+/// A connection usually reports a death by itself, but not while a forked child holds the same
 /// descriptor.
 #[derive(Debug)]
 pub(crate) enum ProcessExit {

@@ -22,8 +22,8 @@ struct Place {
 }
 
 impl UserDirectory {
-    /// As the user, the environment and the rights of this process are now; what changes later leads
-    /// to no other directory.
+    /// As the user, the environment and the rights of this process are now; what changes later
+    /// leads to no other directory.
     pub(crate) fn from_environment() -> Self {
         let user = UserId::current();
         // The specification has relative ones ignored.
@@ -44,7 +44,7 @@ impl UserDirectory {
     /// and private, else `/tmp/open-channel-<uid>`.
     ///
     /// # Errors
-    /// It cannot be told at the moment.
+    /// The path cannot be had at the moment.
     pub(crate) fn path(&self) -> io::Result<PathBuf> {
         for Place { path, closed } in &self.places {
             // After `sudo` or `su` the variable may still name another user's directory.
