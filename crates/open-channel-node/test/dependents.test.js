@@ -33,7 +33,7 @@ test("ipchannel passes its own tests, in a cluster", limit, async () => {
   ];
   const child = run([
     "--require",
-    fixture("when-told.js"),
+    fixture("timer-at-signal.js"),
     ...mocha,
     inside("ipchannel", "test.js"),
   ]);

@@ -30,7 +30,8 @@
 //!
 //! let layout = Layout::new(1 << 16, 1 << 16)?;
 //! let (mut one, offer) = match offer(layout) {
-//!     Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()), // no rings on this system
+//!     // No rings on this system.
+//!     Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
 //!     offered => offered?,
 //! };
 //! // Between processes, over a Unix socket: `send_with_descriptors`, `receive_with_descriptors`.

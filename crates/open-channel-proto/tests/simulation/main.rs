@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo test -p open-channel-proto --test simulation                 10,000 seeds
-//! SEED=17 cargo test -p open-channel-proto --test simulation -- --nocapture   one of them, step by step
+//! SEED=17 cargo test -p open-channel-proto --test simulation -- --nocapture   one, step by step
 //! SEEDS=1000000 cargo test --release …                               more of them
 //! ```
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // a test, its panics are its findings
