@@ -437,7 +437,7 @@ export class Incoming {
 
   #describe({ chunk, seq, attempt }: Delivery): Message {
     const { handling } = this.#acknowledgements;
-    return new Message(chunk, `${this.#id}:${seq}`, seq, attempt, handling);
+    return new Message(chunk, `${this.#id}/${seq}`, seq, attempt, handling);
   }
 }
 

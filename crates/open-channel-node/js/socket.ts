@@ -126,7 +126,7 @@ export class ChannelSocket extends PlainSocket {
     return this.#native?.peerPid ?? undefined;
   }
 
-  /** The link that carries the bytes at the moment: `unix`, `ring`, `local`, … */
+  /** The link that carries the messages at the moment: `ring`, `unix` or `local`. */
   get link(): string | undefined {
     return this.#native?.linkKind ?? undefined;
   }
@@ -250,7 +250,7 @@ export class ChannelSocket extends PlainSocket {
     while (this.#native !== null && this.listenerCount("undeliverable") > 0) {
       const returned = this.#native.undeliverable();
       if (returned === null) return;
-      const message: UndeliverableMessage = { ...returned, id: `${this.#id}:${returned.seq}` };
+      const message: UndeliverableMessage = { ...returned, id: `${this.#id}/${returned.seq}` };
       guard(() => this.emit("undeliverable", message));
     }
   }

@@ -33,6 +33,7 @@ mod flushes;
 mod hub;
 mod lent;
 mod libuv;
+mod link;
 mod options;
 mod socket;
 mod spin;

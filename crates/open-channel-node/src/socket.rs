@@ -20,6 +20,7 @@ use crate::{
     flushes::Flushes,
     hub::{Signal, reason},
     lent::Lent,
+    link::link_name,
     stats::NativeSocketStats,
     taking_back::TakingBack,
     uv,
@@ -208,7 +209,7 @@ impl NativeSocket {
     /// The link that carries the bytes at the moment.
     #[napi(getter)]
     pub fn link_kind(&self) -> Option<String> {
-        self.socket.link().map(|link| link.to_string())
+        self.socket.link().map(link_name)
     }
 
     /// The generation of the host that this socket is or was last connected to.

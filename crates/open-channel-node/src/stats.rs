@@ -36,7 +36,7 @@ impl From<SocketStats> for NativeSocketStats {
         Self {
             id: stats.id.to_string(),
             accepted: stats.accepted,
-            link: stats.link.map(|link| link.to_string()),
+            link: stats.link.map(crate::link::link_name),
             peer_pid: stats.peer.and_then(|peer| peer.process_id()),
             links: stats.links as f64,
             generation: stats.generation as f64,

@@ -56,7 +56,7 @@ test("a message that kills every worker kills as many as it has attempts, and th
 
   const [message] = await undeliverable;
   assert.equal(String(message.data), "poison");
-  assert.deepEqual([message.seq, message.attempts, message.id], [2, 3, `${socket.id}:2`]);
+  assert.deepEqual([message.seq, message.attempts, message.id], [2, 3, `${socket.id}/2`]);
   assert.equal(typeof message.reason, "string");
   const flushed = await within(
     socket.flush().then(

@@ -166,7 +166,7 @@ test("with manual acknowledgement a message is done when its handler says so", a
   assert.equal(String(one.data), "one");
   assert.equal(one.redelivered, false);
   assert.equal(one.acknowledged, false);
-  assert.equal(one.id, `${socket.id}:${one.seq}`);
+  assert.equal(one.id, `${socket.id}/${one.seq}`);
   assert.equal(two.seq, one.seq + 1);
   two.ack();
   two.ack();

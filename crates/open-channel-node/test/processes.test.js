@@ -154,7 +154,7 @@ test("questions and answers of every size arrive whole, in order, between two pr
   small.write(question);
   const [answer] = await within(once(small, "data"), "the answer through a small ring");
   assert.ok(answer.equals(question));
-  assert.equal(small.link, "shared memory");
+  assert.equal(small.link, "ring");
   small.destroy();
   const socket = openChannel({ name, app: "echo" }).connect();
   for (const size of [
@@ -169,7 +169,7 @@ test("questions and answers of every size arrive whole, in order, between two pr
     assert.ok(answers[0].equals(question) && answers[1].equals(second), `${size} bytes`);
     socket.removeAllListeners("data");
   }
-  assert.equal(socket.link, "shared memory");
+  assert.equal(socket.link, "ring");
   socket.destroy();
   host.stdin.end();
   assert.equal((await within(host.ended, "its end")).code, 0);

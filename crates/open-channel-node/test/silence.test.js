@@ -91,7 +91,7 @@ test("statistics show what went through and what waits", async () => {
   const mine = socket.stats();
   assert.deepEqual(
     [mine.id, mine.accepted, mine.link, mine.peerPid, mine.generation, mine.links],
-    [socket.id, false, "in-process", process.pid, channel.generation, 1],
+    [socket.id, false, "local", process.pid, channel.generation, 1],
   );
   assert.deepEqual(
     [mine.sent, mine.unacknowledged, mine.outboxBytes, mine.outboxLimit],

@@ -19,7 +19,7 @@ static BACKGROUND: Background = Background { handle: Mutex::new(None), in_child:
 #[derive(Default)]
 struct Background {
     handle: Mutex<Option<Handle>>,
-    /// The driver of a forked child. There the thread does not exist, and another thread may have
+    /// The background runtime of a forked child. There the thread does not exist, and another thread may have
     /// held the lock.
     in_child: OnceLock<Box<Background>>,
 }

@@ -47,10 +47,11 @@
 //! 1. Messages arrive in order, each whole: one `send` is one `recv`.
 //! 2. A message that `send` accepted is delivered while the sending process lives and some process
 //!    can host.
-//! 3. Nothing is delivered twice by one host. After a change of host, messages that were not
-//!    acknowledged are delivered again, [marked](Message::redelivered) and with the same
-//!    [id](Message::id).
-//! 4. Acknowledged means handled: somebody called [`Message::ack`], and nothing else acknowledges.
+//! 3. Nothing is delivered twice by one host, unless its handler gave it back. After a change of
+//!    host, messages that were not acknowledged are delivered again, [marked](Message::redelivered)
+//!    and with the same [id](Message::id).
+//! 4. Acknowledged means handled: [`Message::ack`] and [`Message::into_bytes`] acknowledge, and so do
+//!    their counterparts of [`Messages`], [`MessageReader`] and [`ByteStream`]. Nothing else does.
 //! 5. Every queue is bounded.
 //! 6. Silence is visible. A socket without any acknowledgement for long is
 //!    [reported](Event::Stalled), and its [statistics](SocketStats) show the age of its oldest

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, watch};
 use crate::background;
 use crate::channel::connect::ConnectOptions;
 use crate::channel::event::{Events, Role, State};
-use crate::channel::settings::Settings;
+use crate::channel::settings::{NO_TIME_TO_CONNECT, Settings};
 use crate::channel::shared::{ChannelGuard, Closing, Listener, Place, Shared, lock};
 use crate::channel::stats::ChannelStats;
 use crate::connection::Connection;
@@ -103,7 +103,8 @@ impl Channel {
         self.connect_with(ConnectOptions::new())
     }
 
-    /// [`connect`](Self::connect) with a connect timeout, which becomes the channel's own.
+    /// [`connect`](Self::connect) with a connect timeout, which becomes the channel's own. With a
+    /// timeout of zero, the socket's calls fail with [`Error::InvalidSetting`].
     pub fn connect_within(&self, timeout: Duration) -> Socket {
         self.connect_with(ConnectOptions::new().timeout(timeout))
     }
@@ -113,15 +114,18 @@ impl Channel {
         let shared = &self.guard.shared;
         let session = Session::new(random_id(), shared.settings.limits);
         let connection = Connection::new(session, None, shared.background.clone());
-        if let (Some(timeout), Ok(shared)) = (options.timeout, self.shared()) {
-            *lock(&shared.connect_timeout) = timeout;
-        }
         if options.reconnect == Some(false) {
             connection.pin();
         }
         match self.shared() {
-            Ok(shared) => supervise(shared, &connection),
             Err(forked) => connection.fail(forked),
+            Ok(_) if options.timeout == Some(Duration::ZERO) => connection.fail(NO_TIME_TO_CONNECT),
+            Ok(shared) => {
+                if let Some(timeout) = options.timeout {
+                    *lock(&shared.connect_timeout) = timeout;
+                }
+                supervise(shared, &connection);
+            }
         }
         Socket::connecting(connection, Arc::clone(&self.guard), options.reconnect)
     }

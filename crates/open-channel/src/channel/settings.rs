@@ -35,6 +35,12 @@ pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 /// Below this, ordinary scheduling on a busy machine would be taken for a stuck host.
 const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Why a connect timeout of zero is refused.
+pub(crate) const NO_TIME_TO_CONNECT: Error = Error::InvalidSetting {
+    setting: "connect_timeout",
+    problem: "is zero: nothing connects in no time",
+};
+
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// `None`: the environment's.
@@ -92,7 +98,7 @@ impl Settings {
             );
         }
         if self.connect_timeout.is_zero() {
-            return invalid("connect_timeout", "is zero: nothing connects in no time");
+            return Err(NO_TIME_TO_CONNECT);
         }
         if self.stall_after.is_zero() {
             return invalid("stall_after", "is zero: every message would be late");

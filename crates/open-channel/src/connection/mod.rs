@@ -65,6 +65,7 @@ pub(crate) struct Connection {
     returned: Notify,
     background: Handle,
     id: SocketId,
+    limits: Limits,
     /// Whether it ends with the first host that it met.
     pinned: AtomicBool,
 }
@@ -76,7 +77,7 @@ impl Connection {
         host_check: Option<HostCheck>,
         background: Handle,
     ) -> Arc<Self> {
-        let id = session.id();
+        let (id, limits) = (session.id(), session.limits());
         let waiters = Arc::new(Waiters::default());
         let state = State::new(session, Arc::clone(&waiters), host_check);
         Arc::new(Self {
@@ -88,6 +89,7 @@ impl Connection {
             returned: Notify::new(),
             background,
             id,
+            limits,
             pinned: AtomicBool::new(false),
         })
     }
@@ -100,8 +102,8 @@ impl Connection {
     #[cold]
     fn inherited(&self) -> &Mutex<State> {
         self.inherited.get_or_init(|| {
-            let limits = Limits::new(0, 0, 1);
-            let mut state = State::new(Session::new(self.id, limits), Arc::default(), None);
+            let session = Session::new(self.id, self.limits);
+            let mut state = State::new(session, Arc::default(), None);
             state.failed = Some(Error::Forked);
             Box::new(Mutex::new(state))
         })

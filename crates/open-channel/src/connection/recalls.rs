@@ -42,9 +42,14 @@ impl Recalls {
         }
         match self.calls.get_mut(&seq) {
             None => Begin::First,
-            Some(call @ Call::Dropped) => {
+            Some(call @ Call::Dropped) if is_open(seq) => {
                 *call = Call::Waiting;
                 Begin::Joined
+            }
+            // It was answered, perhaps for a message that had this number before.
+            Some(Call::Dropped) => {
+                self.calls.remove(&seq);
+                Begin::First
             }
             Some(_) => Begin::Refused,
         }

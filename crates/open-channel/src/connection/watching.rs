@@ -65,8 +65,7 @@ impl Connection {
             let mut changed = std::pin::pin!(self.waiters.change());
             // From here on, no change is missed.
             changed.as_mut().enable();
-            let stall = self.silence().stall().cloned();
-            if let Some(stall) = stall {
+            if let Some(stall) = self.present_stall() {
                 return Ok(stall);
             }
             if let Some(error) = self.lock().over() {
@@ -74,6 +73,13 @@ impl Connection {
             }
             changed.await;
         }
+    }
+
+    /// The stall that the last check found, unless messages have made progress since.
+    fn present_stall(&self) -> Option<Stall> {
+        let open = self.with(State::open);
+        let silence = self.silence();
+        silence.stalled(&open).and(silence.stall()).cloned()
     }
 
     pub(crate) fn stats(&self) -> SocketStats {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use open_channel_proto::ResetCode;
 
 use crate::connection::stall::Stall;
 use crate::connection::stats::SocketStats;
@@ -16,7 +17,7 @@ use crate::socket::reservation::Reservation;
 use crate::socket::undeliverable::Undeliverable;
 
 /// The sending half of a [`Socket`]. Dropping it ends that direction like
-/// [`finish`](Socket::finish).
+/// [`finish`](Socket::finish). Dropped in a panic, it resets the socket instead.
 ///
 /// Its [`AsRef`] is the whole socket, for calls that concern both directions.
 #[derive(Debug)]
@@ -257,9 +258,12 @@ impl AsRef<Socket> for RecvHalf {
 
 impl Drop for SendHalf {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // A socket that is over has ended already.
-            let _ = self.socket.finish();
+        if std::thread::panicking() {
+            // An orderly end would make what was sent look complete.
+            let reason = "the task of its sending half panicked";
+            return self.socket.connection().reset(ResetCode::ListenerFailed, reason);
         }
+        // A socket that is over has ended already.
+        let _ = self.socket.finish();
     }
 }

@@ -2,7 +2,7 @@
 
 use ::bytes::Bytes;
 use futures::{SinkExt, StreamExt, TryStreamExt};
-use open_channel::Error;
+use open_channel::{Error, ResetCode};
 
 use crate::world::{Pair, World, next, pattern, poll_and_drop};
 
@@ -10,6 +10,7 @@ on_every_link!(
     halves_work_in_different_tasks,
     dropping_the_sending_half_ends_that_direction_only,
     dropping_both_halves_closes_the_socket,
+    a_panic_in_the_sending_half_is_no_orderly_end,
     several_tasks_share_a_socket,
     a_socket_is_a_stream_and_a_sink,
     a_sink_waits_when_the_outbox_is_full,
@@ -71,6 +72,20 @@ async fn dropping_both_halves_closes_the_socket(world: World) {
     assert!(far.recv().await.expect("the end").is_none());
     crate::world::until(|| !far.connected()).await;
     assert!(far.send("unheard").await.is_err());
+}
+
+async fn a_panic_in_the_sending_half_is_no_orderly_end(world: World) {
+    let Pair { near, far, hosted: _hosted } = world.pair().await;
+    let (sender, _receiver) = near.split();
+    let task = tokio::spawn(async move {
+        sender.send("the first half of an answer").await.expect("accepted");
+        sender.flush().await.expect("handled");
+        panic!("as an application may");
+    });
+    assert_eq!(next(&far).await, "the first half of an answer");
+    assert!(task.await.expect_err("it panicked").is_panic());
+    let end = far.recv().await;
+    assert!(matches!(end, Err(Error::Reset { code: ResetCode::ListenerFailed, .. })), "{end:?}");
 }
 
 async fn several_tasks_share_a_socket(world: World) {

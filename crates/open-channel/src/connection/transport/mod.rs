@@ -76,7 +76,8 @@ impl Transport {
         }
         let stored = self.ring.as_mut().map_or(Ok(()), |ring| ring.store(session));
         let written = stored.and_then(|()| self.frames.write(&self.link, session));
-        self.broken = written.is_err();
+        // Not for nonsense in the ring: the stream still takes the last words.
+        self.broken = matches!(written, Err(LinkError::Io(_)));
         written
     }
 
