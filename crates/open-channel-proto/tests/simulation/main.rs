@@ -3,7 +3,7 @@
 //! them the contract holds.
 //!
 //! ```text
-//! cargo test -p open-channel-proto --test simulation                 10,000 seeds
+//! cargo test -p open-channel-proto --test simulation                 15,000 seeds
 //! SEED=17 cargo test -p open-channel-proto --test simulation -- --nocapture   one, step by step
 //! SEEDS=1000000 cargo test --release …                               more of them
 //! ```
