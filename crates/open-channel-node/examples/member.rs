@@ -86,7 +86,7 @@ async fn note_acknowledged(socket: Arc<Socket>, written: Arc<AtomicU64>, ledger:
 
 async fn note_hosting(mut events: Events, ledger: Arc<Ledger>) {
     while let Some(event) = events.recv().await {
-        if let Event::BecameHost { generation } = event {
+        if let Event::BecameHost { generation, .. } = event {
             ledger.note(&format!(r#"{{"host":{},"generation":{generation}}}"#, process::id()));
         }
     }

@@ -231,11 +231,11 @@ impl Drop for NativeChannel {
 fn describe(event: Event) -> Option<ChannelEvent> {
     let mut news = None;
     let (kind, as_role, generation, failure) = match event {
-        Event::Connected { role, generation } => ("connected", role, generation, None),
-        Event::BecameHost { generation } => ("becameHost", Role::Host, generation, None),
-        Event::HostLost { generation } => ("hostLost", Role::Peer, generation, None),
-        Event::HandedOver { generation } => ("handedOver", Role::Peer, generation, None),
-        Event::Fenced { generation } => ("fenced", Role::None, generation, None),
+        Event::Connected { role, generation, .. } => ("connected", role, generation, None),
+        Event::BecameHost { generation, .. } => ("becameHost", Role::Host, generation, None),
+        Event::HostLost { generation, .. } => ("hostLost", Role::Peer, generation, None),
+        Event::HandedOver { generation, .. } => ("handedOver", Role::Peer, generation, None),
+        Event::Fenced { generation, .. } => ("fenced", Role::None, generation, None),
         Event::Stalled(stall) => {
             let generation = stall.generation;
             news = Some(stall.into());
@@ -245,7 +245,7 @@ fn describe(event: Event) -> Option<ChannelEvent> {
             news = Some(end.into());
             ("stallEnded", Role::None, 0, None)
         }
-        Event::Closed { error } => ("closed", Role::None, 0, error.as_ref().map(Failure::from)),
+        Event::Closed { error, .. } => ("closed", Role::None, 0, error.as_ref().map(Failure::from)),
         _ => return None,
     };
     let (kind, role, generation) = (kind.to_owned(), as_role.to_string(), generation as f64);

@@ -55,7 +55,7 @@ const OPTIONS: [(&str, &str); 14] = [
 ];
 
 fn message(error: &Error) -> String {
-    if let Error::Undeliverable { messages } = error {
+    if let Error::Undeliverable { messages, .. } = error {
         return format!(
             "{messages} messages are undeliverable: the event 'undeliverable' brings them"
         );
@@ -65,7 +65,7 @@ fn message(error: &Error) -> String {
 
 fn code(error: &Error) -> String {
     match error {
-        Error::InvalidName { len, max } if len > max => "ENAMETOOLONG",
+        Error::InvalidName { len, max, .. } if len > max => "ENAMETOOLONG",
         Error::InvalidName { .. } | Error::InvalidSetting { .. } | Error::NoRuntime => "EINVAL",
         Error::GenerationFile { .. } => "EINVAL",
         Error::Directory { .. } | Error::PermissionDenied(_) => "EACCES",

@@ -24,6 +24,9 @@
 //! such a link is lost, the session takes back what lay in the store ([`Session::reclaim`]).
 //!
 //! `docs/PROTOCOL.md` describes the wire format.
+//!
+//! The version number of this crate promises nothing: it is for `open-channel`, which needs the same
+//! version.
 #![forbid(unsafe_code)]
 
 mod body;

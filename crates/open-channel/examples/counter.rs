@@ -36,7 +36,7 @@ async fn main() -> Result<(), Failure> {
     let mut events = channel.events();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            if let Event::BecameHost { generation } = event {
+            if let Event::BecameHost { generation, .. } = event {
                 println!("hosting, generation {generation}");
             }
         }

@@ -18,6 +18,7 @@ pub enum Error {
     #[error(
         "a channel's name must have 1 to {max} bytes, this one has {len}: choose a shorter, non-empty name"
     )]
+    #[non_exhaustive]
     InvalidName {
         /// Its length in bytes.
         len: usize,
@@ -26,6 +27,7 @@ pub enum Error {
     },
     /// A setting that cannot work.
     #[error("the setting `{setting}` {problem}")]
+    #[non_exhaustive]
     InvalidSetting {
         /// Name of the builder's method, or of the environment variable.
         setting: &'static str,
@@ -34,6 +36,7 @@ pub enum Error {
     },
     /// The runtime directory cannot be used.
     #[error("the runtime directory {} cannot be used: {problem}", path.display())]
+    #[non_exhaustive]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -42,6 +45,7 @@ pub enum Error {
     },
     /// The file of [`Builder::generation_file`](crate::Builder::generation_file) cannot be used.
     #[error("the generation file {} cannot be used: {problem}", path.display())]
+    #[non_exhaustive]
     GenerationFile {
         /// The file.
         path: PathBuf,
@@ -56,6 +60,7 @@ pub enum Error {
     NoRuntime,
     /// The connect timeout passed: nobody could be reached, and this process could not host.
     #[error("channel {name:?} was not reached within {after:?}: {cause}")]
+    #[non_exhaustive]
     Timeout {
         /// The channel's name.
         name: String,
@@ -75,6 +80,7 @@ pub enum Error {
     #[error(
         "{messages} messages were not acknowledged within {after:?} and are given up: flush the socket first"
     )]
+    #[non_exhaustive]
     Unacknowledged {
         /// How many, on one socket.
         messages: u64,
@@ -85,6 +91,7 @@ pub enum Error {
     /// is acknowledged. One flush reports each of them.
     /// [`Socket::undeliverable`](crate::Socket::undeliverable) returns them.
     #[error("{messages} messages are undeliverable: fetch them with undeliverable()")]
+    #[non_exhaustive]
     Undeliverable {
         /// How many.
         messages: u64,
@@ -93,6 +100,7 @@ pub enum Error {
     #[error(
         "{messages} messages are not acknowledged after {after:?}: their handler may hang; they are still delivered"
     )]
+    #[non_exhaustive]
     FlushTimeout {
         /// How many.
         messages: u64,
@@ -109,6 +117,7 @@ pub enum Error {
     #[error(
         "a message of {len} bytes is longer than the limit of {max}: split it, or raise max_message on both sides"
     )]
+    #[non_exhaustive]
     TooLarge {
         /// Its length in bytes.
         len: usize,
@@ -117,6 +126,7 @@ pub enum Error {
     },
     /// The other side ended the socket. Messages that it had not acknowledged were not handled.
     #[error("the other side ended the socket: {reason}")]
+    #[non_exhaustive]
     Reset {
         /// Its code.
         code: ResetCode,
@@ -152,6 +162,7 @@ pub enum Error {
     Protocol(String),
     /// The operating system refused something.
     #[error("{what}: {error}")]
+    #[non_exhaustive]
     Io {
         /// The attempted operation.
         what: String,
@@ -231,6 +242,15 @@ pub enum TryRecvError {
     /// The socket is over.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+impl From<TryRecvError> for io::Error {
+    fn from(error: TryRecvError) -> Self {
+        match error {
+            TryRecvError::Empty => Self::new(io::ErrorKind::WouldBlock, error),
+            TryRecvError::Failed(error) => error.into(),
+        }
+    }
 }
 
 #[cfg(test)]

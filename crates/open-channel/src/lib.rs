@@ -102,7 +102,7 @@ pub use link::{LinkKind, PeerInfo};
 pub use open_channel_proto::{Draft, MAX_ATTEMPTS, MESSAGE_OVERHEAD, ResetCode};
 pub use rendezvous::identity::{MAX_NAME, Scope};
 pub use socket::Socket;
-pub use socket::batch::{Batch, IntoIter, Iter, MessageRef, Messages};
+pub use socket::batch::{Batch, MessageRef, Messages, MessagesIntoIter, MessagesIter};
 pub use socket::halves::{RecvHalf, SendHalf};
 pub use socket::message::{Message, MessageId, SocketId};
 pub use socket::reader::MessageReader;

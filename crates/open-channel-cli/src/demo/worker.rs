@@ -221,7 +221,7 @@ async fn send_share(socket: &Socket, args: &Args) -> Result<()> {
 async fn report_hosting(channel: Channel) {
     let mut events = channel.events();
     while let Some(event) = events.recv().await {
-        if let Event::BecameHost { generation } = event {
+        if let Event::BecameHost { generation, .. } = event {
             report(Record::Hosting { generation });
         }
     }

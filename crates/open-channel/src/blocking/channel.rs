@@ -39,6 +39,20 @@ impl Channel {
         Self::build(channel::Channel::builder(name), listener)
     }
 
+    /// Sets a channel up, to be made with [`build`](Self::build) or [`build_peer`](Self::build_peer).
+    pub fn builder(name: impl Into<String>) -> Builder {
+        channel::Channel::builder(name)
+    }
+
+    /// A channel with settings other than the defaults, for a process that only joins and never
+    /// hosts.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::InvalidSetting`].
+    pub fn build_peer(builder: Builder) -> Result<Self, Error> {
+        Ok(builder.build_peer()?.into())
+    }
+
     /// A channel with settings other than the defaults.
     ///
     /// # Errors

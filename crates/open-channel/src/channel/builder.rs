@@ -156,6 +156,7 @@ impl Builder {
     /// Time to find a host in, or to become it where this process may. Afterwards the channel is
     /// closed with [`Error::Timeout`]. The time begins anew after every loss of a host.
     ///
+    /// Not zero.
     /// Default: [`DEFAULT_CONNECT_TIMEOUT`](crate::DEFAULT_CONNECT_TIMEOUT).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
@@ -210,7 +211,7 @@ impl Builder {
     }
 
     /// Longest message in bytes, sent or received. A message longer than the other side's limit
-    /// ends the socket. Default: [`DEFAULT_MAX_MESSAGE`](crate::DEFAULT_MAX_MESSAGE).
+    /// ends the socket. Not zero. Default: [`DEFAULT_MAX_MESSAGE`](crate::DEFAULT_MAX_MESSAGE).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.settings.limits.max_message = bytes;
         self
@@ -236,7 +237,7 @@ impl Builder {
         self
     }
 
-    /// Limit of the sockets that this process serves as the host. Default:
+    /// Limit of the sockets that this process serves as the host. Not zero. Default:
     /// [`DEFAULT_MAX_CONNECTIONS`](crate::DEFAULT_MAX_CONNECTIONS).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections;

@@ -65,6 +65,7 @@ impl std::fmt::Display for Role {
 #[non_exhaustive]
 pub enum Event {
     /// The channel has a host, which may be this process.
+    #[non_exhaustive]
     Connected {
         /// The role of this process now.
         role: Role,
@@ -72,23 +73,27 @@ pub enum Event {
         generation: u64,
     },
     /// This process hosts now.
+    #[non_exhaustive]
     BecameHost {
         /// Its generation.
         generation: u64,
     },
     /// The host died, was given up, or was [fenced](Self::Fenced); the next one is being found.
     /// Replies of its that had arrived are in their sockets already.
+    #[non_exhaustive]
     HostLost {
         /// The lost host's generation.
         generation: u64,
     },
     /// The host gave up hosting in an orderly way; the next one is being found.
+    #[non_exhaustive]
     HandedOver {
         /// The former host's generation.
         generation: u64,
     },
     /// This process hosted, and another took over. This process was stopped for too long, or
     /// newcomers use another directory now.
+    #[non_exhaustive]
     Fenced {
         /// This process's former generation.
         generation: u64,
@@ -103,6 +108,7 @@ pub enum Event {
     /// A stall is over. After [`Closed`](Self::Closed), all are.
     StallEnded(StallEnd),
     /// The channel is closed, by this side if there is no error.
+    #[non_exhaustive]
     Closed {
         /// The reason; `None` if it was closed on purpose.
         error: Option<Error>,

@@ -161,8 +161,8 @@ impl Messages {
 
     /// The messages in the order in which they were sent.
     #[inline]
-    pub fn iter(&self) -> Iter<'_> {
-        Iter { messages: self.pack.iter(), next: self.first }
+    pub fn iter(&self) -> MessagesIter<'_> {
+        MessagesIter { messages: self.pack.iter(), next: self.first }
     }
 
     /// Whether an earlier host may have handled them: they were sent to one and not all
@@ -218,10 +218,10 @@ impl Drop for Messages {
 
 impl<'a> IntoIterator for &'a Messages {
     type Item = MessageRef<'a>;
-    type IntoIter = Iter<'a>;
+    type IntoIter = MessagesIter<'a>;
 
     #[inline]
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> MessagesIter<'a> {
         self.iter()
     }
 }
@@ -229,9 +229,9 @@ impl<'a> IntoIterator for &'a Messages {
 /// Each message by itself: those that the iterator still has when it is dropped are given back.
 impl IntoIterator for Messages {
     type Item = Message;
-    type IntoIter = IntoIter;
+    type IntoIter = MessagesIntoIter;
 
-    fn into_iter(mut self) -> IntoIter {
+    fn into_iter(mut self) -> MessagesIntoIter {
         self.acknowledged = true;
         let (attempt, bytes) = (self.attempt, self.pack.bytes());
         let delivered = (self.first.seq..).zip(self.pack.iter());
@@ -239,7 +239,7 @@ impl IntoIterator for Messages {
             .map(|(seq, message)| Delivered { seq, attempt, payload: bytes.slice_ref(message) })
             .map(|delivered| Message::new(&self.connection, delivered))
             .collect();
-        IntoIter { messages: messages.into_iter() }
+        MessagesIntoIter { messages: messages.into_iter() }
     }
 }
 
@@ -255,11 +255,11 @@ impl fmt::Debug for Messages {
 
 /// The messages of [`Messages`], each to be acknowledged for itself.
 #[derive(Debug)]
-pub struct IntoIter {
+pub struct MessagesIntoIter {
     messages: std::vec::IntoIter<Message>,
 }
 
-impl Iterator for IntoIter {
+impl Iterator for MessagesIntoIter {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
@@ -271,16 +271,16 @@ impl Iterator for IntoIter {
     }
 }
 
-impl ExactSizeIterator for IntoIter {}
+impl ExactSizeIterator for MessagesIntoIter {}
 
 /// The messages of [`Messages`].
 #[derive(Debug, Clone)]
-pub struct Iter<'a> {
+pub struct MessagesIter<'a> {
     messages: open_channel_proto::PackIter<'a>,
     next: MessageId,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for MessagesIter<'a> {
     type Item = MessageRef<'a>;
 
     #[inline]
@@ -295,7 +295,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for MessagesIter<'_> {}
 
 impl<'a> MessageRef<'a> {
     /// The bytes.

@@ -8,7 +8,7 @@ use open_channel_proto::ResetCode;
 use crate::connection::stall::Stall;
 use crate::connection::stats::SocketStats;
 use crate::error::{Error, SendError, TryRecvError};
-use crate::link::PeerInfo;
+use crate::link::{LinkKind, PeerInfo};
 use crate::socket::Socket;
 use crate::socket::batch::{Batch, Messages};
 use crate::socket::message::{Message, MessageId, SocketId};
@@ -175,6 +175,16 @@ impl SendHalf {
         self.socket.connected()
     }
 
+    /// As [`Socket::generation`].
+    pub fn generation(&self) -> u64 {
+        self.socket.generation()
+    }
+
+    /// As [`Socket::link`].
+    pub fn link(&self) -> Option<LinkKind> {
+        self.socket.link()
+    }
+
     /// As [`Socket::stats`].
     pub fn stats(&self) -> SocketStats {
         self.socket.stats()
@@ -236,6 +246,16 @@ impl RecvHalf {
     /// As [`Socket::connected`].
     pub fn connected(&self) -> bool {
         self.socket.connected()
+    }
+
+    /// As [`Socket::generation`].
+    pub fn generation(&self) -> u64 {
+        self.socket.generation()
+    }
+
+    /// As [`Socket::link`].
+    pub fn link(&self) -> Option<LinkKind> {
+        self.socket.link()
     }
 
     /// As [`Socket::stats`].

@@ -187,7 +187,7 @@ async fn a_message_that_kills_every_host_comes_back_and_those_behind_it_go_on(wo
     }
     assert_eq!(handled, ["before", "behind 1", "behind 2"]);
     let flushed = hosts.socket.flush().await;
-    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
+    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1, .. })), "{flushed:?}");
 }
 
 async fn messages_that_were_sent_together_are_counted_one_by_one(world: World) {
@@ -230,7 +230,7 @@ async fn flush_tells_of_what_came_back_once(world: World) {
     let _once = take(&far).await;
     let _far = hosts.next_host().await;
     let flushed = hosts.socket.flush().await;
-    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
+    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1, .. })), "{flushed:?}");
     hosts.socket.flush().await.expect("reported once");
     hosts.socket.close().await.expect("reported once");
     // Returned messages can be fetched even then.
@@ -248,7 +248,7 @@ async fn what_came_back_and_is_not_fetched_is_bounded(world: World) {
         far = hosts.next_host().await;
     }
     let flushed = hosts.socket.flush().await;
-    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 6 })), "{flushed:?}");
+    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 6, .. })), "{flushed:?}");
     for round in 4..6 {
         let returned = hosts.socket.try_undeliverable().expect("the newest are there");
         assert_eq!(returned.message, vec![round; 1500]);
@@ -370,7 +370,7 @@ async fn what_is_given_back_too_often_comes_back_to_its_sender(world: World) {
     assert_eq!((returned.id, &returned.message[..], returned.attempts), (id, &b"never"[..], 3));
     assert_eq!(returned.reason, GivenUp::MaxAttempts);
     let flushed = pair.near.flush().await;
-    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
+    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1, .. })), "{flushed:?}");
     pair.near.flush().await.expect("reported once");
 }
 
@@ -420,7 +420,7 @@ async fn what_is_rejected_comes_back_with_its_reason(world: World) {
         assert_eq!(returned.reason, GivenUp::Rejected(reason.into()));
     }
     let flushed = pair.near.flush().await;
-    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 2 })), "{flushed:?}");
+    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 2, .. })), "{flushed:?}");
     pair.near.send("after").await.expect("sent");
     assert_eq!(next(&pair.far).await, "after");
     pair.near.flush().await.expect("flushed");

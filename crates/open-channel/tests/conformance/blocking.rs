@@ -337,7 +337,10 @@ fn a_channel_that_nobody_hosts_times_out(world: World) {
     assert!(matches!(socket.flush(), Err(Error::Timeout { .. })));
     assert!(matches!(socket.close(), Err(Error::Timeout { .. })));
     assert_eq!(peer.state(), State::Closed);
-    assert!(matches!(events.blocking_recv(), Some(open_channel::Event::Closed { error: Some(_) })));
+    assert!(matches!(
+        events.blocking_recv(),
+        Some(open_channel::Event::Closed { error: Some(_), .. })
+    ));
 }
 
 fn a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread(world: World) {
@@ -407,7 +410,7 @@ fn a_flush_with_a_limit_gives_up_and_loses_nothing(world: World) {
     near.send("waits").expect("accepted");
     let held = far.recv().expect("a message").expect("not the end");
     match near.flush_timeout(Duration::from_millis(5)) {
-        Err(Error::FlushTimeout { messages: 2, after }) => {
+        Err(Error::FlushTimeout { messages: 2, after, .. }) => {
             assert_eq!(after, Duration::from_millis(5))
         }
         other => panic!("{other:?}"),

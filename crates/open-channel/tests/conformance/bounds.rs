@@ -147,7 +147,7 @@ async fn a_message_that_is_too_large_comes_back(world: World) {
         for refused in [from.try_send(large.clone()), from.send(large.clone()).await] {
             let refused = refused.expect_err("too large");
             assert!(
-                matches!(refused.error, Error::TooLarge { len: 1001, max: 1000 }),
+                matches!(refused.error, Error::TooLarge { len: 1001, max: 1000, .. }),
                 "{refused:?}"
             );
             assert_eq!(refused.message, large);
@@ -163,9 +163,9 @@ async fn a_message_that_is_too_large_comes_back_even_when_the_outbox_is_full(wor
         .await;
     fill(&pair.near, 1000);
     let refused = pair.near.try_send(pattern(1001, 7)).expect_err("too large");
-    assert!(matches!(refused.error, Error::TooLarge { len: 1001, max: 1000 }), "{refused}");
+    assert!(matches!(refused.error, Error::TooLarge { len: 1001, max: 1000, .. }), "{refused}");
     let refused = pair.near.send(pattern(1001, 7)).await.expect_err("too large");
-    assert!(matches!(refused.error, Error::TooLarge { len: 1001, max: 1000 }), "{refused}");
+    assert!(matches!(refused.error, Error::TooLarge { len: 1001, max: 1000, .. }), "{refused}");
 }
 
 async fn the_limit_of_the_other_side_counts_once_it_is_known(world: World) {

@@ -122,7 +122,11 @@ async fn a_cancelled_wait_for_an_event_loses_none(world: World) {
         assert!(
             matches!(
                 seen[..],
-                [Event::BecameHost { .. }, Event::Connected { .. }, Event::Closed { error: None }]
+                [
+                    Event::BecameHost { .. },
+                    Event::Connected { .. },
+                    Event::Closed { error: None, .. }
+                ]
             ),
             "{seen:?}"
         );

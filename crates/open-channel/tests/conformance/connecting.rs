@@ -57,7 +57,7 @@ async fn a_channel_that_nobody_hosts_times_out_and_connects_later(world: World) 
     assert_eq!((peer.state(), peer.connected()), (State::Closed, false));
     assert!(matches!(
         events.recv().await,
-        Some(Event::Closed { error: Some(Error::Timeout { .. }) })
+        Some(Event::Closed { error: Some(Error::Timeout { .. }), .. })
     ));
     assert!(matches!(socket.try_send("late").expect_err("over").error, Error::Timeout { .. }));
 
@@ -92,7 +92,7 @@ async fn a_channel_that_takes_no_part_is_closed_with_an_event_too(world: World) 
         let mut events = channel.events();
         channel.close().await.expect("closed");
         channel.close().await.expect("closed already");
-        assert!(matches!(events.recv().await, Some(Event::Closed { error: None })));
+        assert!(matches!(events.recv().await, Some(Event::Closed { error: None, .. })));
         assert!(events.recv().await.is_none());
         assert!(channel.events().recv().await.is_none(), "it is closed already");
     }
@@ -110,10 +110,10 @@ async fn states_roles_and_events_follow_each_other(world: World) {
     assert_eq!((host.role(), host.generation(), host.connected()), (Role::None, 0, false));
     assert_eq!(host.join().await.expect("hosting"), Role::Host);
     assert_eq!((host.state(), host.role(), host.generation()), (State::Connected, Role::Host, 1));
-    assert!(matches!(events.recv().await, Some(Event::BecameHost { generation: 1 })));
+    assert!(matches!(events.recv().await, Some(Event::BecameHost { generation: 1, .. })));
     assert!(matches!(
         events.recv().await,
-        Some(Event::Connected { role: Role::Host, generation: 1 })
+        Some(Event::Connected { role: Role::Host, generation: 1, .. })
     ));
 
     let peer = world.builder().build_peer().expect("a channel");
@@ -122,14 +122,14 @@ async fn states_roles_and_events_follow_each_other(world: World) {
     assert_eq!((peer.state(), peer.role(), peer.generation()), (State::Connected, Role::Peer, 1));
     assert!(matches!(
         peer_events.recv().await,
-        Some(Event::Connected { role: Role::Peer, generation: 1 })
+        Some(Event::Connected { role: Role::Peer, generation: 1, .. })
     ));
 
     host.close().await.expect("closed");
     assert_eq!((host.state(), host.role(), host.generation()), (State::Closed, Role::None, 0));
-    assert!(matches!(events.recv().await, Some(Event::Closed { error: None })));
+    assert!(matches!(events.recv().await, Some(Event::Closed { error: None, .. })));
     assert!(events.recv().await.is_none(), "nothing comes after that");
-    assert!(matches!(peer_events.recv().await, Some(Event::HandedOver { generation: 1 })));
+    assert!(matches!(peer_events.recv().await, Some(Event::HandedOver { generation: 1, .. })));
     assert!(matches!(host.join().await, Err(Error::Closed)));
 
     let next = world.builder().build(|_| async {}).expect("a channel");
@@ -137,10 +137,10 @@ async fn states_roles_and_events_follow_each_other(world: World) {
     assert!(next.generation() > 1);
     assert!(matches!(
         peer_events.recv().await,
-        Some(Event::Connected { role: Role::Peer, generation }) if generation == next.generation()
+        Some(Event::Connected { role: Role::Peer, generation , .. }) if generation == next.generation()
     ));
     peer.close().await.expect("closed");
-    assert!(matches!(peer_events.recv().await, Some(Event::Closed { error: None })));
+    assert!(matches!(peer_events.recv().await, Some(Event::Closed { error: None, .. })));
 }
 
 async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
@@ -170,13 +170,13 @@ async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
     assert_eq!((second.role(), second.generation()), (Role::Host, 2));
     assert!(matches!(
         events.recv().await,
-        Some(Event::Connected { role: Role::Peer, generation: 1 })
+        Some(Event::Connected { role: Role::Peer, generation: 1, .. })
     ));
-    assert!(matches!(events.recv().await, Some(Event::HandedOver { generation: 1 })));
-    assert!(matches!(events.recv().await, Some(Event::BecameHost { generation: 2 })));
+    assert!(matches!(events.recv().await, Some(Event::HandedOver { generation: 1, .. })));
+    assert!(matches!(events.recv().await, Some(Event::BecameHost { generation: 2, .. })));
     assert!(matches!(
         events.recv().await,
-        Some(Event::Connected { role: Role::Host, generation: 2 })
+        Some(Event::Connected { role: Role::Host, generation: 2, .. })
     ));
 }
 
@@ -240,7 +240,9 @@ async fn settings_without_limits_work(world: World) {
 async fn names_that_cannot_be_are_refused(_: World) {
     for name in [String::new(), "x".repeat(MAX_NAME + 1)] {
         match Channel::peer(name.clone()) {
-            Err(Error::InvalidName { len, max }) => assert_eq!((len, max), (name.len(), MAX_NAME)),
+            Err(Error::InvalidName { len, max, .. }) => {
+                assert_eq!((len, max), (name.len(), MAX_NAME))
+            }
             other => panic!("{other:?}"),
         }
     }

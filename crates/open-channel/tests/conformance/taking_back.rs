@@ -98,7 +98,7 @@ async fn what_was_taken_does_not_come_back(world: World) {
     let handled = send(&pair.near, "handled").await;
     assert_eq!(next(&pair.far).await, "handled");
     let flushed = pair.near.flush().await;
-    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1 })), "{flushed:?}");
+    assert!(matches!(flushed, Err(Error::Undeliverable { messages: 1, .. })), "{flushed:?}");
     assert_eq!(take_back(&pair.near, handled).await, None);
     let other = MessageId { socket: open_channel::SocketId(7), seq: handled.seq + 1 };
     send(&pair.near, "mine").await;

@@ -316,7 +316,7 @@ fn begun_before(parent: &Parent) {
         assert_forked::<()>(Err(refused));
         assert!(matches!(
             events.blocking_recv(),
-            Some(Event::Closed { error: Some(Error::Forked) })
+            Some(Event::Closed { error: Some(Error::Forked), .. })
         ));
         assert!(events.blocking_recv().is_none());
         let mut stream = holder.socket.into_stream();
@@ -359,7 +359,10 @@ fn a_child_that_connects(parent: &mut Parent) {
     assert_eq!((parent.channel.role(), parent.channel.generation()), (Role::None, 0));
     assert_eq!(parent.channel.name(), NAME);
     let mut events = parent.channel.events();
-    assert!(matches!(events.blocking_recv(), Some(Event::Closed { error: Some(Error::Forked) })));
+    assert!(matches!(
+        events.blocking_recv(),
+        Some(Event::Closed { error: Some(Error::Forked), .. })
+    ));
     assert!(events.blocking_recv().is_none());
 }
 
@@ -440,7 +443,7 @@ fn a_child_of_the_host(_: LinkKind) {
         drop(channel);
         assert!(matches!(
             events.blocking_recv(),
-            Some(Event::Closed { error: Some(Error::Forked) })
+            Some(Event::Closed { error: Some(Error::Forked), .. })
         ));
     });
     reap(pid);

@@ -310,7 +310,9 @@ fn a_runtime_in_slices() {
     drop((own, other, host, peer));
     while let Some(event) = events.blocking_recv() {
         match event {
-            Event::HandedOver { .. } | Event::Closed { error: None } | Event::Connected { .. } => {}
+            Event::HandedOver { .. }
+            | Event::Closed { error: None, .. }
+            | Event::Connected { .. } => {}
             other => panic!("{other:?}"),
         }
     }

@@ -23,11 +23,11 @@ pub(crate) fn write_line(words: std::fmt::Arguments<'_>) {
 /// Prints an event of the channel.
 pub(super) fn say_event(event: Event) {
     match event {
-        Event::Connected { role, generation } => say!("event connected {role} {generation}"),
-        Event::BecameHost { generation } => say!("event became-host {generation}"),
-        Event::HostLost { generation } => say!("event host-lost {generation}"),
-        Event::HandedOver { generation } => say!("event handed-over {generation}"),
-        Event::Fenced { generation } => say!("event fenced {generation}"),
+        Event::Connected { role, generation, .. } => say!("event connected {role} {generation}"),
+        Event::BecameHost { generation, .. } => say!("event became-host {generation}"),
+        Event::HostLost { generation, .. } => say!("event host-lost {generation}"),
+        Event::HandedOver { generation, .. } => say!("event handed-over {generation}"),
+        Event::Fenced { generation, .. } => say!("event fenced {generation}"),
         Event::Stalled(stall) => {
             let Stall { socket, generation, oldest, messages, .. } = stall;
             say!("event stalled {socket} {generation} {messages} {}", oldest.as_millis());
@@ -40,8 +40,8 @@ pub(super) fn say_event(event: Event) {
                 end.lasted.as_millis()
             );
         }
-        Event::Closed { error: None } => say!("event closed"),
-        Event::Closed { error: Some(error) } => say!("event closed {error}"),
+        Event::Closed { error: None, .. } => say!("event closed"),
+        Event::Closed { error: Some(error), .. } => say!("event closed {error}"),
         other => say!("event unknown {other:?}"),
     }
 }
