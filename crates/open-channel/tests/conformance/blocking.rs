@@ -24,6 +24,7 @@ on_every_link!(blocking:
     destroy_and_finish_end_the_socket,
     each_listener_has_its_thread,
     a_panicking_listener_takes_down_its_connection_only,
+    a_panic_in_the_sending_half_is_no_orderly_end,
     a_channel_that_nobody_hosts_times_out,
     a_blocked_recv_ends_when_the_socket_is_destroyed_by_another_thread,
     channels_join_close_and_report,
@@ -324,6 +325,21 @@ fn a_panicking_listener_takes_down_its_connection_only(world: World) {
     assert!(matches!(victim.flush(), Err(Error::Reset { code: ResetCode::ListenerFailed, .. })));
     bystander.send("live").expect("accepted");
     bystander.flush().expect("handled");
+}
+
+fn a_panic_in_the_sending_half_is_no_orderly_end(world: World) {
+    let (near, far, _channels) = pair(&world, 64 << 10);
+    let (sender, _receiver) = near.split();
+    let thread = std::thread::spawn(move || {
+        sender.send("the first half of an answer").expect("accepted");
+        sender.flush().expect("handled");
+        panic!("as an application may");
+    });
+    let message = far.recv().expect("a message").expect("not the end");
+    assert_eq!(message.into_bytes(), "the first half of an answer");
+    thread.join().expect_err("it panicked");
+    let end = far.recv();
+    assert!(matches!(end, Err(Error::Reset { code: ResetCode::ListenerFailed, .. })), "{end:?}");
 }
 
 fn a_channel_that_nobody_hosts_times_out(world: World) {

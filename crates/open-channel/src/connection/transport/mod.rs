@@ -29,6 +29,8 @@ pub(crate) mod error;
 pub(crate) mod frames;
 pub(crate) mod reactor;
 pub(crate) mod ring;
+#[cfg(all(test, target_os = "linux", not(open_channel_portable)))]
+mod tests;
 
 /// A link with the incomplete frames on it; lives as long as the link does.
 #[derive(Debug)]
