@@ -15,6 +15,7 @@ const CRATES: &[&str] = &[
     "crates/open-channel/src",
     "crates/open-channel/tests/processes",
     "crates/open-channel-group/src",
+    "crates/open-channel-simulation/src",
     "crates/open-channel-cli/src",
     "crates/open-channel-node/src",
     "bench/src",

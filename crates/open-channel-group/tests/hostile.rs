@@ -4,9 +4,6 @@
 //! `SEED=17 cargo test -p open-channel-group --test hostile` repeats one attack.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "simulation/random.rs"]
-mod random;
-
 use std::alloc::System;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
@@ -17,7 +14,7 @@ use open_channel_group::core::{
     CallOptions, Limits, LinkId, LockMode, LockName, LockSpace, LockWait, Member, MemberId,
     MemberInfo, Name, Pattern, Start, Switchboard, Target, Topic, Write,
 };
-use random::Random;
+use open_channel_simulation::Random;
 
 /// Counts what is allocated; there is one test in this file, so that it counts one attack.
 #[global_allocator]

@@ -1,4 +1,4 @@
-//! What carries a socket, as JavaScript names it.
+//! The kind of link that carries a socket, as JavaScript names it.
 
 use open_channel::LinkKind;
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// What was wrong with the bytes on a link.
+/// The fault in the bytes on a link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {

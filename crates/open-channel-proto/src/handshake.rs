@@ -11,7 +11,7 @@ use crate::version::{ATTEMPTS, VERSION_MAX, VERSION_MIN};
 /// them never change.
 pub const MAGIC: [u8; 8] = *b"openchan";
 
-/// What a peer wants the link for.
+/// The purpose of a peer's link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -46,14 +46,14 @@ pub struct RingSizes {
     pub down: u64,
 }
 
-/// What the peer sends first.
+/// The first frame of the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// Oldest version the peer speaks.
     pub version_min: u16,
     /// Newest version the peer speaks.
     pub version_max: u16,
-    /// What the link is for.
+    /// The purpose of the link.
     pub purpose: Purpose,
     /// The channel the peer means.
     pub channel: ChannelKey,
@@ -79,7 +79,7 @@ pub struct Hello {
     /// Whether the host's direction has ended, as far as the peer has received. A new host cannot
     /// reopen it.
     pub ended: bool,
-    /// What the peer can do beyond the version.
+    /// Abilities of the peer beyond its version.
     pub features: Features,
     /// Sizes of the rings that the peer offers; zero without [`Features::RING`].
     pub ring: RingSizes,

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// nothing about the host.
 const OWN_SLEEP: u32 = 2;
 
-/// What to do at a tick.
+/// The thing to do at a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
     /// Send this ping.

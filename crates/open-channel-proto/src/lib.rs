@@ -12,8 +12,8 @@
 //! One [`Session`] is one side of one socket. The peer's side lives as long as the application's
 //! socket and moves from host to host. The host's side lives as long as that host remembers the
 //! session. A handshake attaches a link: [`Hello`], answered by [`Welcome`] or [`Reject`]. A link
-//! may be lost at any time. What was not acknowledged stays in the outbox and goes out again on the
-//! next link.
+//! may be lost at any time. A message not acknowledged stays in the outbox and goes out again on
+//! the next link.
 //!
 //! A message is acknowledged when the receiving application has *handled* it. Acknowledgements are
 //! cumulative and also open the window: at most `window` bytes are transmitted and unacknowledged.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::pack::Pack;
 
-/// What [`Session::recv`](crate::Session::recv) yields; exhaustive, because an application has to
+/// The result of [`Session::recv`](crate::Session::recv); exhaustive, since an application has to
 /// handle each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
@@ -24,7 +24,7 @@ pub enum Incoming {
     },
 }
 
-/// What [`Session::recv_many`](crate::Session::recv_many) yields: messages in a row.
+/// The result of [`Session::recv_many`](crate::Session::recv_many): messages in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedPack {
     /// Sequence number of the first; the others follow.

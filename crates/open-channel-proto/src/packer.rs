@@ -120,7 +120,7 @@ impl Draft<'_> {
         self.len() == 0
     }
 
-    /// What was written is the next message.
+    /// The bytes written so far are the next message.
     ///
     /// # Panics
     /// If it has 4 GiB or more.

@@ -1,4 +1,4 @@
-//! What a session puts into the store of a link, such as a ring in shared memory.
+//! The parts that a session puts into the store of a link, such as a ring in shared memory.
 //!
 //! In a store messages travel as parts, which have no numbers: they arrive once and in order. The
 //! receiver releases them when they are handled, and a release is the acknowledgement. Everything
@@ -103,7 +103,7 @@ impl PartFlags {
     }
 }
 
-/// What goes into the store next; from [`Session::next_part`](crate::Session::next_part).
+/// The next part for the store; from [`Session::next_part`](crate::Session::next_part).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part<'a> {
     /// Which part it is.
@@ -116,7 +116,7 @@ pub struct Part<'a> {
     pub payload: &'a [u8],
 }
 
-/// What came out of the store, without its bytes; for
+/// A part that came out of the store, without its bytes; for
 /// [`Session::receive_part`](crate::Session::receive_part).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceivedPart {
@@ -132,7 +132,7 @@ pub struct ReceivedPart {
     pub end: u64,
 }
 
-/// What a store still held when it was given up; for [`Session::reclaim`](crate::Session::reclaim).
+/// A part left in a store that was given up; for [`Session::reclaim`](crate::Session::reclaim).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPart {
     /// Where it ends in the store.

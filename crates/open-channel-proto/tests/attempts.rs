@@ -62,7 +62,7 @@ fn deliver(from: &mut Session, to: &mut Session) {
     }
 }
 
-/// What is delivered: number and attempt.
+/// Number and attempt of each message delivered.
 fn recv_all(side: &mut Session) -> Vec<(u64, u32)> {
     let message = |incoming| match incoming {
         Incoming::Message { seq, attempt, .. } => (seq, attempt),

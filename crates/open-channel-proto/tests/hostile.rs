@@ -4,9 +4,6 @@
 //! `SEED=17 cargo test -p open-channel-proto --test hostile` repeats one attack.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "simulation/random.rs"]
-mod random;
-
 use std::alloc::System;
 use std::num::NonZeroU32;
 use std::panic::{self, AssertUnwindSafe};
@@ -19,7 +16,7 @@ use open_channel_proto::{
     ReceivedPart, Reject, RejectCode, ResetCode, Session, SocketId, StoredPart, TransmitBuffer,
     Welcome, decode,
 };
-use random::Random;
+use open_channel_simulation::Random;
 
 /// Counts what is allocated; there is one test in this file, so that it counts for one session at a
 /// time.
@@ -37,11 +34,11 @@ struct Attack {
     random: Random,
     session: Session,
     is_host: bool,
-    /// Of the link.
+    /// The version of the link.
     version: u16,
     input: Vec<u8>,
     out: TransmitBuffer,
-    /// What lies in the store of the link, if it has one: where each record ends, whether it
+    /// The records in the store of the link, if it has one: where each ends, whether it
     /// completes something, and its bytes.
     store: Option<Vec<(u64, bool, Bytes)>>,
     /// Where the last record of the other side's store ended.

@@ -1,4 +1,4 @@
-//! What a record costs by itself: written, claimed, read and released by one thread, in its own
+//! The cost of a record by itself: written, claimed, read and released by one thread, in its own
 //! caches. `cargo bench -p open-channel-ring --bench one_thread`, on every system.
 //!
 //! Nothing waits here, and bursts are so short that most of them run undisturbed. So the lower

@@ -1,7 +1,7 @@
 //! The ring between threads and between real processes, some of which are stopped or killed.
 //!
 //! A second process is this test binary again, running only `the_other_process` with a Unix socket
-//! as its standard input. What is checked holds at whatever moment a fence or a kill comes; the
+//! as its standard input. The checks hold at whatever moment a fence or a kill comes; the
 //! moments only vary.
 //!
 //! `OPEN_CHANNEL_KILLS=1000` is the full run of the kills; without it there are 200.

@@ -41,8 +41,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 None => break,
             },
             Some(event) = events.recv() => match event {
-                Event::BecameHost { generation , .. } => println!("* this process hosts (generation {generation})"),
-                Event::Connected { role: open_channel::Role::Peer, generation , .. } => {
+                Event::BecameHost { generation, .. } => {
+                    println!("* this process hosts (generation {generation})");
+                }
+                Event::Connected { role: open_channel::Role::Peer, generation, .. } => {
                     println!("* joined (generation {generation})");
                 }
                 Event::HostLost { .. } => println!("* the host is gone"),

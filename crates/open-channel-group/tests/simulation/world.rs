@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use open_channel_group::core::{Limits, Member, MemberId, MemberInfo};
+use open_channel_simulation::Random;
 
 use crate::kernel::{Kernel, Report};
 use crate::ledger::Ledger;
 use crate::process::{App, Habits, Hosting, Life, Process, Socket};
-use crate::random::Random;
 use crate::tally::Tally;
 
 /// Rounds without faults after which everything must be over.

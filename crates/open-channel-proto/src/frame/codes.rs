@@ -40,7 +40,7 @@ impl ResetCode {
     }
 }
 
-/// What becomes of a message that its receiver gives back.
+/// The fate of a message that its receiver gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {

@@ -67,7 +67,7 @@ pub enum Frame<P = Bytes> {
     Returned {
         /// The message's number.
         seq: u64,
-        /// What becomes of it.
+        /// Its fate.
         fate: Fate,
         /// The attempt that failed, saturating.
         attempt: u8,
@@ -107,7 +107,7 @@ pub enum Frame<P = Bytes> {
     },
     /// The answer to it.
     Pong {
-        /// Of the [`Frame::Ping`].
+        /// The number of the [`Frame::Ping`] that it answers.
         nonce: u64,
     },
 }

@@ -3,7 +3,7 @@
 /// The part of the window after which an acknowledgement no longer waits for other frames.
 const EVERY: usize = 4;
 
-/// What was acknowledged, and what the sender waits for.
+/// The acknowledgement that was sent last, and the one that the sender waits for.
 #[derive(Debug)]
 pub(super) struct Acks {
     acked: u64,
@@ -11,7 +11,7 @@ pub(super) struct Acks {
     unacked_cost: usize,
     /// The sender has asked for the acknowledgement of everything up to here.
     requested_through: u64,
-    /// What the sender has in flight at most.
+    /// The most that the sender has in flight.
     sender_limit: usize,
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Inbox {
     releasable: u64,
     /// That of the link.
     version: u16,
-    /// What the application has given back and not handled.
+    /// Messages that the application has given back and not handled.
     given_back: GivenBack,
 }
 
@@ -73,7 +73,7 @@ impl Inbox {
         }
     }
 
-    /// A new link: parts of a message start over. What was acknowledged stays as it is. The
+    /// A new link: parts of a message start over. Acknowledged messages stay as they are. The
     /// application may have handled more since the handshake began, and the sender does not know.
     pub(crate) fn attach(&mut self, version: u16, sender_outbox: u64) {
         self.version = version;

@@ -1,4 +1,4 @@
-//! What the application has not taken yet.
+//! Messages that the application has not taken yet.
 
 use crate::message::ReceivedPack;
 

@@ -1,4 +1,4 @@
-//! What the sender has to know of messages that were given back.
+//! News for the sender of messages that were given back.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,7 +20,7 @@ impl Returned {
     }
 }
 
-/// What the sender has to know of the messages that were given back and are not handled.
+/// News for the sender of messages that were given back and are not handled.
 #[derive(Debug, Default)]
 pub(super) struct GivenBack {
     pub(super) messages: BTreeMap<u64, Returned>,

@@ -1,8 +1,8 @@
-//! What was received in one piece.
+//! A piece, as it was received.
 
 use std::ops::Range;
 
-/// What was received in one piece and is not handled as a whole: a message, a pack, the end, or
+/// A received piece that is not handled as a whole: a message, a pack, the end, or
 /// gaps.
 #[derive(Debug)]
 pub(super) struct Slot {

@@ -1,4 +1,4 @@
-//! What was accepted in one piece and is not acknowledged: a message, a pack, the end, or a gap.
+//! An accepted piece that is not acknowledged: a message, a pack, the end, or a gap.
 
 use bytes::Bytes;
 
@@ -77,7 +77,7 @@ impl Entry {
         }
     }
 
-    /// What it takes of the outbox. A gap takes some, too, because the other side has to hear of
+    /// Its share of the outbox. A gap takes some, too, because the other side has to hear of
     /// it.
     pub(super) fn held(&self) -> usize {
         if self.content == Content::Withdrawn { message_cost(0) } else { self.cost() }

@@ -48,7 +48,7 @@ pub(crate) struct Outbox {
     finished: bool,
     /// The link has a store.
     store: bool,
-    /// What is in flight has to be there alone.
+    /// The message in flight has to be there alone.
     alone: bool,
     /// That of the link, or of the last one; before the first link, the newest.
     version: u16,

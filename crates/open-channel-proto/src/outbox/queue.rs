@@ -1,4 +1,4 @@
-//! What was accepted and is not acknowledged, in order, and how far it is on the link.
+//! The accepted messages that are not acknowledged, in order, and how far they are on the link.
 
 use std::collections::VecDeque;
 

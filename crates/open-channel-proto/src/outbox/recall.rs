@@ -6,7 +6,7 @@ use super::Outbox;
 use super::entry::{Content, Entry, taken_apart};
 use crate::version::ATTEMPTS;
 
-/// What became of a message that the application wants back.
+/// The fate of a message that the application wants back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recalled {
     /// Nobody had it: these are its bytes, and its number is a gap.

@@ -1,11 +1,11 @@
-//! What the receiver has said of messages that it gave back.
+//! The receiver's answers about messages that it gave back.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::entry::Entry;
 
-/// What is known of single messages in packs, each of which is one entry; only unacknowledged ones.
+/// Facts about single messages in packs, each of which is one entry; only unacknowledged ones.
 #[derive(Debug, Default)]
 pub(super) struct GivenBack {
     /// The number of their present attempt.

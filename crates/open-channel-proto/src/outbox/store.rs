@@ -11,7 +11,7 @@ impl Outbox {
         self.store = true;
     }
 
-    /// What goes into the store next, at most `max` bytes of it.
+    /// The next part for the store, at most `max` bytes of it.
     pub(crate) fn next_part(&self, window: usize, max: usize) -> Option<Part<'_>> {
         let entry =
             self.queue.entries.get(self.queue.cursor).filter(|entry| self.fits(entry, window))?;

@@ -78,8 +78,8 @@ impl Outbox {
         Ok(TakenOut::Bytes(bytes))
     }
 
-    /// What is taken out and not on the new link becomes a gap. What the other side has stays as it
-    /// is.
+    /// A message that is taken out and not on the new link becomes a gap. One that is there stays
+    /// as it is.
     pub(super) fn turn_into_gaps(&mut self) {
         if self.given_back.taken_out == 0 {
             return;

@@ -74,7 +74,7 @@ struct Link {
     window: usize,
 }
 
-/// What the other side has announced of itself.
+/// The other side, as it has announced itself.
 #[derive(Debug)]
 struct Remote {
     /// Longest message that it takes.
@@ -192,7 +192,7 @@ impl Session {
         self.undeliverable.pop_front()
     }
 
-    /// Ends the session at once. What was not acknowledged is given up.
+    /// Ends the session at once. Messages not acknowledged are given up.
     pub fn reset(&mut self, code: ResetCode, reason: impl Into<String>) {
         if !self.ending.is_over() {
             self.ending.reset(code, reason.into());

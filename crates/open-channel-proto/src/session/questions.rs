@@ -1,4 +1,4 @@
-//! What a session can be asked.
+//! Questions to a session.
 
 use std::ops::Range;
 

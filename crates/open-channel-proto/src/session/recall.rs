@@ -84,8 +84,8 @@ impl Session {
         None
     }
 
-    /// A link was lost, or another is there. What it does not have can be taken out; what it has is
-    /// asked for again.
+    /// A link was lost, or another is there. Messages it does not have can be taken out; those
+    /// that it has are asked for again.
     pub(super) fn renew_recalls(&mut self) {
         self.recalls.unsent.clear();
         for seq in std::mem::take(&mut self.recalls.asked) {

@@ -14,7 +14,7 @@ impl Session {
         self.outbox.use_store();
     }
 
-    /// What goes into the store next, at most `max` bytes of it.
+    /// The next part for the store, at most `max` bytes of it.
     pub fn next_part(&self, max: usize) -> Option<Part<'_>> {
         let link = self.link.filter(|_| !self.ending.is_over())?;
         self.outbox.next_part(link.window, max)

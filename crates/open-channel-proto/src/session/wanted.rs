@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// What this side does about messages that the other side has given up, on the link that is
+/// The work left over messages that the other side has given up, on the link that is
 /// attached.
 #[derive(Debug, Default)]
 pub(super) struct GivenUps {

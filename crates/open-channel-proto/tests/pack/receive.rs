@@ -1,4 +1,4 @@
-//! What a side says to packs that arrive, and how their messages are taken many at a time.
+//! The answers of a side to packs that arrive, and how their messages are taken many at a time.
 
 use bytes::Bytes;
 use open_channel_proto::{
@@ -11,7 +11,7 @@ use crate::{
     recv_all_many, send, taken_apart,
 };
 
-/// What a side without other limits than these says to one frame of data.
+/// The answer of a side without other limits than these to one frame of data.
 fn answer(
     limits: Limits,
     flags: DataFlags,
@@ -24,7 +24,7 @@ fn answer(
     result
 }
 
-/// What it says to one record.
+/// Its answer to one record.
 fn answer_to_record(
     limits: Limits,
     kind: PartKind,

@@ -1,4 +1,4 @@
-//! What applications do: they send messages one by one and in packs, take them one by one and many
+//! Applications: they send messages one by one and in packs, take them one by one and many
 //! at a time, and handle them in any order.
 
 use std::num::NonZeroU32;

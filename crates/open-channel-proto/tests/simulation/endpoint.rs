@@ -124,7 +124,7 @@ pub struct Endpoint {
     /// Bytes and last number that the peer still held from earlier hosts.
     pub carried: Option<(u64, usize)>,
     pub received_next: u64,
-    /// What comes before it was sent by an earlier host.
+    /// The messages before it were sent by an earlier host.
     pub first_of_sender: u64,
     pub handled_through: u64,
     pub slots: VecDeque<Slot>,

@@ -1,4 +1,4 @@
-//! What happens at a step of the world: hosts come and go, links break.
+//! A step of the world: hosts come and go, links break.
 
 use crate::endpoint::Habits;
 use crate::link::Link;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::world::{Host, Life, Side, World, note};
 
-/// What happens in a step with faults.
+/// A step with faults.
 impl World {
     pub fn step(&mut self) {
         match self.random.below(100) {

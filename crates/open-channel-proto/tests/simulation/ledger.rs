@@ -5,7 +5,7 @@ use open_channel_proto::{MAX_CHUNK, MESSAGE_OVERHEAD, Pack};
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 
-/// What a sequence number stands for.
+/// The content that a sequence number stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     Message(Bytes),
@@ -44,7 +44,7 @@ pub struct Entry {
     pub begun_to: Vec<u64>,
     /// Where it ends in the store of the link, while it lies there.
     pub stored_at: Option<u64>,
-    /// What `sent_to` and `begun_to` were before that.
+    /// `sent_to` and `begun_to` before that.
     before: (Vec<u64>, Vec<u64>),
     /// From this generation on it travels by itself.
     pub apart_from: Option<u64>,
@@ -89,7 +89,7 @@ impl Entry {
         self.withdrawn_from.is_some()
     }
 
-    /// What the other side gets, a host of this generation.
+    /// The content for the other side, a host of this generation.
     pub fn travels_as(&self, generation: u64) -> Content {
         let withdrawn = self.withdrawn_from.is_some_and(|from| generation >= from);
         if withdrawn { Content::Nothing } else { self.content.clone() }
@@ -194,7 +194,7 @@ impl Ledger {
         &mut self.entries[index(unit.start)..index(unit.end)]
     }
 
-    /// What such a piece is on its way.
+    /// The content of such a piece on its way.
     pub fn travels(&self, unit: Range<u64>) -> Content {
         let index = |seq: u64| (seq - self.first) as usize;
         let entries = &self.entries[index(unit.start)..index(unit.end)];
@@ -231,7 +231,7 @@ impl Ledger {
         self.entries[index(from)..index(to)].iter().map(Entry::cost).sum()
     }
 
-    /// What it takes of the outbox.
+    /// Their share of the outbox.
     pub fn held(&self, from: u64, to: u64) -> usize {
         let index = |seq: u64| (seq - self.first) as usize;
         self.entries[index(from)..index(to)].iter().map(Entry::held).sum()

@@ -9,7 +9,7 @@ use crate::store::Store;
 #[derive(Default)]
 pub struct Pipe {
     bytes: BytesMut,
-    /// What is written from now on is lost; what is in the pipe already still arrives.
+    /// All that is written from now on is lost; bytes in the pipe already still arrive.
     severed: bool,
     /// Nothing comes out before this step, not even the news of the end.
     stalled_until: u64,

@@ -1,4 +1,4 @@
-//! What becomes of messages that were sent, beside what the session says.
+//! The fate of messages that were sent, beside the session's own report.
 
 use crate::tally::Tally;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::ledger::{Content, Entry};
 
 impl Endpoint {
-    /// What the other side gives up, or goes on with, after this attempt.
+    /// The other side gives a message up, or goes on with it, after this attempt.
     pub fn hears_of(&mut self, seq: u64, fate: Fate, attempt: u8, reason: &str, tally: &mut Tally) {
         let generation = self.session.generation();
         if seq < self.session.first_unacknowledged() || self.is_closed() {

@@ -1,10 +1,10 @@
 //! How a session is driven on a link with a store, as the real library does it.
 
 use open_channel_proto::{Pack, Part, PartFlags, PartKind, RingSizes, StoredPart};
+use open_channel_simulation::Random;
 
 use crate::ledger::{Content, Entry};
 use crate::link::{Link, Rings};
-use crate::random::Random;
 use crate::store::{Fenced, Store};
 use crate::world::{Side, World, end_of};
 

@@ -29,14 +29,14 @@ pub struct Fenced;
 
 pub struct Store {
     capacity: usize,
-    /// What is not released, oldest first.
+    /// Records that are not released, oldest first.
     records: VecDeque<Record>,
     /// How many of them are claimed.
     seen: usize,
     tail: u64,
     claimed: u64,
     released: u64,
-    /// What was claimed when the producer fenced it.
+    /// The claimed position when the producer fenced it.
     fence: Option<u64>,
 }
 
@@ -93,7 +93,7 @@ impl Store {
         self.released
     }
 
-    /// What ends there and is not released.
+    /// The record that ends there and is not released.
     pub fn at(&self, end: u64) -> Option<Bytes> {
         let found = self.records.iter().find(|record| record.end == end)?;
         Some(found.payload.clone())
@@ -104,7 +104,7 @@ impl Store {
         self.fence.get_or_insert(self.claimed);
     }
 
-    /// What completes something and is not released.
+    /// Records that complete something and are not released.
     pub fn unreleased(&self) -> Vec<StoredPart> {
         let claimed = self.fence.expect("nothing is taken back before the fence");
         let complete = self.records.iter().filter(|record| record.kind.completes());

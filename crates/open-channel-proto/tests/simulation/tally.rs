@@ -1,28 +1,8 @@
-//! What happened in the simulated worlds: a simulation that never meets a case proves nothing about
-//! it.
+//! Counts of events in the simulated worlds: a simulation that never meets a case proves nothing
+//! about it.
 
-macro_rules! tally {
-    ($($counter:ident,)*) => {
-        #[derive(Debug, Default, Clone, PartialEq, Eq)]
-        pub struct Tally {
-            $(pub $counter: u64,)*
-        }
-
-        impl Tally {
-            pub fn add(&mut self, other: &Self) {
-                $(self.$counter += other.$counter;)*
-            }
-
-            pub fn assert_that_everything_happened(&self) {
-                for (what, count) in [$((stringify!($counter), self.$counter)),*] {
-                    assert!(count >= 20, "{what} happened {count} times only: the worlds are too tame");
-                }
-            }
-        }
-    };
-}
-
-tally! {
+open_channel_simulation::tally! {
+    at least 20:
     delivered,
     redelivered,
     in_parts,

@@ -145,7 +145,7 @@ impl World {
         self.check(side);
     }
 
-    /// What a frame says of messages that were given back.
+    /// The news in a frame of messages that were given back.
     fn heard(&mut self, side: Side, link: usize, frame: Frame) {
         while let Some(end) = self.end(side).session.wanted() {
             let stored = self.links[link].own_store(side).at(end);
@@ -175,8 +175,8 @@ impl World {
         }
     }
 
-    /// What the session counts as received goes into the model, with the content that the sender's
-    /// ledger has.
+    /// All that the session counts as received goes into the model, with the content that the
+    /// sender's ledger has.
     pub fn arrived(&mut self, side: Side, link: usize) {
         let other = self.other(side, link);
         let host = self.links[link].host;

@@ -2,10 +2,10 @@
 
 use crate::endpoint::{Endpoint, Habits};
 use crate::link::{Link, Rings};
-use crate::random::Random;
 use crate::tally::Tally;
 use bytes::BytesMut;
 use open_channel_proto::{Closed, Limits, MAX_CHUNK, ResetCode, Session, SocketId};
+use open_channel_simulation::Random;
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 

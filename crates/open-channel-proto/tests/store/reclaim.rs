@@ -1,4 +1,4 @@
-//! What lies in a store that is given up comes back.
+//! Messages in a store that is given up come back.
 
 use crate::ring::Fenced;
 use bytes::Bytes;

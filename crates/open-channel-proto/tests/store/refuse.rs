@@ -7,7 +7,7 @@ use open_channel_proto::{
 
 use super::*;
 
-/// What the host's side answers to the last of these arrivals, and whether it asked for bytes.
+/// The answer of the host's side to the last of these arrivals, and whether it asked for bytes.
 fn hostile(
     limits: Limits,
     arrivals: &[(PartKind, u64, usize)],

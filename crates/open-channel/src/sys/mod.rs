@@ -1,4 +1,4 @@
-//! What differs between operating systems, and nothing else.
+//! The differences between operating systems, and nothing else.
 //!
 //! The system is chosen in this file. Every system has the same items, so nothing above this module
 //! asks which one it runs on:

@@ -137,7 +137,8 @@ async fn states_roles_and_events_follow_each_other(world: World) {
     assert!(next.generation() > 1);
     assert!(matches!(
         peer_events.recv().await,
-        Some(Event::Connected { role: Role::Peer, generation , .. }) if generation == next.generation()
+        Some(Event::Connected { role: Role::Peer, generation, .. })
+            if generation == next.generation()
     ));
     peer.close().await.expect("closed");
     assert!(matches!(peer_events.recv().await, Some(Event::Closed { error: None, .. })));

@@ -106,7 +106,7 @@ async fn a_copy_that_is_too_large_is_refused(world: World) {
     let pair = world.pair_with(|builder| builder.max_message(LIMIT)).await;
     let error = pair.near.send_copy(&[0; LIMIT + 1]).await.expect_err("too large");
     assert!(
-        matches!(error, Error::TooLarge { len, max: LIMIT , .. } if len == LIMIT + 1),
+        matches!(error, Error::TooLarge { len, max: LIMIT, .. } if len == LIMIT + 1),
         "{error}"
     );
     pair.near.send_copy(&pattern(LIMIT, 1)).await.expect("accepted");

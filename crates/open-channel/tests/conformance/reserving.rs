@@ -86,7 +86,7 @@ async fn a_reservation_of_any_size_within_the_limit_is_possible(world: World) {
     assert!(next(&pair.far).await == message);
     let error = pair.near.reserve(LIMIT + 1).await.expect_err("too large");
     assert!(
-        matches!(error, Error::TooLarge { len, max: LIMIT , .. } if len == LIMIT + 1),
+        matches!(error, Error::TooLarge { len, max: LIMIT, .. } if len == LIMIT + 1),
         "{error}"
     );
 }

@@ -4,10 +4,12 @@
 pub struct Random(u64);
 
 impl Random {
+    /// The generator of this seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6772_6f75_7073_2121)
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6f70_656e_6368_616e)
     }
 
+    /// Any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -26,6 +28,7 @@ impl Random {
         self.below(100) < percent
     }
 
+    /// One of `from`, which must not be empty.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }

@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# Breaks the core of groups on purpose, one way at a time, and shows that the simulation notices, or
-# at least one of the tests of the faces.
+# Breaks a crate without I/O on purpose, one way at a time, and shows that its simulation notices.
+# Where the crate has tests of its faces, these may notice instead.
 #
-#   crates/open-channel-group/tests/mutations.sh [PATTERN...]     with one of them in their names
+#   xtask/mutations.sh proto|group               all of them, which takes long
+#   xtask/mutations.sh proto|group PATTERN...    those with one of the patterns in their names
 #
-# Each file in mutations/ is a patch whose first line says what it breaks. It is applied to a copy of
-# the workspace, never to this one. Exit status 1 when a mutation is not noticed or no longer applies.
+# Each file in the crate's tests/mutations/ is a patch whose first line says what it breaks. It is
+# applied to a copy of the workspace, never to this one. Exit status 1 when a mutation is not
+# noticed or no longer applies.
 set -euo pipefail
 shopt -s nullglob
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../../.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+package=open-channel-${1:-}
+crate=crates/$package
+if [ ! -d "$root/$crate/tests/mutations" ]; then
+    echo "usage: $0 proto|group [PATTERN...]" >&2
+    exit 2
+fi
+shift
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 export CARGO_TARGET_DIR=${MUTATIONS_TARGET_DIR:-$copy/target} RUST_BACKTRACE=0
@@ -20,17 +28,16 @@ mkdir "$copy/tree"
 (cd "$root" && git ls-files -z --cached --others --exclude-standard |
     xargs -0 cp --parents -t "$copy/tree")
 cd "$copy/tree"
-crate=crates/open-channel-group
 pristine=$copy/pristine
 cp -R "$crate/src" "$pristine"
 
 simulate() {
-    timeout 300 cargo test -q -p open-channel-group --test simulation the_promises "$@"
+    timeout 300 cargo test -q -p "$package" --test simulation _in_every_small_ "$@"
 }
 
 if ! simulate > "$copy/log" 2>&1; then
     cat "$copy/log"
-    echo "the unbroken core fails its own simulation" >&2
+    echo "the unbroken crate fails its own simulation" >&2
     exit 1
 fi
 
@@ -45,7 +52,7 @@ chosen() {
     return 1
 }
 
-for patch in "$here"/mutations/*.patch; do
+for patch in "$root/$crate"/tests/mutations/*.patch; do
     name=$(basename "$patch" .patch)
     chosen "$name" "$@" || continue
     rm -rf "$crate/src"
@@ -65,20 +72,19 @@ for patch in "$here"/mutations/*.patch; do
     result=0
     simulate > "$copy/log" 2>&1 || result=$?
     # 124: out of time, which says nothing
-    if [ "$result" -eq 0 ] || [ "$result" -eq 124 ]; then
-        if timeout 300 cargo test -q -p open-channel-group --test faces > "$copy/log" 2>&1; then
-            report UNNOTICED - "$name: $(head -1 "$patch")"
-            not_killed=$((not_killed + 1))
-        else
-            test=$(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$copy/log" | head -1)
-            report killed faces "$name: $(head -1 "$patch") -> ${test:-no test}"
-            killed=$((killed + 1))
-        fi
-    else
+    if [ "$result" -ne 0 ] && [ "$result" -ne 124 ]; then
         seed=$(sed -n 's/^seed \([0-9]*\): .*/\1/p' "$copy/log" | head -1)
         words=$(sed -n '/^seed [0-9]*: /{n;p;}' "$copy/log" | head -1 | cut -c1-90)
         report killed "seed ${seed:-?}" "$name: $(head -1 "$patch") -> ${words:-no words}"
         killed=$((killed + 1))
+    elif [ -d "$crate/tests/faces" ] &&
+        ! timeout 300 cargo test -q -p "$package" --test faces > "$copy/log" 2>&1; then
+        test=$(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$copy/log" | head -1)
+        report killed faces "$name: $(head -1 "$patch") -> ${test:-no test}"
+        killed=$((killed + 1))
+    else
+        report UNNOTICED - "$name: $(head -1 "$patch")"
+        not_killed=$((not_killed + 1))
     fi
 done
 echo "$killed killed, $not_killed not"
