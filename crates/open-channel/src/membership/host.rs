@@ -90,6 +90,9 @@ impl Host {
             begins
         });
         if begins {
+            if !self.fence.holds() {
+                return self.step_down(Error::Fenced);
+            }
             self.retiring_since.get_or_init(Instant::now);
             let connections = self.connections();
             let others = connections.iter().filter(|connection| !is_own(connection.id()));
@@ -100,6 +103,10 @@ impl Host {
     /// Hands over in order: handlers finish, the right to host is given back, and peers are
     /// notified.
     pub(super) async fn hand_over(&self, tenure: Tenure, patience: Duration) {
+        // Handlers must not be told of a hand-over where another process has taken over.
+        if !self.fence.holds() {
+            return self.step_down(Error::Fenced);
+        }
         self.phase.send_replace(Phase::Closing);
         let patience =
             patience.saturating_sub(self.retiring_since.get_or_init(Instant::now).elapsed());
@@ -117,7 +124,6 @@ impl Host {
             );
         }
         if !self.fence.holds() {
-            // Another process has taken over meanwhile: there is nothing to hand over.
             return self.step_down(Error::Fenced);
         }
         self.fence.give_up();
@@ -143,5 +149,29 @@ impl Host {
 
     pub(super) fn sessions(&self) -> MutexGuard<'_, HashMap<SocketId, Arc<Connection>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rendezvous::election::tests;
+
+    /// It was stopped, and the first thing that it does is to close, or to end its program.
+    #[tokio::test]
+    async fn a_fenced_host_hands_nothing_over() {
+        for retires_first in [true, false] {
+            let (_root, dir) = tests::directory("passed by");
+            let tenure = tests::host(&dir, 1);
+            let host = Host::new(&tenure, Duration::ZERO);
+            let _successor = tests::host(&dir, 2);
+            if retires_first {
+                host.retire(|_| false);
+                assert_eq!(*host.phase.borrow(), Phase::Lost);
+            }
+            host.hand_over(tenure, Duration::ZERO).await;
+            assert_eq!(*host.phase.borrow(), Phase::Lost);
+            assert_eq!(host.retiring_since.get(), None, "handlers were told of a hand-over");
+        }
     }
 }

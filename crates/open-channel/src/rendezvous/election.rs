@@ -270,13 +270,13 @@ impl Tenure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::rendezvous::directory::Missing;
     use crate::rendezvous::identity::{Identity, Scope};
     use crate::rendezvous::root::Root;
 
-    fn directory(name: &str) -> (tempfile::TempDir, Arc<ChannelDir>) {
+    pub(crate) fn directory(name: &str) -> (tempfile::TempDir, Arc<ChannelDir>) {
         let root = tempfile::tempdir().expect("a directory");
         let identity = Identity::new(name, Scope::User).expect("a good name");
         let chosen = Arc::new(Root::choose(Some(&root.path().join("channels"))).expect("absolute"));
@@ -284,7 +284,7 @@ mod tests {
         (root, Arc::new(dir.expect("opened")))
     }
 
-    fn host(dir: &Arc<ChannelDir>, generation: u64) -> Tenure {
+    pub(crate) fn host(dir: &Arc<ChannelDir>, generation: u64) -> Tenure {
         let candidate = Candidate::prepare(dir).expect("a candidate");
         let over = current(dir).expect("readable").map(|latest| latest.generation);
         let candidacy = candidate.publish(Next { generation, over }).expect("published");
