@@ -162,7 +162,7 @@ impl RawSocket<'_> {
 
     /// A duplicate of the descriptor to watch; another one after every change of the connection.
     pub fn watch_fd(&self) -> Option<Descriptor> {
-        sys::duplicate(self.0.connection().link()?.descriptor()).ok()
+        sys::duplicate(self.0.connection().link()?.watched()).ok()
     }
 
     /// How many connections the socket has had.

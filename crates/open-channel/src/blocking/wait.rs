@@ -119,7 +119,7 @@ impl PollWaker {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = if receiver.is_none() { Some(left.unwrap_or(NAP).min(NAP)) } else { left };
         let link = connection.link();
-        let link = link.as_ref().map(|link| link.descriptor());
+        let link = link.as_ref().map(|link| link.watched());
         if sys::sleep(receiver, link, connection.waits_to_write(), limit).is_err() {
             std::thread::sleep(NAP);
         }

@@ -1,16 +1,38 @@
 //! Links, which carry bytes for a session. A link knows bytes, never sessions.
+//!
+//! ```text
+//!   Address ── connect ──▶ ┌────────┐
+//!                          │ Stream │ ── into_link ──▶ Link
+//!   Bound ─▶ Listener ───▶ └────────┘
+//!            accept, identify
+//!
+//!   on the background runtime                          on any thread
+//! ```
+//! Each of the first four is an enum of the kinds of link. The native kind is the system's own,
+//! chosen here. The levels above ask for no kind.
 
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use open_channel_ring::{BorrowedDescriptor, Descriptor, Doorbell};
+use open_channel_ring::Doorbell;
 
-use crate::sys::{self, Source, UserId};
+use crate::sys::{self, Source, UserId, Watched};
 
+mod address;
+mod listener;
 pub(crate) mod local;
 pub(crate) mod ring;
+mod stream;
+#[cfg(unix)]
 pub(crate) mod unix;
+
+#[cfg(unix)]
+pub(crate) use unix as native;
+
+pub(crate) use address::Address;
+pub(crate) use listener::{Bound, Incoming, Listener};
+pub(crate) use stream::Stream;
 
 /// The link that carries the messages of a socket; the promises are the same on all links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,14 +87,14 @@ impl PeerInfo {
 /// A connected, non-blocking, two-way stream of bytes, which may have a doorbell beside it.
 #[derive(Debug)]
 pub(crate) struct Link {
-    stream: Arc<Descriptor>,
+    stream: Arc<sys::Stream>,
     doorbell: Option<Doorbell>,
     kind: LinkKind,
     peer: PeerInfo,
 }
 
 impl Link {
-    pub(crate) fn new(stream: Descriptor, kind: LinkKind, peer: PeerInfo) -> Self {
+    pub(crate) fn new(stream: sys::Stream, kind: LinkKind, peer: PeerInfo) -> Self {
         Self { stream: Arc::new(stream), doorbell: None, kind, peer }
     }
 
@@ -97,13 +119,13 @@ impl Link {
         &self.peer
     }
 
-    /// The descriptor to wait on for messages: the stream or, beside a ring, the doorbell that the
+    /// What a thread waits on for messages: the stream or, beside a ring, the doorbell that the
     /// other side rings.
-    pub(crate) fn descriptor(&self) -> BorrowedDescriptor<'_> {
+    pub(crate) fn watched(&self) -> Watched<'_> {
         self.doorbell.as_ref().map_or_else(|| sys::borrow(&self.stream), Doorbell::descriptor)
     }
 
-    /// [`descriptor`](Self::descriptor), to be registered with a runtime.
+    /// [`watched`](Self::watched), to be registered with a runtime.
     pub(crate) fn source(&self) -> Source {
         self.doorbell.clone().map_or_else(|| self.stream_source(), Source::Doorbell)
     }

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::os::unix::net::UnixListener as StdListener;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,13 +11,12 @@ use open_channel_proto::{
     Features, Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, Welcome,
 };
 use open_channel_ring::{Descriptor, RingLink};
-use tokio::net::{UnixListener, UnixStream};
 
 use crate::background;
 use crate::channel::shared::{Accepted, Closing, ReadyListener, Shared};
 use crate::connection::{Connection, HostCheck, driver};
 use crate::error::Error;
-use crate::link::{PeerInfo, local, ring, unix};
+use crate::link::{Bound, Incoming, Listener, PeerInfo, Stream, local, ring};
 use crate::membership::handshake::{
     HandshakeError, read_first_frame, read_frame, reject_error, write_frame,
 };
@@ -57,7 +55,7 @@ impl Acceptor {
     /// Hosts until the channel is closed or another process has taken over.
     pub(crate) async fn serve(&self, mut tenure: Tenure) -> End {
         let shared = &self.shared;
-        let mut listener = tenure.take_listener().and_then(into_tokio);
+        let mut listener = tenure.take_listener().and_then(watch);
         let mut spare = Spare::new();
         let mut beat =
             background::beats(shared.settings.host_timeout / Heartbeat::PINGS_PER_TIMEOUT);
@@ -70,7 +68,7 @@ impl Acceptor {
                         // host for a stuck one.
                         tokio::select! {
                             () = handed_over => {}
-                            never = self.accept_on(listener, &mut spare) => match never {},
+                            never = self.accept_on(listener.as_mut(), &mut spare) => match never {},
                         }
                     } else {
                         self.host.step_down(Error::Closed);
@@ -85,31 +83,35 @@ impl Acceptor {
                     // A socket file that cannot be restored now is tried again at the next tick.
                     if let Ok(Some(restored)) = tenure.restore() {
                         tracing::warn!(channel = shared.name(), "the socket file was deleted: restored");
-                        listener = into_tokio(restored);
+                        listener = watch(restored);
                     }
                 }
-                accepted = accept(listener.as_ref()) => {
-                    self.accepted(accepted, listener.as_ref(), &mut spare).await;
+                accepted = accept(listener.as_mut()) => {
+                    self.accepted(accepted, listener.as_mut(), &mut spare).await;
                 }
             }
         }
     }
 
-    async fn accept_on(&self, listener: Option<UnixListener>, spare: &mut Spare) -> Infallible {
+    async fn accept_on(
+        &self,
+        mut listener: Option<&mut Listener>,
+        spare: &mut Spare,
+    ) -> Infallible {
         loop {
-            let accepted = accept(listener.as_ref()).await;
-            self.accepted(accepted, listener.as_ref(), spare).await;
+            let accepted = accept(listener.as_deref_mut()).await;
+            self.accepted(accepted, listener.as_deref_mut(), spare).await;
         }
     }
 
     async fn accepted(
         &self,
-        accepted: io::Result<UnixStream>,
-        listener: Option<&UnixListener>,
+        accepted: io::Result<Incoming>,
+        listener: Option<&mut Listener>,
         spare: &mut Spare,
     ) {
         match accepted {
-            Ok(stream) => self.introduce(stream),
+            Ok(incoming) => self.introduce(incoming),
             Err(error) => {
                 tracing::warn!(channel = self.shared.name(), %error, "accepting failed");
                 if let Some(listener) = listener {
@@ -122,14 +124,14 @@ impl Acceptor {
 
     /// Answers a new connection in a task of its own, so that a peer with a wrong hello, or none,
     /// loses only that connection.
-    fn introduce(&self, stream: UnixStream) {
+    fn introduce(&self, incoming: Incoming) {
         let acceptor = self.clone();
         // Twice, because every process has a lifeline, too.
         let most = self.shared.settings.max_connections.saturating_mul(2);
         let full = self.host.links.fetch_add(1, Ordering::Relaxed) >= most;
         tokio::spawn(async move {
             let channel = acceptor.shared.name();
-            let welcome = acceptor.welcome(stream, full);
+            let welcome = acceptor.welcome(incoming, full);
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome).await {
                 Ok(Ok(Some(lifeline))) => acceptor.answer_lifeline(lifeline).await,
                 Ok(Ok(None)) => {}
@@ -141,13 +143,13 @@ impl Acceptor {
     }
 
     /// Answers a new connection; gives the stream back when it is a lifeline.
-    async fn welcome(&self, mut stream: UnixStream, full: bool) -> io::Result<Option<UnixStream>> {
-        let peer = unix::peer(&stream)?;
+    async fn welcome(&self, incoming: Incoming, full: bool) -> io::Result<Option<Stream>> {
+        let (stream, peer) = incoming.identify().await?;
         if !self.shared.settings.allows(peer.user()) {
             let reason = format!("user {} may not join this channel", peer.user());
             return refuse(stream, Reject::new(RejectCode::Permission, reason)).await;
         }
-        let (hello, descriptors) = match read_first_frame(&mut stream).await {
+        let (hello, descriptors) = match read_first_frame(&stream).await {
             Ok((Frame::Hello(hello), descriptors)) => (hello, descriptors),
             Ok(_) => {
                 return refuse(stream, Reject::new(RejectCode::Protocol, "a hello comes first"))
@@ -170,7 +172,7 @@ impl Acceptor {
         }
         if hello.purpose == Purpose::Lifeline {
             write_frame(
-                &mut stream,
+                &stream,
                 &Frame::Welcome(Welcome::lifeline(version, self.host.generation())),
             )
             .await?;
@@ -188,8 +190,8 @@ impl Acceptor {
                 if ring.is_some() {
                     welcome.features = Features::RING;
                 }
-                write_frame(&mut stream, &Frame::Welcome(welcome)).await?;
-                let link = unix::into_link(stream, peer)?;
+                write_frame(&stream, &Frame::Welcome(welcome)).await?;
+                let link = stream.into_link(peer)?;
                 let link = match &ring {
                     Some(ring) => link.beside_ring(ring.doorbell.clone()),
                     None => link,
@@ -281,19 +283,19 @@ impl Acceptor {
     }
 
     /// Answers pings until the other side goes or this host gives up hosting.
-    async fn answer_lifeline(&self, mut stream: UnixStream) {
+    async fn answer_lifeline(&self, stream: Stream) {
         loop {
             tokio::select! {
-                frame = read_frame(&mut stream) => {
+                frame = read_frame(&stream) => {
                     let Ok(Frame::Ping { nonce }) = frame else { return };
-                    if write_frame(&mut stream, &Frame::Pong { nonce }).await.is_err() {
+                    if write_frame(&stream, &Frame::Pong { nonce }).await.is_err() {
                         return;
                     }
                 }
                 end = self.host.over() => {
                     if end == Phase::Released {
                         // A peer that gets no frame sees the end of the stream.
-                        let _ = write_frame(&mut stream, &Frame::GoAway).await;
+                        let _ = write_frame(&stream, &Frame::GoAway).await;
                     }
                     return;
                 }
@@ -312,14 +314,15 @@ impl Spare {
     }
 
     /// Answers one waiting connection with the spare descriptor.
-    async fn turn_away(&mut self, listener: &UnixListener) {
+    async fn turn_away(&mut self, listener: &mut Listener) {
         self.0 = None;
         let reject = Reject::new(
             RejectCode::Busy,
             "its host has no file descriptors left: raise its limit (ulimit -n)",
         );
         // The connection may be gone, or another thread may have taken the descriptor first.
-        if let Ok(Ok((stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await {
+        let accepted = async { listener.accept().await?.identify().await };
+        if let Ok(Ok((stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, accepted).await {
             let _ = refuse(stream, reject).await;
         }
         *self = Self::new();
@@ -350,22 +353,23 @@ fn take_offer(
         .ok()
 }
 
-fn into_tokio(listener: StdListener) -> Option<UnixListener> {
-    UnixListener::from_std(listener)
+fn watch(bound: Bound) -> Option<Listener> {
+    bound
+        .watch()
         .inspect_err(|error| tracing::error!(%error, "the listener cannot be watched"))
         .ok()
 }
 
-async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+async fn accept(listener: Option<&mut Listener>) -> io::Result<Incoming> {
     match listener {
-        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        Some(listener) => listener.accept().await,
         None => std::future::pending().await,
     }
 }
 
-async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<UnixStream>> {
+async fn refuse(stream: Stream, reject: Reject) -> io::Result<Option<Stream>> {
     let error = io::Error::other(reject.reason.clone());
-    write_frame(&mut stream, &Frame::Reject(reject)).await?;
+    write_frame(&stream, &Frame::Reject(reject)).await?;
     Err(error)
 }
 

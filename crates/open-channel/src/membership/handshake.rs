@@ -6,27 +6,21 @@ use open_channel_proto::{
     Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome,
     decode,
 };
-use open_channel_ring::{
-    Descriptor, Offer, ReceivedDescriptors, receive_with_descriptors, send_with_descriptors,
-};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
-use tokio::net::UnixStream;
+use open_channel_ring::{Descriptor, Offer};
 
 use crate::error::Error;
+use crate::link::Stream;
 use crate::rendezvous::versions::Versions;
-use crate::sys;
 
 /// Reads exactly one small frame, and not a byte of the next. Not cancel safe.
-pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
+pub(crate) async fn read_frame(stream: &Stream) -> io::Result<Frame> {
     read_frame_after(stream, &[]).await
 }
 
 /// [`read_frame`], with the descriptors that came with its first byte.
-pub(crate) async fn read_first_frame(
-    stream: &mut UnixStream,
-) -> io::Result<(Frame, Vec<Descriptor>)> {
+pub(crate) async fn read_first_frame(stream: &Stream) -> io::Result<(Frame, Vec<Descriptor>)> {
     let mut header = [0; HEADER_LEN];
-    let received = stream.async_io(Interest::READABLE, || receive(stream, &mut header)).await?;
+    let received = stream.read_first(&mut header).await?;
     if received.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -34,19 +28,8 @@ pub(crate) async fn read_first_frame(
     Ok((frame, received.descriptors))
 }
 
-/// Receives bytes, and descriptors where those can be passed on.
-fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<ReceivedDescriptors> {
-    match receive_with_descriptors(stream, buffer) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            let bytes = sys::receive(stream, buffer)?;
-            Ok(ReceivedDescriptors { bytes, descriptors: Vec::new() })
-        }
-        received => received,
-    }
-}
-
 /// The rest of a frame whose first bytes, at most its header, were read already.
-async fn read_frame_after(stream: &mut (impl AsyncRead + Unpin), read: &[u8]) -> io::Result<Frame> {
+async fn read_frame_after(stream: &Stream, read: &[u8]) -> io::Result<Frame> {
     let mut bytes = vec![0; HEADER_LEN];
     bytes[..read.len()].copy_from_slice(read);
     stream.read_exact(&mut bytes[read.len()..]).await?;
@@ -63,10 +46,7 @@ async fn read_frame_after(stream: &mut (impl AsyncRead + Unpin), read: &[u8]) ->
     }
 }
 
-pub(crate) async fn write_frame(
-    stream: &mut (impl AsyncWrite + Unpin),
-    frame: &Frame,
-) -> io::Result<()> {
+pub(crate) async fn write_frame(stream: &Stream, frame: &Frame) -> io::Result<()> {
     let mut out = TransmitBuffer::default();
     frame.encode(&mut out);
     write_out(stream, out).await
@@ -74,7 +54,7 @@ pub(crate) async fn write_frame(
 
 /// [`write_frame`], with descriptors attached to its first byte.
 async fn write_first_frame(
-    stream: &mut UnixStream,
+    stream: &Stream,
     frame: &Frame,
     offer: Option<&Offer>,
 ) -> io::Result<()> {
@@ -84,18 +64,14 @@ async fn write_first_frame(
         let written = {
             let mut slices = [io::IoSlice::new(&[])];
             out.slices(&mut slices);
-            let send = || send_with_descriptors(&*stream, &slices[0], &offer.descriptors());
-            stream.async_io(Interest::WRITABLE, send).await?
+            stream.write_first(&slices[0], offer).await?
         };
         out.advance(written);
     }
     write_out(stream, out).await
 }
 
-async fn write_out(
-    stream: &mut (impl AsyncWrite + Unpin),
-    mut out: TransmitBuffer,
-) -> io::Result<()> {
+async fn write_out(stream: &Stream, mut out: TransmitBuffer) -> io::Result<()> {
     while !out.is_empty() {
         let written = {
             let mut slices = [io::IoSlice::new(&[])];
@@ -126,7 +102,7 @@ pub(crate) enum HandshakeError {
 
 /// The peer's part of the handshake; the hello may come with an offer of rings.
 pub(crate) async fn exchange_hello(
-    stream: &mut UnixStream,
+    stream: &Stream,
     hello: Hello,
     offer: Option<&Offer>,
 ) -> Result<Welcome, HandshakeError> {

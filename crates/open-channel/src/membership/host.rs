@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::rendezvous::directory::Endpoint;
 use crate::rendezvous::election::Tenure;
+use crate::rendezvous::endpoint::Endpoint;
 use crate::rendezvous::fence::Fence;
 
 /// Time between two checks whether the handlers are done.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use open_channel_proto::{Beat, ChannelKey, Frame, Heartbeat, Hello};
-use tokio::net::UnixStream;
 
 use crate::background;
+use crate::link::Stream;
 use crate::membership::handshake::{HandshakeError, exchange_hello, read_frame, write_frame};
 use crate::sys::ProcessExit;
 
@@ -34,14 +34,14 @@ pub(crate) enum NoLifeline {
 
 #[derive(Debug)]
 pub(crate) struct Lifeline {
-    stream: UnixStream,
+    stream: Stream,
     host: ProcessExit,
     pub(crate) generation: u64,
 }
 
 impl Lifeline {
     pub(crate) async fn open(
-        mut stream: UnixStream,
+        stream: Stream,
         pid: Option<u32>,
         channel: ChannelKey,
         host_timeout: Duration,
@@ -49,7 +49,7 @@ impl Lifeline {
         let host = ProcessExit::of(pid);
         let welcome = tokio::select! {
             biased;
-            answer = exchange_hello(&mut stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Handshake)?,
+            answer = exchange_hello(&stream, Hello::lifeline(channel), None) => answer.map_err(NoLifeline::Handshake)?,
             // A forked child may hold the dead host's listener open.
             () = host.wait() => return Err(NoLifeline::Silent),
             () = tokio::time::sleep(host_timeout) => return Err(NoLifeline::Silent),
@@ -59,11 +59,11 @@ impl Lifeline {
 
     /// Resolves when the host is lost.
     pub(crate) async fn watch(&mut self, host_timeout: Duration) -> Loss {
-        let (mut reader, mut writer) = self.stream.split();
+        let stream = &self.stream;
         let heard = AtomicBool::new(false);
         let listening = async {
             loop {
-                match read_frame(&mut reader).await {
+                match read_frame(stream).await {
                     Ok(Frame::Pong { .. }) => heard.store(true, Ordering::Relaxed),
                     Ok(Frame::GoAway) => return Loss::HandedOver,
                     Ok(_) | Err(_) => return Loss::Gone,
@@ -82,9 +82,7 @@ impl Lifeline {
                 match heartbeat.tick(started.elapsed()) {
                     Beat::Stuck => return Loss::Stuck,
                     // The reader reports a host that is gone, after the host's last frames.
-                    Beat::Ping { nonce } => {
-                        drop(write_frame(&mut writer, &Frame::Ping { nonce }).await)
-                    }
+                    Beat::Ping { nonce } => drop(write_frame(stream, &Frame::Ping { nonce }).await),
                 }
             }
         };

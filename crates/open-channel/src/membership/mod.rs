@@ -22,8 +22,9 @@ use crate::membership::accept::Acceptor;
 use crate::membership::host::Host;
 use crate::membership::lifeline::{Lifeline, Loss};
 use crate::membership::search::{Found, Predecessor, Search};
-use crate::rendezvous::directory::{Endpoint, Missing};
+use crate::rendezvous::directory::Missing;
 use crate::rendezvous::election::Tenure;
+use crate::rendezvous::endpoint::Endpoint;
 use crate::rendezvous::{fence, removal};
 
 pub(crate) mod accept;

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::channel::shared::{Place, Shared};
 use crate::connection::{Connection, driver};
 use crate::error::Error;
-use crate::link::{LinkKind, ring, unix};
+use crate::link::{LinkKind, Stream, ring};
 use crate::membership::accept::Acceptor;
 use crate::membership::handshake::{HandshakeError, exchange_hello};
 use crate::membership::host::Host;
-use crate::rendezvous::directory::Endpoint;
+use crate::rendezvous::endpoint::Endpoint;
 use crate::sys::UserId;
 use open_channel_proto::{Attachment, Features, Hello, ResetCode};
 use open_channel_ring::{Offer, RingLink};
@@ -138,17 +138,16 @@ async fn connect(
             |error: io::Error| HandshakeError::Gone(format!("connecting to its host: {error}"));
         let address =
             endpoint.address().map_err(|error| HandshakeError::Gone(error.to_string()))?;
-        let mut stream = unix::connect(address.as_path()).await.map_err(gone)?;
+        let (stream, peer) = address.connect().await.map_err(gone)?;
         drop(address);
-        let peer = unix::peer(&stream).map_err(gone)?;
         let user = peer.user();
         if !shared.settings.allows(user) {
             let problem = format!("the host belongs to user {user}, who is not allowed");
             return Err(HandshakeError::Refused(Error::PermissionDenied(problem)));
         }
-        let (hello, offered) = offer(shared, connection.hello(shared.key()), user);
+        let (hello, offered) = offer(shared, connection.hello(shared.key()), &stream, user);
         let (ring, offer) = offered.unzip();
-        let welcome = exchange_hello(&mut stream, hello, offer.as_ref()).await?;
+        let welcome = exchange_hello(&stream, hello, offer.as_ref()).await?;
         let taken = welcome.features.contains(Features::RING);
         if taken && ring.is_none() {
             let problem = "the host took rings that nobody offered";
@@ -159,7 +158,7 @@ async fn connect(
             let problem = "no memory can be shared with it, and the link is forced to do that";
             return Err(HandshakeError::Refused(Error::Refused(problem.into())));
         }
-        let link = unix::into_link(stream, peer).map_err(gone)?;
+        let link = stream.into_link(peer).map_err(gone)?;
         let link = match &ring {
             Some(ring) => link.beside_ring(ring.doorbell.clone()),
             None => link,
@@ -198,8 +197,13 @@ async fn await_host(shared: &Shared, endpoint: &Endpoint) -> Result<(), Handshak
 }
 
 /// Adds rings in shared memory to a hello, if that is wanted and works.
-fn offer(shared: &Shared, mut hello: Hello, host: &UserId) -> (Hello, Option<(RingLink, Offer)>) {
-    if !shared.settings.shares_memory_with(host) {
+fn offer(
+    shared: &Shared,
+    mut hello: Hello,
+    stream: &Stream,
+    host: &UserId,
+) -> (Hello, Option<(RingLink, Offer)>) {
+    if !stream.carries_offers() || !shared.settings.shares_memory_with(host) {
         return (hello, None);
     }
     match ring::offer(shared.settings.ring_bytes, shared.settings.ring_memory) {

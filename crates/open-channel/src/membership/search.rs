@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use crate::channel::shared::{Place, Shared};
 use crate::error::Error;
-use crate::link::unix;
+use crate::link::{PeerInfo, Stream};
 use crate::membership::handshake::HandshakeError;
 use crate::membership::lifeline::{Lifeline, Loss, NoLifeline};
-use crate::rendezvous::directory::{ChannelDir, Endpoint, Missing};
+use crate::rendezvous::directory::{ChannelDir, Missing};
 use crate::rendezvous::election::{self, Candidacy, Next, Tenure};
+use crate::rendezvous::endpoint::Endpoint;
 use crate::rendezvous::entries::{self, Published};
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
@@ -222,16 +223,17 @@ impl<'a> Search<'a> {
             // The directory was emptied and a newcomer began anew; generations never go back.
             return self.run_for_after(dir, next, Predecessor::Alive).await;
         }
-        let endpoint = published.endpoint(dir);
+        let endpoint = Endpoint::new(dir, published.token);
         self.inhabited_since = None;
         let address = match endpoint.address() {
             Ok(address) => address,
             Err(error) => return self.put_off(error),
         };
-        let connected = unix::connect(address.as_path()).await;
-        drop(address);
-        match connected {
-            Ok(stream) => self.join(stream, published, endpoint).await,
+        match address.connect().await {
+            Ok((stream, peer)) => {
+                drop(address);
+                self.join(stream, peer, published, endpoint).await
+            }
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                     match lock_file::is_alive(dir, published.token) {
@@ -240,14 +242,11 @@ impl<'a> Search<'a> {
                         Err(error) => self.put_off(error),
                     }
                 }
-                io::ErrorKind::PermissionDenied => Err(Error::PermissionDenied(format!(
-                    "connecting to {}: {error}",
-                    endpoint.path().display()
-                ))),
-                // A full backlog or a lack of descriptors: the host is not dead.
-                _ => {
-                    Ok(Step::Wait(format!("connecting to {}: {error}", endpoint.path().display())))
+                io::ErrorKind::PermissionDenied => {
+                    Err(Error::PermissionDenied(format!("connecting to {address}: {error}")))
                 }
+                // A full backlog or a lack of descriptors: the host is not dead.
+                _ => Ok(Step::Wait(format!("connecting to {address}: {error}"))),
             },
         }
     }
@@ -352,12 +351,11 @@ impl<'a> Search<'a> {
 
     async fn join(
         &mut self,
-        stream: tokio::net::UnixStream,
+        stream: Stream,
+        peer: PeerInfo,
         published: Published,
         endpoint: Endpoint,
     ) -> Result<Step, Error> {
-        let peer = unix::peer(&stream)
-            .map_err(|error| Error::io("reading the host's credentials", error))?;
         let user = peer.user();
         if !self.shared.settings.allows(user) {
             return Err(Error::PermissionDenied(format!(

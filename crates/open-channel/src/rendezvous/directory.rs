@@ -1,4 +1,4 @@
-//! A private directory that nobody else can enter, and the sockets in it.
+//! A private directory that nobody else can enter.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -15,10 +15,7 @@ use crate::error::Error;
 use crate::rendezvous::filesystem::{self, Step};
 use crate::rendezvous::identity::Identity;
 use crate::rendezvous::root::Root;
-use crate::sys::{self, SocketPath, UserId};
-
-/// Longest path that fits a socket address on every Unix, its final zero included or not.
-const MAX_SOCKET_PATH: usize = 103;
+use crate::sys::{self, UserId};
 
 /// The users who may enter the runtime directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,59 +24,6 @@ pub(crate) enum Privacy {
     Private,
     /// Others too, on purpose.
     Shared,
-}
-
-/// Where a host listens: a socket in a channel's directory.
-#[derive(Debug, Clone)]
-pub(crate) struct Endpoint {
-    path: PathBuf,
-    file: String,
-    dir: Arc<ChannelDir>,
-}
-
-/// A path that fits a socket address, for as long as this lives.
-#[derive(Debug)]
-pub(crate) enum Address<'a> {
-    Plain(&'a Path),
-    Short(SocketPath),
-}
-
-impl Address<'_> {
-    pub(crate) fn as_path(&self) -> &Path {
-        match self {
-            Self::Plain(path) => path,
-            Self::Short(path) => path.as_path(),
-        }
-    }
-}
-
-impl Endpoint {
-    /// Its plain path, which may be too long for a socket.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// A path to it that fits a socket address: the plain one, else a shorter one.
-    ///
-    /// # Errors
-    /// [`Error::Directory`] if there is none; anything else may be otherwise a moment later.
-    pub(crate) fn address(&self) -> Result<Address<'_>, Error> {
-        if self.path.as_os_str().len() <= MAX_SOCKET_PATH {
-            return Ok(Address::Plain(&self.path));
-        }
-        let dir = &self.dir;
-        SocketPath::short(dir.fd(), dir.path(), &self.file).map(Address::Short).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::InvalidInput => Error::directory(dir.path(), error.to_string()),
-                _ => Error::io("finding a shorter path for a socket", error),
-            }
-        })
-    }
-
-    /// The channel's directory.
-    pub(crate) fn directory(&self) -> &Path {
-        self.dir.path()
-    }
 }
 
 /// A channel's own directory, held open: what is checked is what is used, whatever happens to the
@@ -168,11 +112,6 @@ impl ChannelDir {
 
     pub(crate) fn privacy(&self) -> Privacy {
         self.privacy
-    }
-
-    /// The socket `file` here.
-    pub(crate) fn endpoint(self: &Arc<Self>, file: &str) -> Endpoint {
-        Endpoint { path: self.path.join(file), file: file.to_owned(), dir: Arc::clone(self) }
     }
 }
 

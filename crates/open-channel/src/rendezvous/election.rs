@@ -16,26 +16,25 @@
 //! [removes](crate::rendezvous::removal) the directory.
 
 use std::fs::File;
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use open_channel_ring::Process;
-use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::rendezvous::directory::{ChannelDir, Endpoint, Privacy};
+use crate::link::Bound;
+use crate::rendezvous::directory::ChannelDir;
+use crate::rendezvous::endpoint::Endpoint;
 use crate::rendezvous::entries::{
-    Entry, MAX_GENERATION, Token, current, entries, exists, highest_below, link_name, read_link,
-    remove,
+    Entry, MAX_GENERATION, current, entries, exists, highest_below, link_name, read_link, remove,
 };
 use crate::rendezvous::fence::Fence;
 use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
-use crate::sys;
+use crate::rendezvous::token::Token;
 
 /// A generation to become the host of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +92,7 @@ pub(crate) struct Candidate {
     /// Held until the files are removed; the kernel frees it with the process.
     lock: File,
     endpoint: Endpoint,
-    listener: Option<UnixListener>,
+    listener: Option<Bound>,
     process: Process,
 }
 
@@ -102,7 +101,7 @@ impl Candidate {
     /// [`Error::Directory`] where nobody can host; anything else may be otherwise a moment later.
     pub(crate) fn prepare(dir: &Arc<ChannelDir>) -> Result<Self, Error> {
         let token = Token::random().map_err(|error| Error::io("finding a random name", error))?;
-        let endpoint = dir.endpoint(&token.socket());
+        let endpoint = Endpoint::new(dir, token);
         // Before there is a lock file, which would be left behind.
         drop(endpoint.address()?);
         let lock = lock_file::make(dir, token)?;
@@ -110,25 +109,8 @@ impl Candidate {
         let mut candidate =
             Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None, process };
         lock_file::check(dir, token)?;
-        candidate.listener = Some(candidate.listen()?);
+        candidate.listener = Some(candidate.endpoint.listen()?);
         Ok(candidate)
-    }
-
-    fn listen(&self) -> Result<UnixListener, Error> {
-        let failed = |error| self.dir.failed(Step::Listen, error);
-        let address = self.endpoint.address()?;
-        let listener = sys::listen(address.as_path()).map_err(failed)?;
-        if self.dir.privacy() == Privacy::Shared {
-            let everybody = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-            let shared = rustix::fs::chmodat(
-                self.dir.fd(),
-                self.token.socket(),
-                everybody,
-                AtFlags::empty(),
-            );
-            shared.map_err(|errno| failed(errno.into()))?;
-        }
-        Ok(listener)
     }
 
     /// Tries to become the host.
@@ -178,7 +160,7 @@ impl Tenure {
     }
 
     /// The listener, once.
-    pub(crate) fn take_listener(&mut self) -> Option<UnixListener> {
+    pub(crate) fn take_listener(&mut self) -> Option<Bound> {
         self.candidate.listener.take()
     }
 
@@ -226,7 +208,7 @@ impl Tenure {
 
     /// Puts back what something deleted under a live host: its lock, its link, and its socket file,
     /// for which a new listener is returned.
-    pub(crate) fn restore(&mut self) -> Result<Option<UnixListener>, Error> {
+    pub(crate) fn restore(&mut self) -> Result<Option<Bound>, Error> {
         let io = |error| Error::io("restoring a host's files", error);
         let Candidate { dir, token, lock, .. } = &mut self.candidate;
         if !exists(dir, &token.lock()).map_err(io)? {
@@ -248,7 +230,7 @@ impl Tenure {
         if exists(dir, &token.socket()).map_err(io)? {
             return Ok(None);
         }
-        self.candidate.listen().map(Some)
+        self.candidate.endpoint.listen().map(Some)
     }
 
     pub(crate) fn fence(&self, host_timeout: Duration) -> Fence {
@@ -272,7 +254,7 @@ impl Tenure {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::rendezvous::directory::Missing;
+    use crate::rendezvous::directory::{Missing, Privacy};
     use crate::rendezvous::identity::{Identity, Scope};
     use crate::rendezvous::root::Root;
 

@@ -1,54 +1,17 @@
 //! The files of a channel's directory, by their names.
 
 use std::io;
-use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir};
 use rustix::io::Errno;
 
-use crate::rendezvous::directory::{ChannelDir, Endpoint};
+use crate::rendezvous::directory::ChannelDir;
+use crate::rendezvous::token::{Purpose, Token};
 
 /// Digits of a generation's file name: all of a `u64`, so that names sort like numbers.
 const GENERATION_DIGITS: usize = 20;
 /// The highest generation: the largest number that JavaScript represents exactly.
 pub(crate) const MAX_GENERATION: u64 = (1 << 53) - 1;
-const LOCK: &str = ".lock";
-const NEW_LOCK: &str = ".new";
-const SOCKET: &str = ".sock";
-
-/// Names one host's files; random, so that nobody ever removes a successor's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token(u64);
-
-impl Token {
-    pub(crate) fn random() -> io::Result<Self> {
-        getrandom::u64().map(Self).map_err(|error| io::Error::other(error.to_string()))
-    }
-
-    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 16)?;
-        let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if lower { u64::from_str_radix(text, 16).ok().map(Self) } else { None }
-    }
-
-    pub(crate) fn lock(self) -> String {
-        format!("{self}{LOCK}")
-    }
-
-    pub(crate) fn new_lock(self) -> String {
-        format!("{self}{NEW_LOCK}")
-    }
-
-    pub(crate) fn socket(self) -> String {
-        format!("{self}{SOCKET}")
-    }
-}
-
-impl std::fmt::Display for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
 
 pub(crate) fn read_link(dir: &ChannelDir, generation: u64) -> io::Result<Option<Token>> {
     match rustix::fs::readlinkat(dir.fd(), link_name(generation), Vec::new()) {
@@ -80,15 +43,12 @@ pub(crate) enum Entry {
 
 impl Entry {
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {
-        let token = |suffix: &str| name.strip_suffix(suffix.as_bytes()).and_then(Token::parse);
-        if let Some(token) = token(LOCK) {
-            return Some(Self::Lock(token));
-        }
-        if let Some(token) = token(NEW_LOCK) {
-            return Some(Self::NewLock(token));
-        }
-        if let Some(token) = token(SOCKET) {
-            return Some(Self::Socket(token));
+        if let Some((token, purpose)) = Token::of_file(name) {
+            return Some(match purpose {
+                Purpose::Lock => Self::Lock(token),
+                Purpose::NewLock => Self::NewLock(token),
+                Purpose::Socket => Self::Socket(token),
+            });
         }
         let digits =
             std::str::from_utf8(name).ok().filter(|name| name.len() == GENERATION_DIGITS)?;
@@ -126,12 +86,6 @@ fn list(dir: &mut Dir) -> io::Result<Vec<Entry>> {
 pub(crate) struct Published {
     pub(crate) generation: u64,
     pub(crate) token: Token,
-}
-
-impl Published {
-    pub(crate) fn endpoint(&self, dir: &Arc<ChannelDir>) -> Endpoint {
-        dir.endpoint(&self.token.socket())
-    }
 }
 
 /// The host of the highest generation, alive or not; `None` in a directory that never had one.

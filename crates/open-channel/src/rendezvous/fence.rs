@@ -8,7 +8,8 @@ use std::time::Duration;
 use rustix::fs::Dir;
 
 use crate::rendezvous::directory::ChannelDir;
-use crate::rendezvous::entries::{Token, current_in, read_link};
+use crate::rendezvous::entries::{current_in, read_link};
+use crate::rendezvous::token::Token;
 use crate::sys::coarse_now;
 
 /// Lets a host find out that it lost its right before it handles another message.

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::rendezvous::directory::{ChannelDir, Privacy};
-use crate::rendezvous::entries::{Entry, Token, entries, exists, remove};
+use crate::rendezvous::entries::{Entry, entries, exists, remove};
 use crate::rendezvous::filesystem::Step;
+use crate::rendezvous::token::Token;
 
 /// Opened for writing where that is allowed: a network file system that emulates `flock` takes an
 /// exclusive lock on no other descriptor. `None` if no file of that name is a lock.

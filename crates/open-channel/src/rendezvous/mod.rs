@@ -2,6 +2,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod election;
+pub(crate) mod endpoint;
 pub(crate) mod entries;
 pub(crate) mod fence;
 mod filesystem;
@@ -10,4 +11,5 @@ pub(crate) mod identity;
 pub(crate) mod lock_file;
 pub(crate) mod removal;
 pub(crate) mod root;
+pub(crate) mod token;
 pub(crate) mod versions;

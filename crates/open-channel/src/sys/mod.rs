@@ -5,14 +5,17 @@
 //!
 //! | items | what they are about |
 //! | --- | --- |
-//! | [`UserId`], [`peer`] | users, and the process on the other side of a stream |
+//! | [`UserId`] | users |
 //! | [`ProcessExit`] | the end of another process |
-//! | [`listen`], [`pair`], [`prepare`], [`receive`], [`send`], [`shutdown`] | streams of bytes |
+//! | [`Stream`], [`pair`], [`receive`], [`send`], [`shutdown`] | streams of bytes, for any thread |
 //! | [`Registration`], [`Source`], [`ReadyGuard`] | readiness, for tasks |
+//! | [`Watched`], [`borrow`], [`duplicate`] | what a thread or an event loop watches |
 //! | [`sleep`], [`WakeReceiver`], [`WakeSender`], [`wake_pair`] | readiness, for threads |
 //! | [`coarse_now`], [`monotonic_now`] | clocks |
 //! | [`memory_left`], [`address_space_left`], [`machine_memory`], [`is_scarce`] | limits |
-//! | [`UserDirectory`], [`SocketPath`], [`file_system`], [`top_directory`] | paths |
+//! | [`UserDirectory`], [`file_system`], [`top_directory`] | paths |
+//!
+//! [`SocketPath`], [`listen`], [`peer`] and [`prepare`] are Unix sockets' own.
 //!
 //! `docs/PLATFORMS.md` says which systems there are, and what was run where.
 
@@ -26,8 +29,12 @@ compile_error!("open-channel runs on Unix systems so far: see docs/PLATFORMS.md"
 
 pub use imp::UserId;
 pub(crate) use imp::{
-    ProcessExit, ReadyGuard, Registration, SocketPath, Source, UserDirectory, WakeReceiver,
-    WakeSender, address_space_left, borrow, coarse_now, duplicate, file_system, is_scarce, listen,
-    machine_memory, memory_left, monotonic_now, pair, peer, prepare, receive, send, shutdown,
-    sleep, top_directory, wake_pair,
+    ProcessExit, ReadyGuard, Registration, Source, Stream, UserDirectory, WakeReceiver, WakeSender,
+    Watched, address_space_left, borrow, coarse_now, duplicate, file_system, is_scarce,
+    machine_memory, memory_left, monotonic_now, pair, receive, send, shutdown, sleep,
+    top_directory, wake_pair,
 };
+
+// For `link/unix.rs` alone.
+#[cfg(unix)]
+pub(crate) use imp::{SocketPath, listen, peer, prepare};

@@ -74,7 +74,9 @@ pub(crate) use refined::{
     ProcessExit, UserDirectory, address_space_left, file_system, machine_memory, memory_left,
 };
 pub(crate) use registration::{ReadyGuard, Registration, Source};
-pub(crate) use socket::{borrow, duplicate, listen, pair, peer, prepare, receive, send, shutdown};
+pub(crate) use socket::{
+    Stream, Watched, borrow, duplicate, listen, pair, peer, prepare, receive, send, shutdown,
+};
 pub(crate) use top::top_directory;
 pub use user::UserId;
 pub(crate) use wait::{WakeReceiver, WakeSender, sleep, wake_pair};

@@ -12,6 +12,12 @@ use tokio::net::UnixStream;
 use super::flags::{self, NO_SIGNAL};
 use super::user::UserId;
 
+/// A stream of bytes that does not block, for any thread.
+pub(crate) type Stream = OwnedFd;
+
+/// What a thread or an event loop waits on.
+pub(crate) type Watched<'a> = BorrowedFd<'a>;
+
 /// Connections that may wait to be accepted: as many as a large herd of processes starting at once.
 const BACKLOG: i32 = 1024;
 
@@ -24,12 +30,12 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Two ends of one stream, both of this process.
-pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pair() -> io::Result<(Stream, Stream)> {
     flags::pair()
 }
 
 /// Makes a stream that somebody else opened fit for [`send`]: it raises no SIGPIPE.
-pub(crate) fn prepare(stream: &OwnedFd) -> io::Result<()> {
+pub(crate) fn prepare(stream: &Stream) -> io::Result<()> {
     flags::raise_no_signal(stream)
 }
 
@@ -76,11 +82,11 @@ pub(crate) fn shutdown(stream: impl AsFd) {
 }
 
 /// The descriptor that a stream is.
-pub(crate) fn borrow(stream: &OwnedFd) -> BorrowedFd<'_> {
+pub(crate) fn borrow(stream: &Stream) -> Watched<'_> {
     stream.as_fd()
 }
 
 /// Another descriptor of the same stream or doorbell, closed on exec.
-pub(crate) fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn duplicate(descriptor: Watched<'_>) -> io::Result<OwnedFd> {
     descriptor.try_clone_to_owned()
 }
