@@ -78,7 +78,7 @@ fn code(error: &Error) -> String {
         Error::TooLarge { .. } => "EMSGSIZE",
         Error::Reset { .. } | Error::PeerGone | Error::HostLost => "ECONNRESET",
         Error::HandedOver | Error::Fenced => "ECONNABORTED",
-        Error::Version(_) => "EPROTONOSUPPORT",
+        Error::Version(_) | Error::Link(_) => "EPROTONOSUPPORT",
         Error::Refused(_) => "ECONNREFUSED",
         Error::Protocol(_) => "EPROTO",
         Error::Io { error, .. } => match error.kind() {

@@ -154,6 +154,11 @@ pub enum Error {
     /// version take part. This process waited for another host until its connect timeout.
     #[error("no common protocol version: {0}; update the older program")]
     Version(String),
+    /// The host listens with other links than the one that this process is forced to use.
+    #[error(
+        "no common link: {0}: force the same one in all processes, or none (OPEN_CHANNEL_LINK)"
+    )]
+    Link(String),
     /// The host refused the connection.
     #[error("the host refused the connection: {0}")]
     Refused(String),
@@ -187,7 +192,7 @@ impl Error {
                 io::ErrorKind::InvalidInput
             }
             Self::Directory { .. } | Self::PermissionDenied(_) => io::ErrorKind::PermissionDenied,
-            Self::NoRuntime | Self::Version(_) => io::ErrorKind::Unsupported,
+            Self::NoRuntime | Self::Version(_) | Self::Link(_) => io::ErrorKind::Unsupported,
             Self::Timeout { .. } | Self::Unacknowledged { .. } | Self::FlushTimeout { .. } => {
                 io::ErrorKind::TimedOut
             }

@@ -287,16 +287,21 @@ impl Builder {
         self
     }
 
-    /// Forces the kind of link. By default a socket uses the fastest that both sides can use, and
-    /// memory is shared only with processes of the same user. [`Socket::link`](crate::Socket::link)
-    /// returns the kind in use.
+    /// Forces the kind of link. By default `$OPEN_CHANNEL_LINK` does, with the
+    /// [name](LinkKind::name) of a kind. Without either, a socket uses the fastest that both sides
+    /// can use, and memory is shared only with processes of the same user.
+    /// [`Socket::link`](crate::Socket::link) returns the kind in use.
     ///
-    /// - [`LinkKind::Unix`]: no shared memory, with anybody, as a peer or as the host.
     /// - [`LinkKind::Ring`]: a socket whose host shares no memory fails with [`Error::Refused`]. As
     ///   the host, this process still serves peers without a ring.
+    /// - [`LinkKind::Unix`]: no shared memory, with anybody, as a peer or as the host.
+    /// - [`LinkKind::Tcp`]: TCP on the loopback interface, as a peer and as the host, for processes
+    ///   of one user. By default a host listens there only where no socket file can be made.
     /// - [`LinkKind::Local`]: in-process for the host's own sockets, a Unix socket for all others.
     ///
-    /// The first two keep the host's own sockets from the in-process link.
+    /// The first three keep the host's own sockets from the in-process link. A host listens either
+    /// on a Unix socket or on TCP. A process that is forced to use the other one fails with
+    /// [`Error::Link`].
     pub fn link(mut self, kind: LinkKind) -> Self {
         self.settings.link = Some(kind);
         self

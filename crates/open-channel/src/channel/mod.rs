@@ -57,6 +57,7 @@ impl Channel {
         listener: Option<Listener>,
     ) -> Result<Self, Error> {
         settings.check()?;
+        settings.complete()?;
         let scope = settings.scope.take().map_or_else(Scope::from_environment, Ok)?;
         let identity = Identity::new(&name, scope)?;
         let root = Arc::new(Root::choose(settings.runtime_dir.as_deref())?);

@@ -35,6 +35,9 @@ pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 /// Below this, ordinary scheduling on a busy machine would be taken for a stuck host.
 const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// The environment variable that forces a link.
+const LINK_VARIABLE: &str = "OPEN_CHANNEL_LINK";
+
 /// Why a connect timeout of zero is refused.
 pub(crate) const NO_TIME_TO_CONNECT: Error = Error::InvalidSetting {
     setting: "connect_timeout",
@@ -54,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) max_connections: usize,
     pub(crate) allowed_users: Vec<UserId>,
+    /// `None`: the environment's, if it asks for one.
     pub(crate) link: Option<LinkKind>,
     pub(crate) ring_bytes: usize,
     pub(crate) ring_memory: Option<usize>,
@@ -80,6 +84,19 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Asks the environment for what is not set.
+    pub(crate) fn complete(&mut self) -> Result<(), Error> {
+        let set = std::env::var_os(LINK_VARIABLE).filter(|value| !value.is_empty());
+        if let (None, Some(name)) = (self.link, set) {
+            let kind = name.to_str().and_then(LinkKind::from_name);
+            self.link = Some(kind.ok_or(Error::InvalidSetting {
+                setting: LINK_VARIABLE,
+                problem: "is neither `ring`, `unix`, `tcp` nor `local`: set it to one of them",
+            })?);
+        }
+        Ok(())
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid = |setting, problem| Err(Error::InvalidSetting { setting, problem });
         if self.limits.max_message == 0 {

@@ -24,6 +24,7 @@ mod listener;
 pub(crate) mod local;
 pub(crate) mod ring;
 mod stream;
+pub(crate) mod tcp;
 #[cfg(unix)]
 pub(crate) mod unix;
 
@@ -46,6 +47,25 @@ pub enum LinkKind {
     /// process is gone: with other processes of the same user, wherever the kernel gives the
     /// memory.
     Ring,
+    /// TCP on this machine's loopback interface, between processes of one user: where no socket
+    /// file can be made.
+    Tcp,
+}
+
+impl LinkKind {
+    const NAMES: [(&str, Self); 4] =
+        [("ring", Self::Ring), ("unix", Self::Unix), ("tcp", Self::Tcp), ("local", Self::Local)];
+
+    /// Its name in settings: `ring`, `unix`, `tcp` or `local`.
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMES.iter().find(|(_, kind)| *kind == self);
+        named.map_or("", |(name, _)| name)
+    }
+
+    /// The kind of this [name](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+    }
 }
 
 impl fmt::Display for LinkKind {
@@ -54,6 +74,7 @@ impl fmt::Display for LinkKind {
             Self::Local => "in-process",
             Self::Unix => "unix socket",
             Self::Ring => "shared memory",
+            Self::Tcp => "loopback tcp",
         })
     }
 }

@@ -5,19 +5,22 @@ use std::io;
 
 use open_channel_ring::{Offer, ReceivedDescriptors};
 use tokio::io::Interest;
+use tokio::net::TcpStream;
 
-use super::{Link, LinkKind, PeerInfo, native};
+use super::{Link, LinkKind, PeerInfo, native, tcp};
 
 /// A connected stream of any kind.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Native(native::Stream),
+    Tcp(TcpStream),
 }
 
 impl Stream {
     fn kind(&self) -> LinkKind {
         match self {
             Self::Native(_) => native::KIND,
+            Self::Tcp(_) => tcp::KIND,
         }
     }
 
@@ -30,6 +33,9 @@ impl Stream {
     pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Native(stream) => {
+                stream.async_io(Interest::READABLE, || stream.try_read(buffer)).await
+            }
+            Self::Tcp(stream) => {
                 stream.async_io(Interest::READABLE, || stream.try_read(buffer)).await
             }
         }
@@ -52,6 +58,9 @@ impl Stream {
             Self::Native(stream) => {
                 stream.async_io(Interest::WRITABLE, || stream.try_write(bytes)).await
             }
+            Self::Tcp(stream) => {
+                stream.async_io(Interest::WRITABLE, || stream.try_write(bytes)).await
+            }
         }
     }
 
@@ -61,6 +70,10 @@ impl Stream {
             Self::Native(stream) => {
                 let read = || native::try_read_first(stream, buffer);
                 stream.async_io(Interest::READABLE, read).await
+            }
+            Self::Tcp(_) => {
+                let bytes = self.read(buffer).await?;
+                Ok(ReceivedDescriptors { bytes, descriptors: Vec::new() })
             }
         }
     }
@@ -72,6 +85,7 @@ impl Stream {
                 let write = || native::try_write_first(stream, bytes, offer);
                 stream.async_io(Interest::WRITABLE, write).await
             }
+            Self::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -80,6 +94,7 @@ impl Stream {
         let kind = self.kind();
         let stream = match self {
             Self::Native(stream) => native::detach(stream)?,
+            Self::Tcp(stream) => tcp::detach(stream)?,
         };
         Ok(Link::new(stream, kind, peer))
     }

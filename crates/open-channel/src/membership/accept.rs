@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -126,25 +126,31 @@ impl Acceptor {
     /// loses only that connection.
     fn introduce(&self, incoming: Incoming) {
         let acceptor = self.clone();
-        // Twice, because every process has a lifeline, too.
-        let most = self.shared.settings.max_connections.saturating_mul(2);
-        let full = self.host.links.fetch_add(1, Ordering::Relaxed) >= most;
         tokio::spawn(async move {
             let channel = acceptor.shared.name();
-            let welcome = acceptor.welcome(incoming, full);
+            let mut counted = None;
+            let welcome = async {
+                let (stream, peer) = incoming.identify().await?;
+                // Strangers do not count, or they could keep others out.
+                let counted = counted.insert(Counted::new(&acceptor.host.links));
+                acceptor.welcome(stream, peer, counted).await
+            };
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome).await {
                 Ok(Ok(Some(lifeline))) => acceptor.answer_lifeline(lifeline).await,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::debug!(channel, %error, "a connection was refused"),
                 Err(_) => tracing::debug!(channel, "a connection did not introduce itself"),
             }
-            acceptor.host.links.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
     /// Answers a new connection; gives the stream back when it is a lifeline.
-    async fn welcome(&self, incoming: Incoming, full: bool) -> io::Result<Option<Stream>> {
-        let (stream, peer) = incoming.identify().await?;
+    async fn welcome(
+        &self,
+        stream: Stream,
+        peer: PeerInfo,
+        counted: &Counted<'_>,
+    ) -> io::Result<Option<Stream>> {
         if !self.shared.settings.allows(peer.user()) {
             let reason = format!("user {} may not join this channel", peer.user());
             return refuse(stream, Reject::new(RejectCode::Permission, reason)).await;
@@ -167,7 +173,8 @@ impl Acceptor {
         if let Err(reject) = self.is_open(&hello) {
             return refuse(stream, reject).await;
         }
-        if full {
+        // Twice, because every process has a lifeline, too.
+        if counted.others >= self.shared.settings.max_connections.saturating_mul(2) {
             return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full())).await;
         }
         if hello.purpose == Purpose::Lifeline {
@@ -301,6 +308,25 @@ impl Acceptor {
                 }
             }
         }
+    }
+}
+
+/// A connection that counts among those of its host while this lives.
+struct Counted<'a> {
+    count: &'a AtomicUsize,
+    /// How many there were before it.
+    others: usize,
+}
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self { count, others: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -136,8 +136,9 @@ async fn connect(
     let handshake = async {
         let gone =
             |error: io::Error| HandshakeError::Gone(format!("connecting to its host: {error}"));
-        let address =
-            endpoint.address().map_err(|error| HandshakeError::Gone(error.to_string()))?;
+        let address = endpoint.address(shared.settings.link);
+        let address = address.map_err(|error| HandshakeError::Gone(error.to_string()))?;
+        let address = address.ok_or_else(|| gone(io::ErrorKind::NotFound.into()))?;
         let (stream, peer) = address.connect().await.map_err(gone)?;
         drop(address);
         let user = peer.user();

@@ -225,22 +225,24 @@ impl<'a> Search<'a> {
         }
         let endpoint = Endpoint::new(dir, published.token);
         self.inhabited_since = None;
-        let address = match endpoint.address() {
-            Ok(address) => address,
+        let address = match endpoint.address(self.shared.settings.link) {
+            Ok(Some(address)) => address,
+            Ok(None) => return self.replace_unless_alive(dir, published, next, "").await,
             Err(error) => return self.put_off(error),
         };
-        match address.connect().await {
+        let patience = self.shared.settings.host_timeout;
+        let Ok(connected) = tokio::time::timeout(patience, address.connect()).await else {
+            return Ok(self.step_after_silence(published.generation));
+        };
+        match connected {
             Ok((stream, peer)) => {
                 drop(address);
                 self.join(stream, peer, published, endpoint).await
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                    match lock_file::is_alive(dir, published.token) {
-                        Ok(true) => Ok(Step::Wait("its host lives and cannot be reached".into())),
-                        Ok(false) => self.run_for(dir, next).await,
-                        Err(error) => self.put_off(error),
-                    }
+                    let why = format!(": connecting to {address}: {error}");
+                    self.replace_unless_alive(dir, published, next, &why).await
                 }
                 io::ErrorKind::PermissionDenied => {
                     Err(Error::PermissionDenied(format!("connecting to {address}: {error}")))
@@ -248,6 +250,33 @@ impl<'a> Search<'a> {
                 // A full backlog or a lack of descriptors: the host is not dead.
                 _ => Ok(Step::Wait(format!("connecting to {address}: {error}"))),
             },
+        }
+    }
+
+    /// Becomes the host in place of one that cannot be reached, if that is dead.
+    async fn replace_unless_alive(
+        &mut self,
+        dir: &Arc<ChannelDir>,
+        published: Published,
+        next: Next,
+        why: &str,
+    ) -> Result<Step, Error> {
+        match lock_file::is_alive(dir, published.token) {
+            Ok(true) => Ok(Step::Wait(format!("its host lives and cannot be reached{why}"))),
+            Ok(false) => self.run_for(dir, next).await,
+            Err(error) => self.put_off(error),
+        }
+    }
+
+    /// After the host of `generation` did not answer for the host timeout.
+    fn step_after_silence(&mut self, generation: u64) -> Step {
+        tracing::warn!(channel = self.shared.name(), generation, "the host is stuck");
+        self.presumed_dead = Some(generation);
+        // A dead host whose forked child still listens is silent at once.
+        if self.shared.may_host() {
+            Step::Again
+        } else {
+            Step::Wait("its host does not answer".into())
         }
     }
 
@@ -284,13 +313,13 @@ impl<'a> Search<'a> {
         if let Some(words) = self.give_way(dir) {
             return Ok(Step::WaitForVersions(words));
         }
-        let generation = next.generation;
+        let (generation, link) = (next.generation, self.shared.settings.link);
         let candidacy = match self.shared.generations() {
-            None => election::run_for(dir, next, None),
+            None => election::run_for(dir, next, link, None),
             // A disk may be slow, and this thread answers heartbeats.
             Some(file) => {
                 let (dir, file) = (Arc::clone(dir), file.clone());
-                on_a_thread(move || election::run_for(&dir, next, Some(&file))).await
+                on_a_thread(move || election::run_for(&dir, next, link, Some(&file))).await
             }
         };
         match candidacy {
@@ -338,11 +367,13 @@ impl<'a> Search<'a> {
     }
 
     /// Tries again after an error here. Only the first search fails at once when a directory can
-    /// never be used. Later there are messages to lose, and another process may be able to host.
+    /// never be used, or the host has no link of this process. Later there are messages to lose, and another process may be able to host.
     fn put_off(&self, error: Error) -> Result<Step, Error> {
         match error {
             Error::Io { .. } => Ok(Step::Wait(error.to_string())),
-            Error::Directory { .. } | Error::GenerationFile { .. } if self.last_generation > 0 => {
+            Error::Directory { .. } | Error::GenerationFile { .. } | Error::Link(_)
+                if self.last_generation > 0 =>
+            {
                 Ok(Step::Wait(error.to_string()))
             }
             error => Err(error),
@@ -400,20 +431,7 @@ impl<'a> Search<'a> {
                 Ok(Step::Wait("its host is of an earlier generation than the last one".into()))
             }
             Ok(lifeline) => Ok(Step::Found(Found::Peer(lifeline, endpoint))),
-            Err(NoLifeline::Silent) => {
-                tracing::warn!(
-                    channel = self.shared.name(),
-                    generation = published.generation,
-                    "the host is stuck"
-                );
-                self.presumed_dead = Some(published.generation);
-                // A dead host whose forked child still listens is silent at once.
-                Ok(if self.shared.may_host() {
-                    Step::Again
-                } else {
-                    Step::Wait("its host does not answer".into())
-                })
-            }
+            Err(NoLifeline::Silent) => Ok(self.step_after_silence(published.generation)),
             Err(NoLifeline::Handshake(HandshakeError::Gone(why) | HandshakeError::Later(why))) => {
                 Ok(Step::Wait(why))
             }

@@ -2,8 +2,8 @@
 //! won.
 //!
 //! A channel's directory holds, for each process that hosts or tries to, `<token>.lock` (empty,
-//! locked for as long as that process lives) and `<token>.sock` (bound and listening), and for each
-//! generation a symbolic link `<generation>` whose target *text* is the token of the host; links
+//! locked for as long as that process lives) and `<token>.sock` (bound and listening) or
+//! `<token>.tcp` (its port and a secret), and for each generation a symbolic link `<generation>` whose target *text* is the token of the host; links
 //! are read, never followed. Creating a link is exclusive, so a generation has one host, and what
 //! it publishes is locked and listening already: nobody can be stopped half-way and hold the others
 //! up. Neither the empty file nor the short link needs a data block, so that a full disk does not
@@ -23,9 +23,9 @@ use open_channel_ring::Process;
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::link::Bound;
+use crate::link::{Bound, LinkKind, tcp};
 use crate::rendezvous::directory::ChannelDir;
-use crate::rendezvous::endpoint::Endpoint;
+use crate::rendezvous::endpoint::{Endpoint, Listening};
 use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, current, entries, exists, highest_below, link_name, read_link, remove,
 };
@@ -55,13 +55,15 @@ pub(crate) enum Candidacy {
     SteppedBack,
 }
 
-/// Tries to become the host of a generation, or of one above it that `memory` has not given out.
+/// Tries to become the host of a generation, or of one above it that `memory` has not given out. It
+/// listens with the link that is forced, if one is.
 ///
 /// # Errors
 /// As [`Candidate::prepare`], and those of the file.
 pub(crate) fn run_for(
     dir: &Arc<ChannelDir>,
     next: Next,
+    link: Option<LinkKind>,
     memory: Option<&GenerationFile>,
 ) -> Result<Candidacy, Error> {
     if next.generation > MAX_GENERATION {
@@ -69,7 +71,7 @@ pub(crate) fn run_for(
             format!("it is at generation {MAX_GENERATION}, the last one: remove the directory");
         return Err(Error::directory(dir.path(), problem));
     }
-    let Some(memory) = memory else { return Candidate::prepare(dir)?.publish(next) };
+    let Some(memory) = memory else { return Candidate::prepare(dir, link)?.publish(next) };
     // Held until the link is there: of those that run at once, each would get a generation of its
     // own otherwise, and fence the one before.
     let Some(mut memory) = memory.lock()? else {
@@ -80,7 +82,7 @@ pub(crate) fn run_for(
     if latest.is_some_and(|latest| latest.generation >= next.generation) {
         return Ok(Candidacy::Taken);
     }
-    let candidate = Candidate::prepare(dir)?;
+    let candidate = Candidate::prepare(dir, link)?;
     candidate.publish(Next { generation: memory.grow(next.generation)?, ..next })
 }
 
@@ -93,23 +95,26 @@ pub(crate) struct Candidate {
     lock: File,
     endpoint: Endpoint,
     listener: Option<Bound>,
+    port: Option<tcp::Address>,
     process: Process,
 }
 
 impl Candidate {
     /// # Errors
     /// [`Error::Directory`] where nobody can host; anything else may be otherwise a moment later.
-    pub(crate) fn prepare(dir: &Arc<ChannelDir>) -> Result<Self, Error> {
+    pub(crate) fn prepare(dir: &Arc<ChannelDir>, link: Option<LinkKind>) -> Result<Self, Error> {
         let token = Token::random().map_err(|error| Error::io("finding a random name", error))?;
         let endpoint = Endpoint::new(dir, token);
         // Before there is a lock file, which would be left behind.
-        drop(endpoint.address()?);
+        endpoint.check(link)?;
         let lock = lock_file::make(dir, token)?;
         let process = Process::current();
+        let dir = Arc::clone(dir);
         let mut candidate =
-            Self { dir: Arc::clone(dir), token, lock, endpoint, listener: None, process };
-        lock_file::check(dir, token)?;
-        candidate.listener = Some(candidate.endpoint.listen()?);
+            Self { dir, token, lock, endpoint, listener: None, port: None, process };
+        lock_file::check(&candidate.dir, token)?;
+        let Listening { bound, port } = candidate.endpoint.listen(link)?;
+        (candidate.listener, candidate.port) = (Some(bound), port);
         Ok(candidate)
     }
 
@@ -142,7 +147,7 @@ impl Drop for Candidate {
             return;
         }
         // While the lock is still held, so that nobody takes half-removed files for a live host's.
-        remove(&self.dir, &self.token.socket());
+        self.token.addresses().iter().for_each(|name| remove(&self.dir, name));
         remove(&self.dir, &self.token.lock());
     }
 }
@@ -206,8 +211,8 @@ impl Tenure {
         Ok(over.is_none() && removal::past(dir)? >= self.generation)
     }
 
-    /// Puts back what something deleted under a live host: its lock, its link, and its socket file,
-    /// for which a new listener is returned.
+    /// Puts back what something deleted under a live host: its lock, its link, and its address, for
+    /// which it may return a new listener.
     pub(crate) fn restore(&mut self) -> Result<Option<Bound>, Error> {
         let io = |error| Error::io("restoring a host's files", error);
         let Candidate { dir, token, lock, .. } = &mut self.candidate;
@@ -227,10 +232,8 @@ impl Tenure {
                 return Ok(None);
             }
         }
-        if exists(dir, &token.socket()).map_err(io)? {
-            return Ok(None);
-        }
-        self.candidate.endpoint.listen().map(Some)
+        let Candidate { endpoint, port, .. } = &self.candidate;
+        endpoint.restore(port.as_ref())
     }
 
     pub(crate) fn fence(&self, host_timeout: Duration) -> Fence {
@@ -267,7 +270,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn host(dir: &Arc<ChannelDir>, generation: u64) -> Tenure {
-        let candidate = Candidate::prepare(dir).expect("a candidate");
+        let candidate = Candidate::prepare(dir, None).expect("a candidate");
         let over = current(dir).expect("readable").map(|latest| latest.generation);
         let candidacy = candidate.publish(Next { generation, over }).expect("published");
         let Candidacy::Won(tenure) = candidacy else { panic!("{candidacy:?}") };
@@ -279,7 +282,7 @@ pub(crate) mod tests {
     fn two_candidates_that_step_back_for_each_other_leave_their_generations_free() {
         let (_root, dir) = directory("both");
         let link = |generation| {
-            let candidate = Candidate::prepare(&dir).expect("a candidate");
+            let candidate = Candidate::prepare(&dir, None).expect("a candidate");
             candidate.link(generation).expect("linked").expect("the first of its generation")
         };
         for _ in 0..3 {

@@ -38,7 +38,7 @@ pub(crate) enum Entry {
     Generation(u64),
     Lock(Token),
     NewLock(Token),
-    Socket(Token),
+    Address(Token),
 }
 
 impl Entry {
@@ -47,7 +47,7 @@ impl Entry {
             return Some(match purpose {
                 Purpose::Lock => Self::Lock(token),
                 Purpose::NewLock => Self::NewLock(token),
-                Purpose::Socket => Self::Socket(token),
+                Purpose::Address => Self::Address(token),
             });
         }
         let digits =
@@ -62,7 +62,7 @@ impl Entry {
     pub(crate) fn generation(self) -> Option<u64> {
         match self {
             Self::Generation(generation) => Some(generation),
-            Self::Lock(_) | Self::NewLock(_) | Self::Socket(_) => None,
+            Self::Lock(_) | Self::NewLock(_) | Self::Address(_) => None,
         }
     }
 }

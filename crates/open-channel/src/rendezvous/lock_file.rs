@@ -104,12 +104,12 @@ pub(crate) fn sweep(dir: &ChannelDir, entries: &[Entry]) {
     for entry in entries {
         let swept = match *entry {
             Entry::Generation(_) => Ok(()),
-            Entry::NewLock(token) => remove_if_free(dir, &token.new_lock(), None),
-            Entry::Lock(token) => remove_if_free(dir, &token.lock(), Some(&token.socket())),
+            Entry::NewLock(token) => remove_if_free(dir, &token.new_lock(), &[]),
+            Entry::Lock(token) => remove_if_free(dir, &token.lock(), &token.addresses()),
             // Its lock came before it: one that is not there now has been deleted.
-            Entry::Socket(token) => exists(dir, &token.lock()).map(|lives| {
+            Entry::Address(token) => exists(dir, &token.lock()).map(|lives| {
                 if !lives {
-                    remove(dir, &token.socket());
+                    token.addresses().iter().for_each(|name| remove(dir, name));
                 }
             }),
         };
@@ -119,14 +119,15 @@ pub(crate) fn sweep(dir: &ChannelDir, entries: &[Entry]) {
     }
 }
 
-/// Removes a lock file that nobody holds, and the socket that goes with it. Holds the lock
+/// Removes a lock file that nobody holds, and the addresses that go with it. Holds the lock
 /// meanwhile: whoever is stopped in the middle of this must not remove the files of one that has
 /// come to life since.
-fn remove_if_free(dir: &ChannelDir, lock: &str, socket: Option<&str>) -> io::Result<()> {
+fn remove_if_free(dir: &ChannelDir, lock: &str, addresses: &[String]) -> io::Result<()> {
     let Some(file) = open(dir, lock)? else { return Ok(()) };
     match file.try_lock() {
         Ok(()) => {
-            socket.into_iter().chain([lock]).for_each(|name| remove(dir, name));
+            addresses.iter().for_each(|name| remove(dir, name));
+            remove(dir, lock);
             Ok(())
         }
         Err(TryLockError::WouldBlock) => Ok(()),

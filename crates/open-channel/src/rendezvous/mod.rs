@@ -9,6 +9,7 @@ mod filesystem;
 pub(crate) mod generation_file;
 pub(crate) mod identity;
 pub(crate) mod lock_file;
+mod port_file;
 pub(crate) mod removal;
 pub(crate) mod root;
 pub(crate) mod token;

@@ -75,7 +75,7 @@ pub(crate) fn remove_if_deserted(dir: &ChannelDir) -> Result<bool, Error> {
                 Some(token) => lock_file::is_alive(dir, token)?,
                 None => false,
             },
-            Entry::Socket(_) => false,
+            Entry::Address(_) => false,
         };
         if lives {
             return Ok(false);

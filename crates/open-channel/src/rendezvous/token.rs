@@ -6,6 +6,8 @@ use std::io;
 const LOCK: &str = ".lock";
 const NEW_LOCK: &str = ".new";
 const SOCKET: &str = ".sock";
+const PORT: &str = ".tcp";
+const NEW_PORT: &str = ".tcp-new";
 
 /// Names one host's files; random, so that nobody ever removes a successor's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +18,8 @@ pub(crate) struct Token(u64);
 pub(crate) enum Purpose {
     Lock,
     NewLock,
-    Socket,
+    /// It says where the process listens.
+    Address,
 }
 
 impl Token {
@@ -32,8 +35,13 @@ impl Token {
 
     /// The token and the purpose of the file of this name, if it is one of a host's.
     pub(crate) fn of_file(name: &[u8]) -> Option<(Self, Purpose)> {
-        let endings =
-            [(LOCK, Purpose::Lock), (NEW_LOCK, Purpose::NewLock), (SOCKET, Purpose::Socket)];
+        let endings = [
+            (LOCK, Purpose::Lock),
+            (NEW_LOCK, Purpose::NewLock),
+            (SOCKET, Purpose::Address),
+            (PORT, Purpose::Address),
+            (NEW_PORT, Purpose::Address),
+        ];
         endings.into_iter().find_map(|(ending, purpose)| {
             let token = name.strip_suffix(ending.as_bytes()).and_then(Self::parse)?;
             Some((token, purpose))
@@ -50,6 +58,19 @@ impl Token {
 
     pub(crate) fn socket(self) -> String {
         format!("{self}{SOCKET}")
+    }
+
+    pub(crate) fn port(self) -> String {
+        format!("{self}{PORT}")
+    }
+
+    pub(crate) fn new_port(self) -> String {
+        format!("{self}{NEW_PORT}")
+    }
+
+    /// All files that say where the process listens, of which it has one.
+    pub(crate) fn addresses(self) -> [String; 3] {
+        [self.socket(), self.port(), self.new_port()]
     }
 }
 

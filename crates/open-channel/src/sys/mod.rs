@@ -6,8 +6,9 @@
 //! | items | what they are about |
 //! | --- | --- |
 //! | [`UserId`] | users |
-//! | [`ProcessExit`] | the end of another process |
+//! | [`ProcessExit`], [`process_namespace`] | the end of another process |
 //! | [`Stream`], [`pair`], [`receive`], [`send`], [`shutdown`] | streams of bytes, for any thread |
+//! | [`listen_on`], [`detach_tcp`] | TCP |
 //! | [`Registration`], [`Source`], [`ReadyGuard`] | readiness, for tasks |
 //! | [`Watched`], [`borrow`], [`duplicate`] | what a thread or an event loop watches |
 //! | [`sleep`], [`WakeReceiver`], [`WakeSender`], [`wake_pair`] | readiness, for threads |
@@ -30,9 +31,9 @@ compile_error!("open-channel runs on Unix systems so far: see docs/PLATFORMS.md"
 pub use imp::UserId;
 pub(crate) use imp::{
     ProcessExit, ReadyGuard, Registration, Source, Stream, UserDirectory, WakeReceiver, WakeSender,
-    Watched, address_space_left, borrow, coarse_now, duplicate, file_system, is_scarce,
-    machine_memory, memory_left, monotonic_now, pair, receive, send, shutdown, sleep,
-    top_directory, wake_pair,
+    Watched, address_space_left, borrow, coarse_now, detach_tcp, duplicate, file_system, is_scarce,
+    listen_on, machine_memory, memory_left, monotonic_now, pair, process_namespace, receive, send,
+    shutdown, sleep, top_directory, wake_pair,
 };
 
 // For `link/unix.rs` alone.

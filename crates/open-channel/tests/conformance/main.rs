@@ -11,6 +11,7 @@ macro_rules! on_every_link {
         on_every_link!(@kind [cfg(all())] local Local $run: $($test),+);
         on_every_link!(@kind [cfg(all())] unix Unix $run: $($test),+);
         on_every_link!(@kind [cfg(all())] peer Peer $run: $($test),+);
+        on_every_link!(@kind [cfg(all())] tcp Tcp $run: $($test),+);
         on_every_link!(@kind
             [cfg_attr(
                 any(not(target_os = "linux"), open_channel_portable),

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Peer,
     /// The same, over rings in shared memory.
     Ring,
+    /// The same, over loopback TCP.
+    Tcp,
 }
 
 /// A directory in which nothing else happens.
@@ -52,12 +54,13 @@ impl World {
             Kind::Local => builder,
             Kind::Unix | Kind::Peer => builder.link(LinkKind::Unix),
             Kind::Ring => builder.link(LinkKind::Ring),
+            Kind::Tcp => builder.link(LinkKind::Tcp),
         }
     }
 
     /// Whether the test's sockets come from another channel object than the host's.
     pub(crate) fn joins_as_peer(&self) -> bool {
-        matches!(self.kind, Kind::Peer | Kind::Ring)
+        matches!(self.kind, Kind::Peer | Kind::Ring | Kind::Tcp)
     }
 
     pub(crate) fn link(&self) -> LinkKind {
@@ -65,6 +68,7 @@ impl World {
             Kind::Local => LinkKind::Local,
             Kind::Unix | Kind::Peer => LinkKind::Unix,
             Kind::Ring => LinkKind::Ring,
+            Kind::Tcp => LinkKind::Tcp,
         }
     }
 

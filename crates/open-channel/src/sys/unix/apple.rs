@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 pub(crate) use super::kqueue::{ProcessExit, file_system};
+pub(crate) use super::one_namespace::process_namespace;
 pub(crate) use super::unlimited::{address_space_left, machine_memory, memory_left};
 
 /// The user's temporary directory, which only the user may enter. It is the one that `$TMPDIR`

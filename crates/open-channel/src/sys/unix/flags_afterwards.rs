@@ -16,9 +16,9 @@ pub(super) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-pub(super) fn socket() -> io::Result<OwnedFd> {
+pub(super) fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let none = SocketFlags::empty();
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, none, None)?;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, none, None)?;
     set_flags(&socket)?;
     Ok(socket)
 }

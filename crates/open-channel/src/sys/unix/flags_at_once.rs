@@ -10,8 +10,8 @@ pub(super) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-pub(super) fn socket() -> io::Result<OwnedFd> {
-    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?)
+pub(super) fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, FLAGS, None)?)
 }
 
 pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -1,5 +1,6 @@
 //! FreeBSD.
 
 pub(crate) use super::kqueue::{ProcessExit, file_system};
+pub(crate) use super::one_namespace::process_namespace;
 pub(crate) use super::temporary::{UserDirectory, short_link_folder};
 pub(crate) use super::unlimited::{address_space_left, machine_memory, memory_left};

@@ -55,6 +55,8 @@ use portable as refined;
 mod short_link;
 #[cfg(any(not(target_os = "linux"), open_channel_portable))]
 use short_link as long_paths;
+#[cfg(any(not(target_os = "linux"), open_channel_portable))]
+mod one_namespace;
 #[cfg(any(not(any(target_os = "linux", target_vendor = "apple")), open_channel_portable))]
 mod temporary;
 #[cfg(any(not(target_os = "linux"), open_channel_portable))]
@@ -72,10 +74,12 @@ pub(crate) use limits::is_scarce;
 pub(crate) use long_paths::SocketPath;
 pub(crate) use refined::{
     ProcessExit, UserDirectory, address_space_left, file_system, machine_memory, memory_left,
+    process_namespace,
 };
 pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use socket::{
-    Stream, Watched, borrow, duplicate, listen, pair, peer, prepare, receive, send, shutdown,
+    Stream, Watched, borrow, detach_tcp, duplicate, listen, listen_on, pair, peer, prepare,
+    receive, send, shutdown,
 };
 pub(crate) use top::top_directory;
 pub use user::UserId;

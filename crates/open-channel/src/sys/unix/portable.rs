@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+pub(crate) use super::one_namespace::process_namespace;
 pub(crate) use super::temporary::{UserDirectory, short_link_folder};
 pub(crate) use super::unlimited::{address_space_left, machine_memory, memory_left};
 

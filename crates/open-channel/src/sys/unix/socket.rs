@@ -1,13 +1,16 @@
 //! Streams of bytes: Unix sockets that do not block, end with an exec, and raise no SIGPIPE.
 
 use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix};
-use tokio::net::UnixStream;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
+};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::flags::{self, NO_SIGNAL};
 use super::user::UserId;
@@ -23,10 +26,26 @@ const BACKLOG: i32 = 1024;
 
 /// Binds and listens. The path must fit a socket address: see [`SocketPath`](super::SocketPath).
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
-    let socket = flags::socket()?;
+    let socket = flags::socket(AddressFamily::UNIX)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Listens on a free TCP port of this address.
+pub(crate) fn listen_on(address: IpAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = flags::socket(family)?;
+    rustix::net::bind(&socket, &SocketAddr::new(address, 0))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Takes a TCP stream out of its runtime.
+pub(crate) fn detach_tcp(stream: TcpStream) -> io::Result<Stream> {
+    let stream = stream.into_std()?.into();
+    prepare(&stream)?;
+    Ok(stream)
 }
 
 /// Two ends of one stream, both of this process.

@@ -52,6 +52,11 @@ impl ProcessExit {
     }
 }
 
+/// The namespace in which this process has its number, if that can be known.
+pub(crate) fn process_namespace() -> Option<u64> {
+    rustix::fs::stat("/proc/self/ns/pid").ok().map(|namespace| namespace.st_ino)
+}
+
 /// The type of the file system that `fd` is on, and where it is mounted.
 pub(crate) fn file_system(fd: BorrowedFd<'_>) -> Option<String> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;

@@ -1,0 +1,112 @@
+//! The file that says on which TCP port a host listens, and the secret to prove knowledge of.
+//!
+//! Whatever is in it, and whatever stands in its place, comes from somebody else until it is
+//! checked.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::link::tcp::{Address, SECRET_LEN, Secret};
+use crate::rendezvous::directory::ChannelDir;
+use crate::rendezvous::entries::remove;
+use crate::rendezvous::filesystem::Step;
+use crate::rendezvous::token::Token;
+use crate::sys::UserId;
+
+const HEADING: &str = "open-channel tcp 1";
+/// Above the longest content, which has an address of version 6.
+const MAX_LEN: usize = 128;
+
+/// Publishes where the process of this token listens. The file appears with its whole content.
+///
+/// # Errors
+/// No room on the disk, or none for a file; it may be otherwise a moment later.
+pub(crate) fn publish(dir: &ChannelDir, token: Token, address: &Address) -> Result<(), Error> {
+    let failed = |errno: Errno| dir.failed(Step::Create, errno);
+    let new = token.new_port();
+    // One that was left half-written, if this is not the first attempt.
+    remove(dir, &new);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = rustix::fs::openat(dir.fd(), &new, flags, mode).map_err(failed)?;
+    let text = text(address);
+    let published = match rustix::io::write(&file, text.as_bytes()) {
+        Ok(written) if written < text.len() => Err(Errno::NOSPC),
+        Ok(_) => rustix::fs::renameat(dir.fd(), &new, dir.fd(), token.port()),
+        Err(errno) => Err(errno),
+    };
+    if published.is_err() {
+        remove(dir, &new);
+    }
+    published.map_err(failed)
+}
+
+/// Where the process of this token listens; `None` if it has no such file.
+///
+/// # Errors
+/// The file cannot be what that process has published.
+pub(crate) fn read(dir: &ChannelDir, token: Token) -> io::Result<Option<Address>> {
+    let invalid = |problem: String| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} {problem}", token.port()))
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(dir.fd(), token.port(), flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        // Some systems have another number for it.
+        Err(Errno::LOOP | Errno::MLINK) => return Err(invalid("is a symbolic link".into())),
+        Err(errno) => return Err(invalid(format!("cannot be opened: {errno}"))),
+    };
+    let stat = rustix::fs::fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(invalid("is no file".into()));
+    }
+    let (owner, user) = (UserId::from_uid(stat.st_uid), UserId::current());
+    if owner != user {
+        return Err(invalid(format!(
+            "belongs to user {owner}, and TCP is for processes of one user"
+        )));
+    }
+    let mut bytes = [0; MAX_LEN];
+    let mut len = 0;
+    loop {
+        match rustix::io::read(&file, &mut bytes[len..])? {
+            0 => break,
+            read => len += read,
+        }
+        if len == MAX_LEN {
+            return Err(invalid("is too long".into()));
+        }
+    }
+    parse(&bytes[..len]).map(Some).ok_or_else(|| invalid("holds no port and secret".into()))
+}
+
+fn text(address: &Address) -> String {
+    let secret: String = address.secret().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    format!("{HEADING}\n{}\n{secret}\n", address.socket())
+}
+
+fn parse(bytes: &[u8]) -> Option<Address> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let [HEADING, socket, secret, ""] = text.split('\n').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let socket: SocketAddr = socket.parse().ok()?;
+    Address::new(socket, Secret::new(decode(secret)?))
+}
+
+fn decode(digits: &str) -> Option<[u8; SECRET_LEN]> {
+    let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if digits.len() != 2 * SECRET_LEN || !digits.bytes().all(lower) {
+        return None;
+    }
+    let mut bytes = [0; SECRET_LEN];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
