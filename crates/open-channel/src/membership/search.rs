@@ -231,10 +231,8 @@ impl<'a> Search<'a> {
             Err(error) => return self.put_off(error),
         };
         let patience = self.shared.settings.host_timeout;
-        let Ok(connected) = tokio::time::timeout(patience, address.connect()).await else {
-            return Ok(self.step_after_silence(published.generation));
-        };
-        match connected {
+        let connecting = tokio::time::timeout(patience, address.connect());
+        match connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok((stream, peer)) => {
                 drop(address);
                 self.join(stream, peer, published, endpoint).await
@@ -244,6 +242,7 @@ impl<'a> Search<'a> {
                     let why = format!(": connecting to {address}: {error}");
                     self.replace_unless_alive(dir, published, next, &why).await
                 }
+                io::ErrorKind::TimedOut => Ok(self.step_after_silence(published.generation)),
                 io::ErrorKind::PermissionDenied => {
                     Err(Error::PermissionDenied(format!("connecting to {address}: {error}")))
                 }

@@ -4,13 +4,12 @@
 //! checked.
 
 use std::io;
-use std::net::SocketAddr;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::link::tcp::{Address, SECRET_LEN, Secret};
+use crate::link::tcp::{Address, Identity, SECRET_LEN, Secret};
 use crate::rendezvous::directory::ChannelDir;
 use crate::rendezvous::entries::remove;
 use crate::rendezvous::filesystem::Step;
@@ -19,7 +18,7 @@ use crate::sys::UserId;
 
 const HEADING: &str = "open-channel tcp 1";
 /// Above the longest content, which has an address of version 6.
-const MAX_LEN: usize = 128;
+const MAX_LEN: usize = 192;
 
 /// Publishes where the process of this token listens. The file appears with its whole content.
 ///
@@ -87,16 +86,18 @@ pub(crate) fn read(dir: &ChannelDir, token: Token) -> io::Result<Option<Address>
 
 fn text(address: &Address) -> String {
     let secret: String = address.secret().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
-    format!("{HEADING}\n{}\n{secret}\n", address.socket())
+    let (socket, Identity { process, namespace }) = (address.socket(), address.host());
+    format!("{HEADING}\n{socket}\n{process} {namespace}\n{secret}\n")
 }
 
 fn parse(bytes: &[u8]) -> Option<Address> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let [HEADING, socket, secret, ""] = text.split('\n').collect::<Vec<_>>()[..] else {
+    let [HEADING, socket, host, secret, ""] = text.split('\n').collect::<Vec<_>>()[..] else {
         return None;
     };
-    let socket: SocketAddr = socket.parse().ok()?;
-    Address::new(socket, Secret::new(decode(secret)?))
+    let (process, namespace) = host.split_once(' ')?;
+    let host = Identity { process: process.parse().ok()?, namespace: namespace.parse().ok()? };
+    Address::new(socket.parse().ok()?, host, Secret::new(decode(secret)?))
 }
 
 fn decode(digits: &str) -> Option<[u8; SECRET_LEN]> {

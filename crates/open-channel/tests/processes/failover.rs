@@ -1,7 +1,8 @@
 //! The host is killed, and nothing is lost.
 
+use open_channel::LinkKind;
+
 use crate::ledger::Ledger;
-use crate::portable;
 use crate::stage::{Actor, Line, Stage};
 
 const PEERS: usize = 8;
@@ -102,14 +103,17 @@ pub(crate) fn large_messages_survive_the_hosts_that_die_in_the_middle_of_them(st
 }
 
 pub(crate) fn replies_that_reached_the_peer_come_before_the_loss_of_the_host(stage: &mut Stage) {
+    // As many small segments as TCP sends before the other side has acknowledged one. Its kernel
+    // does that late while the process stands still.
+    let count = if stage.usual_link() == LinkKind::Tcp { 8 } else { 20 };
     for round in 1..=10_u64 {
         let host = stage.joined(format!("host {round}"), "");
         let peer = stage.joined(format!("peer {round}"), "");
         peer.ask("connect s mute", "socket s");
         peer.ask("send s n 1", "sent s");
         peer.ask("flush s", "flush s");
-        assert_eq!(peer.ask("link s", "link s").text, format!("link s {}", portable::USUAL_LINK));
-        peer.ask("send s ask 20", "sent s");
+        assert_eq!(peer.ask("link s", "link s").text, format!("link s {}", stage.usual_link()));
+        peer.ask(&format!("send s ask {count}"), "sent s");
         host.find(0, "the question", |line| line.is("handled") && line.word(6) == "ask");
         // The answers arrive at a peer that stands still.
         peer.stop();
@@ -124,7 +128,7 @@ pub(crate) fn replies_that_reached_the_peer_come_before_the_loss_of_the_host(sta
             .filter(|line| line.is("reply s"))
             .map(|line| line.number(4))
             .collect();
-        assert_eq!(answers, (1..=20).collect::<Vec<_>>(), "round {round}");
+        assert_eq!(answers, (1..=count).collect::<Vec<_>>(), "round {round}");
     }
 }
 

@@ -23,6 +23,7 @@ mod isolation;
 mod ledger;
 mod leftovers;
 mod lifetime;
+mod links;
 mod locks;
 mod log;
 mod mixture;
@@ -33,6 +34,7 @@ mod resume;
 mod ring;
 mod silence;
 mod stage;
+mod tcp;
 mod versions;
 mod whereabouts;
 
@@ -40,6 +42,19 @@ mod whereabouts;
 macro_rules! sentences {
     ($($module:ident { $($test:ident),* $(,)? })*) => {
         vec![$($(sentence(concat!(stringify!($module), "::", stringify!($test)), $module::$test)),*),*]
+    };
+}
+
+/// The same, with every process on this link.
+macro_rules! on_link {
+    ($link:literal: $($module:ident { $($test:ident),* $(,)? })*) => {
+        vec![$($(sentence(
+            concat!($link, "::", stringify!($module), "::", stringify!($test)),
+            |stage| {
+                stage.force_link($link);
+                $module::$test(stage);
+            },
+        )),*),*]
     };
 }
 
@@ -202,6 +217,24 @@ fn main() {
             a_socket_says_hello_early_and_is_connected_no_earlier_than_its_process,
             a_socket_whose_process_is_put_off_goes_to_the_next_host,
         }
+        links {
+            where_no_socket_file_can_be_made_the_host_listens_on_tcp,
+            a_forced_socket_is_an_error_where_none_can_be_made,
+            without_tcp_the_error_is_that_of_the_socket,
+            links_that_do_not_meet_are_both_named,
+            whoever_had_a_host_waits_for_the_next_one_with_its_link,
+            the_environment_forces_a_link_and_a_setting_goes_before_it,
+        }
+        tcp {
+            a_peer_by_the_letter_of_the_protocol_is_welcomed,
+            nothing_listens_beyond_this_machine,
+            strangers_at_the_port_are_turned_away,
+            half_a_handshake_holds_nobody_up,
+            five_thousand_silent_connections_keep_nobody_out,
+            whatever_is_no_port_file_is_named,
+            another_program_at_the_port_is_not_taken_for_the_host,
+            another_program_at_a_dead_hosts_port_is_left_alone,
+        }
         log {
             the_decisions_are_logged,
         }
@@ -225,6 +258,9 @@ fn main() {
             under_a_strict_umask_an_allowed_user_takes_over,
         } directories {
             a_process_that_gives_its_user_up_does_not_meet_others_elsewhere,
+        } tcp {
+            another_users_port_file_is_named,
+            another_user_is_not_let_in_over_tcp,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!root)),
@@ -238,10 +274,48 @@ fn main() {
             processes_without_a_session_meet_those_that_have_one,
             a_runtime_directory_that_is_gone_after_a_logout_splits_nobody,
             a_host_that_goes_into_another_root_directory_stays_the_host,
+        } tcp {
+            processes_of_two_pid_namespaces_meet,
         } }
         .into_iter()
         .map(|test| test.with_ignored_flag(!namespaces)),
     );
+    tests.extend(on_link! { "tcp":
+        herd {
+            thirty_two_processes_starting_at_once_find_one_host,
+            a_herd_that_sends_before_anybody_hosts_loses_nothing,
+        }
+        failover {
+            a_host_killed_again_and_again_under_traffic_loses_nothing,
+            large_messages_survive_the_hosts_that_die_in_the_middle_of_them,
+            replies_that_reached_the_peer_come_before_the_loss_of_the_host,
+            what_was_acknowledged_is_never_delivered_again,
+            what_was_taken_and_not_acknowledged_is_delivered_again_marked,
+            what_a_process_holds_when_it_exits_comes_to_the_next_host,
+            a_socket_that_does_not_reconnect_fails_with_its_host,
+            peers_that_never_host_wait_for_the_next_host,
+        }
+        fencing {
+            a_stopped_host_is_replaced_and_handles_nothing_more,
+            peers_of_a_fenced_host_are_not_told_of_a_hand_over,
+            a_host_stopped_in_the_middle_of_traffic_loses_nothing,
+            a_short_stop_changes_nothing,
+            a_stopped_peer_changes_nothing,
+            a_host_whose_application_is_busy_is_not_fenced,
+        }
+        handover {
+            an_orderly_close_under_traffic_loses_and_repeats_nothing,
+            hosting_goes_round_by_orderly_closes,
+            a_handler_that_does_not_finish_cannot_hold_up_the_hand_over,
+            a_host_that_closes_delivers_nothing_more_from_the_call_on,
+        }
+        rendezvous {
+            a_fork_that_outlives_the_host_does_not_hold_the_channel,
+        }
+        resume {
+            broken_connections_resume_exactly_once,
+        }
+    });
     let groups = control_group::ControlGroup::of_memory(1 << 20).is_some();
     tests.extend(
         sentences! { ring {

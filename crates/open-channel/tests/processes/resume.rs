@@ -1,6 +1,7 @@
 //! Connections that break while both processes live.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -14,9 +15,12 @@ use crate::raw::{self, Hello};
 use crate::ring::stage_until;
 use crate::stage::{Actor, Stage, now};
 
-/// The process's descriptors that are connected to the socket at `path`, by number.
+/// The process's descriptors that are connected to the socket at `path`, or to the port in its
+/// place, by number.
 pub(crate) fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
     let pidfd = pidfd_open(actor.pid, PidfdFlags::empty()).unwrap();
+    let port = std::fs::read_to_string(path.with_extension("tcp")).ok();
+    let port: Option<SocketAddr> = port.map(|text| text.lines().nth(1).unwrap().parse().unwrap());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(actor.proc("fd")).unwrap().map_while(Result::ok) {
         let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -24,16 +28,20 @@ pub(crate) fn connections(actor: &Actor, path: &Path) -> Vec<(i32, OwnedFd)> {
         };
         // Descriptors come and go during the check.
         let Ok(fd) = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()) else { continue };
-        if peer_path(&fd).is_some_and(|peer| peer == path) {
+        let Ok(Some(peer)) = rustix::net::getpeername(&fd) else { continue };
+        let leads_there = match port {
+            Some(port) => SocketAddr::try_from(peer).is_ok_and(|peer| peer == port),
+            None => path_of(peer).is_some_and(|peer| peer == path),
+        };
+        if leads_there {
             found.push((number, fd));
         }
     }
     found
 }
 
-fn peer_path(fd: &OwnedFd) -> Option<std::path::PathBuf> {
+fn path_of(address: SocketAddrAny) -> Option<std::path::PathBuf> {
     use std::os::unix::ffi::OsStrExt;
-    let address: SocketAddrAny = rustix::net::getpeername(fd).ok()??;
     let address = SocketAddrUnix::try_from(address).ok()?;
     Some(Path::new(std::ffi::OsStr::from_bytes(address.path_bytes()?)).to_owned())
 }

@@ -8,9 +8,11 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use open_channel::LinkKind;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor::variables::TASK;
+use crate::portable;
 
 /// Limit of a whole test: processes of a test that hangs are killed, and their output is shown.
 const WATCHDOG: Duration = Duration::from_secs(100);
@@ -99,6 +101,8 @@ pub(crate) struct Stage {
     dir: tempfile::TempDir,
     cast: Arc<Cast>,
     forked: RefCell<Vec<Pid>>,
+    /// Further variables of every process.
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Stage {
@@ -106,7 +110,18 @@ impl Stage {
         let dir = tempfile::Builder::new().prefix("oc-test-").tempdir().unwrap();
         // Other users pass here, to be refused further in.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        Self { dir, cast: Arc::default(), forked: RefCell::default() }
+        Self { dir, cast: Arc::default(), forked: RefCell::default(), environment: Vec::new() }
+    }
+
+    /// Has every process from here on use this link.
+    pub(crate) fn force_link(&mut self, link: &'static str) {
+        self.environment.push(("OPEN_CHANNEL_LINK", link));
+    }
+
+    /// The link between two processes of one user that choose nothing.
+    pub(crate) fn usual_link(&self) -> LinkKind {
+        let forced = self.environment.iter().find(|(name, _)| *name == "OPEN_CHANNEL_LINK");
+        forced.map_or(portable::USUAL_LINK, |(_, link)| LinkKind::from_name(link).unwrap())
     }
 
     /// A directory that is removed with the test.
@@ -139,9 +154,18 @@ impl Stage {
         label: impl Into<String>,
         environment: &[(&str, &str)],
     ) -> Actor {
-        let mut command = Command::new(executable);
+        self.actor_by(Command::new(executable), label, environment)
+    }
+
+    /// A process that this command leads to.
+    pub(crate) fn actor_by(
+        &self,
+        mut command: Command,
+        label: impl Into<String>,
+        environment: &[(&str, &str)],
+    ) -> Actor {
         command.env("OPEN_CHANNEL_DIR", self.runtime_dir()).env(TASK, "commands");
-        command.envs(environment.iter().copied());
+        command.envs(self.environment.iter().copied()).envs(environment.iter().copied());
         let label = label.into();
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_child(&child);

@@ -14,12 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::{LinkKind, PeerInfo};
-use crate::sys::{self, UserId};
+use crate::sys::{self, ProcessExit, UserId};
 
 mod proof;
 
-use proof::{ANSWER_LEN, CHALLENGE_LEN, Challenged, Challenger, Identity, PROOF_LEN, Unproven};
-pub(crate) use proof::{SECRET_LEN, Secret};
+use proof::{ANSWER_LEN, CHALLENGE_LEN, Challenged, Challenger, PROOF_LEN, Unproven};
+pub(crate) use proof::{Identity, SECRET_LEN, Secret};
 
 pub(crate) const KIND: LinkKind = LinkKind::Tcp;
 
@@ -31,21 +31,27 @@ const MAX_UNPROVEN: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     socket: SocketAddr,
+    host: Identity,
     secret: Secret,
 }
 
 impl Address {
     /// `None` if it is not an address of this machine alone.
-    pub(crate) fn new(socket: SocketAddr, secret: Secret) -> Option<Self> {
+    pub(crate) fn new(socket: SocketAddr, host: Identity, secret: Secret) -> Option<Self> {
         let is_loopback = match socket.ip() {
             IpAddr::V4(ip) => ip == Ipv4Addr::LOCALHOST,
             IpAddr::V6(ip) => ip == Ipv6Addr::LOCALHOST,
         };
-        (is_loopback && socket.port() != 0).then_some(Self { socket, secret })
+        (is_loopback && socket.port() != 0).then_some(Self { socket, host, secret })
     }
 
     pub(crate) fn socket(&self) -> SocketAddr {
         self.socket
+    }
+
+    /// The process that listens there, as it says itself.
+    pub(crate) fn host(&self) -> Identity {
+        self.host
     }
 
     pub(crate) fn secret(&self) -> &Secret {
@@ -77,7 +83,8 @@ pub(crate) fn bind() -> io::Result<(Bound, Address)> {
         Err(error) => sys::listen_on(IpAddr::V6(Ipv6Addr::LOCALHOST)).map_err(|_| error)?,
     };
     let secret = Secret::new(random()?);
-    let address = Address { socket: listener.local_addr()?, secret: secret.clone() };
+    let socket = listener.local_addr()?;
+    let address = Address { socket, host: own_identity(), secret: secret.clone() };
     Ok((Bound { listener, secret }, address))
 }
 
@@ -159,9 +166,20 @@ impl Incoming {
 /// Connects, and proves that this process may.
 ///
 /// # Errors
-/// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody listens, or somebody who does
-/// not know the secret.
+/// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody listens, or somebody who
+///   does not know the secret.
+/// - [`TimedOut`](io::ErrorKind::TimedOut) if the host's process has ended. A forked child of it
+///   may hold the port, which would never answer.
 pub(crate) async fn connect(address: &Address) -> io::Result<(TcpStream, PeerInfo)> {
+    let host = ProcessExit::of(known_here(address.host));
+    tokio::select! {
+        biased;
+        connected = connect_and_prove(address) => connected,
+        () = host.wait() => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn connect_and_prove(address: &Address) -> io::Result<(TcpStream, PeerInfo)> {
     let mut stream = TcpStream::connect(address.socket).await?;
     refuse_oneself(&stream)?;
     stream.set_nodelay(true)?;
@@ -196,9 +214,13 @@ fn own_identity() -> Identity {
 
 /// The secret is in a file that only this user can read.
 fn info(other: Identity) -> PeerInfo {
-    // A number from another namespace would be another process's here.
+    PeerInfo::new(known_here(other), UserId::current())
+}
+
+/// The number of this process here. One from another namespace would be another process's.
+fn known_here(other: Identity) -> Option<u32> {
     let known = other.namespace != 0 && sys::process_namespace() == Some(other.namespace);
-    PeerInfo::new((known && other.process != 0).then_some(other.process), UserId::current())
+    (known && other.process != 0).then_some(other.process)
 }
 
 fn random<const LEN: usize>() -> io::Result<[u8; LEN]> {

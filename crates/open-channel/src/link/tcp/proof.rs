@@ -55,10 +55,10 @@ pub(super) type Nonce = [u8; NONCE_LEN];
 
 /// What a process says of itself, under its MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) process: u32,
+pub(crate) struct Identity {
+    pub(crate) process: u32,
     /// In which processes have such numbers; 0 if that is not known.
-    pub(super) namespace: u64,
+    pub(crate) namespace: u64,
 }
 
 impl Identity {

@@ -11,7 +11,7 @@ fn listen() -> (Listener, Address) {
 }
 
 fn stranger_to(address: &Address) -> Address {
-    Address { socket: address.socket, secret: Secret::new([7; SECRET_LEN]) }
+    Address { secret: Secret::new([7; SECRET_LEN]), ..address.clone() }
 }
 
 #[tokio::test]
@@ -91,7 +91,8 @@ async fn a_connection_to_itself_is_refused() {
 #[test]
 fn only_addresses_of_this_machine_are_taken() {
     let taken = |socket: &str| {
-        Address::new(socket.parse().expect("an address"), Secret::new([0; SECRET_LEN])).is_some()
+        let (socket, secret) = (socket.parse().expect("an address"), Secret::new([0; SECRET_LEN]));
+        Address::new(socket, own_identity(), secret).is_some()
     };
     assert!(taken("127.0.0.1:1") && taken("[::1]:65535"));
     for other in

@@ -9,10 +9,10 @@ use seccompiler::{
 };
 
 /// Denies `what`: `memfd`, `memory` (none for a memfd) or `sharing` (of mappings). Otherwise it
-/// is one of `flock`, `symlink` and `bind`, with the number of their error. With 0 the call
-/// does nothing and succeeds.
+/// is one of `flock`, `symlink`, `bind` and `socket-file` (a `bind` to a path), with the number of
+/// their error. With 0 the call does nothing and succeeds.
 pub(super) fn enforce(what: &str) {
-    use SeccompCmpOp::MaskedEq;
+    use SeccompCmpOp::{Gt, MaskedEq};
     const MAP_SHARED: u64 = 1;
     let sharing =
         || SeccompCondition::new(3, SeccompCmpArgLen::Dword, MaskedEq(MAP_SHARED), MAP_SHARED);
@@ -27,6 +27,12 @@ pub(super) fn enforce(what: &str) {
         ["flock", number] => (libc::SYS_flock, vec![], with(number)),
         ["symlink", number] => (libc::SYS_symlinkat, vec![], with(number)),
         ["bind", number] => (libc::SYS_bind, vec![], with(number)),
+        ["socket-file", number] => {
+            // No address of TCP is as long.
+            const LONGEST: u64 = size_of::<libc::sockaddr_in6>() as u64;
+            let longer = SeccompCondition::new(2, SeccompCmpArgLen::Dword, Gt, LONGEST).unwrap();
+            (libc::SYS_bind, vec![SeccompRule::new(vec![longer]).unwrap()], with(number))
+        }
         _ => panic!("{what}"),
     };
     let rules = BTreeMap::from([(call, rules)]);

@@ -62,14 +62,9 @@ fn configured(mut builder: Builder, settings: &HashMap<&str, &str>) -> Builder {
     if let Some(bytes) = size("ring_memory") {
         builder = builder.ring_memory(bytes);
     }
-    builder = match settings.get("link") {
-        Some(&"unix") => builder.link(LinkKind::Unix),
-        Some(&"ring") => builder.link(LinkKind::Ring),
-        other => {
-            assert_eq!(other, None);
-            builder
-        }
-    };
+    if let Some(link) = settings.get("link") {
+        builder = builder.link(LinkKind::from_name(link).unwrap());
+    }
     if let Some(connections) = size("max_connections") {
         builder = builder.max_connections(connections);
     }
