@@ -16,6 +16,7 @@ export type { ChannelError } from "./errors.js";
 export { Message, type UndeliverableMessage } from "./message.js";
 export type { Role } from "./native.js";
 export type { ChannelOptions, ConnectOptions } from "./options.js";
+export { isWin32, usingPort } from "./port.js";
 export { ChannelSocket } from "./socket.js";
 export type { SocketStats } from "./stats.js";
 

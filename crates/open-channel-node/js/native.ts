@@ -100,6 +100,7 @@ export interface OpenOptions {
   app?: string;
   runtimeDir?: string;
   generationFile?: string;
+  link?: string;
   connectTimeout?: number;
   hostTimeout?: number;
   resumeTimeout?: number;

@@ -38,6 +38,12 @@ export interface ChannelOptions {
    * Default: none.
    */
   generationFile?: string;
+  /**
+   * The only link to use between processes. `"ring"`: shared memory, `"unix"`: a Unix socket,
+   * `"tcp"`: TCP on the loopback interface, `"local"`: as `"unix"`, and within this process none
+   * of them. Default: `$OPEN_CHANNEL_LINK`, else the fastest that both sides can use.
+   */
+  link?: "ring" | "unix" | "tcp" | "local";
   /** How long `connect()` looks for a host, at first and after a host was lost. Default 5000. */
   connectTimeout?: number;
   /** A host that is silent for so long is replaced. */
@@ -106,7 +112,11 @@ const NUMBERS = [
   "maxConnections",
   "maxAttempts",
 ] as const;
-const CHOICES = { scope: ["app", "user"], acknowledge: ["auto", "manual"] } as const;
+const CHOICES = {
+  scope: ["app", "user"],
+  acknowledge: ["auto", "manual"],
+  link: ["ring", "unix", "tcp", "local"],
+} as const;
 
 /** The addon's numbers have 32 bits. As a time it is 49 days. */
 const MAX = 2 ** 32 - 1;
@@ -146,8 +156,9 @@ export function openOptions(
     host: options.host ?? hasListener,
   };
   for (const key of BOOLEANS) if (options[key] !== undefined) typed(options[key], "boolean", key);
-  for (const key of ["scope", "acknowledge"] as const)
+  for (const key of ["scope", "acknowledge", "link"] as const)
     if (options[key] !== undefined) choose(options[key], key);
+  if (options.link !== undefined) open.link = options.link;
   for (const key of STRINGS)
     if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);

@@ -14,6 +14,7 @@ import { Reason, type Failure, type NativeSocket } from "./native.js";
 import { bytes, checkLength, Outgoing, streamWritten, type Callback } from "./outgoing.js";
 import type { Follower, Kind, Owner } from "./owner.js";
 import { active, PlainSocket } from "./plain.js";
+import { connectedOver } from "./port.js";
 import type { SocketStats } from "./stats.js";
 import { nextTick, setImmediate } from "./timers.js";
 
@@ -84,7 +85,10 @@ export class ChannelSocket extends PlainSocket {
     this.#outgoing = new Outgoing(this.#native, owner.name, client);
     this.#connection = new Connection(this.#native, client, {
       catchUp: () => owner.catchUp(),
-      changed: (connected) => this.#changed(connected),
+      changed: (connected) => {
+        if (connected) connectedOver(this.link);
+        this.#changed(connected);
+      },
       opened: (first) => this.#opened(first),
       handingOver: () => this.#handOver(true),
       deliverAll: () => this.#incoming.deliverAll(),
@@ -126,7 +130,7 @@ export class ChannelSocket extends PlainSocket {
     return this.#native?.peerPid ?? undefined;
   }
 
-  /** The link that carries the messages at the moment: `ring`, `unix` or `local`. */
+  /** The link that carries the messages at the moment: `ring`, `unix`, `tcp` or `local`. */
   get link(): string | undefined {
     return this.#native?.linkKind ?? undefined;
   }

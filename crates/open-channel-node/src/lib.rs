@@ -33,7 +33,6 @@ mod flushes;
 mod hub;
 mod lent;
 mod libuv;
-mod link;
 mod options;
 mod socket;
 mod spin;

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use napi_derive::napi;
-use open_channel::{Channel, DEFAULT_HOST_TIMEOUT, Scope};
+use open_channel::{Channel, DEFAULT_HOST_TIMEOUT, LinkKind, Scope};
 
 /// Event loops come by less often than threads that spin: between two processes of Node, 64 KiB at
 /// a time, rings of this size carried 1.5 times as many messages as those of the library's default.
@@ -23,6 +23,8 @@ pub struct OpenOptions {
     pub runtime_dir: Option<String>,
     /// A file in which the generation outlives the runtime directory.
     pub generation_file: Option<String>,
+    /// The name of the only link to use.
+    pub link: Option<String>,
     /// Milliseconds to find a host in, and to find one again.
     pub connect_timeout: Option<u32>,
     /// Milliseconds of silence after which a host is given up.
@@ -62,6 +64,10 @@ impl OpenOptions {
         }
         if let Some(path) = self.generation_file {
             builder = builder.generation_file(path);
+        }
+        // JavaScript has checked the name.
+        if let Some(kind) = self.link.and_then(|name| LinkKind::from_name(&name)) {
+            builder = builder.link(kind);
         }
         if let Some(ms) = self.connect_timeout {
             builder = builder.connect_timeout(millis(ms));

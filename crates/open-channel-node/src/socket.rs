@@ -20,7 +20,6 @@ use crate::{
     flushes::Flushes,
     hub::{Signal, reason},
     lent::Lent,
-    link::link_name,
     stats::NativeSocketStats,
     taking_back::TakingBack,
     uv,
@@ -209,7 +208,7 @@ impl NativeSocket {
     /// The link that carries the bytes at the moment.
     #[napi(getter)]
     pub fn link_kind(&self) -> Option<String> {
-        self.socket.link().map(link_name)
+        self.socket.link().map(|kind| kind.name().to_owned())
     }
 
     /// The generation of the host that this socket is or was last connected to.

@@ -36,7 +36,7 @@ impl From<SocketStats> for NativeSocketStats {
         Self {
             id: stats.id.to_string(),
             accepted: stats.accepted,
-            link: stats.link.map(crate::link::link_name),
+            link: stats.link.map(|kind| kind.name().to_owned()),
             peer_pid: stats.peer.and_then(|peer| peer.process_id()),
             links: stats.links as f64,
             generation: stats.generation as f64,

@@ -2,9 +2,11 @@
 "use strict";
 const { test, scratch, until, within, next, unique, node, fixture } = require("./harness.js");
 const assert = require("node:assert/strict");
+const { execFile } = require("node:child_process");
 const net = require("node:net");
 const { PassThrough } = require("node:stream");
 const { pipeline } = require("node:stream/promises");
+const { promisify } = require("node:util");
 const api = require("..");
 const { openChannel, ProcessChannel } = api;
 
@@ -30,6 +32,51 @@ test("the module has the exports of the original", async () => {
   assert.equal(esm.default.openChannel, openChannel);
   assert.equal(esm.default.ProcessChannel, ProcessChannel);
   assert.equal(esm.default.default, openChannel);
+});
+
+test("isWin32 and usingPort tell the truth", async () => {
+  const esm = await import("open-channel");
+  const faces = [api, esm.default];
+  const told = () => faces.map((face) => [face.isWin32, face.usingPort]);
+  const windows = process.platform === "win32";
+  assert.deepEqual(told(), [
+    [windows, false],
+    [windows, false],
+  ]);
+  assert.equal(esm.isWin32, windows);
+  const plain = await pair();
+  assert.equal(plain.client.link, "local");
+  assert.equal(api.usingPort, false);
+  const { client, server } = await pair({ link: "tcp" });
+  await next(client, "connect");
+  assert.equal(client.link, "tcp");
+  assert.equal(server.link, "tcp");
+  assert.deepEqual(told(), [
+    [windows, true],
+    [windows, true],
+  ]);
+  client.write("over a port");
+  assert.equal(String(await next(server, "data")), "over a port");
+  [plain.client, client].forEach((socket) => socket.destroy());
+});
+
+test("a link that there is not is refused, and the environment's is used", async () => {
+  assert.throws(() => openChannel({ name: unique(), link: "udp" }), {
+    code: "EINVAL",
+    message: /link is "udp"; it can be "ring" or "unix" or "tcp" or "local"/,
+  });
+  const script = `
+    const channel = require("..");
+    const open = channel.openChannel({ name: process.argv[1] }, () => {});
+    const socket = open.connect();
+    const told = () => process.stdout.write(socket.link + " " + channel.usingPort);
+    socket.on("connect", () => { told(); socket.destroy(); });
+  `;
+  const env = { ...process.env, OPEN_CHANNEL_LINK: "tcp" };
+  const run = () => promisify(execFile)(process.execPath, ["-e", script, unique()], { env, cwd: __dirname });
+  assert.equal((await run()).stdout, "tcp true");
+  env.OPEN_CHANNEL_LINK = "udp";
+  await assert.rejects(run(), /OPEN_CHANNEL_LINK` is neither/);
 });
 
 test("openChannel takes a listener, or a name and a listener", () => {
