@@ -15,7 +15,7 @@ use crate::membership::host::Host;
 use crate::rendezvous::directory::Endpoint;
 use crate::sys::UserId;
 use open_channel_proto::{Attachment, Features, Hello, ResetCode};
-use open_channel_ring::{Offer, RingLink};
+use open_channel_ring::Offer;
 use tokio::sync::watch;
 
 /// First pause after an attempt to reach a host that the membership still takes for one. Each
@@ -161,7 +161,7 @@ async fn connect(
         }
         let link = unix::into_link(stream, peer).map_err(gone)?;
         let link = match &ring {
-            Some(ring) => link.beside_ring(ring.doorbell.clone()),
+            Some(ring) => link.beside_ring(ring.link.doorbell.clone()),
             None => link,
         };
         Ok((link, ring, welcome))
@@ -198,11 +198,15 @@ async fn await_host(shared: &Shared, endpoint: &Endpoint) -> Result<(), Handshak
 }
 
 /// Adds rings in shared memory to a hello, if that is wanted and works.
-fn offer(shared: &Shared, mut hello: Hello, host: &UserId) -> (Hello, Option<(RingLink, Offer)>) {
+fn offer(
+    shared: &Shared,
+    mut hello: Hello,
+    host: &UserId,
+) -> (Hello, Option<(ring::Rings, Offer)>) {
     if !shared.settings.shares_memory_with(host) {
         return (hello, None);
     }
-    match ring::offer(shared.settings.ring_bytes, shared.settings.ring_memory) {
+    match ring::offer(shared.settings.ring_bytes, ring::Memory::new(shared.settings.ring_memory)) {
         Ok((link, offer, sizes)) => {
             hello.features = Features::RING;
             hello.ring = sizes;
