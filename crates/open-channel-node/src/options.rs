@@ -6,10 +6,6 @@ use std::time::Duration;
 use napi_derive::napi;
 use open_channel::{Channel, DEFAULT_HOST_TIMEOUT, LinkKind, Scope};
 
-/// Event loops come by less often than threads that spin: between two processes of Node, 64 KiB at
-/// a time, rings of this size carried 1.5 times as many messages as those of the library's default.
-const RING_BYTES: usize = 1 << 20;
-
 /// Only `name` and `host` are always there; what is missing keeps the library's default.
 #[napi(object)]
 pub struct OpenOptions {
@@ -57,8 +53,7 @@ impl OpenOptions {
     /// The builder, and whether it may host.
     pub(crate) fn builder(self) -> (open_channel::Builder, bool) {
         let scope = self.app.map_or(Scope::User, Scope::App);
-        let ring = self.ring_bytes.map_or(RING_BYTES, |bytes| bytes as usize);
-        let mut builder = Channel::builder(self.name).scope(scope).ring_bytes(ring);
+        let mut builder = Channel::builder(self.name).scope(scope);
         if let Some(path) = self.runtime_dir {
             builder = builder.runtime_dir(path);
         }
@@ -89,6 +84,9 @@ impl OpenOptions {
         }
         if let Some(bytes) = self.receive_window {
             builder = builder.receive_window(bytes as usize);
+        }
+        if let Some(bytes) = self.ring_bytes {
+            builder = builder.ring_bytes(bytes as usize);
         }
         if let Some(bytes) = self.ring_memory {
             builder = builder.ring_memory(bytes as usize);

@@ -24,7 +24,7 @@ impl<R: Region, W: Wake + Clone> RingEnds<R, W> {
     pub fn offering(region: R, layout: Layout, doorbell: W, others: W) -> Self {
         let producer = Producer::new(region.clone(), layout.up_ring(), others.clone());
         let consumer = Consumer::new(region, layout.down_ring(), others);
-        RingEnds { producer, consumer, doorbell }
+        RingEnds { producer: producer.with_lap(layout.lap()), consumer, doorbell }
     }
 
     /// The side that accepts, which reads the up ring. `doorbell` is its own, `others` the other
@@ -35,6 +35,6 @@ impl<R: Region, W: Wake + Clone> RingEnds<R, W> {
     pub fn accepting(region: R, layout: Layout, doorbell: W, others: W) -> Self {
         let producer = Producer::new(region.clone(), layout.down_ring(), others.clone());
         let consumer = Consumer::new(region, layout.up_ring(), others);
-        RingEnds { producer, consumer, doorbell }
+        RingEnds { producer: producer.with_lap(layout.lap()), consumer, doorbell }
     }
 }

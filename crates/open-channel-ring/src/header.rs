@@ -9,7 +9,7 @@ use crate::layout::{RECORD_HEADER, RingPlace};
 /// find the next record by this number and [`LINE`]: other values are another version of the
 /// layout.
 const LONG: usize = 1024;
-const LINE: u64 = 64;
+pub(crate) const LINE: u64 = 64;
 
 /// Where a record that starts at `start` ends, and the next one starts.
 ///

@@ -2,7 +2,7 @@
 //!
 //! Pure arithmetic: no atomics, no system calls. All sizes and masks follow from the agreed
 //! [`Layout`], never from the shared memory.
-use crate::capacity::is_capacity;
+use crate::capacity::{MAX_CAPACITY, is_capacity};
 use crate::error::AttachError;
 
 /// Words that two processors may fetch together: x86 prefetches lines of 64 bytes in pairs, and
@@ -22,11 +22,13 @@ const CONTROL_WORDS: usize = 4 * LINE_WORDS;
 /// Bytes of a record's header.
 pub(crate) const RECORD_HEADER: u64 = 8;
 
-/// The sizes of the two rings, agreed on before anything is mapped.
+/// The sizes of the two rings, agreed on before anything is mapped; and a size of its own, which
+/// each side chooses for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     up: usize,
     down: usize,
+    lap: usize,
 }
 
 impl Layout {
@@ -41,7 +43,14 @@ impl Layout {
                 return Err(AttachError::Capacity(capacity));
             }
         }
-        Ok(Layout { up, down })
+        Ok(Layout { up, down, lap: MAX_CAPACITY })
+    }
+
+    /// The same, where this side begins with a [lap](crate::Producer::lap) of `bytes` at most, and
+    /// counts so much of each ring as [committed](crate::committed_bytes). The other side need not
+    /// know.
+    pub fn with_lap(self, bytes: usize) -> Layout {
+        Layout { lap: bytes, ..self }
     }
 
     /// Bytes of the ring that the offering side writes.
@@ -57,6 +66,16 @@ impl Layout {
     /// Bytes of the whole mapping.
     pub fn total_bytes(&self) -> usize {
         HEADER_BYTES + self.up + self.down
+    }
+
+    /// Bytes that are committed when both rings are made: the header, and the first lap of each.
+    pub fn committed_bytes(&self) -> usize {
+        HEADER_BYTES + self.up.min(self.lap) + self.down.min(self.lap)
+    }
+
+    /// Bytes of the first lap, in a ring that has as many.
+    pub(crate) fn lap(&self) -> usize {
+        self.lap
     }
 
     pub(crate) fn up_ring(&self) -> RingPlace {
@@ -77,7 +96,7 @@ impl Layout {
     #[cfg(test)]
     pub(crate) fn tiny(capacity: usize) -> Layout {
         assert!(capacity.is_power_of_two() && capacity >= 32);
-        Layout { up: capacity, down: capacity }
+        Layout { up: capacity, down: capacity, lap: capacity }
     }
 }
 
@@ -90,8 +109,9 @@ pub(crate) struct RingPlace {
 }
 
 impl RingPlace {
-    /// The longest payload: a little less than half the ring. The padding before a record is
-    /// shorter than the record, so an empty ring has room for it wherever the last one ended.
+    /// The longest payload that a reader accepts: a little less than half the ring. The padding
+    /// before a record is shorter than the record, so an empty ring has room for it wherever the
+    /// last one ended.
     pub(crate) fn max_payload(&self) -> usize {
         (self.capacity / 2 - RECORD_HEADER) as usize
     }

@@ -130,11 +130,11 @@ pub use error::{AttachError, Misbehaviour, RingError};
 pub use fork::{ProcessLocal, notice_forks};
 pub use layout::Layout;
 pub use os::{
-    BorrowedDescriptor, Descriptor, Doorbell, Mapped, Offer, ReceivedDescriptors, accept, offer,
-    receive_with_descriptors, send_with_descriptors,
+    BorrowedDescriptor, Descriptor, Doorbell, Mapped, Offer, ReceivedDescriptors, accept,
+    commits_at_once, offer, receive_with_descriptors, send_with_descriptors,
 };
 pub use position::Position;
-pub use process::{Process, mapped_bytes};
+pub use process::{Process, committed_bytes};
 pub use producer::{Producer, StoredRecord, Unreleased, WriteSlot};
 pub use record::{Blocks, Record};
 pub use region::{Heap, Region};

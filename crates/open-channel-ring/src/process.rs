@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 static FORKS: AtomicU32 = AtomicU32::new(0);
 /// Threads that spin.
 pub(crate) static SPINNING: AtomicUsize = AtomicUsize::new(0);
-/// Bytes of all mappings.
-pub(crate) static MAPPED: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of all mappings that are committed.
+pub(crate) static COMMITTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs in a forked child, before anything else. Only stores to atomics are allowed here: other
 /// threads of the parent may have held any lock.
@@ -14,13 +14,13 @@ pub(crate) extern "C" fn begin_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     // A child uses no mapping that it inherits, and has no thread but this one.
     SPINNING.store(0, Ordering::Relaxed);
-    MAPPED.store(0, Ordering::Relaxed);
+    COMMITTED.store(0, Ordering::Relaxed);
 }
 
-/// Bytes of shared memory that this process has mapped for rings. Pages count whether they were
-/// touched yet or not.
-pub fn mapped_bytes() -> usize {
-    MAPPED.load(Ordering::Relaxed)
+/// Bytes of shared memory that this process has committed to rings: of each, the longest lap that
+/// it had, and the other side's first one. They count whether they were touched yet or not.
+pub fn committed_bytes() -> usize {
+    COMMITTED.load(Ordering::Relaxed)
 }
 
 /// A process; its forked children are other ones. Meaningful after

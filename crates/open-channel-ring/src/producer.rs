@@ -1,7 +1,7 @@
 //! The writing end of a ring, which also stores what was sent and is not handled yet.
 use crate::atomics::{AcqRel, Acquire, Relaxed, Release};
 use crate::error::{Misbehaviour, RingError};
-use crate::header::{Head, Header, record_end};
+use crate::header::{Head, Header, LINE, record_end};
 use crate::layout::{RECORD_HEADER, RingPlace};
 use crate::position::Position;
 use crate::record::Record;
@@ -18,6 +18,12 @@ pub struct Producer<R, W> {
     consumer: W,
     /// Where the next record goes. It is not shared: the consumer finds records by their headers.
     tail: u64,
+    /// Bytes of the ring, from its first on, that records lie in.
+    lap: u64,
+    /// Bytes of the ring that are committed: more than a lap that was shortened.
+    committed: u64,
+    /// The last padding: where it begins, and its length.
+    padding: (u64, u64),
     /// The last `released` that was read and found in range.
     released: u64,
     /// After `fence`: up to where records may have been claimed, or that this cannot be known.
@@ -35,11 +41,20 @@ impl<R: Region, W: Wake> Producer<R, W> {
             words,
             consumer,
             tail: 0,
+            lap: place.capacity,
+            committed: place.capacity,
+            padding: (0, 0),
             released: 0,
             fenced: None,
             reserved: false,
             rang: true,
         }
+    }
+
+    /// The same with a first lap of `bytes`, at most.
+    pub(crate) fn with_lap(self, bytes: usize) -> Self {
+        let lap = lap_within(&self.words.place, bytes);
+        Producer { lap, committed: lap, ..self }
     }
 
     /// Room for a record of up to `len` bytes, to be filled in place. Dropping the slot instead of
@@ -176,14 +191,73 @@ impl<R: Region, W: Wake> Producer<R, W> {
         self.words.place.capacity as usize
     }
 
+    /// Bytes of the ring that records lie in, from its first on. A ring whose lap is shorter than
+    /// itself takes less memory, and its records stay in the caches of a core.
+    pub fn lap(&self) -> usize {
+        self.lap as usize
+    }
+
+    /// Lets records lie in the first `bytes` of the ring, a multiple of a line, and counts what
+    /// comes in addition as [committed](crate::committed_bytes). It takes effect with the next
+    /// record. The reader need not know.
+    pub fn extend_lap(&mut self, bytes: usize) {
+        let lap = lap_within(&self.words.place, bytes);
+        self.lap = self.lap.max(lap);
+        if lap > self.committed {
+            self.words.region().commit((lap - self.committed) as usize);
+            self.committed = lap;
+        }
+    }
+
+    /// Lets records lie in the first `bytes` of the ring only, from the next record on.
+    /// [`give_back`](Self::give_back) follows.
+    pub fn shorten_lap(&mut self, bytes: usize) {
+        self.lap = lap_within(&self.words.place, bytes).min(self.lap);
+    }
+
+    /// Gives memory behind a shortened lap back, if no record lies there any more.
+    pub fn give_back(&mut self) {
+        let place = self.words.place;
+        let pass = self.tail - place.offset(self.tail);
+        let is_clear = self.released >= pass && place.offset(self.tail) <= self.lap;
+        if self.committed > self.lap && is_clear && !self.reserved {
+            // The word at the end of the records may be the first one behind the lap.
+            let (from, to) = (self.lap + LINE, self.committed);
+            let first = place.data + (from / 8) as usize;
+            let words = first..place.data + (to / 8) as usize;
+            if self.words.region().discard(words, (self.committed - self.lap) as usize) {
+                self.committed = self.lap;
+            }
+        }
+    }
+
+    /// Bytes of records that are not released, as of the last look, without padding.
+    pub fn unreleased_bytes(&self) -> u64 {
+        self.tail - self.released - self.padding_ahead().1
+    }
+
+    /// The end of the first half of the [unreleased bytes](Self::unreleased_bytes).
+    pub fn halfway(&self) -> Position {
+        let half = self.released + self.unreleased_bytes().div_ceil(2);
+        let (start, len) = self.padding_ahead();
+        Position(if len > 0 && half > start { half + len } else { half })
+    }
+
+    /// The padding that is not released; a length of 0 if there is none.
+    fn padding_ahead(&self) -> (u64, u64) {
+        let (start, len) = self.padding;
+        if self.released <= start { (start, len) } else { (start, 0) }
+    }
+
     /// Whether the consumer was awake, or being woken, when the last record was published.
     pub fn found_awake(&self) -> bool {
         !self.rang
     }
 
-    /// The longest payload of one record, in bytes.
+    /// The longest payload of one record, in bytes: a little less than half of the lap, so that an
+    /// empty ring has room for it wherever the last one ended.
     pub(crate) fn max_payload(&self) -> usize {
-        self.words.place.max_payload()
+        (self.lap / 2 - RECORD_HEADER) as usize
     }
 
     #[inline]
@@ -198,9 +272,9 @@ impl<R: Region, W: Wake> Producer<R, W> {
             return Err(RingError::TooLarge { len, max: self.max_payload() });
         }
         let place = self.words.place;
-        let rest = place.capacity - place.offset(self.tail);
-        let fits = record_end(self.tail, len) - self.tail <= rest;
-        let start = if fits { self.tail } else { self.tail + rest };
+        let offset = place.offset(self.tail);
+        let fits = offset + (record_end(self.tail, len) - self.tail) <= self.lap;
+        let start = if fits { self.tail } else { self.tail + (place.capacity - offset) };
         let end = record_end(start, len);
         // The consumer's line is read only when the last look at it does not suffice.
         if end - self.released > place.usable() {
@@ -228,6 +302,7 @@ impl<R: Region, W: Wake> Producer<R, W> {
             let rest = place.capacity - place.offset(self.tail);
             let padding = Header::padding(rest - RECORD_HEADER, self.tail);
             self.words.at(self.tail).store(padding.word(), Release);
+            self.padding = (self.tail, rest);
         }
         self.tail = end;
         self.rang = wake::must_wake(self.words.data_wait(), |_| true);
@@ -307,4 +382,8 @@ impl<'a, R: Region> Iterator for Unreleased<'a, R> {
             }
         })
     }
+}
+
+fn lap_within(place: &RingPlace, bytes: usize) -> u64 {
+    (bytes as u64).next_multiple_of(LINE).min(place.capacity)
 }

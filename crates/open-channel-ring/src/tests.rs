@@ -260,7 +260,12 @@ fn the_ring_behaves_like_a_queue_that_forgets_nothing_unreleased() {
         let mut written: Vec<(u8, Vec<u8>, Position)> = Vec::new();
         let (mut read, mut released) = (0, 0);
         for _ in 0..if cfg!(miri) { 100 } else { 500 } {
-            match random.below(8) {
+            let upto = written.get(released..).and_then(|left| left.last());
+            let halfway = producer.halfway();
+            assert!(upto.is_none_or(|(.., last)| halfway <= *last), "seed {seed}");
+            match random.below(10) {
+                8 => change_lap(&mut producer, &mut random),
+                9 => producer.give_back(),
                 0..4 => {
                     let len = random.below(producer.max_payload() as u64 / 2) as usize;
                     let bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
@@ -306,6 +311,52 @@ fn the_ring_behaves_like_a_queue_that_forgets_nothing_unreleased() {
             assert_eq!(producer.unreleased().count(), written.len() - read);
         }
     }
+}
+
+fn change_lap(producer: &mut Producer<Heap, Quiet>, random: &mut Random) {
+    let bytes = random.below(2 * producer.capacity() as u64).max(128) as usize;
+    if bytes > producer.lap() { producer.extend_lap(bytes) } else { producer.shorten_lap(bytes) }
+}
+
+#[test]
+fn records_stay_in_their_lap_and_the_longest_fits_wherever_the_last_one_ended() {
+    for before in (0..1024).step_by(8) {
+        for lap in [128, 192, 256, 1024] {
+            let (mut producer, mut consumer, _) = ring(1024);
+            while producer.tail().bytes() < before {
+                let end = producer.push(0, 0, &[]).unwrap();
+                consumer.claim().unwrap().unwrap();
+                consumer.release(end).unwrap();
+            }
+            producer.shorten_lap(lap);
+            for _ in 0..3 {
+                let longest = vec![3; producer.max_payload()];
+                let end = producer.push(1, 0, &longest).expect("the ring is empty");
+                let offset = end.bytes() - end.bytes() / 1024 * 1024;
+                assert!(end.bytes() > before + longest.len() as u64 && offset <= lap as u64);
+                assert_eq!(consumer.claim().unwrap().unwrap().to_vec(), longest);
+                consumer.release(end).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn halfway_is_half_of_the_records_and_not_of_the_padding() {
+    let (mut producer, mut consumer, _) = ring(1024);
+    producer.shorten_lap(256);
+    let mut ends: Vec<_> = (0..8).map(|_| producer.push(0, 0, &[1; 24]).unwrap()).collect();
+    assert_eq!((producer.halfway(), producer.unreleased_bytes()), (ends[3], 256));
+    for end in &ends[..6] {
+        consumer.claim().unwrap().unwrap();
+        consumer.release(*end).unwrap();
+    }
+    // Two are left before the padding, and two come behind it.
+    ends.extend((0..2).map(|_| producer.push(0, 0, &[1; 24]).unwrap()));
+    assert_eq!(producer.released().unwrap(), ends[5]);
+    assert_eq!((producer.halfway(), producer.unreleased_bytes()), (ends[7], 128));
+    ends.extend((0..2).map(|_| producer.push(0, 0, &[1; 24]).unwrap()));
+    assert_eq!((producer.halfway(), producer.unreleased_bytes()), (ends[8], 192));
 }
 
 #[test]

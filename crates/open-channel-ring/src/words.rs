@@ -25,6 +25,10 @@ impl<R: Region> Words<R> {
         Words { region, place }
     }
 
+    pub(crate) fn region(&self) -> &R {
+        &self.region
+    }
+
     #[inline]
     fn control(&self, line: usize) -> &AtomicU64 {
         &self.region.words()[self.place.control + line]

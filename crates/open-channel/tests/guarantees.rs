@@ -37,8 +37,8 @@ fn the_table_of_limits_is_true() {
     assert_eq!(DEFAULT_HOST_TIMEOUT.as_secs(), 3);
     assert_eq!(DEFAULT_RESUME_TIMEOUT.as_secs(), 10);
     assert_eq!(DEFAULT_STALL_AFTER.as_secs(), 10);
-    assert_eq!((DEFAULT_OUTBOX_BYTES, DEFAULT_RECEIVE_WINDOW), (1 << 20, 1 << 20));
-    assert_eq!((DEFAULT_RING_BYTES, DEFAULT_RING_MEMORY), (256 << 10, 1 << 30));
+    assert_eq!((DEFAULT_OUTBOX_BYTES, DEFAULT_RECEIVE_WINDOW), (4 << 20, 4 << 20));
+    assert_eq!((DEFAULT_RING_BYTES, DEFAULT_RING_MEMORY), (8 << 20, 1 << 30));
     assert_eq!((DEFAULT_MAX_MESSAGE, DEFAULT_MAX_CONNECTIONS), (64 << 20, 4096));
     assert_eq!((MAX_NAME, MESSAGE_OVERHEAD, Events::BACKLOG), (255, 64, 256));
 }

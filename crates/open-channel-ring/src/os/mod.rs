@@ -23,8 +23,8 @@ mod offered;
 
 pub(crate) use imp::cores;
 pub use imp::{
-    Doorbell, Mapped, Offer, ReceivedDescriptors, accept, offer, receive_with_descriptors,
-    send_with_descriptors,
+    Doorbell, Mapped, Offer, ReceivedDescriptors, accept, commits_at_once, offer,
+    receive_with_descriptors, send_with_descriptors,
 };
 pub(crate) use process::run_in_forked_children;
 pub use process::{BorrowedDescriptor, Descriptor};

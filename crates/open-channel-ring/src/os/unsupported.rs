@@ -71,6 +71,11 @@ pub fn offer(_layout: Layout) -> io::Result<(RingEnds<Mapped, Doorbell>, Offer)>
     Err(unsupported())
 }
 
+/// Whether the memory of a ring is committed when it is made: there is none.
+pub fn commits_at_once() -> bool {
+    false
+}
+
 /// Would take a ring that another process offers. The descriptors are closed.
 ///
 /// # Errors

@@ -52,8 +52,8 @@ impl Socket {
             .unwrap_or_else(|| unreachable!("waits without a limit"))
     }
 
-    /// As [`open_channel::Socket::send_copy`](crate::Socket::send_copy): blocks while the outbox or
-    /// the link is full.
+    /// As [`open_channel::Socket::send_copy`](crate::Socket::send_copy): blocks while the outbox
+    /// is full.
     ///
     /// # Errors
     /// As there.
@@ -73,8 +73,8 @@ impl Socket {
         }
     }
 
-    /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox or
-    /// the link is full.
+    /// As [`open_channel::Socket::send_many`](crate::Socket::send_many): blocks while the outbox
+    /// is full.
     ///
     /// # Errors
     /// As there.

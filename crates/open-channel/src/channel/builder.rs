@@ -254,17 +254,16 @@ impl Builder {
         self
     }
 
-    /// Size in bytes of a ring in shared memory. A socket offers two of them to its host, one for
-    /// each direction. The size is rounded up to a power of two from 4 KiB to 16 MiB. The peer's
+    /// Limit in bytes of a ring in shared memory. A socket offers two of them to its host, one for
+    /// each direction. The limit is rounded up to a power of two from 4 KiB to 16 MiB. The peer's
     /// setting counts; a host takes the size that it is offered.
     ///
-    /// A message stays in its ring until it is handled, so the smaller of ring and window is the
-    /// limit. A message longer than the ring passes through in parts, once those before it are
-    /// handled. A ring takes memory page by page, as it is used for the first time.
+    /// A ring uses 256 KiB of it at first, which stay in the caches of a core. It uses more for
+    /// large messages, 32 times as much as one of them takes, and while the receiver is behind; it
+    /// uses less again once that is over. Memory is taken page by page, and given back.
     ///
-    /// A larger ring pays for many messages of 64 KiB and more that are written and read in place.
-    /// They pass up to three times as fast if the ring is larger than a core's own caches and has
-    /// room for several of them. Good sizes are 2 MiB for messages of 64 KiB, and 8 MiB for 1 MiB.
+    /// A message stays in its ring until it is handled. What finds no room waits in the
+    /// [outbox](Self::outbox_bytes). A message longer than the ring passes through in parts.
     ///
     /// Default: [`DEFAULT_RING_BYTES`](crate::DEFAULT_RING_BYTES).
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
@@ -273,10 +272,12 @@ impl Builder {
     }
 
     /// Limit in bytes of all rings of this process, over all channels and on both sides. Each
-    /// socket between two processes counts twice its [`ring_bytes`](Self::ring_bytes).
+    /// socket between two processes counts what its rings use at first, and what the one that this
+    /// side writes uses more since.
     ///
-    /// The limit is checked when a socket of this channel connects. A socket whose rings do not fit
-    /// uses the Unix socket alone. The same happens where the limits of the process leave too
+    /// The limit is checked when a socket of this channel connects, and when a ring would use more.
+    /// A socket whose rings do not fit uses the Unix socket alone; a ring that may not grow lets
+    /// messages wait in the outbox. The same happens where the limits of the process leave too
     /// little memory. Rings take at most half of a memory control group, even if this limit is
     /// higher.
     ///

@@ -21,14 +21,13 @@ pub const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Default of [`Builder::stall_after`](crate::Builder::stall_after).
 pub const DEFAULT_STALL_AFTER: Duration = Duration::from_secs(10);
 /// Default of [`Builder::outbox_bytes`](crate::Builder::outbox_bytes).
-pub const DEFAULT_OUTBOX_BYTES: usize = 1 << 20;
+pub const DEFAULT_OUTBOX_BYTES: usize = 4 << 20;
 /// Default of [`Builder::receive_window`](crate::Builder::receive_window).
-pub const DEFAULT_RECEIVE_WINDOW: usize = 1 << 20;
+pub const DEFAULT_RECEIVE_WINDOW: usize = 4 << 20;
 /// Default of [`Builder::max_message`](crate::Builder::max_message).
 pub const DEFAULT_MAX_MESSAGE: usize = 64 << 20;
-/// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes): small enough for the caches of a
-/// core.
-pub const DEFAULT_RING_BYTES: usize = 256 << 10;
+/// Default of [`Builder::ring_bytes`](crate::Builder::ring_bytes).
+pub const DEFAULT_RING_BYTES: usize = 8 << 20;
 /// Default of [`Builder::max_connections`](crate::Builder::max_connections).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 

@@ -111,7 +111,7 @@ impl Connection {
                 return Some(Err(state.over().unwrap_or(Error::TooLarge { len, max })));
             }
             match state.room(len)? {
-                Ok(()) => state.reserve(len).map(Ok),
+                Ok(()) => Some(Ok(state.reserve(len))),
                 Err(error) => Some(Err(error)),
             }
         })

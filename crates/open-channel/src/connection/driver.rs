@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use open_channel_proto::{Attachment, Welcome};
-use open_channel_ring::RingLink;
 
 use crate::connection::Connection;
 use crate::connection::state::{DriverState, State};
 use crate::connection::transport::frames::Read;
 use crate::connection::transport::ring::Ring;
 use crate::error::Error;
+use crate::link::ring::Rings;
 use crate::link::{Link, LinkKind};
 use crate::sys::Registration;
 
@@ -35,7 +35,7 @@ const GRACE: Duration = Duration::from_millis(1);
 pub(crate) fn attach(
     connection: &Arc<Connection>,
     link: Link,
-    ring: Option<RingLink>,
+    ring: Option<Rings>,
     welcome: &Welcome,
 ) -> Result<Attachment, Error> {
     let link = Arc::new(link);
@@ -45,7 +45,7 @@ pub(crate) fn attach(
 }
 
 /// Attaches the host's side to a link, the first one or a later one.
-pub(crate) fn begin(connection: &Arc<Connection>, link: Link, ring: Option<RingLink>) {
+pub(crate) fn begin(connection: &Arc<Connection>, link: Link, ring: Option<Rings>) {
     let link = Arc::new(link);
     connection.begin(Arc::clone(&link), ring.map(Ring::new));
     spawn(connection, link);

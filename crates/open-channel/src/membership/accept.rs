@@ -10,7 +10,7 @@ use std::time::Duration;
 use open_channel_proto::{
     Features, Frame, Heartbeat, Hello, Purpose, Reject, RejectCode, ResetCode, Session, Welcome,
 };
-use open_channel_ring::{Descriptor, RingLink};
+use open_channel_ring::Descriptor;
 
 use crate::background;
 use crate::channel::shared::{Accepted, Closing, ReadyListener, Shared};
@@ -200,7 +200,7 @@ impl Acceptor {
                 write_frame(&stream, &Frame::Welcome(welcome)).await?;
                 let link = stream.into_link(peer)?;
                 let link = match &ring {
-                    Some(ring) => link.beside_ring(ring.doorbell.clone()),
+                    Some(ring) => link.beside_ring(ring.link.doorbell.clone()),
                     None => link,
                 };
                 driver::begin(&connection, link, ring);
@@ -368,11 +368,11 @@ fn take_offer(
     hello: &Hello,
     descriptors: Vec<Descriptor>,
     peer: &UserId,
-) -> Option<RingLink> {
+) -> Option<ring::Rings> {
     if !hello.features.contains(Features::RING) || !shared.settings.shares_memory_with(peer) {
         return None;
     }
-    ring::accept(hello.ring, descriptors, shared.settings.ring_memory)
+    ring::accept(hello.ring, descriptors, ring::Memory::new(shared.settings.ring_memory))
         .inspect_err(|error| {
             tracing::debug!(channel = shared.name(), %error, "a ring was declined: the socket carries on alone");
         })

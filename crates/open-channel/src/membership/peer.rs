@@ -15,7 +15,7 @@ use crate::membership::host::Host;
 use crate::rendezvous::endpoint::Endpoint;
 use crate::sys::UserId;
 use open_channel_proto::{Attachment, Features, Hello, ResetCode};
-use open_channel_ring::{Offer, RingLink};
+use open_channel_ring::Offer;
 use tokio::sync::watch;
 
 /// First pause after an attempt to reach a host that the membership still takes for one. Each
@@ -161,7 +161,7 @@ async fn connect(
         }
         let link = stream.into_link(peer).map_err(gone)?;
         let link = match &ring {
-            Some(ring) => link.beside_ring(ring.doorbell.clone()),
+            Some(ring) => link.beside_ring(ring.link.doorbell.clone()),
             None => link,
         };
         Ok((link, ring, welcome))
@@ -203,11 +203,11 @@ fn offer(
     mut hello: Hello,
     stream: &Stream,
     host: &UserId,
-) -> (Hello, Option<(RingLink, Offer)>) {
+) -> (Hello, Option<(ring::Rings, Offer)>) {
     if !stream.carries_offers() || !shared.settings.shares_memory_with(host) {
         return (hello, None);
     }
-    match ring::offer(shared.settings.ring_bytes, shared.settings.ring_memory) {
+    match ring::offer(shared.settings.ring_bytes, ring::Memory::new(shared.settings.ring_memory)) {
         Ok((link, offer, sizes)) => {
             hello.features = Features::RING;
             hello.ring = sizes;

@@ -51,9 +51,9 @@ use self::waiting::{acknowledged, wait_with};
 /// | Sending | is for | waits while | copies the bytes |
 /// | --- | --- | --- | --- |
 /// | [`send`] | bytes that you own | the outbox is full | into the ring |
-/// | [`send_copy`] | bytes that you borrow | the outbox or the ring is full | into the ring |
-/// | [`send_many`] | many small messages | the outbox or the ring is full | twice: batch, ring |
-/// | [`reserve`] | bytes not made yet | the outbox or the ring is full | never: made in the ring |
+/// | [`send_copy`] | bytes that you borrow | the outbox is full | into the ring |
+/// | [`send_many`] | many small messages | the outbox is full | twice: batch, ring |
+/// | [`reserve`] | bytes not made yet | the outbox is full | never: made in the ring |
 /// | [`try_send`] | bytes that you own | never: fails with [`Error::Full`] | into the ring |
 ///
 /// | Receiving | is for | waits for | copies the bytes |
@@ -160,13 +160,10 @@ impl Socket {
 
     /// [`send`](Self::send) for bytes that stay the caller's.
     ///
-    /// On a [ring](crate::Builder::ring_bytes), a message of up to an eighth of the ring is copied
-    /// once, into the ring, and nothing is allocated. While the ring is full, the call waits for
-    /// room in it, even if the outbox has room.
-    ///
-    /// The message is first copied to a buffer and then sent like any other:
-    /// - if it is longer, or there is no ring;
-    /// - while other messages wait in the outbox, or a reservation is open;
+    /// On a [ring](crate::Builder::ring_bytes), the message is copied once, into the ring, and
+    /// nothing is allocated. It is first copied to a buffer and then sent like any other:
+    /// - if there is no ring, or it is longer than a quarter of what the ring uses;
+    /// - while the ring is full, other messages wait in the outbox, or a reservation is open;
     /// - while the receiver's window is used up.
     ///
     /// # Errors
@@ -197,7 +194,7 @@ impl Socket {
         Ok(self.message_id(self.connection().try_send(message.into())?))
     }
 
-    /// Accepts all messages of a [`Batch`], and waits while the outbox or the link is full. `batch`
+    /// Accepts all messages of a [`Batch`], and waits while the outbox is full. `batch`
     /// is empty afterwards. Many small messages cost much less this way than each with a
     /// [`send`](Self::send) of its own.
     ///
@@ -222,9 +219,7 @@ impl Socket {
     /// nothing copies it on this side. Elsewhere it is written to a buffer; [`Reservation`] lists
     /// the cases.
     ///
-    /// The call waits while the outbox is full. If `len` is at most a quarter of the ring, it also
-    /// waits while the ring has no place for it. Such a place comes as long as the receiver holds
-    /// less than half of the ring.
+    /// The call waits while the outbox is full.
     ///
     /// # Errors
     /// As [`send`](Self::send), with nothing to hand back.

@@ -19,7 +19,7 @@ use crate::socket::message::MessageId;
 /// The room is an ordinary buffer:
 /// - on other links;
 /// - for a message longer than about half the ring;
-/// - for a message longer than a quarter of the ring, when the ring has no room for it now;
+/// - while the ring has no place for it;
 /// - while other messages wait to get into the ring, or another reservation is open;
 /// - while the receiver's window is used up.
 ///

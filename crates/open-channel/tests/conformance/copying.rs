@@ -1,6 +1,8 @@
 //! Messages that are copied from a slice: the same promises as for `send`.
 
-use open_channel::{Batch, Error, LinkKind};
+use std::task::Poll;
+
+use open_channel::{Batch, Builder, Error, MESSAGE_OVERHEAD, Socket};
 
 use crate::world::{World, next, pattern, poll_and_drop};
 
@@ -8,7 +10,7 @@ on_every_link!(
     copies_of_every_length_arrive,
     copies_keep_their_place_among_other_messages,
     a_copy_waits_for_room_and_one_that_is_given_up_was_not_accepted,
-    a_copy_waits_for_a_full_ring_where_other_messages_go_to_the_outbox,
+    every_call_waits_for_the_outbox_alone,
     a_copy_that_is_too_large_is_refused,
     nothing_is_copied_to_a_socket_that_is_over,
 );
@@ -77,28 +79,47 @@ async fn a_copy_waits_for_room_and_one_that_is_given_up_was_not_accepted(world: 
     tokio::join!(sending, receiving);
 }
 
-async fn a_copy_waits_for_a_full_ring_where_other_messages_go_to_the_outbox(world: World) {
-    const RING: usize = 1 << 16;
-    let pair = world.pair_with(|builder| builder.ring_bytes(RING)).await;
-    let mut sent = 0;
-    while poll_and_drop(pair.near.send_copy(&pattern(1000, sent))).await.is_ready() {
-        sent += 1;
+/// A ring that is smaller than the outbox is as full as any when the first call waits.
+async fn every_call_waits_for_the_outbox_alone(world: World) {
+    const LEN: usize = 1000;
+    const OUTBOX: usize = 1 << 19;
+    const FIT: usize = OUTBOX / (LEN + MESSAGE_OVERHEAD);
+    for call in ["send", "send_copy", "send_many", "reserve", "try_send"] {
+        let tune = |builder: Builder| builder.ring_bytes(1 << 16).outbox_bytes(OUTBOX);
+        let pair = world.pair_with(tune).await;
+        let mut sent = 0;
+        while is_accepted(&pair.near, call, pattern(LEN, sent)).await {
+            sent += 1;
+        }
+        assert_eq!(sent, FIT, "{call}");
+        for number in 0..sent {
+            assert!(next(&pair.far).await == pattern(LEN, number), "{call}, message {number}");
+        }
+        pair.near.flush().await.expect("handled");
     }
-    let on_a_ring = world.link() == LinkKind::Ring;
-    assert_eq!(sent * 1000 < RING, on_a_ring, "{sent} messages");
-    assert_eq!(pair.near.try_send(pattern(1000, sent)).is_ok(), on_a_ring);
-    sent += usize::from(on_a_ring);
-    let receiving = async {
-        for number in 0..sent + 100 {
-            assert!(next(&pair.far).await == pattern(1000, number), "message {number}");
+}
+
+/// Whether this call accepts the message without a wait.
+async fn is_accepted(socket: &Socket, call: &str, message: Vec<u8>) -> bool {
+    match call {
+        "send" => poll_and_drop(socket.send(message)).await.is_ready(),
+        "send_copy" => poll_and_drop(socket.send_copy(&message)).await.is_ready(),
+        "send_many" => {
+            let mut batch = Batch::new();
+            batch.push(&message);
+            poll_and_drop(socket.send_many(&mut batch)).await.is_ready()
         }
-    };
-    let sending = async {
-        for number in sent..sent + 100 {
-            pair.near.send_copy(&pattern(1000, number)).await.expect("accepted");
-        }
-    };
-    tokio::join!(sending, receiving);
+        "reserve" => match poll_and_drop(socket.reserve(message.len())).await {
+            Poll::Ready(reservation) => {
+                let mut reservation = reservation.expect("room");
+                reservation.append(&message);
+                reservation.commit().expect("accepted");
+                true
+            }
+            Poll::Pending => false,
+        },
+        _ => socket.try_send(message).is_ok(),
+    }
 }
 
 async fn a_copy_that_is_too_large_is_refused(world: World) {

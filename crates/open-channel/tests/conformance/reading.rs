@@ -193,9 +193,10 @@ async fn the_end_comes_after_the_last_message(world: World) {
 
 async fn messages_written_in_place_and_read_in_place_go_around_the_ring(world: World) {
     const LEN: usize = 60_000;
+    const MESSAGES: usize = 100;
     let pair = world.pair_with(|builder| builder.ring_bytes(256 << 10)).await;
     let sending = async {
-        for number in 0..100 {
+        for number in 0..MESSAGES {
             let mut reservation = pair.near.reserve(LEN).await.expect("room");
             assert_eq!(
                 reservation.is_in_place(),
@@ -204,10 +205,13 @@ async fn messages_written_in_place_and_read_in_place_go_around_the_ring(world: W
             );
             reservation.append(&pattern(LEN, number));
             reservation.commit().expect("accepted");
+            if number % 2 == 1 {
+                pair.near.flush().await.expect("handled");
+            }
         }
     };
     let receiving = async {
-        for number in 0..100 {
+        for number in 0..MESSAGES {
             let mut reader = reader(&pair.far).await;
             assert_eq!(reader.is_in_place(), world.link() == LinkKind::Ring, "message {number}");
             assert!(rest_of(&mut reader) == pattern(LEN, number), "message {number}");

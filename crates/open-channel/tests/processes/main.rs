@@ -196,6 +196,7 @@ fn main() {
             without_address_space_the_socket_carries_on,
             a_limit_to_the_size_of_files_is_respected,
             the_rings_of_a_process_take_no_more_than_they_may_together,
+            rings_grow_with_what_they_carry_as_far_as_they_may,
             with_few_descriptors_left_the_socket_carries_on,
             both_sides_say_which_link_they_use,
             a_stopped_host_takes_nothing_more_from_its_ring,
@@ -319,7 +320,7 @@ fn main() {
     let groups = control_group::ControlGroup::of_memory(1 << 20).is_some();
     tests.extend(
         sentences! { ring {
-            where_little_memory_is_left_the_socket_carries_on,
+            where_little_memory_is_left_rings_stay_small,
             many_rings_leave_a_small_group_its_memory,
         } }
         .into_iter()

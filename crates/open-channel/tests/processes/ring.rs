@@ -290,50 +290,71 @@ pub(crate) fn a_host_that_cannot_share_memory_stays_with_the_socket(stage: &mut 
 /// Rings of this size need twice as much address space.
 const LARGE: &str = "ring=16777216";
 const LITTLE: &str = "little-memory 16777216";
+/// Not even enough for small rings.
+const LEAST: &str = "little-memory 1048576";
+/// 64 messages of 1 MiB.
+const BULK: &str = "bulk b 64 1048576";
 
 pub(crate) fn without_address_space_the_socket_carries_on(stage: &mut Stage) {
     let host = stage.joined("host", "");
     let peer = stage.joined("peer", &format!("role=peer {LARGE}"));
     assert_eq!(link_of(&peer), "shared memory");
+    // Smaller ones still fit.
     peer.ask(LITTLE, "limited");
+    assert_eq!(link_of(&peer), "shared memory");
+    peer.ask(LEAST, "limited");
     assert_eq!(link_of(&peer), "unix socket");
     host.ask(LITTLE, "limited");
     assert_eq!(link_of(&stage.joined("able", &format!("role=peer {LARGE}"))), "unix socket");
-    // Smaller ones still fit.
-    assert_eq!(link_of(&stage.joined("modest", "role=peer")), "shared memory");
+    assert_eq!(link_of(&stage.joined("modest", "role=peer ring=262144")), "shared memory");
 }
 
 /// The kernel would not refuse the pages, but kill a process.
-pub(crate) fn where_little_memory_is_left_the_socket_carries_on(stage: &mut Stage) {
-    let group = ControlGroup::of_memory(100 << 20).unwrap();
+pub(crate) fn where_little_memory_is_left_rings_stay_small(stage: &mut Stage) {
+    const LIMIT: u64 = 40 << 20;
+    let group = ControlGroup::of_memory(LIMIT).unwrap();
     let poor = |label: &str, settings: &str| {
         let actor = stage.actor_with(label, &[(GROUP, group.path())]);
         actor.open(settings);
         actor.ask("join", "joined");
         actor
     };
-    let _host = stage.joined("host", "");
-    assert_eq!(link_of(&stage.joined("able", &format!("role=peer {LARGE}"))), "shared memory");
-    assert_eq!(link_of(&poor("greedy", &format!("role=peer {LARGE}"))), "unix socket");
-    assert_eq!(link_of(&poor("modest", "role=peer")), "shared memory");
+    for (label, settings) in [("rich host", ""), ("poor host", "dir=poor")] {
+        let settings = settings.replace("dir=", &format!("dir={}/", stage.path().display()));
+        let host = match label {
+            "rich host" => stage.joined(label, &settings),
+            _ => poor(label, &settings),
+        };
+        let peers = ["one", "two"].map(|peer| poor(peer, &format!("role=peer {LARGE} {settings}")));
+        for peer in &peers {
+            assert_eq!(link_of(peer), "shared memory");
+            peer.tell("connect b");
+            peer.tell(BULK);
+        }
+        for peer in &peers {
+            peer.wait("streamed b");
+            assert!(shared_memory_of(peer) < LIMIT / 2, "{}", shared_memory_of(peer));
+        }
+        drop((host, peers));
+    }
+}
 
-    let dir = format!("dir={}", stage.path().join("poor").display());
-    let _host = poor("poor host", &dir);
-    assert_eq!(
-        link_of(&stage.joined("greedy", &format!("{dir} role=peer {LARGE}"))),
-        "unix socket"
-    );
-    assert_eq!(link_of(&stage.joined("modest", &format!("{dir} role=peer"))), "shared memory");
+/// Bytes of shared memory that a process has touched.
+fn shared_memory_of(actor: &Actor) -> u64 {
+    let path = format!("/proc/{}/status", actor.pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(path).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssShmem:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 /// The limit holds for any spread over its sockets.
 pub(crate) fn the_rings_of_a_process_take_no_more_than_they_may_together(stage: &mut Stage) {
-    // Three pairs of rings of 4 MiB, with their control lines.
-    const MOST: &str = "ring_memory=33554432";
+    // Three pairs of rings with a first lap of 256 KiB, and their control lines.
+    const MOST: &str = "ring_memory=2097152";
     for (who, host, peer) in [("host", MOST, ""), ("peer", "", MOST)] {
         let dir = format!("dir={}", stage.path().join(who).display());
         let _host = stage.joined("host", &format!("{dir} {host}"));
-        let peer = stage.joined("peer", &format!("{dir} {peer} role=peer ring=4194304"));
+        let peer = stage.joined("peer", &format!("{dir} {peer} role=peer"));
         let link_of = |name: &str| {
             peer.ask(&format!("connect {name}"), &format!("socket {name}"));
             peer.ask(&format!("numbers {name} 100"), &format!("streamed {name}"));
@@ -351,6 +372,24 @@ pub(crate) fn the_rings_of_a_process_take_no_more_than_they_may_together(stage: 
     }
 }
 
+/// One message does not take the memory that a stream of them needs.
+pub(crate) fn rings_grow_with_what_they_carry_as_far_as_they_may(stage: &mut Stage) {
+    const MIB: u64 = 1 << 20;
+    let _host = stage.joined("host", "");
+    for (label, settings, least, most) in
+        [("free", "", 4 * MIB, 9 * MIB), ("limited", "ring_memory=2097152", MIB / 2, 2 * MIB)]
+    {
+        let peer = stage.joined(label, &format!("role=peer {settings}"));
+        assert_eq!(link_of(&peer), "shared memory");
+        peer.tell("connect b");
+        peer.ask("bulk b 1 1048576", "streamed b");
+        assert!(shared_memory_of(&peer) < MIB, "{label}: {}", shared_memory_of(&peer));
+        peer.ask(BULK, "streamed b");
+        let taken = shared_memory_of(&peer);
+        assert!((least..most).contains(&taken), "{label}: {taken}");
+    }
+}
+
 /// Otherwise the kernel would kill it at the first use.
 pub(crate) fn many_rings_leave_a_small_group_its_memory(stage: &mut Stage) {
     let group = ControlGroup::of_memory(160 << 20).unwrap();
@@ -358,7 +397,7 @@ pub(crate) fn many_rings_leave_a_small_group_its_memory(stage: &mut Stage) {
     let peer = stage.actor_with("peer", &[(GROUP, group.path())]);
     peer.open("role=peer ring=4194304");
     peer.ask("join", "joined");
-    let names: Vec<_> = (0..100).map(|n| format!("s{n}")).collect();
+    let names: Vec<_> = (0..400).map(|n| format!("s{n}")).collect();
     for name in &names {
         peer.ask(&format!("connect {name}"), &format!("socket {name}"));
         peer.ask(&format!("numbers {name} 1"), &format!("streamed {name}"));
@@ -368,10 +407,10 @@ pub(crate) fn many_rings_leave_a_small_group_its_memory(stage: &mut Stage) {
         .map(|name| peer.ask(&format!("link {name}"), &format!("link {name}")).text)
         .collect();
     let rings = links.iter().filter(|link| link.ends_with("shared memory")).count();
-    assert!((2..20).contains(&rings), "{rings} rings of 8 MiB in a group of 160 MiB");
-    // As much on each as fills its ring.
+    assert!((50..399).contains(&rings), "{rings} rings of 512 KiB in a group of 160 MiB");
+    // As much on each as lets its ring grow.
     for (name, _) in names.iter().zip(&links).filter(|(_, link)| link.ends_with("shared memory")) {
-        peer.ask(&format!("bulk {name} 80 65536"), &format!("streamed {name}"));
+        peer.ask(&format!("bulk {name} 10 65536"), &format!("streamed {name}"));
     }
 }
 

@@ -1,19 +1,20 @@
 //! Shared memory without a name: making it, checking what was offered, mapping it.
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
 use super::header;
 use crate::atomics::AtomicU64;
 use crate::error::AttachError;
 use crate::layout::Layout;
-use crate::process::{MAPPED, Process};
+use crate::process::{COMMITTED, Process};
 use crate::region::Region;
 
 /// Without these seals the other side could cut the memory short, and touching it would be a
@@ -40,20 +41,22 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
         result => result?,
     };
     rustix::fs::ftruncate(&fd, bytes as u64)?;
-    if pages_may_be_refused() {
+    if commits_at_once() {
         // Here the caller still has a socket. Later a refused page would be a deadly signal.
         rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, bytes as u64)?;
     }
     rustix::fs::fcntl_add_seals(&fd, SEALS)?;
-    let mapped = Mapped::new(&fd, bytes)?;
+    let mapped = Mapped::new(&fd, layout)?;
     header::write(mapped.words(), layout);
     Ok((fd, mapped))
 }
 
-/// Whether the first touch of a memfd's page can fail. It can where the kernel counts strictly what
+/// Whether the memory of a ring is committed when it is made, all of it.
+///
+/// It is where the first touch of a memfd's page can fail, that is, where the kernel counts strictly what
 /// it has promised: mode 2 of `vm.overcommit_memory`, proc_sys_vm(5). A mode that cannot be read is
 /// taken for that one. (The killer of processes that are out of memory is another matter.)
-fn pages_may_be_refused() -> bool {
+pub fn commits_at_once() -> bool {
     static STRICT: OnceLock<bool> = OnceLock::new();
     let read = || std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
     *STRICT.get_or_init(|| read().map_or(true, |mode| mode.trim() == "2"))
@@ -74,7 +77,7 @@ pub(crate) fn attach(fd: &OwnedFd, layout: Layout) -> Result<Mapped, AttachError
     if got != expected {
         return Err(AttachError::Size { expected, got });
     }
-    let mapped = Mapped::new(fd, layout.total_bytes())?;
+    let mapped = Mapped::new(fd, layout)?;
     header::check(mapped.words(), layout)?;
     Ok(mapped)
 }
@@ -90,6 +93,7 @@ pub struct Mapped {
 struct Mapping {
     start: NonNull<AtomicU64>,
     bytes: usize,
+    committed: AtomicUsize,
     process: Process,
 }
 
@@ -103,7 +107,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapped {
-    fn new(fd: impl AsFd, bytes: usize) -> io::Result<Mapped> {
+    fn new(fd: impl AsFd, layout: Layout) -> io::Result<Mapped> {
+        let (bytes, committed) = (layout.total_bytes(), layout.committed_bytes());
         // SAFETY: a fresh mapping at an address the kernel chooses aliases no Rust memory. The file
         // is at least `bytes` long and sealed against shrinking, so its pages stay accessible.
         let start = unsafe {
@@ -111,8 +116,9 @@ impl Mapped {
             rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0)?
         };
         let start = NonNull::new(start.cast::<AtomicU64>()).ok_or(io::ErrorKind::Other)?;
-        MAPPED.fetch_add(bytes, Ordering::Relaxed);
-        let mapping = Arc::new(Mapping { start, bytes, process: Process::current() });
+        COMMITTED.fetch_add(committed, Ordering::Relaxed);
+        let committed = AtomicUsize::new(committed);
+        let mapping = Arc::new(Mapping { start, bytes, committed, process: Process::current() });
         Ok(Mapped { words: start, len: bytes / 8, mapping })
     }
 }
@@ -127,6 +133,31 @@ impl Region for Mapped {
         // is all that other processes can make it do.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.len) }
     }
+
+    fn commit(&self, bytes: usize) {
+        self.mapping.committed.fetch_add(bytes, Ordering::Relaxed);
+        COMMITTED.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn discard(&self, words: Range<usize>, bytes: usize) -> bool {
+        let page = rustix::param::page_size();
+        let from = (words.start * 8).next_multiple_of(page);
+        let to = words.end.min(self.len) * 8 / page * page;
+        if from < to {
+            // SAFETY: the pages lie in this mapping, of which nobody has a reference but to atomics.
+            // To them the other words are zeros that somebody stored.
+            let given_back = unsafe {
+                let start = self.words.as_ptr().cast::<u8>().add(from);
+                rustix::mm::madvise(start.cast(), to - from, Advice::LinuxRemove)
+            };
+            if given_back.is_err() {
+                return false;
+            }
+        }
+        self.mapping.committed.fetch_sub(bytes, Ordering::Relaxed);
+        COMMITTED.fetch_sub(bytes, Ordering::Relaxed);
+        true
+    }
 }
 
 impl Drop for Mapping {
@@ -135,7 +166,7 @@ impl Drop for Mapping {
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
         debug_assert!(unmapped.is_ok());
         if self.process.is_current() {
-            MAPPED.fetch_sub(self.bytes, Ordering::Relaxed);
+            COMMITTED.fetch_sub(*self.committed.get_mut(), Ordering::Relaxed);
         }
     }
 }

@@ -18,7 +18,7 @@ mod passing;
 mod tests;
 
 pub use doorbell::Doorbell;
-pub use memory::Mapped;
+pub use memory::{Mapped, commits_at_once};
 pub use passing::{ReceivedDescriptors, receive_with_descriptors, send_with_descriptors};
 
 /// The descriptors that the offering side sends along with its announcement.

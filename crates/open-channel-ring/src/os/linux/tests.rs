@@ -3,29 +3,30 @@
 
 use super::*;
 
+fn descriptors(offer: &Offer) -> Vec<OwnedFd> {
+    offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect()
+}
+
 #[test]
 fn offered_memory_must_be_what_was_agreed() {
     let layout = Layout::new(4096, 8192).unwrap();
-    let pass = |offer: &Offer| -> Vec<OwnedFd> {
-        offer.descriptors().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect()
-    };
     let (mut link, good) = offer(layout).unwrap();
-    let mut other = accept(layout, pass(&good)).unwrap();
+    let mut other = accept(layout, descriptors(&good)).unwrap();
     link.producer.push(1, 2, b"up").unwrap();
     other.producer.push(3, 4, b"down").unwrap();
     assert_eq!(other.consumer.claim().unwrap().unwrap().to_vec(), b"up");
     assert_eq!(link.consumer.claim().unwrap().unwrap().to_vec(), b"down");
 
     let swapped = Layout::new(8192, 4096).unwrap();
-    assert!(matches!(accept(swapped, pass(&good)), Err(AttachError::Header)));
+    assert!(matches!(accept(swapped, descriptors(&good)), Err(AttachError::Header)));
     let smaller = Layout::new(4096, 4096).unwrap();
-    assert!(matches!(accept(smaller, pass(&good)), Err(AttachError::Size { .. })));
+    assert!(matches!(accept(smaller, descriptors(&good)), Err(AttachError::Size { .. })));
 
     let unsealed =
         rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
     rustix::fs::ftruncate(&unsealed, layout.total_bytes() as u64).unwrap();
     let with_memory = |memory: OwnedFd| {
-        let mut passed = pass(&good);
+        let mut passed = descriptors(&good);
         passed[0] = memory;
         passed
     };
@@ -40,7 +41,7 @@ fn offered_memory_must_be_what_was_agreed() {
     for stray in strays {
         assert!(matches!(accept(layout, with_memory(stray)), Err(AttachError::NotMemory)));
     }
-    let mut piped = pass(&good);
+    let mut piped = descriptors(&good);
     piped[2] = std::io::pipe().unwrap().1.into();
     assert!(matches!(accept(layout, piped), Err(AttachError::NotADoorbell)));
 }
@@ -106,4 +107,31 @@ fn the_memory_begins_as_the_protocol_says() {
     assert_eq!(word(3960), 1 << 63 | 2 << 40 | 1 << 32 | 5, "the record's header");
     assert_eq!(word(3968), u64::from_le_bytes(*b"hello\0\0\0"));
     assert_eq!(memory.metadata().unwrap().len(), 4096 + 4096 + 8192);
+}
+
+/// A lap that was shortened gives its pages back to the machine.
+#[test]
+fn memory_is_committed_as_the_lap_grows_and_given_back() {
+    let layout = Layout::new(1 << 20, 1 << 20).unwrap().with_lap(64 << 10);
+    let (mut link, offer) = offer(layout).unwrap();
+    let mut other = accept(layout, descriptors(&offer)).unwrap();
+    let resident = || rustix::fs::fstat(&offer.memory).unwrap().st_blocks * 512;
+    let mut pass = |link: &mut RingEnds<Mapped, Doorbell>, records: usize| {
+        for number in 0..records {
+            let end = link.producer.push(0, 0, &vec![number as u8; 8000]).unwrap();
+            assert_eq!(other.consumer.claim().unwrap().unwrap().to_vec(), [number as u8; 8000]);
+            other.consumer.release(end).unwrap();
+            link.producer.released().unwrap();
+        }
+    };
+    pass(&mut link, 100);
+    assert!(resident() < 100 << 10, "{}", resident());
+    link.producer.extend_lap(1 << 20);
+    pass(&mut link, 200);
+    assert!(resident() > 900 << 10, "{}", resident());
+    link.producer.shorten_lap(64 << 10);
+    pass(&mut link, 200);
+    link.producer.give_back();
+    assert!(resident() < 100 << 10, "{}", resident());
+    pass(&mut link, 100);
 }

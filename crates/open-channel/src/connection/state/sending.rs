@@ -152,8 +152,8 @@ impl State {
         Some(Ok(()))
     }
 
-    /// Puts a borrowed pack into the ring, or returns that it has to go through the outbox, which
-    /// has room for its copy. `None` if not yet: a ring that is only full is waited for.
+    /// Puts a borrowed pack into the ring, or returns that it has to go through the outbox. `None`
+    /// if that has no room yet.
     pub(in crate::connection) fn place(
         &mut self,
         next: PackRef<'_>,
@@ -172,10 +172,6 @@ impl State {
             Stored::At(seq) => {
                 self.budget.add_messages(count, cost);
                 Some(Ok(Place::Ring(seq)))
-            }
-            Stored::Full => {
-                self.await_room();
-                None
             }
             // The check for room may have found the ring broken.
             Stored::Elsewhere => Some(self.objection(longest).map_or(Ok(Place::Outbox), Err)),
@@ -198,25 +194,18 @@ impl State {
             .or_else(|| (len > max).then_some(Error::TooLarge { len, max }))
     }
 
-    /// Room for a message of at most `len` bytes, in the ring if possible. `None` if the ring is
-    /// worth waiting for.
-    pub(in crate::connection) fn reserve(&mut self, len: usize) -> Option<Room> {
+    /// Room for a message of at most `len` bytes, in the ring if possible.
+    pub(in crate::connection) fn reserve(&mut self, len: usize) -> Room {
         if self.has_ring() && !self.session.may_store(len) {
             self.take_releases();
         }
         if self.session.may_store(len)
             && let Some(ring) = self.transport.as_mut().and_then(|transport| transport.ring())
+            && let Some(slot) = ring.reserve(len)
         {
-            match ring.reserve(len) {
-                Ok(slot) => return Some(Room::Ring { slot, transport: self.transports }),
-                Err(Stored::Full) => {
-                    self.await_room();
-                    return None;
-                }
-                Err(_) => {}
-            }
+            return Room::Ring { slot, transport: self.transports };
         }
-        Some(Room::Buffer { bytes: BytesMut::with_capacity(len), len })
+        Room::Buffer { bytes: BytesMut::with_capacity(len), len }
     }
 
     /// Sends the bytes written to a reservation.

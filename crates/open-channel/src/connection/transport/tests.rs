@@ -20,9 +20,9 @@ const UP_RELEASED: u64 = 256;
 fn the_reset_for_a_ring_that_a_write_finds_broken_still_goes_out() {
     let mut session = connected();
     let (near, far) = local::pair().expect("a pair");
-    let (link, offer, _) = ring::offer(RING_BYTES, None).expect("a ring");
+    let (rings, offer, _) = ring::offer(RING_BYTES, ring::Memory::new(None)).expect("a ring");
     let memory = offer.descriptors()[0].try_clone_to_owned().expect("a descriptor");
-    let mut transport = Transport::new(Arc::new(near), Some(Ring::new(link)));
+    let mut transport = Transport::new(Arc::new(near), Some(Ring::new(rings)));
     for _ in 0..4 {
         session.send(Bytes::from(vec![7; RING_BYTES / 2])).expect("room in the outbox");
     }

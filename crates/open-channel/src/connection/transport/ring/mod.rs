@@ -15,32 +15,28 @@ use std::fmt;
 use open_channel_ring::{Consumer, Doorbell, Mapped, Producer, RingLink, RingWatch, Spin};
 
 use crate::connection::transport::ring::copies::Copies;
+use crate::connection::transport::ring::growth::Growth;
+use crate::connection::transport::ring::sizes::Sizes;
+use crate::link::ring::Rings;
 
 mod copies;
+mod growth;
 mod receiving;
 mod sending;
+mod sizes;
 mod waiting;
 
 pub(crate) use receiving::Direct;
 pub(crate) use sending::Stored;
 pub(crate) use waiting::{Spinning, is_ending};
 
-/// Bytes before the payload of a first part: the length of the whole message.
-const TOTAL: usize = 8;
-
-/// A part takes this fraction of the ring, so that one side copies out while the other copies in.
-/// Little of the ring is left unused where a part does not fit before its end.
-const PARTS: usize = 8;
-
-/// A message of up to this fraction of the ring finds room while the receiver holds less than half.
-/// That is so even with a gap of the same size before the ring's end.
-const QUARTER: usize = 4;
-
 /// One side's ends of the rings, as its connection uses them.
 pub(crate) struct Ring {
     producer: Producer<Mapped, Doorbell>,
     consumer: Consumer<Mapped, Doorbell>,
     sending: Sending,
+    sizes: Sizes,
+    growth: Growth,
     /// Whether the waiters for a message were notified of the next one.
     notified: bool,
     /// Spins for a message, for an acknowledgement, and for room.
@@ -54,10 +50,6 @@ pub(crate) struct Ring {
 
 /// The progress of the direction in which this side sends.
 struct Sending {
-    /// Longest payload of a part.
-    part: usize,
-    /// Longest message that waits for room in the ring.
-    worth_waiting: usize,
     /// The other side's releases, as far as the session knows them.
     released: u64,
     /// The nearest release that a call waits for; 0 when none does.
@@ -80,12 +72,10 @@ impl fmt::Debug for Ring {
 }
 
 impl Ring {
-    pub(crate) fn new(link: RingLink) -> Self {
-        let RingLink { producer, consumer, doorbell: _ } = link;
-        let capacity = producer.capacity();
+    pub(crate) fn new(rings: Rings) -> Self {
+        let Rings { link: RingLink { producer, consumer, doorbell: _ }, memory } = rings;
+        let sizes = Sizes::of(producer.lap());
         let sending = Sending {
-            part: capacity / PARTS - TOTAL,
-            worth_waiting: capacity / QUARTER,
             released: 0,
             awaited: 0,
             room_awaited: false,
@@ -97,6 +87,8 @@ impl Ring {
             producer,
             consumer,
             sending,
+            sizes,
+            growth: Growth::new(memory),
             notified: false,
             recv_spin: Spin::new(),
             ack_spin: Spin::new(),

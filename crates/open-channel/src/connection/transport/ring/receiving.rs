@@ -5,7 +5,8 @@ use open_channel_proto::{
 };
 use open_channel_ring::{Claim, Consumer, Doorbell, Mapped, Position, Record, RingWatch};
 
-use super::{Ring, TOTAL};
+use super::Ring;
+use super::sizes::TOTAL;
 use crate::connection::transport::error::LinkError;
 use crate::connection::waiters::{Interest, Wakes};
 

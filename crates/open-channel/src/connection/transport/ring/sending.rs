@@ -3,9 +3,11 @@
 
 use bytes::Bytes;
 use open_channel_proto::{PackRef, Part, PartFlags, PartKind, Session};
-use open_channel_ring::{Mapped, Position, RingError, RingReservation};
+use open_channel_ring::{Doorbell, Mapped, Position, Producer, RingError, RingReservation};
 
-use super::{Ring, Sending, TOTAL};
+use super::growth::Growth;
+use super::sizes::{Sizes, TOTAL};
+use super::{Ring, Sending};
 use crate::connection::transport::error::LinkError;
 use crate::connection::waiters::{Interest, Wakes};
 
@@ -18,8 +20,6 @@ const SENT_PER_CHECK: u32 = 16;
 pub(crate) enum Stored {
     /// Its first message has this number.
     At(u64),
-    /// There is no room for it yet.
-    Full,
     /// It has to go through the outbox.
     Elsewhere,
 }
@@ -47,13 +47,18 @@ impl Ring {
     /// Moves the session's messages into the ring, as far as there is room.
     pub(crate) fn store(&mut self, session: &mut Session) -> Result<(), LinkError> {
         self.sending.full = false;
-        while let Some(part) = session.next_part(self.sending.part) {
-            let len = part.payload.len();
+        while let Some(part) = session.next_part(self.sizes.part) {
+            let (len, kind) = (part.payload.len(), part.kind);
             match self.push(part) {
                 Ok(end) => session.part_stored(len, end.bytes()),
                 Err(RingError::Full { .. }) => {
-                    self.sending.full = true;
-                    break;
+                    // A message in parts can wait: the outbox has its bytes.
+                    if kind != PartKind::Whole
+                        || !self.grow(|growth, producer| growth.full(producer, len))
+                    {
+                        self.sending.full = true;
+                        break;
+                    }
                 }
                 // The commit or drop of the reservation stores them.
                 Err(RingError::Reserved) => break,
@@ -79,17 +84,36 @@ impl Ring {
     #[inline]
     pub(crate) fn store_pack(&mut self, session: &mut Session, pack: PackRef<'_>) -> Stored {
         let (len, count) = (pack.bytes.len(), pack.count);
-        if len > self.sending.part || !session.may_store_pack(pack.longest, pack.cost) {
+        if len > self.sizes.large {
+            self.grow(|growth, producer| growth.large(producer, len));
+        }
+        if len > self.sizes.whole || !session.may_store_pack(pack.longest, pack.cost) {
             return Stored::Elsewhere;
         }
+        self.growth.note(len);
         // The flags of a first attempt are the same in every version.
         let flags = if count > 1 { PartFlags::PACKED } else { PartFlags::NONE };
-        match self.producer.push(PartKind::Whole.to_bits(), flags.0, pack.bytes) {
-            Ok(end) => Stored::At(session.pack_stored(len, count, end.bytes())),
-            Err(RingError::Full { .. }) => Stored::Full,
-            // A broken ring, too: the next check reports it.
-            Err(_) => Stored::Elsewhere,
+        loop {
+            match self.producer.push(PartKind::Whole.to_bits(), flags.0, pack.bytes) {
+                Ok(end) => return Stored::At(session.pack_stored(len, count, end.bytes())),
+                Err(RingError::Full { .. })
+                    if self.grow(|growth, producer| growth.full(producer, len)) => {}
+                // A broken ring, too: the next check reports it.
+                Err(_) => return Stored::Elsewhere,
+            }
         }
+    }
+
+    #[cold]
+    fn grow(
+        &mut self,
+        grow: impl FnOnce(&mut Growth, &mut Producer<Mapped, Doorbell>) -> bool,
+    ) -> bool {
+        let grew = grow(&mut self.growth, &mut self.producer);
+        if grew {
+            self.sizes = Sizes::of(self.producer.lap());
+        }
+        grew
     }
 
     /// [`store_pack`](Self::store_pack) for one message, unless a check is due first.
@@ -107,19 +131,26 @@ impl Ring {
         Some(seq)
     }
 
-    /// Room in the ring for a message of at most `len` bytes.
-    ///
-    /// # Errors
-    /// [`Stored::Full`] if a wait is worth it, else [`Stored::Elsewhere`].
-    pub(crate) fn reserve(&mut self, len: usize) -> Result<RingReservation<Mapped>, Stored> {
-        self.producer.reserve_apart(len).map_err(|error| match error {
-            // The receiver may hold half of the ring until it has this message. A longer one would
-            // then never find room in one place; in parts it may fit.
-            RingError::Full { .. } if len <= self.sending.worth_waiting => Stored::Full,
-            // It is much too long, or another reservation is open, or the ring is broken, which the
-            // next check reports.
-            _ => Stored::Elsewhere,
-        })
+    /// Room in the ring for a message of at most `len` bytes; `None` if it has to be written
+    /// elsewhere.
+    pub(crate) fn reserve(&mut self, len: usize) -> Option<RingReservation<Mapped>> {
+        self.growth.note(len);
+        if len > self.sizes.large {
+            self.grow(|growth, producer| growth.large(producer, len));
+        }
+        if len > self.sizes.whole {
+            self.grow(|growth, producer| growth.in_place(producer, len));
+        }
+        loop {
+            match self.producer.reserve_apart(len) {
+                Ok(slot) => return Some(slot),
+                Err(RingError::Full { .. })
+                    if self.grow(|growth, producer| growth.full(producer, len)) => {}
+                // There is no room, or the message is much too long, or another reservation is
+                // open, or the ring is broken, which the next check reports.
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Sends the bytes written to a reservation; returns the message's number.
@@ -142,6 +173,9 @@ impl Ring {
         wakes: &mut Wakes,
     ) -> Result<bool, LinkError> {
         self.sending.unchecked = 0;
+        if self.growth.tend(&mut self.producer) {
+            self.sizes = Sizes::of(self.producer.lap());
+        }
         let released = self.producer.released()?.bytes();
         if released == self.sending.released {
             return Ok(false);

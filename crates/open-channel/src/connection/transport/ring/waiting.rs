@@ -105,8 +105,8 @@ impl Ring {
     /// Waits for half of the unreleased bytes: early enough to go on, and seldom enough. In an
     /// empty ring it waits for the first release.
     fn wait_for_room(&mut self) {
-        let (tail, released) = (self.producer.tail().bytes(), self.sending.released);
-        self.sending.wait_for(released + (tail - released).div_ceil(2).max(1));
+        let halfway = self.producer.halfway().bytes();
+        self.sending.wait_for(halfway.max(self.sending.released + 1));
     }
 
     /// Asks the other side to ring the doorbell at the awaited releases. A poll has to follow.
