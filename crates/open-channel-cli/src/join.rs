@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use open_channel::{Channel, Error, Event, ResetCode, Role, Socket};
 use tokio::time::timeout;
 
-use crate::interrupt::{Interrupted, asked_to_stop};
+use crate::interrupt::asked_to_stop;
 use crate::options::Options;
 use crate::relay::{Relay, SLOWEST};
 use crate::{lines, output};
@@ -20,7 +20,7 @@ const LEAVING: Duration = Duration::from_secs(5);
 #[command(after_help = "\
 Whoever joins first hosts the channel and passes every line on to all others; when it leaves or dies, \
 another process takes over by itself. At the end of standard input, the program waits until all its lines \
-were passed on, then leaves. A member that takes no message for two seconds is let go. After the death of \
+were passed on, then leaves; its exit status is 1 if it met nobody who could read them. A member that takes no message for two seconds is let go. After the death of \
 a host, a line may appear twice, and none is missing to members that reach the next host within a fifth of a second.")]
 pub(crate) struct Args {
     /// The channel's name.
@@ -46,8 +46,14 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let mut printing = tokio::spawn(print_received(Arc::clone(&socket)));
     let outcome = tokio::select! {
         printed = &mut printing => printed.context("printing failed").and_then(|printed| printed),
-        typed = send_lines(&channel, &socket, args.stay) => typed,
-        () = asked_to_stop() => Err(Interrupted.into()),
+        typed = async {
+            let lines = send_lines(&channel, &socket).await?;
+            if args.stay {
+                std::future::pending::<()>().await;
+            }
+            lines.were_heard(&channel, &relay)
+        } => typed,
+        signal = asked_to_stop() => Err(signal.into()),
     };
 
     let orderly = async {
@@ -90,18 +96,39 @@ async fn print_received(socket: Arc<Socket>) -> Result<()> {
     Err(let_go())
 }
 
-async fn send_lines(channel: &Channel, socket: &Socket, stay: bool) -> Result<()> {
+async fn send_lines(channel: &Channel, socket: &Socket) -> Result<Lines> {
+    let first_role = channel.join().await?;
     let mut lines = lines::from_stdin();
+    let mut sent = Lines { first_role, any: false };
     while let Some(line) = lines.recv().await {
         socket.send(line?).await.map_err(|refused| explained(refused.error))?;
+        sent.any = true;
     }
     socket.flush().await.map_err(explained)?;
-    // Without a line, it is not known yet whether the channel can be reached.
-    channel.join().await?;
-    if stay {
-        std::future::pending::<()>().await;
+    Ok(sent)
+}
+
+/// The lines that were sent.
+struct Lines {
+    /// Of this process, before the first of them.
+    first_role: Role,
+    any: bool,
+}
+
+impl Lines {
+    /// # Errors
+    /// This process was alone, and has sent its lines to nobody.
+    fn were_heard(&self, channel: &Channel, relay: &Relay) -> Result<()> {
+        if !self.any || self.first_role != Role::Host || relay.has_met_somebody() {
+            return Ok(());
+        }
+        let (name, directory) = (channel.name(), channel.directory());
+        bail!(
+            "nobody else was on {name:?} (in {}), so nobody has read what was sent: start the \
+             others first, or look with `open-channel doctor {name:?}` whether they meet elsewhere",
+            directory.display()
+        )
     }
-    Ok(())
 }
 
 fn explained(error: Error) -> anyhow::Error {

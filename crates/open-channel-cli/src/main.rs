@@ -9,6 +9,7 @@ mod lines;
 mod options;
 mod output;
 mod relay;
+mod seconds;
 mod send;
 
 use std::process::ExitCode;
@@ -23,7 +24,10 @@ Exit status:
   0    done; for `send`, every message was acknowledged; for `demo`, nothing was lost
   1    it did not work: one line on standard error says why and what to do
   2    the arguments were not understood
-  130  interrupted";
+  129  ended by SIGHUP (the terminal closed), in an orderly way; a host hands over first
+  130  ended by SIGINT (Ctrl-C), in the same way; the second one ends it at once
+  143  ended by SIGTERM, in the same way
+A closed output is no error: `open-channel join news | head -1` ends with 0.";
 
 /// Processes that know a channel's name meet on it: no broker, no port, no lost messages.
 #[derive(Parser)]
@@ -55,11 +59,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of the output has closed it, as in `open-channel join news | head -1`.
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
-        Err(error) if error.is::<interrupt::Interrupted>() => ExitCode::from(130),
-        Err(error) => {
-            output::say(format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<interrupt::Interrupted>() {
+            Some(interrupted) => ExitCode::from(interrupted.status),
+            None => {
+                output::say(format_args!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
@@ -70,6 +76,10 @@ fn run(cli: Cli) -> Result<()> {
         .build()
         .context("could not start the async runtime")?;
     let outcome = runtime.block_on(async {
+        // A demo's worker hands over when its supervisor asks it to, and dies of everything else.
+        if !matches!(cli.command, Command::DemoWorker(_)) {
+            interrupt::watch_signals();
+        }
         match cli.command {
             Command::Demo(args) => demo::run(args, &cli.options).await,
             Command::Join(args) => join::run(args, &cli.options).await,

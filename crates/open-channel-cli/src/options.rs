@@ -1,10 +1,12 @@
 //! The options of every command: the place of the channel, and the amount of logging.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 
 use open_channel::{Builder, Channel, Scope};
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::output;
 
 /// Options that all commands share.
 const HEADING: &str = "Global options";
@@ -50,7 +52,7 @@ impl Options {
         };
         tracing_subscriber::fmt()
             .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(output::is_colourful(&io::stderr()))
             .log_internal_errors(false) // it would complain on standard error, and panic when it cannot
             .with_max_level(level)
             .init();

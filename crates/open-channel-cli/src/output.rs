@@ -38,6 +38,13 @@ pub(crate) fn say(text: impl fmt::Display) {
     let _ = io::stderr().write_all(format!("open-channel: {text}\n").as_bytes());
 }
 
+/// Whether colours go to this stream: to a terminal that knows them, and never with `NO_COLOR`.
+pub(crate) fn is_colourful(stream: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !set("NO_COLOR") && !dumb
+}
+
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }

@@ -185,6 +185,45 @@ impl Program {
     }
 }
 
+/// A terminal: the program has one side, the test reads from the other.
+#[cfg(unix)]
+pub(crate) struct Terminal {
+    near: std::fs::File,
+    far: std::fs::File,
+}
+
+#[cfg(unix)]
+impl Terminal {
+    pub(crate) fn open() -> Terminal {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&near).expect("its owner");
+        unlockpt(&near).expect("its lock");
+        let name = ptsname(&near, Vec::new()).expect("its name");
+        let far = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(name.to_str().expect("a plain path"))
+            .expect("its other side");
+        Terminal { near: near.into(), far }
+    }
+
+    pub(crate) fn side(&self) -> Stdio {
+        self.far.try_clone().expect("a duplicate").into()
+    }
+
+    /// All that was written to it, until no process has it open.
+    pub(crate) fn read_to_end(self) -> String {
+        drop(self.far);
+        let mut near = self.near;
+        let mut shown = Vec::new();
+        // Linux ends it with an error.
+        let _ = near.read_to_end(&mut shown);
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
 #[cfg(unix)]
 pub(crate) fn signal_process(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid as i32).expect("a process id");
