@@ -23,6 +23,7 @@ use crate::membership::handshake::{
     HandshakeError, read_first_frame, read_frame, reject_error, write_frame,
 };
 use crate::membership::host::{Host, Phase};
+use crate::membership::status;
 use crate::rendezvous::election::Tenure;
 use crate::sys::{ProcessExit, UserId};
 
@@ -131,7 +132,10 @@ impl Acceptor {
             let channel = acceptor.shared.name();
             let welcome = acceptor.welcome(stream, full);
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome).await {
-                Ok(Ok(Some(lifeline))) => acceptor.answer_lifeline(lifeline).await,
+                Ok(Ok(Some((stream, Purpose::Status)))) => {
+                    status::answer(stream, &acceptor.shared, &acceptor.host).await;
+                }
+                Ok(Ok(Some((lifeline, _)))) => acceptor.answer_lifeline(lifeline).await,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::debug!(channel, %error, "a connection was refused"),
                 Err(_) => tracing::debug!(channel, "a connection did not introduce itself"),
@@ -140,8 +144,12 @@ impl Acceptor {
         });
     }
 
-    /// Answers a new connection; gives the stream back when it is a lifeline.
-    async fn welcome(&self, mut stream: UnixStream, full: bool) -> io::Result<Option<UnixStream>> {
+    /// Answers a new connection; gives the stream back when it carries no session.
+    async fn welcome(
+        &self,
+        mut stream: UnixStream,
+        full: bool,
+    ) -> io::Result<Option<(UnixStream, Purpose)>> {
         let peer = unix::peer(&stream)?;
         if !self.shared.settings.allows(peer.user()) {
             let reason = format!("user {} may not join this channel", peer.user());
@@ -162,19 +170,22 @@ impl Acceptor {
             Ok(version) => version,
             Err(reject) => return refuse(stream, reject).await,
         };
-        if let Err(reject) = self.is_open(&hello) {
+        // A host that is leaving answers questions still: it may wait for a handler that hangs.
+        let asks = hello.purpose == Purpose::Status;
+        let admitted = if asks { may_ask(peer.user()) } else { self.is_open(&hello) };
+        if let Err(reject) = admitted {
             return refuse(stream, reject).await;
         }
         if full {
             return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full())).await;
         }
-        if hello.purpose == Purpose::Lifeline {
+        if hello.purpose != Purpose::Session {
             write_frame(
                 &mut stream,
                 &Frame::Welcome(Welcome::lifeline(version, self.host.generation())),
             )
             .await?;
-            return Ok(Some(stream));
+            return Ok(Some((stream, hello.purpose)));
         }
         match self.admit(&hello, version, peer.clone()) {
             Err(reject) => refuse(stream, reject).await,
@@ -363,7 +374,18 @@ async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
     }
 }
 
-async fn refuse(mut stream: UnixStream, reject: Reject) -> io::Result<Option<UnixStream>> {
+/// Whether this user may ask how the host is: others who may join still learn nothing of each other.
+fn may_ask(user: &UserId) -> Result<(), Reject> {
+    if *user == UserId::current() {
+        return Ok(());
+    }
+    Err(Reject::new(RejectCode::Permission, "only its own user may ask a host how it is"))
+}
+
+async fn refuse(
+    mut stream: UnixStream,
+    reject: Reject,
+) -> io::Result<Option<(UnixStream, Purpose)>> {
     let error = io::Error::other(reject.reason.clone());
     write_frame(&mut stream, &Frame::Reject(reject)).await?;
     Err(error)

@@ -6,7 +6,7 @@
 //! | items | what they are about |
 //! | --- | --- |
 //! | [`UserId`], [`peer`] | users, and the process on the other side of a stream |
-//! | [`ProcessExit`] | the end of another process |
+//! | [`ProcessExit`], [`program_name`] | the end of another process, and what it runs |
 //! | [`listen`], [`pair`], [`prepare`], [`receive`], [`send`], [`shutdown`] | streams of bytes |
 //! | [`Registration`], [`Source`], [`ReadyGuard`] | readiness, for tasks |
 //! | [`sleep`], [`WakeReceiver`], [`WakeSender`], [`wake_pair`] | readiness, for threads |
@@ -28,6 +28,6 @@ pub use imp::UserId;
 pub(crate) use imp::{
     ProcessExit, ReadyGuard, Registration, SocketPath, Source, UserDirectory, WakeReceiver,
     WakeSender, address_space_left, borrow, coarse_now, duplicate, file_system, is_scarce, listen,
-    machine_memory, memory_left, monotonic_now, pair, peer, prepare, receive, send, shutdown,
-    sleep, top_directory, wake_pair,
+    machine_memory, memory_left, monotonic_now, pair, peer, prepare, program_name, receive, send,
+    shutdown, sleep, top_directory, wake_pair,
 };
