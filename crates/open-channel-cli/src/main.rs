@@ -6,11 +6,14 @@ mod demo;
 mod interrupt;
 mod join;
 mod lines;
+mod ls;
 mod options;
 mod output;
+mod quantity;
 mod relay;
 mod seconds;
 mod send;
+mod survey;
 
 use std::process::ExitCode;
 
@@ -47,6 +50,8 @@ enum Command {
     Join(join::Args),
     /// Deliver messages to the host of a channel, and report whether they were acknowledged.
     Send(send::Args),
+    /// List the channels of this user and how they are; with a name, all about one.
+    Ls(ls::Args),
     /// One worker of the demo.
     #[command(hide = true)]
     DemoWorker(demo::worker::Args),
@@ -84,6 +89,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Demo(args) => demo::run(args, &cli.options).await,
             Command::Join(args) => join::run(args, &cli.options).await,
             Command::Send(args) => send::run(args, &cli.options).await,
+            Command::Ls(args) => ls::run(args, &cli.options).await,
             Command::DemoWorker(args) => demo::worker::run(args).await,
         }
     });

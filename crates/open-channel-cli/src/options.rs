@@ -1,7 +1,7 @@
 //! The options of every command: the place of the channel, and the amount of logging.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use open_channel::{Builder, Channel, Scope};
 use tracing_subscriber::filter::LevelFilter;
@@ -40,6 +40,16 @@ impl Options {
             builder = builder.runtime_dir(dir);
         }
         builder
+    }
+
+    /// The runtime directory, if one was named.
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// The application, if one was named.
+    pub(crate) fn scope_app(&self) -> Option<&str> {
+        self.scope_app.as_deref()
     }
 
     /// Silent by default: standard error has the one line about a failure.

@@ -45,6 +45,30 @@ pub(crate) fn is_colourful(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !set("NO_COLOR") && !dumb
 }
 
+/// How standard output shows what is out of the ordinary.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    colourful: bool,
+}
+
+impl Style {
+    pub(crate) fn of_stdout() -> Style {
+        Style { colourful: is_colourful(&io::stdout()) }
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.wrap(text, "2")
+    }
+
+    pub(crate) fn alarm(self, text: &str) -> String {
+        self.wrap(text, "31")
+    }
+
+    fn wrap(self, text: &str, code: &str) -> String {
+        if self.colourful { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }

@@ -2,6 +2,7 @@
 
 mod demo;
 mod join;
+mod ls;
 mod pipes;
 mod program;
 mod send;
