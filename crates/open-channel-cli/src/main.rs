@@ -3,6 +3,7 @@
 //! One file per command; this one knows the arguments, the log and the exit status.
 
 mod demo;
+mod doctor;
 mod interrupt;
 mod join;
 mod lines;
@@ -27,6 +28,7 @@ Exit status:
   0    done; for `send`, every message was acknowledged; for `demo`, nothing was lost
   1    it did not work: one line on standard error says why and what to do
   2    the arguments were not understood
+  3    a warning of `doctor`
   129  ended by SIGHUP (the terminal closed), in an orderly way; a host hands over first
   130  ended by SIGINT (Ctrl-C), in the same way; the second one ends it at once
   143  ended by SIGTERM, in the same way
@@ -52,6 +54,8 @@ enum Command {
     Send(send::Args),
     /// List the channels of this user and how they are; with a name, all about one.
     Ls(ls::Args),
+    /// Find out why two processes do not meet, and what will go wrong.
+    Doctor(doctor::Args),
     /// One worker of the demo.
     #[command(hide = true)]
     DemoWorker(demo::worker::Args),
@@ -64,14 +68,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of the output has closed it, as in `open-channel join news | head -1`.
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<interrupt::Interrupted>() {
-            Some(interrupted) => ExitCode::from(interrupted.status),
-            None => {
-                output::say(format_args!("{error:#}"));
-                ExitCode::FAILURE
-            }
-        },
+        Err(error) => ExitCode::from(status(&error)),
     }
+}
+
+/// The exit status after a failure, which is told unless that was done already.
+fn status(error: &anyhow::Error) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
+        return interrupted.status;
+    }
+    if let Some(unwell) = error.downcast_ref::<doctor::Unwell>() {
+        return unwell.status;
+    }
+    output::say(format_args!("{error:#}"));
+    1
 }
 
 fn run(cli: Cli) -> Result<()> {
@@ -89,6 +99,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Demo(args) => demo::run(args, &cli.options).await,
             Command::Join(args) => join::run(args, &cli.options).await,
             Command::Send(args) => send::run(args, &cli.options).await,
+            Command::Doctor(args) => doctor::run(args, &cli.options).await,
             Command::Ls(args) => ls::run(args, &cli.options).await,
             Command::DemoWorker(args) => demo::worker::run(args).await,
         }

@@ -97,6 +97,24 @@ impl Surveyed {
         }
     }
 
+    /// Whether some process is there.
+    pub(crate) fn is_alive(&self) -> bool {
+        !matches!(self.health(), Health::Stale | Health::Unreadable)
+    }
+
+    /// The process that hosts, in words.
+    pub(crate) fn host(&self) -> String {
+        match &self.answer {
+            Ok(status) => {
+                format!("{} (pid {})", status.host.process.program, status.host.process.pid)
+            }
+            Err(unanswered) => match unanswered.pid {
+                Some(pid) => format!("pid {pid}"),
+                None => "an unknown process".into(),
+            },
+        }
+    }
+
     pub(crate) fn generation(&self) -> Option<u64> {
         match &self.answer {
             Ok(status) => Some(status.host.generation),

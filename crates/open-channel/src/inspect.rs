@@ -34,7 +34,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::background;
+use crate::channel::settings::DEFAULT_RING_BYTES;
 use crate::error::Error;
+use crate::link::ring;
 use crate::membership::question::{Asked, NoAnswer};
 use crate::rendezvous::identity::{Identity, Scope};
 use crate::rendezvous::listing::{self, Listed};
@@ -71,6 +73,16 @@ pub fn channels(runtime_dir: Option<&Path>) -> Result<Vec<Found>, Error> {
 /// [`Error::InvalidName`].
 pub fn label(name: &str, scope: Scope) -> Result<String, Error> {
     Ok(Identity::new(name, scope)?.directory().to_owned())
+}
+
+/// Whether this process could share memory with another one now, as
+/// [`LinkKind::Ring`](crate::LinkKind::Ring) needs it.
+///
+/// # Errors
+/// Why it cannot: the kernel, a limit, or few descriptors or little memory left. Messages then
+/// travel on a socket.
+pub fn shared_memory() -> std::io::Result<()> {
+    ring::offer(DEFAULT_RING_BYTES, None).map(drop)
 }
 
 /// A channel's directory, as it was when [`channels`] looked.

@@ -125,6 +125,15 @@ impl Program {
         }
     }
 
+    /// Waits until the program has said so on standard error, now or before.
+    pub(crate) fn wait_for_error(&mut self, wanted: &str) {
+        while !self.stderr.iter().any(|line| line.contains(wanted)) {
+            if !self.read_one() {
+                self.give_up("ended without the error that was waited for");
+            }
+        }
+    }
+
     pub(crate) fn wait_for_line(&mut self, wanted: &str) {
         self.wait_for(|line| line == wanted);
     }
@@ -159,21 +168,30 @@ impl Program {
         stderr
     }
 
-    /// False at the end of all output.
+    /// Reads until there is another line of standard output; false at the end of all output.
     fn read_on(&mut self) -> bool {
-        while self.open > 0 {
-            match self.output.recv_timeout(LIMIT.saturating_sub(self.started.elapsed())) {
-                Ok(Output::Line(line)) => {
-                    self.stdout.push(line);
-                    return true;
-                }
-                Ok(Output::Error(line)) => self.stderr.push(line),
-                Ok(Output::End) => self.open -= 1,
-                Err(RecvTimeoutError::Timeout) => self.give_up("took too long"),
-                Err(RecvTimeoutError::Disconnected) => return false,
+        let lines = self.stdout.len();
+        while self.stdout.len() == lines {
+            if !self.read_one() {
+                return false;
             }
         }
-        false
+        true
+    }
+
+    /// Reads one line of either; false at the end of all output.
+    fn read_one(&mut self) -> bool {
+        if self.open == 0 {
+            return false;
+        }
+        match self.output.recv_timeout(LIMIT.saturating_sub(self.started.elapsed())) {
+            Ok(Output::Line(line)) => self.stdout.push(line),
+            Ok(Output::Error(line)) => self.stderr.push(line),
+            Ok(Output::End) => self.open -= 1,
+            Err(RecvTimeoutError::Timeout) => self.give_up("took too long"),
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+        true
     }
 
     fn give_up(&self, why: &str) -> ! {
