@@ -4,9 +4,10 @@
 
 mod demo;
 mod doctor;
+mod exec;
+mod framing;
 mod interrupt;
 mod join;
-mod lines;
 mod ls;
 mod options;
 mod output;

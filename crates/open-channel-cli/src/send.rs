@@ -1,5 +1,6 @@
 //! `open-channel send`: delivers messages; its exit status is 0 if they were handled.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -7,9 +8,10 @@ use bytes::Bytes;
 use open_channel::{Channel, Error, Socket};
 use tokio::time::timeout;
 
+use crate::framing::Framing;
 use crate::interrupt::asked_to_stop;
-use crate::lines;
 use crate::options::Options;
+use crate::output;
 use crate::seconds::seconds;
 
 #[derive(clap::Args)]
@@ -17,9 +19,17 @@ pub(crate) struct Args {
     /// The channel's name.
     name: String,
 
-    /// One message each [default: the lines of standard input]
+    /// One message each [default: those on standard input]
     #[arg(value_name = "MESSAGE")]
     messages: Vec<String>,
+
+    /// How the messages on standard input, and the answers, follow each other
+    #[arg(long, value_enum, value_name = "HOW", default_value = "lines")]
+    framing: Framing,
+
+    /// Print what the host answers, until it ends the connection
+    #[arg(long)]
+    answers: bool,
 
     /// How long to wait for a host, and for it to acknowledge, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
@@ -29,16 +39,33 @@ pub(crate) struct Args {
 /// Never hosts: a tool that ends at once would only cause another change of host.
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let channel = options.channel(&args.name).connect_timeout(args.timeout).build_peer()?;
-    let delivery = Delivery { socket: channel.connect(), channel, limit: args.timeout };
-    let delivered = tokio::select! {
-        delivered = async {
-            delivery.channel.join().await.map_err(|error| delivery.unreached(error))?;
-            delivery.deliver(args.messages).await
-        } => delivered,
-        never = discard_received(&delivery.socket) => match never {},
-        signal = asked_to_stop() => return Err(signal.into()),
+    let framing = args.framing;
+    let delivery = Delivery { socket: channel.connect(), channel, limit: args.timeout, framing };
+    let deliver = async {
+        delivery.channel.join().await.map_err(|error| delivery.unreached(error))?;
+        delivery.deliver(args.messages).await
     };
-    delivered.context("not everything was delivered")
+    let delivered = async {
+        if !args.answers {
+            return tokio::select! {
+                delivered = deliver => delivered,
+                never = discard_received(&delivery.socket) => match never {},
+            };
+        }
+        // Both at once: a host that waits for room for its answers takes nothing more.
+        let deliver = async {
+            deliver.await?;
+            Ok(delivery.socket.finish()?)
+        };
+        tokio::try_join!(deliver, delivery.print_answers()).map(drop)
+    };
+    tokio::select! {
+        delivered = delivered => delivered.context("not everything was delivered")?,
+        signal = asked_to_stop() => return Err(signal.into()),
+    }
+    // Everything is acknowledged. An orderly end is not necessary for that.
+    let _ = timeout(args.timeout, delivery.socket.close()).await;
+    Ok(())
 }
 
 struct Delivery {
@@ -46,22 +73,28 @@ struct Delivery {
     socket: Socket,
     /// For each step.
     limit: Duration,
+    framing: Framing,
 }
 
 impl Delivery {
     async fn deliver(&self, messages: Vec<String>) -> Result<()> {
         if messages.is_empty() {
-            let mut lines = lines::from_stdin();
-            while let Some(line) = lines.recv().await {
-                self.send(line?).await?;
+            let mut input = self.framing.read(io::stdin());
+            while let Some(message) = input.recv().await {
+                self.send(message?).await?;
             }
         }
         for message in messages {
             self.send(message.into()).await?;
         }
-        self.in_time(self.socket.flush()).await?;
-        // Everything is acknowledged. An orderly end is not necessary for that.
-        let _ = timeout(self.limit, self.socket.close()).await;
+        self.in_time(self.socket.flush()).await.map(drop)
+    }
+
+    async fn print_answers(&self) -> Result<()> {
+        while let Some(answer) = self.socket.recv().await? {
+            tokio::task::block_in_place(|| output::write(&self.framing.encode(&answer)))?;
+            answer.ack(); // after it was printed
+        }
         Ok(())
     }
 

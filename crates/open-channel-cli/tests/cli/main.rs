@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod exec;
 mod join;
 mod ls;
 mod pipes;
