@@ -16,6 +16,8 @@ mod relay;
 mod seconds;
 mod send;
 mod survey;
+mod top;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -55,6 +57,8 @@ enum Command {
     Send(send::Args),
     /// List the channels of this user and how they are; with a name, all about one.
     Ls(ls::Args),
+    /// Watch the channels and their sockets live, as htop shows processes.
+    Top(top::Args),
     /// Find out why two processes do not meet, and what will go wrong.
     Doctor(doctor::Args),
     /// One worker of the demo.
@@ -100,6 +104,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Demo(args) => demo::run(args, &cli.options).await,
             Command::Join(args) => join::run(args, &cli.options).await,
             Command::Send(args) => send::run(args, &cli.options).await,
+            Command::Top(args) => top::run(args, &cli.options).await,
             Command::Doctor(args) => doctor::run(args, &cli.options).await,
             Command::Ls(args) => ls::run(args, &cli.options).await,
             Command::DemoWorker(args) => demo::worker::run(args).await,

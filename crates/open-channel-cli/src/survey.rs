@@ -131,7 +131,7 @@ impl Surveyed {
         }
     }
 
-    fn rate_since(&self, earlier: &Surveyed) -> Option<Rate> {
+    pub(crate) fn rate_since(&self, earlier: &Surveyed) -> Option<Rate> {
         let (Ok(now), Ok(before)) = (&self.answer, &earlier.answer) else { return None };
         let same = now.host.generation == before.host.generation
             && now.host.process.pid == before.host.process.pid;
@@ -159,8 +159,17 @@ pub(crate) fn rate(now: &Traffic, before: &Traffic, time: Duration) -> Rate {
 
 /// Asks all hosts in the directory at once, for at most this many sockets each.
 pub(crate) async fn survey(dir: Option<&Path>, sockets: usize) -> Result<Vec<Surveyed>> {
+    survey_with(dir, |_| sockets).await
+}
+
+/// [`survey`], with the number of sockets by the label of the channel.
+pub(crate) async fn survey_with(
+    dir: Option<&Path>,
+    sockets: impl Fn(&str) -> usize,
+) -> Result<Vec<Surveyed>> {
     let mut asking = JoinSet::new();
     for found in inspect::channels(dir)? {
+        let sockets = sockets(found.label());
         asking.spawn(async move {
             let answer = found.ask(sockets, PATIENCE).await;
             Surveyed { found, answer, at: Instant::now(), rate: None }

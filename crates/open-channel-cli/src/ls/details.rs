@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use open_channel::inspect::{Direction, SocketStatus, Status};
 
-use super::table::{again, line, oldest, scope, waiting, widths};
+use super::table::{line, scope, widths};
 use crate::output::Style;
 use crate::quantity;
 use crate::survey::Surveyed;
+use crate::traffic::{again, oldest, waiting};
 
 const HEAD: [&str; 9] =
     ["PROCESS", "LINK", "STATE", "RECEIVED", "HANDLED", "SENT", "WAITING", "OLDEST", "AGAIN"];

@@ -1,13 +1,13 @@
 //! The overview: a line for each channel.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use open_channel::inspect::{SocketStatus, Status, Traffic};
+use open_channel::inspect::{SocketStatus, Status};
 
 use crate::output::Style;
 use crate::quantity;
 use crate::survey::{Health, Surveyed};
+use crate::traffic::{again, oldest, waiting};
 
 const HEAD: [&str; 13] = [
     "NAME", "SCOPE", "STATE", "HOST", "GEN", "SOCKETS", "LINKS", "MSG/S", "BYTES/S", "WAITING",
@@ -92,24 +92,4 @@ fn links(sockets: &[SocketStatus]) -> String {
         return "-".into();
     }
     kinds.iter().map(|(kind, number)| format!("{number} {kind}")).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn waiting(traffic: &Traffic) -> String {
-    let open = traffic.sent.open.saturating_add(traffic.received.open);
-    let bytes = traffic.sent.open_bytes.saturating_add(traffic.received.open_bytes);
-    match open {
-        0 => "0".into(),
-        open => format!("{} ({})", quantity::count(open as f64), quantity::bytes(bytes as f64)),
-    }
-}
-
-pub(super) fn oldest(traffic: &Traffic) -> Option<Duration> {
-    traffic.sent.oldest.max(traffic.received.oldest)
-}
-
-pub(super) fn again(traffic: &Traffic) -> String {
-    match traffic.redelivered {
-        0 => "0".into(),
-        again => format!("{again} (attempt {})", traffic.highest_attempt),
-    }
 }

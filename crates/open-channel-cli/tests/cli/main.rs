@@ -8,3 +8,4 @@ mod ls;
 mod pipes;
 mod program;
 mod send;
+mod top;
