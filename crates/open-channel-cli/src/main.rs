@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod exec;
 mod framing;
+mod generate;
 mod interrupt;
 mod join;
 mod ls;
@@ -22,7 +23,7 @@ mod traffic;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::options::Options;
 
@@ -37,9 +38,30 @@ Exit status:
   143  ended by SIGTERM, in the same way
 A closed output is no error: `open-channel join news | head -1` ends with 0.";
 
+/// The three commands that a newcomer needs come before all others.
+const HELP: &str = "\
+{about}
+
+Begin with:
+  open-channel demo             see it work: whoever hosts is killed, and nothing is lost
+  open-channel join tea-room    in two terminals: what you type in one, the other shows
+  open-channel doctor tea-room  why two processes do not meet, and the command that mends it
+
+{usage-heading} {usage}
+
+{all-args}{after-help}";
+
 /// Processes that know a channel's name meet on it: no broker, no port, no lost messages.
 #[derive(Parser)]
-#[command(name = "open-channel", version, after_help = EXIT_STATUS, max_term_width = 100, args_override_self = true)]
+#[command(
+    name = "open-channel",
+    version,
+    help_template = HELP,
+    after_help = EXIT_STATUS,
+    max_term_width = 100,
+    args_override_self = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(flatten)]
     options: Options,
@@ -61,15 +83,38 @@ enum Command {
     Top(top::Args),
     /// Find out why two processes do not meet, and what will go wrong.
     Doctor(doctor::Args),
-    /// One worker of the demo.
-    #[command(hide = true)]
-    DemoWorker(demo::worker::Args),
+    /// Print the completions of a shell for this program.
+    Completions(generate::Completions),
+    /// Print the man page of this program, or write those of all commands.
+    Man(generate::Man),
+}
+
+/// One worker of the demo, which only the demo starts.
+#[derive(Parser)]
+#[command(name = "open-channel demo-worker")]
+struct Worker {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    args: demo::worker::Args,
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli.options.start_log();
-    match run(cli) {
+    let mut words = std::env::args_os().skip(1).peekable();
+    let outcome = if words.peek().is_some_and(|word| word == demo::worker::COMMAND) {
+        // It hands over when its supervisor asks it to, and dies of every signal.
+        let Worker { options, args } = Worker::parse_from(words);
+        options.start_log();
+        in_runtime(demo::worker::run(args))
+    } else {
+        let cli = Cli::parse();
+        cli.options.start_log();
+        in_runtime(async {
+            interrupt::watch_signals();
+            run(cli.command, &cli.options).await
+        })
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of the output has closed it, as in `open-channel join news | head -1`.
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
@@ -89,27 +134,26 @@ fn status(error: &anyhow::Error) -> u8 {
     1
 }
 
-fn run(cli: Cli) -> Result<()> {
+async fn run(command: Command, options: &Options) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(args, options).await,
+        Command::Join(args) => join::run(args, options).await,
+        Command::Send(args) => send::run(args, options).await,
+        Command::Ls(args) => ls::run(args, options).await,
+        Command::Top(args) => top::run(args, options).await,
+        Command::Doctor(args) => doctor::run(args, options).await,
+        Command::Completions(args) => generate::completions(args, Cli::command()),
+        Command::Man(args) => generate::man(args, Cli::command()),
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("could not start the async runtime")?;
-    let outcome = runtime.block_on(async {
-        // A demo's worker hands over when its supervisor asks it to, and dies of everything else.
-        if !matches!(cli.command, Command::DemoWorker(_)) {
-            interrupt::watch_signals();
-        }
-        match cli.command {
-            Command::Demo(args) => demo::run(args, &cli.options).await,
-            Command::Join(args) => join::run(args, &cli.options).await,
-            Command::Send(args) => send::run(args, &cli.options).await,
-            Command::Top(args) => top::run(args, &cli.options).await,
-            Command::Doctor(args) => doctor::run(args, &cli.options).await,
-            Command::Ls(args) => ls::run(args, &cli.options).await,
-            Command::DemoWorker(args) => demo::worker::run(args).await,
-        }
-    });
+    let outcome = runtime.block_on(work);
     // A blocked write to a pipe would prevent the runtime, and so the process, from ending.
     runtime.shutdown_background();
     outcome
@@ -122,5 +166,6 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         super::Cli::command().debug_assert();
+        super::Worker::command().debug_assert();
     }
 }

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod exec;
+mod help;
 mod join;
 mod ls;
 mod pipes;
