@@ -3,18 +3,27 @@
 //! One file per command; this one knows the arguments, the log and the exit status.
 
 mod demo;
+mod doctor;
+mod exec;
+mod framing;
+mod generate;
 mod interrupt;
 mod join;
-mod lines;
+mod ls;
 mod options;
 mod output;
+mod quantity;
 mod relay;
+mod seconds;
 mod send;
+mod survey;
+mod top;
+mod traffic;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::options::Options;
 
@@ -23,11 +32,36 @@ Exit status:
   0    done; for `send`, every message was acknowledged; for `demo`, nothing was lost
   1    it did not work: one line on standard error says why and what to do
   2    the arguments were not understood
-  130  interrupted";
+  3    a warning of `doctor`
+  129  ended by SIGHUP (the terminal closed), in an orderly way; a host hands over first
+  130  ended by SIGINT (Ctrl-C), in the same way; the second one ends it at once
+  143  ended by SIGTERM, in the same way
+A closed output is no error: `open-channel join news | head -1` ends with 0.";
+
+/// The three commands that a newcomer needs come before all others.
+const HELP: &str = "\
+{about}
+
+Begin with:
+  open-channel demo             see it work: whoever hosts is killed, and nothing is lost
+  open-channel join tea-room    in two terminals: what you type in one, the other shows
+  open-channel doctor tea-room  why two processes do not meet, and the command that mends it
+
+{usage-heading} {usage}
+
+{all-args}{after-help}";
 
 /// Processes that know a channel's name meet on it: no broker, no port, no lost messages.
 #[derive(Parser)]
-#[command(name = "open-channel", version, after_help = EXIT_STATUS, max_term_width = 100, args_override_self = true)]
+#[command(
+    name = "open-channel",
+    version,
+    help_template = HELP,
+    after_help = EXIT_STATUS,
+    max_term_width = 100,
+    args_override_self = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(flatten)]
     options: Options,
@@ -43,40 +77,83 @@ enum Command {
     Join(join::Args),
     /// Deliver messages to the host of a channel, and report whether they were acknowledged.
     Send(send::Args),
-    /// One worker of the demo.
-    #[command(hide = true)]
-    DemoWorker(demo::worker::Args),
+    /// List the channels of this user and how they are; with a name, all about one.
+    Ls(ls::Args),
+    /// Watch the channels and their sockets live, as htop shows processes.
+    Top(top::Args),
+    /// Find out why two processes do not meet, and what will go wrong.
+    Doctor(doctor::Args),
+    /// Print the completions of a shell for this program.
+    Completions(generate::Completions),
+    /// Print the man page of this program, or write those of all commands.
+    Man(generate::Man),
+}
+
+/// One worker of the demo, which only the demo starts.
+#[derive(Parser)]
+#[command(name = "open-channel demo-worker")]
+struct Worker {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    args: demo::worker::Args,
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli.options.start_log();
-    match run(cli) {
+    let mut words = std::env::args_os().skip(1).peekable();
+    let outcome = if words.peek().is_some_and(|word| word == demo::worker::COMMAND) {
+        // It hands over when its supervisor asks it to, and dies of every signal.
+        let Worker { options, args } = Worker::parse_from(words);
+        options.start_log();
+        in_runtime(demo::worker::run(args))
+    } else {
+        let cli = Cli::parse();
+        cli.options.start_log();
+        in_runtime(async {
+            interrupt::watch_signals();
+            run(cli.command, &cli.options).await
+        })
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of the output has closed it, as in `open-channel join news | head -1`.
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
-        Err(error) if error.is::<interrupt::Interrupted>() => ExitCode::from(130),
-        Err(error) => {
-            output::say(format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => ExitCode::from(status(&error)),
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+/// The exit status after a failure, which is told unless that was done already.
+fn status(error: &anyhow::Error) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
+        return interrupted.status;
+    }
+    if let Some(unwell) = error.downcast_ref::<doctor::Unwell>() {
+        return unwell.status;
+    }
+    output::say(format_args!("{error:#}"));
+    1
+}
+
+async fn run(command: Command, options: &Options) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(args, options).await,
+        Command::Join(args) => join::run(args, options).await,
+        Command::Send(args) => send::run(args, options).await,
+        Command::Ls(args) => ls::run(args, options).await,
+        Command::Top(args) => top::run(args, options).await,
+        Command::Doctor(args) => doctor::run(args, options).await,
+        Command::Completions(args) => generate::completions(args, Cli::command()),
+        Command::Man(args) => generate::man(args, Cli::command()),
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("could not start the async runtime")?;
-    let outcome = runtime.block_on(async {
-        match cli.command {
-            Command::Demo(args) => demo::run(args, &cli.options).await,
-            Command::Join(args) => join::run(args, &cli.options).await,
-            Command::Send(args) => send::run(args, &cli.options).await,
-            Command::DemoWorker(args) => demo::worker::run(args).await,
-        }
-    });
+    let outcome = runtime.block_on(work);
     // A blocked write to a pipe would prevent the runtime, and so the process, from ending.
     runtime.shutdown_background();
     outcome
@@ -89,5 +166,6 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         super::Cli::command().debug_assert();
+        super::Worker::command().debug_assert();
     }
 }

@@ -1,10 +1,12 @@
 //! The options of every command: the place of the channel, and the amount of logging.
 
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use open_channel::{Builder, Channel, Scope};
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::output;
 
 /// Options that all commands share.
 const HEADING: &str = "Global options";
@@ -40,6 +42,16 @@ impl Options {
         builder
     }
 
+    /// The runtime directory, if one was named.
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// The application, if one was named.
+    pub(crate) fn scope_app(&self) -> Option<&str> {
+        self.scope_app.as_deref()
+    }
+
     /// Silent by default: standard error has the one line about a failure.
     pub(crate) fn start_log(&self) {
         let level = match self.verbose {
@@ -50,7 +62,7 @@ impl Options {
         };
         tracing_subscriber::fmt()
             .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(output::is_colourful(&io::stderr()))
             .log_internal_errors(false) // it would complain on standard error, and panic when it cannot
             .with_max_level(level)
             .init();

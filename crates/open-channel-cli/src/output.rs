@@ -38,6 +38,37 @@ pub(crate) fn say(text: impl fmt::Display) {
     let _ = io::stderr().write_all(format!("open-channel: {text}\n").as_bytes());
 }
 
+/// Whether colours go to this stream: to a terminal that knows them, and never with `NO_COLOR`.
+pub(crate) fn is_colourful(stream: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// How standard output shows what is out of the ordinary.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    colourful: bool,
+}
+
+impl Style {
+    pub(crate) fn of_stdout() -> Style {
+        Style { colourful: is_colourful(&io::stdout()) }
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.wrap(text, "2")
+    }
+
+    pub(crate) fn alarm(self, text: &str) -> String {
+        self.wrap(text, "31")
+    }
+
+    fn wrap(self, text: &str, code: &str) -> String {
+        if self.colourful { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }

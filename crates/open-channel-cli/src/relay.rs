@@ -35,6 +35,8 @@ pub(crate) struct Relay {
     /// The socket of this same process.
     own: OnceLock<SocketId>,
     entered: Notify,
+    /// Sockets that entered while this process hosted: two of them, if there were so many.
+    seen: Mutex<Vec<SocketId>>,
 }
 
 /// The members of the channel under one host.
@@ -50,6 +52,12 @@ impl Relay {
         // Set once per process; a second call could only repeat the same socket.
         let _ = self.own.set(id);
         self.entered.notify_waiters();
+    }
+
+    /// Whether another socket than this process's own has ever entered here.
+    pub(crate) fn has_met_somebody(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().any(|id| self.own.get() != Some(id))
     }
 
     /// The listener: serves one member for as long as it stays.
@@ -113,6 +121,10 @@ impl Relay {
             };
         }
         view.members.push(Arc::clone(member));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() < 2 && !seen.contains(&member.id()) {
+            seen.push(member.id());
+        }
         self.entered.notify_waiters();
         view.opened.unwrap_or_else(Instant::now)
     }

@@ -1,6 +1,6 @@
 /**
  * The state of one socket; from `socket.stats()`. Messages are counted; of a host's end, those of
- * this host's time. Bytes are those of the messages and 64 more for each.
+ * this host's time. The bytes of messages that wait are those of the messages and 64 more for each.
  *
  * Times are milliseconds. An age is less than the true one by a second at most, or by an eighth of
  * `stallAfter` if that is less; time in which this process was stopped does not count.
@@ -17,6 +17,8 @@ export interface SocketStats {
   generation: number;
   /** Messages accepted for sending. */
   sent: number;
+  /** Bytes of the messages accepted for sending, without any overhead. */
+  sentBytes: number;
   /** Those of them that the other side has acknowledged. */
   acknowledged: number;
   /** Those that it still may. Messages taken back or undeliverable are in neither number. */
@@ -26,6 +28,8 @@ export interface SocketStats {
   outboxLimit: number;
   /** Messages taken from the link. */
   received: number;
+  /** Bytes of the messages that JavaScript has been given, without any overhead. */
+  receivedBytes: number;
   /** Those of them that are handled, up to the oldest one that is not. */
   handled: number;
   /** Messages that JavaScript has been given and that are not handled. */
@@ -35,6 +39,8 @@ export interface SocketStats {
   inboxLimit: number;
   /** Messages that were given to JavaScript as redelivered. */
   redelivered: number;
+  /** The highest attempt among these; 0 without any. */
+  highestAttempt: number;
   /** Age of the oldest message that the other side has not handled. Missing if there is none. */
   oldestUnacknowledged?: number;
   /**

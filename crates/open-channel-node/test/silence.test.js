@@ -94,8 +94,8 @@ test("statistics show what went through and what waits", async () => {
     [socket.id, false, "local", process.pid, channel.generation, 1],
   );
   assert.deepEqual(
-    [mine.sent, mine.unacknowledged, mine.outboxBytes, mine.outboxLimit],
-    [5, 3, 3 * 74, 65_536],
+    [mine.sent, mine.sentBytes, mine.unacknowledged, mine.outboxBytes, mine.outboxLimit],
+    [5, 50, 3, 3 * 74, 65_536],
   );
   await until(() => socket.stats().oldestUnacknowledged > 0, "its age to be seen");
   const stats = channel.stats();
@@ -113,6 +113,10 @@ test("statistics show what went through and what waits", async () => {
   assert.deepEqual(
     [theirs.accepted, theirs.received, theirs.handled, theirs.held, theirs.redelivered],
     [true, 5, 2, 3, 0],
+  );
+  assert.deepEqual(
+    [theirs.receivedBytes, theirs.sentBytes, theirs.highestAttempt],
+    [50, 0, 0],
   );
   await until(() => channel.stats().hosted[0].oldestUnhandled > 0, "its age to be seen");
   for (const message of messages) message.ack();

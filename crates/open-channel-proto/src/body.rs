@@ -1,18 +1,14 @@
 //! The body of a frame, field by field.
 
 use crate::error::FrameError;
-use crate::text::printable;
+use crate::text::{clip_to, printable};
 
 /// Longest reason in a frame, in bytes.
 const MAX_REASON: usize = 512;
 
 /// The longest prefix of `reason` that fits a frame.
 pub(crate) fn clip(reason: &str) -> &str {
-    let mut end = reason.len().min(MAX_REASON);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    &reason[..end]
+    clip_to(reason, MAX_REASON)
 }
 
 /// A frame's body while it is read.
@@ -73,5 +69,19 @@ impl<'a> Body<'a> {
             return Err(FrameError::Malformed(what));
         }
         Ok(printable(&String::from_utf8_lossy(bytes)))
+    }
+    /// Text for people behind its length, fit for a terminal.
+    pub(crate) fn short_text(
+        &mut self,
+        most: usize,
+        what: &'static str,
+    ) -> Result<String, FrameError> {
+        let len = usize::from(self.u16(what)?);
+        if len > most {
+            return Err(FrameError::Malformed(what));
+        }
+        let (text, rest) = self.0.split_at_checked(len).ok_or(FrameError::Malformed(what))?;
+        self.0 = rest;
+        Ok(printable(&String::from_utf8_lossy(text)))
     }
 }

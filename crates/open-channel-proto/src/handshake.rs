@@ -20,6 +20,11 @@ pub enum Purpose {
     /// To watch the host's health: only [`Frame::Ping`](crate::Frame::Ping),
     /// [`Frame::Pong`](crate::Frame::Pong) and [`Frame::GoAway`](crate::Frame::GoAway) follow.
     Lifeline,
+    /// To ask the host how it is, from outside of the channel:
+    /// [`Frame::StatusRequest`](crate::Frame::StatusRequest)s and their answers follow. The
+    /// channel's key need not be known. A host that does not know this purpose refuses the link
+    /// with [`RejectCode::Protocol`].
+    Status,
 }
 
 /// Optional abilities, as bits; unknown ones are ignored.
@@ -224,6 +229,11 @@ impl Hello {
         }
     }
 
+    /// A hello that only asks how the host is: [`Purpose::Status`].
+    pub fn status() -> Self {
+        Self { purpose: Purpose::Status, ..Self::lifeline(ChannelKey::default()) }
+    }
+
     /// The version to use with this peer on this channel.
     ///
     /// # Errors
@@ -237,7 +247,7 @@ impl Hello {
             );
             return Err(Reject::new(RejectCode::Version, reason));
         }
-        if self.channel != *channel {
+        if self.channel != *channel && self.purpose != Purpose::Status {
             return Err(Reject::new(
                 RejectCode::WrongChannel,
                 "this address belongs to another channel",
@@ -267,6 +277,7 @@ impl Hello {
         out.put_u8(match self.purpose {
             Purpose::Session => 0,
             Purpose::Lifeline => 1,
+            Purpose::Status => 2,
         });
         out.put_u8(u8::from(self.ended));
         out.put_slice(&self.channel);
@@ -305,6 +316,7 @@ impl Hello {
             purpose: match body.u8(WHAT)? {
                 0 => Purpose::Session,
                 1 => Purpose::Lifeline,
+                2 => Purpose::Status,
                 _ => return Err(FrameError::Malformed("hello: unknown purpose")),
             },
             ended: body.u8(WHAT)? != 0,
@@ -326,7 +338,7 @@ impl Hello {
 }
 
 impl Welcome {
-    /// The answer to a [`Purpose::Lifeline`].
+    /// The answer to a [`Purpose::Lifeline`] or [`Purpose::Status`].
     pub fn lifeline(version: u16, generation: u64) -> Self {
         Self {
             version,

@@ -1,7 +1,7 @@
 //! Identities: that of a socket, and the key of a channel.
 
 /// Stable identity of a socket: random, chosen by the peer, the same with every host it moves to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SocketId(pub u128);
 
 impl std::fmt::Display for SocketId {

@@ -17,6 +17,15 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// The longest prefix of `text` that has at most `most` bytes.
+pub(crate) fn clip_to(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 fn is_obeyed(c: char) -> bool {
     let separators = '\u{2028}'..='\u{2029}';
     // Unicode Standard Annex 9: explicit directional formatting characters and implicit marks.

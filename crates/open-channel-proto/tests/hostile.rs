@@ -153,7 +153,12 @@ impl Attack {
             13 if self.random.chance(20) => {
                 Frame::Reset { code: ResetCode::Other(9), reason: "x".repeat(900) }
             }
-            14 => Frame::Ping { nonce: 0 },
+            14 => match self.random.below(4) {
+                0 => Frame::StatusRequest { sockets: u32::MAX },
+                1 => Frame::HostStatus(Box::default()),
+                2 => Frame::SocketStatus(Box::default()),
+                _ => Frame::Ping { nonce: 0 },
+            },
             _ => match self.random.below(3) {
                 0 => Frame::Hello(self.hello()),
                 1 => Frame::Welcome(self.welcome()),

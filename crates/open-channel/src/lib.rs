@@ -83,6 +83,7 @@ mod connection;
 mod error;
 #[doc(hidden)]
 pub mod ffi;
+pub mod inspect;
 mod link;
 mod membership;
 mod rendezvous;

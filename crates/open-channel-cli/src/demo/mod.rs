@@ -27,7 +27,7 @@ use self::display::grouped;
 use self::plan::Plan;
 use self::process::Launch;
 use self::supervisor::Supervisor;
-use crate::interrupt::{Interrupted, asked_to_stop};
+use crate::interrupt::asked_to_stop;
 use crate::options::Options;
 use crate::output;
 
@@ -97,7 +97,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
     let mut supervisor = Supervisor::new(plan, launch, args.kills);
     let ran = tokio::select! {
         ran = supervisor.run() => ran,
-        () = asked_to_stop() => Err(Interrupted.into()),
+        signal = asked_to_stop() => Err(signal.into()),
     };
     supervisor.finish_display();
     ran?;

@@ -26,6 +26,9 @@ const PACE: Duration = Duration::from_millis(2);
 /// Each message starts with the number of its piece.
 const NUMBER_BYTES: usize = 8;
 
+/// The first argument of a worker.
+pub(crate) const COMMAND: &str = "demo-worker";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[arg(long)]
@@ -55,7 +58,7 @@ pub(crate) struct Args {
 impl Args {
     /// The arguments from the supervisor, beside the definition so that the two stay the same.
     pub(crate) fn command_line(&self) -> Vec<std::ffi::OsString> {
-        let mut line: Vec<std::ffi::OsString> = vec!["demo-worker".into()];
+        let mut line: Vec<std::ffi::OsString> = vec![COMMAND.into()];
         for (option, number) in [
             ("--worker", self.worker),
             ("--workers", self.workers),

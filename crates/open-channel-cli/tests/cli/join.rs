@@ -153,3 +153,62 @@ fn having_nothing_to_say_is_no_error() {
     join.end_of_input();
     join.succeed();
 }
+
+#[test]
+fn lines_that_nobody_has_read_are_no_success() {
+    let place = Place::new();
+    let mut room = place.start(&["join", "room", "--stay"]);
+    place.start(&["send", "room", KNOCK, "--timeout", "30"]).succeed();
+    room.wait_for_line(KNOCK);
+    let elsewhere = place.path().join("elsewhere");
+    let elsewhere = elsewhere.to_str().expect("a path in UTF-8");
+    let mut alone = place.start(&["--dir", elsewhere, "join", "room"]);
+    alone.type_line("is anybody there?");
+    alone.end_of_input();
+    let error = alone.fail();
+    assert!(error.contains("nobody else was on \"room\"") && error.contains(elsewhere), "{error}");
+    assert!(error.contains("open-channel doctor"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn every_polite_signal_is_an_orderly_leave() {
+    use rustix::process::Signal;
+
+    for (signal, status) in [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)] {
+        let place = Place::new();
+        let log = ["-v", "join", "room", "--stay"];
+        let mut anna = place.start(&log);
+        place.start(&["send", "room", KNOCK, "--timeout", "30"]).succeed();
+        anna.wait_for_line(KNOCK);
+        anna.signal(signal);
+        let (ended, _, errors) = anna.finish();
+        assert_eq!(ended.code(), Some(status), "{errors}");
+        assert!(errors.contains("handed over"), "{errors}");
+    }
+}
+
+/// As under nohup(1): whoever started the program ignores the signal for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_is_to_be_ignored_is_ignored() {
+    use rustix::process::Signal;
+    use std::process::{Command, Stdio};
+
+    let place = Place::new();
+    let program = place.command(&[]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' HUP; exec \"$0\" join room --stay"])
+        .arg(program.get_program())
+        .env("OPEN_CHANNEL_DIR", place.path().join("run"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut anna = Program::watch(shell.spawn().expect("starting a shell"));
+    place.start(&["send", "room", KNOCK, "--timeout", "30"]).succeed();
+    anna.wait_for_line(KNOCK);
+    anna.signal(Signal::HUP);
+    place.start(&["send", "room", "still here?", "--timeout", "30"]).succeed();
+    anna.wait_for_line("still here?");
+}

@@ -101,3 +101,65 @@ fn a_log_that_is_not_on_a_terminal_has_no_colours() {
     assert!(log.lines().count() > 1, "{log}");
     assert!(!log.contains('\x1b'), "{log}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_log_on_a_terminal_has_colours_unless_they_are_not_wanted() {
+    use crate::program::Terminal;
+
+    let place = Place::new();
+    let log = |variables: &[(&str, &str)]| {
+        let terminal = Terminal::open();
+        let mut command = place.command(&["-v", "join", "room"]);
+        command.env_remove("NO_COLOR").env("TERM", "xterm").stderr(terminal.side());
+        command.envs(variables.iter().copied()).stdin(Stdio::null());
+        let child = command.spawn().expect("starting the program");
+        drop(command);
+        let shown = terminal.read_to_end();
+        Program::watch(child).succeed();
+        shown
+    };
+    assert!(log(&[]).contains("\x1b["), "no colours");
+    assert!(log(&[("NO_COLOR", "")]).contains("\x1b["), "an empty variable counts as none");
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let plain = log(&[variable]);
+        assert!(plain.contains("this process hosts"), "{plain}");
+        assert!(!plain.contains('\x1b'), "{plain}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn without_any_open_stream_it_still_ends_with_its_status() {
+    let place = Place::new();
+    for (command, status) in [
+        ("exec \"$0\" join room <&- >&- 2>&-", 0),
+        ("exec \"$0\" send nobody hello --timeout 0.2 <&- >&- 2>&-", 1),
+        ("setsid \"$0\" join room </dev/null >/dev/null 2>&1", 0),
+    ] {
+        let program = place.command(&[]);
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", command])
+            .arg(program.get_program())
+            .env("OPEN_CHANNEL_DIR", place.path().join("run"));
+        let ended = shell.status().expect("starting a shell");
+        assert_eq!(ended.code(), Some(status), "{command}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    let place = Place::new();
+    let mut anna = open_room(&place, &["--stay"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("the full device");
+    let child =
+        place.command(&["join", "room", "--stay"]).stdout(full).spawn().expect("starting it");
+    let mut ben = Program::watch(child);
+    ben.type_line("I am Ben");
+    anna.wait_for_line("I am Ben");
+    anna.type_line("too much");
+    let error = ben.fail();
+    assert!(error.contains("standard output") && error.contains("space"), "{error}");
+}

@@ -125,6 +125,15 @@ impl Program {
         }
     }
 
+    /// Waits until the program has said so on standard error, now or before.
+    pub(crate) fn wait_for_error(&mut self, wanted: &str) {
+        while !self.stderr.iter().any(|line| line.contains(wanted)) {
+            if !self.read_one() {
+                self.give_up("ended without the error that was waited for");
+            }
+        }
+    }
+
     pub(crate) fn wait_for_line(&mut self, wanted: &str) {
         self.wait_for(|line| line == wanted);
     }
@@ -159,21 +168,30 @@ impl Program {
         stderr
     }
 
-    /// False at the end of all output.
+    /// Reads until there is another line of standard output; false at the end of all output.
     fn read_on(&mut self) -> bool {
-        while self.open > 0 {
-            match self.output.recv_timeout(LIMIT.saturating_sub(self.started.elapsed())) {
-                Ok(Output::Line(line)) => {
-                    self.stdout.push(line);
-                    return true;
-                }
-                Ok(Output::Error(line)) => self.stderr.push(line),
-                Ok(Output::End) => self.open -= 1,
-                Err(RecvTimeoutError::Timeout) => self.give_up("took too long"),
-                Err(RecvTimeoutError::Disconnected) => return false,
+        let lines = self.stdout.len();
+        while self.stdout.len() == lines {
+            if !self.read_one() {
+                return false;
             }
         }
-        false
+        true
+    }
+
+    /// Reads one line of either; false at the end of all output.
+    fn read_one(&mut self) -> bool {
+        if self.open == 0 {
+            return false;
+        }
+        match self.output.recv_timeout(LIMIT.saturating_sub(self.started.elapsed())) {
+            Ok(Output::Line(line)) => self.stdout.push(line),
+            Ok(Output::Error(line)) => self.stderr.push(line),
+            Ok(Output::End) => self.open -= 1,
+            Err(RecvTimeoutError::Timeout) => self.give_up("took too long"),
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+        true
     }
 
     fn give_up(&self, why: &str) -> ! {
@@ -182,6 +200,45 @@ impl Program {
             self.stdout.join("\n"),
             self.stderr.join("\n")
         )
+    }
+}
+
+/// A terminal: the program has one side, the test reads from the other.
+#[cfg(unix)]
+pub(crate) struct Terminal {
+    near: std::fs::File,
+    far: std::fs::File,
+}
+
+#[cfg(unix)]
+impl Terminal {
+    pub(crate) fn open() -> Terminal {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&near).expect("its owner");
+        unlockpt(&near).expect("its lock");
+        let name = ptsname(&near, Vec::new()).expect("its name");
+        let far = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(name.to_str().expect("a plain path"))
+            .expect("its other side");
+        Terminal { near: near.into(), far }
+    }
+
+    pub(crate) fn side(&self) -> Stdio {
+        self.far.try_clone().expect("a duplicate").into()
+    }
+
+    /// All that was written to it, until no process has it open.
+    pub(crate) fn read_to_end(self) -> String {
+        drop(self.far);
+        let mut near = self.near;
+        let mut shown = Vec::new();
+        // Linux ends it with an error.
+        let _ = near.read_to_end(&mut shown);
+        String::from_utf8_lossy(&shown).into_owned()
     }
 }
 

@@ -11,6 +11,31 @@ fn without_a_host_it_fails_within_the_timeout_and_says_why() {
 }
 
 #[test]
+fn a_host_that_is_gone_is_not_called_busy() {
+    let place = Place::new();
+    let mut room = place.start(&["join", "room"]);
+    let mut send = place.start(&["send", "room", "--timeout", "2"]);
+    send.type_line("to a host");
+    room.wait_for_line("to a host");
+    room.kill();
+    room.finish();
+    send.type_line("to nobody");
+    send.end_of_input();
+    let error = send.fail();
+    let dir = place.path().join("run");
+    assert!(error.contains(dir.to_str().expect("a path in UTF-8")), "{error}");
+    assert!(error.contains("hosts it") && !error.contains("busy"), "{error}");
+}
+
+#[test]
+fn a_timeout_that_is_too_long_is_told_so() {
+    let place = Place::new();
+    let (status, _, error) = place.start(&["send", "room", "--timeout", "1e300"]).finish();
+    assert_eq!(status.code(), Some(2));
+    assert!(error.contains("more than 1000000000 seconds"), "{error}");
+}
+
+#[test]
 fn lines_without_a_host_fail_too() {
     let place = Place::new();
     let mut send = place.start(&["send", "nobody", "--timeout", "0.2"]);

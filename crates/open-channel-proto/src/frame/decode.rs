@@ -4,6 +4,7 @@ use super::{DataFlags, Fate, Frame, HEADER_LEN, ResetCode, kind};
 use crate::body::Body;
 use crate::error::FrameError;
 use crate::handshake::{Hello, Reject, Welcome};
+use crate::status::{HostStatus, SocketStatus};
 
 /// A frame, and the number of bytes that it took.
 pub type Decoded<'a> = (Frame<&'a [u8]>, usize);
@@ -61,14 +62,28 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         kind::GO_AWAY => Frame::GoAway,
         kind::PING => Frame::Ping { nonce: body.u64("ping")? },
         kind::PONG => Frame::Pong { nonce: body.u64("pong")? },
+        kind::STATUS_REQUEST => Frame::StatusRequest { sockets: body.u32("status request")? },
+        kind::HOST_STATUS => Frame::HostStatus(Box::new(HostStatus::decode(&mut body)?)),
+        kind::SOCKET_STATUS => Frame::SocketStatus(Box::new(SocketStatus::decode(&mut body)?)),
         other => return Err(FrameError::UnknownKind(other)),
     };
-    // The three handshake frames may grow at their end in later versions.
-    if !body.is_empty() && !matches!(frame, Frame::Hello(_) | Frame::Welcome(_) | Frame::Reject(_))
-    {
+    if !body.is_empty() && !may_grow(&frame) {
         return Err(FrameError::Malformed("frame: bytes after its end"));
     }
     Ok(frame)
+}
+
+/// Whether later versions may add to the frame at its end.
+fn may_grow(frame: &Frame<&[u8]>) -> bool {
+    matches!(
+        frame,
+        Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Reject(_)
+            | Frame::StatusRequest { .. }
+            | Frame::HostStatus(_)
+            | Frame::SocketStatus(_)
+    )
 }
 
 fn decode_returned<'a>(body: &mut Body<'_>) -> Result<Frame<&'a [u8]>, FrameError> {
@@ -84,12 +99,15 @@ fn decode_returned<'a>(body: &mut Body<'_>) -> Result<Frame<&'a [u8]>, FrameErro
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
 
     use super::*;
     use crate::frame::{HANDSHAKE_MAX_BODY, MAX_BODY, MAX_CHUNK};
-    use crate::handshake::{Features, RejectCode, RingSizes};
+    use crate::handshake::{Features, Purpose, RejectCode, RingSizes};
     use crate::id::SocketId;
+    use crate::status::{Direction, ProcessStatus, Traffic};
     use crate::transmit::TransmitBuffer;
     use crate::version::VERSION_MAX;
 
@@ -138,7 +156,50 @@ mod tests {
             Frame::GoAway,
             Frame::Ping { nonce: 3 },
             Frame::Pong { nonce: 3 },
+            Frame::StatusRequest { sockets: 7 },
+            Frame::HostStatus(Box::new(host_status("tea room"))),
+            Frame::HostStatus(Box::default()),
+            Frame::SocketStatus(Box::new(SocketStatus {
+                id: SocketId(5),
+                link: "shared memory".into(),
+                links: 2,
+                traffic: traffic(),
+                stalled: Some(Duration::from_secs(11)),
+                ..SocketStatus::default()
+            })),
         ]
+    }
+
+    fn traffic() -> Traffic {
+        let sent = Direction {
+            messages: 9,
+            finished: 4,
+            open: 5,
+            bytes: 900,
+            open_bytes: 820,
+            limit: 1 << 20,
+            oldest: Some(Duration::from_millis(77)),
+        };
+        Traffic { sent, held: 3, redelivered: 2, highest_attempt: 4, ..Traffic::default() }
+    }
+
+    fn host_status(name: &str) -> HostStatus {
+        let program = "node worker.js".into();
+        HostStatus {
+            name: name.into(),
+            app: Some("/srv/shop/app.js".into()),
+            process: ProcessStatus { pid: 4711, program, user: "1000".into() },
+            library: "0.2.0".into(),
+            generation: 8,
+            hosting: Duration::from_millis(1234),
+            leaving: true,
+            stall_after: Duration::from_secs(10),
+            sockets: 3,
+            max_sockets: 1024,
+            stalled: 1,
+            totals: traffic(),
+            described: 3,
+        }
     }
 
     #[test]
@@ -161,6 +222,66 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_status_fits_what_is_read_before_a_session_begins() {
+        let long = "é".repeat(600);
+        let process = ProcessStatus { pid: u32::MAX, program: long.clone(), user: long.clone() };
+        let host = HostStatus {
+            app: Some(long.clone()),
+            process: process.clone(),
+            library: long.clone(),
+            ..host_status(&long)
+        };
+        let socket = SocketStatus { process, link: long.clone(), ..SocketStatus::default() };
+        for frame in [Frame::HostStatus(Box::new(host)), Frame::SocketStatus(Box::new(socket))] {
+            let bytes = bytes_of(&frame);
+            let (read, len) = decode(&bytes, HANDSHAKE_MAX_BODY).expect("decodes").expect("whole");
+            assert_eq!(len, bytes.len());
+            if let Frame::HostStatus(host) = read {
+                assert_eq!(host.name, "é".repeat(127));
+                assert_eq!(host.app, Some("é".repeat(150)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_may_grow_at_its_end_and_nowhere_else() {
+        let status = host_status("tea room");
+        let mut bytes = bytes_of(&Frame::HostStatus(Box::new(status.clone())));
+        let whole = bytes.len() - HEADER_LEN;
+        bytes.extend_from_slice(b"of a later version");
+        for len in 0..=whole + 18 {
+            bytes[..4].copy_from_slice(&(len as u32).to_le_bytes());
+            let read = decode(&bytes, MAX_BODY);
+            if len < whole {
+                assert_eq!(read, Err(FrameError::Malformed("host status")), "{len} bytes");
+            } else {
+                let read = read.expect("decodes").expect("whole").0;
+                assert_eq!(read, Frame::HostStatus(Box::new(status.clone())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_of_a_status_cannot_claim_more_than_it_may_have() {
+        let bytes = bytes_of(&Frame::HostStatus(Box::new(host_status("tea room"))));
+        let at = bytes.windows(8).position(|bytes| bytes == b"tea room").expect("its name") - 2;
+        for claimed in [256, u16::MAX] {
+            let mut lying = bytes.clone();
+            lying[at..at + 2].copy_from_slice(&claimed.to_le_bytes());
+            lying.resize(lying.len() + usize::from(claimed), b'x');
+            let body = lying.len() - HEADER_LEN;
+            lying[..4].copy_from_slice(&(body as u32).to_le_bytes());
+            assert_eq!(decode(&lying, 1 << 20), Err(FrameError::Malformed("host status")));
+        }
+        let mut steering = bytes.clone();
+        steering[at + 2..at + 6].copy_from_slice(b"\x1b[2J");
+        let Ok(Some((Frame::HostStatus(read), _))) = decode(&steering, MAX_BODY) else {
+            panic!("no status")
+        };
+        assert_eq!(read.name, r"\u{1b}[2Jroom");
     }
 
     #[test]
@@ -225,5 +346,16 @@ mod tests {
         let hello = Hello { version_max: 40, ..Hello::lifeline([0; 16]) };
         assert_eq!(hello.negotiate(&[0; 16]), Ok(VERSION_MAX));
         assert_eq!(hello.negotiate(&[1; 16]).expect_err("wrong").code, RejectCode::WrongChannel);
+    }
+
+    #[test]
+    fn a_question_need_not_know_the_channel() {
+        let Frame::Hello(hello) = over_the_wire(&Frame::Hello(Hello::status())) else {
+            panic!("not a hello")
+        };
+        assert_eq!(hello.purpose, Purpose::Status);
+        assert_eq!(hello.negotiate(&[1; 16]), Ok(VERSION_MAX));
+        let newer = Hello { version_min: VERSION_MAX + 1, version_max: VERSION_MAX + 1, ..hello };
+        assert_eq!(newer.negotiate(&[1; 16]).expect_err("newer").code, RejectCode::Version);
     }
 }

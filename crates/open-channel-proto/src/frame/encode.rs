@@ -51,6 +51,18 @@ impl Frame {
             Self::Ping { nonce } => return encode_number(out, kind::PING, *nonce),
             Self::Pong { nonce } => return encode_number(out, kind::PONG, *nonce),
             Self::AckRequest => kind::ACK_REQUEST,
+            Self::StatusRequest { sockets } => {
+                body.put_u32_le(*sockets);
+                kind::STATUS_REQUEST
+            }
+            Self::HostStatus(status) => {
+                status.encode(&mut body);
+                kind::HOST_STATUS
+            }
+            Self::SocketStatus(status) => {
+                status.encode(&mut body);
+                kind::SOCKET_STATUS
+            }
             Self::GoAway => kind::GO_AWAY,
         };
         out.put(&header(body.len(), kind, 0));

@@ -15,3 +15,6 @@ pub(super) const SKIP: u8 = 12;
 pub(super) const RETURNED: u8 = 13;
 pub(super) const RECALL: u8 = 14;
 pub(super) const WITHDRAWN: u8 = 15;
+pub(super) const STATUS_REQUEST: u8 = 16;
+pub(super) const HOST_STATUS: u8 = 17;
+pub(super) const SOCKET_STATUS: u8 = 18;

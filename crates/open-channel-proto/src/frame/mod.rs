@@ -14,6 +14,7 @@ pub(crate) use encode::encode_data;
 pub use flags::DataFlags;
 
 use crate::handshake::{Hello, Reject, Welcome};
+use crate::status::{HostStatus, SocketStatus};
 
 /// Length of a frame's header in bytes: body length (u32), kind (u8), flags (u8), attempt (u8, zero
 /// except in [`Frame::Data`]), reserved (u8, zero). All integers on the wire are little-endian.
@@ -110,6 +111,15 @@ pub enum Frame<P = Bytes> {
         /// The number of the [`Frame::Ping`] that it answers.
         nonce: u64,
     },
+    /// A question to a host, how it is; on a link for [`Purpose::Status`](crate::Purpose::Status).
+    StatusRequest {
+        /// How many sockets the answer may describe.
+        sockets: u32,
+    },
+    /// The answer.
+    HostStatus(Box<HostStatus>),
+    /// Follows a [`Frame::HostStatus`].
+    SocketStatus(Box<SocketStatus>),
 }
 
 impl Frame<&[u8]> {
@@ -135,6 +145,9 @@ impl Frame<&[u8]> {
             Self::GoAway => Frame::GoAway,
             Self::Ping { nonce } => Frame::Ping { nonce },
             Self::Pong { nonce } => Frame::Pong { nonce },
+            Self::StatusRequest { sockets } => Frame::StatusRequest { sockets },
+            Self::HostStatus(status) => Frame::HostStatus(status),
+            Self::SocketStatus(status) => Frame::SocketStatus(status),
         }
     }
 }

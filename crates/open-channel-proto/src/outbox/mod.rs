@@ -187,7 +187,8 @@ impl Outbox {
 
     /// Accepted messages that are acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
-        self.accepted() - self.unacknowledged() - self.withdrawn
+        // A peer that goes back on its word can make more of the two than there is.
+        self.accepted().saturating_sub(self.unacknowledged() + self.withdrawn)
     }
 
     /// Cost of the unacknowledged messages.

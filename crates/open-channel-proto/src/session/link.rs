@@ -44,7 +44,10 @@ impl Session {
             | Frame::Welcome(_)
             | Frame::Reject(_)
             | Frame::Ping { .. }
-            | Frame::Pong { .. } => {
+            | Frame::Pong { .. }
+            | Frame::StatusRequest { .. }
+            | Frame::HostStatus(_)
+            | Frame::SocketStatus(_) => {
                 return Err(ProtocolError::Unexpected("a frame that does not belong in a session"));
             }
         }

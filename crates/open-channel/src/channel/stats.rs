@@ -58,18 +58,24 @@ pub struct Totals {
     pub stalled: u64,
     /// As [`SocketStats::sent`].
     pub sent: u64,
+    /// As [`SocketStats::sent_bytes`].
+    pub sent_bytes: u64,
     /// As [`SocketStats::unacknowledged`].
     pub unacknowledged: u64,
     /// As [`SocketStats::outbox_bytes`].
     pub outbox_bytes: usize,
     /// As [`SocketStats::received`].
     pub received: u64,
+    /// As [`SocketStats::received_bytes`].
+    pub received_bytes: u64,
     /// As [`SocketStats::held`].
     pub held: u64,
     /// As [`SocketStats::inbox_bytes`].
     pub inbox_bytes: usize,
     /// As [`SocketStats::redelivered`].
     pub redelivered: u64,
+    /// The highest [`SocketStats::highest_attempt`].
+    pub highest_attempt: u32,
     /// The longest [`SocketStats::oldest_unacknowledged`].
     pub oldest_unacknowledged: Option<Duration>,
     /// The longest [`SocketStats::oldest_unhandled`].
@@ -83,12 +89,15 @@ impl Totals {
             sockets: sums.sockets + 1,
             stalled: sums.stalled + u64::from(socket.stalled.is_some()),
             sent: sums.sent + socket.sent,
+            sent_bytes: sums.sent_bytes + socket.sent_bytes,
             unacknowledged: sums.unacknowledged + socket.unacknowledged,
             outbox_bytes: sums.outbox_bytes + socket.outbox_bytes,
             received: sums.received + socket.received,
+            received_bytes: sums.received_bytes + socket.received_bytes,
             held: sums.held + socket.held,
             inbox_bytes: sums.inbox_bytes + socket.inbox_bytes,
             redelivered: sums.redelivered + socket.redelivered,
+            highest_attempt: sums.highest_attempt.max(socket.highest_attempt),
             oldest_unacknowledged: sums.oldest_unacknowledged.max(socket.oldest_unacknowledged),
             oldest_unhandled: sums.oldest_unhandled.max(socket.oldest_unhandled),
         })

@@ -48,10 +48,10 @@ impl Connection {
     #[inline]
     pub(crate) fn send_at_once(&self, message: &[u8]) -> Option<u64> {
         let mut state = self.lock();
-        if state.budget.is_due() {
+        if state.traffic.budget.is_due() {
             return None;
         }
-        state.budget.add_call();
+        state.traffic.budget.add_call();
         let stored = state.store_at_once(message);
         stored.or_else(|| self.tend(state, |state| state.store_after_check(message)))
     }

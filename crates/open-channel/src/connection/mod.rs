@@ -44,6 +44,7 @@ pub(crate) mod silence;
 pub(crate) mod stall;
 mod state;
 pub(crate) mod stats;
+mod traffic;
 mod transport;
 pub(crate) mod waiters;
 mod watching;

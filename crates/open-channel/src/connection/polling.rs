@@ -40,8 +40,8 @@ impl Connection {
                 before => spin = before,
             }
             if mode != WakeMode::Task {
-                state.budget.forget();
-            } else if state.budget.is_due() {
+                state.traffic.budget.forget();
+            } else if state.traffic.budget.is_due() {
                 drop(state);
                 if self.pay(cx).is_pending() {
                     return Poll::Pending;
@@ -69,7 +69,7 @@ impl Connection {
     fn pay(&self, cx: &mut Context<'_>) -> Poll<()> {
         coop::poll_proceed(cx).map(|unit| {
             unit.made_progress();
-            self.lock().budget.pay();
+            self.lock().traffic.budget.pay();
         })
     }
 }
@@ -86,7 +86,7 @@ impl State {
     /// The call is ready.
     #[inline]
     fn found(&mut self, key: &mut WaiterKey, interest: Interest) {
-        self.budget.add_call();
+        self.traffic.budget.add_call();
         if !key.is_empty() {
             self.note_wake_up(interest);
             self.wakes.waiters.leave(key);

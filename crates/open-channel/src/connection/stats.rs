@@ -9,8 +9,8 @@ use crate::link::{LinkKind, PeerInfo};
 /// Statistics of one socket; from [`Socket::stats`](crate::Socket::stats).
 ///
 /// Messages are counted by their sequence numbers, so that counting costs nothing. The host's end
-/// counts those of this host's time. Bytes are not summed up. Only those of waiting messages are
-/// counted, each with [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) on top of its length.
+/// counts those of this host's time. The bytes of messages that wait count with
+/// [`MESSAGE_OVERHEAD`](crate::MESSAGE_OVERHEAD) on top of each message's length.
 ///
 /// Ages come from regular checks, so that an age is less than the true one by at most the time
 /// between two checks. That is an eighth of [`stall_after`](crate::Builder::stall_after), or a
@@ -34,6 +34,8 @@ pub struct SocketStats {
     pub generation: u64,
     /// Messages accepted for sending.
     pub sent: u64,
+    /// Bytes of the messages accepted for sending, without any overhead.
+    pub sent_bytes: u64,
     /// The number of them that the other side has acknowledged.
     pub acknowledged: u64,
     /// The number of them that it has not acknowledged and still may. A message that was taken
@@ -48,6 +50,9 @@ pub struct SocketStats {
     /// Messages taken from the link. On a ring, a message stays in the ring until the application
     /// takes it.
     pub received: u64,
+    /// Bytes of the messages that the application got, without any overhead. One that came twice
+    /// counts twice.
+    pub received_bytes: u64,
     /// The number of them that are handled, up to the oldest one that is not.
     pub handled: u64,
     /// Messages that the application has taken and neither acknowledged nor dropped.
@@ -60,6 +65,8 @@ pub struct SocketStats {
     /// Messages that the application got with the [`redelivered`](crate::Message::redelivered)
     /// mark.
     pub redelivered: u64,
+    /// The highest [attempt](crate::Message::attempt) among these; 0 without any.
+    pub highest_attempt: u32,
     /// Age of the oldest message that the other side has not acknowledged.
     pub oldest_unacknowledged: Option<Duration>,
     /// Time since the arrival of the oldest message that this side has not handled: the application

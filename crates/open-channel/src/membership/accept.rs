@@ -21,6 +21,7 @@ use crate::membership::handshake::{
     HandshakeError, read_first_frame, read_frame, reject_error, write_frame,
 };
 use crate::membership::host::{Host, Phase};
+use crate::membership::status;
 use crate::rendezvous::election::Tenure;
 use crate::sys::{ProcessExit, UserId};
 
@@ -136,7 +137,10 @@ impl Acceptor {
                 acceptor.welcome(stream, peer, counted).await
             };
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome).await {
-                Ok(Ok(Some(lifeline))) => acceptor.answer_lifeline(lifeline).await,
+                Ok(Ok(Some((stream, Purpose::Status)))) => {
+                    status::answer(stream, &acceptor.shared, &acceptor.host).await;
+                }
+                Ok(Ok(Some((lifeline, _)))) => acceptor.answer_lifeline(lifeline).await,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::debug!(channel, %error, "a connection was refused"),
                 Err(_) => tracing::debug!(channel, "a connection did not introduce itself"),
@@ -144,13 +148,13 @@ impl Acceptor {
         });
     }
 
-    /// Answers a new connection; gives the stream back when it is a lifeline.
+    /// Answers a new connection; gives the stream back when it carries no session.
     async fn welcome(
         &self,
         stream: Stream,
         peer: PeerInfo,
         counted: &Counted<'_>,
-    ) -> io::Result<Option<Stream>> {
+    ) -> io::Result<Option<(Stream, Purpose)>> {
         if !self.shared.settings.allows(peer.user()) {
             let reason = format!("user {} may not join this channel", peer.user());
             return refuse(stream, Reject::new(RejectCode::Permission, reason)).await;
@@ -170,20 +174,23 @@ impl Acceptor {
             Ok(version) => version,
             Err(reject) => return refuse(stream, reject).await,
         };
-        if let Err(reject) = self.is_open(&hello) {
+        // A host that is leaving answers questions still: it may wait for a handler that hangs.
+        let asks = hello.purpose == Purpose::Status;
+        let admitted = if asks { may_ask(peer.user()) } else { self.is_open(&hello) };
+        if let Err(reject) = admitted {
             return refuse(stream, reject).await;
         }
         // Twice, because every process has a lifeline, too.
         if counted.others >= self.shared.settings.max_connections.saturating_mul(2) {
             return refuse(stream, Reject::new(RejectCode::TooManyConnections, self.full())).await;
         }
-        if hello.purpose == Purpose::Lifeline {
+        if hello.purpose != Purpose::Session {
             write_frame(
                 &stream,
                 &Frame::Welcome(Welcome::lifeline(version, self.host.generation())),
             )
             .await?;
-            return Ok(Some(stream));
+            return Ok(Some((stream, hello.purpose)));
         }
         match self.admit(&hello, version, peer.clone()) {
             Err(reject) => refuse(stream, reject).await,
@@ -393,7 +400,15 @@ async fn accept(listener: Option<&mut Listener>) -> io::Result<Incoming> {
     }
 }
 
-async fn refuse(stream: Stream, reject: Reject) -> io::Result<Option<Stream>> {
+/// Whether this user may ask how the host is: others who may join still learn nothing of each other.
+fn may_ask(user: &UserId) -> Result<(), Reject> {
+    if *user == UserId::current() {
+        return Ok(());
+    }
+    Err(Reject::new(RejectCode::Permission, "only its own user may ask a host how it is"))
+}
+
+async fn refuse(stream: Stream, reject: Reject) -> io::Result<Option<(Stream, Purpose)>> {
     let error = io::Error::other(reject.reason.clone());
     write_frame(&stream, &Frame::Reject(reject)).await?;
     Err(error)

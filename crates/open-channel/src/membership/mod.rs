@@ -32,7 +32,9 @@ pub(crate) mod handshake;
 pub(crate) mod host;
 mod lifeline;
 pub(crate) mod peer;
+pub(crate) mod question;
 mod search;
+mod status;
 
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {

@@ -78,6 +78,15 @@ impl ChannelDir {
         Ok(Self { fd, path, root: Arc::clone(root), name: name.to_owned(), privacy })
     }
 
+    /// A directory in `root`, whoever may enter it, to look at and to change nothing.
+    pub(crate) fn look(root: &Arc<Root>, name: &str) -> Result<Self, Error> {
+        let root_path =
+            root.path().map_err(|error| Error::io("looking for the runtime directory", error))?;
+        let (path, privacy) = (root_path.join(name), Privacy::Shared);
+        let fd = open_checked(&path, privacy, Missing::Leave)?;
+        Ok(Self { fd, path, root: Arc::clone(root), name: name.to_owned(), privacy })
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -8,6 +8,7 @@ pub(crate) mod fence;
 mod filesystem;
 pub(crate) mod generation_file;
 pub(crate) mod identity;
+pub(crate) mod listing;
 pub(crate) mod lock_file;
 mod port_file;
 pub(crate) mod removal;

@@ -38,6 +38,10 @@ impl Versions {
         Self { oldest, newest }
     }
 
+    pub(crate) fn range(self) -> std::ops::RangeInclusive<u16> {
+        self.oldest..=self.newest
+    }
+
     fn parse(name: &[u8]) -> Option<Self> {
         let name = std::str::from_utf8(name).ok()?;
         let (oldest, newest) = name.strip_prefix(PREFIX)?.split_once('-')?;
@@ -167,14 +171,20 @@ fn present(dir: &ChannelDir) -> io::Result<Vec<Versions>> {
     Ok(found)
 }
 
-/// Whether some process takes part, of whatever versions.
-pub(crate) fn is_anybody_there(dir: &ChannelDir) -> io::Result<bool> {
+/// The ranges of versions that processes which take part speak.
+pub(crate) fn held(dir: &ChannelDir) -> io::Result<Vec<Versions>> {
+    let mut held = Vec::new();
     for versions in present(dir)? {
         if is_held(dir, versions)? {
-            return Ok(true);
+            held.push(versions);
         }
     }
-    Ok(false)
+    Ok(held)
+}
+
+/// Whether some process takes part, of whatever versions.
+pub(crate) fn is_anybody_there(dir: &ChannelDir) -> io::Result<bool> {
+    Ok(!held(dir)?.is_empty())
 }
 
 /// Removes the files that no process holds.

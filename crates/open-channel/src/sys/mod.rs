@@ -6,7 +6,7 @@
 //! | items | what they are about |
 //! | --- | --- |
 //! | [`UserId`] | users |
-//! | [`ProcessExit`], [`process_namespace`] | the end of another process |
+//! | [`ProcessExit`], [`program_name`], [`process_namespace`] | other processes: end, program |
 //! | [`Stream`], [`pair`], [`receive`], [`send`], [`shutdown`] | streams of bytes, for any thread |
 //! | [`listen_on`], [`detach_tcp`] | TCP |
 //! | [`Registration`], [`Source`], [`ReadyGuard`] | readiness, for tasks |
@@ -32,8 +32,8 @@ pub use imp::UserId;
 pub(crate) use imp::{
     ProcessExit, ReadyGuard, Registration, Source, Stream, UserDirectory, WakeReceiver, WakeSender,
     Watched, address_space_left, borrow, coarse_now, detach_tcp, duplicate, file_system, is_scarce,
-    listen_on, machine_memory, memory_left, monotonic_now, pair, process_namespace, receive, send,
-    shutdown, sleep, top_directory, wake_pair,
+    listen_on, machine_memory, memory_left, monotonic_now, pair, process_namespace, program_name,
+    receive, send, shutdown, sleep, top_directory, wake_pair,
 };
 
 // For `link/unix.rs` alone.

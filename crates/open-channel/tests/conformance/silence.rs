@@ -282,9 +282,11 @@ async fn statistics_show_what_went_through_and_what_waits(world: World) {
     assert_eq!((stats.sent, stats.acknowledged, stats.unacknowledged), (15, 10, 5));
     assert_eq!((stats.outbox_bytes, stats.outbox_limit), (5 * (1000 + MESSAGE_OVERHEAD), 1 << 19));
     assert_eq!((stats.received, stats.handled, stats.held, stats.redelivered), (1, 1, 0, 0));
+    assert_eq!((stats.sent_bytes, stats.received_bytes, stats.highest_attempt), (6000, 10, 0));
     assert_eq!(stats.peer.expect("connected").process_id(), Some(std::process::id()));
     let stats = far.stats();
     assert!(stats.accepted);
+    assert_eq!((stats.sent_bytes, stats.received_bytes), (10, 3000));
     assert_eq!(
         (stats.sent, stats.acknowledged, stats.unacknowledged, stats.outbox_bytes),
         (1, 1, 0, 0)

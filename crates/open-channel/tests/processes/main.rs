@@ -27,6 +27,7 @@ mod links;
 mod locks;
 mod log;
 mod mixture;
+mod outside;
 mod portable;
 mod raw;
 mod rendezvous;
@@ -244,6 +245,13 @@ fn main() {
             a_stopped_host_stalls_its_senders_until_it_goes_on,
             a_suspension_of_both_sides_is_no_stall,
         }
+        outside {
+            a_host_whose_application_is_blocked_tells_how_it_is,
+            an_application_scope_and_redelivered_messages_are_told,
+            a_host_that_is_stopped_or_dead_is_known_by_its_number,
+            a_host_that_does_not_know_the_question_or_lies_is_a_clear_error,
+            processes_that_ask_nonsense_or_never_read_hurt_nobody,
+        }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,
             a_write_to_a_process_that_is_gone_raises_no_signal,
@@ -257,6 +265,8 @@ fn main() {
         } locks {
             another_users_closed_lock_does_not_undo_an_election,
             under_a_strict_umask_an_allowed_user_takes_over,
+        } outside {
+            another_user_who_may_join_learns_nothing_of_the_others,
         } directories {
             a_process_that_gives_its_user_up_does_not_meet_others_elsewhere,
         } tcp {

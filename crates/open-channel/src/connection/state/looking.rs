@@ -174,7 +174,7 @@ impl State {
 
     /// The ring learns from the result of the spin.
     pub(in crate::connection) fn spun(&mut self, spinning: Spinning) {
-        self.budget.add_spin(spinning.took());
+        self.traffic.budget.add_spin(spinning.took());
         if spinning.transport == self.transports
             && let Some(ring) = self.transport.as_mut().and_then(|transport| transport.ring())
         {

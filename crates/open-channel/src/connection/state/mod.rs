@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use open_channel_proto::{Closed, Session};
 
-use crate::connection::budget::Budget;
 use crate::connection::recalls::Recalls;
 use crate::connection::received::Delivered;
 use crate::connection::returned::Returned;
+use crate::connection::traffic::Traffic;
 use crate::connection::transport::Transport;
 use crate::connection::waiters::{Waiters, Wakes};
 use crate::error::Error;
@@ -65,6 +65,8 @@ pub(super) struct Delivery {
     pub(super) held: usize,
     /// Messages that it got with the redelivered mark.
     pub(super) redelivered: u64,
+    /// The highest attempt among these; 0 without any.
+    pub(super) highest_attempt: u32,
     /// It has seen the end of the other side's direction.
     pub(super) ended: bool,
     /// It gets nothing more. The peer goes on with the next host, in spite of any close or reset
@@ -98,7 +100,7 @@ pub(crate) struct State {
     /// A message was sent since the last wait: the acknowledgements travel with the next one.
     pub(super) replied: bool,
     pub(super) failed: Option<Error>,
-    pub(super) budget: Budget,
+    pub(super) traffic: Traffic,
     pub(super) returned: Returned,
     recalls: Recalls,
 }
@@ -119,7 +121,7 @@ impl State {
             delivery: Delivery { host_check, ..Delivery::default() },
             replied: false,
             failed: None,
-            budget: Budget::default(),
+            traffic: Traffic::default(),
             returned: Returned::default(),
             recalls: Recalls::default(),
         }

@@ -25,7 +25,7 @@ impl State {
         self.next_for_application(Self::claim_many, |state| match state.session.recv_many() {
             Some(received) => {
                 let count = received.pack.count();
-                state.budget.add_messages(count, received.pack.cost());
+                state.traffic.add_received(count, received.pack.cost());
                 state.deliver(u64::from(count), received.first, received.attempt);
                 Some(received)
             }
@@ -58,7 +58,7 @@ impl State {
         &mut self,
         take: impl FnOnce(&Consumer<Mapped, Doorbell>, Claim) -> P,
     ) -> Option<Direct<P>> {
-        let Self { transport: Some(transport), session, budget, delivery, .. } = self else {
+        let Self { transport: Some(transport), session, traffic, delivery, .. } = self else {
             return None;
         };
         let ring = transport.ring()?;
@@ -66,7 +66,7 @@ impl State {
             return None;
         }
         let direct = ring.claim_at_once(session, take)?;
-        budget.add_messages(1, direct.cost);
+        traffic.add_received(1, direct.cost);
         delivery.held += 1;
         Some(direct)
     }
@@ -74,7 +74,7 @@ impl State {
     fn take_message(&mut self) -> Option<Delivered> {
         match self.session.recv()? {
             Incoming::Message { seq, payload, attempt } => {
-                self.budget.add_messages(1, payload.len() + MESSAGE_OVERHEAD);
+                self.traffic.add_received(1, payload.len() + MESSAGE_OVERHEAD);
                 self.deliver(1, seq, attempt);
                 Some(Delivered { seq, attempt, payload })
             }
@@ -90,6 +90,7 @@ impl State {
         self.delivery.held += count as usize;
         if attempt > FIRST_ATTEMPT {
             self.delivery.redelivered += count;
+            self.delivery.highest_attempt = self.delivery.highest_attempt.max(attempt);
             let socket = self.session.id();
             tracing::debug!(%socket, seq, attempt, "redelivered: an earlier host may have handled it");
         }

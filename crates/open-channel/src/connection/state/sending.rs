@@ -35,7 +35,7 @@ impl State {
         }
         let len = payload.len();
         let seq = self.session.send(std::mem::take(payload))?;
-        self.budget.add_messages(1, len + MESSAGE_OVERHEAD);
+        self.traffic.add_sent(1, len + MESSAGE_OVERHEAD);
         self.sent();
         Ok(seq)
     }
@@ -44,7 +44,7 @@ impl State {
     /// no lost link can follow. Returns its number.
     #[inline]
     pub(in crate::connection) fn store_at_once(&mut self, message: &[u8]) -> Option<u64> {
-        let Self { transport: Some(transport), session, budget, failed, .. } = self else {
+        let Self { transport: Some(transport), session, traffic, failed, .. } = self else {
             return None;
         };
         let ring = transport.ring()?;
@@ -54,7 +54,7 @@ impl State {
         let next = PackRef::of(message);
         let cost = next.cost;
         let seq = ring.store_at_once(session, next)?;
-        budget.add_messages(1, cost);
+        traffic.add_sent(1, cost);
         Some(seq)
     }
 
@@ -75,7 +75,7 @@ impl State {
         }
         let len = payload.len();
         let seq = self.session.send_over(payload)?;
-        self.budget.add_messages(1, len + MESSAGE_OVERHEAD);
+        self.traffic.add_sent(1, len + MESSAGE_OVERHEAD);
         self.sent();
         Ok(seq)
     }
@@ -136,7 +136,7 @@ impl State {
         batch: &mut Packer,
     ) -> Option<Result<(), Error>> {
         while let Some(next) = batch.peek() {
-            if self.budget.is_due() {
+            if self.traffic.budget.is_due() {
                 break;
             }
             match self.place(next)? {
@@ -170,7 +170,7 @@ impl State {
             ring.map_or(Stored::Elsewhere, |ring| ring.store_pack(&mut self.session, next));
         match stored {
             Stored::At(seq) => {
-                self.budget.add_messages(count, cost);
+                self.traffic.add_sent(count, cost);
                 Some(Ok(Place::Ring(seq)))
             }
             // The check for room may have found the ring broken.
@@ -180,7 +180,7 @@ impl State {
 
     /// Accepts a pack whose [place](Self::place) is the outbox.
     fn queue(&mut self, pack: Pack) {
-        self.budget.add_messages(pack.count(), pack.cost());
+        self.traffic.add_sent(pack.count(), pack.cost());
         let accepted = self.session.send_pack(pack);
         debug_assert!(accepted.is_ok(), "it was asked before");
         self.sent();
@@ -217,7 +217,7 @@ impl State {
         let ring = self.transport.as_mut().and_then(|transport| transport.ring());
         match ring.filter(|_| number == self.transports) {
             Some(ring) if may_store => {
-                self.budget.add_messages(1, len + MESSAGE_OVERHEAD);
+                self.traffic.add_sent(1, len + MESSAGE_OVERHEAD);
                 Ok(ring.commit(&mut self.session, slot))
             }
             ring => {

@@ -14,6 +14,7 @@
 
 mod clock;
 mod limits;
+mod program;
 mod registration;
 mod socket;
 mod top;
@@ -72,6 +73,7 @@ mod flags;
 pub(crate) use clock::{coarse_now, monotonic_now};
 pub(crate) use limits::is_scarce;
 pub(crate) use long_paths::SocketPath;
+pub(crate) use program::program_name;
 pub(crate) use refined::{
     ProcessExit, UserDirectory, address_space_left, file_system, machine_memory, memory_left,
     process_namespace,

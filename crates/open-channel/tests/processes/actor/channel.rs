@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use open_channel::{Channel, Event};
+use open_channel::{Channel, Event, inspect};
 
 use super::listener::{ListenerState, hosting};
 use super::report::{say, say_event};
@@ -37,6 +37,7 @@ impl OwnChannel {
             ["status"] => self.status(),
             ["totals"] => self.totals(),
             ["directory"] => say!("directory {}", self.channel().directory().display()),
+            ["look"] => look(),
             ["shut"] => self.shut(),
             ["drop-channel"] => drop(self.channel.take()),
             _ => return false,
@@ -115,4 +116,16 @@ impl OwnChannel {
             }
         });
     }
+}
+
+/// Asks every host in the runtime directory of this process's environment.
+fn look() {
+    tokio::spawn(async {
+        for found in inspect::channels(None).unwrap() {
+            match found.ask(1, Duration::from_secs(30)).await {
+                Ok(status) => say!("answered {} {}", status.host.name, status.host.sockets),
+                Err(unanswered) => say!("unanswered {unanswered}"),
+            }
+        }
+    });
 }

@@ -1,0 +1,108 @@
+//! The question to a host, how it is, by a process that is no member of its channel.
+
+use std::io;
+use std::sync::Arc;
+
+use open_channel_proto::{Frame, Hello, HostStatus, Reject, RejectCode, SocketStatus};
+
+use crate::error::Error;
+use crate::link::Stream;
+use crate::membership::handshake::{read_frame, write_frame};
+use crate::rendezvous::directory::ChannelDir;
+use crate::rendezvous::endpoint::Endpoint;
+use crate::rendezvous::entries;
+use crate::rendezvous::root::Root;
+
+/// Sockets that an answer is taken with at most, whatever the host says.
+const MOST_SOCKETS: u32 = 4096;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// Nobody listens there.
+    NoHost(String),
+    /// The host has refused the question.
+    Refused(String),
+    /// The host does not know the question.
+    NotKnown(String),
+    /// Its answer makes no sense.
+    Nonsense(String),
+    /// It cannot be reached for want of something on this side.
+    Failed(Error),
+}
+
+/// A link to a host, with the process that listens.
+pub(crate) struct Asked {
+    stream: Stream,
+    pub(crate) pid: Option<u32>,
+}
+
+impl Asked {
+    /// Connects to the host that is published in the directory `name`.
+    pub(crate) async fn connect(root: &Arc<Root>, name: &str) -> Result<Self, NoAnswer> {
+        let dir = Arc::new(ChannelDir::look(root, name).map_err(NoAnswer::Failed)?);
+        let host = entries::current(&dir)
+            .map_err(|error| NoAnswer::Failed(Error::io("reading the directory", error)))?;
+        let Some(host) = host else { return Err(NoAnswer::NoHost("no process hosts it".into())) };
+        let address = Endpoint::new(&dir, host.token).address(None).map_err(NoAnswer::Failed)?;
+        let address = address.ok_or_else(|| NoAnswer::NoHost("nobody listens".into()))?;
+        let (stream, peer) = address.connect().await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                NoAnswer::NoHost(format!("nobody listens: {error}"))
+            }
+            _ => NoAnswer::Failed(Error::io("connecting to the host", error)),
+        })?;
+        Ok(Self { stream, pid: peer.process_id() })
+    }
+
+    /// Asks once.
+    pub(crate) async fn ask(
+        &mut self,
+        sockets: u32,
+    ) -> Result<(HostStatus, Vec<SocketStatus>), NoAnswer> {
+        let sockets = sockets.min(MOST_SOCKETS);
+        // A host may close before it has read everything. What it said comes first.
+        let _ = write_frame(&self.stream, &Frame::Hello(Hello::status())).await;
+        match self.read().await? {
+            Frame::Welcome(_) => {}
+            Frame::Reject(reject) => return Err(refused(reject)),
+            _ => return Err(nonsense()),
+        }
+        let _ = write_frame(&self.stream, &Frame::StatusRequest { sockets }).await;
+        let Frame::HostStatus(host) = self.read().await? else { return Err(nonsense()) };
+        if host.described > sockets {
+            return Err(NoAnswer::Nonsense(
+                "it describes more sockets than it was asked for".into(),
+            ));
+        }
+        let mut described = Vec::new();
+        for _ in 0..host.described {
+            let Frame::SocketStatus(socket) = self.read().await? else { return Err(nonsense()) };
+            described.push(*socket);
+        }
+        Ok((*host, described))
+    }
+
+    async fn read(&mut self) -> Result<Frame, NoAnswer> {
+        read_frame(&self.stream).await.map_err(broken)
+    }
+}
+
+fn refused(reject: Reject) -> NoAnswer {
+    match reject.code {
+        // As older hosts say of a purpose that they do not know.
+        RejectCode::Protocol => NoAnswer::NotKnown(reject.reason),
+        _ => NoAnswer::Refused(reject.reason),
+    }
+}
+
+fn broken(error: io::Error) -> NoAnswer {
+    if error.kind() == io::ErrorKind::InvalidData {
+        return NoAnswer::Nonsense(error.to_string());
+    }
+    NoAnswer::NoHost(format!("the connection broke: {error}"))
+}
+
+fn nonsense() -> NoAnswer {
+    NoAnswer::Nonsense("it answered with something else".into())
+}
