@@ -83,6 +83,8 @@ mod connection;
 mod error;
 #[doc(hidden)]
 pub mod ffi;
+#[doc(hidden)]
+pub mod hosting;
 mod link;
 mod membership;
 mod rendezvous;
