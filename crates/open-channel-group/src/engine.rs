@@ -127,6 +127,8 @@ pub(crate) type Begun<Id, T> = Result<(Id, T), Refused>;
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn promises(&self) -> Promises;
     fn id(&self) -> MemberId;
+    /// Whether this process has the part that others depend on.
+    fn is_host(&self) -> bool;
     fn view(&self) -> watch::Receiver<View>;
     fn events(&self) -> broadcast::Receiver<Event>;
     /// The error with which the group ended; [`Error::Left`] if there is none.

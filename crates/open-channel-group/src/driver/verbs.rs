@@ -41,6 +41,10 @@ impl Engine for Driver {
         self.read(|state| state.member.id())
     }
 
+    fn is_host(&self) -> bool {
+        self.channel().role() == open_channel::Role::Host
+    }
+
     fn view(&self) -> watch::Receiver<View> {
         self.read(|state| state.shown.view.subscribe())
     }

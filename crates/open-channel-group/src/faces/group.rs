@@ -92,6 +92,11 @@ impl Group {
         self.handle.engine().id()
     }
 
+    /// Whether this process hosts the group. It changes without notice.
+    pub fn is_host(&self) -> bool {
+        self.handle.engine().is_host()
+    }
+
     /// The members, now and whenever they change.
     pub fn members(&self) -> Members {
         Members::new(self.handle.engine().view())
