@@ -185,9 +185,10 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn finish(&self, run: RunId, outcome: Outcome) -> Result<(), Refused>;
 
     fn write(&self, write: Write) -> Result<Ending<WriteEnd>, Refused>;
-    fn get(&self, key: &Name) -> Option<Value>;
+    /// [`Error::Out`] while there is no map here.
+    fn get(&self, key: &Name) -> Result<Option<Value>, Error>;
     /// The entries whose keys begin with `prefix`, in the order of the keys.
-    fn entries(&self, prefix: &str) -> Vec<(Name, Value)>;
+    fn entries(&self, prefix: &str) -> Result<Vec<(Name, Value)>, Error>;
     fn watch(&self, prefix: &str) -> WatchId;
     /// The next change; `None` when the group is over.
     fn poll_change(&self, watch: WatchId, cx: &mut Context<'_>) -> Poll<Option<MapChange>>;

@@ -29,6 +29,9 @@ pub enum Error {
     /// The member cannot hold its place among the files of the group.
     #[error("the group's directory cannot be used: {0}")]
     Directory(String),
+    /// This member was put out of the view and is not back yet, so that it has no map.
+    #[error("this member is out of the view just now, and has no map to read")]
+    Out,
     /// This member was put out of the view meanwhile: it may have happened, or not.
     #[error("this member was put out of the view meanwhile: it may have happened, or not")]
     Unknown,

@@ -233,15 +233,16 @@ impl Hub {
         let mut violation = None;
         self.with(|switchboard| {
             let mut next = Some(message);
-            for _ in 0..BATCH {
-                let Some(message) = next else { break };
+            let mut taken = 0;
+            // None is taken out that is not handled: it would come back after those behind it.
+            while let Some(message) = next {
                 if let Err(error) = switchboard.receive(id, own(message), clock::now()) {
                     violation = Some(error);
                     return;
                 }
-                next = socket.try_recv().ok().flatten();
+                taken += 1;
+                next = (taken < BATCH).then(|| socket.try_recv().ok().flatten()).flatten();
             }
-            // What was taken out and not handled is given back by its drop.
         });
         if let Some(error) = violation {
             tracing::warn!(link = %id, %error, "a member broke the protocol");

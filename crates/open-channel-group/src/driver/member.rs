@@ -231,7 +231,10 @@ impl Driver {
     /// Finishes what is under way, leaves the view, and closes the channel; all within a few times
     /// the host timeout.
     pub(crate) async fn leave(&self) -> Result<(), Error> {
-        self.with(|state| state.board.stop_serving(&mut state.member));
+        self.with(|state| {
+            state.closing = true;
+            state.board.stop_serving(&mut state.member);
+        });
         let idle = self.wait_until(|state| state.member.is_idle() || state.left).await;
         self.with(|state| state.member.leave());
         self.wait_until(|state| state.left).await;

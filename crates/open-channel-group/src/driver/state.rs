@@ -52,6 +52,8 @@ pub(super) struct State {
     /// Services whose end the window had no room for.
     unserved: Vec<Name>,
     pub(super) shown: Shown,
+    /// It is about to leave: nothing more is begun.
+    pub(super) closing: bool,
     pub(super) left: bool,
     /// The group cannot go on.
     pub(super) failed: Option<Error>,
@@ -74,6 +76,7 @@ impl State {
             answers: VecDeque::new(),
             unserved: Vec::new(),
             shown,
+            closing: false,
             left: false,
             failed: None,
             blocked: None,
@@ -103,8 +106,18 @@ impl State {
 
     /// Whether something may be begun.
     pub(super) fn check(&self) -> Result<(), Refused> {
-        let over = self.left || matches!(*self.shown.standing.borrow(), Standing::Over(_));
+        let over =
+            self.closing || self.left || matches!(*self.shown.standing.borrow(), Standing::Over(_));
         if over { Err(Refused::Left) } else { Ok(()) }
+    }
+
+    /// Whether there is a map to read.
+    pub(super) fn check_replica(&self) -> Result<(), Error> {
+        match &*self.shown.standing.borrow() {
+            Standing::Over(error) => Err(error.clone().unwrap_or(Error::Left)),
+            _ if self.member.mark().is_none() => Err(Error::Out),
+            _ => Ok(()),
+        }
     }
 
     /// Ends a service; later, if the window of writes has no room now.

@@ -240,15 +240,19 @@ impl Engine for Driver {
         })
     }
 
-    fn get(&self, key: &Name) -> Option<Value> {
-        self.read(|state| state.member.get(key).cloned())
+    fn get(&self, key: &Name) -> Result<Option<Value>, Error> {
+        self.read(|state| {
+            state.check_replica()?;
+            Ok(state.member.get(key).cloned())
+        })
     }
 
-    fn entries(&self, prefix: &str) -> Vec<(Name, Value)> {
+    fn entries(&self, prefix: &str) -> Result<Vec<(Name, Value)>, Error> {
         self.read(|state| {
+            state.check_replica()?;
             let entries = state.member.entries();
             let own = entries.filter(|(key, _)| key.as_str().starts_with(prefix));
-            own.map(|(key, value)| (key.clone(), value.clone())).collect()
+            Ok(own.map(|(key, value)| (key.clone(), value.clone())).collect())
         })
     }
 

@@ -54,7 +54,8 @@ impl Map {
     /// member has returned for.
     ///
     /// # Errors
-    /// A key that is too long.
+    /// A key that is too long; [`Error::Out`] while this member is out of the view; why the group is
+    /// over.
     pub fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
         Ok(self.entry(key)?.map(|entry| entry.value))
     }
@@ -62,20 +63,24 @@ impl Map {
     /// The value of a key and its revision.
     ///
     /// # Errors
-    /// A key that is too long.
+    /// A key that is too long; [`Error::Out`] while this member is out of the view; why the group is
+    /// over.
     pub fn entry(&self, key: &str) -> Result<Option<Entry>, Error> {
-        let value = self.handle.engine().get(&self.key(key)?);
+        let value = self.handle.engine().get(&self.key(key)?)?;
         Ok(value.map(|value| Entry { value: value.bytes, revision: value.revision }))
     }
 
     /// All keys and values, in the order of the keys, at one moment.
-    pub fn entries(&self) -> Vec<(String, Entry)> {
-        let entries = self.handle.engine().entries(&self.prefix);
+    ///
+    /// # Errors
+    /// [`Error::Out`] while this member is out of the view; why the group is over.
+    pub fn entries(&self) -> Result<Vec<(String, Entry)>, Error> {
+        let entries = self.handle.engine().entries(&self.prefix)?;
         let own = entries.into_iter().filter_map(|(key, value)| {
             let key = key.as_str().strip_prefix(&*self.prefix)?.to_owned();
             Some((key, Entry { value: value.bytes, revision: value.revision }))
         });
-        own.collect()
+        Ok(own.collect())
     }
 
     async fn write(&self, write: Write) -> Result<WriteEnd, Error> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::stage::{Actor, Stage};
-use crate::topics::{QUICK, host_of};
+use crate::topics::{PATIENT, host_of};
 
 pub(crate) fn a_death_is_known_at_once(stage: &mut Stage) {
-    let caller = stage.joined("caller", "host=30000 stall=30000");
-    let callee = stage.joined("callee", "host=30000 stall=30000");
+    let caller = stage.joined("caller", PATIENT);
+    let callee = stage.joined("callee", PATIENT);
     callee.ask("serve-stuck s", "served");
     caller.tell("call s one 60000");
     callee.wait("serving one");
@@ -19,8 +19,8 @@ pub(crate) fn a_death_is_known_at_once(stage: &mut Stage) {
 }
 
 pub(crate) fn a_call_is_given_up_at_its_deadline_or_when_its_future_is_dropped(stage: &mut Stage) {
-    let callee = stage.joined("callee", QUICK);
-    let caller = stage.joined("caller", QUICK);
+    let callee = stage.joined("callee", PATIENT);
+    let caller = stage.joined("caller", PATIENT);
     callee.ask("serve-stuck s", "served");
     caller.tell("call s late 300");
     callee.wait("serving late");
@@ -32,9 +32,9 @@ pub(crate) fn a_call_is_given_up_at_its_deadline_or_when_its_future_is_dropped(s
 }
 
 pub(crate) fn a_call_goes_on_when_the_host_dies(stage: &mut Stage) {
-    let host = stage.joined("host", QUICK);
-    let callee = stage.joined("callee", QUICK);
-    let caller = stage.joined("caller", QUICK);
+    let host = stage.joined("host", PATIENT);
+    let callee = stage.joined("callee", PATIENT);
+    let caller = stage.joined("caller", PATIENT);
     assert!(host.is_host());
     callee.ask("serve s", "served");
     caller.tell("calls s");
@@ -48,8 +48,9 @@ pub(crate) fn a_call_goes_on_when_the_host_dies(stage: &mut Stage) {
 }
 
 pub(crate) fn all_are_asked_and_the_dead_are_named(stage: &mut Stage) {
-    let callees: Vec<Actor> = (0..3).map(|n| stage.joined(format!("callee-{n}"), QUICK)).collect();
-    let caller = stage.joined("caller", QUICK);
+    let callees: Vec<Actor> =
+        (0..3).map(|n| stage.joined(format!("callee-{n}"), PATIENT)).collect();
+    let caller = stage.joined("caller", PATIENT);
     callees[0].ask("serve s", "served");
     callees[1].ask("serve s", "served");
     callees[2].ask("serve-stuck s", "served");
@@ -60,7 +61,7 @@ pub(crate) fn all_are_asked_and_the_dead_are_named(stage: &mut Stage) {
 }
 
 /// No call is without its end; none was answered that did not run; none ran twice.
-pub(crate) fn check(actors: &[&Actor]) {
+pub(crate) fn check(actors: &[&Actor]) -> usize {
     let mut runs: BTreeMap<String, usize> = BTreeMap::new();
     for actor in actors {
         for line in actor.lines().iter().filter(|line| line.is("serving")) {
@@ -81,11 +82,12 @@ pub(crate) fn check(actors: &[&Actor]) {
             assert_eq!(begun, ended.count(), "calls of {} without an end", actor.label);
         }
     }
+    runs.len()
 }
 
 pub(crate) fn calls_run_once_while_hosts_die(stage: &mut Stage) {
     let mut living: Vec<Actor> =
-        (0..4).map(|n| stage.joined(format!("process-{n}"), QUICK)).collect();
+        (0..4).map(|n| stage.joined(format!("process-{n}"), PATIENT)).collect();
     for actor in &living {
         actor.ask("serve s", "served");
         actor.tell("calls s");

@@ -1,7 +1,7 @@
 //! Locks: never two holders, and never nobody for long.
 
 use crate::stage::{Actor, Stage, now};
-use crate::topics::{QUICK, host_of};
+use crate::topics::{PATIENT, QUICK, host_of};
 
 /// A time for which a process held a lock, or may have.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) fn check(actors: &[&Actor], name: &str) -> usize {
 
 pub(crate) fn a_lock_never_has_two_holders_while_hosts_and_holders_die(stage: &mut Stage) {
     let mut living: Vec<Actor> =
-        (0..4).map(|n| stage.joined(format!("process-{n}"), QUICK)).collect();
+        (0..4).map(|n| stage.joined(format!("process-{n}"), PATIENT)).collect();
     living.iter().for_each(|actor| actor.tell("locks l"));
     let mut dead = Vec::new();
     for round in 0..4 {
@@ -55,7 +55,7 @@ pub(crate) fn a_lock_never_has_two_holders_while_hosts_and_holders_die(stage: &m
         let killed = living.swap_remove(index);
         killed.kill();
         dead.push(killed);
-        let newcomer = stage.joined(format!("newcomer-{round}"), QUICK);
+        let newcomer = stage.joined(format!("newcomer-{round}"), PATIENT);
         newcomer.tell("locks l");
         living.push(newcomer);
     }
@@ -67,14 +67,13 @@ pub(crate) fn a_lock_never_has_two_holders_while_hosts_and_holders_die(stage: &m
         actor.ask("stop", "stopped");
     }
     let held = check(&living.iter().chain(&dead).collect::<Vec<_>>(), "l");
-    assert!(held > 50, "hardly any: {held}");
+    assert!(held > 16, "hardly any: {held}");
 }
 
 pub(crate) fn the_death_of_a_holder_frees_its_lock_at_once(stage: &mut Stage) {
-    let settings = "host=30000 stall=30000";
-    let host = stage.joined("host", settings);
-    let holder = stage.joined("holder", settings);
-    let next = stage.joined("next", settings);
+    let host = stage.joined("host", PATIENT);
+    let holder = stage.joined("holder", PATIENT);
+    let next = stage.joined("next", PATIENT);
     holder.ask("lock l", "held l");
     next.tell("await-lock l");
     host.ask("try-lock l", "tried l");
@@ -106,8 +105,8 @@ pub(crate) fn a_stopped_holder_keeps_its_lock_until_it_lets_go(stage: &mut Stage
 }
 
 pub(crate) fn a_stolen_lock_is_known_to_be_lost(stage: &mut Stage) {
-    let holder = stage.joined("holder", QUICK);
-    let thief = stage.joined("thief", QUICK);
+    let holder = stage.joined("holder", PATIENT);
+    let thief = stage.joined("thief", PATIENT);
     holder.tell("await-lock l");
     let first = holder.wait("held l");
     let second = thief.ask("steal l", "held l");
@@ -117,8 +116,8 @@ pub(crate) fn a_stolen_lock_is_known_to_be_lost(stage: &mut Stage) {
 }
 
 pub(crate) fn shared_locks_are_shared_and_keep_others_out(stage: &mut Stage) {
-    let one = stage.joined("one", QUICK);
-    let other = stage.joined("other", QUICK);
+    let one = stage.joined("one", PATIENT);
+    let other = stage.joined("other", PATIENT);
     one.ask("lock-shared l", "held l");
     other.ask("lock-shared l", "held l");
     assert_eq!(other.ask("try-lock l", "tried l").word(2), "false");
@@ -126,7 +125,7 @@ pub(crate) fn shared_locks_are_shared_and_keep_others_out(stage: &mut Stage) {
 
 pub(crate) fn a_role_goes_on_to_the_next_one(stage: &mut Stage) {
     let mut living: Vec<Actor> =
-        (0..3).map(|n| stage.joined(format!("process-{n}"), QUICK)).collect();
+        (0..3).map(|n| stage.joined(format!("process-{n}"), PATIENT)).collect();
     living.iter().for_each(|actor| actor.tell("lead cron"));
     for _ in 0..2 {
         let leader = wait_for_leader(&living);

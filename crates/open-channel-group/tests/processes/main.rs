@@ -12,6 +12,7 @@ mod locks;
 mod map;
 mod members;
 mod queue;
+mod soak;
 mod stage;
 mod topics;
 
@@ -28,7 +29,7 @@ macro_rules! sentences {
 
 fn sentence(name: &'static str, test: impl FnOnce(&mut stage::Stage) + Send + 'static) -> Trial {
     Trial::test(name, move || {
-        stage::run(name, WATCHDOG, test);
+        stage::run(name, WATCHDOG + soak::duration(), test);
         Ok(())
     })
 }
@@ -70,6 +71,9 @@ fn main() {
             jobs_are_done_while_hosts_and_workers_die,
             a_dead_worker_gives_its_job_to_the_next_one_marked,
             a_job_that_kills_its_workers_comes_back,
+        }
+        soak {
+            everything_at_once,
         }
         map {
             increments_are_applied_once_while_hosts_die,

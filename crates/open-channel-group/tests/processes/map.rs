@@ -1,7 +1,7 @@
 //! The map: every write once, at every member, whoever dies.
 
 use crate::stage::{Actor, Stage};
-use crate::topics::{QUICK, host_of};
+use crate::topics::{PATIENT, host_of};
 
 /// The counter has each increment that was acknowledged, and no other than those whose end nobody
 /// knows.
@@ -27,7 +27,7 @@ pub(crate) fn check(actors: &[&Actor], value: u64) {
 
 pub(crate) fn increments_are_applied_once_while_hosts_die(stage: &mut Stage) {
     let mut living: Vec<Actor> =
-        (0..4).map(|n| stage.joined(format!("process-{n}"), QUICK)).collect();
+        (0..4).map(|n| stage.joined(format!("process-{n}"), PATIENT)).collect();
     living.iter().for_each(|actor| actor.tell("counts n"));
     let mut dead = Vec::new();
     for round in 0..4 {
@@ -38,7 +38,7 @@ pub(crate) fn increments_are_applied_once_while_hosts_die(stage: &mut Stage) {
         let killed = living.swap_remove(host_of(&living));
         killed.kill();
         dead.push(killed);
-        let newcomer = stage.joined(format!("newcomer-{round}"), QUICK);
+        let newcomer = stage.joined(format!("newcomer-{round}"), PATIENT);
         newcomer.tell("counts n");
         living.push(newcomer);
     }
@@ -57,8 +57,8 @@ pub(crate) fn increments_are_applied_once_while_hosts_die(stage: &mut Stage) {
 }
 
 pub(crate) fn what_was_acknowledged_is_there_after_the_host_died(stage: &mut Stage) {
-    let one = stage.joined("one", QUICK);
-    let other = stage.joined("other", QUICK);
+    let one = stage.joined("one", PATIENT);
+    let other = stage.joined("other", PATIENT);
     assert!(one.is_host());
     other.ask("watch k", "watching");
     one.ask("set key value", "set");
@@ -69,13 +69,13 @@ pub(crate) fn what_was_acknowledged_is_there_after_the_host_died(stage: &mut Sta
     assert_eq!(other.ask("get key", "value").word(2), "value");
     assert_eq!(other.ask("cas key value new", "cas").word(2), "true");
     assert_eq!(other.ask("cas key value newer", "cas").word(2), "false");
-    let newcomer = stage.joined("newcomer", QUICK);
+    let newcomer = stage.joined("newcomer", PATIENT);
     assert_eq!(newcomer.ask("get key", "value").word(2), "new");
 }
 
 pub(crate) fn a_value_expires_at_every_member(stage: &mut Stage) {
-    let one = stage.joined("one", QUICK);
-    let other = stage.joined("other", QUICK);
+    let one = stage.joined("one", PATIENT);
+    let other = stage.joined("other", PATIENT);
     other.ask("watch k", "watching");
     one.ask("set-for key value 200", "set");
     other.wait("change key value");
@@ -84,10 +84,10 @@ pub(crate) fn a_value_expires_at_every_member(stage: &mut Stage) {
 }
 
 pub(crate) fn the_map_dies_with_its_last_member(stage: &mut Stage) {
-    let one = stage.joined("one", QUICK);
+    let one = stage.joined("one", PATIENT);
     one.ask("set key value", "set");
     one.kill();
     // Nobody lives, so this one begins at once.
-    let next = stage.joined("next", "host=30000 stall=30000");
+    let next = stage.joined("next", PATIENT);
     assert_eq!(next.ask("get key", "value").word(2), "-");
 }

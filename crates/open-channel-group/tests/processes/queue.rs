@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::stage::{Actor, Stage};
-use crate::topics::{QUICK, host_of};
+use crate::topics::{PATIENT, host_of};
 
 /// Every job whose pusher learnt of its end was done; attempts are marked; jobs of the living end.
 pub(crate) fn check(actors: &[&Actor]) -> usize {
@@ -44,7 +44,7 @@ pub(crate) fn check(actors: &[&Actor]) -> usize {
 
 pub(crate) fn jobs_are_done_while_hosts_and_workers_die(stage: &mut Stage) {
     let mut living: Vec<Actor> =
-        (0..5).map(|n| stage.joined(format!("process-{n}"), QUICK)).collect();
+        (0..5).map(|n| stage.joined(format!("process-{n}"), PATIENT)).collect();
     for actor in &living {
         actor.ask("work q 2", "works");
         actor.tell("pushes q");
@@ -59,7 +59,7 @@ pub(crate) fn jobs_are_done_while_hosts_and_workers_die(stage: &mut Stage) {
         let killed = living.swap_remove(index);
         killed.kill();
         dead.push(killed);
-        let newcomer = stage.joined(format!("newcomer-{round}"), QUICK);
+        let newcomer = stage.joined(format!("newcomer-{round}"), PATIENT);
         newcomer.ask("work q 2", "works");
         newcomer.tell("pushes q");
         living.push(newcomer);
@@ -70,7 +70,7 @@ pub(crate) fn jobs_are_done_while_hosts_and_workers_die(stage: &mut Stage) {
     }
     stop_pushing(&living);
     let done = check(&living.iter().chain(&dead).collect::<Vec<_>>());
-    assert!(done > 50, "hardly any: {done}");
+    assert!(done > 16, "hardly any: {done}");
 }
 
 /// Pushers finish what they have begun while workers work on.
@@ -87,12 +87,12 @@ pub(crate) fn stop_pushing(living: &[Actor]) {
 }
 
 pub(crate) fn a_dead_worker_gives_its_job_to_the_next_one_marked(stage: &mut Stage) {
-    let pusher = stage.joined("pusher", "host=30000 stall=30000");
-    let first = stage.joined("first", "host=30000 stall=30000");
+    let pusher = stage.joined("pusher", PATIENT);
+    let first = stage.joined("first", PATIENT);
     first.ask("work-stuck q", "works");
     pusher.tell("push q job 0");
     assert_eq!(first.wait("stuck-run").number(1), 1);
-    let second = stage.joined("second", "host=30000 stall=30000");
+    let second = stage.joined("second", PATIENT);
     second.ask("work q 1", "works");
     first.kill();
     assert_eq!(second.wait("run").number(1), 2);
@@ -100,11 +100,10 @@ pub(crate) fn a_dead_worker_gives_its_job_to_the_next_one_marked(stage: &mut Sta
 }
 
 pub(crate) fn a_job_that_kills_its_workers_comes_back(stage: &mut Stage) {
-    let settings = "host=30000 stall=30000";
-    let pusher = stage.joined("pusher", settings);
+    let pusher = stage.joined("pusher", PATIENT);
     pusher.tell("push q poison 2");
     for attempt in 1..=2 {
-        let worker = stage.joined(format!("worker-{attempt}"), settings);
+        let worker = stage.joined(format!("worker-{attempt}"), PATIENT);
         worker.ask("work-stuck q", "works");
         assert_eq!(worker.wait("stuck-run").number(1), attempt);
         worker.kill();

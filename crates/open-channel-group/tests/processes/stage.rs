@@ -35,6 +35,7 @@ pub(crate) fn run(name: &str, limit: Duration, test: impl FnOnce(&mut Stage)) {
     watchdog.join().unwrap();
     if let Err(panic) = result {
         eprintln!("{name}:\n{}", stage.cast.tails());
+        stage.cast.keep();
         drop(stage);
         std::panic::resume_unwind(panic);
     }
@@ -61,6 +62,24 @@ impl Cast {
             }
         }
         out
+    }
+}
+
+/// The variable with a directory for all output of a failed test.
+const LOGS: &str = "OPEN_CHANNEL_GROUP_TEST_LOGS";
+
+impl Cast {
+    fn keep(&self) {
+        let Some(directory) = std::env::var_os(LOGS).map(PathBuf::from) else { return };
+        for (label, script) in lock(&self.0).iter() {
+            let said = lock(&script.said);
+            let lines: Vec<String> = said
+                .lines
+                .iter()
+                .map(|line| format!("{} {}\n", line.at / 1000, line.text))
+                .collect();
+            std::fs::write(directory.join(label), lines.concat()).unwrap();
+        }
     }
 }
 
