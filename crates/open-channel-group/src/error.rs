@@ -71,6 +71,9 @@ pub enum Error {
     /// The group was left before everything that this member had begun was complete.
     #[error("not everything was complete in time, and it was given up")]
     Unfinished,
+    /// A thread could not be started.
+    #[error("starting a thread: {0}")]
+    Thread(String),
     /// A handler or a task needs a tokio runtime to run on.
     #[error("no tokio runtime here: call this inside one, or use open_channel_group::blocking")]
     NoRuntime,

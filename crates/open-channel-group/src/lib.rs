@@ -38,10 +38,11 @@
 //! `docs/GROUP.md` in the repository explains how it works and what each face promises, and
 //! `docs/FACES.md` which face is for what. The pure [`core`] is a state machine; the driver runs on
 //! the channel's background thread, and application code only at the edges, in the member that a
-//! message is for.
+//! message is for. [`blocking`] has the same for threads.
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)] // say it as a `tracing` event
 
+pub mod blocking;
 pub mod core;
 mod driver;
 mod engine;

@@ -198,6 +198,12 @@ pub struct Call {
     pub payload: Bytes,
 }
 
+impl Call {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { from: request.from, payload: request.payload.clone() }
+    }
+}
+
 /// A service that a handler serves, from [`Group::serve`](crate::Group::serve). Dropping it ends
 /// the service; handlers that run are aborted, and their callers learn so.
 #[derive(Debug)]
@@ -230,8 +236,7 @@ where
             tokio::select! {
                 request = requests.recv() => {
                     let Some(request) = request else { return };
-                    let call = Call { from: request.from, payload: request.payload.clone() };
-                    let answer = handler(call);
+                    let answer = handler(Call::of(&request));
                     handlers.spawn(run(request, answer));
                 }
                 // A panic is known to its caller: the request was dropped with it.
