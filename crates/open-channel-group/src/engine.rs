@@ -20,7 +20,7 @@ use crate::core::{
 use crate::error::Error;
 
 /// What an engine promises, face by face.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Promises {
     /// Name of the engine.

@@ -39,6 +39,9 @@
 //! `docs/FACES.md` which face is for what. The pure [`core`] is a state machine; the driver runs on
 //! the channel's background thread, and application code only at the edges, in the member that a
 //! message is for. [`blocking`] has the same for threads.
+//!
+//! A child of `fork(2)` that has inherited a group gets [`Error::Channel`] with
+//! [`open_channel::Error::Forked`] from it, and lets none of its parent's locks go.
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)] // say it as a `tracing` event
 
@@ -48,6 +51,7 @@ mod driver;
 mod engine;
 mod error;
 mod faces;
+mod forked;
 
 pub use crate::core::{
     Answers, CallOptions, Expect, LeaveReason, MemberId, MemberInfo, MemberView,
@@ -63,3 +67,7 @@ pub use faces::map::{Change, Changes, Entry, Map};
 pub use faces::members::{Events, Members};
 pub use faces::queue::{Job, Processor, Queue, Task, Worker};
 pub use faces::topics::{Published, Subscription};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/FACES.md")]
+struct FacesPage;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+pub use open_channel_ring::ProcessLocal;
+
 use crate::channel::shared::Place;
 use crate::connection::waiters::WakeMode;
 use crate::error::Error;

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use open_channel::hosting;
-use open_channel::{Builder, Channel, Error as ChannelError, Message, Socket, ffi};
+use open_channel::{Builder, Channel, Error as ChannelError, Message, Socket};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, watch};
 
+use super::background;
 use super::clock::{self, sleep_until};
 use super::directory::Directory;
 use super::hub::{Hosting, Seed};
@@ -55,7 +56,7 @@ impl Driver {
     /// Opens the channel, and begins to join.
     pub(crate) fn start(setup: Setup) -> Result<Arc<Self>, Error> {
         let Setup { channel, limits, info } = setup;
-        let background = ffi::background()?;
+        let background = background::handle()?;
         let hosting = Arc::new(Hosting::new(limits));
         let channel = {
             // The listener runs there, in the process that hosts.
@@ -138,6 +139,11 @@ impl Driver {
 impl Driver {
     async fn run(self: Arc<Self>) {
         let error = self.drive().await;
+        if let Some(error) = &error {
+            tracing::warn!(group = self.channel.name(), %error, "the group is over");
+            // Without its member this process does not host either.
+            let _ = self.channel.close().await;
+        }
         let wakes = self.lock().end(error);
         wakes.into_iter().for_each(std::task::Waker::wake);
         self.progress.notify_waiters();

@@ -29,7 +29,7 @@ pub(super) enum Standing {
     Over(Option<Error>),
 }
 
-/// How a member is shown to its application.
+/// How a member is shown to its application. Receivers learn of the end by its drop.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) view: watch::Sender<View>,
@@ -297,7 +297,13 @@ impl State {
             }
             ends
         });
+        self.shown.view = watch::Sender::new(View::default());
+        self.shown.events = broadcast::Sender::new(1);
         std::mem::take(&mut self.board.wakes)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(*self.shown.standing.borrow(), Standing::Over(_))
     }
 }
 

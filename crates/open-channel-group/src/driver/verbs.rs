@@ -46,11 +46,17 @@ impl Engine for Driver {
     }
 
     fn view(&self) -> watch::Receiver<View> {
-        self.read(|state| state.shown.view.subscribe())
+        self.read(|state| match state.is_over() {
+            true => watch::channel(View::default()).1,
+            false => state.shown.view.subscribe(),
+        })
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {
-        self.read(|state| state.shown.events.subscribe())
+        self.read(|state| match state.is_over() {
+            true => broadcast::channel(1).1,
+            false => state.shown.events.subscribe(),
+        })
     }
 
     fn error(&self) -> Error {

@@ -28,8 +28,27 @@ pub struct GroupBuilder {
     info: MemberInfo,
 }
 
+impl Group {
+    /// Joins the group of this name, and waits until a host serves this member. The first process
+    /// to join hosts the group inside itself; the next one takes over when it goes.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::join`].
+    ///
+    /// # Cancel safety
+    /// When dropped before it is done, nothing was joined.
+    pub async fn join(name: &str) -> Result<Self, Error> {
+        Self::builder(name).join().await
+    }
+
+    /// Settings for joining.
+    pub fn builder(name: &str) -> GroupBuilder {
+        GroupBuilder::new(name)
+    }
+}
+
 impl GroupBuilder {
-    pub(crate) fn new(name: &str) -> Self {
+    fn new(name: &str) -> Self {
         let program = std::env::current_exe().ok();
         let program = program.as_ref().and_then(|path| path.file_name());
         Self {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::builder::GroupBuilder;
 use super::calls::{self, Call, Requests, Service};
 use super::handle::Handle;
 use super::locks::{self, LockGuard};
@@ -31,23 +30,6 @@ pub struct Group {
 }
 
 impl Group {
-    /// Joins the group of this name, and waits until a host serves this member. The first process
-    /// to join hosts the group inside itself; the next one takes over when it goes.
-    ///
-    /// # Errors
-    /// As [`GroupBuilder::join`].
-    ///
-    /// # Cancel safety
-    /// When dropped before it is done, nothing was joined.
-    pub async fn join(name: &str) -> Result<Self, Error> {
-        Self::builder(name).join().await
-    }
-
-    /// Settings for joining.
-    pub fn builder(name: &str) -> GroupBuilder {
-        GroupBuilder::new(name)
-    }
-
     pub(crate) fn new(handle: Arc<Handle>, name: String, directory: PathBuf) -> Self {
         Self { handle, name: name.into(), directory: directory.into() }
     }

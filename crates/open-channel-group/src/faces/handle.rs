@@ -3,31 +3,33 @@
 use std::fmt;
 use std::sync::Arc;
 
+use open_channel::hosting::ProcessLocal;
 use tokio::runtime;
 
 use crate::core::Refused;
 use crate::engine::{Ending, Engine};
 use crate::error::Error;
+use crate::forked::Forked;
 
 /// A member's engine. The member leaves in the background when the last handle is dropped.
 pub(crate) struct Handle {
-    engine: Arc<dyn Engine>,
+    engine: ProcessLocal<Arc<dyn Engine>>,
     background: runtime::Handle,
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt(f)
+        self.engine().fmt(f)
     }
 }
 
 impl Handle {
     pub(crate) fn new(engine: Arc<dyn Engine>, background: runtime::Handle) -> Arc<Self> {
-        Arc::new(Self { engine, background })
+        Arc::new(Self { engine: ProcessLocal::new(engine), background })
     }
 
     pub(crate) fn engine(&self) -> &dyn Engine {
-        &*self.engine
+        self.engine.get().map_or(&Forked, |engine| &**engine)
     }
 
     /// Begins something, once there is room for it.
@@ -52,18 +54,18 @@ impl Handle {
 
     pub(crate) fn refused(&self, refused: Refused) -> Error {
         match refused {
-            Refused::Left => self.engine.error(),
+            Refused::Left => self.engine().error(),
             refused => refused.into(),
         }
     }
 
     /// Waits for the end of something.
     pub(crate) async fn end<T>(&self, ending: Ending<T>) -> Result<T, Error> {
-        ending.await.map_err(|_| self.engine.error())
+        ending.await.map_err(|_| self.engine().error())
     }
 
     pub(crate) async fn leave(&self) -> Result<(), Error> {
-        let engine = Arc::clone(&self.engine);
+        let Some(engine) = self.engine.get().cloned() else { return self.engine().leave().await };
         // It goes on when the caller does not wait.
         let left = self.background.spawn(async move { engine.leave().await });
         left.await.unwrap_or(Err(Error::Left))
@@ -72,7 +74,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let engine = Arc::clone(&self.engine);
+        let Some(engine) = self.engine.get().cloned() else { return };
         self.background.spawn(async move { engine.leave().await });
     }
 }

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use open_channel_group::{CallOptions, Error, Event, Expect, Group};
+use open_channel_group::{CallOptions, Error, Event, Expect, Group, Published};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -45,6 +45,21 @@ pub(crate) fn main() -> ! {
     std::process::exit(0);
 }
 
+mod fork {
+    /// The child's process id in the parent.
+    pub(crate) fn fork() -> Option<i32> {
+        // SAFETY: the child uses no other thread, prints, drops and waits.
+        match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Parent { child } => Some(child.as_raw()),
+            nix::unistd::ForkResult::Child => {
+                use rustix::process::{Signal, set_parent_process_death_signal};
+                set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+                None
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Actor {
     group: Option<Group>,
@@ -54,7 +69,14 @@ struct Actor {
     stop_pushing: watch::Sender<bool>,
     /// What is held until it is dropped.
     held: BTreeMap<String, Box<dyn std::any::Any + Send>>,
-    stuck: Arc<AtomicBool>,
+    stuck: Arc<Stuck>,
+}
+
+/// Whether its readers handle nothing, and what they hold then.
+#[derive(Default)]
+struct Stuck {
+    on: AtomicBool,
+    held: Mutex<Vec<Published>>,
 }
 
 async fn obey(mut commands: mpsc::UnboundedReceiver<String>) {
@@ -95,8 +117,12 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<String>) {
                 say!("stopped-pushing");
             }
             ["drop", name] => drop(actor.held.remove(name)),
-            ["stick"] => actor.stuck.store(true, Ordering::SeqCst),
-            ["loosen"] => actor.stuck.store(false, Ordering::SeqCst),
+            ["stick"] => actor.stuck.on.store(true, Ordering::SeqCst),
+            ["loosen"] => {
+                let mut held = actor.stuck.held.lock().unwrap();
+                actor.stuck.on.store(false, Ordering::SeqCst);
+                held.clear();
+            }
             _ => actor.act(&words).await,
         }
     }
@@ -241,6 +267,44 @@ impl Actor {
                     say!("lost {name}");
                 });
             }
+            ["publish-large", topic, len] => {
+                let payload = vec![7; len.parse().unwrap()];
+                group.publish(topic, payload).await.unwrap();
+                say!("published-large {len}");
+            }
+            ["set-large", key, len] => {
+                let value = vec![7; len.parse().unwrap()];
+                group.map("m").unwrap().set(key, value).await.unwrap();
+                say!("set-large {key} {len}");
+            }
+            ["length", key] => {
+                let value = group.map("m").unwrap().get(key).unwrap();
+                say!("length {key} {}", value.map_or(0, |value| value.len()));
+            }
+            ["lengths", pattern] => {
+                let mut subscription = group.subscribe(pattern).await.unwrap();
+                say!("subscribed {pattern}");
+                tokio::spawn(async move {
+                    while let Some(message) = subscription.recv().await {
+                        assert!(message.iter().all(|byte| *byte == 7));
+                        say!("got-large {}", message.len());
+                    }
+                });
+            }
+            ["fork"] => {
+                // The child drops all that it has inherited.
+                match fork::fork() {
+                    Some(child) => say!("forked {child}"),
+                    None => {
+                        self.held.clear();
+                        self.group = None;
+                        drop(group);
+                        say!("child dropped it");
+                        std::thread::sleep(Duration::from_secs(60));
+                        std::process::exit(0);
+                    }
+                }
+            }
             ["steal", name] => {
                 let guard = group.steal(name).await.unwrap();
                 say!("held {name} {}", guard.token().number());
@@ -361,17 +425,15 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A message is printed before it is handled.
-async fn read(mut subscription: open_channel_group::Subscription, stuck: Arc<AtomicBool>) {
-    let mut held = Vec::new();
+async fn read(mut subscription: open_channel_group::Subscription, stuck: Arc<Stuck>) {
     while let Some(message) = subscription.recv().await {
         if message.interrupted() {
             say!("gap");
         }
         say!("got {} {}", message.missed(), text(&message));
-        if stuck.load(Ordering::SeqCst) {
+        let mut held = stuck.held.lock().unwrap();
+        if stuck.on.load(Ordering::SeqCst) {
             held.push(message);
-        } else {
-            held.clear();
         }
     }
     say!("read-all");

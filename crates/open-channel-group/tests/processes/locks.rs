@@ -144,3 +144,15 @@ fn wait_for_leader(living: &[Actor]) -> usize {
     assert_eq!(leaders.len(), 1, "leaders: {leaders:?}");
     leaders[0]
 }
+
+pub(crate) fn a_forked_child_lets_no_lock_go(stage: &mut Stage) {
+    let holder = stage.joined("holder", PATIENT);
+    let other = stage.joined("other", PATIENT);
+    holder.ask("lock l", "held l");
+    holder.tell("fork");
+    holder.wait("child dropped it");
+    assert_eq!(other.ask("try-lock l", "tried l").word(2), "false");
+    // The parent's release is good although its child has the file open.
+    holder.tell("drop l");
+    other.ask("lock l", "held l");
+}

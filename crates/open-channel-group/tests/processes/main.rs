@@ -51,6 +51,7 @@ fn main() {
         topics {
             publications_reach_all_and_survive_the_host,
             a_stuck_subscriber_holds_nobody_up_for_long,
+            large_payloads_pass_and_survive_the_host,
         }
         calls {
             a_death_is_known_at_once,
@@ -66,6 +67,7 @@ fn main() {
             a_stolen_lock_is_known_to_be_lost,
             shared_locks_are_shared_and_keep_others_out,
             a_role_goes_on_to_the_next_one,
+            a_forked_child_lets_no_lock_go,
         }
         queue {
             jobs_are_done_while_hosts_and_workers_die,

@@ -149,3 +149,21 @@ pub(crate) fn a_stuck_subscriber_holds_nobody_up_for_long(stage: &mut Stage) {
         assert_eq!(actor.count("event put-out"), 0, "{}", actor.label);
     }
 }
+
+/// Longer than any window and outbox.
+pub(crate) fn large_payloads_pass_and_survive_the_host(stage: &mut Stage) {
+    let host = stage.joined("host", PATIENT);
+    let publisher = stage.joined("publisher", PATIENT);
+    let reader = stage.joined("reader", PATIENT);
+    assert!(host.is_host());
+    reader.ask("lengths a", "subscribed");
+    publisher.ask("publish-large a 5000000", "published-large");
+    reader.wait("got-large 5000000");
+    publisher.ask("set-large key 3000000", "set-large");
+    host.kill();
+    assert_eq!(reader.ask("length key", "length").number(2), 3_000_000);
+    publisher.ask("publish-large a 16777216", "published-large");
+    reader.wait("got-large 16777216");
+    let newcomer = stage.joined("newcomer", PATIENT);
+    assert_eq!(newcomer.ask("length key", "length").number(2), 3_000_000);
+}
