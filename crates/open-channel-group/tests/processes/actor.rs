@@ -87,6 +87,7 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<String>) {
         match words[..] {
             ["ping"] => say!("pong"),
             ["exit"] => std::process::exit(0),
+            ["garbage", hex] => garbage(hex).await,
             ["join", ref settings @ ..] => actor.join(settings).await,
             ["host?"] => say!("host {}", actor.group().is_host()),
             ["view"] => {
@@ -126,6 +127,23 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<String>) {
             _ => actor.act(&words).await,
         }
     }
+}
+
+/// Says something to the switchboard that is no frame of a member.
+async fn garbage(hex: &str) {
+    let bytes: Vec<u8> = (0..hex.len() / 2)
+        .map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).unwrap())
+        .collect();
+    let channel = open_channel::Channel::builder("group\u{1f}test");
+    let channel = channel.runtime_dir(std::env::var_os(DIRECTORY).unwrap()).build_peer().unwrap();
+    let socket = channel.connect();
+    socket.send(bytes).await.unwrap();
+    let mut answers = 0;
+    while let Ok(Some(message)) = socket.recv().await {
+        message.ack();
+        answers += 1;
+    }
+    say!("ended {answers}");
 }
 
 fn label() -> String {

@@ -47,6 +47,8 @@ fn main() {
             a_stopped_member_is_put_out_and_comes_back,
             a_stopped_host_is_replaced_and_comes_back,
             a_herd_joins_at_once,
+            a_peer_that_talks_nonsense_hurts_nobody,
+            events_and_views_end_with_the_group,
         }
         topics {
             publications_reach_all_and_survive_the_host,

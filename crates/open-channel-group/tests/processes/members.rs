@@ -1,7 +1,7 @@
 //! The view: the same at every member, deaths at once.
 
 use crate::stage::{Actor, Stage};
-use crate::topics::QUICK;
+use crate::topics::{PATIENT, QUICK};
 
 fn view(actor: &Actor) -> (u64, String) {
     let line = actor.ask("view", "view");
@@ -89,4 +89,29 @@ pub(crate) fn a_herd_joins_at_once(stage: &mut Stage) {
     herd.iter().for_each(|actor| actor.tell("join host=20000 stall=30000"));
     herd.iter().for_each(|actor| drop(actor.wait("joined")));
     wait_for_view(&herd, 16);
+}
+
+/// Version 1, tenure 1, and then: nothing, an unknown kind, a Subscribe that ends too early; a version
+/// that is not known; nothing at all; and a number without end.
+pub(crate) fn a_peer_that_talks_nonsense_hurts_nobody(stage: &mut Stage) {
+    let host = stage.joined("host", PATIENT);
+    let member = stage.joined("member", PATIENT);
+    member.tell("counts n");
+    for hex in ["0101", "0101ff", "01010105", "0901", "", "ffffffffffffffffffffffff"] {
+        let stranger = stage.actor(format!("stranger-{hex}"));
+        // It learns that it is put out, and then sees the end.
+        assert_eq!(stranger.ask(&format!("garbage {hex}"), "ended").number(1), 1, "{hex}");
+    }
+    let mark = member.mark();
+    member.wait_since(mark, "counted");
+    member.ask("stop", "stopped");
+    assert_eq!(host.count("event left"), 0);
+}
+
+pub(crate) fn events_and_views_end_with_the_group(stage: &mut Stage) {
+    let one = stage.joined("one", PATIENT);
+    one.ask("subscribe a", "subscribed");
+    assert_eq!(one.ask("close", "closed").text, "closed in order");
+    one.wait("event over");
+    one.wait("read-all");
 }
