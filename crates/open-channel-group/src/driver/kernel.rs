@@ -101,7 +101,7 @@ impl KernelLocks {
             Ok(None) if wanted.wait => None,
             Ok(None) => Some(Report::Busy { lock }),
             Err(error) => {
-                tracing::warn!(name = %wanted.name.name, %error, "the file of a lock cannot be used");
+                tracing::warn!(name = %wanted.name.name, %error, "a lock's file cannot be used");
                 (!wanted.wait).then_some(Report::Busy { lock })
             }
         }

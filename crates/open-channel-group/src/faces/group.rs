@@ -238,8 +238,8 @@ impl Group {
     /// A call that its caller gives up is aborted. Returns when all members know of the service.
     ///
     /// # Errors
-    /// When this member serves it already ([`AlreadyServed`](crate::Refused::AlreadyServed)), or serves as much as it
-    /// may; [`Error::NoRuntime`]; why the group is over.
+    /// [`AlreadyServed`](crate::Refused::AlreadyServed); when this member serves as much as it may;
+    /// [`Error::NoRuntime`]; why the group is over.
     ///
     /// # Cancel safety
     /// When dropped, it is not served.

@@ -54,8 +54,8 @@ impl Map {
     /// member has returned for.
     ///
     /// # Errors
-    /// A key that is too long; [`Error::Out`] while this member is out of the view; why the group is
-    /// over.
+    /// A key that is too long; [`Error::Out`] while this member is out of the view; why the group
+    /// is over.
     pub fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
         Ok(self.entry(key)?.map(|entry| entry.value))
     }
@@ -63,8 +63,8 @@ impl Map {
     /// The value of a key and its revision.
     ///
     /// # Errors
-    /// A key that is too long; [`Error::Out`] while this member is out of the view; why the group is
-    /// over.
+    /// A key that is too long; [`Error::Out`] while this member is out of the view; why the group
+    /// is over.
     pub fn entry(&self, key: &str) -> Result<Option<Entry>, Error> {
         let value = self.handle.engine().get(&self.key(key)?)?;
         Ok(value.map(|value| Entry { value: value.bytes, revision: value.revision }))
@@ -97,8 +97,8 @@ impl Map {
     /// Sets a key. Returns when every member has it, with its revision.
     ///
     /// # Errors
-    /// [`Error::MapFull`], [`Error::Unknown`], a key or value that is too long, and why the group is
-    /// over.
+    /// [`Error::MapFull`], [`Error::Unknown`], a key or value that is too long, and why the group
+    /// is over.
     ///
     /// # Cancel safety
     /// When dropped, it may be written or not.

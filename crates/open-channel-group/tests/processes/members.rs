@@ -91,8 +91,8 @@ pub(crate) fn a_herd_joins_at_once(stage: &mut Stage) {
     wait_for_view(&herd, 16);
 }
 
-/// Version 1, tenure 1, and then: nothing, an unknown kind, a Subscribe that ends too early; a version
-/// that is not known; nothing at all; and a number without end.
+/// Version 1, tenure 1, and then: nothing, an unknown kind, a Subscribe that ends too early; a
+/// version that is not known; nothing at all; and a number without end.
 pub(crate) fn a_peer_that_talks_nonsense_hurts_nobody(stage: &mut Stage) {
     let host = stage.joined("host", PATIENT);
     let member = stage.joined("member", PATIENT);
