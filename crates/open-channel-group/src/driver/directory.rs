@@ -10,9 +10,9 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use same_file::Handle;
 use sha2::{Digest, Sha256};
 
 use crate::core::{LockMode, LockName, LockSpace, MemberId};
@@ -57,7 +57,10 @@ impl Directory {
     }
 
     fn make(&self) -> io::Result<()> {
-        match DirBuilder::new().mode(0o700).create(&self.0) {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             made => made,
         }
@@ -72,7 +75,9 @@ impl Directory {
 
     fn open(&self, path: &Path, append: bool) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).append(append).create(true).mode(0o600);
+        options.read(true).write(true).append(append).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.make()?;
@@ -150,12 +155,9 @@ fn remove_if_free(path: &Path) {
 
 /// Whether this is the file that others find there.
 pub(super) fn leads_to(path: &Path, file: &File) -> bool {
-    let same = |there: std::fs::Metadata, own: std::fs::Metadata| {
-        (there.dev(), there.ino()) == (own.dev(), own.ino())
-    };
-    std::fs::symlink_metadata(path)
-        .and_then(|there| Ok(same(there, file.metadata()?)))
-        .unwrap_or(false)
+    let same =
+        || Ok::<_, io::Error>(Handle::from_path(path)? == Handle::from_file(file.try_clone()?)?);
+    same().unwrap_or(false)
 }
 
 /// Shows others that this member's process lives.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use open_channel::{Channel, Scope};
+use open_channel::{Channel, LinkKind, Scope};
 
 use super::group::Group;
 use super::handle::Handle;
@@ -75,10 +75,31 @@ impl GroupBuilder {
         self
     }
 
+    /// A file that remembers the generation, as for a
+    /// [channel](open_channel::Builder::generation_file): tokens of locks grow for as long as it
+    /// is there. Without it they grow for as long as the runtime directory is.
+    pub fn generation_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.channel = self.channel.generation_file(path);
+        self
+    }
+
+    /// Forces the kind of link, as for a [channel](open_channel::Builder::link).
+    pub fn link(mut self, kind: LinkKind) -> Self {
+        self.channel = self.channel.link(kind);
+        self
+    }
+
     /// Time to find a host in, or to become it, as for a
     /// [channel](open_channel::Builder::connect_timeout).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.channel = self.channel.connect_timeout(timeout);
+        self
+    }
+
+    /// Time for which a host holds the session of a member whose connection broke, as for a
+    /// [channel](open_channel::Builder::resume_timeout).
+    pub fn resume_timeout(mut self, timeout: Duration) -> Self {
+        self.channel = self.channel.resume_timeout(timeout);
         self
     }
 
