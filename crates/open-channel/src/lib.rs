@@ -83,6 +83,8 @@ mod connection;
 mod error;
 #[doc(hidden)]
 pub mod ffi;
+#[doc(hidden)]
+pub mod hosting;
 pub mod inspect;
 mod link;
 mod membership;

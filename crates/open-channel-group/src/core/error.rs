@@ -74,6 +74,9 @@ pub enum Refused {
     /// No such subscription, lock, job, run, request, worker or watch, or not any more.
     #[error("it is not known, or over")]
     NotFound,
+    /// This member serves it already.
+    #[error("this member serves it already")]
+    AlreadyServed,
     /// The member is leaving, or has left.
     #[error("the member has left")]
     Left,

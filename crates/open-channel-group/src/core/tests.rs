@@ -247,6 +247,34 @@ fn a_frame_with_any_byte_changed_is_another_frame_or_an_error() {
     change(&to_member());
 }
 
+/// One line for each frame: who sends it, its bytes in tenure 300, and what it says.
+fn vectors() -> String {
+    let mut text = String::new();
+    let mut add = |from: &str, message: Bytes, what: String| {
+        let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+        text += &format!("{from} {hex} {what}\n");
+    };
+    to_host().iter().for_each(|frame| add("member", encode(300, frame), format!("{frame:?}")));
+    to_member()
+        .iter()
+        .for_each(|frame| add("switchboard", encode(300, frame), format!("{frame:?}")));
+    text
+}
+
+/// `OPEN_CHANNEL_GROUP_VECTORS` set, it writes the file anew.
+#[test]
+fn frames_are_on_the_wire_as_the_vectors_say() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/frames-1.txt");
+    if std::env::var_os("OPEN_CHANNEL_GROUP_VECTORS").is_some() {
+        std::fs::write(path, vectors()).unwrap();
+    }
+    let file = std::fs::read_to_string(path).unwrap();
+    for (line, wanted) in vectors().lines().zip(file.lines()) {
+        assert_eq!(line, wanted);
+    }
+    assert_eq!(vectors().lines().count(), file.lines().count());
+}
+
 /// The bytes of frames that other implementations must agree on.
 #[test]
 fn frames_are_on_the_wire_as_they_always_were() {

@@ -75,6 +75,25 @@ impl Connection {
         }
     }
 
+    /// Resolves when there is a link to another host than that of the generation `known`.
+    pub(crate) async fn next_host(&self, known: u64) -> Result<u64, Error> {
+        self.check_process()?;
+        loop {
+            let mut changed = std::pin::pin!(self.waiters.change());
+            // From here on, no change is missed.
+            changed.as_mut().enable();
+            let (connected, generation, over) = {
+                let state = self.lock();
+                (state.transport.is_some(), state.session.generation(), state.over())
+            };
+            match over {
+                None if connected && generation != known => return Ok(generation),
+                Some(error) => return Err(error),
+                None => changed.await,
+            }
+        }
+    }
+
     /// The stall that the last check found, unless messages have made progress since.
     fn present_stall(&self) -> Option<Stall> {
         let open = self.with(State::open);

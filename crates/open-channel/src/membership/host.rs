@@ -37,7 +37,7 @@ pub(crate) struct Host {
     generation: u64,
     since: Instant,
     endpoint: Endpoint,
-    pub(super) fence: Arc<Fence>,
+    pub(crate) fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
     /// Lifelines that have not ended, and sockets whose handshake goes on.
     pub(super) links: AtomicUsize,

@@ -1,12 +1,12 @@
 //! A socket: one reliable two-way connection, messages in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Context;
 
 use bytes::Bytes;
 use open_channel_proto::{ResetCode, SocketId};
 
-use crate::channel::shared::{Accepted, ChannelGuard};
+use crate::channel::shared::{Accepted, ChannelGuard, Shared};
 use crate::connection::Connection;
 use crate::connection::stall::Stall;
 use crate::connection::stats::SocketStats;
@@ -30,7 +30,7 @@ mod sink;
 pub(crate) mod stream;
 mod take_back;
 pub(crate) mod undeliverable;
-mod waiting;
+pub(crate) mod waiting;
 
 use self::inner::SocketInner;
 pub(crate) use self::inner::{close_within, end};
@@ -131,6 +131,11 @@ impl Socket {
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.inner.connection
+    }
+
+    /// On the host's end: the channel whose listener it was made for.
+    pub(crate) fn accepted_by(&self) -> Option<Arc<Shared>> {
+        self.inner.host.as_ref().and_then(Weak::upgrade)
     }
 
     #[inline]

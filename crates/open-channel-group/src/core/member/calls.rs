@@ -40,6 +40,20 @@ impl Default for CallOptions {
     }
 }
 
+impl CallOptions {
+    /// The same with this [deadline](Self::deadline).
+    #[must_use]
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// The same for a call that may run twice.
+    #[must_use]
+    pub fn idempotent(self) -> Self {
+        Self { idempotent: true, ..self }
+    }
+}
+
 #[derive(Debug)]
 struct Call {
     target: Target,

@@ -196,6 +196,11 @@ impl Switchboard {
         }
     }
 
+    /// The members of the view, once it serves.
+    pub fn members(&self) -> Vec<MemberId> {
+        self.log.replica().members.iter().map(|member| member.id).collect()
+    }
+
     /// Whether members are served.
     pub fn is_serving(&self) -> bool {
         matches!(self.phase, Phase::Serving)

@@ -1,0 +1,210 @@
+//! The directory of a group, beside that of its channel, which removes its own when it is deserted.
+//!
+//! | entry | is | held |
+//! | --- | --- | --- |
+//! | `m-<id>` | the presence of a member | exclusively, for as long as its process lives |
+//! | `l-<hash>` | a lock or a role, with its last tokens | as the lock is |
+//!
+//! The kernel says by the locks on them who lives. Whoever removes an entry holds its lock, and
+//! whoever has locked one looks whether it is still there.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use same_file::Handle;
+use sha2::{Digest, Sha256};
+
+use crate::core::{LockMode, LockName, LockSpace, MemberId};
+
+/// Attempts at a file that others remove at the same time.
+const ATTEMPTS: u32 = 100;
+
+/// Whether a member's process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Lives,
+    Dead,
+    /// Its file is not here: nobody knows.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Directory(PathBuf);
+
+impl Directory {
+    /// The directory of the group whose channel has this one.
+    pub(super) fn beside(channel: &Path) -> Self {
+        let mut name = channel.file_name().unwrap_or_default().to_owned();
+        name.push(".group");
+        Self(channel.with_file_name(name))
+    }
+
+    fn member(&self, id: MemberId) -> PathBuf {
+        self.0.join(format!("m-{:016x}", id.0))
+    }
+
+    fn lock(&self, name: &LockName) -> PathBuf {
+        let mut hash = Sha256::new();
+        hash.update(match name.space {
+            LockSpace::Lock => b"lock",
+            LockSpace::Lead => b"lead",
+        });
+        hash.update(name.name.as_str());
+        let hash = hash.finalize();
+        let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        self.0.join(format!("l-{hex}"))
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    /// The file of a lock, made if it is not there. Shared holders write at its end only.
+    pub(super) fn open_lock(&self, name: &LockName, mode: LockMode) -> io::Result<(File, PathBuf)> {
+        let path = self.lock(name);
+        let file = self.open(&path, mode == LockMode::Shared)?;
+        Ok((file, path))
+    }
+
+    fn open(&self, path: &Path, append: bool) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).append(append).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make()?;
+                options.open(path)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Whether a member's process lives.
+    pub(super) fn life(&self, id: MemberId) -> Life {
+        match File::open(self.member(id)).map(|file| file.try_lock_shared()) {
+            Ok(Ok(())) => Life::Dead,
+            Ok(Err(TryLockError::WouldBlock)) => Life::Lives,
+            Ok(Err(TryLockError::Error(_))) | Err(_) => Life::Unknown,
+        }
+    }
+
+    /// Whether any process but that of `own` may have been a member, and lives.
+    pub(super) fn is_anybody_there(&self, own: Option<MemberId>) -> bool {
+        let own = own.map(|id| self.member(id));
+        let entries = match std::fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) => return error.kind() != io::ErrorKind::NotFound,
+        };
+        entries.filter_map(Result::ok).any(|entry| {
+            let is_presence = entry.file_name().to_string_lossy().starts_with("m-");
+            let path = entry.path();
+            is_presence
+                && own.as_ref() != Some(&path)
+                && File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())
+        })
+    }
+
+    /// Removes the presence files of dead processes, but for those of these members.
+    pub(super) fn sweep(&self, members: &[MemberId]) {
+        let kept: Vec<PathBuf> = members.iter().map(|&id| self.member(id)).collect();
+        for path in self.entries("m-") {
+            if !kept.contains(&path) {
+                remove_if_free(&path);
+            }
+        }
+    }
+
+    /// Removes everything, if no member's process lives.
+    pub(super) fn remove_if_deserted(&self) {
+        if self.is_anybody_there(None) {
+            return;
+        }
+        for path in self.entries("") {
+            remove_if_free(&path);
+        }
+        // Not empty if somebody has come meanwhile.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+
+    fn entries(&self, prefix: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.0).into_iter().flatten().filter_map(Result::ok);
+        let begins = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        };
+        entries.map(|entry| entry.path()).filter(begins).collect()
+    }
+}
+
+/// Removes a file that nobody holds, while holding it.
+fn remove_if_free(path: &Path) {
+    if let Ok(file) = File::open(path)
+        && file.try_lock().is_ok()
+        && leads_to(path, &file)
+    {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Whether this is the file that others find there.
+pub(super) fn leads_to(path: &Path, file: &File) -> bool {
+    let same =
+        || Ok::<_, io::Error>(Handle::from_path(path)? == Handle::from_file(file.try_clone()?)?);
+    same().unwrap_or(false)
+}
+
+/// Shows others that this member's process lives.
+#[derive(Debug)]
+pub(super) struct Presence {
+    file: File,
+    path: PathBuf,
+}
+
+impl Presence {
+    pub(super) fn announce(directory: &Directory, id: MemberId) -> io::Result<Self> {
+        let path = directory.member(id);
+        for _ in 0..ATTEMPTS {
+            let file = directory.open(&path, false)?;
+            match file.try_lock() {
+                // Somebody looks at it, or is removing it.
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) if leads_to(&path, &file) => return Ok(Self { file, path }),
+                Ok(()) => {}
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Shows the member under another id, or in another directory.
+    pub(super) fn renew(&mut self, directory: &Directory, id: MemberId) -> io::Result<()> {
+        let path = directory.member(id);
+        if self.path == path && leads_to(&path, &self.file) {
+            return Ok(());
+        }
+        let moved = std::fs::rename(&self.path, &path);
+        if moved.is_ok() && leads_to(&path, &self.file) {
+            self.path = path;
+            return Ok(());
+        }
+        *self = Self::announce(directory, id)?;
+        Ok(())
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if leads_to(&self.path, &self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+        // A forked child has the same open file, and would go on holding its lock.
+        let _ = self.file.unlock();
+    }
+}

@@ -1,0 +1,116 @@
+//! Locks and roles.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::handle::Handle;
+use crate::core::{LockId, LockMode, LockName, LockSpace, LockWait, Name, Token};
+use crate::engine::LockState;
+use crate::error::Error;
+
+/// A lock that is held or waited for; let go when dropped.
+#[derive(Debug)]
+struct Claim {
+    handle: Arc<Handle>,
+    id: LockId,
+    state: watch::Receiver<LockState>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.handle.engine().unlock(self.id);
+    }
+}
+
+impl Claim {
+    async fn new(
+        handle: &Arc<Handle>,
+        space: LockSpace,
+        name: &str,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<Self, Error> {
+        let name = LockName { space, name: Name::new(name)? };
+        let (id, state) = handle.begin(|engine| engine.lock(name.clone(), mode, wait)).await?;
+        Ok(Self { handle: Arc::clone(handle), id, state })
+    }
+
+    /// Waits until it is held; `None` if it is not free, or was stolen meanwhile.
+    async fn held(&mut self) -> Result<Option<Token>, Error> {
+        let settled = self.state.wait_for(|state| *state != LockState::Waiting).await;
+        match settled.map(|state| *state) {
+            Ok(LockState::Held(token)) => Ok(Some(token)),
+            Ok(_) => Ok(None),
+            Err(_) => Err(self.handle.engine().error()),
+        }
+    }
+}
+
+pub(crate) async fn lock(
+    handle: &Arc<Handle>,
+    space: LockSpace,
+    name: &str,
+    mode: LockMode,
+    wait: LockWait,
+) -> Result<Option<LockGuard>, Error> {
+    loop {
+        let mut claim = Claim::new(handle, space, name, mode, wait).await?;
+        match claim.held().await? {
+            Some(token) => return Ok(Some(LockGuard { claim, token })),
+            None if wait == LockWait::Try => return Ok(None),
+            // Another one has stolen it first: stand in line again.
+            None => {}
+        }
+    }
+}
+
+/// A lock that this member holds; it is let go when dropped.
+///
+/// It is lost when another member steals it, or the group is over. A member that was put out of the
+/// view holds its locks: the kernel does, until it lets go.
+#[derive(Debug)]
+pub struct LockGuard {
+    claim: Claim,
+    token: Token,
+}
+
+impl LockGuard {
+    /// The fencing token: whoever has the lock later has a greater one. A resource that remembers
+    /// the greatest one can refuse a holder that comes late.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Whether it was lost.
+    pub fn is_lost(&self) -> bool {
+        let state = &self.claim.state;
+        state.has_changed().is_err() || !matches!(*state.borrow(), LockState::Held(_))
+    }
+
+    /// Resolves when it is lost.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn lost(&self) {
+        let mut state = self.claim.state.clone();
+        // Its sender is gone when the group is.
+        let _ = state.wait_for(|state| !matches!(state, LockState::Held(_))).await;
+    }
+
+    /// Runs something for as long as it is held; `None` if it was lost before the end.
+    ///
+    /// # Cancel safety
+    /// As that of the future.
+    pub async fn run<T>(&self, task: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.lost() => None,
+            done = task => Some(done),
+        }
+    }
+
+    /// Lets it go, as dropping it does.
+    pub fn unlock(self) {}
+}

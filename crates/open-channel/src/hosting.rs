@@ -1,0 +1,65 @@
+//! For groups, which run a part of theirs in whichever process hosts. Not covered by the promises
+//! of the version number.
+
+use std::sync::Arc;
+
+pub use open_channel_ring::ProcessLocal;
+
+use crate::channel::shared::Place;
+use crate::connection::waiters::WakeMode;
+use crate::error::Error;
+use crate::rendezvous::fence::Fence;
+use crate::socket::Socket;
+use crate::socket::waiting::wait_with;
+
+/// The right of this process to host under one generation.
+#[derive(Debug, Clone)]
+pub struct Tenure {
+    generation: u64,
+    fence: Arc<Fence>,
+}
+
+impl Tenure {
+    /// The tenure in which a listener's socket was accepted; `None` if that is over.
+    pub fn of(socket: &Socket) -> Option<Self> {
+        let shared = socket.accepted_by()?;
+        let place = shared.place.borrow();
+        let Place::Hosting(host) = &*place else { return None };
+        let (generation, fence) = (host.generation(), Arc::clone(&host.fence));
+        (generation == socket.generation()).then_some(Self { generation, fence })
+    }
+
+    /// The generation.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether this process hosts still. Another one may host as soon as it does not.
+    pub fn holds(&self) -> bool {
+        self.fence.holds()
+    }
+}
+
+/// Waits until the socket is connected to another host than that of the generation `known`.
+/// Returns its generation. Messages of earlier hosts that had arrived can still be received.
+///
+/// # Errors
+/// Why the socket is over.
+///
+/// # Cancel safety
+/// Cancel safe: the next call finds the host, too.
+pub async fn next_host(socket: &Socket, known: u64) -> Result<u64, Error> {
+    socket.connection().next_host(known).await
+}
+
+/// Waits until the outbox has room for a message of `len` bytes.
+///
+/// # Errors
+/// Why the socket is over, or [`Error::TooLarge`].
+///
+/// # Cancel safety
+/// Cancel safe: nothing is reserved.
+pub async fn room(socket: &Socket, len: usize) -> Result<(), Error> {
+    let connection = socket.connection();
+    wait_with(connection, |cx, key| connection.poll_room(cx, key, WakeMode::Task, len)).await
+}
