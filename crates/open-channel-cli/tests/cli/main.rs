@@ -5,6 +5,7 @@ mod doctor;
 mod exec;
 mod help;
 mod join;
+mod limits;
 mod ls;
 mod pipes;
 mod program;
