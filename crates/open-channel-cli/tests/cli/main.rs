@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod exec;
 mod help;
+mod interrupt;
 mod join;
 mod limits;
 mod ls;
