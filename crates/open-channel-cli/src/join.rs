@@ -20,18 +20,19 @@ const LEAVING: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Whoever joins first hosts the channel and passes every message on to all others; when it leaves or dies, \
-another process takes over by itself. At the end of standard input, the program waits until all its messages \
-were passed on, then leaves; its exit status is 1 if it met nobody who could read them. A member that \
-takes no message for two seconds is let go. After the death of a host, a message may appear twice, and none \
-is missing to members that reach the next host within a fifth of a second.
+Whoever joins first hosts the channel and passes every message on to all others; when it leaves \
+or dies, another process takes over by itself. At the end of standard input, the program waits \
+until all its messages were passed on, then leaves; its exit status is 1 if it met nobody who \
+could read them. A member that takes no message for two seconds is let go. After the death of a \
+host, a message may appear twice, and none is missing to members that reach the next host within \
+a fifth of a second.
 
-With --exec, the program reads and prints nothing itself. Whoever of its kind hosts runs CMD by `sh -c` \
-for each connection: what the other side sends is its standard input, and what it prints goes back. Its \
-input ends when the other side has sent its last; when CMD ends, so does the connection, and a status \
-other than 0 resets it. A message is acknowledged when CMD has got it. CMD finds OPEN_CHANNEL_NAME, \
-OPEN_CHANNEL_PEER_PID and OPEN_CHANNEL_GENERATION in its environment. Start several: one hosts, the others \
-stand by.
+With --exec, the program reads and prints nothing itself. Whoever of its kind hosts runs CMD by \
+`sh -c` for each connection: what the other side sends is its standard input, and what it prints \
+goes back. Its input ends when the other side has sent its last; when CMD ends, so does the \
+connection, and a status other than 0 resets it. A message is acknowledged when CMD has got it. \
+CMD finds OPEN_CHANNEL_NAME, OPEN_CHANNEL_PEER_PID and OPEN_CHANNEL_GENERATION in its \
+environment. Start several: one hosts, the others stand by.
 
     open-channel join adder --exec 'while read a b; do echo $((a + b)); done'
     open-channel send adder --answers '1 2' '3 4'")]

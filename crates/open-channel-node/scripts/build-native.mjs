@@ -29,12 +29,14 @@ const artifacts = output
 const library = artifacts.find((artifact) => artifact.target.kind.includes("cdylib"))?.filenames[0];
 if (library === undefined) throw new Error("cargo built no library for open-channel-node");
 
-// The Rust member of the tests with several languages.
-const member = artifacts.find(
-  (artifact) => artifact.target.kind.includes("example") && artifact.target.name === "member",
-);
+// The Rust member of the tests with several languages, and one that only looks.
 mkdirSync(join(root, "target"), { recursive: true });
-copyFileSync(member.executable, join(root, "target", "member"));
+for (const name of ["member", "look"]) {
+  const example = artifacts.find(
+    (artifact) => artifact.target.kind.includes("example") && artifact.target.name === name,
+  );
+  copyFileSync(example.executable, join(root, "target", name));
+}
 
 // Renamed into place, so that a process that has the old file mapped keeps its own copy.
 const addon = join(root, `open-channel.${triple()}.node`);

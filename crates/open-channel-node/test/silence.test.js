@@ -1,7 +1,8 @@
 // A handler that hangs is known to those that wait for it, and nobody has to wait for ever.
 "use strict";
-const { test, until, within, next, unique, node, fixture } = require("./harness.js");
+const { test, until, within, next, unique, node, start, fixture } = require("./harness.js");
 const assert = require("node:assert/strict");
+const path = require("node:path");
 const { getEventListeners } = require("node:events");
 const { openChannel } = require("..");
 
@@ -36,6 +37,13 @@ test("a listener that loops for ever in another process is known to its sender, 
   socket.write("loop");
   await host.line("looping");
   await until(() => news.length === 2, "both events");
+  // Its event loop hangs, and the library in it answers.
+  const look = start(path.join(__dirname, "..", "target", "look"), []);
+  const told = JSON.parse(await look.line(new RegExp(`^{"name":"${name}"`)));
+  assert.deepEqual(
+    [told.app, told.pid, told.program, told.received, told.open],
+    ["looping", host.pid, "node looping.js", 2, 1],
+  );
   const [[first, stall], [second]] = news;
   assert.deepEqual([first, second], ["socket", "channel"]);
   assert.equal(stall.socket, socket);

@@ -28,9 +28,10 @@ const SOCKETS: usize = 64;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Looks at the runtime directory of this environment and, with a real channel of its own, whether \
-processes can meet there; at the other runtime directories that processes of this user use (read off \
-their environments, their mounts and the sockets they listen on); at every channel's host; and at the \
-limits of this process and of the hosts. With a NAME it says what concerns that channel first of all.
+processes can meet there; at the other runtime directories that processes of this user use (read \
+off their environments, their mounts and the sockets they listen on); at every channel's host; \
+and at the limits of this process and of the hosts. With a NAME it says what concerns that \
+channel first of all.
 
 Exit status:
   0  nothing wrong; there may be notes

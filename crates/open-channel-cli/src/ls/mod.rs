@@ -23,15 +23,15 @@ const ALL: usize = 512;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-A host is asked over a socket and answers from a thread of the library's own: also if its program is \
-busy, and also from Node. One that does not answer within 0.7 seconds is called silent; `open-channel \
-doctor` says why. A stale channel is one that all processes have left, by force; its files are in \
-nobody's way.
+A host is asked over a socket and answers from a thread of the library's own: also if its program \
+is busy, and also from Node. One that does not answer within 0.7 seconds is called silent; \
+`open-channel doctor` says why. A stale channel is one that all processes have left, by force; \
+its files are in nobody's way.
 
-Columns: STATE; HOST, program and process id; GEN, the generation, which grows with every change of \
-host; LINKS, what carries the sockets; MSG/S and BYTES/S, both directions; WAITING, messages that are \
-not acknowledged yet, both directions; OLDEST, the age of the oldest of these; AGAIN, redelivered \
-messages, with the highest attempt; UP, for how long this host has hosted.")]
+Columns: STATE; HOST, program and process id; GEN, the generation, which grows with every change \
+of host; LINKS, what carries the sockets; MSG/S and BYTES/S, both directions; WAITING, messages \
+that are not acknowledged yet, both directions; OLDEST, the age of the oldest of these; AGAIN, \
+redelivered messages, with the highest attempt; UP, for how long this host has hosted.")]
 pub(crate) struct Args {
     /// Show the details of the channels of this name
     name: Option<String>,

@@ -17,13 +17,13 @@ use crate::ls::host;
 use crate::program::{Place, Program};
 
 /// The exit status of `doctor`, and what it found.
-struct Findings {
+pub(crate) struct Findings {
     status: Option<i32>,
     all: Vec<Value>,
 }
 
 impl Findings {
-    fn of(program: Program) -> Findings {
+    pub(crate) fn of(program: Program) -> Findings {
         let (status, output, errors) = program.finish();
         assert_eq!(errors, "", "{output}");
         let report: Value = serde_json::from_str(&output).expect(&output);
@@ -34,7 +34,7 @@ impl Findings {
     /// The text and the remedy of the finding with this code, which has to be the cause of the exit
     /// status.
     #[track_caller]
-    fn worst(&self, code: &str, level: &str) -> (String, String) {
+    pub(crate) fn worst(&self, code: &str, level: &str) -> (String, String) {
         let expected = match level {
             "problem" => Some(1),
             "warning" => Some(3),
@@ -45,7 +45,7 @@ impl Findings {
     }
 
     #[track_caller]
-    fn find(&self, code: &str, level: &str) -> (String, String) {
+    pub(crate) fn find(&self, code: &str, level: &str) -> (String, String) {
         let found = self.all.iter().find(|finding| finding["code"] == code);
         let found = found.unwrap_or_else(|| panic!("no {code} in {:?}", self.all));
         assert_eq!(found["level"], level, "{found}");
@@ -58,7 +58,7 @@ impl Findings {
     }
 }
 
-fn doctor(place: &Place, args: &[&str]) -> Findings {
+pub(crate) fn doctor(place: &Place, args: &[&str]) -> Findings {
     Findings::of(place.start(&[&["doctor", "--json"], args].concat()))
 }
 
@@ -75,7 +75,7 @@ fn doctor_with(place: &Place, args: &[&str], variables: &[(&str, &str)]) -> Find
 }
 
 /// A shell that prepares something, and then becomes the program: `"$0"` with arguments.
-fn shell(place: &Place, shell: &[&str], script: &str) -> Command {
+pub(crate) fn shell(place: &Place, shell: &[&str], script: &str) -> Command {
     let program = place.command(&[]);
     let mut command = Command::new(shell[0]);
     command.args(&shell[1..]).args(["-c", script]).arg(program.get_program());
@@ -84,12 +84,12 @@ fn shell(place: &Place, shell: &[&str], script: &str) -> Command {
     command
 }
 
-fn start(mut command: Command) -> Program {
+pub(crate) fn start(mut command: Command) -> Program {
     Program::watch(command.spawn().expect("starting a shell"))
 }
 
 /// A name that no other test on this machine has.
-fn name(of: &str) -> String {
+pub(crate) fn name(of: &str) -> String {
     format!("{of} {}", std::process::id())
 }
 
@@ -459,68 +459,4 @@ fn what_is_no_directory_where_a_channels_should_be_is_a_problem() {
     let (what, remedy) = doctor(&place, &[]).worst("unreadable", "problem");
     assert!(what.contains("not a directory"), "{what}");
     assert_eq!(remedy, format!("rm -r {}", wrong.display()));
-}
-
-#[test]
-fn few_descriptors_and_no_shared_memory_are_warnings() {
-    let place = Place::new();
-    let script = "ulimit -n 64; exec \"$0\" doctor --json";
-    let found = Findings::of(start(shell(&place, &["sh"], script)));
-    let (what, remedy) = found.worst("descriptors", "warning");
-    assert!(what.contains("64 files"), "{what}");
-    assert_eq!(remedy, "ulimit -n 4096");
-    // Shared memory is a file to the kernel, which may be too large.
-    let script = "ulimit -f 1; exec \"$0\" doctor --json";
-    let found = Findings::of(start(shell(&place, &["sh"], script)));
-    let (what, _) = found.worst("shared-memory", "warning");
-    assert!(what.contains("travel on sockets"), "{what}");
-}
-
-#[test]
-fn a_host_that_has_used_its_descriptors_up_is_a_warning() {
-    let (place, name) = (Place::new(), name("descriptors"));
-    let script = format!(
-        "ulimit -n 80; for i in $(seq 10 60); do eval \"exec $i</dev/null\"; done; \
-         exec \"$0\" -v join '{name}' --stay"
-    );
-    let mut host = start(shell(&place, &["bash"], &script));
-    host.wait_for_error("this process hosts");
-    let (what, remedy) = doctor(&place, &[]).find("descriptors", "warning");
-    assert!(what.contains("of at most 80 files open"), "{what}");
-    assert_eq!(remedy, format!("prlimit --pid {} --nofile=65536", host.pid()));
-}
-
-/// Only where this user may make a control group; `limits.rs` has the rest.
-#[test]
-fn half_a_processor_is_a_warning() {
-    let Some(group) = HalfAProcessor::new() else { return };
-    let place = Place::new();
-    let script =
-        format!("echo $$ > '{}/cgroup.procs' && exec \"$0\" doctor --json", group.0.display());
-    let found = Findings::of(start(shell(&place, &["sh"], &script)));
-    let (what, _) = found.worst("cpu-quota", "warning");
-    assert!(what.contains("0.50 CPUs"), "{what}");
-}
-
-struct HalfAProcessor(PathBuf);
-
-impl HalfAProcessor {
-    fn new() -> Option<Self> {
-        let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-        let own = groups.lines().find_map(|line| line.split_once(":cpu:"))?.1;
-        let mount = PathBuf::from("/sys/fs/cgroup/cpu");
-        let dir =
-            mount.join(own.trim_matches('/')).join(format!("oc-doctor-{}", std::process::id()));
-        std::fs::create_dir(&dir).ok()?;
-        let group = Self(dir);
-        std::fs::write(group.0.join("cpu.cfs_period_us"), "100000").ok()?;
-        std::fs::write(group.0.join("cpu.cfs_quota_us"), "50000").ok()?;
-        Some(group)
-    }
-}
-
-impl Drop for HalfAProcessor {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.0);
-    }
 }
