@@ -490,7 +490,7 @@ mod tests {
         std::fs::write(dir.path().join(entries::link_name(7)), "").expect("a file");
         assert!(matches!(search.after_losing(&dir, 7), Step::Again));
         assert_eq!(search.passed_over, 7);
-        rustix::fs::symlinkat("0123456789abcdef", dir.fd(), entries::link_name(8)).expect("a link");
+        dir.files().publish(&entries::link_name(8), "0123456789abcdef").expect("a link");
         assert!(matches!(search.after_losing(&dir, 8), Step::Again), "somebody became the host");
         assert_eq!(search.passed_over, 7);
     }

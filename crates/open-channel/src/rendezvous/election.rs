@@ -16,11 +16,11 @@
 //! [removes](crate::rendezvous::removal) the directory.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use open_channel_ring::Process;
-use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::link::{Bound, LinkKind, tcp};
@@ -30,11 +30,11 @@ use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, current, entries, exists, highest_below, link_name, read_link, remove,
 };
 use crate::rendezvous::fence::Fence;
-use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
 use crate::rendezvous::token::Token;
+use crate::sys::Step;
 
 /// A generation to become the host of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(crate) fn run_for(
     // own otherwise, and fence the one before.
     let Some(mut memory) = memory.lock()? else {
         let what = "another process holds the lock of the generation file";
-        return Err(Error::io(what, Errno::WOULDBLOCK));
+        return Err(Error::io(what, io::ErrorKind::WouldBlock));
     };
     let latest = current(dir).map_err(|error| Error::io("reading the directory", error))?;
     if latest.is_some_and(|latest| latest.generation >= next.generation) {
@@ -132,10 +132,10 @@ impl Candidate {
     /// Makes the link; `None` if there is something of its name.
     fn link(self, generation: u64) -> Result<Option<Tenure>, Error> {
         let dir = &self.dir;
-        match rustix::fs::symlinkat(self.token.to_string(), dir.fd(), link_name(generation)) {
-            Ok(()) => Ok(Some(Tenure { candidate: self, generation })),
-            Err(Errno::EXIST) => Ok(None),
-            Err(errno) => Err(dir.failed(Step::Publish, errno)),
+        match dir.files().publish(&link_name(generation), &self.token.to_string()) {
+            Ok(true) => Ok(Some(Tenure { candidate: self, generation })),
+            Ok(false) => Ok(None),
+            Err(error) => Err(dir.failed(Step::Publish, error)),
         }
     }
 }
@@ -220,10 +220,7 @@ impl Tenure {
             *lock = lock_file::make(dir, *token)?;
         }
         if read_link(dir, self.generation).map_err(io)?.is_none() {
-            match rustix::fs::symlinkat(token.to_string(), dir.fd(), link_name(self.generation)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(io(errno.into())),
-            }
+            dir.files().publish(&link_name(self.generation), &token.to_string()).map_err(io)?;
             // A successor may have swept it away since this host looked last: it must not come
             // back, for a host that finds its own link takes it for the latest. The successor's
             // link was there before it swept.

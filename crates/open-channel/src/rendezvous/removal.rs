@@ -10,17 +10,15 @@
 //! that has a file in it by then stays in it, and finds out after publishing that the links were
 //! removed before.
 
-use rustix::io::Errno;
-
 use crate::error::Error;
 use crate::rendezvous::directory::{ChannelDir, Missing};
 use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, entries, highest_below, link_name, read_link, remove,
 };
-use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::identity::is_channel;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::versions;
+use crate::sys::{self, Step};
 
 /// The directory in the root that remembers removed directories. No channel's has such a name, for
 /// those have a `-`.
@@ -96,12 +94,7 @@ pub(crate) fn remove_if_deserted(dir: &ChannelDir) -> Result<bool, Error> {
     links.retain(|&generation| generation <= latest);
     links.sort_unstable();
     links.into_iter().for_each(|generation| remove(dir, &link_name(generation)));
-    match rustix::fs::rmdir(dir.path()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(true),
-        // Somebody has come, or something lies there that is not ours.
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
-        Err(errno) => Err(Error::io("removing the directory", errno)),
-    }
+    sys::remove_directory(dir.path()).map_err(|error| Error::io("removing the directory", error))
 }
 
 /// Removes a few of the other channels' directories if they are deserted: names that never come
@@ -125,10 +118,9 @@ pub(crate) fn remove_others(dir: &ChannelDir) {
 /// Remembers a generation, and forgets those below the highest one that is remembered.
 fn put_down(dir: &ChannelDir, generation: u64) -> Result<(), Error> {
     let past = dir.beside(GENERATIONS, Missing::Make)?;
-    match rustix::fs::symlinkat(TARGET, past.fd(), link_name(generation)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(past.failed(Step::Publish, errno)),
-    }
+    past.files()
+        .publish(&link_name(generation), TARGET)
+        .map_err(|error| past.failed(Step::Publish, error))?;
     let mut lower = generations(&past)?;
     lower.sort_unstable();
     lower.pop();
