@@ -47,7 +47,7 @@ pub(crate) struct Next {
 /// The outcome of an attempt to become the host.
 #[derive(Debug)]
 pub(crate) enum Candidacy {
-    Won(Tenure),
+    Won(Box<Tenure>),
     /// Something has taken the generation: another host, probably.
     Taken,
     /// Others published themselves at the same time, so this one took its link back. They may have
@@ -132,7 +132,8 @@ impl Candidate {
     /// Makes the link; `None` if there is something of its name.
     fn link(self, generation: u64) -> Result<Option<Tenure>, Error> {
         let dir = &self.dir;
-        match dir.files().publish(&link_name(generation), &self.token.to_string()) {
+        let (beside, text) = (self.token.new_lock(), self.token.to_string());
+        match dir.files().publish(&beside, &link_name(generation), &text) {
             Ok(true) => Ok(Some(Tenure { candidate: self, generation })),
             Ok(false) => Ok(None),
             Err(error) => Err(dir.failed(Step::Publish, error)),
@@ -189,7 +190,7 @@ impl Tenure {
         match self.has_passed(over) {
             Ok(false) => {
                 self.sweep();
-                Ok(Candidacy::Won(self))
+                Ok(Candidacy::Won(Box::new(self)))
             }
             passed => {
                 remove(&self.candidate.dir, &link_name(self.generation));
@@ -220,7 +221,8 @@ impl Tenure {
             *lock = lock_file::make(dir, *token)?;
         }
         if read_link(dir, self.generation).map_err(io)?.is_none() {
-            dir.files().publish(&link_name(self.generation), &token.to_string()).map_err(io)?;
+            let (beside, text) = (token.new_lock(), token.to_string());
+            dir.files().publish(&beside, &link_name(self.generation), &text).map_err(io)?;
             // A successor may have swept it away since this host looked last: it must not come
             // back, for a host that finds its own link takes it for the latest. The successor's
             // link was there before it swept.
@@ -271,7 +273,7 @@ pub(crate) mod tests {
         let over = current(dir).expect("readable").map(|latest| latest.generation);
         let candidacy = candidate.publish(Next { generation, over }).expect("published");
         let Candidacy::Won(tenure) = candidacy else { panic!("{candidacy:?}") };
-        tenure
+        *tenure
     }
 
     /// One begins anew in a directory that was emptied, the other goes on from what it knows.

@@ -139,8 +139,6 @@ fn parse(bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -194,9 +192,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("generation");
         let file = GenerationFile::new(path.clone(), Privacy::Private);
+        // Made as its own, which it stays when it is written over.
+        drop(file.lock().expect("usable"));
         let grow = |held: &str, at_least| {
             std::fs::write(&path, held).expect("written");
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("its own");
             file.lock().expect("usable").expect("free").grow(at_least)
         };
         for damaged in [HIGHEST_BELIEVED + 1, MAX_GENERATION - 1, MAX_GENERATION, u64::MAX] {

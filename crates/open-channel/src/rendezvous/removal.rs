@@ -27,8 +27,6 @@ const GENERATIONS: &str = "generations";
 /// these are looked at: leaving takes no time that grows with what others left behind.
 const LISTED: usize = 256;
 const LOOKED_AT: usize = 4;
-/// The target of such an entry, a symbolic link: a word for people.
-const TARGET: &str = "removed";
 
 /// The highest generation of the directories that were removed from this root; 0 if there were
 /// none.
@@ -118,9 +116,7 @@ pub(crate) fn remove_others(dir: &ChannelDir) {
 /// Remembers a generation, and forgets those below the highest one that is remembered.
 fn put_down(dir: &ChannelDir, generation: u64) -> Result<(), Error> {
     let past = dir.beside(GENERATIONS, Missing::Make)?;
-    past.files()
-        .publish(&link_name(generation), TARGET)
-        .map_err(|error| past.failed(Step::Publish, error))?;
+    past.files().mark(&link_name(generation)).map_err(|error| past.failed(Step::Publish, error))?;
     let mut lower = generations(&past)?;
     lower.sort_unstable();
     lower.pop();

@@ -80,7 +80,16 @@ impl Drop for Presence {
 impl Presence {
     pub(crate) fn announce(dir: &ChannelDir) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
-            let presence = Self { file: own_file(dir)?, process: Process::current() };
+            let file = match own_file(dir) {
+                Ok(file) => file,
+                // Somebody who left is removing it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let presence = Self { file, process: Process::current() };
             match presence.file.try_lock_shared() {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -221,7 +230,7 @@ mod tests {
         assert!(!presence.is_visible(&there), "nothing is there");
         let _other = Presence::announce(&there).expect("announced");
         assert!(!presence.is_visible(&there), "another process's file");
-        std::fs::remove_file(here.path().join(Versions::OWN.file())).expect("removed");
+        remove(&here, &Versions::OWN.file());
         assert!(!presence.is_visible(&here), "it is gone");
     }
 

@@ -270,14 +270,27 @@ impl Directory {
     }
 
     /// Makes `text` readable under `name` at one go, which is done by a symbolic link with that
-    /// target; says `false` if there is something of that name already.
+    /// target; says `false` if there is something of that name already. Systems without such links
+    /// use a file named `beside`.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn publish(&self, name: &str, text: &str) -> io::Result<bool> {
+    pub(crate) fn publish(&self, _beside: &str, name: &str, text: &str) -> io::Result<bool> {
         match rustix::fs::symlinkat(text, &self.0, name) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Makes something of that name which takes no space, unless there is something already: a
+    /// symbolic link to a word for people.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn mark(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::symlinkat("removed", &self.0, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }

@@ -86,8 +86,8 @@ pub(crate) use refined::{
 };
 pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use socket::{
-    Stream, Watched, borrow, detach_tcp, duplicate, listen, listen_on, pair, peer, prepare,
-    receive, send, shutdown,
+    Stream, Watched, borrow, borrow_doorbell, detach_tcp, duplicate, listen, listen_on, pair, peer,
+    prepare, receive, send, shutdown,
 };
 pub(crate) use step::REMEDY;
 pub(crate) use top::top_directory;
