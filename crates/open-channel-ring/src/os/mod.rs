@@ -15,8 +15,8 @@ mod imp;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod process;
-#[cfg(not(unix))]
-#[path = "other.rs"]
+#[cfg(windows)]
+#[path = "windows.rs"]
 mod process;
 
 mod offered;

@@ -22,6 +22,8 @@ use crate::sys::{self, Source, UserId, Watched};
 mod address;
 mod listener;
 pub(crate) mod local;
+#[cfg(windows)]
+pub(crate) mod pipe;
 pub(crate) mod ring;
 mod stream;
 pub(crate) mod tcp;
@@ -30,6 +32,9 @@ pub(crate) mod unix;
 
 #[cfg(unix)]
 pub(crate) use unix as native;
+
+#[cfg(windows)]
+pub(crate) use pipe as native;
 
 pub(crate) use address::Address;
 pub(crate) use listener::{Bound, Incoming, Listener};
@@ -43,6 +48,8 @@ pub enum LinkKind {
     Local,
     /// A Unix domain socket: with another user's process, and wherever there can be no ring.
     Unix,
+    /// A Windows named pipe.
+    Pipe,
     /// Two rings in shared memory, beside a Unix domain socket whose end says that the other
     /// process is gone: with other processes of the same user, wherever the kernel gives the
     /// memory.
@@ -53,10 +60,15 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    const NAMES: [(&str, Self); 4] =
-        [("ring", Self::Ring), ("unix", Self::Unix), ("tcp", Self::Tcp), ("local", Self::Local)];
+    const NAMES: [(&str, Self); 5] = [
+        ("ring", Self::Ring),
+        ("unix", Self::Unix),
+        ("pipe", Self::Pipe),
+        ("tcp", Self::Tcp),
+        ("local", Self::Local),
+    ];
 
-    /// Its name in settings: `ring`, `unix`, `tcp` or `local`.
+    /// Its name in settings: `ring`, `unix`, `pipe`, `tcp` or `local`.
     pub fn name(self) -> &'static str {
         let named = Self::NAMES.iter().find(|(_, kind)| *kind == self);
         named.map_or("", |(name, _)| name)
@@ -73,6 +85,7 @@ impl fmt::Display for LinkKind {
         f.write_str(match self {
             Self::Local => "in-process",
             Self::Unix => "unix socket",
+            Self::Pipe => "named pipe",
             Self::Ring => "shared memory",
             Self::Tcp => "loopback tcp",
         })
@@ -143,7 +156,7 @@ impl Link {
     /// What a thread waits on for messages: the stream or, beside a ring, the doorbell that the
     /// other side rings.
     pub(crate) fn watched(&self) -> Watched<'_> {
-        self.doorbell.as_ref().map_or_else(|| sys::borrow(&self.stream), Doorbell::descriptor)
+        self.doorbell.as_ref().map_or_else(|| sys::borrow(&self.stream), sys::borrow_doorbell)
     }
 
     /// [`watched`](Self::watched), to be registered with a runtime.

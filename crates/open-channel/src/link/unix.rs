@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use open_channel_ring::{
 };
 
 use super::{LinkKind, PeerInfo};
-use crate::sys::{self, SocketPath};
+use crate::sys::{self, Directory, SocketPath};
 
 pub(crate) const KIND: LinkKind = LinkKind::Unix;
 
@@ -32,7 +31,7 @@ impl Address {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the path is too long and there is no
     /// shorter one; anything else may be otherwise a moment later.
-    pub(crate) fn in_directory(dir: BorrowedFd<'_>, path: &Path, file: &str) -> io::Result<Self> {
+    pub(crate) fn in_directory(dir: &Directory, path: &Path, file: &str) -> io::Result<Self> {
         let plain = path.join(file);
         if plain.as_os_str().len() <= MAX_SOCKET_PATH {
             return Ok(Self::Plain(plain));

@@ -107,7 +107,7 @@ async fn take_part(shared: &Arc<Shared>) -> Outcome {
                         _ = shared.closing() => return Outcome::CLOSED,
                     }
                 }
-                match be_host(shared, tenure).await {
+                match be_host(shared, *tenure).await {
                     accept::End::Closing => return Outcome::CLOSED,
                     accept::End::Fenced => {}
                 }

@@ -34,7 +34,7 @@ const LONGEST_STEPPED_BACK: Duration = Duration::from_millis(64);
 const ONLY_JOINS: &str = "no process hosts it, and this one only joins";
 
 pub(super) enum Found {
-    Tenure(Tenure, Predecessor),
+    Tenure(Box<Tenure>, Predecessor),
     Peer(Lifeline, Endpoint),
 }
 
@@ -490,7 +490,7 @@ mod tests {
         std::fs::write(dir.path().join(entries::link_name(7)), "").expect("a file");
         assert!(matches!(search.after_losing(&dir, 7), Step::Again));
         assert_eq!(search.passed_over, 7);
-        rustix::fs::symlinkat("0123456789abcdef", dir.fd(), entries::link_name(8)).expect("a link");
+        dir.files().publish("new", &entries::link_name(8), "0123456789abcdef").expect("a link");
         assert!(matches!(search.after_losing(&dir, 8), Step::Again), "somebody became the host");
         assert_eq!(search.passed_over, 7);
     }

@@ -16,11 +16,11 @@
 //! [removes](crate::rendezvous::removal) the directory.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use open_channel_ring::Process;
-use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::link::{Bound, LinkKind, tcp};
@@ -30,11 +30,11 @@ use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, current, entries, exists, highest_below, link_name, read_link, remove,
 };
 use crate::rendezvous::fence::Fence;
-use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::generation_file::GenerationFile;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::removal;
 use crate::rendezvous::token::Token;
+use crate::sys::Step;
 
 /// A generation to become the host of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct Next {
 /// The outcome of an attempt to become the host.
 #[derive(Debug)]
 pub(crate) enum Candidacy {
-    Won(Tenure),
+    Won(Box<Tenure>),
     /// Something has taken the generation: another host, probably.
     Taken,
     /// Others published themselves at the same time, so this one took its link back. They may have
@@ -76,7 +76,7 @@ pub(crate) fn run_for(
     // own otherwise, and fence the one before.
     let Some(mut memory) = memory.lock()? else {
         let what = "another process holds the lock of the generation file";
-        return Err(Error::io(what, Errno::WOULDBLOCK));
+        return Err(Error::io(what, io::ErrorKind::WouldBlock));
     };
     let latest = current(dir).map_err(|error| Error::io("reading the directory", error))?;
     if latest.is_some_and(|latest| latest.generation >= next.generation) {
@@ -132,10 +132,11 @@ impl Candidate {
     /// Makes the link; `None` if there is something of its name.
     fn link(self, generation: u64) -> Result<Option<Tenure>, Error> {
         let dir = &self.dir;
-        match rustix::fs::symlinkat(self.token.to_string(), dir.fd(), link_name(generation)) {
-            Ok(()) => Ok(Some(Tenure { candidate: self, generation })),
-            Err(Errno::EXIST) => Ok(None),
-            Err(errno) => Err(dir.failed(Step::Publish, errno)),
+        let (beside, text) = (self.token.new_lock(), self.token.to_string());
+        match dir.files().publish(&beside, &link_name(generation), &text) {
+            Ok(true) => Ok(Some(Tenure { candidate: self, generation })),
+            Ok(false) => Ok(None),
+            Err(error) => Err(dir.failed(Step::Publish, error)),
         }
     }
 }
@@ -189,7 +190,7 @@ impl Tenure {
         match self.has_passed(over) {
             Ok(false) => {
                 self.sweep();
-                Ok(Candidacy::Won(self))
+                Ok(Candidacy::Won(Box::new(self)))
             }
             passed => {
                 remove(&self.candidate.dir, &link_name(self.generation));
@@ -220,10 +221,8 @@ impl Tenure {
             *lock = lock_file::make(dir, *token)?;
         }
         if read_link(dir, self.generation).map_err(io)?.is_none() {
-            match rustix::fs::symlinkat(token.to_string(), dir.fd(), link_name(self.generation)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(io(errno.into())),
-            }
+            let (beside, text) = (token.new_lock(), token.to_string());
+            dir.files().publish(&beside, &link_name(self.generation), &text).map_err(io)?;
             // A successor may have swept it away since this host looked last: it must not come
             // back, for a host that finds its own link takes it for the latest. The successor's
             // link was there before it swept.
@@ -274,7 +273,7 @@ pub(crate) mod tests {
         let over = current(dir).expect("readable").map(|latest| latest.generation);
         let candidacy = candidate.publish(Next { generation, over }).expect("published");
         let Candidacy::Won(tenure) = candidacy else { panic!("{candidacy:?}") };
-        tenure
+        *tenure
     }
 
     /// One begins anew in a directory that was emptied, the other goes on from what it knows.

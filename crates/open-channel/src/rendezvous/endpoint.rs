@@ -4,16 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode};
-
 use crate::error::Error;
 use crate::link::{Address, Bound, LinkKind, native, tcp};
 use crate::rendezvous::directory::{ChannelDir, Privacy};
 use crate::rendezvous::entries::exists;
-use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::port_file;
 use crate::rendezvous::token::Token;
+use crate::sys::Step;
 
 /// Where a host listens, by the token that names its files.
 #[derive(Debug, Clone)]
@@ -40,12 +38,12 @@ impl Endpoint {
 
     fn native_address(&self) -> Result<native::Address, Error> {
         let dir = &self.dir;
-        native::Address::in_directory(dir.fd(), dir.path(), &self.token.socket()).map_err(|error| {
-            match error.kind() {
+        native::Address::in_directory(dir.files(), dir.path(), &self.token.socket()).map_err(
+            |error| match error.kind() {
                 io::ErrorKind::InvalidInput => Error::directory(dir.path(), error.to_string()),
                 _ => Error::io("finding a shorter path for a socket", error),
-            }
-        })
+            },
+        )
     }
 }
 
@@ -134,10 +132,7 @@ impl Endpoint {
         let failed = |error| self.dir.failed(Step::Listen, error);
         let bound = native::bind(&self.native_address()?).map_err(failed)?;
         if self.dir.privacy() == Privacy::Shared {
-            let everybody = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-            let (file, no_flags) = (self.token.socket(), AtFlags::empty());
-            let shared = rustix::fs::chmodat(self.dir.fd(), file, everybody, no_flags);
-            shared.map_err(|errno| failed(errno.into()))?;
+            self.dir.files().share_socket(&self.token.socket()).map_err(failed)?;
         }
         Ok(Listening { bound: Bound::Native(bound), port: None })
     }

@@ -2,11 +2,9 @@
 
 use std::io;
 
-use rustix::fs::{AtFlags, Dir};
-use rustix::io::Errno;
-
 use crate::rendezvous::directory::ChannelDir;
 use crate::rendezvous::token::{Purpose, Token};
+use crate::sys::Listing;
 
 /// Digits of a generation's file name: all of a `u64`, so that names sort like numbers.
 const GENERATION_DIGITS: usize = 20;
@@ -14,19 +12,12 @@ const GENERATION_DIGITS: usize = 20;
 pub(crate) const MAX_GENERATION: u64 = (1 << 53) - 1;
 
 pub(crate) fn read_link(dir: &ChannelDir, generation: u64) -> io::Result<Option<Token>> {
-    match rustix::fs::readlinkat(dir.fd(), link_name(generation), Vec::new()) {
-        Ok(target) => Ok(Token::parse(target.as_bytes())),
-        Err(Errno::NOENT | Errno::INVAL) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
+    let text = dir.files().published(&link_name(generation))?;
+    Ok(text.and_then(|text| Token::parse(&text)))
 }
 
 pub(crate) fn exists(dir: &ChannelDir, name: &str) -> io::Result<bool> {
-    match rustix::fs::statat(dir.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Ok(true),
-        Err(Errno::NOENT) => Ok(false),
-        Err(errno) => Err(errno.into()),
-    }
+    dir.files().exists(name)
 }
 
 pub(crate) fn link_name(generation: u64) -> String {
@@ -68,16 +59,12 @@ impl Entry {
 }
 
 pub(crate) fn entries(dir: &ChannelDir) -> io::Result<Vec<Entry>> {
-    list(&mut Dir::read_from(dir.fd())?)
+    list(&mut dir.files().listing()?)
 }
 
-/// Lists a directory from its beginning, through a descriptor that is open already.
-fn list(dir: &mut Dir) -> io::Result<Vec<Entry>> {
-    dir.rewind();
+fn list(listing: &mut Listing) -> io::Result<Vec<Entry>> {
     let mut found = Vec::new();
-    while let Some(entry) = dir.read() {
-        found.extend(Entry::parse(entry?.file_name().to_bytes()));
-    }
+    listing.each(|name| found.extend(Entry::parse(name)))?;
     Ok(found)
 }
 
@@ -94,7 +81,7 @@ pub(crate) fn current(dir: &ChannelDir) -> io::Result<Option<Published>> {
 }
 
 /// [`current`], through a listing that is open already: needs no new descriptor.
-pub(crate) fn current_in(dir: &ChannelDir, listing: &mut Dir) -> io::Result<Option<Published>> {
+pub(crate) fn current_in(dir: &ChannelDir, listing: &mut Listing) -> io::Result<Option<Published>> {
     highest(dir, list(listing)?)
 }
 
@@ -130,5 +117,5 @@ fn highest(dir: &ChannelDir, entries: Vec<Entry>) -> io::Result<Option<Published
 
 pub(crate) fn remove(dir: &ChannelDir, name: &str) {
     // The next host's sweep removes what cannot be removed now.
-    let _ = rustix::fs::unlinkat(dir.fd(), name, AtFlags::empty());
+    let _ = dir.files().remove(name);
 }

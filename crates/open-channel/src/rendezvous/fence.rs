@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::Dir;
-
 use crate::rendezvous::directory::ChannelDir;
 use crate::rendezvous::entries::{current_in, read_link};
 use crate::rendezvous::token::Token;
-use crate::sys::coarse_now;
+use crate::sys::{Listing, coarse_now};
 
 /// Lets a host find out that it lost its right before it handles another message.
 ///
@@ -26,7 +24,7 @@ pub(crate) struct Fence {
     lease_until: AtomicU64,
     lost: AtomicBool,
     /// The directory, open to be listed by a process that has no descriptors left.
-    listing: Mutex<Option<Dir>>,
+    listing: Mutex<Option<Listing>>,
 }
 
 /// How long a host handles messages without a look, at most.
@@ -43,7 +41,7 @@ impl Fence {
         host_timeout: Duration,
     ) -> Self {
         let fence = Self {
-            listing: Mutex::new(Dir::read_from(dir.fd()).ok()),
+            listing: Mutex::new(dir.files().listing().ok()),
             dir,
             generation,
             token,
@@ -94,7 +92,7 @@ impl Fence {
         }
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         if listing.is_none() {
-            *listing = Some(Dir::read_from(self.dir.fd())?);
+            *listing = Some(self.dir.files().listing()?);
         }
         let Some(listing) = listing.as_mut() else { return Ok(false) };
         // A successor's generation need not be the next one: some are passed over.

@@ -2,16 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::rendezvous::directory::Privacy;
 use crate::rendezvous::entries::MAX_GENERATION;
-use crate::sys::UserId;
+use crate::sys::{self, Unopened};
 
 /// All digits of a `u64` and a line feed: written over the same bytes each time, which a disk
 /// writes at once.
@@ -40,13 +36,14 @@ impl GenerationFile {
     /// # Errors
     /// [`Error::GenerationFile`], or [`Error::Io`] if it may be otherwise a moment later.
     pub(crate) fn lock(&self) -> Result<Option<Locked<'_>>, Error> {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let opened = rustix::fs::open(&self.path, flags | OFlags::NOCTTY, Mode::RUSR | Mode::WUSR);
-        let file = File::from(opened.map_err(|errno| self.cannot_open(errno))?);
-        let stat = rustix::fs::fstat(&file).map_err(|errno| self.problem(errno.to_string()))?;
-        if let Some(problem) = self.refuse(&stat) {
-            return Err(self.problem(problem));
+        let opened = sys::open_lasting_file(&self.path);
+        let file = opened.map_err(|unopened| match unopened {
+            Unopened::Never(problem) => self.problem(problem),
+            Unopened::Now(error) => Error::io(format!("opening {}", self.path.display()), error),
+        })?;
+        let fault = sys::fault_of_lasting_file(&file, self.privacy == Privacy::Shared);
+        if let Some(fault) = fault.map_err(|error| self.problem(error.to_string()))? {
+            return Err(self.problem(fault));
         }
         match file.try_lock() {
             Ok(()) => {}
@@ -60,38 +57,6 @@ impl GenerationFile {
         let mut locked = Locked { of: self, file, highest: 0 };
         locked.highest = locked.read()?;
         Ok(Some(locked))
-    }
-
-    fn cannot_open(&self, errno: Errno) -> Error {
-        match errno {
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
-                Error::io(format!("opening {}", self.path.display()), errno)
-            }
-            Errno::LOOP => {
-                self.problem("it is a symbolic link, which is never followed: name the file itself")
-            }
-            other => self.problem(io::Error::from(other).to_string()),
-        }
-    }
-
-    /// The fault in the file as it was found.
-    fn refuse(&self, stat: &Stat) -> Option<String> {
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Some("it is not a regular file: choose another path".into());
-        }
-        if stat.st_nlink > 1 {
-            return Some("it has other names, too (hard links): choose another path".into());
-        }
-        if self.privacy == Privacy::Shared {
-            return None;
-        }
-        let (owner, user) = (UserId::from_uid(stat.st_uid), UserId::current());
-        if owner != user {
-            return Some(format!("it belongs to user {owner}, not to this process's user {user}"));
-        }
-        let mode = stat.st_mode & 0o777;
-        (mode & 0o022 != 0)
-            .then(|| format!("its mode {mode:03o} lets other users write to it: chmod 600 it"))
     }
 
     fn problem(&self, problem: impl Into<String>) -> Error {
@@ -133,11 +98,10 @@ impl Locked<'_> {
 
     fn write(&self, generation: u64) -> io::Result<()> {
         let is_new = self.file.metadata()?.len() == 0;
-        self.file.write_all_at(format!("{generation:020}\n").as_bytes(), 0)?;
-        self.file.sync_all()?;
+        sys::write_to_start(&self.file, format!("{generation:020}\n").as_bytes())?;
         // Its name has to be on the disk, too.
         match self.of.path.parent() {
-            Some(parent) if is_new => sync_directory(parent),
+            Some(parent) if is_new => sys::sync_directory(parent),
             _ => Ok(()),
         }
     }
@@ -145,14 +109,8 @@ impl Locked<'_> {
     /// 0 of a new file.
     fn read(&self) -> Result<u64, Error> {
         let mut bytes = [0; LEN + 1];
-        let mut len = 0;
-        loop {
-            match self.file.read_at(&mut bytes[len..], len as u64) {
-                Ok(0) => break,
-                Ok(read) => len += read,
-                Err(error) => return Err(self.of.problem(format!("it cannot be read: {error}"))),
-            }
-        }
+        let len = sys::read_from_start(&self.file, &mut bytes)
+            .map_err(|error| self.of.problem(format!("it cannot be read: {error}")))?;
         parse(&bytes[..len]).ok_or_else(|| {
             self.of.problem(
                 "it holds something else than one decimal number: choose another path, or correct it",
@@ -179,14 +137,8 @@ fn parse(bytes: &[u8]) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -240,9 +192,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("generation");
         let file = GenerationFile::new(path.clone(), Privacy::Private);
+        // Made as its own, which it stays when it is written over.
+        drop(file.lock().expect("usable"));
         let grow = |held: &str, at_least| {
             std::fs::write(&path, held).expect("written");
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("its own");
             file.lock().expect("usable").expect("free").grow(at_least)
         };
         for damaged in [HIGHEST_BELIEVED + 1, MAX_GENERATION - 1, MAX_GENERATION, u64::MAX] {

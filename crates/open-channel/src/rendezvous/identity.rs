@@ -112,7 +112,10 @@ pub(crate) fn is_channel(directory: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::os::unix::ffi::OsStringExt;
+    #[cfg(windows)]
+    use std::os::windows::ffi::OsStringExt;
 
     use super::*;
 
@@ -202,7 +205,10 @@ mod tests {
             let error = of(Some(scope), app).expect_err("a bad environment").to_string();
             assert!(error.contains(SCOPE_VARIABLE) && error.contains(named), "{error}");
         }
+        #[cfg(unix)]
         let broken = OsString::from_vec(vec![b's', 0xff]);
+        #[cfg(windows)]
+        let broken = OsString::from_wide(&[0x73, 0xd800]);
         let error = Scope::of(None, Some(broken.clone())).expect_err("not UTF-8").to_string();
         assert!(error.contains(APP_VARIABLE), "{error}");
         assert!(Scope::of(Some(broken), None).is_err());

@@ -3,29 +3,18 @@
 use std::fs::{File, TryLockError};
 use std::io;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-
 use crate::error::Error;
 use crate::rendezvous::directory::{ChannelDir, Privacy};
 use crate::rendezvous::entries::{Entry, entries, exists, remove};
-use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::token::Token;
+use crate::sys::{Step, share_file};
 
-/// Opened for writing where that is allowed: a network file system that emulates `flock` takes an
-/// exclusive lock on no other descriptor. `None` if no file of that name is a lock.
+/// `None` if no file of that name is a lock.
 fn open(dir: &ChannelDir, name: &str) -> io::Result<Option<File>> {
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let open = |access| rustix::fs::openat(dir.fd(), name, flags | access, Mode::empty());
-    let opened = match open(OFlags::RDWR) {
-        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => open(OFlags::RDONLY),
-        opened => opened,
-    };
-    match opened {
-        Ok(fd) => Ok(Some(fd.into())),
-        // Nothing, or a symbolic link, a directory or a socket, which nobody has locked.
-        Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => Ok(None),
-        Err(errno) => Err(errno.into()),
+    match dir.files().open_file(name) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -60,21 +49,17 @@ pub(crate) fn is_inhabited(dir: &ChannelDir) -> io::Result<bool> {
 
 /// A new lock, held for as long as the file is open.
 pub(crate) fn make(dir: &ChannelDir, token: Token) -> Result<File, Error> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let new = token.new_lock();
-    let created = rustix::fs::openat(dir.fd(), &new, flags, Mode::RUSR | Mode::WUSR);
-    let lock = File::from(created.map_err(|errno| dir.failed(Step::Create, errno))?);
+    let created = dir.files().create_file(&new);
+    let lock = created.map_err(|error| dir.failed(Step::Create, error))?;
     let named = (|| {
         if dir.privacy() == Privacy::Shared {
-            // Others who may join must be able to try the lock, whatever the umask of this process
-            // is.
-            let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-            rustix::fs::fchmod(&lock, mode).map_err(|errno| dir.failed(Step::Share, errno))?;
+            share_file(&lock).map_err(|error| dir.failed(Step::Share, error))?;
         }
         lock.try_lock().map_err(|error| dir.failed(Step::Lock, error))?;
         // It gets its name when it is locked, or a host's sweep would take it for a dead one's.
-        rustix::fs::renameat(dir.fd(), &new, dir.fd(), token.lock())
-            .map_err(|errno| dir.failed(Step::Create, errno))
+        let renamed = dir.files().rename(&new, &token.lock());
+        renamed.map_err(|error| dir.failed(Step::Create, error))
     })();
     if named.is_err() {
         remove(dir, &new);
@@ -93,7 +78,7 @@ pub(crate) fn check(dir: &ChannelDir, token: Token) -> Result<(), Error> {
     let name = token.lock();
     if !exists(dir, &name).unwrap_or(false) {
         // Something has emptied the directory.
-        return Err(Error::io(format!("locking {name}"), Errno::NOENT));
+        return Err(Error::io(format!("locking {name}"), io::ErrorKind::NotFound));
     }
     Err(dir.failed(Step::Lock, io::Error::new(io::ErrorKind::Unsupported, "it keeps nobody out")))
 }
@@ -132,33 +117,5 @@ fn remove_if_free(dir: &ChannelDir, lock: &str, addresses: &[String]) -> io::Res
         }
         Err(TryLockError::WouldBlock) => Ok(()),
         Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use rustix::fs::fcntl_getfl;
-
-    use super::*;
-    use crate::rendezvous::directory::Missing;
-    use crate::rendezvous::identity::{Identity, Scope};
-    use crate::rendezvous::root::Root;
-
-    /// A `flock` that is emulated over a network refuses an exclusive lock on a descriptor that
-    /// cannot write.
-    #[test]
-    fn a_lock_of_somebody_else_is_opened_for_writing() {
-        let root = tempfile::tempdir().expect("a directory");
-        let identity = Identity::new("locks", Scope::User).expect("a good name");
-        let root = Arc::new(Root::choose(Some(&root.path().join("channels"))).expect("absolute"));
-        let dir =
-            ChannelDir::open(&root, &identity, Privacy::Private, Missing::Make).expect("opened");
-        let token = Token::random().expect("a token");
-        let _held = make(&dir, token).expect("a lock");
-        let opened = open(&dir, &token.lock()).expect("opened").expect("there");
-        assert!(fcntl_getfl(&opened).expect("its flags").contains(OFlags::RDWR));
-        assert!(is_alive(&dir, token).expect("readable"));
     }
 }

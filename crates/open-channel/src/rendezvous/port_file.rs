@@ -5,16 +5,12 @@
 
 use std::io;
 
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
-
 use crate::error::Error;
 use crate::link::tcp::{Address, Identity, SECRET_LEN, Secret};
 use crate::rendezvous::directory::ChannelDir;
 use crate::rendezvous::entries::remove;
-use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::token::Token;
-use crate::sys::UserId;
+use crate::sys::Step;
 
 const HEADING: &str = "open-channel tcp 1";
 /// Above the longest content, which has an address of version 6.
@@ -25,23 +21,14 @@ const MAX_LEN: usize = 192;
 /// # Errors
 /// No room on the disk, or none for a file; it may be otherwise a moment later.
 pub(crate) fn publish(dir: &ChannelDir, token: Token, address: &Address) -> Result<(), Error> {
-    let failed = |errno: Errno| dir.failed(Step::Create, errno);
     let new = token.new_port();
     // One that was left half-written, if this is not the first attempt.
     remove(dir, &new);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let file = rustix::fs::openat(dir.fd(), &new, flags, mode).map_err(failed)?;
-    let text = text(address);
-    let published = match rustix::io::write(&file, text.as_bytes()) {
-        Ok(written) if written < text.len() => Err(Errno::NOSPC),
-        Ok(_) => rustix::fs::renameat(dir.fd(), &new, dir.fd(), token.port()),
-        Err(errno) => Err(errno),
-    };
-    if published.is_err() {
+    let put = dir.files().put(&new, &token.port(), &text(address));
+    put.map_err(|error| {
         remove(dir, &new);
-    }
-    published.map_err(failed)
+        dir.failed(Step::Create, error)
+    })
 }
 
 /// Where the process of this token listens; `None` if it has no such file.
@@ -52,34 +39,11 @@ pub(crate) fn read(dir: &ChannelDir, token: Token) -> io::Result<Option<Address>
     let invalid = |problem: String| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{} {problem}", token.port()))
     };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(dir.fd(), token.port(), flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
-        // Some systems have another number for it.
-        Err(Errno::LOOP | Errno::MLINK) => return Err(invalid("is a symbolic link".into())),
-        Err(errno) => return Err(invalid(format!("cannot be opened: {errno}"))),
-    };
-    let stat = rustix::fs::fstat(&file)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(invalid("is no file".into()));
-    }
-    let (owner, user) = (UserId::from_uid(stat.st_uid), UserId::current());
-    if owner != user {
-        return Err(invalid(format!(
-            "belongs to user {owner}, and TCP is for processes of one user"
-        )));
-    }
     let mut bytes = [0; MAX_LEN];
-    let mut len = 0;
-    loop {
-        match rustix::io::read(&file, &mut bytes[len..])? {
-            0 => break,
-            read => len += read,
-        }
-        if len == MAX_LEN {
-            return Err(invalid("is too long".into()));
-        }
+    let read = dir.files().read_own(&token.port(), &mut bytes);
+    let Some(len) = read.map_err(|error| invalid(error.to_string()))? else { return Ok(None) };
+    if len == MAX_LEN {
+        return Err(invalid("is too long".into()));
     }
     parse(&bytes[..len]).map(Some).ok_or_else(|| invalid("holds no port and secret".into()))
 }

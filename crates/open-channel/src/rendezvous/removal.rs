@@ -10,17 +10,15 @@
 //! that has a file in it by then stays in it, and finds out after publishing that the links were
 //! removed before.
 
-use rustix::io::Errno;
-
 use crate::error::Error;
 use crate::rendezvous::directory::{ChannelDir, Missing};
 use crate::rendezvous::entries::{
     Entry, MAX_GENERATION, entries, highest_below, link_name, read_link, remove,
 };
-use crate::rendezvous::filesystem::Step;
 use crate::rendezvous::identity::is_channel;
 use crate::rendezvous::lock_file;
 use crate::rendezvous::versions;
+use crate::sys::{self, Step};
 
 /// The directory in the root that remembers removed directories. No channel's has such a name, for
 /// those have a `-`.
@@ -29,8 +27,6 @@ const GENERATIONS: &str = "generations";
 /// these are looked at: leaving takes no time that grows with what others left behind.
 const LISTED: usize = 256;
 const LOOKED_AT: usize = 4;
-/// The target of such an entry, a symbolic link: a word for people.
-const TARGET: &str = "removed";
 
 /// The highest generation of the directories that were removed from this root; 0 if there were
 /// none.
@@ -96,12 +92,7 @@ pub(crate) fn remove_if_deserted(dir: &ChannelDir) -> Result<bool, Error> {
     links.retain(|&generation| generation <= latest);
     links.sort_unstable();
     links.into_iter().for_each(|generation| remove(dir, &link_name(generation)));
-    match rustix::fs::rmdir(dir.path()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(true),
-        // Somebody has come, or something lies there that is not ours.
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
-        Err(errno) => Err(Error::io("removing the directory", errno)),
-    }
+    sys::remove_directory(dir.path()).map_err(|error| Error::io("removing the directory", error))
 }
 
 /// Removes a few of the other channels' directories if they are deserted: names that never come
@@ -125,10 +116,7 @@ pub(crate) fn remove_others(dir: &ChannelDir) {
 /// Remembers a generation, and forgets those below the highest one that is remembered.
 fn put_down(dir: &ChannelDir, generation: u64) -> Result<(), Error> {
     let past = dir.beside(GENERATIONS, Missing::Make)?;
-    match rustix::fs::symlinkat(TARGET, past.fd(), link_name(generation)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(past.failed(Step::Publish, errno)),
-    }
+    past.files().mark(&link_name(generation)).map_err(|error| past.failed(Step::Publish, error))?;
     let mut lower = generations(&past)?;
     lower.sort_unstable();
     lower.pop();

@@ -13,11 +13,10 @@ use std::time::Duration;
 
 use open_channel_proto::{VERSION_MAX, VERSION_MIN};
 use open_channel_ring::Process;
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
-use rustix::io::Errno;
 
 use crate::rendezvous::directory::{ChannelDir, Privacy};
 use crate::rendezvous::entries::remove;
+use crate::sys::share_file;
 
 const PREFIX: &str = "versions-";
 /// Somebody who looks whether a file is locked holds its lock for a moment.
@@ -85,7 +84,16 @@ impl Drop for Presence {
 impl Presence {
     pub(crate) fn announce(dir: &ChannelDir) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
-            let presence = Self { file: own_file(dir)?, process: Process::current() };
+            let file = match own_file(dir) {
+                Ok(file) => file,
+                // Somebody who left is removing it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let presence = Self { file, process: Process::current() };
             match presence.file.try_lock_shared() {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -99,52 +107,36 @@ impl Presence {
 
     /// Whether others who look into `dir` see it.
     pub(crate) fn is_visible(&self, dir: &ChannelDir) -> bool {
-        let there = rustix::fs::statat(dir.fd(), Versions::OWN.file(), AtFlags::SYMLINK_NOFOLLOW);
-        let own = rustix::fs::fstat(&self.file);
-        let same =
-            |there: Stat, own: Stat| (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino);
-        there.and_then(|there| Ok(same(there, own?))).unwrap_or(false)
+        dir.files().is_file(&Versions::OWN.file(), &self.file)
     }
 }
 
 /// The file of this program's versions, made if it is not there.
-fn own_file(dir: &ChannelDir) -> Result<File, Errno> {
-    let name = Versions::OWN.file();
+fn own_file(dir: &ChannelDir) -> io::Result<File> {
+    let (files, name) = (dir.files(), Versions::OWN.file());
     // Creating what exists already is not allowed in a directory that others may write to.
-    match open(dir, &name, OFlags::empty()) {
-        Err(Errno::NOENT) => {}
+    match files.open_file(&name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         found => return found,
     }
-    let made = match open(dir, &name, OFlags::CREATE | OFlags::EXCL) {
-        Err(Errno::EXIST) => return open(dir, &name, OFlags::empty()),
+    let made = match files.create_file(&name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return files.open_file(&name);
+        }
         made => made?,
     };
     if dir.privacy() == Privacy::Shared {
-        // Others who may join must be able to lock it, whatever the umask of this process is.
-        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-        rustix::fs::fchmod(&made, mode)?;
+        share_file(&made)?;
     }
     Ok(made)
 }
 
-/// For writing where that is allowed: a network file system that emulates `flock` takes an
-/// exclusive lock on no other descriptor.
-fn open(dir: &ChannelDir, name: &str, how: OFlags) -> Result<File, Errno> {
-    let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let open = |access| rustix::fs::openat(dir.fd(), name, flags | access, Mode::RUSR | Mode::WUSR);
-    match open(OFlags::RDWR) {
-        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => open(OFlags::RDONLY),
-        opened => opened,
-    }
-    .map(File::from)
-}
-
 /// Whether a process holds the lock of the file of these versions.
 fn is_held(dir: &ChannelDir, versions: Versions) -> io::Result<bool> {
-    let file = match open(dir, &versions.file(), OFlags::empty()) {
+    let file = match dir.files().open_file(&versions.file()) {
         Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(false),
-        Err(errno) => return Err(errno.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
     };
     for _ in 0..ATTEMPTS {
         match file.try_lock() {
@@ -165,9 +157,7 @@ fn is_held(dir: &ChannelDir, versions: Versions) -> io::Result<bool> {
 /// The ranges of versions that have files here.
 fn present(dir: &ChannelDir) -> io::Result<Vec<Versions>> {
     let mut found = Vec::new();
-    for entry in rustix::fs::Dir::read_from(dir.fd())? {
-        found.extend(Versions::parse(entry?.file_name().to_bytes()));
-    }
+    dir.files().listing()?.each(|name| found.extend(Versions::parse(name)))?;
     Ok(found)
 }
 
@@ -192,7 +182,7 @@ pub(crate) fn sweep(dir: &ChannelDir) {
     for versions in present(dir).unwrap_or_default() {
         let name = versions.file();
         // Held until it is removed, so that nobody who comes takes it for one that others can see.
-        if let Ok(file) = open(dir, &name, OFlags::empty())
+        if let Ok(file) = dir.files().open_file(&name)
             && file.try_lock().is_ok()
         {
             remove(dir, &name);
@@ -250,7 +240,7 @@ mod tests {
         assert!(!presence.is_visible(&there), "nothing is there");
         let _other = Presence::announce(&there).expect("announced");
         assert!(!presence.is_visible(&there), "another process's file");
-        std::fs::remove_file(here.path().join(Versions::OWN.file())).expect("removed");
+        remove(&here, &Versions::OWN.file());
         assert!(!presence.is_visible(&here), "it is gone");
     }
 

@@ -12,6 +12,7 @@ async fn the_kernel_names_the_process_on_the_other_side(world: World) {
         let peer = socket.peer().expect("connected");
         assert_eq!(peer.process_id(), Some(std::process::id()));
         assert_eq!(*peer.user(), UserId::current());
+        #[cfg(unix)]
         assert_eq!(peer.user().as_uid(), rustix::process::geteuid().as_raw());
         assert_eq!(socket.link(), Some(world.link()));
         assert_eq!(socket.generation(), 1);

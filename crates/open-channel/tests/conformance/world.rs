@@ -14,6 +14,9 @@ use tokio::sync::mpsc;
 /// Longer than any test takes on a busy machine.
 const WATCHDOG: Duration = Duration::from_secs(30);
 
+/// The system's own kind of link between processes.
+const SOCKET: LinkKind = if cfg!(windows) { LinkKind::Pipe } else { LinkKind::Unix };
+
 /// The link between a test's sockets and their host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -52,7 +55,7 @@ impl World {
         let builder = Channel::builder("conformance").runtime_dir(self.dir.path().join("run"));
         match self.kind {
             Kind::Local => builder,
-            Kind::Unix | Kind::Peer => builder.link(LinkKind::Unix),
+            Kind::Unix | Kind::Peer => builder.link(SOCKET),
             Kind::Ring => builder.link(LinkKind::Ring),
             Kind::Tcp => builder.link(LinkKind::Tcp),
         }
@@ -66,7 +69,7 @@ impl World {
     pub(crate) fn link(&self) -> LinkKind {
         match self.kind {
             Kind::Local => LinkKind::Local,
-            Kind::Unix | Kind::Peer => LinkKind::Unix,
+            Kind::Unix | Kind::Peer => SOCKET,
             Kind::Ring => LinkKind::Ring,
             Kind::Tcp => LinkKind::Tcp,
         }
@@ -197,7 +200,12 @@ fn watched(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Windows has no such limit.
+#[cfg(windows)]
+fn raise_descriptor_limit() {}
+
 /// Many tests run at once in this process.
+#[cfg(unix)]
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -13,10 +13,13 @@
 //! these refinements is run by the whole test suite, although none of those systems is at hand.
 
 mod clock;
+mod directory;
+mod lasting_file;
 mod limits;
 mod program;
 mod registration;
 mod socket;
+mod step;
 mod top;
 mod user;
 mod wait;
@@ -71,18 +74,24 @@ mod flags;
 mod flags;
 
 pub(crate) use clock::{coarse_now, monotonic_now};
+pub(crate) use directory::{
+    Directory, Listing, directory_at, make_directory, remove_directory, share_file,
+};
+pub(crate) use lasting_file::{
+    fault_of_lasting_file, open_lasting_file, read_from_start, sync_directory, write_to_start,
+};
 pub(crate) use limits::is_scarce;
 pub(crate) use long_paths::SocketPath;
 pub(crate) use program::program_name;
 pub(crate) use refined::{
-    ProcessExit, UserDirectory, address_space_left, file_system, machine_memory, memory_left,
-    process_namespace,
+    ProcessExit, UserDirectory, address_space_left, machine_memory, memory_left, process_namespace,
 };
 pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use socket::{
-    Stream, Watched, borrow, detach_tcp, duplicate, listen, listen_on, pair, peer, prepare,
-    receive, send, shutdown,
+    Stream, Watched, borrow, borrow_doorbell, detach_tcp, duplicate, listen, listen_on, pair, peer,
+    prepare, receive, send, shutdown,
 };
+pub(crate) use step::REMEDY;
 pub(crate) use top::top_directory;
 pub use user::UserId;
 pub(crate) use wait::{WakeReceiver, WakeSender, sleep, wake_pair};

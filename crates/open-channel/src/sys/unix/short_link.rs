@@ -7,12 +7,13 @@
 //! leads nowhere else and is in nobody's way.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::directory::Directory;
 use super::refined;
 use super::user::UserId;
 
@@ -29,7 +30,7 @@ impl SocketPath {
     ///
     /// # Errors
     /// There is no way, and what to do about it.
-    pub(crate) fn short(_dir: BorrowedFd<'_>, dir_path: &Path, file: &str) -> io::Result<Self> {
+    pub(crate) fn short(_dir: &Directory, dir_path: &Path, file: &str) -> io::Result<Self> {
         Self::through(refined::short_link_folder()?, dir_path, file)
     }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use open_channel_ring::Doorbell;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
@@ -103,6 +104,11 @@ pub(crate) fn shutdown(stream: impl AsFd) {
 /// The descriptor that a stream is.
 pub(crate) fn borrow(stream: &Stream) -> Watched<'_> {
     stream.as_fd()
+}
+
+/// The descriptor that a doorbell is.
+pub(crate) fn borrow_doorbell(doorbell: &Doorbell) -> Watched<'_> {
+    doorbell.descriptor()
 }
 
 /// Another descriptor of the same stream or doorbell, closed on exec.

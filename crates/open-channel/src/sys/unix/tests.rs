@@ -136,17 +136,17 @@ async fn the_end_of_an_unknown_process_never_comes() {
 
 #[test]
 fn a_path_that_is_too_long_has_a_shorter_one_that_leads_to_the_same_socket() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let long = dir.path().join("d".repeat(120));
+    let root = tempfile::tempdir().expect("a directory");
+    let long = root.path().join("d".repeat(120));
     std::fs::create_dir(&long).expect("made");
     assert!(listen(&long.join("s")).is_err(), "the path was not too long");
-    let fd = std::fs::File::open(&long).expect("opened");
+    let dir = Directory::open(&long).expect("opened");
     let listener = {
-        let path = SocketPath::short(fd.as_fd(), &long, "s").expect("a shorter path");
+        let path = SocketPath::short(&dir, &long, "s").expect("a shorter path");
         listen(path.as_path()).expect("a listener")
     };
     assert!(long.join("s").exists());
-    let path = SocketPath::short(fd.as_fd(), &long, "s").expect("a shorter path");
+    let path = SocketPath::short(&dir, &long, "s").expect("a shorter path");
     let _near = UnixStream::connect(path.as_path()).expect("connected");
     listener.accept().expect("accepted");
 }

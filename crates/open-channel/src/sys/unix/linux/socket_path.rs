@@ -1,8 +1,10 @@
 //! A way to a socket whose path is too long for its address: through the open directory.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+
+use super::super::directory::Directory;
 
 /// A path that leads to a socket while its directory is open.
 #[derive(Debug)]
@@ -13,8 +15,8 @@ impl SocketPath {
     ///
     /// # Errors
     /// There is no way, and what to do about it.
-    pub(crate) fn short(dir: BorrowedFd<'_>, _dir_path: &Path, file: &str) -> io::Result<Self> {
-        let through = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+    pub(crate) fn short(dir: &Directory, _dir_path: &Path, file: &str) -> io::Result<Self> {
+        let through = PathBuf::from(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd()));
         if !through.exists() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

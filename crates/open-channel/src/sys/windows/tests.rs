@@ -1,0 +1,1 @@
+//! The duties of each system, on Windows.
