@@ -22,6 +22,7 @@ mod lasting_file;
 mod limits;
 mod pipe;
 mod process;
+mod program;
 mod registration;
 mod security;
 mod step;
@@ -41,6 +42,7 @@ pub(crate) use lasting_file::{
 pub(crate) use limits::{address_space_left, is_scarce, machine_memory, memory_left};
 pub(crate) use pipe::{Instance, PipeInstance, PipeStream, has_left};
 pub(crate) use process::{ProcessExit, process_namespace};
+pub(crate) use program::program_name;
 pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use step::REMEDY;
 pub(crate) use stream::{

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::System::Threading::{
-    INFINITE, OpenProcess, PROCESS_SYNCHRONIZE, RegisterWaitForSingleObject, UnregisterWaitEx,
-    WT_EXECUTEINWAITTHREAD, WT_EXECUTEONLYONCE,
+    INFINITE, OpenProcess, PROCESS_ACCESS_RIGHTS, PROCESS_SYNCHRONIZE, RegisterWaitForSingleObject,
+    UnregisterWaitEx, WT_EXECUTEINWAITTHREAD, WT_EXECUTEONLYONCE,
 };
 
 use super::check;
@@ -31,7 +31,7 @@ impl ProcessExit {
     /// Watches process `pid` from now on, whatever process gets that number later.
     pub(crate) fn of(pid: Option<u32>) -> Self {
         let Some(pid) = pid.filter(|&pid| pid != 0) else { return Self::Unknown };
-        match open(pid) {
+        match open(pid, PROCESS_SYNCHRONIZE) {
             Ok(process) => Watch::over(process).map_or(Self::Unknown, Self::Watched),
             // There is no process with this number.
             Err(error) if error.raw_os_error() == Some(ERROR_INVALID_PARAMETER as i32) => {
@@ -56,9 +56,9 @@ pub(crate) fn process_namespace() -> Option<u64> {
     Some(1)
 }
 
-fn open(pid: u32) -> io::Result<OwnedHandle> {
+pub(super) fn open(pid: u32, access: PROCESS_ACCESS_RIGHTS) -> io::Result<OwnedHandle> {
     // SAFETY: it takes numbers only.
-    let process = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, pid) };
+    let process = unsafe { OpenProcess(access, 0, pid) };
     if process.is_null() {
         return Err(io::Error::last_os_error());
     }
