@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 pub(crate) use super::kqueue::{ProcessExit, file_system};
 pub(crate) use super::one_namespace::process_namespace;
-pub(crate) use super::unlimited::{address_space_left, machine_memory, memory_left};
+pub(crate) use super::unlimited::{address_space_left, command_line, machine_memory, memory_left};
 
 /// The user's temporary directory, which only the user may enter. It is the one that `$TMPDIR`
 /// names in a session. Processes without a session, as those of cron or sudo, find the same one.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, test_kill_process};
 
 pub(crate) use super::one_namespace::process_namespace;
 pub(crate) use super::temporary::{UserDirectory, short_link_folder};
-pub(crate) use super::unlimited::{address_space_left, machine_memory, memory_left};
+pub(crate) use super::unlimited::{address_space_left, command_line, machine_memory, memory_left};
 
 /// The first pause between two looks at a process; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

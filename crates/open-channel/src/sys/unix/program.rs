@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::refined;
+
 /// Programs that run another one, which their first argument names.
 const RUNNERS: [&str; 10] =
     ["node", "nodejs", "bun", "deno", "python", "python3", "ruby", "perl", "sh", "bash"];
@@ -9,8 +11,7 @@ const RUNNERS: [&str; 10] =
 /// The name of the program that process `pid` runs, with that of its script if it runs one. `None`
 /// where that cannot be known.
 pub(crate) fn program_name(pid: u32) -> Option<String> {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    of_command_line(&line).or_else(|| {
+    refined::command_line(pid).and_then(|line| of_command_line(&line)).or_else(|| {
         let own = (pid == std::process::id()).then(std::env::current_exe)?.ok()?;
         Some(base_name(&own.to_string_lossy()).to_owned())
     })

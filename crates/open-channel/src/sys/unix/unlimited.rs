@@ -1,4 +1,4 @@
-//! Memory on a system that is not asked for limits: only a ring would need to know.
+//! What is not known of a system that is not Linux. Memory: only a ring would need to know.
 
 /// No limit is known.
 pub(crate) fn memory_left() -> Option<u64> {
@@ -12,5 +12,10 @@ pub(crate) fn address_space_left() -> Option<u64> {
 
 /// It is not known.
 pub(crate) fn machine_memory() -> Option<u64> {
+    None
+}
+
+/// It is not known.
+pub(crate) fn command_line(_pid: u32) -> Option<Vec<u8>> {
     None
 }

@@ -57,6 +57,11 @@ pub(crate) fn process_namespace() -> Option<u64> {
     rustix::fs::stat("/proc/self/ns/pid").ok().map(|namespace| namespace.st_ino)
 }
 
+/// The words that process `pid` was started with, a zero byte behind each.
+pub(crate) fn command_line(pid: u32) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{pid}/cmdline")).ok()
+}
+
 /// The type of the file system that `fd` is on, and where it is mounted.
 pub(crate) fn file_system(fd: BorrowedFd<'_>) -> Option<String> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
