@@ -40,6 +40,9 @@
 //! the channel's background thread, and application code only at the edges, in the member that a
 //! message is for. [`blocking`] has the same for threads.
 //!
+//! With the feature `tower`, calls and services are also those of tower: `Group::caller` and
+//! `Group::serve_with`.
+//!
 //! A child of `fork(2)` that has inherited a group gets [`Error::Channel`] with
 //! [`open_channel::Error::Forked`] from it, and lets none of its parent's locks go.
 #![forbid(unsafe_code)]
@@ -52,6 +55,8 @@ mod engine;
 mod error;
 mod faces;
 mod forked;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use crate::core::{
     Answers, CallOptions, Expect, LeaveReason, MemberId, MemberInfo, MemberView,

@@ -23,8 +23,9 @@ use crate::error::Error;
 pub(crate) const BACKLOG: usize = 1024;
 /// Messages that are taken together, before others of the background thread have a turn.
 const BATCH: usize = 128;
-/// Before a socket that has ended is replaced.
+/// Before a socket that has ended is replaced, and between attempts at the group's directory.
 const PAUSE: Duration = Duration::from_millis(50);
+const ATTEMPTS: u32 = 40;
 
 /// What a driver is made of.
 #[derive(Debug)]
@@ -166,10 +167,16 @@ impl Driver {
             };
             let step = tokio::select! {
                 received = socket.recv() => self.receive(&socket, received),
-                host = hosting::next_host(&socket, known) => host.map(|generation| {
-                    known = generation;
-                    self.connected(&socket, generation);
-                }),
+                host = hosting::next_host(&socket, known) => match host {
+                    Ok(generation) => match self.connected(&socket, generation).await {
+                        Ok(()) => {
+                            known = generation;
+                            Ok(())
+                        }
+                        Err(error) => return Some(error),
+                    },
+                    Err(error) => Err(error),
+                },
                 room = hosting::room(&socket, blocked.unwrap_or(0)), if blocked.is_some() => {
                     room.map(|()| self.with(|_| ()))
                 }
@@ -211,14 +218,21 @@ impl Driver {
     }
 
     /// Messages of the last host that are here are taken first.
-    fn connected(&self, socket: &Socket, generation: u64) {
-        let directory = self.directory();
-        self.with(|state| {
-            let _ = take_all(state, socket, usize::MAX);
-            if let Err(error) = state.connected(generation, directory) {
-                state.failed.get_or_insert(error);
+    async fn connected(&self, socket: &Socket, generation: u64) -> Result<(), Error> {
+        let mut attempts = 0;
+        loop {
+            // Another one after a while, if something has removed this one.
+            let directory = self.directory();
+            let connected = self.with(|state| {
+                let _ = take_all(state, socket, usize::MAX);
+                state.connected(generation, directory)
+            });
+            attempts += 1;
+            match connected {
+                Err(_) if attempts < ATTEMPTS => tokio::time::sleep(PAUSE).await,
+                connected => return connected,
             }
-        });
+        }
     }
 
     async fn replace_socket(&self) {

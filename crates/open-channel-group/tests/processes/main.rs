@@ -84,6 +84,7 @@ fn main() {
             what_was_acknowledged_is_there_after_the_host_died,
             a_value_expires_at_every_member,
             the_map_dies_with_its_last_member,
+            a_newcomer_that_hosts_waits_for_what_others_have,
         }
     };
     libtest_mimic::run(&arguments, tests).exit();

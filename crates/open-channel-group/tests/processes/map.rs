@@ -91,3 +91,20 @@ pub(crate) fn the_map_dies_with_its_last_member(stage: &mut Stage) {
     let next = stage.joined("next", PATIENT);
     assert_eq!(next.ask("get key", "value").word(2), "-");
 }
+
+/// The host is dead and the only member is stopped, so that a new process hosts.
+pub(crate) fn a_newcomer_that_hosts_waits_for_what_others_have(stage: &mut Stage) {
+    let host = stage.joined("host", PATIENT);
+    let member = stage.joined("member", PATIENT);
+    host.ask("set key value", "set");
+    member.stop();
+    host.kill();
+    let newcomer = stage.actor("newcomer");
+    newcomer.tell(&format!("join {PATIENT}"));
+    stage.wait_for_generation(2);
+    member.resume();
+    newcomer.wait("joined");
+    assert_eq!(newcomer.ask("get key", "value").word(2), "value");
+    assert_eq!(member.ask("get key", "value").word(2), "value");
+    assert_eq!(member.count("event put-out"), 0);
+}

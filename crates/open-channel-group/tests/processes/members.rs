@@ -24,9 +24,8 @@ fn wait_for_view(actors: &[Actor], count: usize) {
 }
 
 pub(crate) fn everybody_has_the_same_view_and_deaths_are_known_at_once(stage: &mut Stage) {
-    let settings = "host=20000 stall=30000";
     let mut living: Vec<Actor> =
-        (0..8).map(|n| stage.joined(format!("process-{n}"), settings)).collect();
+        (0..8).map(|n| stage.joined(format!("process-{n}"), PATIENT)).collect();
     wait_for_view(&living, 8);
     living.remove(5).kill();
     wait_for_view(&living, 7);
@@ -86,7 +85,7 @@ pub(crate) fn a_stopped_host_is_replaced_and_comes_back(stage: &mut Stage) {
 
 pub(crate) fn a_herd_joins_at_once(stage: &mut Stage) {
     let herd: Vec<Actor> = (0..16).map(|n| stage.actor(format!("process-{n}"))).collect();
-    herd.iter().for_each(|actor| actor.tell("join host=20000 stall=30000"));
+    herd.iter().for_each(|actor| actor.tell(&format!("join {PATIENT}")));
     herd.iter().for_each(|actor| drop(actor.wait("joined")));
     wait_for_view(&herd, 16);
 }

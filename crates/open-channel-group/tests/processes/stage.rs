@@ -122,6 +122,20 @@ impl Stage {
         Actor { label, pid, child: RefCell::new(child), stdin, script, died: RefCell::new(None) }
     }
 
+    /// Waits until a host has published itself with this generation.
+    pub(crate) fn wait_for_generation(&self, generation: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        let link = format!("{generation:020}");
+        let is_there = || {
+            let channels = std::fs::read_dir(self.runtime_dir()).unwrap();
+            channels.filter_map(Result::ok).any(|dir| dir.path().join(&link).is_symlink())
+        };
+        while !is_there() {
+            assert!(Instant::now() < deadline, "nobody hosts in generation {generation}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// A process that has joined the group.
     pub(crate) fn joined(&self, label: impl Into<String>, settings: &str) -> Actor {
         let actor = self.actor(label);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::stage::{Actor, Stage};
 
 /// Long: nothing but a process that stands still is waited for.
-pub(crate) const PATIENT: &str = "host=20000 stall=30000";
+pub(crate) const PATIENT: &str = "host=100000 stall=100000";
 /// Short, so that a test sees the ends of them.
 pub(crate) const QUICK: &str = "host=1000 stall=2000";
 
