@@ -35,6 +35,16 @@ fn a_directory_that_is_made_is_this_users_alone() {
 }
 
 #[test]
+fn a_file_that_is_made_is_this_users_alone_and_is_read_whole() {
+    let (_root, directory) = directory();
+    directory.put("x.new", "x.tcp", "text").expect("made");
+    let mut buffer = [0; 8];
+    assert_eq!(directory.read_own("x.tcp", &mut buffer).expect("its own"), Some(4));
+    assert_eq!(&buffer[..4], b"text");
+    assert_eq!(directory.read_own("y.tcp", &mut buffer).expect("no fault"), None);
+}
+
+#[test]
 fn what_is_no_directory_is_refused() {
     let root = tempfile::tempdir().expect("a directory");
     let file = root.path().join("file");
