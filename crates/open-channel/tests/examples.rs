@@ -17,6 +17,7 @@ fn program(name: &str) -> PathBuf {
     static BUILD: Once = Once::new();
     let exe = std::env::current_exe().expect("this program's path");
     let profile = exe.parent().and_then(Path::parent).expect("target/PROFILE/deps/PROGRAM");
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let path = profile.join("examples").join(name);
     if !path.exists() {
         BUILD.call_once(|| {

@@ -4,21 +4,28 @@
 //! the next one. The path is checked whenever it is opened, and a host compares the directory's
 //! number at every beat. A process that takes part has files open in the directory, and Windows
 //! moves no directory in which files are open.
-#![expect(unsafe_code, reason = "directories with an access list are made by C functions")]
+#![expect(
+    unsafe_code,
+    reason = "directories and files with an access list are made by C functions"
+)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::windows::fs::OpenOptionsExt;
-use std::os::windows::io::{AsHandle, AsRawHandle};
+use std::os::windows::io::{AsHandle, AsRawHandle, FromRawHandle};
 use std::path::{Path, PathBuf};
+use std::ptr;
 
 use windows_sys::Win32::Foundation::{
     ERROR_ALREADY_EXISTS, ERROR_DIR_NOT_EMPTY, ERROR_FILE_EXISTS, ERROR_PATH_NOT_FOUND,
+    GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_ATTRIBUTE_DIRECTORY,
-    FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT,
-    FILE_READ_ATTRIBUTES, GetFileInformationByHandle, MoveFileExW, READ_CONTROL,
+    BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateDirectoryW, CreateFileW,
+    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_REPARSE_POINT,
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFileInformationByHandle, MoveFileExW,
+    READ_CONTROL,
 };
 
 use super::security::{Access, Descriptor, Object, Others};
@@ -237,17 +244,14 @@ impl Directory {
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is something of that name, or one
     /// that is about to be removed; others are the system's.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        options.open(self.path.join(name)).map_err(|error| match error.kind() {
+        create_private(&self.path.join(name)).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => io::Error::new(io::ErrorKind::AlreadyExists, error),
             _ => error,
         })
     }
 
-    /// Makes a file with the access list of its directory, which appears with its whole content in
-    /// the place of another one. It is written under the name `beside` first, which stays after an
-    /// error.
+    /// Makes a file for this user alone, which appears with its whole content in the place of
+    /// another one. It is written under the name `beside` first, which stays after an error.
     ///
     /// # Errors
     /// The system's.
@@ -359,7 +363,29 @@ pub(crate) fn share_file(_file: &File) -> io::Result<()> {
 /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is something of that name; others are
 /// the system's.
 pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    File::create_new(path)?.write_all(text.as_bytes())
+    create_private(path)?.write_all(text.as_bytes())
+}
+
+/// Makes an empty file that only this user may open.
+fn create_private(path: &Path) -> io::Result<File> {
+    let (name, descriptor) = (wide(path)?, Descriptor::private()?);
+    // SAFETY: the path ends with a zero, and the descriptor lives as long as the call.
+    let file = unsafe {
+        CreateFileW(
+            name.as_ptr(),
+            GENERIC_READ | GENERIC_WRITE,
+            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+            &descriptor.attributes(),
+            CREATE_NEW,
+            FILE_ATTRIBUTE_NORMAL,
+            ptr::null_mut(),
+        )
+    };
+    if file == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above opened it, for nobody else.
+    Ok(unsafe { File::from_raw_handle(file) })
 }
 
 /// What a small file holds, up to some bytes more than any text of the library's; `None` if there
