@@ -1,6 +1,7 @@
 //! The job of one child process, and the lines in which it answers.
 
 use clap::ValueEnum;
+use open_channel::LinkKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ pub(crate) enum Subject {
     Tokio,
     /// tokio UnixStream, length-delimited frames, fed and flushed when the buffer is full
     TokioBuffered,
+    /// tokio TcpStream on the loopback interface without delay, length-delimited frames, flushed per
+    /// message
+    TokioTcp,
     /// std UnixStream, 4-byte lengths, one writev per message
     Std,
     /// std UnixStream, 4-byte lengths, BufWriter and BufReader
@@ -57,6 +61,8 @@ pub(crate) enum Subject {
     /// open-channel, blocking face, made to use the Unix socket, messages sent and received in
     /// batches
     OpenChannelBlockingUnixBuffered,
+    /// open-channel, async face, made to use loopback TCP
+    OpenChannelTcp,
 }
 
 impl Subject {
@@ -82,7 +88,7 @@ impl Subject {
                 | Subject::OpenChannelBuffered
                 | Subject::OpenChannelBlockingBuffered
         ) || self.in_place()
-            || self.forces_unix()
+            || self.forced_link().is_some()
     }
 
     /// Whether messages are written where they travel, and read where they arrive.
@@ -97,17 +103,19 @@ impl Subject {
             return true;
         }
         matches!(self, Subject::RawRing | Subject::RawRingBuffered)
-            || self.is_open_channel() && !self.forces_unix()
+            || self.is_open_channel() && self.forced_link().is_none()
     }
 
-    pub(crate) fn forces_unix(self) -> bool {
-        matches!(
-            self,
+    /// The link that it is made to use.
+    pub(crate) fn forced_link(self) -> Option<LinkKind> {
+        match self {
             Subject::OpenChannelUnix
-                | Subject::OpenChannelBlockingUnix
-                | Subject::OpenChannelUnixBuffered
-                | Subject::OpenChannelBlockingUnixBuffered
-        )
+            | Subject::OpenChannelBlockingUnix
+            | Subject::OpenChannelUnixBuffered
+            | Subject::OpenChannelBlockingUnixBuffered => Some(LinkKind::Unix),
+            Subject::OpenChannelTcp => Some(LinkKind::Tcp),
+            _ => None,
+        }
     }
 }
 

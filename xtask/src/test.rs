@@ -127,6 +127,27 @@ const STEPS: &[Step] = &[
         limit: minutes(10),
     },
     Step {
+        name: "processes without what only Linux has",
+        program: "cargo",
+        // On TCP everything is as it is with what only Linux has.
+        args: &[
+            "test",
+            "-p",
+            "open-channel",
+            "--test",
+            "processes",
+            "--target-dir",
+            "target/portable",
+            "--",
+            "--skip",
+            "tcp::",
+        ],
+        folder: "",
+        env: &[("RUSTFLAGS", "--cfg open_channel_portable"), ("CARGO_PROFILE_DEV_DEBUG", "0")],
+        counted: true,
+        limit: minutes(12),
+    },
+    Step {
         name: "every interleaving of the ring",
         program: "cargo",
         // A folder of its own: the flag would have everything else built anew.

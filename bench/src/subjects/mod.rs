@@ -12,6 +12,7 @@ mod open_channel_blocking;
 pub(crate) mod raw_ring;
 mod std_socket;
 mod tokio_socket;
+mod tokio_tcp;
 #[cfg(feature = "peers")]
 mod zeromq;
 
@@ -27,6 +28,7 @@ pub(crate) fn work(job: &Job) -> Result<()> {
     match job.subject {
         Subject::Tokio => worker::run::<tokio_socket::Flushed>(job),
         Subject::TokioBuffered => worker::run::<tokio_socket::Buffered>(job),
+        Subject::TokioTcp => worker::run::<tokio_tcp::TokioTcp>(job),
         Subject::Std => worker::run::<std_socket::Unbuffered>(job),
         Subject::StdBuffered => worker::run::<std_socket::Buffered>(job),
         #[cfg(feature = "peers")]
@@ -39,9 +41,10 @@ pub(crate) fn work(job: &Job) -> Result<()> {
         Subject::Iceoryx2Event => worker::run::<iceoryx::Events>(job),
         Subject::RawRing => worker::run::<raw_ring::Published>(job),
         Subject::RawRingBuffered => worker::run::<raw_ring::Buffered>(job),
-        Subject::OpenChannel | Subject::OpenChannelInPlace | Subject::OpenChannelUnix => {
-            worker::run::<open_channel::OneByOne>(job)
-        }
+        Subject::OpenChannel
+        | Subject::OpenChannelInPlace
+        | Subject::OpenChannelUnix
+        | Subject::OpenChannelTcp => worker::run::<open_channel::OneByOne>(job),
         Subject::OpenChannelBuffered | Subject::OpenChannelUnixBuffered => {
             worker::run::<open_channel::Buffered>(job)
         }

@@ -7,7 +7,7 @@ use crate::receive;
 use crate::tally::Tally;
 use crate::transport::{Endpoint, Runtime, Transport};
 use anyhow::{Context, Result};
-use open_channel::{Batch, Builder, Channel, LinkKind, Socket};
+use open_channel::{Batch, Builder, Channel, Socket};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -78,14 +78,14 @@ fn roomy(len: usize) -> usize {
 /// For both faces.
 pub(crate) fn builder(job: &Job) -> Builder {
     let builder = Channel::builder(&job.name).runtime_dir(&job.place);
-    match job.subject {
-        subject if subject.forces_unix() => builder.link(LinkKind::Unix),
-        subject if subject.in_place() => {
-            let ring = roomy(job.len);
-            builder.ring_bytes(ring).outbox_bytes(2 * ring).receive_window(2 * ring)
-        }
-        _ => builder,
+    if let Some(link) = job.subject.forced_link() {
+        return builder.link(link);
     }
+    if job.subject.in_place() {
+        let ring = roomy(job.len);
+        return builder.ring_bytes(ring).outbox_bytes(2 * ring).receive_window(2 * ring);
+    }
+    builder
 }
 
 impl<const BUFFERED: bool> Transport for OpenChannel<BUFFERED> {

@@ -10,6 +10,7 @@ use crate::worker;
 use anyhow::{Context, Result};
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
@@ -22,13 +23,13 @@ pub(crate) struct TokioSocket<const BUFFERED: bool> {
     listener: UnixListener,
 }
 
-pub(crate) struct Frames<const BUFFERED: bool> {
-    frames: Framed<UnixStream, LengthDelimitedCodec>,
+pub(crate) struct Frames<const BUFFERED: bool, S = UnixStream> {
+    frames: Framed<S, LengthDelimitedCodec>,
     arena: Arena,
 }
 
-impl<const BUFFERED: bool> Frames<BUFFERED> {
-    fn new(stream: UnixStream) -> Self {
+impl<const BUFFERED: bool, S: AsyncRead + AsyncWrite> Frames<BUFFERED, S> {
+    pub(super) fn new(stream: S) -> Self {
         Frames { frames: Framed::new(stream, LengthDelimitedCodec::new()), arena: Arena::default() }
     }
 }
@@ -65,7 +66,7 @@ impl<const BUFFERED: bool> Transport for TokioSocket<BUFFERED> {
     }
 }
 
-impl<const BUFFERED: bool> Endpoint for Frames<BUFFERED> {
+impl<const BUFFERED: bool, S: AsyncRead + AsyncWrite + Unpin> Endpoint for Frames<BUFFERED, S> {
     async fn send(&mut self, payload: Payload) -> Result<()> {
         Ok(self.frames.send(self.arena.message(payload)).await?)
     }

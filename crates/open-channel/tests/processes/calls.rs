@@ -33,15 +33,15 @@ pub(crate) fn messages_that_are_there_take_no_system_call(stage: &mut Stage) {
 }
 
 pub(crate) fn an_idle_channel_sleeps(stage: &mut Stage) {
-    let host = stage.joined("host", "");
-    let mut peers = Vec::new();
+    let mut everybody = Vec::new();
     for (setting, link) in portable::LINKS {
-        let peer = stage.joined(format!("peer on {setting}"), &format!("role=peer link={setting}"));
+        let settings = format!("link={setting} dir={}", stage.path().join(setting).display());
+        everybody.push(stage.joined(format!("host on {setting}"), &settings));
+        let peer = stage.joined(format!("peer on {setting}"), &format!("role=peer {settings}"));
         assert_eq!(link_of(&peer), *link);
-        peers.push(peer);
+        everybody.push(peer);
     }
-    let everybody: Vec<_> = std::iter::once(&host).chain(&peers).collect();
-    let before: Vec<_> = everybody.iter().map(|actor| Spent::by(actor)).collect();
+    let before: Vec<_> = everybody.iter().map(Spent::by).collect();
     std::thread::sleep(SILENCE);
     for (actor, before) in everybody.iter().zip(before) {
         let after = Spent::by(actor);

@@ -29,6 +29,8 @@ const LATENESS: Duration = Duration::from_millis(20);
 
 const THE_HOST: &str = "fork: the host";
 
+const LINK: &str = "OPEN_CHANNEL_LINK";
+
 type Scene = fn(LinkKind);
 
 /// The scenes that a process of its own performs, on each kind of link.
@@ -53,7 +55,7 @@ const SCENES: &[(&str, Scene)] = &[
 pub(crate) fn perform(task: &str) -> bool {
     let Some((scene, link)) = task.split_once(" over ") else { return false };
     let Some((_, perform)) = SCENES.iter().find(|(name, _)| *name == scene) else { return false };
-    perform(if link == "ring" { LinkKind::Ring } else { LinkKind::Unix });
+    perform(LinkKind::from_name(link).unwrap());
     say!("done");
     true
 }
@@ -71,7 +73,10 @@ fn play(stage: &Stage, scene: &str) {
         let dir = stage.path().join(link);
         let act = |label: &str, scene: &str| {
             let task = format!("{scene} over {link}");
-            stage.actor_with(label, &[(TASK, &task), ("OPEN_CHANNEL_DIR", dir.to_str().unwrap())])
+            // A host on a socket serves peers with rings and without.
+            let forced = if *link == "tcp" { link } else { "" };
+            let dir = dir.to_str().unwrap();
+            stage.actor_with(label, &[(TASK, &task), ("OPEN_CHANNEL_DIR", dir), (LINK, forced)])
         };
         let other = (!scene.ends_with("of the host")).then(|| act("host", THE_HOST));
         if let Some(host) = &other {
@@ -98,6 +103,12 @@ fn play(stage: &Stage, scene: &str) {
         actor.wait("done");
         assert!(actor.exit_status().success(), "{link}");
     }
+}
+
+/// The link of two processes that are here.
+fn usual_link() -> LinkKind {
+    let forced = std::env::var(LINK).ok().and_then(|name| LinkKind::from_name(&name));
+    forced.unwrap_or(portable::USUAL_LINK)
 }
 
 fn host() {
@@ -226,7 +237,7 @@ fn a_child_that_closes(parent: &mut Parent) {
 
 fn a_child_that_drops(_: &mut Parent) {
     // One with everything, so that it can be dropped by each.
-    let dropped = Parent::new(portable::USUAL_LINK);
+    let dropped = Parent::new(usual_link());
     let events = dropped.channel.events();
     for sent in 0..3_u64 {
         dropped.socket.send(sent.to_le_bytes().to_vec()).unwrap();
@@ -300,7 +311,7 @@ fn a_child_that_calls(parent: &mut Parent) {
 
 /// Operations that the parent had begun.
 fn begun_before(parent: &Parent) {
-    let holder = Parent::new(parent.socket.link().unwrap_or(portable::USUAL_LINK));
+    let holder = Parent::new(parent.socket.link().unwrap_or(usual_link()));
     holder.socket.send(1_u64.to_le_bytes().to_vec()).unwrap();
     let mut reader = holder.socket.recv_reader().unwrap().unwrap();
     let mut events = holder.channel.events();
@@ -367,7 +378,7 @@ fn a_child_that_connects(parent: &mut Parent) {
 }
 
 fn a_child_with_a_channel_of_its_own(parent: &mut Parent) {
-    let mut own = Parent::new(portable::USUAL_LINK);
+    let mut own = Parent::new(usual_link());
     own.trips(TRIPS);
     assert_forked(parent.socket.send("hello"));
     own.socket.close().unwrap();
@@ -375,11 +386,11 @@ fn a_child_with_a_channel_of_its_own(parent: &mut Parent) {
 }
 
 fn a_child_of_a_child(parent: &mut Parent) {
-    let mut own = Parent::new(portable::USUAL_LINK);
+    let mut own = Parent::new(usual_link());
     let pid = fork(|| {
         assert_forked(own.socket.close());
         assert_forked(parent.socket.close());
-        let mut third = Parent::new(portable::USUAL_LINK);
+        let mut third = Parent::new(usual_link());
         third.trips(100);
         third.channel.close().unwrap();
     });

@@ -8,6 +8,7 @@ pub(crate) const IS_FORCED: bool = cfg!(open_channel_portable);
 
 const RING: &str = "there are no rings between processes";
 const SESSION: &str = "a user has one directory, in a session and outside";
+const NAMESPACE: &str = "all processes are taken to have their numbers in one namespace";
 
 /// Tests that ask for more, by the beginning of their names, with the reason.
 const LEFT_OUT: &[(&str, &str)] = &[
@@ -18,13 +19,15 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("calls::messages_that_are_there_take_no_system_call", RING),
     ("directories::processes_without_a_session_meet_those_that_have_one", SESSION),
     ("directories::a_runtime_directory_that_is_gone_after_a_logout_splits_nobody", SESSION),
+    ("directories::a_process_that_gives_its_user_up_does_not_meet_others_elsewhere", SESSION),
+    ("tcp::processes_of_two_pid_namespaces_meet", NAMESPACE),
 ];
 
 /// The links between two processes of one user: the setting that forces it, and its text.
 pub(crate) const LINKS: &[(&str, &str)] = if IS_FORCED {
-    &[("unix", "unix socket")]
+    &[("unix", "unix socket"), ("tcp", "loopback tcp")]
 } else {
-    &[("ring", "shared memory"), ("unix", "unix socket")]
+    &[("ring", "shared memory"), ("unix", "unix socket"), ("tcp", "loopback tcp")]
 };
 
 /// The link that two processes of one user choose.

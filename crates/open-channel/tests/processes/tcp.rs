@@ -242,7 +242,7 @@ fn check_named(stage: &Stage, label: &str, words: &str, put: impl Fn(&Path)) {
     fs::remove_file(&port.file).unwrap();
     put(&port.file);
     let newcomer = stage.actor(format!("newcomer with {label}"));
-    newcomer.open("role=peer connect_timeout=700");
+    newcomer.open("role=peer connect_timeout=300");
     let error = newcomer.ask("join", "error join").text;
     assert!(error.contains(words), "{label}: {error}");
     let removed = fs::remove_file(&port.file).or_else(|_| fs::remove_dir(&port.file));
@@ -252,7 +252,7 @@ fn check_named(stage: &Stage, label: &str, words: &str, put: impl Fn(&Path)) {
 }
 
 pub(crate) fn whatever_is_no_port_file_is_named(stage: &mut Stage) {
-    let (host, bystander) = busy_pair(stage, "link=tcp host_timeout=5000");
+    let (host, bystander) = busy_pair(stage, "link=tcp host_timeout=2400");
     let port = Port::of_the_host(stage);
     let secret = "00".repeat(32);
     let good = fs::read_to_string(&port.file).unwrap();
