@@ -4,6 +4,7 @@ use crate::results::{Column, Measure, Metric, Results};
 
 const ON_UNIX: &str = "open-channel-unix";
 const ON_UNIX_IN_BATCHES: &str = "open-channel-unix-buffered";
+const ON_TCP: &str = "open-channel-tcp";
 
 /// A face of the library on whatever link it picks by itself; the same sending and receiving in
 /// batches; and writing and reading in place, as iceoryx2 does.
@@ -28,6 +29,7 @@ const FACES: [Face; 2] = [
 
 const PLAIN: &[&str] = &["tokio"];
 const PLAIN_BUFFERED: &[&str] = &["tokio-buffered"];
+const PLAIN_TCP: &[&str] = &["tokio-tcp"];
 const BLOCKING: &[&str] = &["std"];
 const BUFFERED: &[&str] = &["tokio-buffered", "std-buffered"];
 const RAW: &[&str] = &["raw-ring", "raw-ring-buffered"];
@@ -102,6 +104,7 @@ fn targets() -> Vec<Target> {
         // "Nil", but for the heartbeats that distinguish a stuck host from a silent one.
         of(ON_UNIX, Measure::Idle, "host", Metric::CpuShare, Unit, AtMost(NEXT_TO_NOTHING)),
         of(ON_UNIX, Measure::Idle, "a peer", Metric::CpuShare, Unit, AtMost(NEXT_TO_NOTHING)),
+        of(ON_TCP, Measure::Rtt, "64 B", Metric::P50, Rows(PLAIN_TCP), AtMost(1.3)),
     ];
     // On whatever it picks by itself: shared memory, where there is some.
     for Face { row: face, in_batches, in_place } in FACES {

@@ -57,6 +57,7 @@ impl Directory {
     }
 
     fn make(&self) -> io::Result<()> {
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no permission bits"))]
         let mut builder = DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -44,6 +44,8 @@ pub(crate) mod silence;
 pub(crate) mod stall;
 mod state;
 pub(crate) mod stats;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod transport;
 pub(crate) mod waiters;

@@ -109,6 +109,16 @@ impl State {
                 self.found(key, interest);
                 return Poll::Ready(value);
             }
+            if !key.is_empty() && mode == WakeMode::Task && !self.has_ring() {
+                // It was woken. What has come is read first: the answer to it then carries the
+                // acknowledgement of what came before, which would travel alone otherwise.
+                self.wakes.begin_poll(key);
+                let progress = self.poll_link(mode, interest);
+                self.wakes.end_poll();
+                if progress {
+                    continue;
+                }
+            }
             self.write_before_waiting(interest);
             if had_link && self.transport.is_none() {
                 // The link was dead or broken. The messages that had arrived on it were taken in.
