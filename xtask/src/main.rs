@@ -9,6 +9,7 @@ mod step;
 mod systems;
 mod test;
 mod totals;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Command {
     /// Kill and close hosts under numbered traffic, a thousand times and more, and count what was
     /// lost.
     Soak(soak::Args),
+    /// Run the library's tests for Windows under Wine, which is installed if it is missing.
+    TestWindows,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Circles => circles::run().map(|()| ExitCode::SUCCESS),
         Command::Soak(args) => soak::run(&args),
+        Command::TestWindows => windows::run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -16,7 +16,7 @@ pub(crate) struct System {
 pub(crate) const SYSTEMS: &[System] = &[
     system("macOS", "aarch64-apple-darwin", &library("aarch64-apple-darwin")),
     system("FreeBSD", "x86_64-unknown-freebsd", &library("x86_64-unknown-freebsd")),
-    system("Windows", "x86_64-pc-windows-gnu", &below("x86_64-pc-windows-gnu")),
+    system("Windows", "x86_64-pc-windows-gnu", &library("x86_64-pc-windows-gnu")),
 ];
 
 /// The library with what it stands on.
@@ -29,21 +29,6 @@ const fn library(target: &'static str) -> [&'static str; 11] {
         "open-channel-ring",
         "-p",
         "open-channel",
-        "--all-targets",
-        "--target",
-        target,
-        "--quiet",
-    ]
-}
-
-/// The crates below the library, where it does not build itself yet.
-const fn below(target: &'static str) -> [&'static str; 9] {
-    [
-        "check",
-        "-p",
-        "open-channel-proto",
-        "-p",
-        "open-channel-ring",
         "--all-targets",
         "--target",
         target,
@@ -70,21 +55,26 @@ impl System {
     /// # Errors
     /// Why the system cannot be checked, and what to do.
     pub(crate) fn prepare(&self) -> Result<(), String> {
-        let target = self.target;
-        if has_library(target) {
-            return Ok(());
-        }
-        println!("\n== {}: rustup target add {target}", self.step.name);
-        let added =
-            Command::new("rustup").args(["target", "add", target]).stdin(Stdio::null()).status();
-        match added {
-            Ok(_) if has_library(target) => Ok(()),
-            Ok(_) => {
-                Err(format!("`rustup target add {target}` has not brought its standard library"))
-            }
-            Err(_) => Err(format!(
-                "it needs Rust's standard library for {target}, and there is no rustup"
-            )),
+        add_library(self.target, self.step.name)
+    }
+}
+
+/// Gets the standard library of a system, if it is missing and rustup is there.
+///
+/// # Errors
+/// Why it cannot be had, and what to do.
+pub(crate) fn add_library(target: &str, name: &str) -> Result<(), String> {
+    if has_library(target) {
+        return Ok(());
+    }
+    println!("\n== {name}: rustup target add {target}");
+    let added =
+        Command::new("rustup").args(["target", "add", target]).stdin(Stdio::null()).status();
+    match added {
+        Ok(_) if has_library(target) => Ok(()),
+        Ok(_) => Err(format!("`rustup target add {target}` has not brought its standard library")),
+        Err(_) => {
+            Err(format!("it needs Rust's standard library for {target}, and there is no rustup"))
         }
     }
 }

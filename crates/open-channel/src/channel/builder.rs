@@ -295,7 +295,8 @@ impl Builder {
     ///
     /// - [`LinkKind::Ring`]: a socket whose host shares no memory fails with [`Error::Refused`]. As
     ///   the host, this process still serves peers without a ring.
-    /// - [`LinkKind::Unix`]: no shared memory, with anybody, as a peer or as the host.
+    /// - [`LinkKind::Unix`], on Windows [`LinkKind::Pipe`]: no shared memory, with anybody, as a peer
+    ///   or as the host. On the other system it is an invalid setting.
     /// - [`LinkKind::Tcp`]: TCP on the loopback interface, as a peer and as the host, for processes
     ///   of one user. By default a host listens there only where no socket file can be made.
     /// - [`LinkKind::Local`]: in-process for the host's own sockets, a Unix socket for all others.

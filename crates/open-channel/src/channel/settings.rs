@@ -6,8 +6,8 @@ use std::time::Duration;
 use open_channel_proto::{Limits, MAX_ATTEMPTS};
 
 use crate::error::Error;
-use crate::link::LinkKind;
 pub use crate::link::ring::DEFAULT_RING_MEMORY;
+use crate::link::{LinkKind, native};
 use crate::rendezvous::directory::Privacy;
 use crate::rendezvous::identity::Scope;
 use crate::sys::UserId;
@@ -90,7 +90,7 @@ impl Settings {
             let kind = name.to_str().and_then(LinkKind::from_name);
             self.link = Some(kind.ok_or(Error::InvalidSetting {
                 setting: LINK_VARIABLE,
-                problem: "is neither `ring`, `unix`, `tcp` nor `local`: set it to one of them",
+                problem: "is none of `ring`, `unix`, `pipe`, `tcp` and `local`: set it to one of them",
             })?);
         }
         Ok(())
@@ -118,6 +118,10 @@ impl Settings {
         }
         if self.stall_after.is_zero() {
             return invalid("stall_after", "is zero: every message would be late");
+        }
+        let native = [LinkKind::Unix, LinkKind::Pipe];
+        if self.link.is_some_and(|link| native.contains(&link) && link != native::KIND) {
+            return invalid("link", "is another system's: choose `pipe` on Windows, else `unix`");
         }
         Ok(())
     }

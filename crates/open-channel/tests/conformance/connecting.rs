@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use open_channel::{Builder, Channel, Error, Event, MAX_NAME, Role, State};
+use open_channel::{Builder, Channel, Error, Event, LinkKind, MAX_NAME, Role, State};
 
 use crate::world::{World, next};
 
@@ -182,13 +182,15 @@ async fn an_orderly_close_hands_over_to_a_waiting_peer(world: World) {
 }
 
 async fn settings_that_cannot_work_are_refused_by_name(world: World) {
+    const OTHER_SYSTEMS: LinkKind = if cfg!(windows) { LinkKind::Unix } else { LinkKind::Pipe };
     type Spoil = fn(Builder) -> Builder;
-    let wrong: [(&str, Spoil); 5] = [
+    let wrong: [(&str, Spoil); 6] = [
         ("max_message", |builder| builder.max_message(0)),
         ("max_connections", |builder| builder.max_connections(0)),
         ("host_timeout", |builder| builder.host_timeout(Duration::from_millis(99))),
         ("connect_timeout", |builder| builder.connect_timeout(Duration::ZERO)),
         ("stall_after", |builder| builder.stall_after(Duration::ZERO)),
+        ("link", |builder| builder.link(OTHER_SYSTEMS)),
     ];
     for (name, spoil) in wrong {
         for built in

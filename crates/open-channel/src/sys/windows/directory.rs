@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_ALREADY_EXISTS, ERROR_DIR_NOT_EMPTY, ERROR_FILE_EXISTS, ERROR_PATH_NOT_FOUND,
-    GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
+    ERROR_ALREADY_EXISTS, ERROR_DIR_NOT_EMPTY, ERROR_PATH_NOT_FOUND, GENERIC_READ, GENERIC_WRITE,
+    INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateDirectoryW, CreateFileW,
@@ -301,12 +301,12 @@ impl Directory {
             Err(error) => {
                 // Unless somebody has done so; what stays is removed by the next host.
                 let _ = std::fs::remove_file(&from);
-                let taken = is(&error, ERROR_ALREADY_EXISTS)
-                    || is(&error, ERROR_FILE_EXISTS)
-                    || matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-                    );
+                let taken = match error.kind() {
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => true,
+                    // A folder stands there, or a file that is being removed.
+                    io::ErrorKind::PermissionDenied => self.exists(name).unwrap_or(true),
+                    _ => false,
+                };
                 if taken { Ok(false) } else { Err(error) }
             }
         }
