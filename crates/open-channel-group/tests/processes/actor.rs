@@ -4,26 +4,17 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesOrdered;
-use open_channel_group::{CallOptions, Error, Event, Expect, Group, Published};
+use open_channel_group::{CallOptions, Error, Event, Expect, Group};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::stage::{ACTOR, DIRECTORY, now};
-
-macro_rules! say {
-    ($($words:tt)*) => {{
-        use std::io::Write;
-        let line = format!("{} {}\n", now(), format_args!($($words)*));
-        // The test may be over.
-        let _ = std::io::stdout().lock().write_all(line.as_bytes());
-    }};
-}
+use crate::say::say;
+use crate::stage::{ACTOR, DIRECTORY};
+use crate::traffic::{Stuck, calls, counts, locks, publish, pushes, read, text, work};
 
 pub(crate) fn main() -> ! {
     let hook = std::panic::take_hook();
@@ -70,13 +61,6 @@ struct Actor {
     /// What is held until it is dropped.
     held: BTreeMap<String, Box<dyn std::any::Any + Send>>,
     stuck: Arc<Stuck>,
-}
-
-/// Whether its readers handle nothing, and what they hold then.
-#[derive(Default)]
-struct Stuck {
-    on: AtomicBool,
-    held: Mutex<Vec<Published>>,
 }
 
 async fn obey(mut commands: mpsc::UnboundedReceiver<String>) {
@@ -146,10 +130,6 @@ async fn garbage(hex: &str) {
     say!("ended {answers}");
 }
 
-fn label() -> String {
-    std::env::var(ACTOR).unwrap()
-}
-
 impl Actor {
     fn group(&self) -> Group {
         self.group.clone().unwrap()
@@ -159,7 +139,7 @@ impl Actor {
         let mut builder = Group::builder("test")
             .runtime_dir(std::env::var_os(DIRECTORY).unwrap())
             .connect_timeout(Duration::from_secs(30))
-            .label("name", label());
+            .label("name", std::env::var(ACTOR).unwrap());
         for setting in settings.iter().filter(|setting| !setting.is_empty()) {
             let (name, value) = setting.split_once('=').unwrap();
             let number: u64 = value.parse().unwrap();
@@ -436,167 +416,4 @@ fn report(event: &Event) {
 
 fn count(text: &str) -> NonZeroU32 {
     NonZeroU32::new(text.parse().unwrap()).unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A message is printed before it is handled.
-async fn read(mut subscription: open_channel_group::Subscription, stuck: Arc<Stuck>) {
-    while let Some(message) = subscription.recv().await {
-        if message.interrupted() {
-            say!("gap");
-        }
-        say!("got {} {}", message.missed(), text(&message));
-        let mut held = stuck.held.lock().unwrap();
-        if stuck.on.load(Ordering::SeqCst) {
-            held.push(message);
-        }
-    }
-    say!("read-all");
-}
-
-/// Publishes numbers, several of them under way at a time.
-async fn publish(group: Group, topic: String, mut stop: watch::Receiver<bool>) {
-    const UNDER_WAY: usize = 32;
-    let mut under_way = FuturesOrdered::new();
-    let mut number = 0_u64;
-    loop {
-        if !*stop.borrow() && under_way.len() < UNDER_WAY {
-            number += 1;
-            let (group, topic, label) = (group.clone(), topic.clone(), label());
-            say!("publishing {number}");
-            let mut publish = Box::pin(async move {
-                (number, group.publish(&topic, format!("{label} {number}")).await)
-            });
-            // It is accepted in its turn.
-            match futures::poll!(&mut publish) {
-                std::task::Poll::Ready(published) => {
-                    under_way.push_back(Box::pin(std::future::ready(published))
-                        as futures::future::BoxFuture<'static, _>);
-                }
-                std::task::Poll::Pending => under_way.push_back(publish),
-            }
-            continue;
-        }
-        tokio::select! {
-            Some((number, published)) = under_way.next() => match published {
-                Ok(()) => say!("published {number}"),
-                Err(Error::Left) => return say!("unpublished {number} Left"),
-                Err(error) => say!("unpublished {number} {error:?}"),
-            },
-            _ = stop.changed(), if !*stop.borrow() => {}
-            else => break,
-        }
-    }
-    say!("streamed {number}");
-}
-
-async fn calls(group: Group, service: String, stop: watch::Receiver<bool>) {
-    let mut number = 0_u64;
-    while !*stop.borrow() {
-        number += 1;
-        let text = format!("{}/{number}", label());
-        say!("calling {text}");
-        match group.call(&service, text.clone()).await {
-            Ok(answer) => {
-                assert_eq!(answer, format!("re {text}"));
-                say!("answer {text}");
-            }
-            Err(Error::NoSuchService) => {
-                say!("no-answer {text} NoSuchService");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => {
-                say!("no-answer {text} {error:?}");
-                if matches!(error, Error::Left) {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-async fn locks(group: Group, name: String, stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        let guard = match group.lock(&name).await {
-            Ok(guard) => guard,
-            Err(error) => return say!("no-lock {error:?}"),
-        };
-        say!("held {name} {}", guard.token().number());
-        tokio::time::sleep(Duration::from_micros(500)).await;
-        say!("free {name} {}", guard.token().number());
-        drop(guard);
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn work(mut worker: open_channel_group::Worker, mut stop: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            job = worker.recv() => {
-                let Some(job) = job else { return };
-                say!("run {} {}", job.attempt(), text(job.payload()));
-                if job.attempt() == 1 && job.number() % 7 == 0 {
-                    job.nak_after(Duration::from_millis(3));
-                    continue;
-                }
-                say!("ack {} {}", job.attempt(), text(job.payload()));
-                job.ack();
-            }
-            _ = stop.changed() => return,
-        }
-    }
-}
-
-async fn pushes(group: Group, queue: String, stop: watch::Receiver<bool>) {
-    let queue = group.queue(&queue).unwrap();
-    let mut number = 0_u64;
-    while !*stop.borrow() {
-        let mut under_way = Vec::new();
-        for _ in 0..4 {
-            number += 1;
-            let text = format!("{}/{number}", label());
-            say!("pushing {text}");
-            let queue = queue.clone();
-            under_way.push(async move {
-                match queue.push(text.clone()).await {
-                    Ok(()) => say!("done {text}"),
-                    Err(error) => {
-                        say!("not-done {text} {error:?}");
-                        return matches!(error, Error::Left);
-                    }
-                }
-                false
-            });
-        }
-        if futures::future::join_all(under_way).await.contains(&true) {
-            return;
-        }
-    }
-}
-
-async fn counts(group: Group, key: String, stop: watch::Receiver<bool>) {
-    let map = group.map("m").unwrap();
-    let mut last = 0;
-    while !*stop.borrow() {
-        say!("counting");
-        match map.increment(&key, 1).await {
-            Ok(number) => {
-                // It may be out of the view by now.
-                match map.get(&key) {
-                    Err(Error::Out | Error::Left) => {}
-                    value => {
-                        let read = text(&value.unwrap().unwrap()).parse::<i64>().unwrap();
-                        assert!(read >= number && number > last, "{read} {number} {last}");
-                    }
-                }
-                last = number;
-                say!("counted {number}");
-            }
-            Err(Error::Left) => return say!("uncounted"),
-            Err(error) => say!("uncounted {error:?}"),
-        }
-    }
 }

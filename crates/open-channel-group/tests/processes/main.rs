@@ -12,9 +12,11 @@ mod locks;
 mod map;
 mod members;
 mod queue;
+mod say;
 mod soak;
 mod stage;
 mod topics;
+mod traffic;
 
 /// Limit of a whole test.
 const WATCHDOG: Duration = Duration::from_secs(120);
