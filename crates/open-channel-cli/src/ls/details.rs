@@ -51,7 +51,7 @@ fn one(surveyed: &Surveyed, style: Style) -> String {
     let mut text = format!("{}\n", surveyed.name());
     for (title, value) in rows {
         // A `String` takes whatever is written to it.
-        let _ = writeln!(text, "  {title:<16}{value}");
+        let _ = writeln!(text, "  {title:<18}{value}");
     }
     if let Ok(status) = &surveyed.answer
         && !status.sockets.is_empty()
