@@ -231,6 +231,7 @@ impl State {
             }
             Event::PutOut { reason } => {
                 self.announce(engine::Event::PutOut { reason });
+                self.board.interrupt(&mut self.member);
                 if matches!(reason, LeaveReason::Violation | LeaveReason::TooMany) {
                     let problem = format!("the group put this member out: {reason:?}");
                     return Err(ChannelError::Refused(problem).into());
