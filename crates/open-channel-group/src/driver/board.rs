@@ -1,13 +1,13 @@
 //! Who waits for what: the application's ends of everything that a member has under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::core::{
-    Answers, CallEnd, CallId, Event, JobEnd, JobId, LockId, Member, Name, OpId, PublishEnd,
-    PublishId, RequestId, RunId, SubscriptionId, WatchId, WorkerId, WriteEnd,
+    Answers, CallEnd, CallId, Delivery, Event, JobEnd, JobId, LockId, Member, Name, OpId,
+    PublishEnd, PublishId, RequestId, RunId, SubscriptionId, WatchId, WorkerId, WriteEnd,
 };
 use crate::engine::{Attempt, LockState, Request};
 
@@ -15,6 +15,8 @@ use crate::engine::{Attempt, LockState, Request};
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) waker: Option<Waker>,
+    /// Messages that had arrived before this member was put out, each with the mark below.
+    pub(super) before: VecDeque<(Delivery, bool)>,
     /// Something may be missing before the next message.
     pub(super) interrupted: bool,
     known: Option<oneshot::Sender<()>>,
@@ -134,6 +136,16 @@ fn end<Id: Eq + std::hash::Hash, T>(open: &mut HashMap<Id, oneshot::Sender<T>>, 
 
 /// Events.
 impl Board {
+    /// The member was put out: nothing arrives until it is back, and something may be missing then.
+    pub(super) fn interrupt(&mut self, member: &mut Member) {
+        for (&subscription, reader) in &mut self.readers {
+            while let Some(delivery) = member.next_delivery(subscription) {
+                reader.before.push_back((delivery, std::mem::take(&mut reader.interrupted)));
+            }
+            reader.interrupted = true;
+        }
+    }
+
     /// Takes no more requests and jobs.
     pub(super) fn stop_serving(&mut self, member: &mut Member) {
         for (service, _) in self.services.drain() {
@@ -165,11 +177,6 @@ impl Board {
             Event::Deliverable(subscription) => {
                 let reader = self.readers.get_mut(&subscription);
                 self.wakes.extend(reader.and_then(|reader| reader.waker.take()));
-            }
-            Event::Interrupted(subscription) => {
-                if let Some(reader) = self.readers.get_mut(&subscription) {
-                    reader.interrupted = true;
-                }
             }
             Event::Changed(watch) => {
                 self.wakes.extend(self.watches.get_mut(&watch).and_then(Option::take));

@@ -9,7 +9,7 @@
 //! whoever has locked one looks whether it is still there.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use same_file::Handle;
@@ -97,8 +97,9 @@ impl Directory {
         }
     }
 
-    /// Whether any process but that of `own` may have been a member, and lives.
-    pub(super) fn is_anybody_there(&self, own: Option<MemberId>) -> bool {
+    /// Whether any process lives that has presented itself to a host before that of `generation`;
+    /// but for that of `own`.
+    pub(super) fn is_anybody_there(&self, own: Option<MemberId>, generation: u64) -> bool {
         let own = own.map(|id| self.member(id));
         let entries = match std::fs::read_dir(&self.0) {
             Ok(entries) => entries,
@@ -109,7 +110,9 @@ impl Directory {
             let path = entry.path();
             is_presence
                 && own.as_ref() != Some(&path)
-                && File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())
+                && File::open(path).is_ok_and(|file| {
+                    file.try_lock_shared().is_err() && may_be_before(&file, generation)
+                })
         })
     }
 
@@ -125,7 +128,7 @@ impl Directory {
 
     /// Removes everything, if no member's process lives.
     pub(super) fn remove_if_deserted(&self) {
-        if self.is_anybody_there(None) {
+        if self.is_anybody_there(None, u64::MAX) {
             return;
         }
         for path in self.entries("") {
@@ -141,6 +144,17 @@ impl Directory {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
         };
         entries.map(|entry| entry.path()).filter(begins).collect()
+    }
+}
+
+/// Whether the owner of a presence may have met a host before that of `generation`. It has met none
+/// if it has not written anything yet.
+fn may_be_before(mut presence: &File, generation: u64) -> bool {
+    let mut text = String::new();
+    match presence.read_to_string(&mut text) {
+        Ok(0) => generation == u64::MAX,
+        Ok(_) => text.parse().map_or(true, |since: u64| since < generation),
+        Err(_) => true,
     }
 }
 
@@ -166,10 +180,12 @@ pub(super) fn leads_to(path: &Path, file: &File) -> bool {
 pub(super) struct Presence {
     file: File,
     path: PathBuf,
+    /// The generation of the first host that it has presented itself to.
+    since: u64,
 }
 
 impl Presence {
-    pub(super) fn announce(directory: &Directory, id: MemberId) -> io::Result<Self> {
+    pub(super) fn announce(directory: &Directory, id: MemberId, since: u64) -> io::Result<Self> {
         let path = directory.member(id);
         for _ in 0..ATTEMPTS {
             let file = directory.open(&path, false)?;
@@ -177,7 +193,10 @@ impl Presence {
                 // Somebody looks at it, or is removing it.
                 Err(TryLockError::WouldBlock) => std::thread::yield_now(),
                 Err(TryLockError::Error(error)) => return Err(error),
-                Ok(()) if leads_to(&path, &file) => return Ok(Self { file, path }),
+                Ok(()) if leads_to(&path, &file) => {
+                    (&file).write_all(since.to_string().as_bytes())?;
+                    return Ok(Self { file, path, since });
+                }
                 Ok(()) => {}
             }
         }
@@ -195,7 +214,7 @@ impl Presence {
             self.path = path;
             return Ok(());
         }
-        *self = Self::announce(directory, id)?;
+        *self = Self::announce(directory, id, self.since)?;
         Ok(())
     }
 }

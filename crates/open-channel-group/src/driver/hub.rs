@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// What a switchboard needs of the member in its own process.
 pub(super) trait Seed: Send + Sync {
-    /// What it begins with.
-    fn start(&self) -> Start;
+    /// What the host of this generation begins with.
+    fn start(&self, generation: u64) -> Start;
     fn directory(&self) -> Directory;
 }
 
@@ -68,8 +68,8 @@ impl Hosting {
             return Some(Arc::clone(hub));
         }
         let seed = self.seed.get()?.upgrade()?;
-        let start = seed.start();
         let generation = tenure.generation();
+        let start = seed.start(generation);
         tracing::debug!(generation, first = matches!(start, Start::First), "a switchboard begins");
         let switchboard = Switchboard::new(generation, start, self.limits, clock::now());
         let made = Arc::new(Hub {

@@ -297,7 +297,7 @@ impl Driver {
 }
 
 impl Seed for Driver {
-    fn start(&self) -> Start {
+    fn start(&self, generation: u64) -> Start {
         let (known, id) = self.with(|state| {
             let socket = Arc::clone(&state.socket);
             let _ = take_all(state, &socket, usize::MAX);
@@ -305,7 +305,7 @@ impl Seed for Driver {
         });
         match known {
             Some(known) => Start::Successor(known),
-            None if self.directory().is_anybody_there(Some(id)) => Start::Newcomer,
+            None if self.directory().is_anybody_there(Some(id), generation) => Start::Newcomer,
             None => Start::First,
         }
     }

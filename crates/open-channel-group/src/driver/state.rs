@@ -88,18 +88,20 @@ impl State {
     pub(super) fn connected(&mut self, generation: u64, directory: Directory) -> Result<(), Error> {
         self.directory = Some(directory);
         self.outgoing = None;
-        self.show_presence()?;
+        self.show_presence(generation)?;
         self.member.connected(generation, clock::now());
         Ok(())
     }
 
     /// Before the member presents itself anywhere, the kernel knows that its process lives.
-    fn show_presence(&mut self) -> Result<(), Error> {
+    fn show_presence(&mut self, generation: u64) -> Result<(), Error> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let id = self.member.id();
         let shown = match &mut self.presence {
             Some(presence) => presence.renew(directory, id),
-            None => Presence::announce(directory, id).map(|made| self.presence = Some(made)),
+            None => {
+                Presence::announce(directory, id, generation).map(|made| self.presence = Some(made))
+            }
         };
         shown.map_err(|error| Error::Directory(error.to_string()))
     }
@@ -229,6 +231,7 @@ impl State {
             }
             Event::PutOut { reason } => {
                 self.announce(engine::Event::PutOut { reason });
+                self.board.interrupt(&mut self.member);
                 if matches!(reason, LeaveReason::Violation | LeaveReason::TooMany) {
                     let problem = format!("the group put this member out: {reason:?}");
                     return Err(ChannelError::Refused(problem).into());

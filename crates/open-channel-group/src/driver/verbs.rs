@@ -100,6 +100,9 @@ impl Engine for Driver {
             let Some(reader) = state.board.readers.get_mut(&subscription) else {
                 return Poll::Ready(None);
             };
+            if let Some(before) = reader.before.pop_front() {
+                return Poll::Ready(Some(before));
+            }
             match state.member.next_delivery(subscription) {
                 Some(delivery) => {
                     Poll::Ready(Some((delivery, std::mem::take(&mut reader.interrupted))))

@@ -227,13 +227,13 @@ impl Actor {
                     }
                 });
             }
-            ["give-up", service, text] => {
-                let mut call = Box::pin(group.call(service, text.to_owned()));
-                assert!(futures::poll!(&mut call).is_pending());
-                self.held.insert(text.into(), Box::new(()));
-                // It is begun now, and dropped when its handler has it.
-                tokio::time::timeout(Duration::from_millis(500), call).await.unwrap_err();
-                say!("given-up {text}");
+            ["begin-call", service, text] => {
+                let (service, text) = (service.to_owned(), text.to_owned());
+                // Aborted when it is dropped.
+                let mut call = tokio::task::JoinSet::new();
+                let payload = text.clone();
+                call.spawn(async move { group.call(&service, payload).await });
+                self.held.insert(text, Box::new(call));
             }
             ["call-all", service] => {
                 let answers = group

@@ -22,12 +22,13 @@ pub(crate) fn a_call_is_given_up_at_its_deadline_or_when_its_future_is_dropped(s
     let callee = stage.joined("callee", PATIENT);
     let caller = stage.joined("caller", PATIENT);
     callee.ask("serve-stuck s", "served");
-    caller.tell("call s late 300");
+    caller.tell("call s late 3000");
     callee.wait("serving late");
     assert_eq!(caller.wait("no-answer late").word(2), "TimedOut");
     callee.wait("aborted late");
-    caller.ask("give-up s dropped", "given-up");
+    caller.tell("begin-call s dropped");
     callee.wait("serving dropped");
+    caller.tell("drop dropped");
     callee.wait("aborted dropped");
 }
 

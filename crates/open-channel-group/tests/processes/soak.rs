@@ -11,7 +11,7 @@ use crate::{calls, locks, map, queue, topics};
 
 const PROCESSES: usize = 8;
 /// Longer than the timeouts.
-const LONG_STOP: Duration = Duration::from_millis(2600);
+const LONG_STOP: Duration = Duration::from_millis(4000);
 const SHORT_STOP: Duration = Duration::from_millis(150);
 
 pub(crate) fn duration() -> Duration {

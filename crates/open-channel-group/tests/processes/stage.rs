@@ -14,7 +14,7 @@ pub(crate) const ACTOR: &str = "OPEN_CHANNEL_GROUP_TEST_ACTOR";
 /// The variable with its runtime directory.
 pub(crate) const DIRECTORY: &str = "OPEN_CHANNEL_GROUP_TEST_DIRECTORY";
 /// Limit of one condition.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Lines shown of each process of a failed test.
 const TAIL: usize = 15;
 

@@ -7,7 +7,7 @@ use crate::stage::{Actor, Stage};
 /// Long: nothing but a process that stands still is waited for.
 pub(crate) const PATIENT: &str = "host=100000 stall=100000";
 /// Short, so that a test sees the ends of them.
-pub(crate) const QUICK: &str = "host=1000 stall=2000";
+pub(crate) const QUICK: &str = "host=2000 stall=3000";
 
 /// What a publisher was told of its publications.
 #[derive(Default)]
