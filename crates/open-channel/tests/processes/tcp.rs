@@ -338,18 +338,20 @@ impl Program {
 /// A living host's file names it, which only a process of the user can bring about.
 pub(crate) fn another_program_at_the_port_is_not_taken_for_the_host(stage: &mut Stage) {
     let (host, bystander) = busy_pair(stage, "link=tcp host_timeout=5000");
-    for (program, words) in [
-        (Program::Silent, "does not answer"),
-        (Program::Closes, "connecting to 127.0.0.1:"),
-        (Program::Echoes, "does not know the secret"),
-        (Program::Talks, "does not know the secret"),
+    // Only of a silent one it takes time to know.
+    let hasty = "connect_timeout=1000 host_timeout=300";
+    for (program, words, patience) in [
+        (Program::Silent, "does not answer", hasty),
+        (Program::Closes, "connecting to 127.0.0.1:", "connect_timeout=5000"),
+        (Program::Echoes, "does not know the secret", "connect_timeout=5000"),
+        (Program::Talks, "does not know the secret", "connect_timeout=5000"),
     ] {
         let port = Port::of_the_host(stage);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         program.serve(&listener);
         let good = port.replace(listener.local_addr().unwrap());
         let newcomer = stage.actor(format!("newcomer at {program:?}"));
-        newcomer.open("role=peer connect_timeout=1000 host_timeout=300");
+        newcomer.open(&format!("role=peer {patience}"));
         let error = newcomer.ask("join", "error join").text;
         assert!(error.contains(words), "{program:?}: {error}");
         fs::write(&port.file, good).unwrap();
