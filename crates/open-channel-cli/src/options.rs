@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use open_channel::{Builder, Channel, Scope};
+use open_channel_group::{Group, GroupBuilder};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::output;
@@ -33,6 +34,18 @@ impl Options {
     /// A channel of this name at the place of these options.
     pub(crate) fn channel(&self, name: &str) -> Builder {
         let mut builder = Channel::builder(name);
+        if let Some(app) = &self.scope_app {
+            builder = builder.scope(Scope::App(app.clone()));
+        }
+        if let Some(dir) = &self.dir {
+            builder = builder.runtime_dir(dir);
+        }
+        builder
+    }
+
+    /// The settings of a member of this group, at the place of these options.
+    pub(crate) fn group(&self, name: &str) -> GroupBuilder {
+        let mut builder = Group::builder(name);
         if let Some(app) = &self.scope_app {
             builder = builder.scope(Scope::App(app.clone()));
         }

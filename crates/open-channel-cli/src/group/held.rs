@@ -1,0 +1,74 @@
+//! CMD for as long as a lock is held.
+
+use std::ffi::OsString;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use open_channel_group::LockGuard;
+
+use super::command::{Running, command};
+use crate::interrupt::{Interrupted, asked_to_stop};
+
+/// What is run, in which group, for the lock of this name.
+pub(super) struct Held<'a> {
+    pub(super) words: &'a [OsString],
+    pub(super) group: &'a str,
+    pub(super) name: &'a str,
+    /// After this time CMD is killed, if it was asked to stop and has not.
+    pub(super) grace: Option<Duration>,
+}
+
+/// How it ended.
+pub(super) enum End {
+    Ended(ExitStatus),
+    /// The lock is lost, and CMD has ended.
+    Lost(ExitStatus),
+    /// The program was asked to stop, and CMD has ended.
+    Asked(Interrupted),
+}
+
+impl Held<'_> {
+    /// Runs CMD once. The kernel holds the lock until CMD has ended, whatever happens.
+    pub(super) async fn run(&self, guard: &LockGuard) -> Result<End> {
+        let mut running = self.start(guard)?;
+        tokio::select! {
+            status = running.wait() => Ok(End::Ended(status?)),
+            () = guard.lost() => {
+                running.signal(15);
+                self.end(&mut running).await.map(End::Lost)
+            }
+            signal = asked_to_stop() => {
+                running.pass_on(signal);
+                self.end(&mut running).await?;
+                Ok(End::Asked(signal))
+            }
+        }
+    }
+
+    async fn end(&self, running: &mut Running) -> Result<ExitStatus> {
+        match self.grace {
+            Some(grace) => running.end_within(grace).await,
+            None => running.wait().await,
+        }
+    }
+
+    fn start(&self, guard: &LockGuard) -> Result<Running> {
+        let mut command = command(self.words, self.group, self.name);
+        command.env("OPEN_CHANNEL_TOKEN", guard.token().number().to_string());
+        #[cfg(unix)]
+        let inherited = inheritable(guard).context("could not pass the lock on")?;
+        let running = Running::start(self.words, command);
+        #[cfg(unix)]
+        drop(inherited);
+        running
+    }
+}
+
+/// The lock as a descriptor that the next child inherits.
+#[cfg(unix)]
+fn inheritable(guard: &LockGuard) -> std::io::Result<std::os::fd::OwnedFd> {
+    let descriptor = guard.descriptor()?;
+    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
+    Ok(descriptor)
+}
