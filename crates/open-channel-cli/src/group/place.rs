@@ -10,7 +10,7 @@ use crate::interrupt::asked_to_stop;
 use crate::options::Options;
 
 /// Limit of the time that leaving takes.
-pub(crate) const LEAVING: Duration = Duration::from_secs(5);
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Names the group if nothing else does.
 const DEFAULT: &str = "shell";

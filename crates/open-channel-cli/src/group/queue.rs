@@ -10,10 +10,9 @@ use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use open_channel_group::{Error, Group, Job, Queue};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::command::{Running, command};
-use super::place::{LEAVING, Place, unless_asked};
+use super::place::{Place, unless_asked};
 use crate::framing::Framing;
 use crate::interrupt::asked_to_stop;
 use crate::options::Options;
@@ -182,7 +181,7 @@ async fn work(args: &Work, group: &Group) -> Result<()> {
         }
     };
     drop(worker);
-    let _ = timeout(LEAVING, handlers.join_all()).await;
+    handlers.join_all().await;
     Err(ended)
 }
 

@@ -6,10 +6,9 @@ use std::num::NonZeroU32;
 use anyhow::{Result, anyhow};
 use open_channel_group::{Group, Request};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::command::{Running, command};
-use super::place::{LEAVING, Place};
+use super::place::Place;
 use crate::interrupt::asked_to_stop;
 use crate::options::Options;
 use crate::output;
@@ -69,7 +68,7 @@ async fn serve(args: &Args, group: &Group) -> Result<()> {
         }
     };
     drop(requests);
-    let _ = timeout(LEAVING, handlers.join_all()).await;
+    handlers.join_all().await;
     Err(ended)
 }
 

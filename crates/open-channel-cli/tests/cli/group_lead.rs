@@ -13,7 +13,7 @@ const RUNS: &str = "trap 'echo stopped; exit 0' TERM; echo running; \
                     while :; do sleep 0.02; done";
 /// Writes without an end, and cannot be asked to.
 const NEVER_ENDS: &str = "trap '' TERM; echo running; \
-                          while echo \"$0 $OPEN_CHANNEL_TOKEN\" >>\"$1\"; do sleep 0.02; done";
+                          while echo \"$0 $OPEN_CHANNEL_TOKEN go\" >>\"$1\"; do sleep 0.02; done";
 
 fn lead(place: &Place, options: &[&str], command: &[&str]) -> Program {
     place.start(&[&["lead", "cron"], options, &["--"], command].concat())
@@ -29,11 +29,13 @@ fn the_command_never_runs_in_two_places_however_many_leaders_are_killed() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         programs.insert(name.to_owned(), lead(&place, &[], &words));
     }
+    ledger.let_end("p5");
     for count in 1..=5 {
         let begun = ledger.wait_for_begun(count);
         let name = &begun[count - 1];
         if name.starts_with('k') {
             programs.get_mut(name).expect("it was started").kill();
+            ledger.let_end(name);
         }
     }
     programs.remove("p5").expect("it was started").succeed();
@@ -78,7 +80,8 @@ fn where_the_role_is_lost_the_command_is_killed_after_the_grace_and_waits_for_it
     let endless = ["sh", "-c", NEVER_ENDS, "first", path];
     let mut first =
         place.start(&[&["-v", "lead", "cron", "--grace", "0.1", "--"][..], &endless].concat());
-    first.wait_for_line("running");
+    ledger.wait_for_begun(1);
+    ledger.let_end("second");
     let words = ledger.stubborn("second");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     lead(&place, &["--steal"], &words).succeed();

@@ -39,6 +39,9 @@ fn there_are_never_two_holders_however_many_are_killed() {
         let words = ledger.stubborn(name);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         programs.insert(name.to_owned(), lock(&place, &[], &words));
+        if name.starts_with('p') {
+            ledger.let_end(name);
+        }
     }
     for count in 1..=6 {
         let begun = ledger.wait_for_begun(count);
@@ -46,6 +49,7 @@ fn there_are_never_two_holders_however_many_are_killed() {
         // Its command goes on, and with it the lock is held.
         if name.starts_with('k') {
             programs.get_mut(name).expect("it was started").kill();
+            ledger.let_end(name);
         }
     }
     for (name, program) in programs {
@@ -135,6 +139,7 @@ fn a_command_whose_lock_is_stolen_gets_sigterm_and_the_thief_waits_for_its_end()
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let victim = lock(&place, &[], &words);
     ledger.wait_for_begun(1);
+    ledger.let_end("thief");
     let words = ledger.stubborn("thief");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     lock(&place, &["--steal"], &words).succeed();

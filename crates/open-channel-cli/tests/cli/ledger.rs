@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::program::Place;
 
-/// Writes its name and token again and again, whatever it is asked. The last line has `end`.
-const STUBBORN: &str = "trap '' TERM; trap 'exit 1' HUP; for i in 1 2 3 4 5 6 7 8 9 10; do \
-                        echo \"$0 $OPEN_CHANNEL_TOKEN\" >>\"$1\"; sleep 0.02; done; \
-                        echo \"$0 $OPEN_CHANNEL_TOKEN end\" >>\"$1\"";
+/// Writes its name and token again and again, until it is let end; then ten times more. It takes
+/// SIGTERM for that. The last line has `end`.
+const STUBBORN: &str = "write() { echo \"$0 $OPEN_CHANNEL_TOKEN $2\" >>\"$1\" || exit 1; }; \
+                        trap ': >\"$1.$0\"' TERM; \
+                        while write \"$1\" go; [ ! -e \"$1.$0\" ]; do sleep 0.02; done; \
+                        for i in 1 2 3 4 5 6 7 8 9 10; do write \"$1\" go; sleep 0.02; done; \
+                        write \"$1\" end";
 
 pub(crate) struct Ledger {
     path: PathBuf,
@@ -35,6 +38,12 @@ impl Ledger {
     pub(crate) fn stubborn(&self, name: &str) -> [String; 5] {
         let path = self.path.to_str().expect("UTF-8").to_owned();
         ["sh".into(), "-c".into(), STUBBORN.into(), name.into(), path]
+    }
+
+    /// Lets a command end that writes to it.
+    pub(crate) fn let_end(&self, name: &str) {
+        let path = self.path.with_extension(name);
+        std::fs::write(path, "").expect("a file");
     }
 
     fn lines(&self) -> Vec<Line> {
