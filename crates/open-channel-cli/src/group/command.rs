@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::place::VARIABLE;
 use super::tied;
 use crate::interrupt::Interrupted;
+use crate::options::Options;
 
 /// The program ends with the exit status of its CMD.
 #[derive(Debug)]
@@ -44,11 +45,26 @@ impl fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-/// CMD in the group's environment.
-pub(super) fn command(words: &[OsString], group: &str, name: &str) -> Command {
-    let mut command = tied::command(words);
-    command.env(VARIABLE, group).env("OPEN_CHANNEL_NAME", name);
-    command
+/// What a CMD is run for.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) words: &'a [OsString],
+    pub(super) options: &'a Options,
+    pub(super) group: &'a str,
+    /// Of the lock, the service, the queue.
+    pub(super) name: &'a str,
+}
+
+impl Purpose<'_> {
+    /// CMD in an environment in which this program comes to the same group.
+    pub(super) fn command(&self) -> Command {
+        let mut command = tied::command(self.words);
+        command
+            .envs(self.options.environment())
+            .env(VARIABLE, self.group)
+            .env("OPEN_CHANNEL_NAME", self.name);
+        command
+    }
 }
 
 /// A CMD that runs.

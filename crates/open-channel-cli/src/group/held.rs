@@ -1,20 +1,17 @@
 //! CMD for as long as a lock is held.
 
-use std::ffi::OsString;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use open_channel_group::LockGuard;
 
-use super::command::{Running, command};
+use super::command::{Purpose, Running};
 use crate::interrupt::{Interrupted, asked_to_stop};
 
-/// What is run, in which group, for the lock of this name.
+/// What is run for a lock.
 pub(super) struct Held<'a> {
-    pub(super) words: &'a [OsString],
-    pub(super) group: &'a str,
-    pub(super) name: &'a str,
+    pub(super) purpose: Purpose<'a>,
     /// After this time CMD is killed, if it was asked to stop and has not.
     pub(super) grace: Option<Duration>,
 }
@@ -54,11 +51,11 @@ impl Held<'_> {
     }
 
     fn start(&self, guard: &LockGuard) -> Result<Running> {
-        let mut command = command(self.words, self.group, self.name);
+        let mut command = self.purpose.command();
         command.env("OPEN_CHANNEL_TOKEN", guard.token().number().to_string());
         #[cfg(unix)]
-        let inherited = inheritable(guard).context("could not pass the lock on")?;
-        let running = Running::start(self.words, command);
+        let inherited = inheritable(guard)?;
+        let running = Running::start(self.purpose.words, command);
         #[cfg(unix)]
         drop(inherited);
         running
@@ -67,8 +64,13 @@ impl Held<'_> {
 
 /// The lock as a descriptor that the next child inherits.
 #[cfg(unix)]
-fn inheritable(guard: &LockGuard) -> std::io::Result<std::os::fd::OwnedFd> {
-    let descriptor = guard.descriptor()?;
-    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
-    Ok(descriptor)
+fn inheritable(guard: &LockGuard) -> Result<std::os::fd::OwnedFd> {
+    let inheritable = || {
+        let descriptor = guard.descriptor()?;
+        rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
+        Ok(descriptor)
+    };
+    inheritable().map_err(|error: std::io::Error| {
+        anyhow::Error::new(error).context("could not pass the lock on to the command")
+    })
 }

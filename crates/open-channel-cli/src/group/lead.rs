@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use open_channel_group::Group;
 
-use super::command::Ended;
+use super::command::{Ended, Purpose};
 use super::held::{End, Held};
 use super::place::{Place, unless_asked};
 use crate::options::Options;
@@ -53,16 +53,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
-    args.place.visit(options, async |group| lead(&args, group).await).await
+    args.place.visit(options, async |group| lead(&args, options, group).await).await
 }
 
-async fn lead(args: &Args, group: &Group) -> Result<()> {
-    let held = Held {
-        words: &args.command,
-        group: group.name(),
-        name: &args.name,
-        grace: Some(args.grace),
-    };
+async fn lead(args: &Args, options: &Options, group: &Group) -> Result<()> {
+    let purpose = Purpose { words: &args.command, options, group: group.name(), name: &args.name };
+    let held = Held { purpose, grace: Some(args.grace) };
     let mut steal = args.steal;
     loop {
         let guard = unless_asked(async {

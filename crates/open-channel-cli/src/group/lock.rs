@@ -7,7 +7,7 @@ use anyhow::Result;
 use open_channel_group::{Group, LockGuard};
 use tokio::time::timeout;
 
-use super::command::Ended;
+use super::command::{Ended, Purpose};
 use super::held::{End, Held};
 use super::place::{Place, unless_asked};
 use crate::options::Options;
@@ -68,14 +68,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
-    args.place.visit(options, async |group| hold(&args, group).await).await
+    args.place.visit(options, async |group| hold(&args, options, group).await).await
 }
 
-async fn hold(args: &Args, group: &Group) -> Result<()> {
+async fn hold(args: &Args, options: &Options, group: &Group) -> Result<()> {
     let Some(guard) = unless_asked(acquire(args, group)).await? else {
         return Err(Ended { status: args.conflict_exit_code }.into());
     };
-    let held = Held { words: &args.command, group: group.name(), name: &args.name, grace: None };
+    let purpose = Purpose { words: &args.command, options, group: group.name(), name: &args.name };
+    let held = Held { purpose, grace: None };
     match held.run(&guard).await? {
         End::Ended(status) => Ended::of(status),
         End::Lost(status) => {

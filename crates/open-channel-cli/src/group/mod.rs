@@ -3,7 +3,7 @@
 //! | file | is |
 //! | --- | --- |
 //! | `place` | which group, joining it and leaving it |
-//! | `command`, `tied` | CMD as a process that does not outlive the program |
+//! | `command`, `tied` | CMD as a process, which is asked to end when the program dies |
 //! | `held` | CMD for as long as a lock is held |
 //! | `handler` | CMD for each message |
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use open_channel_group::{Error, Group, Job, Queue};
 use tokio::task::JoinSet;
 
-use super::command::{Running, command};
+use super::command::{Purpose, Running};
 use super::place::{Place, unless_asked};
 use crate::framing::Framing;
 use crate::interrupt::asked_to_stop;
@@ -99,7 +99,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
             args.place.visit(options, push).await
         }
         Action::Work(args) => {
-            args.place.visit(options, async |group| work(&args, group).await).await
+            args.place.visit(options, async |group| work(&args, options, group).await).await
         }
     }
 }
@@ -160,7 +160,8 @@ fn explained(error: Error) -> anyhow::Error {
     }
 }
 
-async fn work(args: &Work, group: &Group) -> Result<()> {
+async fn work(args: &Work, options: &Options, group: &Group) -> Result<()> {
+    let purpose = Purpose { words: &args.command, options, group: group.name(), name: &args.name };
     let queue = group.queue(&args.name)?;
     let mut worker = tokio::select! {
         worker = queue.work(args.jobs) => worker?,
@@ -175,7 +176,7 @@ async fn work(args: &Work, group: &Group) -> Result<()> {
             Some(_) = handlers.join_next() => {}
             job = worker.recv() => match job {
                 Some(job) if job.is_cancelled() => {}
-                Some(job) => drop(handlers.spawn(handle(start(args, group, &job)?, job))),
+                Some(job) => drop(handlers.spawn(handle(start(purpose, &job)?, job))),
                 None => break anyhow!("the group {:?} is over", group.name()),
             },
         }
@@ -185,12 +186,12 @@ async fn work(args: &Work, group: &Group) -> Result<()> {
     Err(ended)
 }
 
-fn start(args: &Work, group: &Group, job: &Job) -> Result<Running> {
-    let mut command = command(&args.command, group.name(), &args.name);
+fn start(purpose: Purpose<'_>, job: &Job) -> Result<Running> {
+    let mut command = purpose.command();
     command
         .env("OPEN_CHANNEL_ATTEMPT", job.attempt().to_string())
         .env("OPEN_CHANNEL_SENDER", format!("{:016x}", job.from().0));
-    Running::start_piped(&args.command, command, false)
+    Running::start_piped(purpose.words, command, false)
 }
 
 /// A job that is dropped is tried again after a pause.

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use open_channel_group::{Group, Request};
 use tokio::task::JoinSet;
 
-use super::command::{Running, command};
+use super::command::{Purpose, Running};
 use super::place::Place;
 use crate::interrupt::asked_to_stop;
 use crate::options::Options;
@@ -45,10 +45,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
-    args.place.visit(options, async |group| serve(&args, group).await).await
+    args.place.visit(options, async |group| serve(&args, options, group).await).await
 }
 
-async fn serve(args: &Args, group: &Group) -> Result<()> {
+async fn serve(args: &Args, options: &Options, group: &Group) -> Result<()> {
+    let purpose =
+        Purpose { words: &args.command, options, group: group.name(), name: &args.service };
     let mut requests = tokio::select! {
         requests = group.requests(&args.service) => requests?,
         signal = asked_to_stop() => return Err(signal.into()),
@@ -62,7 +64,7 @@ async fn serve(args: &Args, group: &Group) -> Result<()> {
             signal = asked_to_stop() => break signal.into(),
             Some(_) = handlers.join_next() => {}
             request = requests.recv(), if has_room => match request {
-                Some(request) => begin(args, group, request, &mut handlers).await?,
+                Some(request) => begin(purpose, request, &mut handlers).await?,
                 None => break anyhow!("the group {:?} is over", group.name()),
             },
         }
@@ -72,20 +74,15 @@ async fn serve(args: &Args, group: &Group) -> Result<()> {
     Err(ended)
 }
 
-async fn begin(
-    args: &Args,
-    group: &Group,
-    request: Request,
-    handlers: &mut JoinSet<()>,
-) -> Result<()> {
+async fn begin(purpose: Purpose<'_>, request: Request, handlers: &mut JoinSet<()>) -> Result<()> {
     tokio::select! {
         biased;
         () = request.cancelled() => return Ok(()),
         () = std::future::ready(()) => {}
     }
-    let mut command = command(&args.command, group.name(), &args.service);
+    let mut command = purpose.command();
     command.env("OPEN_CHANNEL_SENDER", format!("{:016x}", request.from().0));
-    let running = Running::start_piped(&args.command, command, true)?;
+    let running = Running::start_piped(purpose.words, command, true)?;
     handlers.spawn(handle(running, request));
     Ok(())
 }

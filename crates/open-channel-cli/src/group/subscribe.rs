@@ -13,7 +13,9 @@ use crate::output;
 #[command(after_help = "\
 In a pattern, `*` stands for one word of a topic, and `>` at the end for one or more. A message \
 counts as handled when it was printed, and its publisher waits for that; with --latest it does \
-not, and only the newest message of each topic waits for a slow reader.
+not, and only the newest message of each topic waits for a slow reader. A process that was stopped \
+for long is put out of the group; when it is back, a line on standard error says that messages may \
+be missing.
 
 With --json each message is one line: an object with `topic`, `sender` (the member's id), `pid` \
 (its process, or null once it is gone), and `message`, or `hex` if that is not UTF-8.
@@ -59,6 +61,11 @@ async fn print(args: &Args, group: &Group) -> Result<()> {
     while left != Some(0) {
         let next = subscription.recv().await;
         let message = next.ok_or_else(|| anyhow!("the group {:?} is over", group.name()))?;
+        if message.interrupted() {
+            output::say(
+                "this process was put out of the group for a while: messages may be missing",
+            );
+        }
         let text = if args.json {
             format!("{}\n", object(group, &message)).into_bytes()
         } else {

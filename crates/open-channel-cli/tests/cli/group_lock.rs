@@ -158,6 +158,10 @@ fn commands_in_the_command_meet_in_the_same_group() {
     let place = Place::new();
     let program = env!("CARGO_BIN_EXE_open-channel");
     let again = [program, "lock", "door", "-n", "-E", "9", "--", "true"];
-    let nested = place.start(&[&["lock", "door", "--group", "g", "--"], &again[..]].concat());
-    ends_with(nested, 9);
+    let elsewhere = place.path().join("elsewhere");
+    let elsewhere = elsewhere.to_str().expect("UTF-8");
+    for options in [&["--group", "g"][..], &["--dir", elsewhere], &["--scope-app", "app"]] {
+        let nested = place.start(&[&["lock", "door"], options, &["--"], &again].concat());
+        ends_with(nested, 9);
+    }
 }
