@@ -19,8 +19,8 @@ pub(super) struct Held<'a> {
 /// How it ended.
 pub(super) enum End {
     Ended(ExitStatus),
-    /// The lock is lost, and CMD has ended.
-    Lost(ExitStatus),
+    /// The lock is lost, and CMD has ended if it had begun.
+    Lost(Option<ExitStatus>),
     /// The program was asked to stop, and CMD has ended.
     Asked(Interrupted),
 }
@@ -28,12 +28,12 @@ pub(super) enum End {
 impl Held<'_> {
     /// Runs CMD once. The kernel holds the lock until CMD has ended, whatever happens.
     pub(super) async fn run(&self, guard: &LockGuard) -> Result<End> {
-        let mut running = self.start(guard)?;
+        let Some(mut running) = self.start(guard)? else { return Ok(End::Lost(None)) };
         tokio::select! {
             status = running.wait() => Ok(End::Ended(status?)),
             () = guard.lost() => {
                 running.signal(15);
-                self.end(&mut running).await.map(End::Lost)
+                Ok(End::Lost(Some(self.end(&mut running).await?)))
             }
             signal = asked_to_stop() => {
                 running.pass_on(signal);
@@ -50,27 +50,30 @@ impl Held<'_> {
         }
     }
 
-    fn start(&self, guard: &LockGuard) -> Result<Running> {
+    /// Nothing if the lock is lost already.
+    fn start(&self, guard: &LockGuard) -> Result<Option<Running>> {
         let mut command = self.purpose.command();
         command.env("OPEN_CHANNEL_TOKEN", guard.token().number().to_string());
         #[cfg(unix)]
-        let inherited = inheritable(guard)?;
+        let Some(inherited) = inheritable(guard)? else { return Ok(None) };
         let running = Running::start(self.purpose.words, command);
         #[cfg(unix)]
         drop(inherited);
-        running
+        running.map(Some)
     }
 }
 
-/// The lock as a descriptor that the next child inherits.
+/// The lock as a descriptor that the next child inherits; nothing if it is lost.
 #[cfg(unix)]
-fn inheritable(guard: &LockGuard) -> Result<std::os::fd::OwnedFd> {
+fn inheritable(guard: &LockGuard) -> Result<Option<std::os::fd::OwnedFd>> {
     let inheritable = || {
         let descriptor = guard.descriptor()?;
         rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
-        Ok(descriptor)
+        Ok::<_, std::io::Error>(descriptor)
     };
-    inheritable().map_err(|error: std::io::Error| {
-        anyhow::Error::new(error).context("could not pass the lock on to the command")
-    })
+    match inheritable() {
+        Ok(descriptor) => Ok(Some(descriptor)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(anyhow::Error::new(error).context("could not pass the lock on")),
+    }
 }

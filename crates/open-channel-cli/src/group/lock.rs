@@ -81,7 +81,7 @@ async fn hold(args: &Args, options: &Options, group: &Group) -> Result<()> {
         End::Ended(status) => Ended::of(status),
         End::Lost(status) => {
             output::say(format_args!("the lock {:?} was taken away", args.name));
-            Ended::of(status)
+            status.map_or_else(|| Err(Ended { status: 1 }.into()), Ended::of)
         }
         End::Asked(signal) => Err(signal.into()),
     }
