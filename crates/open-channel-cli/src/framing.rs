@@ -9,10 +9,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 /// Longer than anything meant as one message, so that `< /dev/zero` does not fill the memory.
-const LONGEST: usize = 16 * 1024 * 1024;
+pub(crate) const LONGEST: usize = 16 * 1024 * 1024;
 
 /// Messages read ahead of the channel. The outbox is the real queue, so a few are enough.
 const READ_AHEAD: usize = 64;
+
+/// Key of a message that is text.
+const MESSAGE: &str = "message";
 
 /// Bytes of a length.
 const PREFIX: usize = 4;
@@ -127,14 +130,19 @@ fn json_line(message: &[u8]) -> Cow<'_, [u8]> {
         let spaced = message.iter().map(|&byte| if byte < b' ' { b' ' } else { byte });
         return spaced.collect();
     }
-    let value = match std::str::from_utf8(message) {
-        Ok(text) => Value::from(text),
-        Err(_) => {
-            let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
-            serde_json::json!({ "hex": hex })
-        }
+    let value = match text_or_hex(message) {
+        (MESSAGE, text) => Value::from(text),
+        (key, hex) => serde_json::json!({ key: hex }),
     };
     value.to_string().into_bytes().into()
+}
+
+/// A message in JSON, and the key for it: as text if it is that, else in hexadecimal.
+pub(crate) fn text_or_hex(message: &[u8]) -> (&'static str, String) {
+    match std::str::from_utf8(message) {
+        Ok(text) => (MESSAGE, text.to_owned()),
+        Err(_) => ("hex", message.iter().map(|byte| format!("{byte:02x}")).collect()),
+    }
 }
 
 /// Enough of a line to find it.

@@ -7,6 +7,7 @@ mod doctor;
 mod exec;
 mod framing;
 mod generate;
+mod group;
 mod interrupt;
 mod join;
 mod ls;
@@ -33,6 +34,8 @@ Exit status:
   1    it did not work: one line on standard error says why and what to do
   2    the arguments were not understood
   3    a warning of `doctor`
+  126  the command of `lock` or `lead` could not be run; 127 if it was not found. Both else end with
+       the status of that command, or 128 and the number of the signal that ended it
   129  ended by SIGHUP (the terminal closed), in an orderly way; a host hands over first
   130  ended by SIGINT (Ctrl-C), in the same way; the second one ends it at once
   143  ended by SIGTERM, in the same way
@@ -83,6 +86,22 @@ enum Command {
     Top(top::Args),
     /// Find out why two processes do not meet, and what will go wrong.
     Doctor(doctor::Args),
+    /// Run a command while holding a lock, in the manner of flock(1).
+    Lock(group::lock::Args),
+    /// Run a command in exactly one of the places where it is started; the next takes over.
+    Lead(group::lead::Args),
+    /// Publish messages to a topic, and wait until all subscribers have handled them.
+    Pub(group::publish::Args),
+    /// Print what is published to the topics of a pattern.
+    Sub(group::subscribe::Args),
+    /// Ask a service, and print its answer.
+    Call(group::call::Args),
+    /// Answer calls of a service with what a command prints.
+    Serve(group::serve::Args),
+    /// Push jobs to a queue, or run a command for each of them.
+    Queue(group::queue::Args),
+    /// Read, write and watch a map that the members of a group share.
+    Map(group::map::Args),
     /// Print the completions of a shell for this program.
     Completions(generate::Completions),
     /// Print the man page of this program, or write those of all commands.
@@ -101,6 +120,10 @@ struct Worker {
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1).peekable();
+    #[cfg(target_os = "linux")]
+    if words.peek().is_some_and(|word| word == group::tied::COMMAND) {
+        return ExitCode::from(group::tied::become_command(words.skip(1)));
+    }
     let outcome = if words.peek().is_some_and(|word| word == demo::worker::COMMAND) {
         // It hands over when its supervisor asks it to, and dies of every signal.
         let Worker { options, args } = Worker::parse_from(words);
@@ -127,6 +150,9 @@ fn status(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
         return interrupted.status;
     }
+    if let Some(ended) = error.downcast_ref::<group::command::Ended>() {
+        return ended.status;
+    }
     if let Some(unwell) = error.downcast_ref::<doctor::Unwell>() {
         return unwell.status;
     }
@@ -142,6 +168,14 @@ async fn run(command: Command, options: &Options) -> Result<()> {
         Command::Ls(args) => ls::run(args, options).await,
         Command::Top(args) => top::run(args, options).await,
         Command::Doctor(args) => doctor::run(args, options).await,
+        Command::Lock(args) => group::lock::run(args, options).await,
+        Command::Lead(args) => group::lead::run(args, options).await,
+        Command::Pub(args) => group::publish::run(args, options).await,
+        Command::Sub(args) => group::subscribe::run(args, options).await,
+        Command::Call(args) => group::call::run(args, options).await,
+        Command::Serve(args) => group::serve::run(args, options).await,
+        Command::Queue(args) => group::queue::run(args, options).await,
+        Command::Map(args) => group::map::run(args, options).await,
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
     }

@@ -1,9 +1,11 @@
 //! The options of every command: the place of the channel, and the amount of logging.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use open_channel::{Builder, Channel, Scope};
+use open_channel_group::{Group, GroupBuilder};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::output;
@@ -40,6 +42,31 @@ impl Options {
             builder = builder.runtime_dir(dir);
         }
         builder
+    }
+
+    /// The settings of a member of this group, at the place of these options.
+    pub(crate) fn group(&self, name: &str) -> GroupBuilder {
+        let mut builder = Group::builder(name);
+        if let Some(app) = &self.scope_app {
+            builder = builder.scope(Scope::App(app.clone()));
+        }
+        if let Some(dir) = &self.dir {
+            builder = builder.runtime_dir(dir);
+        }
+        builder
+    }
+
+    /// The environment in which another process of this program comes to the same place.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let dir = self.dir.as_ref().map(|dir| std::path::absolute(dir).unwrap_or(dir.clone()));
+        let app = self.scope_app.as_ref().map(OsString::from);
+        let scope = app.as_ref().map(|_| "app".into());
+        let variables = [
+            ("OPEN_CHANNEL_DIR", dir.map(PathBuf::into_os_string)),
+            ("OPEN_CHANNEL_APP", app),
+            ("OPEN_CHANNEL_SCOPE", scope),
+        ];
+        variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
     /// The runtime directory, if one was named.

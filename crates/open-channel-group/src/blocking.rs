@@ -252,6 +252,14 @@ impl Group {
         wait(self.0.lead(role))
     }
 
+    /// [`Group::steal_lead`](crate::Group::steal_lead).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn steal_lead(&self, role: &str) -> Result<LockGuard, Error> {
+        wait(self.0.steal_lead(role))
+    }
+
     /// [`Group::queue`](crate::Group::queue).
     ///
     /// # Errors

@@ -172,6 +172,9 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
         wait: LockWait,
     ) -> Begun<LockId, watch::Receiver<LockState>>;
     fn unlock(&self, lock: LockId);
+    /// The file by which the kernel holds a lock, which is held until its last duplicate is closed.
+    #[cfg(unix)]
+    fn lend(&self, lock: LockId) -> std::io::Result<std::fs::File>;
 
     fn push(
         &self,

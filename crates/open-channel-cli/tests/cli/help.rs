@@ -2,7 +2,36 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&str; 8] = ["demo", "join", "send", "ls", "top", "doctor", "completions", "man"];
+const COMMANDS: [&str; 16] = [
+    "demo",
+    "join",
+    "send",
+    "ls",
+    "top",
+    "doctor",
+    "lock",
+    "lead",
+    "pub",
+    "sub",
+    "call",
+    "serve",
+    "queue",
+    "map",
+    "completions",
+    "man",
+];
+
+/// Commands of a command.
+const INNER: [[&str; 2]; 8] = [
+    ["queue", "push"],
+    ["queue", "work"],
+    ["map", "get"],
+    ["map", "set"],
+    ["map", "delete"],
+    ["map", "incr"],
+    ["map", "watch"],
+    ["map", "ls"],
+];
 
 #[test]
 fn the_first_screen_has_the_three_commands_to_begin_with() {
@@ -32,7 +61,14 @@ fn each_command_and_option_has_words() {
         assert!(own.contains("Usage: open-channel"), "{own}");
         assert!(own.lines().all(|line| line.chars().count() <= 100), "too wide:\n{own}");
     }
-    assert!(!help.contains("demo-worker"), "{help}");
+    for [outer, inner] in INNER {
+        let own = place.start(&[outer, inner, "--help"]).succeed();
+        assert!(own.contains(&format!("Usage: open-channel {outer} {inner}")), "{own}");
+        assert!(own.lines().all(|line| line.chars().count() <= 100), "too wide:\n{own}");
+    }
+    for hidden in ["demo-worker", "tied-command"] {
+        assert!(!help.contains(hidden), "{help}");
+    }
 }
 
 #[test]
@@ -45,8 +81,11 @@ fn each_command_has_a_man_page_with_its_options() {
     for command in COMMANDS {
         page(&format!("open-channel-{command}.1"));
     }
+    for [outer, inner] in INNER {
+        page(&format!("open-channel-{outer}-{inner}.1"));
+    }
     let pages = std::fs::read_dir(&dir).expect("the directory").count();
-    assert_eq!(pages, COMMANDS.len() + 1, "a hidden command has a page");
+    assert_eq!(pages, COMMANDS.len() + INNER.len() + 1, "a hidden command has a page");
     let main = place.start(&["man"]).succeed();
     assert!(main.contains(".TH open-channel 1") && main.contains("SUBCOMMANDS"), "{main}");
     let join = page("open-channel-join.1");

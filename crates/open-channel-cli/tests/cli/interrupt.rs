@@ -19,6 +19,13 @@ fn an_interrupt_at_any_moment_is_the_end_and_leaves_nothing_behind() {
         &["join", "room", "--exec", "cat"],
         &["send", "nobody", "hello"],
         &["demo", "--seconds", "60"],
+        &["lock", "room", "--", "sleep", "60"],
+        &["lead", "room", "--", "sleep", "60"],
+        &["sub", ">"],
+        &["serve", "service", "--", "cat"],
+        &["queue", "push", "jobs", "job"],
+        &["queue", "work", "jobs", "--", "cat"],
+        &["map", "watch", "prices"],
     ] {
         let place = Place::new();
         for moment in MOMENTS {

@@ -3,9 +3,17 @@
 mod demo;
 mod doctor;
 mod exec;
+mod group_calls;
+mod group_lead;
+mod group_lock;
+mod group_map;
+mod group_pubsub;
+mod group_queue;
 mod help;
 mod interrupt;
 mod join;
+#[cfg(unix)]
+mod ledger;
 mod limits;
 mod ls;
 mod pipes;

@@ -36,10 +36,26 @@ struct Waiting {
     wait: bool,
 }
 
+#[derive(Debug)]
+struct Held {
+    file: File,
+    /// Another process may have the same open file, and is to go on holding the lock.
+    lent: bool,
+}
+
+impl Held {
+    /// Explicitly, unless it is lent, because a forked child has the same open file.
+    fn release(&self) {
+        if !self.lent {
+            let _ = self.file.unlock();
+        }
+    }
+}
+
 /// The kernel locks of one member.
 #[derive(Debug, Default)]
 pub(super) struct KernelLocks {
-    held: HashMap<LockId, File>,
+    held: HashMap<LockId, Held>,
     waiting: Vec<Waiting>,
     next: Option<Duration>,
 }
@@ -63,12 +79,22 @@ impl KernelLocks {
             }
             KernelRequest::Release { lock } => {
                 self.waiting.retain(|waiting| waiting.lock != lock);
-                if let Some(file) = self.held.remove(&lock) {
-                    release(&file);
+                if let Some(held) = self.held.remove(&lock) {
+                    held.release();
                 }
                 None
             }
         }
+    }
+
+    /// The open file of a lock that is held. From now on the kernel's lock is held until all
+    /// duplicates of it are closed, in whatever process.
+    #[cfg(unix)]
+    pub(super) fn lend(&mut self, lock: LockId) -> io::Result<File> {
+        let held = self.held.get_mut(&lock).ok_or(io::ErrorKind::NotFound)?;
+        let duplicate = held.file.try_clone()?;
+        held.lent = true;
+        Ok(duplicate)
     }
 
     /// Tries those again that are waited for.
@@ -95,7 +121,7 @@ impl KernelLocks {
         let lock = wanted.lock;
         match try_take(wanted, directory) {
             Ok(Some((file, outdated))) => {
-                self.held.insert(lock, file);
+                self.held.insert(lock, Held { file, lent: false });
                 Some(Report::Taken { lock, outdated })
             }
             Ok(None) if wanted.wait => None,
@@ -110,13 +136,8 @@ impl KernelLocks {
 
 impl Drop for KernelLocks {
     fn drop(&mut self) {
-        self.held.values().for_each(release);
+        self.held.values().for_each(Held::release);
     }
-}
-
-/// Explicitly, because a forked child has the same open file.
-fn release(file: &File) {
-    let _ = file.unlock();
 }
 
 /// The locked file, and whether it has a later token than the one that is to be left there.

@@ -106,6 +106,12 @@ impl State {
         shown.map_err(|error| Error::Directory(error.to_string()))
     }
 
+    /// The file by which the kernel holds a lock.
+    #[cfg(unix)]
+    pub(super) fn lend(&mut self, lock: crate::core::LockId) -> std::io::Result<std::fs::File> {
+        self.kernel.lend(lock)
+    }
+
     /// Whether something may be begun.
     pub(super) fn check(&self) -> Result<(), Refused> {
         let over =

@@ -201,6 +201,11 @@ impl Engine for Driver {
         });
     }
 
+    #[cfg(unix)]
+    fn lend(&self, lock: LockId) -> std::io::Result<std::fs::File> {
+        self.with(|state| state.lend(lock))
+    }
+
     fn push(
         &self,
         queue: Name,

@@ -389,6 +389,17 @@ impl Group {
     pub async fn lead(&self, role: &str) -> Result<LockGuard, Error> {
         self.wait_for(LockSpace::Lead, role, LockMode::Exclusive, LockWait::Wait).await
     }
+
+    /// Takes a role from the member that has it, as [`steal`](Self::steal) does with a lock.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Cancel safety
+    /// When dropped, the other may have lost it nevertheless.
+    pub async fn steal_lead(&self, role: &str) -> Result<LockGuard, Error> {
+        self.wait_for(LockSpace::Lead, role, LockMode::Exclusive, LockWait::Steal).await
+    }
 }
 
 /// Queues and maps.

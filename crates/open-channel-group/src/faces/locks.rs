@@ -111,6 +111,35 @@ impl LockGuard {
         }
     }
 
+    /// A duplicate of the descriptor by which the kernel holds the lock, for a child process that
+    /// inherits it, as flock(1) does it.
+    ///
+    /// From now on, nobody else has the lock before all duplicates of it are closed, in whatever
+    /// process. So the child holds it until it ends, even if this process is killed, or the lock
+    /// is stolen meanwhile. It is close-on-exec at first.
+    ///
+    /// # Errors
+    /// When the lock was lost, or there is no descriptor left.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let group = open_channel_group::Group::builder("locks")
+    /// #     .runtime_dir(dir.path().join("d")).join().await?;
+    /// let guard = group.lock("invoices").await?;
+    /// let descriptor = guard.descriptor()?;
+    /// drop(guard);
+    /// assert!(group.try_lock("invoices").await?.is_none());
+    /// drop(descriptor);
+    /// group.lock("invoices").await?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> std::io::Result<std::os::fd::OwnedFd> {
+        self.claim.handle.engine().lend(self.claim.id).map(Into::into)
+    }
+
     /// Lets it go, as dropping it does.
     pub fn unlock(self) {}
 }
