@@ -71,9 +71,9 @@ fn details_show_each_socket() {
     let text = place.start(&["ls", "room"]).succeed();
     for wanted in [
         "room\n",
-        "\n  host            open-channel (pid ",
-        "\n  generation      1\n",
-        "sockets         2 of at most",
+        "\n  host              open-channel (pid ",
+        "\n  generation        1\n",
+        "sockets           2 of at most",
         "PROCESS",
     ] {
         assert!(text.contains(wanted), "{wanted:?} is missing in\n{text}");
