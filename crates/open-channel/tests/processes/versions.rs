@@ -26,6 +26,7 @@ impl Program {
     fn pairs() -> [(Self, Self); 2] {
         let this = std::env::current_exe().unwrap();
         // target/other-version/debug/deps/processes-… beside target/debug/deps/processes-…
+        // No other test program of the workspace may have this name.
         let target = this.ancestors().nth(4).unwrap();
         let deps = target.join("debug/deps");
         let built = std::fs::read_dir(&deps)
