@@ -76,7 +76,7 @@ test("a link that there is not is refused, and the environment's is used", async
   const run = () => promisify(execFile)(process.execPath, ["-e", script, unique()], { env, cwd: __dirname });
   assert.equal((await run()).stdout, "tcp true");
   env.OPEN_CHANNEL_LINK = "udp";
-  await assert.rejects(run(), /OPEN_CHANNEL_LINK` is neither/);
+  await assert.rejects(run(), /OPEN_CHANNEL_LINK` is none of/);
 });
 
 test("openChannel takes a listener, or a name and a listener", () => {
