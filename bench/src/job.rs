@@ -14,8 +14,8 @@ pub(crate) enum Subject {
     Tokio,
     /// tokio UnixStream, length-delimited frames, fed and flushed when the buffer is full
     TokioBuffered,
-    /// tokio TcpStream on the loopback interface without delay, length-delimited frames, flushed per
-    /// message
+    /// tokio TcpStream on the loopback interface without delay, length-delimited frames, flushed
+    /// per message
     TokioTcp,
     /// std UnixStream, 4-byte lengths, one writev per message
     Std,

@@ -122,7 +122,7 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What a verb answers that begins something: its number, and its end.
 pub(crate) type Begun<Id, T> = Result<(Id, T), Refused>;
 
-/// The verbs of an engine. None of them waits, but for `room` and `leave`. What is begun goes on
+/// The verbs of an engine. None of them waits, but for `room` and `leave`. Each thing begun goes on
 /// over changes of host, and ends with its [`Ending`]. `Refused::Full` is waited for with `room`.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn promises(&self) -> Promises;

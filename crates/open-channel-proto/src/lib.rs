@@ -25,8 +25,8 @@
 //!
 //! `docs/PROTOCOL.md` describes the wire format.
 //!
-//! The version number of this crate promises nothing: it is for `open-channel`, which needs the same
-//! version.
+//! The version number of this crate promises nothing: it is for `open-channel`, which needs the
+//! same version.
 #![forbid(unsafe_code)]
 
 mod body;

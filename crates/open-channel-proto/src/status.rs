@@ -1,6 +1,7 @@
 //! A host's answer to the question how it is: for people, and for programs that show it to them.
 //!
-//! Both frames may grow at their end in later versions. What a reader does not know, it ignores.
+//! Both frames may grow at their end in later versions. A reader ignores the part that it does not
+//! know.
 
 use std::time::Duration;
 

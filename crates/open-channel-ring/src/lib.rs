@@ -96,8 +96,8 @@
 //! `unsafe` is in the mapping (`os/linux/memory.rs`), the copies (`copy/`), saying that copied
 //! bytes are there (`record.rs`), and noticing forks (`os/unix.rs`, `fork.rs`).
 //!
-//! The version number of this crate promises nothing: it is for `open-channel`, which needs the same
-//! version.
+//! The version number of this crate promises nothing: it is for `open-channel`, which needs the
+//! same version.
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("the ring's words are 64-bit atomics, which this processor does not have");

@@ -11,7 +11,7 @@ use super::processes::owner_and_mode;
 /// Far longer than becoming a host takes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the environment says that is not followed, or not as it was meant.
+/// Variables of the environment that are not followed, or not as they were meant.
 pub(super) fn environment() -> Vec<Finding> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let user = UserId::current().to_string();

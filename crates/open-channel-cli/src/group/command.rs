@@ -15,6 +15,20 @@ use super::tied;
 use crate::interrupt::Interrupted;
 use crate::options::Options;
 
+/// CMD, as the commands that run one take it: the last of their arguments.
+#[derive(clap::Args)]
+pub(super) struct CommandLine {
+    /// The command and its arguments
+    #[arg(
+        id = "command",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    pub(super) words: Vec<OsString>,
+}
+
 /// The program ends with the exit status of its CMD.
 #[derive(Debug)]
 pub(crate) struct Ended {

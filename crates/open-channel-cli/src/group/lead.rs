@@ -1,12 +1,11 @@
 //! `open-channel lead`: runs a command in exactly one of the places where it is started.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Result;
 use open_channel_group::Group;
 
-use super::command::{Ended, Purpose};
+use super::command::{CommandLine, Ended, Purpose};
 use super::held::{End, Held};
 use super::place::{Place, unless_asked};
 use crate::options::Options;
@@ -42,14 +41,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     grace: Duration,
 
-    /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
-    command: Vec<OsString>,
+    #[command(flatten)]
+    command: CommandLine,
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
@@ -57,7 +50,8 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
 }
 
 async fn lead(args: &Args, options: &Options, group: &Group) -> Result<()> {
-    let purpose = Purpose { words: &args.command, options, group: group.name(), name: &args.name };
+    let purpose =
+        Purpose { words: &args.command.words, options, group: group.name(), name: &args.name };
     let held = Held { purpose, grace: Some(args.grace) };
     let mut steal = args.steal;
     loop {

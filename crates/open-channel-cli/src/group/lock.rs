@@ -1,13 +1,12 @@
 //! `open-channel lock`: runs a command while it holds a lock, in the manner of flock(1).
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Result;
 use open_channel_group::{Group, LockGuard};
 use tokio::time::timeout;
 
-use super::command::{Ended, Purpose};
+use super::command::{CommandLine, Ended, Purpose};
 use super::held::{End, Held};
 use super::place::{Place, unless_asked};
 use crate::options::Options;
@@ -57,14 +56,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["shared", "nonblock"])]
     steal: bool,
 
-    /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
-    command: Vec<OsString>,
+    #[command(flatten)]
+    command: CommandLine,
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
@@ -75,7 +68,8 @@ async fn hold(args: &Args, options: &Options, group: &Group) -> Result<()> {
     let Some(guard) = unless_asked(acquire(args, group)).await? else {
         return Err(Ended { status: args.conflict_exit_code }.into());
     };
-    let purpose = Purpose { words: &args.command, options, group: group.name(), name: &args.name };
+    let purpose =
+        Purpose { words: &args.command.words, options, group: group.name(), name: &args.name };
     let held = Held { purpose, grace: None };
     match held.run(&guard).await? {
         End::Ended(status) => Ended::of(status),

@@ -1,6 +1,5 @@
 //! `open-channel queue`: jobs for whoever has room.
 
-use std::ffi::OsString;
 use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroU32;
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use open_channel_group::{Error, Group, Job, Queue};
 use tokio::task::JoinSet;
 
-use super::command::{Purpose, Running};
+use super::command::{CommandLine, Purpose, Running};
 use super::place::{Place, unless_asked};
 use crate::framing::Framing;
 use crate::interrupt::asked_to_stop;
@@ -82,14 +81,8 @@ struct Work {
     #[arg(short, long, value_name = "NUMBER", default_value = "1")]
     jobs: NonZeroU32,
 
-    /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
-    command: Vec<OsString>,
+    #[command(flatten)]
+    command: CommandLine,
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
@@ -161,7 +154,8 @@ fn explained(error: Error) -> anyhow::Error {
 }
 
 async fn work(args: &Work, options: &Options, group: &Group) -> Result<()> {
-    let purpose = Purpose { words: &args.command, options, group: group.name(), name: &args.name };
+    let purpose =
+        Purpose { words: &args.command.words, options, group: group.name(), name: &args.name };
     let queue = group.queue(&args.name)?;
     let mut worker = tokio::select! {
         worker = queue.work(args.jobs) => worker?,

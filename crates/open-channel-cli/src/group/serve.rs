@@ -1,13 +1,12 @@
 //! `open-channel serve`: answers calls with what a command prints.
 
-use std::ffi::OsString;
 use std::num::NonZeroU32;
 
 use anyhow::{Result, anyhow};
 use open_channel_group::{Group, Request};
 use tokio::task::JoinSet;
 
-use super::command::{Purpose, Running};
+use super::command::{CommandLine, Purpose, Running};
 use super::place::Place;
 use crate::interrupt::asked_to_stop;
 use crate::options::Options;
@@ -34,14 +33,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "NUMBER", default_value = "1")]
     jobs: NonZeroU32,
 
-    /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
-    command: Vec<OsString>,
+    #[command(flatten)]
+    command: CommandLine,
 }
 
 pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
@@ -50,7 +43,7 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
 
 async fn serve(args: &Args, options: &Options, group: &Group) -> Result<()> {
     let purpose =
-        Purpose { words: &args.command, options, group: group.name(), name: &args.service };
+        Purpose { words: &args.command.words, options, group: group.name(), name: &args.service };
     let mut requests = tokio::select! {
         requests = group.requests(&args.service) => requests?,
         signal = asked_to_stop() => return Err(signal.into()),

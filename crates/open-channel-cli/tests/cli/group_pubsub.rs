@@ -50,7 +50,7 @@ fn with_json_topic_and_sender_are_there_and_any_bytes() {
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice_when_the_host_is_killed() {
     let place = Place::new();
-    // Whoever is first hosts the group.
+    // The first one hosts the group.
     let mut host = subscriber(&place, &["elsewhere"]);
     host.wait_for_error("this process hosts");
     let mut reader = subscriber(&place, &["numbers", "--count", "60"]);

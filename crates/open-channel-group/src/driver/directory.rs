@@ -5,8 +5,8 @@
 //! | `m-<id>` | the presence of a member | exclusively, for as long as its process lives |
 //! | `l-<hash>` | a lock or a role, with its last tokens | as the lock is |
 //!
-//! The kernel says by the locks on them who lives. Whoever removes an entry holds its lock, and
-//! whoever has locked one looks whether it is still there.
+//! The kernel says by the locks on them who lives. A process holds an entry's lock while it removes
+//! the entry, and looks whether the entry is still there after it has locked one.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};

@@ -262,7 +262,7 @@ impl Builder {
     /// large messages, 32 times as much as one of them takes, and while the receiver is behind; it
     /// uses less again once that is over. Memory is taken page by page, and given back.
     ///
-    /// A message stays in its ring until it is handled. What finds no room waits in the
+    /// A message stays in its ring until it is handled. Messages that find no room wait in the
     /// [outbox](Self::outbox_bytes). A message longer than the ring passes through in parts.
     ///
     /// Default: [`DEFAULT_RING_BYTES`](crate::DEFAULT_RING_BYTES).

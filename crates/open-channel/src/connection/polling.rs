@@ -110,8 +110,8 @@ impl State {
                 return Poll::Ready(value);
             }
             if !key.is_empty() && mode == WakeMode::Task && !self.has_ring() {
-                // It was woken. What has come is read first: the answer to it then carries the
-                // acknowledgement of what came before, which would travel alone otherwise.
+                // It was woken. New messages are read first: the answer to them then carries the
+                // acknowledgement of those before, which would travel alone otherwise.
                 self.wakes.begin_poll(key);
                 let progress = self.poll_link(mode, interest);
                 self.wakes.end_poll();

@@ -1,9 +1,9 @@
 //! Named pipes, the native link of Windows.
 //!
 //! Each candidate has a pipe of its own, whose name holds 128 random bits. A small file in the
-//! channel's directory holds them, too, and only this user can read it. So nobody can make a pipe of
-//! that name first, and a dead host's pipe, whose name is taken while its clients hold it open, is
-//! in nobody's way.
+//! channel's directory holds them, too, and only this user can read it. So nobody can make a pipe
+//! of that name first, and a dead host's pipe, whose name is taken while its clients hold it open,
+//! is in nobody's way.
 
 use std::fmt;
 use std::io;
@@ -147,8 +147,8 @@ impl Stream {
     }
 }
 
-/// Connects. Tries again while all instances are taken, for as long as the caller waits: a host that
-/// lives makes the next one within microseconds.
+/// Connects. Tries again while all instances are taken, for as long as the caller waits: a host
+/// that lives makes the next one within microseconds.
 pub(crate) async fn connect(address: &Address) -> io::Result<(Stream, PeerInfo)> {
     let name = address.pipe()?;
     let stream = loop {

@@ -400,7 +400,8 @@ async fn accept(listener: Option<&mut Listener>) -> io::Result<Incoming> {
     }
 }
 
-/// Whether this user may ask how the host is: others who may join still learn nothing of each other.
+/// Whether this user may ask how the host is. Other users may join, and still learn nothing of each
+/// other.
 fn may_ask(user: &UserId) -> Result<(), Reject> {
     if *user == UserId::current() {
         return Ok(());

@@ -61,7 +61,7 @@ impl Asked {
         sockets: u32,
     ) -> Result<(HostStatus, Vec<SocketStatus>), NoAnswer> {
         let sockets = sockets.min(MOST_SOCKETS);
-        // A host may close before it has read everything. What it said comes first.
+        // A host may close before it has read everything. Its answer comes first.
         let _ = write_frame(&self.stream, &Frame::Hello(Hello::status())).await;
         match self.read().await? {
             Frame::Welcome(_) => {}

@@ -366,7 +366,8 @@ impl<'a> Search<'a> {
     }
 
     /// Tries again after an error here. Only the first search fails at once when a directory can
-    /// never be used, or the host has no link of this process. Later there are messages to lose, and another process may be able to host.
+    /// never be used, or the host has no link of this process. Later there are messages to lose,
+    /// and another process may be able to host.
     fn put_off(&self, error: Error) -> Result<Step, Error> {
         match error {
             Error::Io { .. } => Ok(Step::Wait(error.to_string())),

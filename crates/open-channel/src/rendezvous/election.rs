@@ -3,11 +3,11 @@
 //!
 //! A channel's directory holds, for each process that hosts or tries to, `<token>.lock` (empty,
 //! locked for as long as that process lives) and `<token>.sock` (bound and listening) or
-//! `<token>.tcp` (its port and a secret), and for each generation a symbolic link `<generation>` whose target *text* is the token of the host; links
-//! are read, never followed. Creating a link is exclusive, so a generation has one host, and what
-//! it publishes is locked and listening already: nobody can be stopped half-way and hold the others
-//! up. Neither the empty file nor the short link needs a data block, so that a full disk does not
-//! keep a channel captive.
+//! `<token>.tcp` (its port and a secret), and for each generation a symbolic link `<generation>`
+//! whose target *text* is the token of the host; links are read, never followed. Creating a link is
+//! exclusive, so a generation has one host, and what it publishes is locked and listening already:
+//! nobody can be stopped half-way and hold the others up. Neither the empty file nor the short link
+//! needs a data block, so that a full disk does not keep a channel captive.
 //!
 //! The host is the one of the highest generation. The next generation may be opened when that
 //! host's lock is free (the kernel frees it at any kind of death) or when it has not answered for

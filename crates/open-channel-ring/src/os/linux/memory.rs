@@ -53,8 +53,8 @@ pub(crate) fn create(layout: Layout) -> io::Result<(OwnedFd, Mapped)> {
 
 /// Whether the memory of a ring is committed when it is made, all of it.
 ///
-/// It is where the first touch of a memfd's page can fail, that is, where the kernel counts strictly what
-/// it has promised: mode 2 of `vm.overcommit_memory`, proc_sys_vm(5). A mode that cannot be read is
+/// It is where the first touch of a memfd's page can fail: where the kernel counts strictly what it
+/// has promised: mode 2 of `vm.overcommit_memory`, proc_sys_vm(5). A mode that cannot be read is
 /// taken for that one. (The killer of processes that are out of memory is another matter.)
 pub fn commits_at_once() -> bool {
     static STRICT: OnceLock<bool> = OnceLock::new();
@@ -144,8 +144,8 @@ impl Region for Mapped {
         let from = (words.start * 8).next_multiple_of(page);
         let to = words.end.min(self.len) * 8 / page * page;
         if from < to {
-            // SAFETY: the pages lie in this mapping, of which nobody has a reference but to atomics.
-            // To them the other words are zeros that somebody stored.
+            // SAFETY: the pages lie in this mapping, of which nobody has a reference but to
+            // atomics. To them the other words are zeros that somebody stored.
             let given_back = unsafe {
                 let start = self.words.as_ptr().cast::<u8>().add(from);
                 rustix::mm::madvise(start.cast(), to - from, Advice::LinuxRemove)

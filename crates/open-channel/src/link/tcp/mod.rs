@@ -202,7 +202,7 @@ fn refuse_oneself(stream: &TcpStream) -> io::Result<()> {
 
 impl From<Unproven> for io::Error {
     fn from(unproven: Unproven) -> Self {
-        // Whoever listens there, it is not the host.
+        // Another process listens there than the host.
         Self::new(io::ErrorKind::ConnectionRefused, unproven)
     }
 }

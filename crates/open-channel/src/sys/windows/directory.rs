@@ -389,7 +389,7 @@ fn create_private(path: &Path) -> io::Result<File> {
 }
 
 /// What a small file holds, up to some bytes more than any text of the library's; `None` if there
-/// is no file at the path, but nothing or a link or a directory, or one that is about to be removed.
+/// is no file at the path: nothing, a link, a directory, or one that is about to be removed.
 ///
 /// # Errors
 /// The system's.

@@ -125,7 +125,7 @@ pub(crate) fn send(stream: &Stream, slices: &[IoSlice<'_>]) -> io::Result<usize>
     either!(&*stream.carrier()?, it => it.try_write_vectored(slices))
 }
 
-/// Ends the stream for both sides. What was written still arrives.
+/// Ends the stream for both sides. Bytes that were written still arrive.
 pub(crate) fn shutdown(stream: &Stream) {
     drop(stream.carrier.lock().unwrap_or_else(PoisonError::into_inner).take());
     stream.ended.send_replace(true);
