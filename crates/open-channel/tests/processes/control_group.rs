@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A limit, by its names in both versions of control groups.
 struct Limit {
@@ -46,6 +47,8 @@ impl ControlGroup {
     /// Within the group of this process. In the second version, only the outermost group has both
     /// processes and members with limits of their own.
     fn new(limit: &Limit, value: &str) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
         let own = |of| {
             groups
@@ -54,7 +57,9 @@ impl ControlGroup {
                 .map(|(_, path)| path.trim_matches('/'))
         };
         let made = |mount: &str, own: Option<&str>, limit: &'static str| {
-            let dir = Path::new(mount).join(own?).join(format!("oc-test-{}", std::process::id()));
+            let dir = Path::new(mount)
+                .join(own?)
+                .join(format!("oc-test-{}-{number}", std::process::id()));
             std::fs::create_dir(&dir).ok()?;
             // In a plain directory there is no such file.
             let group = Self { dir, limit };

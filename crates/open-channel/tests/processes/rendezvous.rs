@@ -181,7 +181,13 @@ pub(crate) fn agree(actors: &[&Actor]) {
         let states: Vec<_> = actors.iter().map(|actor| actor.ask("status", "status")).collect();
         let hosts = states.iter().filter(|state| state.word(1) == "host").count();
         let generation = states[0].number(2);
-        if hosts == 1 && generation > 0 && states.iter().all(|state| state.number(2) == generation)
+        // Hosts in two directories may have the same generation.
+        let directories: Vec<_> =
+            actors.iter().map(|actor| actor.ask("directory", "directory").text).collect();
+        if hosts == 1
+            && generation > 0
+            && states.iter().all(|state| state.number(2) == generation)
+            && directories.iter().all(|directory| *directory == directories[0])
         {
             return;
         }
