@@ -1,6 +1,7 @@
 //! One command of a check, with a hard limit: the closing line is printed even if something hangs.
 
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZero;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -122,6 +123,9 @@ impl Step {
             .process_group(0);
         if self.counted {
             command.stdout(Stdio::piped());
+            // Most tests wait most of the time.
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+            command.env("RUST_TEST_THREADS", (2 * cores).to_string());
         }
         let mut child = {
             let mut running = running();

@@ -41,8 +41,8 @@ fn main() {
         actor::main();
     }
     let mut arguments = Arguments::from_args();
-    // Each test is many processes already.
-    arguments.test_threads.get_or_insert(1);
+    // Each test is many processes, which wait for each other most of the time.
+    arguments.test_threads.get_or_insert(2);
     let tests = sentences! {
         members {
             everybody_has_the_same_view_and_deaths_are_known_at_once,

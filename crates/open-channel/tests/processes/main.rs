@@ -75,8 +75,8 @@ fn main() {
         actor::main();
     }
     let mut arguments = Arguments::from_args();
-    // Each test is many processes already.
-    arguments.test_threads.get_or_insert(1);
+    // Each test is many processes, which wait for each other most of the time.
+    arguments.test_threads.get_or_insert(2);
     let root = rustix::process::geteuid().is_root();
     let namespaces = stage::may_unshare();
     let mut tests = sentences! {
