@@ -2,16 +2,22 @@
 
 use std::{collections::VecDeque, future::Future, sync::Arc};
 
+use bytes::Bytes;
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
-use open_channel_group::{Error, Group};
+use open_channel_group::{Answers, Error, Group};
 
-use super::{failure::GroupFailure, futures::Futures};
+use super::{calls::NativeAnswers, failure::GroupFailure, futures::Futures};
 use crate::hub::{Signal, reason};
 
 /// How something ended well.
 pub(crate) enum Done {
     Joined(Group),
     Nothing,
+    Bytes(Bytes),
+    Number(f64),
+    Flag(bool),
+    Answers(Answers),
 }
 
 /// The end of something that JavaScript holds a promise for.
@@ -22,6 +28,14 @@ pub struct Finished {
     pub request: u32,
     /// Why it failed, if it did.
     pub failure: Option<GroupFailure>,
+    /// The answer of a call.
+    pub data: Option<Buffer>,
+    /// A revision, or a sum.
+    pub number: Option<f64>,
+    /// Whether a write had an effect.
+    pub flag: Option<bool>,
+    /// The answers of all.
+    pub answers: Option<NativeAnswers>,
 }
 
 /// All operations of one group.
@@ -70,6 +84,10 @@ impl Finished {
         let mut finished = Self { request, ..Self::default() };
         match end {
             Err(error) => finished.failure = Some(error.into()),
+            Ok(Done::Bytes(bytes)) => finished.data = Some(bytes.to_vec().into()),
+            Ok(Done::Number(number)) => finished.number = Some(number),
+            Ok(Done::Flag(flag)) => finished.flag = Some(flag),
+            Ok(Done::Answers(answers)) => finished.answers = Some(answers.into()),
             Ok(Done::Nothing | Done::Joined(_)) => {}
         }
         finished
