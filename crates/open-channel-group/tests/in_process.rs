@@ -67,6 +67,17 @@ async fn a_member_that_is_abandoned_is_gone_at_once_and_its_lock_is_free() {
     let took = begun.elapsed();
     assert!(took < open_channel_group::core::DEFAULT_HOST_TIMEOUT, "it was waited for: {took:?}");
     assert!(matches!(one.publish("a", "").await, Err(Error::Left)));
+
+    // The same with a member that does not host.
+    let third = place.builder().join().await.unwrap();
+    let guard = third.lock("l").await.unwrap();
+    let mut members = other.members();
+    open_channel_group::ffi::abandon(&third);
+    drop(guard);
+    other.lock("l").await.unwrap();
+    members.wait_for(|view| view.members.len() == 1).await.unwrap();
+    let took = begun.elapsed();
+    assert!(took < open_channel_group::core::DEFAULT_HOST_TIMEOUT, "it was waited for: {took:?}");
     other.close().await.unwrap();
 }
 

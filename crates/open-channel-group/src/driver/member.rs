@@ -270,7 +270,9 @@ impl Driver {
 
     /// Leaves as if this process had been killed.
     pub(crate) fn abandon(&self) {
-        // First, so that nothing is sent or acknowledged any more.
+        // The process lives on, and the host would wait for the session to be resumed.
+        self.read(|state| state.socket.destroy());
+        // Nothing is sent or acknowledged from here on.
         open_channel::ffi::abandon(&self.channel);
         let wakes = self.lock().abandon();
         wakes.into_iter().for_each(std::task::Waker::wake);
