@@ -126,7 +126,6 @@ export const enum Cell {
 }
 
 export interface NativeSubscription {
-  readonly over: boolean;
   opened(): boolean;
   failure(): GroupFailure | null;
   take(most: number): NativeBatch | null;
