@@ -48,6 +48,75 @@ async fn a_group_that_is_dropped_leaves() {
 }
 
 #[tokio::test]
+async fn a_member_that_is_abandoned_is_gone_at_once_and_its_lock_is_free() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    assert!(one.is_host());
+    let guard = one.lock("l").await.unwrap();
+    let mut subscription = one.subscribe("a").await.unwrap();
+    let publish = tokio::spawn({
+        let other = other.clone();
+        async move { other.publish("a", "").await }
+    });
+    let message = subscription.recv().await.unwrap();
+    let begun = std::time::Instant::now();
+    open_channel_group::ffi::abandon(&one);
+    drop((message, guard, subscription));
+    other.lock("l").await.unwrap();
+    publish.await.unwrap().unwrap();
+    let took = begun.elapsed();
+    assert!(took < open_channel_group::core::DEFAULT_HOST_TIMEOUT, "it was waited for: {took:?}");
+    assert!(matches!(one.publish("a", "").await, Err(Error::Left)));
+
+    // The same with a member that does not host.
+    let third = place.builder().join().await.unwrap();
+    let guard = third.lock("l").await.unwrap();
+    let mut members = other.members();
+    open_channel_group::ffi::abandon(&third);
+    drop(guard);
+    other.lock("l").await.unwrap();
+    members.wait_for(|view| view.members.len() == 1).await.unwrap();
+    let took = begun.elapsed();
+    assert!(took < open_channel_group::core::DEFAULT_HOST_TIMEOUT, "it was waited for: {took:?}");
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_that_is_left_waits_for_a_lock_for_as_long_as_it_is_held() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    let guard = one.lock("l").await.unwrap();
+    let closed = tokio::spawn({
+        let one = one.clone();
+        async move { one.close().await }
+    });
+    while !matches!(one.publish("a", "").await, Err(Error::Left)) {}
+    assert!(other.try_lock("l").await.unwrap().is_none());
+    drop(guard);
+    closed.await.unwrap().unwrap();
+    other.lock("l").await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_members_show_their_services_and_those_that_have_ended() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    let mut members = other.members();
+    let serves = |view: &open_channel_group::View| {
+        view.members[0].services.iter().any(|service| service.as_str() == "s")
+    };
+    let before = members.get().number;
+    let changes = async {
+        let requests = one.requests("s").await.unwrap();
+        assert!(members.wait_for(serves).await.unwrap().number > before);
+        drop(requests);
+        members.wait_for(|view| !serves(view)).await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(30), changes).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_group_goes_on_while_something_of_it_is_there() {
     let place = Place::new();
     let (one, other) = place.two().await;
@@ -203,6 +272,24 @@ async fn a_window_that_is_full_is_waited_for() {
     for publisher in publishers {
         publisher.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn something_small_does_not_overtake_something_large_that_waits_for_room() {
+    let place = Place::new();
+    let builder = || place.builder().window(1024);
+    let one = builder().join().await.unwrap();
+    let other = builder().join().await.unwrap();
+    let mut subscription = other.subscribe("a").await.unwrap();
+    let lengths = [700, 700, 1, 700, 2];
+    let publications = lengths.map(|len| one.publish("a", vec![0; len]));
+    let read = async {
+        for len in lengths {
+            assert_eq!(subscription.recv().await.unwrap().len(), len);
+        }
+    };
+    let (published, ()) = tokio::join!(futures::future::join_all(publications), read);
+    published.into_iter().for_each(|published| published.unwrap());
 }
 
 #[tokio::test]
