@@ -136,6 +136,8 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// Resolves when something that was full may have room.
     fn room(&self) -> BoxFuture<'_, ()>;
     fn leave(&self) -> BoxFuture<'_, Result<(), Error>>;
+    /// Leaves as if this process had been killed.
+    fn abandon(&self);
 
     fn publish(&self, topic: Topic, payload: Bytes) -> Begun<PublishId, Ending<PublishEnd>>;
     fn subscribe(&self, pattern: Pattern, latest: bool) -> Begun<SubscriptionId, Ending<()>>;

@@ -54,6 +54,8 @@ impl Engine for Forked {
         Box::pin(std::future::ready(Err(self.error())))
     }
 
+    fn abandon(&self) {}
+
     fn publish(&self, _: Topic, _: Bytes) -> Begun<PublishId, Ending<PublishEnd>> {
         Err(Refused::Left)
     }

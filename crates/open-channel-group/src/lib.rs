@@ -54,6 +54,7 @@ mod driver;
 mod engine;
 mod error;
 mod faces;
+pub mod ffi;
 mod forked;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -10,6 +10,7 @@ export const enum Reason {
   Flushed = 16,
   Connection = 32,
   Returned = 64,
+  Operation = 128,
 }
 
 export const enum Write {

@@ -183,7 +183,7 @@ export function connectOptions(
   };
 }
 
-function choose(value: unknown, key: keyof typeof CHOICES): void {
+export function choose(value: unknown, key: keyof typeof CHOICES): void {
   const choices: readonly unknown[] = CHOICES[key];
   if (!choices.includes(value)) throw invalid(key, `is ${show(value)}; ${among(CHOICES[key])}`);
 }
@@ -196,7 +196,7 @@ export function amount(value: number, name: string): number {
   return Math.ceil(value);
 }
 
-function typed<T>(value: T, type: "string" | "number" | "boolean", name: string): T {
+export function typed<T>(value: T, type: "string" | "number" | "boolean", name: string): T {
   if (typeof value === type) return value;
   const error = new TypeError(`${name} must be a ${type}, not ${show(value)}`);
   throw Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });

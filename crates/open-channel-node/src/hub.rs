@@ -237,6 +237,7 @@ pub(crate) mod reason {
     pub(crate) const FLUSHED: u32 = 16;
     pub(crate) const CONNECTION: u32 = 32;
     pub(crate) const RETURNED: u32 = 64;
+    pub(crate) const OPERATION: u32 = 128;
 }
 
 thread_local! {

@@ -30,6 +30,7 @@ mod channel;
 mod error;
 mod event_loop;
 mod flushes;
+mod group;
 mod hub;
 mod lent;
 mod libuv;

@@ -35,6 +35,10 @@ test("npm pack holds what is needed and nothing else", limit, () => {
     "README.md",
     "dist/index.d.ts",
     "dist/index.js",
+    "dist/group.d.ts",
+    "dist/group.js",
+    "group.d.mts",
+    "group.mjs",
     "index.d.mts",
     "index.mjs",
     "package.json",
@@ -43,7 +47,7 @@ test("npm pack holds what is needed and nothing else", limit, () => {
   for (const file of files)
     assert.match(
       file,
-      /^(LICENSE|README\.md|package\.json|index\.(mjs|d\.mts)|dist\/([a-z]+\.d\.ts|index\.js|triple\.js))$/,
+      /^(LICENSE|README\.md|package\.json|(index|group)\.(mjs|d\.mts)|dist\/((group\/)?[a-z-]+\.d\.ts|(index|group|triple)\.js))$/,
     );
 });
 
@@ -98,9 +102,27 @@ test(
         execFileSync(process.execPath, [script], { cwd: app, encoding: "utf8" }),
         "hello\n",
       );
+    const join =
+      "Group.join('packed').then(async (group) => { " +
+      "await group.subscribe('a', ({ value }) => console.log(value)).ready; " +
+      "await group.publish('a', 'hello'); await group.close(); });";
+    fs.writeFileSync(
+      path.join(app, "group-a.cjs"),
+      `const { Group } = require("open-channel/group"); ${join}`,
+    );
+    fs.writeFileSync(
+      path.join(app, "group-b.mjs"),
+      `import { Group } from "open-channel/group"; ${join}`,
+    );
+    for (const script of ["group-a.cjs", "group-b.mjs"])
+      assert.equal(
+        execFileSync(process.execPath, [script], { cwd: app, encoding: "utf8" }),
+        "hello\n",
+      );
 
     const types = `
     import openChannel, { openChannel as named, ProcessChannel, type ChannelOptions } from "open-channel";
+    import { Group } from "open-channel/group";
     import * as net from "node:net";
     const channel: ProcessChannel = openChannel((socket: net.Socket) => { socket.write("x"); });
     const socket: net.Socket = channel.connect(100);
@@ -110,6 +132,13 @@ test(
     channel.on("failover", ({ from, to }) => from + to);
     export const flushed: Promise<void> = channel.connect().flush();
     void socket; void state;
+    export async function grouped(): Promise<bigint> {
+      const group: Group = await Group.join("n", { labels: { role: "web" }, scope: "user" });
+      group.on("leave", (member, reason) => member.pid > 0 && reason === "died");
+      for await (const message of group.subscribe("a.*")) return message.missed > 0 ? 1n : 2n;
+      const guard = await group.lock("l", { mode: "shared" });
+      return guard.token;
+    }
   `;
     for (const [file, module] of [
       ["types.mts", "Node16"],

@@ -217,6 +217,13 @@ impl Presence {
         *self = Self::announce(directory, id, self.since)?;
         Ok(())
     }
+
+    /// Leaves the file behind without its lock: the member is as dead as those of dead processes. A
+    /// presence that is removed says nothing, and a new host would wait for the member.
+    pub(super) fn leave_behind(mut self) {
+        // Nothing leads there, so nothing is removed.
+        self.path = PathBuf::new();
+    }
 }
 
 impl Drop for Presence {

@@ -268,6 +268,16 @@ impl Driver {
         }
     }
 
+    /// Leaves as if this process had been killed.
+    pub(crate) fn abandon(&self) {
+        // First, so that nothing is sent or acknowledged any more.
+        open_channel::ffi::abandon(&self.channel);
+        let wakes = self.lock().abandon();
+        wakes.into_iter().for_each(std::task::Waker::wake);
+        self.progress.notify_waiters();
+        self.wake.notify_one();
+    }
+
     async fn wait_until(&self, is_so: impl Fn(&State) -> bool) -> bool {
         let waiting = async {
             loop {

@@ -311,6 +311,14 @@ impl State {
         std::mem::take(&mut self.board.wakes)
     }
 
+    /// The member is gone as if its process had been killed.
+    pub(super) fn abandon(&mut self) -> Vec<Waker> {
+        if let Some(presence) = self.presence.take() {
+            presence.leave_behind();
+        }
+        self.end(None)
+    }
+
     pub(super) fn is_over(&self) -> bool {
         matches!(*self.shown.standing.borrow(), Standing::Over(_))
     }

@@ -75,6 +75,10 @@ impl Engine for Driver {
         Box::pin(Self::leave(self))
     }
 
+    fn abandon(&self) {
+        Self::abandon(self);
+    }
+
     fn publish(&self, topic: Topic, payload: Bytes) -> Begun<PublishId, Ending<PublishEnd>> {
         self.with(|state| {
             state.check()?;

@@ -154,6 +154,12 @@ impl GroupBuilder {
         self
     }
 
+    pub(crate) fn identify(mut self, program: &str, language: &str) -> Self {
+        self.info.program = program.into();
+        self.info.language = language.into();
+        self
+    }
+
     /// Joins, and waits until a host serves this member.
     ///
     /// # Errors

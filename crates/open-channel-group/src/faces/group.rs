@@ -67,6 +67,10 @@ impl Group {
     pub async fn close(&self) -> Result<(), Error> {
         self.handle.leave().await
     }
+
+    pub(crate) fn abandon(&self) {
+        self.handle.engine().abandon();
+    }
 }
 
 /// The members.

@@ -1,0 +1,4 @@
+// The ES-module face of groups: the same module instance as `require("open-channel/group")`.
+import all from "./dist/group.js";
+
+export const { Group, GroupError, LockGuard, Subscription, TopicMessage } = all;

@@ -1,0 +1,133 @@
+// The addon's side of groups. Nothing here is public.
+import { addon, type Hub } from "../native.js";
+
+export interface GroupFailure {
+  code: string;
+  message: string;
+  /** The words of a handler or a worker. */
+  reason?: string | null;
+  /** A job that comes back. */
+  data?: Buffer | null;
+}
+
+export interface Finished {
+  request: number;
+  failure?: GroupFailure | null;
+  data?: Buffer | null;
+}
+
+export interface NativeMember {
+  id: string;
+  pid: number;
+  program: string;
+  language: string;
+  /** Pairs of a name and a value, one after the other. */
+  labels: string[];
+  services: string[];
+}
+
+export interface NativeView {
+  number: number;
+  members: NativeMember[];
+}
+
+export interface NativeGroupEvent {
+  kind: "serving" | "joined" | "left" | "putOut" | "over";
+  generation?: number | null;
+  member?: NativeMember | null;
+  id?: string | null;
+  reason?: string | null;
+  failure?: GroupFailure | null;
+}
+
+export interface NativeJoinOptions {
+  name: string;
+  program: string;
+  app?: string;
+  runtimeDir?: string;
+  generationFile?: string;
+  link?: string;
+  labels: string[];
+  connectTimeout?: number;
+  hostTimeout?: number;
+  resumeTimeout?: number;
+  stallTimeout?: number;
+  window?: number;
+  maxPayload?: number;
+  mapBytes?: number;
+  maxMembers?: number;
+}
+
+export interface NativeGroup {
+  readonly id?: string | null;
+  readonly isHost: boolean;
+  readonly directory?: string | null;
+  /** The operations that ended since the last call. */
+  finished(): Finished[];
+  /** Nobody waits for an operation any more. False if it has ended. */
+  cancel(request: number): boolean;
+  close(request: number): void;
+  /** The group is over: nothing is left to do when the thread ends. */
+  rest(): void;
+  event(): NativeGroupEvent | null;
+  /** Not older than any event that was taken. */
+  view(): NativeView | null;
+  publish(request: number, topic: string, payload: Uint8Array): void;
+}
+
+export interface Delivered {
+  number: number;
+  topic: string;
+  publisher: string;
+  data: Buffer;
+  missed: number;
+  interrupted: boolean;
+}
+
+export interface NativeSubscription {
+  readonly over: boolean;
+  opened(): boolean;
+  failure(): GroupFailure | null;
+  take(most: number): Delivered[];
+  handled(number: number): void;
+  close(): void;
+}
+
+export const enum LockState {
+  Waiting = 0,
+  Held = 1,
+  Denied = 2,
+  Lost = 3,
+  Failed = 4,
+}
+
+export interface NativeLock {
+  state(): LockState;
+  failure(): GroupFailure | null;
+  token(): string | null;
+  release(): void;
+}
+
+interface GroupAddon {
+  NativeGroup: new (
+    hub: Hub,
+    token: number,
+    request: number,
+    options: NativeJoinOptions,
+  ) => NativeGroup;
+  NativeSubscription: new (
+    group: NativeGroup,
+    token: number,
+    pattern: string,
+    latest: boolean,
+  ) => NativeSubscription;
+  NativeLock: new (
+    group: NativeGroup,
+    token: number,
+    name: string,
+    mode: "exclusive" | "shared" | "role",
+    wait: "wait" | "try" | "steal",
+  ) => NativeLock;
+}
+
+export const groups = addon as unknown as GroupAddon;

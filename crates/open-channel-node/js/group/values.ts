@@ -1,0 +1,49 @@
+// Values as bytes. docs/GROUP-PROTOCOL.md has the encoding for members in other languages.
+import { isUint8Array } from "node:util/types";
+import { deserialize, serialize } from "node:v8";
+
+/** No text in UTF-8 begins with it. */
+const MARK = 0xff;
+/** After the mark: the bytes that follow are meant as they are. */
+const BYTES = 0x00;
+/** After the mark: a structured clone follows. */
+const CLONE = 0x01;
+
+/**
+ * Bytes stay as they are; everything else is cloned.
+ * @throws A `DataCloneError` if that cannot be.
+ */
+export function encode(value: unknown): Uint8Array {
+  if (isUint8Array(value)) return isMarked(value) ? marked(BYTES, value) : value;
+  let clone: Uint8Array;
+  try {
+    clone = serialize(value);
+  } catch (error) {
+    throw new DOMException((error as Error)?.message, "DataCloneError");
+  }
+  return marked(CLONE, clone);
+}
+
+/** @throws If it was no clone, or is one of another engine. */
+export function decode(bytes: Buffer): unknown {
+  if (!isMarked(bytes)) return bytes;
+  const rest = bytes.subarray(2);
+  if (bytes[1] === BYTES) return rest;
+  try {
+    return deserialize(rest);
+  } catch (cause) {
+    const message = "the bytes are marked as a structured clone, and this engine cannot read it";
+    throw Object.assign(new Error(message, { cause }), { code: "ERR_OPEN_CHANNEL_INVALID_VALUE" });
+  }
+}
+
+const isMarked = (bytes: Uint8Array) =>
+  bytes.length > 1 && bytes[0] === MARK && (bytes[1] === BYTES || bytes[1] === CLONE);
+
+function marked(kind: number, bytes: Uint8Array): Uint8Array {
+  const all = Buffer.allocUnsafe(bytes.length + 2);
+  all[0] = MARK;
+  all[1] = kind;
+  all.set(bytes, 2);
+  return all;
+}

@@ -1,0 +1,77 @@
+//! What JavaScript begins with a number, and what ends once under that number.
+
+use std::{collections::VecDeque, future::Future, sync::Arc};
+
+use napi_derive::napi;
+use open_channel_group::{Error, Group};
+
+use super::{failure::GroupFailure, futures::Futures};
+use crate::hub::{Signal, reason};
+
+/// How something ended well.
+pub(crate) enum Done {
+    Joined(Group),
+    Nothing,
+}
+
+/// The end of something that JavaScript holds a promise for.
+#[napi(object)]
+#[derive(Default)]
+pub struct Finished {
+    /// The number that JavaScript gave when it began.
+    pub request: u32,
+    /// Why it failed, if it did.
+    pub failure: Option<GroupFailure>,
+}
+
+/// All operations of one group.
+pub(crate) struct Operations {
+    signal: Arc<Signal>,
+    futures: Futures<Result<Done, Error>>,
+    ended: VecDeque<(u32, Result<Done, Error>)>,
+}
+
+impl Operations {
+    pub(crate) fn new(signal: &Arc<Signal>) -> Self {
+        Self {
+            signal: Arc::clone(signal),
+            futures: Futures::new(signal, reason::OPERATION),
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// Begins something. When it ends, `next` has it.
+    pub(crate) fn begin(
+        &mut self,
+        request: u32,
+        operation: impl Future<Output = Result<Done, Error>> + Send + 'static,
+    ) {
+        if let Some(end) = self.futures.begin(request, operation) {
+            self.ended.push_back((request, end));
+            self.signal.raise(reason::OPERATION);
+        }
+    }
+
+    /// Nobody waits for it any more. False if it has ended.
+    pub(crate) fn cancel(&mut self, request: u32) -> bool {
+        self.futures.drop_one(request)
+    }
+
+    /// Those that have ended.
+    pub(crate) fn take(&mut self) -> Vec<(u32, Result<Done, Error>)> {
+        let mut ended: Vec<_> = self.ended.drain(..).collect();
+        ended.extend(self.futures.poll());
+        ended
+    }
+}
+
+impl Finished {
+    pub(crate) fn new(request: u32, end: Result<Done, Error>) -> Self {
+        let mut finished = Self { request, ..Self::default() };
+        match end {
+            Err(error) => finished.failure = Some(error.into()),
+            Ok(Done::Nothing | Done::Joined(_)) => {}
+        }
+        finished
+    }
+}

@@ -1,0 +1,35 @@
+// Groups of the tests: members in this process, and members that are processes.
+"use strict";
+const { fixture, node, unique } = require("./harness.js");
+const { Group } = require("../dist/group.js");
+
+/** A group of a test's own; what this process joins is left when the test ends. */
+function meeting(t, options = {}) {
+  const name = unique();
+  const all = { scope: "user", ...options };
+  const groups = [];
+  t.after(() => Promise.all(groups.map((group) => group.close().catch(() => {}))));
+  return {
+    name,
+    async join(own = {}) {
+      const group = await Group.join(name, { ...all, ...own });
+      groups.push(group);
+      return group;
+    },
+    /** A process that runs `body`, which is the text of a function or a function's body. */
+    member(body, own = {}) {
+      const code = typeof body === "function" ? bodyOf(body) : body;
+      const child = node(fixture("group-member.js"), [
+        name,
+        code,
+        JSON.stringify({ ...all, ...own }),
+      ]);
+      child.ask = (word) => child.stdin.write(`${word}\n`);
+      return child;
+    },
+  };
+}
+
+const bodyOf = (body) => `return (${body})(group, { say, asked, pause })`;
+
+module.exports = { meeting };
