@@ -3,6 +3,7 @@ import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { asyncDispose } from "../dispose.js";
 import { guard, hold, release } from "../hub.js";
+import { broadcastChannel, type GroupBroadcastChannel } from "./broadcast-channel.js";
 import { Core } from "./core.js";
 import { GroupError } from "./errors.js";
 import { lock, type LockGuard, type LockOptions } from "./locks.js";
@@ -10,6 +11,7 @@ import { member, type LeaveReason, type Member } from "./members.js";
 import type { NativeGroupEvent } from "./native.js";
 import { joinOptions, type GroupOptions } from "./options.js";
 import { publish, Subscription, type SubscribeOptions, type TopicListener } from "./topics.js";
+import { lockManager, type LockManager } from "./web-locks.js";
 
 export interface GroupEvents {
   /** A member is in the view from now on. */
@@ -46,6 +48,7 @@ export class Group extends EventEmitter {
   #referenced = true;
   #closing: Promise<void> | undefined;
   #over = false;
+  #locks: LockManager | undefined;
 
   private constructor(name: string, options: GroupOptions) {
     super();
@@ -131,6 +134,20 @@ export class Group extends EventEmitter {
   lock(name: string, options?: LockOptions): Promise<LockGuard | null>;
   lock(name: string, options: LockOptions = {}): Promise<LockGuard | null> {
     return lock(this.#core, name, options);
+  }
+
+  /** The Web Locks interface, as `navigator.locks` has it, for all members of the group. */
+  get locks(): LockManager {
+    return (this.#locks ??= lockManager(this.#core));
+  }
+
+  /**
+   * A channel with the BroadcastChannel interface: what one posts, all others of its name hear, in
+   * whatever process or thread of the group.
+   */
+  broadcastChannel(name: string): GroupBroadcastChannel {
+    if (arguments.length === 0) throw new TypeError("broadcastChannel takes a name");
+    return broadcastChannel(this.#core, name);
   }
 
   /** The process stays alive until `close()`; this is the default. */

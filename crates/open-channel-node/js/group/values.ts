@@ -1,6 +1,6 @@
 // Values as bytes. docs/GROUP-PROTOCOL.md has the encoding for members in other languages.
 import { isUint8Array } from "node:util/types";
-import { deserialize, serialize } from "node:v8";
+import { DefaultSerializer, deserialize } from "node:v8";
 
 /** No text in UTF-8 begins with it. */
 const MARK = 0xff;
@@ -15,14 +15,20 @@ const CLONE = 0x01;
  */
 export function encode(value: unknown): Uint8Array {
   if (isUint8Array(value)) return isMarked(value) ? marked(BYTES, value) : value;
-  let clone: Uint8Array;
-  try {
-    clone = serialize(value);
-  } catch (error) {
-    throw new DOMException((error as Error)?.message, "DataCloneError");
-  }
-  return marked(CLONE, clone);
+  const serializer = new Serializer();
+  serializer.writeHeader();
+  serializer.writeValue(value);
+  return marked(CLONE, serializer.releaseBuffer());
 }
+
+/** What a getter throws comes through as it is. */
+class Serializer extends DefaultSerializer {}
+
+Object.defineProperty(Serializer.prototype, "_getDataCloneError", {
+  value: function DataCloneError(message: string) {
+    return new DOMException(message, "DataCloneError");
+  },
+});
 
 /** @throws If it was no clone, or is one of another engine. */
 export function decode(bytes: Buffer): unknown {

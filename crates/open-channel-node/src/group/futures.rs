@@ -28,6 +28,11 @@ impl<T> Awaited<T> {
         Self { future: Some(Box::pin(future)), waker: signal.waker(reason) }
     }
 
+    /// Nobody waits for it any more.
+    pub(crate) fn cancel(&mut self) {
+        self.future = None;
+    }
+
     /// Its result, once.
     pub(crate) fn poll(&mut self) -> Option<T> {
         let future = self.future.as_mut()?;

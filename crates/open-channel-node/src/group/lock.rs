@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use napi_derive::napi;
-use open_channel_group::{Error, Group, LockGuard};
+use open_channel_group::{Error, Group, LockGuard, LockMode, LockWait};
 
 use super::{
     failure::{GroupFailure, thrown},
@@ -128,7 +128,10 @@ async fn acquire(
     mode: String,
     wait: String,
 ) -> Result<Option<LockGuard>, Error> {
+    let either = if mode == "shared" { LockMode::Shared } else { LockMode::Exclusive };
     match (&*mode, &*wait) {
+        (_, "wait once") => group.lock_with(&name, either, LockWait::Wait).await,
+        (_, "steal once") => group.lock_with(&name, either, LockWait::Steal).await,
         ("shared", "try") => group.try_lock_shared(&name).await,
         ("shared", _) => group.lock_shared(&name).await.map(Some),
         ("role", "steal") => group.steal_lead(&name).await.map(Some),

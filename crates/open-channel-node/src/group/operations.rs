@@ -3,15 +3,16 @@
 use std::{collections::VecDeque, future::Future, sync::Arc};
 
 use napi_derive::napi;
-use open_channel_group::{Error, Group};
+use open_channel_group::{Error, Group, LockClaim, LockMode, LockSpace};
 
-use super::{failure::GroupFailure, futures::Futures};
+use super::{failure::GroupFailure, futures::Futures, view::shown};
 use crate::hub::{Signal, reason};
 
 /// How something ended well.
 pub(crate) enum Done {
     Joined(Group),
     Nothing,
+    Claims(Vec<LockClaim>),
 }
 
 /// The end of something that JavaScript holds a promise for.
@@ -22,6 +23,23 @@ pub struct Finished {
     pub request: u32,
     /// Why it failed, if it did.
     pub failure: Option<GroupFailure>,
+    /// Who holds locks, and then who waits.
+    pub claims: Option<Vec<NativeClaim>>,
+}
+
+/// A member that holds a lock, or waits for it.
+#[napi(object)]
+pub struct NativeClaim {
+    /// Its name.
+    pub name: String,
+    /// It is a role, not a lock.
+    pub role: bool,
+    /// Whether others may hold it at the same time.
+    pub shared: bool,
+    /// The member.
+    pub member: String,
+    /// Or else it waits.
+    pub held: bool,
 }
 
 /// All operations of one group.
@@ -70,8 +88,23 @@ impl Finished {
         let mut finished = Self { request, ..Self::default() };
         match end {
             Err(error) => finished.failure = Some(error.into()),
+            Ok(Done::Claims(claims)) => {
+                finished.claims = Some(claims.into_iter().map(NativeClaim::from).collect());
+            }
             Ok(Done::Nothing | Done::Joined(_)) => {}
         }
         finished
+    }
+}
+
+impl From<LockClaim> for NativeClaim {
+    fn from(claim: LockClaim) -> Self {
+        Self {
+            name: claim.name.name.to_string(),
+            role: claim.name.space == LockSpace::Lead,
+            shared: claim.mode == LockMode::Shared,
+            member: shown(claim.member),
+            held: claim.token.is_some(),
+        }
     }
 }

@@ -128,6 +128,7 @@ impl NativeSubscription {
     /// Nothing more comes. Messages that JavaScript has are handled as before.
     #[napi]
     pub fn close(&mut self) {
+        self.opening.cancel();
         self.subscription = None;
         self.over = true;
     }
