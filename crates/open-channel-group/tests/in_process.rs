@@ -298,6 +298,24 @@ async fn a_window_that_is_full_is_waited_for() {
 }
 
 #[tokio::test]
+async fn something_small_does_not_overtake_something_large_that_waits_for_room() {
+    let place = Place::new();
+    let builder = || place.builder().window(1024);
+    let one = builder().join().await.unwrap();
+    let other = builder().join().await.unwrap();
+    let mut subscription = other.subscribe("a").await.unwrap();
+    let lengths = [700, 700, 1, 700, 2];
+    let publications = lengths.map(|len| one.publish("a", vec![0; len]));
+    let read = async {
+        for len in lengths {
+            assert_eq!(subscription.recv().await.unwrap().len(), len);
+        }
+    };
+    let (published, ()) = tokio::join!(futures::future::join_all(publications), read);
+    published.into_iter().for_each(|published| published.unwrap());
+}
+
+#[tokio::test]
 async fn jobs_are_tried_again_refused_and_given_up() {
     let place = Place::new();
     let (one, other) = place.two().await;

@@ -12,7 +12,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::handle::Handle;
+use super::handle::{Face, Handle};
 use crate::core::{
     Answers, CallEnd, CallId, CallOptions, MemberId, Name, RequestId, Target, WriteEnd,
 };
@@ -37,8 +37,9 @@ pub(crate) async fn call(
     payload: Bytes,
     options: CallOptions,
 ) -> Result<Bytes, Error> {
-    let (call, ending) =
-        handle.begin(|engine| engine.call(target.clone(), payload.clone(), options)).await?;
+    let (call, ending) = handle
+        .begin(Face::Calls, |engine| engine.call(target.clone(), payload.clone(), options))
+        .await?;
     let open = Open { handle, call };
     let end = handle.end(ending).await?;
     std::mem::forget(open);
@@ -59,8 +60,9 @@ pub(crate) async fn call_all(
     options: CallOptions,
 ) -> Result<Answers, Error> {
     let service = Name::new(service)?;
-    let (call, ending) =
-        handle.begin(|engine| engine.call_all(&service, payload.clone(), options)).await?;
+    let (call, ending) = handle
+        .begin(Face::Calls, |engine| engine.call_all(&service, payload.clone(), options))
+        .await?;
     let open = Open { handle, call };
     let answers = handle.end(ending).await?;
     std::mem::forget(open);
@@ -69,7 +71,8 @@ pub(crate) async fn call_all(
 
 pub(crate) async fn requests(handle: &Arc<Handle>, service: &str) -> Result<Requests, Error> {
     let service = Name::new(service)?;
-    let (requests, ending) = handle.begin(|engine| engine.serve(service.clone())).await?;
+    let (requests, ending) =
+        handle.begin(Face::Writes, |engine| engine.serve(service.clone())).await?;
     let requests = Requests { handle: Arc::clone(handle), service, requests };
     match handle.end(ending).await? {
         WriteEnd::MapFull => Err(Error::MapFull),

@@ -5,16 +5,33 @@ use std::sync::Arc;
 
 use open_channel::hosting::ProcessLocal;
 use tokio::runtime;
+use tokio::sync::Mutex;
 
 use crate::core::Refused;
 use crate::engine::{Ending, Engine};
 use crate::error::Error;
 use crate::forked::Forked;
 
+/// What has room of its own in a member.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Face {
+    Publications,
+    Subscriptions,
+    Calls,
+    Locks,
+    Jobs,
+    Workers,
+    Writes,
+}
+
+const FACES: usize = Face::Writes as usize + 1;
+
 /// A member's engine. The member leaves in the background when the last handle is dropped.
 pub(crate) struct Handle {
     engine: ProcessLocal<Arc<dyn Engine>>,
     background: runtime::Handle,
+    /// Nothing small overtakes something large that waits for room.
+    turns: [Mutex<()>; FACES],
 }
 
 impl fmt::Debug for Handle {
@@ -25,19 +42,21 @@ impl fmt::Debug for Handle {
 
 impl Handle {
     pub(crate) fn new(engine: Arc<dyn Engine>, background: runtime::Handle) -> Arc<Self> {
-        Arc::new(Self { engine: ProcessLocal::new(engine), background })
+        Arc::new(Self { engine: ProcessLocal::new(engine), background, turns: Default::default() })
     }
 
     pub(crate) fn engine(&self) -> &dyn Engine {
         self.engine.get().map_or(&Forked, |engine| &**engine)
     }
 
-    /// Begins something, once there is room for it.
+    /// Begins something, once there is room for it; each face in the order of the first polls.
     pub(crate) async fn begin<T>(
         &self,
+        face: Face,
         mut begin: impl FnMut(&dyn Engine) -> Result<T, Refused>,
     ) -> Result<T, Error> {
         let engine = self.engine();
+        let _turn = self.turns[face as usize].lock().await;
         loop {
             match begin(engine) {
                 Err(Refused::Full) => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::handle::Handle;
+use super::handle::{Face, Handle};
 use crate::core::{LockClaim, LockId, LockMode, LockName, LockSpace, LockWait, Name, Token};
 use crate::engine::LockState;
 use crate::error::Error;
@@ -33,7 +33,8 @@ impl Claim {
         wait: LockWait,
     ) -> Result<Self, Error> {
         let name = LockName { space, name: Name::new(name)? };
-        let (id, state) = handle.begin(|engine| engine.lock(name.clone(), mode, wait)).await?;
+        let (id, state) =
+            handle.begin(Face::Locks, |engine| engine.lock(name.clone(), mode, wait)).await?;
         Ok(Self { handle: Arc::clone(handle), id, state })
     }
 
@@ -80,7 +81,7 @@ pub(crate) async fn wait_for(
 }
 
 pub(crate) async fn query(handle: &Arc<Handle>) -> Result<Vec<LockClaim>, Error> {
-    let (_, claims) = handle.begin(|engine| engine.query_locks()).await?;
+    let (_, claims) = handle.begin(Face::Locks, |engine| engine.query_locks()).await?;
     handle.end(claims).await
 }
 

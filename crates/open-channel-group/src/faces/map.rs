@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::handle::Handle;
+use super::handle::{Face, Handle};
 use crate::core::{Expect, MapChange, Name, Refused, WatchId, Write, WriteEnd};
 use crate::error::Error;
 
@@ -84,7 +84,7 @@ impl Map {
     }
 
     async fn write(&self, write: Write) -> Result<WriteEnd, Error> {
-        let ending = self.handle.begin(|engine| engine.write(write.clone())).await?;
+        let ending = self.handle.begin(Face::Writes, |engine| engine.write(write.clone())).await?;
         match self.handle.end(ending).await? {
             WriteEnd::NotANumber => Err(Error::NotANumber),
             WriteEnd::Overflow => Err(Error::Overflow),

@@ -14,7 +14,7 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::handle::Handle;
+use super::handle::{Face, Handle};
 use crate::core::{JobEnd, MemberId, Name, Outcome, RunId, WorkerId};
 use crate::engine::Attempt;
 use crate::error::Error;
@@ -66,7 +66,7 @@ impl Queue {
         let push = |engine: &dyn crate::engine::Engine| {
             engine.push(self.name.clone(), job.clone(), attempts)
         };
-        let (_, ending) = self.handle.begin(push).await?;
+        let (_, ending) = self.handle.begin(Face::Jobs, push).await?;
         match self.handle.end(ending).await? {
             JobEnd::Done => Ok(()),
             JobEnd::Exhausted(job) => Err(Error::Exhausted(job)),
@@ -79,8 +79,10 @@ impl Queue {
     /// # Errors
     /// When the group is over, or this member has as many workers as it may.
     pub async fn work(&self, capacity: NonZeroU32) -> Result<Worker, Error> {
-        let (id, attempts) =
-            self.handle.begin(|engine| engine.work(self.name.clone(), capacity.get())).await?;
+        let (id, attempts) = self
+            .handle
+            .begin(Face::Workers, |engine| engine.work(self.name.clone(), capacity.get()))
+            .await?;
         Ok(Worker { handle: Arc::clone(&self.handle), id, attempts })
     }
 

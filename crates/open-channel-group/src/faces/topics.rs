@@ -10,13 +10,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::handle::Handle;
+use super::handle::{Face, Handle};
 use crate::core::{Delivery, MemberId, Pattern, PublishEnd, SubscriptionId, Topic};
 use crate::error::Error;
 
 pub(crate) async fn publish(handle: &Handle, topic: &str, payload: Bytes) -> Result<(), Error> {
     let topic = Topic::new(topic)?;
-    let (_, ending) = handle.begin(|engine| engine.publish(topic.clone(), payload.clone())).await?;
+    let (_, ending) = handle
+        .begin(Face::Publications, |engine| engine.publish(topic.clone(), payload.clone()))
+        .await?;
     match handle.end(ending).await? {
         PublishEnd::Handled => Ok(()),
         PublishEnd::Unknown => Err(Error::Unknown),
@@ -29,7 +31,9 @@ pub(crate) async fn subscribe(
     latest: bool,
 ) -> Result<Subscription, Error> {
     let pattern = Pattern::new(pattern)?;
-    let (id, ending) = handle.begin(|engine| engine.subscribe(pattern.clone(), latest)).await?;
+    let (id, ending) = handle
+        .begin(Face::Subscriptions, |engine| engine.subscribe(pattern.clone(), latest))
+        .await?;
     let subscription = Subscription { handle: Arc::clone(handle), id, latest };
     handle.end(ending).await?;
     Ok(subscription)

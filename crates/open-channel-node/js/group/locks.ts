@@ -62,7 +62,7 @@ export class Claim implements Part {
         this.#waiting = { resolve, reject };
         abort = () => reject(signal!.reason);
         signal?.addEventListener("abort", abort, { once: true });
-        this.#look();
+        // It is told by a wake-up, also if it is held already: in the order of the locks.
       });
     } catch (error) {
       this.release();

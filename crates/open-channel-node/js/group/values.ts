@@ -21,12 +21,22 @@ export function encode(value: unknown): Uint8Array {
   return marked(CLONE, serializer.releaseBuffer());
 }
 
+const cannotClone = (message: string) => new DOMException(message, "DataCloneError");
+
 /** What a getter throws comes through as it is. */
 class Serializer extends DefaultSerializer {}
 
-Object.defineProperty(Serializer.prototype, "_getDataCloneError", {
-  value: function DataCloneError(message: string) {
-    return new DOMException(message, "DataCloneError");
+Object.defineProperties(Serializer.prototype, {
+  _getDataCloneError: {
+    // Called with `new`, too.
+    value: function DataCloneError(message: string) {
+      return cannotClone(message);
+    },
+  },
+  _getSharedArrayBufferId: {
+    value() {
+      throw cannotClone("#<SharedArrayBuffer> could not be cloned.");
+    },
   },
 });
 

@@ -53,8 +53,11 @@ impl NativeLock {
         let state = State::Waiting(Awaited::new(&signal, reason::READABLE, waiting));
         let mut lock = Self { signal, state };
         lock.look();
-        if let State::Failed(error) = lock.state {
-            return Err(thrown(error));
+        match lock.state {
+            State::Failed(error) => return Err(thrown(error)),
+            // Those that were asked for before are told before.
+            State::Held { .. } | State::Denied => lock.signal.raise(reason::READABLE),
+            _ => {}
         }
         Ok(lock)
     }
