@@ -296,7 +296,7 @@ test("what lives in one process cannot be posted to others", async (t) => {
   const channel = group.broadcastChannel("local");
   const { port1 } = new MessageChannel();
   const values = [new Blob(["a"]), createSecretKey(Buffer.from("a")), port1, Buffer.alloc(1001)];
-  values.push(new SharedArrayBuffer(1), new Uint8Array(new SharedArrayBuffer(1)));
+  values.push(new SharedArrayBuffer(1));
   for (const value of values) {
     const refused = (error) => error instanceof DOMException && error.name === "DataCloneError";
     assert.throws(() => channel.postMessage({ value }), refused, inspect(value));
