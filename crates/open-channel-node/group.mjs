@@ -1,4 +1,16 @@
 // The ES-module face of groups: the same module instance as `require("open-channel/group")`.
 import all from "./dist/group.js";
 
-export const { Group, GroupError, LockGuard, Subscription, TopicMessage } = all;
+export const {
+  Group,
+  GroupError,
+  Job,
+  LockGuard,
+  MapWatch,
+  Queue,
+  QueueWorker,
+  Service,
+  SharedMap,
+  Subscription,
+  TopicMessage,
+} = all;

@@ -76,6 +76,21 @@ async fn a_member_that_is_abandoned_is_gone_at_once_and_its_lock_is_free() {
 }
 
 #[tokio::test]
+async fn the_members_show_their_services_and_those_that_have_ended() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    let mut members = other.members();
+    let serves = |view: &open_channel_group::View| {
+        view.members[0].services.iter().any(|service| service.as_str() == "s")
+    };
+    let before = members.get().number;
+    let requests = one.requests("s").await.unwrap();
+    assert!(members.wait_for(serves).await.unwrap().number > before);
+    drop(requests);
+    members.wait_for(|view| !serves(view)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_group_goes_on_while_something_of_it_is_there() {
     let place = Place::new();
     let (one, other) = place.two().await;

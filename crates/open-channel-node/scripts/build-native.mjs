@@ -14,18 +14,17 @@ const output = execFileSync(
   process.env.CARGO ?? "cargo",
   [
     "build", "--package", "open-channel-node", "--lib", "--examples",
+    "--package", "open-channel-cli", "--bin", "open-channel",
     "--profile", profile, "--message-format", "json-render-diagnostics",
   ],
   { cwd: root, encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "inherit"] },
 );
-const artifacts = output
+const built = output
   .split("\n")
   .filter((line) => line.startsWith("{"))
   .map((line) => JSON.parse(line))
-  .filter(
-    (message) =>
-      message.reason === "compiler-artifact" && message.manifest_path === join(root, "Cargo.toml"),
-  );
+  .filter((message) => message.reason === "compiler-artifact");
+const artifacts = built.filter(({ manifest_path }) => manifest_path === join(root, "Cargo.toml"));
 const library = artifacts.find((artifact) => artifact.target.kind.includes("cdylib"))?.filenames[0];
 if (library === undefined) throw new Error("cargo built no library for open-channel-node");
 
@@ -37,6 +36,10 @@ for (const name of ["member", "look"]) {
   );
   copyFileSync(example.executable, join(root, "target", name));
 }
+
+// The program, as the Rust member of the tests of groups.
+const isProgram = ({ target }) => target.name === "open-channel" && target.kind.includes("bin");
+copyFileSync(built.find(isProgram).executable, join(root, "target", "open-channel"));
 
 // Renamed into place, so that a process that has the old file mapped keeps its own copy.
 const addon = join(root, `open-channel.${triple()}.node`);

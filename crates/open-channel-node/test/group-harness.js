@@ -1,6 +1,7 @@
 // Groups of the tests: members in this process, and members that are processes.
 "use strict";
-const { fixture, node, unique } = require("./harness.js");
+const { fixture, node, start, unique } = require("./harness.js");
+const path = require("node:path");
 const { Group } = require("../dist/group.js");
 
 /** A group of a test's own; what this process joins is left when the test ends. */
@@ -27,9 +28,14 @@ function meeting(t, options = {}) {
       child.ask = (word) => child.stdin.write(`${word}\n`);
       return child;
     },
+    /** The program of Rust, with the arguments of one of its commands on this group. */
+    program(...args) {
+      const env = { OPEN_CHANNEL_GROUP: name };
+      return start(path.join(__dirname, "..", "target", "open-channel"), args, { env });
+    },
   };
 }
 
-const bodyOf = (body) => `return (${body})(group, { say, asked, pause })`;
+const bodyOf = (body) => `return (${body})(group, { say, asked, require })`;
 
 module.exports = { meeting };

@@ -10,7 +10,7 @@ const path = require("node:path");
 const EACH = 600;
 
 /** Posts numbers, and tells what it heard of each other process. */
-const poster = async (group, { say, asked, pause }) => {
+const poster = async (group, { say, asked }) => {
   const each = 600;
   const channel = group.broadcastChannel("numbers");
   const heard = {};
@@ -25,7 +25,8 @@ const poster = async (group, { say, asked, pause }) => {
   await asked("go");
   for (let number = 1; number <= each; number++) {
     channel.postMessage({ from: process.pid, number });
-    if (number % 10 === 0) await pause(1);
+    // So that it goes on for a while.
+    if (number % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await asked("report");
   say("heard", JSON.stringify(heard));

@@ -68,20 +68,22 @@ impl Replica {
                 self.map.put(key.clone(), value, position, expires);
             }
             Change::Remove { key } => self.map.remove(key),
-            Change::Serve { service } => self.services(origin, |services| {
+            Change::Serve { service } => self.services(origin, position, |services| {
                 if let Err(place) = services.binary_search(service) {
                     services.insert(place, service.clone());
                 }
             }),
             Change::Unserve { service } => {
-                self.services(origin, |services| services.retain(|one| one != service));
+                let retain = |services: &mut Vec<Name>| services.retain(|one| one != service);
+                self.services(origin, position, retain);
             }
         }
     }
 
-    fn services(&mut self, of: MemberId, change: impl FnOnce(&mut Vec<Name>)) {
+    fn services(&mut self, of: MemberId, position: u64, change: impl FnOnce(&mut Vec<Name>)) {
         if let Some(member) = self.members.iter_mut().find(|member| member.id == of) {
             change(&mut member.services);
+            self.view_number = position;
         }
     }
 }

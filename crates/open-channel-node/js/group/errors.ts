@@ -22,6 +22,8 @@ export type GroupErrorCode =
   | "ERR_OPEN_CHANNEL_EXHAUSTED"
   /** A worker refused the job for good; `reason` has its words, and `value` is the job. */
   | "ERR_OPEN_CHANNEL_TERMINATED"
+  /** Nobody waits for the answer, or the attempt of the job is of no use any more. */
+  | "ERR_OPEN_CHANNEL_CANCELLED"
   /** The lock was stolen, or the group is over. */
   | "ERR_OPEN_CHANNEL_LOST"
   | "ERR_OPEN_CHANNEL_NOT_A_NUMBER"

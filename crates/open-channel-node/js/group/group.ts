@@ -4,12 +4,24 @@ import { EventEmitter } from "node:events";
 import { asyncDispose } from "../dispose.js";
 import { guard, hold, release } from "../hub.js";
 import { broadcastChannel, type GroupBroadcastChannel } from "./broadcast-channel.js";
+import {
+  call,
+  callAll,
+  Service,
+  type Answers,
+  type CallAllOptions,
+  type CallHandler,
+  type CallOptions,
+} from "./calls.js";
 import { Core } from "./core.js";
 import { GroupError } from "./errors.js";
+import { lead, type LeadOptions, type LeadTask } from "./lead.js";
 import { lock, type LockGuard, type LockOptions } from "./locks.js";
+import { SharedMap } from "./map.js";
 import { member, type LeaveReason, type Member } from "./members.js";
 import type { NativeGroupEvent } from "./native.js";
 import { joinOptions, type GroupOptions } from "./options.js";
+import { Queue } from "./queue.js";
 import { publish, Subscription, type SubscribeOptions, type TopicListener } from "./topics.js";
 import { lockManager, type LockManager } from "./web-locks.js";
 
@@ -134,6 +146,50 @@ export class Group extends EventEmitter {
   lock(name: string, options?: LockOptions): Promise<LockGuard | null>;
   lock(name: string, options: LockOptions = {}): Promise<LockGuard | null> {
     return lock(this.#core, name, options);
+  }
+
+  /**
+   * Runs a task in one member at a time: waits until this member has the role, and gives it up when
+   * the task has ended. Then, or when this process dies, the next member runs its own.
+   *
+   * A task whose role was stolen runs again when the role is free. Fulfilled as the task that ended
+   * while it had the role.
+   */
+  lead<T>(role: string, task: LeadTask<T>, options: LeadOptions = {}): Promise<T> {
+    return lead(this.#core, role, task, options);
+  }
+
+  /**
+   * Calls a service at a member that serves it, and waits for the answer. A death is known at once.
+   */
+  call(service: string, value?: unknown, options: CallOptions = {}): Promise<unknown> {
+    return call(this.#core, service, value, options);
+  }
+
+  /**
+   * Calls a service at all members that serve it now. Fulfilled when each of them has answered, is
+   * gone, or is late.
+   */
+  callAll(service: string, value?: unknown, options: CallAllOptions = {}): Promise<Answers> {
+    return callAll(this.#core, service, value, options);
+  }
+
+  /**
+   * Serves a service. The caller gets what the handler returns, or the words of the error that it
+   * fails with. Fulfilled when all members know of the service.
+   */
+  serve(service: string, handler: CallHandler): Promise<Service> {
+    return Service.open(this.#core, service, handler);
+  }
+
+  /** The queue of this name. */
+  queue(name: string): Queue {
+    return new Queue(this.#core, name);
+  }
+
+  /** The shared map of this name. */
+  map(name: string): SharedMap {
+    return new SharedMap(this.#core, name);
   }
 
   /** The Web Locks interface, as `navigator.locks` has it, for all members of the group. */

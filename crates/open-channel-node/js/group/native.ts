@@ -25,6 +25,15 @@ export interface Finished {
   failure?: GroupFailure | null;
   data?: Buffer | null;
   claims?: NativeClaim[] | null;
+  number?: number | null;
+  flag?: boolean | null;
+  answers?: NativeAnswers | null;
+}
+
+export interface NativeAnswers {
+  answered: { id: string; data?: Buffer | null; reason?: string | null }[];
+  died: string[];
+  timedOut: string[];
 }
 
 export interface NativeMember {
@@ -85,6 +94,27 @@ export interface NativeGroup {
   view(): NativeView | null;
   publish(request: number, topic: string, payload: Uint8Array): void;
   queryLocks(request: number): void;
+  call(
+    request: number,
+    service: string,
+    payload: Uint8Array,
+    timeout: number | undefined,
+    idempotent: boolean,
+    member: string | undefined,
+  ): void;
+  callAll(request: number, service: string, payload: Uint8Array, timeout?: number): void;
+  push(request: number, queue: string, job: Uint8Array, attempts?: number): void;
+  set(request: number, map: NativeMap, key: string, value: Uint8Array, ttl?: number): void;
+  delete(request: number, map: NativeMap, key: string): void;
+  compareAndSet(
+    request: number,
+    map: NativeMap,
+    key: string,
+    revision: number | undefined,
+    value: Uint8Array | undefined,
+    ttl?: number,
+  ): void;
+  increment(request: number, map: NativeMap, key: string, by: number, ttl?: number): void;
 }
 
 export interface Delivered {
@@ -123,6 +153,58 @@ export interface NativeLock {
   release(): void;
 }
 
+export interface Called {
+  number: number;
+  from: string;
+  data: Buffer;
+}
+
+export interface NativeService {
+  opened(): boolean;
+  failure(): GroupFailure | null;
+  take(most: number): Called[];
+  /** The calls that nobody waits for any more. */
+  cancelled(): number[];
+  answer(number: number, payload: Uint8Array): GroupFailure | null;
+  fail(number: number, reason: string): GroupFailure | null;
+  close(): void;
+}
+
+export interface Attempted {
+  number: number;
+  from: string;
+  attempt: number;
+  data: Buffer;
+}
+
+export interface NativeWorker {
+  failure(): GroupFailure | null;
+  take(): Attempted[];
+  /** The jobs that are not needed any more. */
+  cancelled(): number[];
+  ack(number: number): void;
+  /** After a pause that grows, if there is no delay. */
+  nak(number: number, delay?: number): void;
+  term(number: number, reason: string): void;
+  close(): void;
+}
+
+export interface NativeEntry {
+  key: string;
+  data: Buffer;
+  revision: number;
+}
+
+export interface NativeMap {
+  entry(key: string): NativeEntry | null;
+  entries(): NativeEntry[];
+}
+
+export interface NativeWatch {
+  take(most: number): { key?: string | null; missed?: number | null }[];
+  close(): void;
+}
+
 interface GroupAddon {
   NativeGroup: new (
     hub: Hub,
@@ -143,6 +225,20 @@ interface GroupAddon {
     mode: "exclusive" | "shared" | "role",
     wait: LockWait,
   ) => NativeLock;
+  NativeService: new (group: NativeGroup, token: number, service: string) => NativeService;
+  NativeWorker: new (
+    group: NativeGroup,
+    token: number,
+    queue: string,
+    capacity: number,
+  ) => NativeWorker;
+  NativeMap: new (group: NativeGroup, name: string) => NativeMap;
+  NativeWatch: new (
+    group: NativeGroup,
+    token: number,
+    map: NativeMap,
+    prefix: string,
+  ) => NativeWatch;
 }
 
 export const groups = addon as unknown as GroupAddon;

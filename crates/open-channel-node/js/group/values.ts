@@ -53,6 +53,26 @@ export function decode(bytes: Buffer): unknown {
   }
 }
 
+/** A whole number as other languages write it, and as `increment` knows it. */
+const NUMBER = /^(?:0|-?[1-9][0-9]{0,18})$/;
+
+/** As `encode`, for the values of a map: safe integers are decimal digits. */
+export function encodeEntry(value: unknown): Uint8Array {
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) return Buffer.from(String(value));
+  if (isUint8Array(value) && isNumber(value)) return marked(BYTES, value);
+  return encode(value);
+}
+
+/** As `decode`, for the values of a map. Numbers that are not safe are bigints. */
+export function decodeEntry(bytes: Buffer): unknown {
+  if (!isNumber(bytes)) return decode(bytes);
+  const number = Number(bytes.toString("latin1"));
+  return Number.isSafeInteger(number) ? number : BigInt(bytes.toString("latin1"));
+}
+
+const isNumber = (bytes: Uint8Array) =>
+  bytes.length <= 20 && NUMBER.test(String.fromCharCode(...bytes));
+
 const isMarked = (bytes: Uint8Array) =>
   bytes.length > 1 && bytes[0] === MARK && (bytes[1] === BYTES || bytes[1] === CLONE);
 

@@ -28,7 +28,7 @@ impl<T> Awaited<T> {
         Self { future: Some(Box::pin(future)), waker: signal.waker(reason) }
     }
 
-    /// Nobody waits for it any more.
+    /// Drops it.
     pub(crate) fn cancel(&mut self) {
         self.future = None;
     }

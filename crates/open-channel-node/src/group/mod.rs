@@ -11,17 +11,25 @@
 //! | file | is |
 //! | --- | --- |
 //! | `group` | joining, the view, the events; `operations`: what ends once |
-//! | `subscription`, `lock` | what goes on |
+//! | `calls`, `claims`, `map` | more of what ends once |
+//! | `subscription`, `lock`, `service`, `worker` | what goes on |
+//! | `assigned` | what JavaScript was given to do |
 //! | `futures` | polling the library's futures |
 //! | `failure`, `options` | errors and settings, as JavaScript has them |
 
+mod assigned;
+mod calls;
+mod claims;
 mod ending;
 mod failure;
 mod futures;
 #[allow(clippy::module_inception)]
 mod group;
 mod lock;
+mod map;
 mod operations;
 mod options;
+mod service;
 mod subscription;
 mod view;
+mod worker;

@@ -2,16 +2,22 @@
 
 use std::{collections::VecDeque, future::Future, sync::Arc};
 
+use bytes::Bytes;
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
-use open_channel_group::{Error, Group, LockClaim, LockMode, LockSpace};
+use open_channel_group::{Answers, Error, Group, LockClaim};
 
-use super::{failure::GroupFailure, futures::Futures, view::shown};
+use super::{calls::NativeAnswers, claims::NativeClaim, failure::GroupFailure, futures::Futures};
 use crate::hub::{Signal, reason};
 
 /// How something ended well.
 pub(crate) enum Done {
     Joined(Group),
     Nothing,
+    Bytes(Bytes),
+    Number(f64),
+    Flag(bool),
+    Answers(Answers),
     Claims(Vec<LockClaim>),
 }
 
@@ -23,23 +29,16 @@ pub struct Finished {
     pub request: u32,
     /// Why it failed, if it did.
     pub failure: Option<GroupFailure>,
+    /// The answer of a call.
+    pub data: Option<Buffer>,
+    /// A revision, or a sum.
+    pub number: Option<f64>,
+    /// Whether a write had an effect.
+    pub flag: Option<bool>,
+    /// The answers of all.
+    pub answers: Option<NativeAnswers>,
     /// Who holds locks, and then who waits.
     pub claims: Option<Vec<NativeClaim>>,
-}
-
-/// A member that holds a lock, or waits for it.
-#[napi(object)]
-pub struct NativeClaim {
-    /// Its name.
-    pub name: String,
-    /// It is a role, not a lock.
-    pub role: bool,
-    /// Whether others may hold it at the same time.
-    pub shared: bool,
-    /// The member.
-    pub member: String,
-    /// Or else it waits.
-    pub held: bool,
 }
 
 /// All operations of one group.
@@ -88,23 +87,15 @@ impl Finished {
         let mut finished = Self { request, ..Self::default() };
         match end {
             Err(error) => finished.failure = Some(error.into()),
+            Ok(Done::Bytes(bytes)) => finished.data = Some(bytes.to_vec().into()),
+            Ok(Done::Number(number)) => finished.number = Some(number),
+            Ok(Done::Flag(flag)) => finished.flag = Some(flag),
+            Ok(Done::Answers(answers)) => finished.answers = Some(answers.into()),
             Ok(Done::Claims(claims)) => {
                 finished.claims = Some(claims.into_iter().map(NativeClaim::from).collect());
             }
             Ok(Done::Nothing | Done::Joined(_)) => {}
         }
         finished
-    }
-}
-
-impl From<LockClaim> for NativeClaim {
-    fn from(claim: LockClaim) -> Self {
-        Self {
-            name: claim.name.name.to_string(),
-            role: claim.name.space == LockSpace::Lead,
-            shared: claim.mode == LockMode::Shared,
-            member: shown(claim.member),
-            held: claim.token.is_some(),
-        }
     }
 }

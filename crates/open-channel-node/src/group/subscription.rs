@@ -137,12 +137,12 @@ impl NativeSubscription {
 impl NativeSubscription {
     fn open(&mut self) {
         match self.opening.poll() {
-            Some(Ok(subscription)) if !self.over => self.subscription = Some(subscription),
+            Some(Ok(subscription)) => self.subscription = Some(subscription),
             Some(Err(error)) => {
                 self.failure = Some(error);
                 self.over = true;
             }
-            _ => {}
+            None => {}
         }
     }
 }

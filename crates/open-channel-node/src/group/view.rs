@@ -10,6 +10,11 @@ pub(crate) fn shown(id: MemberId) -> String {
     format!("{:016x}", id.0)
 }
 
+/// The id that is shown so.
+pub(crate) fn member_id(shown: &str) -> Option<MemberId> {
+    u64::from_str_radix(shown, 16).ok().map(MemberId)
+}
+
 /// A member of the view.
 #[napi(object)]
 pub struct NativeMember {
