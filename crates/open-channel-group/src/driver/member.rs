@@ -270,13 +270,9 @@ impl Driver {
 
     /// Leaves as if this process had been killed.
     pub(crate) fn abandon(&self) {
-        if self.channel.role() != open_channel::Role::Host {
-            // The host sees that the process lives, and would wait for it to come back. What is
-            // sent after this is dropped there.
-            self.with(State::give_up);
-            return;
-        }
-        // First, so that nothing is sent or acknowledged any more.
+        // The process lives on, and the host would wait for the session to be resumed.
+        self.read(|state| state.socket.destroy());
+        // Nothing is sent or acknowledged from here on.
         open_channel::ffi::abandon(&self.channel);
         let wakes = self.lock().abandon();
         wakes.into_iter().for_each(std::task::Waker::wake);

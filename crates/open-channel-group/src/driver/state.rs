@@ -319,13 +319,6 @@ impl State {
         self.end(None)
     }
 
-    /// Leaves the view at once. Nothing is finished, and locks are free.
-    pub(super) fn give_up(&mut self) {
-        self.closing = true;
-        self.kernel = KernelLocks::default();
-        self.member.leave();
-    }
-
     pub(super) fn is_over(&self) -> bool {
         matches!(*self.shown.standing.borrow(), Standing::Over(_))
     }
