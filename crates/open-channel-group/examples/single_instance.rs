@@ -23,10 +23,12 @@ async fn main() -> Result<(), Error> {
     let files = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let group = Group::join("example-single-instance").await?;
     loop {
-        if let Some(_only) = group.try_lock("instance").await? {
+        if let Some(only) = group.try_lock("instance").await? {
             println!("this is the only one");
             open(&files);
-            return serve(&group).await;
+            serve(&group).await?;
+            only.unlock();
+            return group.close().await;
         }
         match group.call("open", files.clone()).await {
             Ok(process) => {
@@ -50,7 +52,7 @@ async fn serve(group: &Group) -> Result<(), Error> {
         })
         .await?;
     let _ = tokio::signal::ctrl_c().await;
-    group.close().await
+    Ok(())
 }
 
 fn open(files: &str) {
