@@ -83,6 +83,23 @@ async fn a_member_that_is_abandoned_is_gone_at_once_and_its_lock_is_free() {
 }
 
 #[tokio::test]
+async fn a_group_that_is_left_waits_for_a_lock_for_as_long_as_it_is_held() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    let guard = one.lock("l").await.unwrap();
+    let closed = tokio::spawn({
+        let one = one.clone();
+        async move { one.close().await }
+    });
+    while !matches!(one.publish("a", "").await, Err(Error::Left)) {}
+    assert!(other.try_lock("l").await.unwrap().is_none());
+    drop(guard);
+    closed.await.unwrap().unwrap();
+    other.lock("l").await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_members_show_their_services_and_those_that_have_ended() {
     let place = Place::new();
     let (one, other) = place.two().await;

@@ -100,7 +100,7 @@ test("what nobody holds a reference to goes on, and is never collected", async (
   for (const line of ["message 1", "job 2", "change k"]) await other.line(line);
 });
 
-test("a thread that ends by itself leaves its group, and is not kept alive by it when unreferenced", async (t) => {
+test("a thread is not kept alive by a group that is unreferenced, and leaves it", async (t) => {
   const { join, name } = meeting(t);
   const group = await join();
   const worker = new Worker(

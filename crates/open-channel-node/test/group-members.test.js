@@ -37,7 +37,8 @@ test("members see each other, with labels, in the same order", async (t) => {
   assert.equal(newcomer.language, "node");
   assert.equal(newcomer.program, "group-member.js");
   assert.deepEqual(newcomer.labels, { role: "job" });
-  assert.deepEqual(Object.entries(group.members[0].labels), [["role", "web"], ["__proto__", "odd"]]);
+  const labels = Object.entries(group.members[0].labels);
+  assert.deepEqual(labels, [["role", "web"], ["__proto__", "odd"]]);
   assert.match(newcomer.id, /^[0-9a-f]{16}$/);
 });
 

@@ -111,8 +111,13 @@ impl Driver {
             || state.failed.is_some()
             || state.left;
         let wakes = std::mem::take(&mut state.board.wakes);
+        let closing = state.closing;
         drop(state);
         wakes.into_iter().for_each(std::task::Waker::wake);
+        if closing {
+            // It may have been the last thing under way, and no message follows.
+            self.progress.notify_waiters();
+        }
         if calls {
             self.wake.notify_one();
         }

@@ -65,10 +65,11 @@ export class Group extends EventEmitter {
   private constructor(name: string, options: GroupOptions) {
     super();
     this.name = name;
+    const join = joinOptions(name, options);
     this.#context = new AsyncResource("open-channel:group", { requireManualDestroy: true });
     const look = () => this.#context.runInAsyncScope(this.#look, this);
     const fail = (error: unknown) => this.#context.runInAsyncScope(this.#fail, this, error);
-    this.#core = new Core(name, joinOptions(name, options), look, fail, options.signal);
+    this.#core = new Core(name, join, look, fail, options.signal);
   }
 
   /**
@@ -77,7 +78,12 @@ export class Group extends EventEmitter {
    */
   static async join(name: string, options: GroupOptions = {}): Promise<Group> {
     const group = new Group(name, options);
-    await group.#core.joined();
+    try {
+      await group.#core.joined();
+    } catch (error) {
+      group.#context.emitDestroy();
+      throw error;
+    }
     group.#joined = true;
     if (group.#referenced) hold();
     group.#look();

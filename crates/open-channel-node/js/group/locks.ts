@@ -57,13 +57,16 @@ export class Claim implements Part {
   async held(signal?: AbortSignal): Promise<boolean> {
     let abort: (() => void) | undefined;
     try {
-      return await new Promise<boolean>((resolve, reject) => {
+      const held = await new Promise<boolean>((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason);
         this.#waiting = { resolve, reject };
         abort = () => reject(signal!.reason);
         signal?.addEventListener("abort", abort, { once: true });
         // It is told by a wake-up, also if it is held already: in the order of the locks.
       });
+      // It came just before the group was left.
+      this.#core.check();
+      return held;
     } catch (error) {
       this.release();
       throw error;

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel_group::{Answers, Error, Group, LockClaim};
 
-use super::{calls::NativeAnswers, claims::NativeClaim, failure::GroupFailure, futures::Futures};
+use super::{answers::NativeAnswers, claims::NativeClaim, failure::GroupFailure, futures::Futures};
 use crate::hub::{Signal, reason};
 
 /// How something ended well.
