@@ -14,7 +14,7 @@ import {
   type CallOptions,
 } from "./calls.js";
 import { Core } from "./core.js";
-import { GroupError } from "./errors.js";
+import { closedError, GroupError } from "./errors.js";
 import { lead, type LeadOptions, type LeadTask } from "./lead.js";
 import { lock, type LockGuard, type LockOptions } from "./locks.js";
 import { SharedMap } from "./map.js";
@@ -255,7 +255,7 @@ export class Group extends EventEmitter {
     if (this.#over) return;
     this.#over = true;
     if (this.#referenced) release();
-    this.#core.endParts(failure ?? undefined);
+    this.#core.endParts(failure ?? closedError());
     this.#core.over();
     const context = this.#context;
     context.runInAsyncScope(() => {

@@ -109,6 +109,8 @@ export class Claim implements Part {
     this.release();
     const message = "the lock was stolen, or the group is over";
     this.#lost.abort(new GroupError({ code: "ERR_OPEN_CHANNEL_LOST", message }));
+    // It was held, and lost before anybody looked.
+    this.#waiting?.resolve(true);
   }
 }
 
@@ -167,10 +169,15 @@ export async function lock(
     throw invalidArgument(`steal goes with mode "exclusive", and without ifAvailable`);
   checkSignal(signal);
   if (signal?.aborted) throw signal.reason;
-  const claim = new Claim(core, name, mode, steal ? "steal" : ifAvailable ? "try" : "wait");
   hold();
   try {
-    return (await claim.held(signal)) ? new LockGuard(name, mode, claim) : null;
+    for (let wait = steal ? "steal" : ifAvailable ? "try" : "wait"; ; wait = "wait") {
+      const claim = new Claim(core, name, mode, wait as "wait" | "try" | "steal");
+      if (!(await claim.held(signal))) return null;
+      if (!claim.lost.aborted) return new LockGuard(name, mode, claim);
+      if (ifAvailable) return null;
+      // Another one has stolen it at once: stand in line again.
+    }
   } finally {
     release();
   }

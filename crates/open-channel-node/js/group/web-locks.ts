@@ -201,10 +201,11 @@ async function run(
   const claim = new Claim(core, escaped(name), mode, wait);
   if (!(await granted(claim, signal))) {
     if (ifAvailable) return callback(null);
-    throw aborted("another request has stolen the lock");
+    throw stolen();
   }
   try {
     signal?.throwIfAborted();
+    if (claim.lost.aborted) throw stolen();
     return await whileHeld(claim, callback(new Lock(KEY, name, mode, claim)));
   } finally {
     claim.release();
@@ -227,12 +228,12 @@ async function granted(claim: Claim, signal: AbortSignal | undefined): Promise<b
 function whileHeld(claim: Claim, result: unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const lose = () => reject(aborted("the lock was stolen, or the group is over"));
-    if (claim.lost.aborted) return lose();
     claim.lost.addEventListener("abort", lose, { once: true });
     Promise.resolve(result).then(resolve, reject);
   });
 }
 
+const stolen = () => aborted("another request has stolen the lock");
 const aborted = (problem: string) => new DOMException(problem, "AbortError");
 
 /**

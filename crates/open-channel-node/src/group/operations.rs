@@ -69,9 +69,11 @@ impl Operations {
         }
     }
 
-    /// Nobody waits for it any more. False if it has ended.
+    /// Nobody waits for it any more. False if JavaScript has had its end.
     pub(crate) fn cancel(&mut self, request: u32) -> bool {
-        self.futures.drop_one(request)
+        let ended = self.ended.len();
+        self.ended.retain(|(number, _)| *number != request);
+        self.futures.drop_one(request) || self.ended.len() < ended
     }
 
     /// Those that have ended.
