@@ -1,5 +1,10 @@
 // The BroadcastChannel interface: the same tests for Node's own class, which reaches the threads of
 // one process, and for a group's, which reaches other processes as well.
+//
+// Of the web-platform-tests in `webmessaging/broadcastchannel`, what basics, interface and workers
+// check is checked here, but for what a browser's worker does after its `close()`, which Node has
+// not. A Blob (blobs) cannot be posted. The others are about things that a process has not:
+// cross-partition, detached-iframe, opaque-origin, origin, sandbox, service-worker.
 "use strict";
 const { test, fixture, node, until, within, unique } = require("./harness.js");
 const { meeting } = require("./group-harness.js");

@@ -1,4 +1,10 @@
 // The Web Locks interface, over one group; and over Node's own `navigator.locks`, if it is there.
+//
+// Of the web-platform-tests in `web-locks`, what these files check is checked here: acquire, held,
+// ifAvailable, mode-exclusive, mode-mixed, mode-shared, query, query-empty, query-ordering,
+// resource-names, signal, steal, workers. The others are about things that a process has not:
+// bfcache, frames and non-fully-active (documents), clientids (service workers), opaque-origin,
+// partitioned-web-locks, secure-context, storage-buckets.
 "use strict";
 const { test, fixture, until, within, unique } = require("./harness.js");
 const { meeting } = require("./group-harness.js");

@@ -193,3 +193,56 @@ test("a group that is left ends its requests and channels", async (t) => {
   await assert.rejects(locks.request("l", () => {}), over);
   await assert.rejects(locks.query(), over);
 });
+
+test("a member that was put out and is back hears, posts and holds locks again", async (t) => {
+  const { member, join } = meeting(t, { stallTimeout: 500 });
+  const group = await join();
+  const channel = group.broadcastChannel("a");
+  await channel.ready;
+  const heard = [];
+  channel.onmessage = ({ data }) => heard.push(data);
+  const other = member(async (group, { say }) => {
+    const channel = group.broadcastChannel("a");
+    channel.onmessage = ({ data }) => say("hears", data);
+    await channel.ready;
+    group.on("back", () => {
+      say("back");
+      channel.postMessage("back");
+    });
+    group.locks.request("l", () => new Promise(() => {}));
+    channel.postMessage("ready");
+  });
+  await until(() => heard.includes("ready"), "the other one");
+  other.kill("SIGSTOP");
+  channel.postMessage("to nobody"); // and so it is put out, because it holds this up
+  await until(() => group.members.length === 1, "its end");
+  other.kill("SIGCONT");
+  await other.line("back");
+  await until(() => heard.includes("back"), "its message");
+  channel.postMessage("again");
+  await other.line("hears again");
+  const [{ clientId }] = (await group.locks.query()).held;
+  assert.equal(clientId, group.members.find(({ id }) => id !== group.id).id, "with its new id");
+  assert.equal(await group.locks.request("l", { ifAvailable: true }, (lock) => lock), null);
+});
+
+test("members in other languages hear, are heard, and have the same locks", async (t) => {
+  const { join, program } = meeting(t);
+  const group = await join();
+  const channel = group.broadcastChannel("news");
+  const heard = [];
+  channel.onmessage = ({ data }) => heard.push(String(data));
+  await channel.ready;
+  const published = program("pub", "broadcast.news.rust", "from Rust");
+  assert.equal((await within(published.ended, "its end")).code, 0);
+  await until(() => heard.includes("from Rust"), "the message");
+  const rust = program("sub", "broadcast.news.>", "--count", "1");
+  await until(() => group.members.length === 2);
+  // The program subscribes after it has joined.
+  const posting = setInterval(() => channel.postMessage(Buffer.from("from Node")), 20);
+  await rust.line("from Node");
+  clearInterval(posting);
+  const tries = () => program("lock", "l", "--nonblock", "-E", "9", "--", "true").ended;
+  await group.locks.request("l", async () => assert.equal((await tries()).code, 9));
+  assert.equal((await tries()).code, 0);
+});

@@ -20,6 +20,26 @@ let last = 0;
 
 type Handler = ((this: GroupBroadcastChannel, event: MessageEvent) => unknown) | null;
 
+type Listener = Parameters<EventTarget["addEventListener"]>[1];
+type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
+type MessageListener = (event: MessageEvent) => void;
+
+/** What listeners get. */
+export interface GroupBroadcastChannel {
+  addEventListener(
+    type: "message" | "messageerror",
+    listener: MessageListener,
+    options?: ListenerOptions,
+  ): void;
+  addEventListener(type: string, listener: Listener, options?: ListenerOptions): void;
+  removeEventListener(
+    type: "message" | "messageerror",
+    listener: MessageListener,
+    options?: ListenerOptions,
+  ): void;
+  removeEventListener(type: string, listener: Listener, options?: ListenerOptions): void;
+}
+
 /** A channel as `BroadcastChannel` is one, across the processes and threads of a group. */
 export class GroupBroadcastChannel extends EventTarget {
   readonly #name: string;
