@@ -1,6 +1,6 @@
 // Values as bytes. docs/GROUP-PROTOCOL.md has the encoding for members in other languages.
 import { isUint8Array } from "node:util/types";
-import { DefaultSerializer, deserialize } from "node:v8";
+import { deserialize, serialize } from "node:v8";
 
 /** No text in UTF-8 begins with it. */
 const MARK = 0xff;
@@ -15,30 +15,22 @@ const CLONE = 0x01;
  */
 export function encode(value: unknown): Uint8Array {
   if (isUint8Array(value)) return isMarked(value) ? marked(BYTES, value) : value;
-  const serializer = new Serializer();
-  serializer.writeHeader();
-  serializer.writeValue(value);
-  return marked(CLONE, serializer.releaseBuffer());
+  return marked(CLONE, clone(value));
 }
 
-const cannotClone = (message: string) => new DOMException(message, "DataCloneError");
+/** What V8, or another engine, says of a value that cannot be cloned. */
+const UNCLONABLE = /could not be cloned|^Unserializable host object/;
 
-/** What a getter throws comes through as it is. */
-class Serializer extends DefaultSerializer {}
-
-Object.defineProperties(Serializer.prototype, {
-  _getDataCloneError: {
-    // Called with `new`, too.
-    value: function DataCloneError(message: string) {
-      return cannotClone(message);
-    },
-  },
-  _getSharedArrayBufferId: {
-    value() {
-      throw cannotClone("#<SharedArrayBuffer> could not be cloned.");
-    },
-  },
-});
+function clone(value: unknown): Uint8Array {
+  try {
+    return serialize(value);
+  } catch (error) {
+    const { message } = (error ?? {}) as Error;
+    // Else a getter has thrown it, and it comes through as it is.
+    if (!(error instanceof Error) || !UNCLONABLE.test(message)) throw error;
+    throw new DOMException(message, "DataCloneError");
+  }
+}
 
 /** @throws If it was no clone, or is one of another engine. */
 export function decode(bytes: Buffer): unknown {
