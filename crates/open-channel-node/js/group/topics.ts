@@ -5,7 +5,7 @@ import { forget, guard, register } from "../hub.js";
 import { nextTick, setImmediate } from "../timers.js";
 import { checkText, type Core, type Part } from "./core.js";
 import { GroupError, invalidArgument, raised } from "./errors.js";
-import { groups, type Delivered, type NativeSubscription } from "./native.js";
+import { Cell, groups, type NativeBatch, type NativeSubscription } from "./native.js";
 import { decode, encode } from "./values.js";
 
 /** Messages that are taken from the addon together. */
@@ -21,6 +21,35 @@ export async function publish(
   checkText(topic, "topic");
   const payload = encode(value);
   await core.operate((request) => core.native.publish(request, topic, payload), signal);
+}
+
+/** A message as the addon gave it. */
+interface Delivered {
+  number: number;
+  topic: string;
+  publisher: string;
+  data: Buffer;
+  missed: number;
+  interrupted: boolean;
+}
+
+function unpack(batch: NativeBatch | null): Delivered[] {
+  const messages: Delivered[] = [];
+  if (batch === null) return messages;
+  const { data, cells, topics, publishers } = batch;
+  for (let at = 0, begin = 0; at < cells.length; at += Cell.Count) {
+    const end = begin + cells[at + Cell.Length]!;
+    messages.push({
+      number: cells[at + Cell.Number]!,
+      topic: topics[cells[at + Cell.Topic]!]!,
+      publisher: publishers[cells[at + Cell.Publisher]!]!,
+      data: data.subarray(begin, end),
+      missed: cells[at + Cell.Missed]!,
+      interrupted: cells[at + Cell.Interrupted] !== 0,
+    });
+    begin = end;
+  }
+  return messages;
 }
 
 /** A message of a subscription. */
@@ -164,7 +193,7 @@ export class Subscription {
       }
       const next = this.#arrived.shift();
       if (next !== undefined) return next;
-      this.#arrived.push(...this.#native.take(BATCH));
+      this.#arrived.push(...unpack(this.#native.take(BATCH)));
       if (this.#arrived.length > 0) continue;
       await new Promise<void>((resolve) => (this.#waiting = resolve));
       this.#waiting = undefined;
@@ -190,7 +219,7 @@ export class Subscription {
 
   /** Calls the listener, and lets others have a turn after a batch. */
   #deliver(): void {
-    const taken = this.#native.take(BATCH);
+    const taken = unpack(this.#native.take(BATCH));
     for (const delivered of taken) this.#call(delivered);
     if (taken.length < BATCH) return;
     this.#resting = true;
