@@ -19,5 +19,6 @@ const me = process.env.NODE_APP_INSTANCE ?? process.pid;
   await channel.ready;
   console.log(`worker ${me} listens`);
   channel.postMessage(`hello from ${me}`);
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => group.close());
+  for (const signal of ["SIGINT", "SIGTERM"])
+    process.once(signal, () => group.close().then(() => process.exit()));
 })();

@@ -48,6 +48,7 @@ async function main() {
     if (!stop.signal.aborted) throw error;
   });
   await group.close();
+  process.exit(); // PM2's own connection would keep it alive
 }
 
 main();

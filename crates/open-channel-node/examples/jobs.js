@@ -37,7 +37,8 @@ async function main() {
     console.log(`thumbnail of ${value}, attempt ${attempt}`);
     await work(200);
   });
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => group.close());
+  for (const signal of ["SIGINT", "SIGTERM"])
+    process.once(signal, () => group.close().then(() => process.exit()));
 }
 
 main();

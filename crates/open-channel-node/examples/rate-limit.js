@@ -36,10 +36,10 @@ async function main() {
   server.listen(Number(process.env.PORT ?? 8080), () =>
     console.log(`listens on ${server.address().port}`),
   );
-  const stop = () => {
+  const stop = async () => {
     server.close();
-    server.closeIdleConnections();
-    return group.close();
+    await group.close();
+    process.exit();
   };
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, stop);
 }

@@ -1,6 +1,7 @@
 // The programs of docs/COOKBOOK.md do what they say, also when one of their processes is killed.
 "use strict";
 const { test, node, scratch, until, within, unique } = require("./harness.js");
+const { pm2 } = require("./pm2.js");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
@@ -46,6 +47,34 @@ test("cron.js runs its jobs in one worker, and goes on in the next one", async (
   await last.line(/^worker \d runs the jobs$/);
   last.kill("SIGTERM");
   await ends(last);
+});
+
+const long = { timeout: 120_000 };
+test("cron.js under PM2 runs in one worker at a time, over reloads", long, async (t) => {
+  t.after(() => pm2("kill"));
+  const log = path.join(scratch, unique());
+  const lines = (pattern) => {
+    const text = fs.existsSync(log) ? fs.readFileSync(log, "utf8") : "";
+    return text.split("\n").filter((line) => pattern.test(line));
+  };
+  const reports = () => lines(/report \d+$/).map((line) => Number(/\d+$/.exec(line)[0]));
+  const more = async () => {
+    const before = reports().length;
+    await until(() => reports().length > before + 10, "more reports", 30_000);
+  };
+  const cron = path.join(examples, "cron.js");
+  await pm2("start", cron, "-i", "3", "-o", log, "-e", `${log}.err`, "--merge-logs", "--", "20");
+  await until(() => lines(/is there$/).length === 3, "three workers", 30_000);
+  await more();
+  await pm2("reload", "cron");
+  await until(() => lines(/is there$/).length === 6, "three others", 30_000);
+  await more();
+  await pm2("scale", "cron", "1");
+  await more();
+  const numbers = reports();
+  assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b), "each comes once");
+  assert.ok(lines(/runs the jobs$/).length > 1, "it went on in another one");
+  assert.equal(fs.readFileSync(`${log}.err`, "utf8"), "");
 });
 
 test("cache.js never serves an old value after a change", async (t) => {
