@@ -404,11 +404,12 @@ impl Group {
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let group = open_channel_group::Group::builder("locks")
     /// #     .runtime_dir(dir.path().join("d")).join().await?;
-    /// let _guard = group.lock("invoices").await?;
+    /// let guard = group.lock("invoices").await?;
     /// for claim in group.query_locks().await? {
     ///     let verb = if claim.token.is_some() { "holds" } else { "waits for" };
     ///     println!("{} {verb} {}", claim.member, claim.name.name);
     /// }
+    /// # drop(guard);
     /// # group.close().await?;
     /// # Ok(()) }
     /// ```
