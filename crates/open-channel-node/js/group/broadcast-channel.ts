@@ -43,17 +43,17 @@ export interface GroupBroadcastChannel {
 /** A channel as `BroadcastChannel` is one, across the processes and threads of a group. */
 export class GroupBroadcastChannel extends EventTarget {
   readonly #name: string;
-  readonly #station: Station;
+  readonly #broadcast: Broadcast;
   readonly #number = ++last;
   readonly #handlers = new Map<string, { value: unknown; call: (event: Event) => void }>();
   #release: (() => void) | undefined = holding();
   #closed = false;
 
   /** @internal */
-  constructor(station: Station, name: string) {
+  constructor(broadcast: Broadcast, name: string) {
     super();
     this.#name = name;
-    this.#station = station;
+    this.#broadcast = broadcast;
   }
 
   get name(): string {
@@ -81,7 +81,7 @@ export class GroupBroadcastChannel extends EventTarget {
    * What this member posts itself is heard at once.
    */
   get ready(): Promise<void> {
-    return this.#station.ready;
+    return this.#broadcast.ready;
   }
 
   /**
@@ -89,11 +89,11 @@ export class GroupBroadcastChannel extends EventTarget {
    * @throws A `DataCloneError` if it cannot be cloned, or is too large; an `InvalidStateError` if
    * the channel was closed.
    */
-  postMessage(_message: unknown): void {
+  postMessage(message: unknown): void {
     if (arguments.length === 0) throw new TypeError("postMessage takes a message");
     if (this.#closed)
       throw new DOMException(`the channel "${this.#name}" was closed`, "InvalidStateError");
-    this.#station.post(this.#number, _message);
+    this.#broadcast.post(this.#number, message);
   }
 
   /** Hears and posts nothing more. What was posted before is delivered. */
@@ -101,7 +101,7 @@ export class GroupBroadcastChannel extends EventTarget {
     if (this.#closed) return;
     this.#closed = true;
     this.unref();
-    this.#station.delete(this);
+    this.#broadcast.delete(this);
   }
 
   /** The process stays alive until it is closed; this is the default. */
@@ -183,7 +183,7 @@ interface Sender {
 }
 
 /** All channels of one name in one member: they share a subscription. */
-class Station implements Part {
+class Broadcast implements Part {
   readonly #core: Core;
   readonly #topic: string;
   readonly #subscription: Subscription;
@@ -251,20 +251,20 @@ class Station implements Part {
   }
 }
 
-const stations = new WeakMap<Core, Map<string, Station>>();
+const broadcasts = new WeakMap<Core, Map<string, Broadcast>>();
 
 /** A channel of this name, which hears all others of that name in the group. */
 export function broadcastChannel(core: Core, name: string): GroupBroadcastChannel {
   const text = `${name}`;
   core.check();
-  const open = stations.get(core) ?? new Map<string, Station>();
-  stations.set(core, open);
-  let station = open.get(text);
-  if (station === undefined) {
-    station = new Station(core, text, () => open.delete(text));
-    open.set(text, station);
+  const open = broadcasts.get(core) ?? new Map<string, Broadcast>();
+  broadcasts.set(core, open);
+  let broadcast = open.get(text);
+  if (broadcast === undefined) {
+    broadcast = new Broadcast(core, text, () => open.delete(text));
+    open.set(text, broadcast);
   }
-  return station.open(text);
+  return broadcast.open(text);
 }
 
 /** A name, whatever it is, as one word of a topic: `%` and hexadecimal digits for what is none. */
