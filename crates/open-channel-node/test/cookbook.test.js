@@ -164,6 +164,19 @@ test("single-instance.js hands its arguments to the one that runs", async (t) =>
   await ends(third);
 });
 
+test("single-instance.js runs once, however many start together", async (t) => {
+  const start = example(t, "single-instance.js");
+  const all = Array.from({ length: 6 }, (_, number) => start([`${number}.txt`]));
+  const isOnly = (run) => run.lines.includes("this is the only one");
+  const only = await until(() => all.find(isOnly), "the only one");
+  const others = all.filter((run) => run !== only);
+  await Promise.all(others.map(ends));
+  for (const run of others) assert.deepEqual(run.lines, [`handed over to process ${only.pid}`]);
+  const opened = () => said(only, /^open /).sort();
+  await until(() => opened().length === all.length, "the files of all");
+  assert.deepEqual(opened(), all.map((_, number) => `open ${number}.txt`));
+});
+
 test("config.js gives all workers a configuration that can be read", async (t) => {
   const start = example(t, "config.js");
   const folder = fs.mkdtempSync(path.join(scratch, "config-"));
