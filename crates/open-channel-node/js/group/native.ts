@@ -138,7 +138,6 @@ export const enum Cell {
 }
 
 export interface NativeSubscription {
-  readonly over: boolean;
   opened(): boolean;
   failure(): GroupFailure | null;
   take(most: number): NativeBatch | null;

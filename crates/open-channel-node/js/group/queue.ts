@@ -5,10 +5,10 @@ import { asyncDispose } from "../dispose.js";
 import { forget, guard, register } from "../hub.js";
 import { amount } from "../options.js";
 import { nextTick } from "../timers.js";
-import { Running } from "./calls.js";
 import { checkText, type Core, type Part } from "./core.js";
 import { GroupError, invalidArgument, raised } from "./errors.js";
 import { groups, type Attempted, type NativeWorker } from "./native.js";
+import { Runs, type Running } from "./running.js";
 import { decode, encode } from "./values.js";
 
 export interface PushOptions {
@@ -137,9 +137,8 @@ export class QueueWorker extends EventEmitter {
   readonly #token: number;
   readonly #handler: JobHandler;
   readonly #context: AsyncResource;
-  readonly #running = new Map<number, Running>();
-  readonly #part: Part = { end: (error) => this.#end(error) };
-  #ended: { promise: Promise<void>; resolve(): void } | undefined;
+  readonly #runs = new Runs(() => this.#finish());
+  readonly #part: Part = { end: (error) => void this.#end(error) };
   #over = false;
 
   /** @internal */
@@ -165,32 +164,20 @@ export class QueueWorker extends EventEmitter {
 
   /** Takes no more jobs, and waits until those that run have ended. */
   close(): Promise<void> {
-    this.#end();
-    return this.#ended!.promise;
+    return this.#end();
   }
 
   [asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #end(error?: Error): void {
-    if (this.#ended === undefined) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((done) => (resolve = done));
-      this.#ended = { promise, resolve };
-      this.#native.close();
-    }
-    if (error !== undefined) {
-      for (const running of this.#running.values()) running.cancel(error);
-      this.#running.clear();
-    }
-    this.#settle();
+  #end(error?: Error): Promise<void> {
+    this.#native.close();
+    return this.#runs.close(error);
   }
 
-  #settle(): void {
-    if (this.#ended === undefined || this.#running.size > 0 || this.#over) return;
+  #finish(): void {
     this.#over = true;
-    this.#ended.resolve();
     forget(this.#token);
     this.#core.delete(this.#part);
     guard(() => this.#context.runInAsyncScope(() => this.emit("close")));
@@ -199,19 +186,17 @@ export class QueueWorker extends EventEmitter {
 
   #look(): void {
     for (const attempted of this.#native.take()) void this.#run(attempted);
-    for (const number of this.#native.cancelled()) this.#running.get(number)?.cancel(notNeeded());
+    this.#runs.cancel(this.#native.cancelled(), notNeeded);
     const failure = this.#native.failure();
-    if (failure === null || this.#ended !== undefined) return;
+    if (failure === null || this.#runs.closing) return;
     const error = new GroupError(failure);
-    this.#end(error);
+    void this.#end(error);
     this.#context.runInAsyncScope(() => this.emit("error", error));
   }
 
   async #run(attempted: Attempted): Promise<void> {
     const { number } = attempted;
-    const running = new Running();
-    const job = new Job(attempted, this.#native, running);
-    this.#running.set(number, running);
+    const job = new Job(attempted, this.#native, this.#runs.begin(number));
     try {
       await this.#context.runInAsyncScope(this.#handler, undefined, job);
       this.#native.ack(number);
@@ -219,8 +204,7 @@ export class QueueWorker extends EventEmitter {
       this.#native.nak(number);
       guard(() => this.#context.runInAsyncScope(() => this.emit("failed", job, error)));
     } finally {
-      this.#running.delete(number);
-      this.#settle();
+      this.#runs.end(number);
     }
   }
 }

@@ -2,29 +2,24 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use napi::bindgen_prelude::{Buffer, Float64Array};
 use napi_derive::napi;
-use open_channel_group::{Error, MemberId, Published, Subscription};
+use open_channel_group::{MemberId, Published, Subscription};
 
-use super::{failure::GroupFailure, futures::Awaited, group::NativeGroup, view::shown};
-use crate::hub::{Signal, reason};
+use super::{failure::GroupFailure, group::NativeGroup, opened::Opened, view::shown};
+use crate::hub::reason;
 
 /// One subscription of a group.
 #[napi]
 pub struct NativeSubscription {
-    opening: Awaited<Result<Subscription, Error>>,
-    subscription: Option<Subscription>,
-    failure: Option<Error>,
+    subscription: Opened<Subscription>,
     waker: Waker,
     /// JavaScript has these, and has not handled them.
     lent: HashMap<u32, Published>,
     last: u32,
-    /// The group is over.
-    over: bool,
 }
 
 /// Messages that JavaScript has to handle. One object for each would cost more than the rest.
@@ -99,47 +94,40 @@ impl NativeSubscription {
         pattern: String,
         latest: bool,
     ) -> napi::Result<Self> {
-        let signal: Arc<Signal> = group.signal_like(token);
+        let signal = group.signal_like(token);
         let group = group.joined()?;
-        let opening = Awaited::new(&signal, reason::READABLE, async move {
+        let opening = async move {
             if latest {
                 group.subscribe_latest(&pattern).await
             } else {
                 group.subscribe(&pattern).await
             }
-        });
-        let waker = signal.waker(reason::READABLE);
-        let lent = HashMap::new();
-        let mut made =
-            Self { opening, subscription: None, failure: None, waker, lent, last: 0, over: false };
-        made.open();
-        Ok(made)
+        };
+        Ok(Self {
+            subscription: Opened::new(&signal, opening),
+            waker: signal.waker(reason::READABLE),
+            lent: HashMap::new(),
+            last: 0,
+        })
     }
 
     /// Whether everything that is published from now on arrives.
     #[napi]
     pub fn opened(&mut self) -> bool {
-        self.open();
-        self.subscription.is_some()
+        self.subscription.get().is_some()
     }
 
     /// Why there is no subscription.
     #[napi]
     pub fn failure(&self) -> Option<GroupFailure> {
-        self.failure.clone().map(Into::into)
-    }
-
-    /// Nothing more comes.
-    #[napi(getter)]
-    pub fn over(&self) -> bool {
-        self.over
+        self.subscription.failure()
     }
 
     /// The next messages, at most so many; raises `READABLE` after there were fewer. Nothing if
     /// there is none.
     #[napi]
     pub fn take(&mut self, most: u32) -> Option<Delivered> {
-        let subscription = self.subscription.as_mut()?;
+        let subscription = self.subscription.get()?;
         let mut cx = Context::from_waker(&self.waker);
         let mut batch = Batch::default();
         for _ in 0..most {
@@ -149,11 +137,7 @@ impl NativeSubscription {
                     batch.add(self.last, &message);
                     self.lent.insert(self.last, message);
                 }
-                Poll::Ready(None) => {
-                    self.over = true;
-                    break;
-                }
-                Poll::Pending => break,
+                Poll::Ready(None) | Poll::Pending => break,
             }
         }
         (!batch.cells.is_empty()).then(|| batch.into())
@@ -168,21 +152,6 @@ impl NativeSubscription {
     /// Nothing more comes. Messages that JavaScript has are handled as before.
     #[napi]
     pub fn close(&mut self) {
-        self.opening.cancel();
-        self.subscription = None;
-        self.over = true;
-    }
-}
-
-impl NativeSubscription {
-    fn open(&mut self) {
-        match self.opening.poll() {
-            Some(Ok(subscription)) => self.subscription = Some(subscription),
-            Some(Err(error)) => {
-                self.failure = Some(error);
-                self.over = true;
-            }
-            None => {}
-        }
+        self.subscription.close();
     }
 }
