@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::core::{Answers, CallOptions, Expect, MemberId};
+use crate::core::{Answers, CallOptions, Expect, LockClaim, LockMode, LockWait, MemberId};
 use crate::engine::{Event, View};
 use crate::error::Error;
 use crate::faces::builder::GroupBuilder;
@@ -234,6 +234,27 @@ impl Group {
     /// As there.
     pub fn try_lock_shared(&self, name: &str) -> Result<Option<LockGuard>, Error> {
         wait(self.0.try_lock_shared(name))
+    }
+
+    /// [`Group::lock_with`](crate::Group::lock_with).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn lock_with(
+        &self,
+        name: &str,
+        mode: LockMode,
+        wait_how: LockWait,
+    ) -> Result<Option<LockGuard>, Error> {
+        wait(self.0.lock_with(name, mode, wait_how))
+    }
+
+    /// [`Group::query_locks`](crate::Group::query_locks).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn query_locks(&self) -> Result<Vec<LockClaim>, Error> {
+        wait(self.0.query_locks())
     }
 
     /// [`Group::steal`](crate::Group::steal).

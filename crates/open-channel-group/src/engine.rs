@@ -13,9 +13,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::core::{
     Answers, CallEnd, CallId, CallOptions, Delivery, DeliveryId, JobEnd, JobId, LeaveReason,
-    LockId, LockMode, LockName, LockWait, MapChange, MemberId, MemberView, Name, Outcome, Pattern,
-    PublishEnd, PublishId, Refused, RequestId, Run, RunId, SubscriptionId, Target, Token, Topic,
-    Value, WatchId, WorkerId, Write, WriteEnd,
+    LockClaim, LockId, LockMode, LockName, LockQueryId, LockWait, MapChange, MemberId, MemberView,
+    Name, Outcome, Pattern, PublishEnd, PublishId, Refused, RequestId, Run, RunId, SubscriptionId,
+    Target, Token, Topic, Value, WatchId, WorkerId, Write, WriteEnd,
 };
 use crate::error::Error;
 
@@ -174,6 +174,8 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
         wait: LockWait,
     ) -> Begun<LockId, watch::Receiver<LockState>>;
     fn unlock(&self, lock: LockId);
+    /// Who holds locks and roles, in the order of the tokens, then who waits, in the order of line.
+    fn query_locks(&self) -> Begun<LockQueryId, Ending<Vec<LockClaim>>>;
     /// The file by which the kernel holds a lock, which is held until its last duplicate is closed.
     #[cfg(unix)]
     fn lend(&self, lock: LockId) -> std::io::Result<std::fs::File>;

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::core::{
-    Answers, CallEnd, CallId, CallOptions, Delivery, DeliveryId, JobEnd, JobId, LockId, LockMode,
-    LockName, LockWait, MapChange, MemberId, Name, Outcome, Pattern, PublishEnd, PublishId,
-    Refused, RequestId, RunId, SubscriptionId, Target, Topic, Value, WatchId, WorkerId, Write,
-    WriteEnd,
+    Answers, CallEnd, CallId, CallOptions, Delivery, DeliveryId, JobEnd, JobId, LockClaim, LockId,
+    LockMode, LockName, LockQueryId, LockWait, MapChange, MemberId, Name, Outcome, Pattern,
+    PublishEnd, PublishId, Refused, RequestId, RunId, SubscriptionId, Target, Topic, Value,
+    WatchId, WorkerId, Write, WriteEnd,
 };
 use crate::engine::{
     Attempt, Begun, BoxFuture, Ending, Engine, Event, LockState, Promises, Request, View,
@@ -106,6 +106,10 @@ impl Engine for Forked {
     }
 
     fn unlock(&self, _: LockId) {}
+
+    fn query_locks(&self) -> Begun<LockQueryId, Ending<Vec<LockClaim>>> {
+        Err(Refused::Left)
+    }
 
     #[cfg(unix)]
     fn lend(&self, _: LockId) -> std::io::Result<std::fs::File> {

@@ -60,7 +60,8 @@ mod forked;
 pub mod tower;
 
 pub use crate::core::{
-    Answers, CallOptions, Expect, LeaveReason, MemberId, MemberInfo, MemberView,
+    Answers, CallOptions, Expect, LeaveReason, LockClaim, LockMode, LockName, LockSpace, LockWait,
+    MemberId, MemberInfo, MemberView,
 };
 pub use crate::core::{Refused, Token};
 pub use engine::{Event, Promises, View};

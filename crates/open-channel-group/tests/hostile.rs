@@ -92,7 +92,7 @@ impl Attack {
         let member = &mut self.members[place];
         let payload = Bytes::from(vec![0; self.random.below(300)]);
         // The window may be full, or the member out.
-        let _ = match self.random.below(8) {
+        let _ = match self.random.below(9) {
             0 => member.subscribe(Pattern::new("a.*").unwrap(), false).map(|_| ()),
             1 => member.publish(Topic::new("a.b").unwrap(), payload).map(|_| ()),
             2 => {
@@ -106,6 +106,7 @@ impl Attack {
                 let target = Target::Member(other, name("s"));
                 member.call(target, payload, CallOptions::default(), now).map(|_| ())
             }
+            7 => member.query_locks().map(|_| ()),
             _ => {
                 let write = Write::Set { key: name("k"), value: payload, ttl: None };
                 member.write(write).map(|_| ())

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use open_channel_group::{
-    CallOptions, Change, Error, Event, Expect, Group, GroupBuilder, Refused, blocking,
+    CallOptions, Change, Error, Event, Expect, Group, GroupBuilder, LockClaim, LockMode, LockName,
+    LockSpace, LockWait, Refused, blocking,
 };
 
 struct Place(tempfile::TempDir);
@@ -175,6 +176,70 @@ async fn a_stolen_lock_ends_what_runs_under_it() {
     assert!(!stolen.is_lost());
     let kept = stolen.run(async { 7 }).await;
     assert_eq!(kept, Some(7));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_thief_that_is_robbed_does_not_steal_back() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    // The kernel lets nobody have it, so that thieves only have turns.
+    let held = one.lock("l").await.unwrap().descriptor().unwrap();
+    let (first, second) = (one.clone(), other.clone());
+    let first = tokio::spawn(async move { first.steal("l").await.unwrap().token() });
+    let turns = |claims: Vec<LockClaim>| -> Vec<_> {
+        claims.into_iter().filter_map(|claim| Some((claim.member, claim.token?))).collect()
+    };
+    let has_turn = async |group: &Group| {
+        while turns(one.query_locks().await.unwrap()).first().map(|turn| turn.0) != Some(group.id())
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    has_turn(&one).await;
+    let second = tokio::spawn(async move { second.steal("l").await.unwrap().token() });
+    has_turn(&other).await;
+    let now = turns(one.query_locks().await.unwrap());
+    for _ in 0..20 {
+        assert_eq!(turns(other.query_locks().await.unwrap()), now, "nobody else gets a turn");
+    }
+    drop(held);
+    assert!(second.await.unwrap() < first.await.unwrap());
+    // Stolen before it was held: that is an answer, where it is asked for.
+    let wait = one.lock_with("l", LockMode::Exclusive, LockWait::Wait);
+    let steal = one.lock_with("l", LockMode::Exclusive, LockWait::Steal);
+    let (robbed, thief) = tokio::join!(wait, steal);
+    assert!(robbed.unwrap().is_none_or(|guard| guard.is_lost()));
+    assert!(thief.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn all_can_see_who_holds_a_lock_and_who_waits_for_it() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    assert_eq!(one.query_locks().await.unwrap(), []);
+    let guard = other.lock("l").await.unwrap();
+    let mut waiting = Box::pin(one.lock_shared("l"));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    let name = LockName {
+        space: LockSpace::Lock,
+        name: open_channel_group::core::Name::new("l").unwrap(),
+    };
+    let claim = |group: &Group, mode, token| LockClaim {
+        name: name.clone(),
+        mode,
+        member: group.id(),
+        token,
+    };
+    let holder = claim(&other, LockMode::Exclusive, Some(guard.token()));
+    let waiter = claim(&one, LockMode::Shared, None);
+    assert_eq!(one.query_locks().await.unwrap(), [holder.clone(), waiter.clone()]);
+    // The order in which another member hears of it is not known.
+    let at_other = other.query_locks().await.unwrap();
+    assert!(at_other == [holder.clone(), waiter] || at_other == [holder]);
+    drop(waiting);
+    one.close().await.unwrap();
+    assert!(matches!(one.query_locks().await, Err(Error::Left)));
 }
 
 #[tokio::test]

@@ -3,24 +3,21 @@
 //     $ node examples/counter.js
 //     4 processes counted to 4000
 //
-// Every process has the whole map in its memory. An increment counts once, also if the process that
-// hosts dies meanwhile.
+// It is there for as long as one process is. An increment is counted once, also when the process
+// that hosts the group is killed under it.
 "use strict";
 const { fork } = require("node:child_process");
-const { once } = require("node:events");
 const { Group } = require("open-channel/group");
 
-const isChild = process.send !== undefined;
-
 (async () => {
-  const group = await Group.join("counting");
-  const others = isChild ? [] : [1, 2, 3].map(() => fork(__filename));
-  const counts = group.map("counts");
-  const added = [];
-  for (let i = 0; i < 1000; i++) added.push(counts.increment("all"));
-  await Promise.all(added);
-  await Promise.all(others.map((other) => once(other, "exit")));
-  if (!isChild) console.log(`4 processes counted to ${counts.get("all")}`);
+  const child = process.send !== undefined;
+  const group = await Group.join("example-counter");
+  const counters = group.map("counters");
+  const changes = counters.watch("visits");
+  if (!child) for (let i = 0; i < 3; i++) fork(__filename);
+  await Promise.all(Array.from({ length: 1000 }, () => counters.increment("visits")));
+  for await (const _ of changes) if (counters.get("visits") === 4000) break;
+  if (!child) console.log(`4 processes counted to ${counters.get("visits")}`);
   await group.close();
-  if (isChild) process.disconnect();
+  if (child) process.disconnect();
 })();

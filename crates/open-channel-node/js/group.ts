@@ -1,4 +1,5 @@
 // `open-channel/group`: the processes that joined one name, as members that know each other.
+export type { GroupBroadcastChannel } from "./group/broadcast-channel.js";
 export {
   Service,
   type Answers,
@@ -34,3 +35,12 @@ export {
   type SubscribeOptions,
   type TopicListener,
 } from "./group/topics.js";
+export type {
+  Lock,
+  LockCallback,
+  LockInfo,
+  LockManager,
+  LockManagerSnapshot,
+  LockMode,
+  LockRequestOptions,
+} from "./group/web-locks.js";

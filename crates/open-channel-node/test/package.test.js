@@ -139,6 +139,18 @@ test(
       const guard = await group.lock("l", { mode: "shared" });
       return guard.token;
     }
+    export async function web(group: Group): Promise<number> {
+      const { locks } = group;
+      const channel = group.broadcastChannel("a");
+      channel.onmessage = ({ data }) => void data;
+      channel.addEventListener("message", ({ data }) => void data, { once: true });
+      await channel.ready;
+      const mode: string | undefined =
+        await locks.request("l", { ifAvailable: true }, async (lock) => lock?.mode);
+      const { held } = await locks.query();
+      void [mode, held[0].clientId];
+      return locks.request("l", ({ name }) => name.length);
+    }
   `;
     for (const [file, module] of [
       ["types.mts", "Node16"],

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::entry::LeaveReason;
-use super::frame::{LockMode, LockName};
+use super::frame::{LockClaim, LockMode, LockName};
 use super::ids::{
-    CallId, DeliveryId, JobId, LockId, MemberId, OpId, PublishId, RequestId, RunId, SubscriptionId,
-    Token, WatchId, WorkerId,
+    CallId, DeliveryId, JobId, LockId, LockQueryId, MemberId, OpId, PublishId, RequestId, RunId,
+    SubscriptionId, Token, WatchId, WorkerId,
 };
 use super::name::Name;
 use super::pattern::Topic;
@@ -105,6 +105,14 @@ pub enum Event {
     Denied(LockId),
     /// A lock that was held, or waited for, was stolen.
     Lost(LockId),
+    /// The answer to [`Member::query_locks`](super::Member::query_locks).
+    LocksQueried {
+        /// The question.
+        query: LockQueryId,
+        /// The holders in the order of their tokens, then those who wait in the order in which
+        /// they came.
+        claims: Vec<LockClaim>,
+    },
     /// A job is over.
     JobEnded {
         /// The job.

@@ -9,9 +9,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::entry::LeaveReason;
 use super::error::FrameError;
 use super::ids::{
-    ExchangeId, JobId, LockId, Mark, MemberId, OpId, PublishId, SubscriptionId, Ticket, Token,
-    WorkerId,
+    ExchangeId, JobId, LockId, LockQueryId, Mark, MemberId, OpId, PublishId, SubscriptionId,
+    Ticket, Token, WorkerId,
 };
+use super::limits::cost;
 use super::name::Name;
 use super::pattern::{Pattern, Topic};
 use super::transfer::Transfer;
@@ -65,6 +66,27 @@ wire_struct! {
         pub space: LockSpace,
         /// Its name there.
         pub name: Name,
+    }
+}
+
+wire_struct! {
+    /// A member that holds a lock, or waits for it.
+    pub struct LockClaim {
+        /// The lock, or the role.
+        pub name: LockName,
+        /// How it is held, or is to be.
+        pub mode: LockMode,
+        /// The member.
+        pub member: MemberId,
+        /// The token of a holder; somebody who waits has none.
+        pub token: Option<Token>,
+    }
+}
+
+impl LockClaim {
+    /// The bytes that it counts in memory.
+    pub(crate) fn cost(&self) -> usize {
+        cost(self.name.name.as_str().len())
     }
 }
 
@@ -179,6 +201,8 @@ wire_enum! {
         19 => Write { op: OpId, write: Write },
         /// The member leaves.
         20 => Leave,
+        /// Who holds locks, and who waits for them? One such question is open at a time.
+        21 => QueryLocks { query: LockQueryId },
     }
 }
 
@@ -220,6 +244,8 @@ wire_enum! {
         13 => Forward { from: MemberId, frame: ExchangeFrame },
         /// A write has changed nothing.
         14 => Wrote { op: OpId, end: WriteEnd },
+        /// A piece of the answer who holds locks, and who waits for them.
+        15 => Locks { query: LockQueryId, claims: Vec<LockClaim>, last: bool },
     }
 }
 

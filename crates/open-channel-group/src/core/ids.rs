@@ -60,6 +60,8 @@ id! {
     OpId,
     /// A watch of one member on the map.
     WatchId,
+    /// A question of one member who holds locks and who waits for them.
+    LockQueryId,
 }
 
 wire_struct! {

@@ -80,10 +80,10 @@ pub use error::{FrameError, ProtocolError, Refused};
 pub use event::{
     Answers, CallEnd, Delivery, Event, JobEnd, KernelRequest, MapChange, Outcome, PublishEnd, Run,
 };
-pub use frame::{LockMode, LockName, LockSpace, LockWait};
+pub use frame::{LockClaim, LockMode, LockName, LockSpace, LockWait};
 pub use ids::{
-    CallId, DeliveryId, ExchangeId, JobId, LinkId, LockId, Mark, MemberId, OpId, PublishId,
-    RequestId, RunId, SubscriptionId, Ticket, Token, WatchId, WorkerId,
+    CallId, DeliveryId, ExchangeId, JobId, LinkId, LockId, LockQueryId, Mark, MemberId, OpId,
+    PublishId, RequestId, RunId, SubscriptionId, Ticket, Token, WatchId, WorkerId,
 };
 pub use limits::{
     DEFAULT_HOST_TIMEOUT, DEFAULT_MAP_BYTES, DEFAULT_MAX_MEMBERS, DEFAULT_MAX_PAYLOAD,

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use super::entry::{Change, Entry, LeaveReason, Logged};
 use super::error::FrameError;
 use super::frame::{
-    ExchangeFrame, LockMode, LockName, LockSpace, LockWait, Reply, RequestBody, ToHost, ToMember,
-    decode, encode,
+    ExchangeFrame, LockClaim, LockMode, LockName, LockSpace, LockWait, Reply, RequestBody, ToHost,
+    ToMember, decode, encode,
 };
 use super::ids::*;
 use super::name::Name;
@@ -154,6 +154,7 @@ fn to_host() -> Vec<ToHost> {
         ToHost::Withdraw { job: JobId(1) },
         ToHost::Decline { job: JobId(1), member: MemberId(2), worker: WorkerId(3) },
         ToHost::Leave,
+        ToHost::QueryLocks { query: LockQueryId(7) },
     ];
     frames.extend(transfers().into_iter().map(|piece| ToHost::Log { piece }));
     let send = |frame| ToHost::Send { to: MemberId(1 << 63), frame };
@@ -198,6 +199,17 @@ fn to_member() -> Vec<ToMember> {
         WriteEnd::Unknown,
     ];
     frames.extend(ends.map(|end| ToMember::Wrote { op: OpId(1), end }));
+    let claim = |mode, token| LockClaim {
+        name: LockName { space: LockSpace::Lock, name: name("l") },
+        mode,
+        member: MemberId(2),
+        token,
+    };
+    let token = Some(Token { tenure: 1, number: 2 });
+    let claims = vec![claim(LockMode::Exclusive, token), claim(LockMode::Shared, None)];
+    let query = LockQueryId(7);
+    frames.push(ToMember::Locks { query, claims, last: false });
+    frames.push(ToMember::Locks { query, claims: Vec::new(), last: true });
     frames
 }
 
@@ -222,8 +234,8 @@ fn check<F: Wire + PartialEq + std::fmt::Debug>(frames: &[F], kinds: u8) {
 
 #[test]
 fn every_frame_comes_back_as_it_was() {
-    check(&to_host(), 20);
-    check(&to_member(), 14);
+    check(&to_host(), 21);
+    check(&to_member(), 15);
 }
 
 #[test]

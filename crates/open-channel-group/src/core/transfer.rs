@@ -98,7 +98,8 @@ pub(crate) fn snapshot(log: &Log, now: Duration) -> Vec<Transfer> {
     transfer
 }
 
-fn pieces<T>(items: impl Iterator<Item = T>, cost: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+/// Items in pieces of a size that is good to send.
+pub(crate) fn pieces<T>(items: impl Iterator<Item = T>, cost: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let mut pieces = Vec::new();
     let mut piece = Vec::new();
     let mut bytes = 0;

@@ -6,8 +6,9 @@ use std::task::Waker;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::core::{
-    Answers, CallEnd, CallId, Delivery, Event, JobEnd, JobId, LockId, Member, Name, OpId,
-    PublishEnd, PublishId, RequestId, RunId, SubscriptionId, WatchId, WorkerId, WriteEnd,
+    Answers, CallEnd, CallId, Delivery, Event, JobEnd, JobId, LockClaim, LockId, LockQueryId,
+    Member, Name, OpId, PublishEnd, PublishId, RequestId, RunId, SubscriptionId, WatchId, WorkerId,
+    WriteEnd,
 };
 use crate::engine::{Attempt, LockState, Request};
 
@@ -31,6 +32,7 @@ pub(super) struct Board {
     jobs: HashMap<JobId, oneshot::Sender<JobEnd>>,
     writes: HashMap<OpId, oneshot::Sender<WriteEnd>>,
     locks: HashMap<LockId, watch::Sender<LockState>>,
+    lock_queries: HashMap<LockQueryId, oneshot::Sender<Vec<LockClaim>>>,
     services: HashMap<Name, mpsc::UnboundedSender<Request>>,
     requests: HashMap<RequestId, watch::Sender<bool>>,
     workers: HashMap<WorkerId, mpsc::UnboundedSender<Attempt>>,
@@ -77,6 +79,10 @@ impl Board {
 
     pub(super) fn unlock(&mut self, id: LockId) {
         self.locks.remove(&id);
+    }
+
+    pub(super) fn query_locks(&mut self, id: LockQueryId) -> oneshot::Receiver<Vec<LockClaim>> {
+        await_end(&mut self.lock_queries, id)
     }
 
     pub(super) fn subscribe(&mut self, id: SubscriptionId) -> oneshot::Receiver<()> {
@@ -168,6 +174,7 @@ impl Board {
             Event::Acquired { lock, token } => self.lock_is(lock, LockState::Held(token)),
             Event::Denied(lock) => self.lock_is(lock, LockState::Denied),
             Event::Lost(lock) => self.lock_is(lock, LockState::Lost),
+            Event::LocksQueried { query, claims } => end(&mut self.lock_queries, &query, claims),
             Event::Subscribed(subscription) => {
                 let reader = self.readers.get_mut(&subscription);
                 if let Some(known) = reader.and_then(|reader| reader.known.take()) {

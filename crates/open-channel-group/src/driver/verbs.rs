@@ -9,10 +9,10 @@ use super::clock;
 use super::member::Driver;
 use super::state::Standing;
 use crate::core::{
-    Answers, CallEnd, CallId, CallOptions, Delivery, DeliveryId, JobEnd, JobId, LockId, LockMode,
-    LockName, LockWait, MapChange, MemberId, Name, Outcome, Pattern, PublishEnd, PublishId,
-    Refused, RequestId, RunId, SubscriptionId, Target, Topic, Value, WatchId, WorkerId, Write,
-    WriteEnd,
+    Answers, CallEnd, CallId, CallOptions, Delivery, DeliveryId, JobEnd, JobId, LockClaim, LockId,
+    LockMode, LockName, LockQueryId, LockWait, MapChange, MemberId, Name, Outcome, Pattern,
+    PublishEnd, PublishId, Refused, RequestId, RunId, SubscriptionId, Target, Topic, Value,
+    WatchId, WorkerId, Write, WriteEnd,
 };
 use crate::engine::{
     Attempt, Begun, BoxFuture, Ending, Engine, Event, LockState, Promises, Request, View,
@@ -203,6 +203,14 @@ impl Engine for Driver {
             // It may have been stolen.
             let _ = state.member.unlock(lock);
         });
+    }
+
+    fn query_locks(&self) -> Begun<LockQueryId, Ending<Vec<LockClaim>>> {
+        self.with(|state| {
+            state.check()?;
+            let id = state.member.query_locks()?;
+            Ok((id, state.board.query_locks(id)))
+        })
     }
 
     #[cfg(unix)]

@@ -14,7 +14,9 @@ use super::map::Map;
 use super::members::{Events, Members};
 use super::queue::Queue;
 use super::topics::{self, Subscription};
-use crate::core::{Answers, CallOptions, LockMode, LockSpace, LockWait, MemberId, Name, Target};
+use crate::core::{
+    Answers, CallOptions, LockClaim, LockMode, LockSpace, LockWait, MemberId, Name, Target,
+};
 use crate::engine::Promises;
 use crate::error::Error;
 
@@ -288,8 +290,7 @@ impl Group {
         mode: LockMode,
         wait: LockWait,
     ) -> Result<LockGuard, Error> {
-        // Only a try comes back with nothing.
-        self.acquire(space, name, mode, wait).await?.ok_or(Error::Left)
+        locks::wait_for(&self.handle, space, name, mode, wait).await
     }
 
     /// Waits for a lock, first come, first served.
@@ -354,6 +355,23 @@ impl Group {
         self.acquire(LockSpace::Lock, name, LockMode::Shared, LockWait::Try).await
     }
 
+    /// A lock in any way. `None` if it was not free and not to be waited for, or if another one
+    /// has stolen it before it was held here; the other calls stand in line again then.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Cancel safety
+    /// As [`lock`](Self::lock), or [`steal`](Self::steal).
+    pub async fn lock_with(
+        &self,
+        name: &str,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<Option<LockGuard>, Error> {
+        self.acquire(LockSpace::Lock, name, mode, wait).await
+    }
+
     /// Takes a lock from its holders, before all who wait. They learn that they have
     /// [lost](LockGuard::lost) it; a holder whose process is stopped holds it until it goes on or
     /// dies, so that there are never two.
@@ -365,6 +383,38 @@ impl Group {
     /// When dropped, the others may have lost it nevertheless.
     pub async fn steal(&self, name: &str) -> Result<LockGuard, Error> {
         self.wait_for(LockSpace::Lock, name, LockMode::Exclusive, LockWait::Steal).await
+    }
+
+    /// Who holds locks and roles in the whole group, and who waits for them: the holders in the
+    /// order of their tokens, then those who wait in the order in which they came.
+    ///
+    /// It is true at some time between the call and its return. A holder is listed from its turn
+    /// on. The kernel may still wait then for a member that was put out, which is listed before it
+    /// when it is back; or for one whose lock was stolen, which is not listed any more.
+    ///
+    /// # Errors
+    /// Why the group is over.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), open_channel_group::Error> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let group = open_channel_group::Group::builder("locks")
+    /// #     .runtime_dir(dir.path().join("d")).join().await?;
+    /// let guard = group.lock("invoices").await?;
+    /// for claim in group.query_locks().await? {
+    ///     let verb = if claim.token.is_some() { "holds" } else { "waits for" };
+    ///     println!("{} {verb} {}", claim.member, claim.name.name);
+    /// }
+    /// # drop(guard);
+    /// # group.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn query_locks(&self) -> Result<Vec<LockClaim>, Error> {
+        locks::query(&self.handle).await
     }
 
     /// Waits until this member is the only one with this role. It has it until the guard is dropped

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::handle::{Face, Handle};
-use crate::core::{LockId, LockMode, LockName, LockSpace, LockWait, Name, Token};
+use crate::core::{LockClaim, LockId, LockMode, LockName, LockSpace, LockWait, Name, Token};
 use crate::engine::LockState;
 use crate::error::Error;
 
@@ -49,6 +49,7 @@ impl Claim {
     }
 }
 
+/// `None` if it is not free, or another one has stolen it first.
 pub(crate) async fn lock(
     handle: &Arc<Handle>,
     space: LockSpace,
@@ -56,15 +57,32 @@ pub(crate) async fn lock(
     mode: LockMode,
     wait: LockWait,
 ) -> Result<Option<LockGuard>, Error> {
+    let mut claim = Claim::new(handle, space, name, mode, wait).await?;
+    let token = claim.held().await?;
+    Ok(token.map(|token| LockGuard { claim, token }))
+}
+
+/// Whatever others steal meanwhile, it is held in the end.
+pub(crate) async fn wait_for(
+    handle: &Arc<Handle>,
+    space: LockSpace,
+    name: &str,
+    mode: LockMode,
+    mut wait: LockWait,
+) -> Result<LockGuard, Error> {
     loop {
-        let mut claim = Claim::new(handle, space, name, mode, wait).await?;
-        match claim.held().await? {
-            Some(token) => return Ok(Some(LockGuard { claim, token })),
-            None if wait == LockWait::Try => return Ok(None),
-            // Another one has stolen it first: stand in line again.
-            None => {}
+        if let Some(guard) = lock(handle, space, name, mode, wait).await? {
+            return Ok(guard);
         }
+        // Another one has stolen it first. A thief that stole it back would not let that one have
+        // it either, and so on for ever: it stands in line.
+        wait = LockWait::Wait;
     }
+}
+
+pub(crate) async fn query(handle: &Arc<Handle>) -> Result<Vec<LockClaim>, Error> {
+    let (_, claims) = handle.begin(Face::Locks, |engine| engine.query_locks()).await?;
+    handle.end(claims).await
 }
 
 /// A lock that this member holds; it is let go when dropped.

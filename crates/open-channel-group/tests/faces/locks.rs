@@ -1,6 +1,6 @@
 //! Locks.
 
-use open_channel_group::core::{Event, LockId, LockMode, LockWait, Token};
+use open_channel_group::core::{Event, LockClaim, LockId, LockMode, LockWait, Token};
 
 use crate::harness::{Group, lock_name};
 
@@ -135,4 +135,68 @@ fn a_lock_and_a_role_of_one_name_are_two() {
     group.members[1].lock(role, LockMode::Exclusive, LockWait::Wait).unwrap();
     group.settle();
     assert!(token(&mut group, 0).is_some() && token(&mut group, 1).is_some());
+}
+
+/// Holders and waiters, as one member is told: who, and whether with a token.
+fn queried(group: &mut Group, number: usize) -> Vec<(u64, bool)> {
+    group.events(number);
+    let query = group.members[number].query_locks().unwrap();
+    group.settle();
+    let answer = group.events(number).into_iter().find_map(|event| match event {
+        Event::LocksQueried { query: answered, claims } if answered == query => Some(claims),
+        _ => None,
+    });
+    let short = |claim: LockClaim| (claim.member.0, claim.token.is_some());
+    answer.expect("it was answered").into_iter().map(short).collect()
+}
+
+#[test]
+fn everybody_can_learn_who_holds_and_who_waits_in_what_order() {
+    let mut group = Group::of(4);
+    assert_eq!(queried(&mut group, 3), []);
+    exclusive(&mut group, 2);
+    exclusive(&mut group, 3);
+    exclusive(&mut group, 0);
+    let all = [(102, true), (103, false), (100, false)];
+    assert_eq!(queried(&mut group, 1), all);
+    // The question is in line behind what was begun before it.
+    group.members[1].lock(lock_name("l"), LockMode::Shared, LockWait::Wait).unwrap();
+    assert_eq!(queried(&mut group, 1), [&all[..], &[(101, false)]].concat());
+}
+
+#[test]
+fn questions_for_locks_are_asked_again_at_the_next_host() {
+    let mut group = Group::of(3);
+    exclusive(&mut group, 2);
+    exclusive(&mut group, 1);
+    group.events(1);
+    let first = group.members[1].query_locks().unwrap();
+    let second = group.members[1].query_locks().unwrap();
+    // Nothing of it has left the member.
+    group.asleep[0] = true;
+    group.change_host(1);
+    group.switchboard.gone(group.id(0), group.now);
+    group.settle();
+    let answered: Vec<_> = group
+        .events(1)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::LocksQueried { query, claims } => Some((query, claims.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answered, [(first, 2), (second, 2)]);
+}
+
+#[test]
+fn a_long_answer_comes_in_pieces() {
+    let mut group = Group::of(2);
+    for number in 0..3000 {
+        let name = lock_name(&format!("{number:0>60}"));
+        group.members[1].lock(name, LockMode::Exclusive, LockWait::Wait).unwrap();
+        group.settle();
+    }
+    let claims = queried(&mut group, 0);
+    assert_eq!(claims.len(), 3000);
+    assert!(claims.iter().all(|claim| *claim == (101, true)));
 }

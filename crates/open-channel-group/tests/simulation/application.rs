@@ -45,6 +45,7 @@ impl World {
             78..79 => self.withdraw(number),
             79..95 => self.write(number),
             95..97 => self.watch(number),
+            97 => self.query_locks(number),
             _ => self.check_reads(number),
         }
         self.attend(number);
@@ -249,6 +250,16 @@ impl World {
         note!(self, "process {number} lets {lock} of {:?} go", held.name);
         self.ledger.let_go(&held.name, number, lock);
         process.member.unlock(lock).unwrap();
+    }
+
+    fn query_locks(&mut self, number: usize) {
+        let hosts = self.ledger.hosts;
+        let process = &mut self.processes[number];
+        let Ok(query) = process.member.query_locks() else { return };
+        note!(self, "process {number} asks who has locks, as {query}");
+        let locks = process.app.locks.iter().filter(|(_, lock)| lock.held);
+        let held = locks.map(|(&lock, _)| lock).collect();
+        process.app.lock_queries.insert(query, (held, hosts));
     }
 
     fn push(&mut self, number: usize) {

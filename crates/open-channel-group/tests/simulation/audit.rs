@@ -124,6 +124,8 @@ impl World {
             assert_eq!(process.member.mark(), mark, "process {number} is behind at the end");
             let view: BTreeSet<_> = process.app.view.iter().copied().collect();
             assert_eq!(view, ids, "the last view is of other processes");
+            let unanswered = &process.app.lock_queries;
+            assert!(unanswered.is_empty(), "questions of process {number} have no answer");
             assert_eq!(process.member.memory(), 0, "process {number} holds something at the end");
             let host = process.switchboard.as_ref();
             assert_eq!(host.map_or(0, |host| host.memory()), 0, "the host holds something");

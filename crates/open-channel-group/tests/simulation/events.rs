@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use open_channel_group::core::{
-    CallEnd, Event, JobEnd, LeaveReason, OVERHEAD, PublishEnd, PublishId, Run, SubscriptionId,
-    WriteEnd,
+    CallEnd, Event, JobEnd, LeaveReason, LockClaim, LockQueryId, OVERHEAD, PublishEnd, PublishId,
+    Run, SubscriptionId, WriteEnd,
 };
 
 use crate::application::{as_number, name};
@@ -115,6 +115,7 @@ impl World {
                 self.ledger.let_go(&held.name, number, lock);
                 self.tally.stolen += 1;
             }
+            Event::LocksQueried { query, claims } => self.locks_queried(number, query, &claims),
             Event::JobEnded { job, end } => {
                 let (text, since) = app.jobs.remove(&job).expect("a job ends twice");
                 self.job_ended(&text, since, end);
@@ -132,6 +133,25 @@ impl World {
             Event::Changed(_) => app.watch_pending = true,
             Event::Serving { .. } | Event::Deliverable(_) => {}
             other => panic!("what is {other:?}?"),
+        }
+    }
+
+    /// An answer is in order, and has what its asker holds all the while.
+    fn locks_queried(&mut self, number: usize, query: LockQueryId, claims: &[LockClaim]) {
+        let process = &mut self.processes[number];
+        let (held, since) =
+            process.app.lock_queries.remove(&query).expect("a question is answered twice");
+        self.tally.locks_queried += 1;
+        self.tally.locks_queried_over_a_change_of_host += u64::from(since < self.ledger.hosts);
+        let tokens: Vec<_> = claims.iter().map_while(|claim| claim.token).collect();
+        assert!(tokens.is_sorted(), "the holders in {claims:?} have no order");
+        let waiting = &claims[tokens.len()..];
+        assert!(waiting.iter().all(|claim| claim.token.is_none()), "no order in {claims:?}");
+        let id = process.member.id();
+        for lock in held.iter().filter_map(|lock| process.app.locks.get(lock)) {
+            let own = |claim: &LockClaim| claim.member == id && claim.name == lock.name;
+            let told = claims.iter().any(|claim| own(claim) && claim.token.is_some());
+            assert!(told, "process {number} holds {:?}, which {claims:?} lacks", lock.name);
         }
     }
 

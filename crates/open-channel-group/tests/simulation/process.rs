@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use open_channel_group::core::{
-    CallId, DeliveryId, JobId, LinkId, LockId, LockMode, LockName, Mark, Member, MemberId, OpId,
-    Pattern, PublishId, RequestId, RunId, SubscriptionId, Switchboard, WatchId, WorkerId,
+    CallId, DeliveryId, JobId, LinkId, LockId, LockMode, LockName, LockQueryId, Mark, Member,
+    MemberId, OpId, Pattern, PublishId, RequestId, RunId, SubscriptionId, Switchboard, WatchId,
+    WorkerId,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +126,8 @@ pub struct App {
     pub requests: Vec<(RequestId, Bytes)>,
     pub services: BTreeSet<String>,
     pub locks: BTreeMap<LockId, HeldLock>,
+    /// Questions who has locks: the own ones that were held then, and how many hosts there were.
+    pub lock_queries: BTreeMap<LockQueryId, (Vec<LockId>, u64)>,
     pub jobs: BTreeMap<JobId, (String, u64)>,
     /// Each with its queue and capacity.
     pub workers: BTreeMap<WorkerId, (String, u32)>,

@@ -60,6 +60,8 @@ open_channel_simulation::tally! {
     busy,
     stolen,
     outdated_turns,
+    locks_queried,
+    locks_queried_over_a_change_of_host,
     // Queues.
     done,
     runs,

@@ -5,6 +5,9 @@ import { Reason } from "../native.js";
 import { closedError, GroupError, invalidArgument, raised } from "./errors.js";
 import { groups, type Finished, type NativeGroup, type NativeJoinOptions } from "./native.js";
 
+/** Default of `maxPayload`, as in the library. */
+const MAX_PAYLOAD = 16 << 20;
+
 /** Something that goes on until it is ended, at the latest with the group. */
 export interface Part {
   /** The group is about to be left, or is over. */
@@ -19,6 +22,8 @@ interface Pending {
 export class Core {
   readonly name: string;
   readonly native: NativeGroup;
+  /** Longest payload in bytes. */
+  readonly maxPayload: number;
   /** Nothing new is begun. */
   closing = false;
   readonly #token: number;
@@ -41,6 +46,7 @@ export class Core {
     signal?: AbortSignal,
   ) {
     this.name = name;
+    this.maxPayload = options.maxPayload ?? MAX_PAYLOAD;
     this.#token = register((reasons) => {
       if (reasons & Reason.Operation) this.#settle();
       if (reasons & Reason.Event) guard(look);

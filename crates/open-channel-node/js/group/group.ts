@@ -3,6 +3,7 @@ import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { asyncDispose } from "../dispose.js";
 import { guard, hold, release } from "../hub.js";
+import { broadcastChannel, type GroupBroadcastChannel } from "./broadcast-channel.js";
 import {
   call,
   callAll,
@@ -22,6 +23,7 @@ import type { NativeGroupEvent } from "./native.js";
 import { joinOptions, type GroupOptions } from "./options.js";
 import { Queue } from "./queue.js";
 import { publish, Subscription, type SubscribeOptions, type TopicListener } from "./topics.js";
+import { lockManager, type LockManager } from "./web-locks.js";
 
 export interface GroupEvents {
   /** A member is in the view from now on. */
@@ -58,6 +60,7 @@ export class Group extends EventEmitter {
   #referenced = true;
   #closing: Promise<void> | undefined;
   #over = false;
+  #locks: LockManager | undefined;
 
   private constructor(name: string, options: GroupOptions) {
     super();
@@ -193,6 +196,20 @@ export class Group extends EventEmitter {
   /** The shared map of this name. */
   map(name: string): SharedMap {
     return new SharedMap(this.#core, name);
+  }
+
+  /** The Web Locks interface, as `navigator.locks` has it, for all members of the group. */
+  get locks(): LockManager {
+    return (this.#locks ??= lockManager(this.#core));
+  }
+
+  /**
+   * A channel with the BroadcastChannel interface: what one posts, all others of its name hear, in
+   * whatever process or thread of the group.
+   */
+  broadcastChannel(name: string): GroupBroadcastChannel {
+    if (arguments.length === 0) throw new TypeError("broadcastChannel takes a name");
+    return broadcastChannel(this.#core, name);
   }
 
   /** The process stays alive until `close()`; this is the default. */

@@ -3,7 +3,7 @@ import { dispose } from "../dispose.js";
 import { forget, hold, register, release } from "../hub.js";
 import { checkSignal, checkText, type Core, type Part } from "./core.js";
 import { closedError, GroupError, invalidArgument, raised } from "./errors.js";
-import { groups, LockState, type NativeLock } from "./native.js";
+import { groups, LockState, type LockWait, type NativeLock } from "./native.js";
 
 export interface LockOptions {
   /** Whether others may hold it at the same time, if theirs is shared, too. */
@@ -29,7 +29,7 @@ export class Claim implements Part {
     core: Core,
     name: string,
     mode: "exclusive" | "shared" | "role",
-    wait: "wait" | "try" | "steal",
+    wait: LockWait,
   ) {
     core.check();
     checkText(name, "name");
@@ -62,7 +62,7 @@ export class Claim implements Part {
         this.#waiting = { resolve, reject };
         abort = () => reject(signal!.reason);
         signal?.addEventListener("abort", abort, { once: true });
-        this.#look();
+        // It is told by a wake-up, also if it is held already: in the order of the locks.
       });
       // It came just before the group was left.
       this.#core.check();

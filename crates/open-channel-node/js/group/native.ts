@@ -10,10 +10,21 @@ export interface GroupFailure {
   data?: Buffer | null;
 }
 
+export interface NativeClaim {
+  name: string;
+  /** It is a role, not a lock. */
+  role: boolean;
+  shared: boolean;
+  member: string;
+  /** Or else it waits. */
+  held: boolean;
+}
+
 export interface Finished {
   request: number;
   failure?: GroupFailure | null;
   data?: Buffer | null;
+  claims?: NativeClaim[] | null;
   number?: number | null;
   flag?: boolean | null;
   answers?: NativeAnswers | null;
@@ -82,6 +93,7 @@ export interface NativeGroup {
   /** Not older than any event that was taken. */
   view(): NativeView | null;
   publish(request: number, topic: string, payload: Uint8Array): void;
+  queryLocks(request: number): void;
   call(
     request: number,
     service: string,
@@ -132,6 +144,9 @@ export interface NativeSubscription {
   handled(number: number): void;
   close(): void;
 }
+
+/** `once`: if another one steals it first, it is denied, and not waited for again. */
+export type LockWait = "wait" | "wait once" | "try" | "steal" | "steal once";
 
 export const enum LockState {
   Waiting = 0,
@@ -218,7 +233,7 @@ interface GroupAddon {
     token: number,
     name: string,
     mode: "exclusive" | "shared" | "role",
-    wait: "wait" | "try" | "steal",
+    wait: LockWait,
   ) => NativeLock;
   NativeService: new (group: NativeGroup, token: number, service: string) => NativeService;
   NativeWorker: new (

@@ -15,13 +15,21 @@ const CLONE = 0x01;
  */
 export function encode(value: unknown): Uint8Array {
   if (isUint8Array(value)) return isMarked(value) ? marked(BYTES, value) : value;
-  let clone: Uint8Array;
+  return marked(CLONE, clone(value));
+}
+
+/** What V8, or another engine, says of a value that cannot be cloned. */
+const UNCLONABLE = /could not be cloned|^Unserializable host object/;
+
+function clone(value: unknown): Uint8Array {
   try {
-    clone = serialize(value);
+    return serialize(value);
   } catch (error) {
-    throw new DOMException((error as Error)?.message, "DataCloneError");
+    const { message } = (error ?? {}) as Error;
+    // Else a getter has thrown it, and it comes through as it is.
+    if (!(error instanceof Error) || !UNCLONABLE.test(message)) throw error;
+    throw new DOMException(message, "DataCloneError");
   }
-  return marked(CLONE, clone);
 }
 
 /** @throws If it was no clone, or is one of another engine. */

@@ -166,6 +166,12 @@ impl NativeGroup {
         Some(self.joined.as_ref()?.group.directory().to_string_lossy().into_owned())
     }
 
+    /// Completes with who holds locks and who waits for them.
+    #[napi]
+    pub fn query_locks(&mut self, request: u32) {
+        self.begin(request, async move |group| group.query_locks().await.map(Done::Claims));
+    }
+
     /// Completes when everybody has handled it.
     #[napi]
     pub fn publish(&mut self, request: u32, topic: String, payload: &[u8]) {

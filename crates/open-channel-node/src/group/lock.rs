@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use napi_derive::napi;
-use open_channel_group::{Error, Group, LockGuard, Token};
+use open_channel_group::{Error, Group, LockGuard, LockMode, LockWait, Token};
 
 use super::{
     failure::{GroupFailure, thrown},
@@ -39,8 +39,9 @@ enum State {
 
 #[napi]
 impl NativeLock {
-    /// `mode` is `exclusive`, `shared` or `role`; `wait` is `wait`, `try` or `steal`. Raises
-    /// `READABLE` when `state` has changed.
+    /// `mode` is `exclusive`, `shared` or `role`; `wait` is `wait`, `try` or `steal`, or one of
+    /// them `once`: then it is denied if it is stolen first. Raises `READABLE` when `state` is not
+    /// `WAITING` any more, and when it has changed after that.
     #[napi(constructor)]
     pub fn new(
         group: &NativeGroup,
@@ -55,8 +56,13 @@ impl NativeLock {
         let state = State::Waiting(Awaited::new(&signal, reason::READABLE, waiting));
         let mut lock = Self { signal, state, token: None };
         lock.look();
-        if let State::Failed(error) = lock.state {
-            return Err(thrown(error));
+        match lock.state {
+            State::Failed(error) => return Err(thrown(error)),
+            // Those that were asked for before are told before.
+            State::Held { .. } | State::Denied | State::Lost => {
+                lock.signal.raise(reason::READABLE);
+            }
+            State::Waiting(_) | State::Released => {}
         }
         Ok(lock)
     }
@@ -127,7 +133,10 @@ async fn acquire(
     mode: String,
     wait: String,
 ) -> Result<Option<LockGuard>, Error> {
+    let either = if mode == "shared" { LockMode::Shared } else { LockMode::Exclusive };
     match (&*mode, &*wait) {
+        (_, "wait once") => group.lock_with(&name, either, LockWait::Wait).await,
+        (_, "steal once") => group.lock_with(&name, either, LockWait::Steal).await,
         ("shared", "try") => group.try_lock_shared(&name).await,
         ("shared", _) => group.lock_shared(&name).await.map(Some),
         ("role", "steal") => group.steal_lead(&name).await.map(Some),

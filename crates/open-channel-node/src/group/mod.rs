@@ -11,7 +11,7 @@
 //! | file | is |
 //! | --- | --- |
 //! | `group` | joining, the view, the events; `operations`: what ends once |
-//! | `calls`, `answers`, `map` | more of what ends once |
+//! | `calls`, `answers`, `claims`, `map` | more of what ends once |
 //! | `subscription`, `lock`, `service`, `worker` | what goes on |
 //! | `opened`, `assigned` | what these are made of: opening, and what JavaScript was given to do |
 //! | `futures` | polling the library's futures |
@@ -20,6 +20,7 @@
 mod answers;
 mod assigned;
 mod calls;
+mod claims;
 mod ending;
 mod failure;
 mod futures;

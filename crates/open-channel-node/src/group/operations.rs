@@ -5,9 +5,9 @@ use std::{collections::VecDeque, future::Future, sync::Arc};
 use bytes::Bytes;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
-use open_channel_group::{Answers, Error, Group};
+use open_channel_group::{Answers, Error, Group, LockClaim};
 
-use super::{answers::NativeAnswers, failure::GroupFailure, futures::Futures};
+use super::{answers::NativeAnswers, claims::NativeClaim, failure::GroupFailure, futures::Futures};
 use crate::hub::{Signal, reason};
 
 /// How something ended well.
@@ -18,6 +18,7 @@ pub(crate) enum Done {
     Number(f64),
     Flag(bool),
     Answers(Answers),
+    Claims(Vec<LockClaim>),
 }
 
 /// The end of something that JavaScript holds a promise for.
@@ -36,6 +37,8 @@ pub struct Finished {
     pub flag: Option<bool>,
     /// The answers of all.
     pub answers: Option<NativeAnswers>,
+    /// Who holds locks, and then who waits.
+    pub claims: Option<Vec<NativeClaim>>,
 }
 
 /// All operations of one group.
@@ -90,6 +93,9 @@ impl Finished {
             Ok(Done::Number(number)) => finished.number = Some(number),
             Ok(Done::Flag(flag)) => finished.flag = Some(flag),
             Ok(Done::Answers(answers)) => finished.answers = Some(answers.into()),
+            Ok(Done::Claims(claims)) => {
+                finished.claims = Some(claims.into_iter().map(NativeClaim::from).collect());
+            }
             Ok(Done::Nothing | Done::Joined(_)) => {}
         }
         finished

@@ -9,8 +9,8 @@ use crate::core::error::Refused;
 use crate::core::event::{Delivery, MapChange, Outcome};
 use crate::core::frame::{LockMode, LockName, LockWait, ToHost};
 use crate::core::ids::{
-    CallId, DeliveryId, JobId, LockId, Mark, MemberId, OpId, PublishId, RequestId, RunId,
-    SubscriptionId, WatchId, WorkerId,
+    CallId, DeliveryId, JobId, LockId, LockQueryId, Mark, MemberId, OpId, PublishId, RequestId,
+    RunId, SubscriptionId, WatchId, WorkerId,
 };
 use crate::core::log::Log;
 use crate::core::map::Value;
@@ -254,6 +254,16 @@ impl Member {
     /// When it was lost, or let go before.
     pub fn unlock(&mut self, lock: LockId) -> Result<(), Refused> {
         self.locks.unlock(lock, &mut self.out)
+    }
+
+    /// Asks who holds locks and roles, and who waits for them, in the whole group;
+    /// [`LocksQueried`](crate::core::Event::LocksQueried) follows.
+    ///
+    /// # Errors
+    /// When the member has left, or asks [as much](crate::core::MAX_ITEMS) as it may.
+    pub fn query_locks(&mut self) -> Result<LockQueryId, Refused> {
+        self.check(0)?;
+        self.queries.query(&mut self.out)
     }
 }
 

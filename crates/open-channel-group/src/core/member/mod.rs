@@ -16,6 +16,7 @@ mod jobs;
 mod locks;
 mod out;
 mod publishing;
+mod queries;
 mod serving;
 mod subscriptions;
 mod watches;
@@ -44,6 +45,7 @@ use jobs::Jobs;
 use locks::Locks;
 use out::Out;
 use publishing::Publishing;
+use queries::Queries;
 use serving::Serving;
 use subscriptions::{Arrival, Subscriptions};
 use watches::Watches;
@@ -94,6 +96,7 @@ pub struct Member {
     serving: Serving,
     jobs: Jobs,
     locks: Locks,
+    queries: Queries,
     writes: Writes,
     watches: Watches,
 }
@@ -124,6 +127,7 @@ impl Member {
             serving: Serving::new(window),
             jobs: Jobs::new(window),
             locks: Locks::default(),
+            queries: Queries::default(),
             writes: Writes::new(window),
             watches: Watches::new(window),
         }
@@ -234,6 +238,9 @@ impl Member {
             }
             ToMember::Forward { from, frame } => self.take_forwarded(from, frame),
             ToMember::Wrote { op, end } => self.writes.unchanged(op, end, events),
+            ToMember::Locks { query, claims, last } => {
+                self.queries.answered(query, claims, last, out, events)?;
+            }
         }
         Ok(())
     }
@@ -427,6 +434,7 @@ impl Member {
         self.exchanges.send_again(&mut self.out);
         self.serving.send_again(&mut self.out);
         self.jobs.send_again(&mut self.out);
+        self.queries.send_again(&mut self.out);
         let (calls, mut context) = self.calls();
         calls.joined(&mut context);
         if self.leaving {

@@ -4,9 +4,9 @@ use super::links::Standing;
 use super::membership::{LARGEST_WINDOW, Phase, Switchboard};
 use super::turns::Claim;
 use crate::core::entry::Entry;
-use crate::core::frame::{ExchangeFrame, RequestBody, ToHost, ToMember};
-use crate::core::ids::{LinkId, MemberId, OpId};
-use crate::core::transfer::Transfer;
+use crate::core::frame::{ExchangeFrame, LockClaim, RequestBody, ToHost, ToMember};
+use crate::core::ids::{LinkId, LockQueryId, MemberId, OpId};
+use crate::core::transfer::{self, Transfer};
 use crate::core::write::Write;
 
 const TOO_LARGE: &str = "a payload that is larger than allowed";
@@ -90,6 +90,7 @@ impl Switchboard {
             ToHost::Send { to, frame } => self.route(link, member, to, frame)?,
             ToHost::Write { op, write } => self.write(member, op, write)?,
             ToHost::Leave => self.leave(link, member),
+            ToHost::QueryLocks { query } => self.query_locks(link, query)?,
             _ => return Err("a frame that has no place here"),
         }
         Ok(())
@@ -143,6 +144,18 @@ impl Switchboard {
         Ok(())
     }
 
+    fn query_locks(&mut self, link: LinkId, query: LockQueryId) -> Result<(), &'static str> {
+        if self.links.has_locks(link) {
+            return Err("a question before the last one was answered");
+        }
+        // The turns of what came before are told before.
+        self.post_outgoing();
+        for frame in lock_pieces(query, self.turns.claims()) {
+            self.links.post(link, frame, self.clock.elapsed());
+        }
+        Ok(())
+    }
+
     pub(crate) fn expire(&mut self) {
         let now = self.clock.now();
         while let Some((at, key)) = self.log.replica().map.next_expiry()
@@ -152,4 +165,17 @@ impl Switchboard {
             self.append(Entry::Expire { key });
         }
     }
+}
+
+/// An answer in pieces; one at least.
+fn lock_pieces(query: LockQueryId, claims: Vec<LockClaim>) -> Vec<ToMember> {
+    let pieces = transfer::pieces(claims.into_iter(), LockClaim::cost);
+    let count = pieces.len();
+    if pieces.is_empty() {
+        return vec![ToMember::Locks { query, claims: Vec::new(), last: true }];
+    }
+    let number = pieces.into_iter().enumerate();
+    number
+        .map(|(number, claims)| ToMember::Locks { query, claims, last: number + 1 == count })
+        .collect()
 }

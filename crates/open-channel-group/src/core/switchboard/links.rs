@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::core::entry::Logged;
-use crate::core::frame::ToMember;
+use crate::core::frame::{LockClaim, ToMember};
 use crate::core::ids::{LinkId, Mark, MemberId};
 use crate::core::limits::cost;
 use crate::core::transfer::Transfer;
@@ -260,6 +260,12 @@ impl Links {
         self.links.get(&link).is_some_and(|link| !link.ready.is_empty())
     }
 
+    /// Whether an answer who has locks lies ready for a member, or a part of it.
+    pub(crate) fn has_locks(&self, link: LinkId) -> bool {
+        let is_answer = |ready: &Ready| matches!(ready.frame, ToMember::Locks { .. });
+        self.links.get(&link).is_some_and(|link| link.ready.iter().any(is_answer))
+    }
+
     /// The members that have confirmed or taken nothing for so long.
     pub(crate) fn stalled(&self, now: Duration, timeout: Duration) -> Vec<MemberId> {
         let since = |link: &Link| [link.unconfirmed_since, link.untaken_since];
@@ -285,6 +291,7 @@ fn frame_cost(frame: &ToMember) -> usize {
     match frame {
         ToMember::Log { piece } => cost(piece.cost()),
         ToMember::Forward { frame, .. } => cost(frame.len()),
+        ToMember::Locks { claims, .. } => cost(claims.iter().map(LockClaim::cost).sum()),
         _ => cost(0),
     }
 }

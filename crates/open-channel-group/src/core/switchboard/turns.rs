@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::counts::Counts;
 use super::outgoing::Outgoing;
-use crate::core::frame::{LockMode, LockName, LockWait, ToMember};
+use crate::core::frame::{LockClaim, LockMode, LockName, LockWait, ToMember};
 use crate::core::ids::{LockId, MemberId, Ticket, Token};
 
 /// Somebody who has a turn, or waits for one.
@@ -107,6 +107,24 @@ impl Turns {
         for lock in gone {
             self.unlock(member, lock, outgoing);
         }
+    }
+
+    /// The holders in the order of their tokens, then those who wait in the order of their places.
+    pub(crate) fn claims(&self) -> Vec<LockClaim> {
+        let told = |name: &LockName, claim: &Claim| {
+            let Claim { member, mode, token, .. } = *claim;
+            LockClaim { name: name.clone(), mode, member, token }
+        };
+        let mut held = Vec::new();
+        let mut waiting = Vec::new();
+        for (name, line) in &self.lines {
+            held.extend(line.holders.iter().map(|claim| told(name, claim)));
+            waiting.extend(line.waiting.iter().map(|(place, claim)| (*place, told(name, claim))));
+        }
+        held.sort_by_key(|claim| claim.token);
+        waiting.sort_by_key(|(place, _)| *place);
+        held.extend(waiting.into_iter().map(|(_, claim)| claim));
+        held
     }
 
     /// Gives all turns that can be given.
