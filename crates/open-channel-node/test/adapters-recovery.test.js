@@ -237,6 +237,63 @@ test("the packets that are kept are bounded", { timeout: 90_000 }, async () => {
   assert.ok((await one.run(count)) > 20);
 });
 
+test("a server that was put out gives its clients what they missed when it is back", async () => {
+  const [one, two] = await servers(2, recovery(), {}, { stallTimeout: 500 });
+  const client = await connect(one.port, ["red"]);
+  const { id } = client;
+  await emit(two, "n", 0);
+  await until(() => client.got.length === 1, "an event with an offset");
+  one.kill("SIGSTOP");
+  const alone = ({ group }) => group.members.length === 1;
+  await until(async () => {
+    await two.run(({ kept }) => void kept.io.emit("filler"));
+    return two.run(alone);
+  }, "that it is put out");
+  await emit(two, "n", 1);
+  one.kill("SIGCONT");
+  await until(() => numbers(client, "n").length === 2, "what it missed");
+  await emit(two, "n", 2);
+  await until(() => numbers(client, "n").length === 3, "the next event");
+  assert.deepEqual(numbers(client, "n"), [0, 1, 2]);
+
+  // Its sessions are its own again.
+  const session = ({ group }) => [...group.map("socket.io.main./ sessions").values()];
+  const owner = async () => JSON.parse(Buffer.from((await two.run(session))[0])).member;
+  const back = () => one.run(({ group }) => group.id);
+  await until(async () => (await owner()) === (await back()), "the session");
+  assert.equal(client.id, id);
+});
+
+test("packets that find no place in the log arrive once, and a warning says so", async () => {
+  const [one, two] = await servers(2, recovery(), {}, { mapBytes: 30_000 });
+  await one.run(({ kept }) => {
+    kept.warnings = [];
+    process.on("warning", (warning) => kept.warnings.push(warning.code));
+  });
+  const proxy = await balancer();
+  proxy.turn(two.port);
+  const away = await connect(proxy.address().port);
+  const near = await connect(one.port);
+  const far = await connect(two.port);
+  await emit(one, "n", 0);
+  for (const client of [away, near, far])
+    await until(() => client.got.length === 1, "an event with an offset");
+  proxy.turn(undefined);
+  await until(() => !away.connected, "its end");
+  await one.run(({ kept }) => {
+    for (let n = 1; n < 100; n++) kept.io.emit("n", n, "x".repeat(1_000));
+  });
+  for (const client of [near, far]) {
+    await until(() => client.got.length >= 100, "all events");
+    assert.deepEqual(numbers(client, "n").sort((a, b) => a - b), upTo(100));
+  }
+  const warnings = await one.run(({ kept }) => kept.warnings);
+  assert.deepEqual(warnings, ["ERR_OPEN_CHANNEL_MAP_FULL"]);
+  proxy.turn(two.port);
+  await until(() => away.connected, "a connection");
+  assert.equal(away.recovered, false, "it would have missed some");
+});
+
 test("a newcomer recovers clients of servers that are gone", async () => {
   const [one, two] = await servers(2, recovery());
   const proxy = await balancer();
@@ -271,7 +328,7 @@ test("a session is restored once, and nonsense from clients is no session", asyn
     one.run(
       async ({ kept }, pid, offset) => {
         const { adapter } = kept.io.of("/");
-        return (await adapter.restoreSession(pid, offset)) !== null;
+        return (await adapter.restoreSession(pid, offset)) !== undefined;
       },
       pid,
       offset,

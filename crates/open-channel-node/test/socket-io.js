@@ -33,8 +33,9 @@ const serve = async (one, options = {}, adapter = {}) => {
   return one;
 };
 
-async function servers(count, options, adapter) {
-  const all = await members(count);
+/** So many members with a server each. */
+async function servers(count, options, adapter, group) {
+  const all = await members(count, group);
   for (const one of all) await serve(one, options, adapter);
   return all;
 }

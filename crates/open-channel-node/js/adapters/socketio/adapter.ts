@@ -201,9 +201,10 @@ export class GroupAdapter extends ClusterAdapter {
     this.#recovery?.persist(session);
   }
 
-  override restoreSession(pid: string, offset: string): Promise<Session> {
+  override async restoreSession(pid: string, offset: string): Promise<Session> {
+    await this.ready;
     // Socket.IO takes nothing for an answer, though its types do not say so.
-    return (this.#recovery?.restore(pid, offset) ?? Promise.resolve(null)) as Promise<Session>;
+    return (await this.#recovery?.restore(pid, offset)) as Session;
   }
 
   protected override doPublish(message: ClusterMessage): Promise<string> {

@@ -37,7 +37,7 @@ interface Logged {
   data: unknown[];
   revision: number;
   size: number;
-  /** When it came here. */
+  /** When it came here; 0 before. */
   at: number;
 }
 
@@ -134,14 +134,19 @@ export class PacketLog {
     const own = { uid: this.#uid, seq, ...packet, revision: 0, size: bytes.length, at: 0 };
     this.#own.set(seq, own);
     const written = this.#map.set(`${this.#uid}.${seq}`, bytes, { ttl: duration });
-    written.catch((error: unknown) => this.#failed(own, error));
+    written.then(
+      () => (own.at = performance.now()),
+      (error: unknown) => this.#failed(own, error),
+    );
     return offsetOf({ revision: this.#revision, uid: this.#uid, seq });
   }
 
   /** A packet has found no place in the log: it goes to the other servers without it. */
-  #failed(own: Logged, error: unknown): void {
+  #failed(own: Logged, cause: unknown): void {
     this.#own.delete(own.seq);
-    this.#face.warn(error);
+    const { code, message } = cause as { code?: string; message: string };
+    const error = new Error(`packets are not kept for clients that come back: ${message}`);
+    this.#face.warn(Object.assign(error, { code, cause }));
     this.#gap();
     const opts = { rooms: new Set(own.rooms), except: new Set(own.except) };
     const packet = { type: EVENT, data: own.data };
@@ -164,13 +169,14 @@ export class PacketLog {
 
   /** Waits until this server has what a client has seen. Whether the log reaches back so far. */
   async reaches(seen: Seen): Promise<boolean> {
-    const deadline = AbortSignal.timeout(LATE);
-    while (!this.#has(seen) && !deadline.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#waiting.add(resolve);
-        deadline.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
+    let isLate = false;
+    const deadline = setTimeout(() => {
+      isLate = true;
+      this.#wake();
+    }, LATE);
+    while (!this.#has(seen) && !isLate)
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    clearTimeout(deadline);
     return this.#revision >= seen.revision && this.#trimmed <= seen.revision;
   }
 
@@ -203,7 +209,8 @@ export class PacketLog {
     const { duration, packets, bytes } = this.#limits;
     const expiring = now - duration + Math.min(YOUNG, duration / 2);
     const marked = this.#marked();
-    let [count, size, mark] = [this.#logged.size, this.#bytes, marked];
+    let [count, size] = [this.#logged.size, this.#bytes];
+    let mark = Math.max(marked, this.#trimmed);
     const trimmed: string[] = [];
     for (const [key, packet] of this.#logged) {
       const isOver = (count > packets || size > bytes) && packet.at < now - YOUNG;
@@ -242,8 +249,13 @@ export class PacketLog {
       if (packet === undefined) this.#forget(key);
       else if (!this.#logged.has(key)) this.#take(key, packet);
     }
-    for (const resolve of this.#waiting) resolve();
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = [...this.#waiting];
     this.#waiting.clear();
+    for (const resolve of waiting) resolve();
   }
 
   /** What has changed. A packet is `undefined` if it is gone. */
@@ -265,15 +277,16 @@ export class PacketLog {
   #differences(): string[] {
     const there = this.#entries().map(([key]) => key);
     const keys = new Set(there);
-    const gone = [...this.#logged.keys()].filter((key) => !keys.has(key));
+    const written = [...this.#own.values()].filter((own) => own.at > 0);
+    const known = [...this.#logged.keys(), ...written.map((own) => `${own.uid}.${own.seq}`)];
+    const gone = known.filter((key) => !keys.has(key));
     return [...gone, ...there.filter((key) => !this.#logged.has(key))];
   }
 
   #take(key: string, packet: Logged): void {
     this.#append(key, packet);
-    // Its own server has delivered it already.
-    if (packet.uid === this.#uid) return void this.#own.delete(packet.seq);
-    if (this.#unlogged.delete(key)) return;
+    // It was delivered already.
+    if (packet.uid === this.#uid || this.#unlogged.delete(key)) return;
     const opts = { rooms: new Set(packet.rooms), except: new Set(packet.except) };
     this.#deliver(packet.data, opts);
   }
@@ -293,6 +306,7 @@ export class PacketLog {
   }
 
   #append(key: string, packet: Logged): void {
+    if (packet.uid === this.#uid) this.#own.delete(packet.seq);
     this.#logged.set(key, packet);
     this.#bytes += packet.size;
     this.#revision = Math.max(this.#revision, packet.revision);
@@ -301,8 +315,12 @@ export class PacketLog {
   /** It has expired, or was trimmed. */
   #forget(key: string): void {
     const packet = this.#logged.get(key);
-    // It was gone before this server saw it.
-    if (packet === undefined) return this.#gap();
+    if (packet === undefined) {
+      // It was gone before this server saw it.
+      const [uid, seq] = key.split(".");
+      if (uid === this.#uid) this.#own.delete(Number(seq));
+      return this.#gap();
+    }
     this.#logged.delete(key);
     this.#bytes -= packet.size;
     this.#trimmed = Math.max(this.#trimmed, packet.revision);

@@ -122,12 +122,12 @@ export class Recovery {
     this.#sessions.persist(session);
   }
 
-  /** Takes a session over: it is restored once. `null` if it or its packets are not there. */
-  async restore(pid: string, offset: string): Promise<Session | null> {
+  /** Takes a session over: it is restored once. Nothing if it or its packets are not there. */
+  async restore(pid: string, offset: string): Promise<Session | undefined> {
     const seen = parseOffset(offset);
-    if (seen === undefined) return null;
+    if (seen === undefined) return undefined;
     const found = await this.#sessions.take(pid);
-    if (found === undefined || !(await this.#log.reaches(seen))) return null;
+    if (found === undefined || !(await this.#log.reaches(seen))) return undefined;
     const { sid, rooms, data } = found;
     if (found.member !== "") this.#face.disconnect(found.uid, sid);
     const log = this.#log;
