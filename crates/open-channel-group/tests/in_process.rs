@@ -67,6 +67,34 @@ async fn a_member_that_is_abandoned_is_gone_at_once_and_its_lock_is_free() {
     let took = begun.elapsed();
     assert!(took < open_channel_group::core::DEFAULT_HOST_TIMEOUT, "it was waited for: {took:?}");
     assert!(matches!(one.publish("a", "").await, Err(Error::Left)));
+
+    // The same with a member that does not host.
+    let third = place.builder().join().await.unwrap();
+    let guard = third.lock("l").await.unwrap();
+    let mut members = other.members();
+    open_channel_group::ffi::abandon(&third);
+    drop(guard);
+    other.lock("l").await.unwrap();
+    members.wait_for(|view| view.members.len() == 1).await.unwrap();
+    let took = begun.elapsed();
+    assert!(took < open_channel_group::core::DEFAULT_HOST_TIMEOUT, "it was waited for: {took:?}");
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_that_is_left_waits_for_a_lock_for_as_long_as_it_is_held() {
+    let place = Place::new();
+    let (one, other) = place.two().await;
+    let guard = one.lock("l").await.unwrap();
+    let closed = tokio::spawn({
+        let one = one.clone();
+        async move { one.close().await }
+    });
+    while !matches!(one.publish("a", "").await, Err(Error::Left)) {}
+    assert!(other.try_lock("l").await.unwrap().is_none());
+    drop(guard);
+    closed.await.unwrap().unwrap();
+    other.lock("l").await.unwrap();
     other.close().await.unwrap();
 }
 

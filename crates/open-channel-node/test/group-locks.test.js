@@ -85,6 +85,17 @@ test("a signal leaves the line, and the next one has the lock", async (t) => {
   await assert.rejects(group.lock(""), { code: "ERR_OPEN_CHANNEL_INVALID_NAME" });
 });
 
+test("a lock that is held when its group has been left is lost", async (t) => {
+  const { join } = meeting(t, { hostTimeout: 300 });
+  const [one, two] = [await join(), await join()];
+  const guard = await two.lock("a");
+  const closed = two.close();
+  assert.equal(guard.signal.aborted, false, "its holder may finish");
+  await assert.rejects(closed, { code: "ERR_OPEN_CHANNEL_UNFINISHED" });
+  await within(guard.lost, "the loss");
+  (await within(one.lock("a"), "the lock")).release();
+});
+
 test("who waits for a lock when its group is left learns so", async (t) => {
   const { join } = meeting(t);
   const [one, two] = [await join(), await join()];

@@ -51,7 +51,9 @@ test("numbers are incremented by all, also while the host is killed", async (t) 
   const hosts = [member("say('here')")];
   await hosts[0].line("here");
   const [one, two] = [await join(), await join()];
-  const adding = Array.from({ length: 100 }, (_, n) => (n % 2 ? one : two).map("m").increment("n", 3));
+  const adding = Array.from({ length: 100 }, (_, n) => {
+    return (n % 2 ? one : two).map("m").increment("n", 3);
+  });
   hosts[0].kill("SIGKILL");
   const sums = await within(Promise.all(adding), "the increments");
   assert.equal(new Set(sums).size, 100);

@@ -37,7 +37,8 @@ test("members see each other, with labels, in the same order", async (t) => {
   assert.equal(newcomer.language, "node");
   assert.equal(newcomer.program, "group-member.js");
   assert.deepEqual(newcomer.labels, { role: "job" });
-  assert.deepEqual(Object.entries(group.members[0].labels), [["role", "web"], ["__proto__", "odd"]]);
+  const labels = Object.entries(group.members[0].labels);
+  assert.deepEqual(labels, [["role", "web"], ["__proto__", "odd"]]);
   assert.match(newcomer.id, /^[0-9a-f]{16}$/);
 });
 
@@ -72,6 +73,33 @@ test("when the host is killed, another member hosts, and says so", async (t) => 
   assert.ok(generation > 1);
   assert.equal(group.isHost, true);
   await until(() => group.members.length === 1);
+});
+
+test("a member that was stopped is put out, and comes back by itself", async (t) => {
+  const { join, member } = meeting(t, { stallTimeout: 400, window: 4096 });
+  const group = await join();
+  const other = member(async (group, { say }) => {
+    group.on("putOut", (reason) => say("put out", reason));
+    group.on("back", (id) => say("back", id));
+    await group.subscribe("a", ({ interrupted }) => interrupted && say("interrupted")).ready;
+    say("ready", group.id);
+  });
+  const [, id] = (await other.line(/^ready/)).split(" ");
+  const left = next(group, "leave");
+  other.kill("SIGSTOP");
+  const published = Array.from({ length: 20 }, () => group.publish("a", Buffer.alloc(1000)));
+  const [gone, reason] = await left;
+  assert.deepEqual([gone.id, reason], [id, "stalled"]);
+  await within(Promise.all(published), "the publications");
+  const back = next(group, "join");
+  other.kill("SIGCONT");
+  await other.line("put out stalled");
+  const [{ id: another }] = await back;
+  await other.line(`back ${another}`);
+  assert.notEqual(another, id);
+  const publishing = setInterval(() => group.publish("a", 1), 20);
+  await other.line("interrupted");
+  clearInterval(publishing);
 });
 
 test("a group is left once, and says that it is over", async (t) => {

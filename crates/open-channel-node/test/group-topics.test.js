@@ -92,7 +92,7 @@ test("a value that cannot be cloned, or a topic that cannot be, is an error at o
   await group.publish("a", 1);
 });
 
-test("a listener that fails is an error of the group, and its message counts as handled", async (t) => {
+test("a listener that fails is an error of the group, and has handled its message", async (t) => {
   const { join } = meeting(t);
   const group = await join();
   const errors = [];
@@ -128,7 +128,7 @@ test("without a listener of 'error' it ends the process, as with any emitter", a
   assert.equal((await within(other.ended, "its end")).code, 3);
 });
 
-test("a subscriber whose event loop is blocked holds up nobody who does not wait for it", async (t) => {
+test("a subscriber whose event loop is blocked holds up its publishers only", async (t) => {
   const { join, member } = meeting(t);
   const group = await join();
   const blocked = member(async (group, { say }) => {

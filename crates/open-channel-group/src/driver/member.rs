@@ -111,8 +111,13 @@ impl Driver {
             || state.failed.is_some()
             || state.left;
         let wakes = std::mem::take(&mut state.board.wakes);
+        let closing = state.closing;
         drop(state);
         wakes.into_iter().for_each(std::task::Waker::wake);
+        if closing {
+            // It may have been the last thing under way, and no message follows.
+            self.progress.notify_waiters();
+        }
         if calls {
             self.wake.notify_one();
         }
@@ -270,7 +275,9 @@ impl Driver {
 
     /// Leaves as if this process had been killed.
     pub(crate) fn abandon(&self) {
-        // First, so that nothing is sent or acknowledged any more.
+        // The process lives on, and the host would wait for the session to be resumed.
+        self.read(|state| state.socket.destroy());
+        // Nothing is sent or acknowledged from here on.
         open_channel::ffi::abandon(&self.channel);
         let wakes = self.lock().abandon();
         wakes.into_iter().for_each(std::task::Waker::wake);

@@ -37,7 +37,7 @@ export type GroupErrorCode =
 export class GroupError extends Error {
   readonly code: string;
   /** The words of the handler or the worker that failed. */
-  readonly reason?: string;
+  declare readonly reason?: string;
   readonly #data?: Buffer;
 
   constructor({ code, message, reason, data }: GroupFailure) {

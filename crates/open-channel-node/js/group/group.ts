@@ -13,7 +13,7 @@ import {
   type CallOptions,
 } from "./calls.js";
 import { Core } from "./core.js";
-import { GroupError } from "./errors.js";
+import { closedError, GroupError } from "./errors.js";
 import { lead, type LeadOptions, type LeadTask } from "./lead.js";
 import { lock, type LockGuard, type LockOptions } from "./locks.js";
 import { SharedMap } from "./map.js";
@@ -62,10 +62,11 @@ export class Group extends EventEmitter {
   private constructor(name: string, options: GroupOptions) {
     super();
     this.name = name;
+    const join = joinOptions(name, options);
     this.#context = new AsyncResource("open-channel:group", { requireManualDestroy: true });
     const look = () => this.#context.runInAsyncScope(this.#look, this);
     const fail = (error: unknown) => this.#context.runInAsyncScope(this.#fail, this, error);
-    this.#core = new Core(name, joinOptions(name, options), look, fail, options.signal);
+    this.#core = new Core(name, join, look, fail, options.signal);
   }
 
   /**
@@ -74,7 +75,12 @@ export class Group extends EventEmitter {
    */
   static async join(name: string, options: GroupOptions = {}): Promise<Group> {
     const group = new Group(name, options);
-    await group.#core.joined();
+    try {
+      await group.#core.joined();
+    } catch (error) {
+      group.#context.emitDestroy();
+      throw error;
+    }
     group.#joined = true;
     if (group.#referenced) hold();
     group.#look();
@@ -232,7 +238,7 @@ export class Group extends EventEmitter {
     if (this.#over) return;
     this.#over = true;
     if (this.#referenced) release();
-    this.#core.endParts(failure ?? undefined);
+    this.#core.endParts(failure ?? closedError());
     this.#core.over();
     const context = this.#context;
     context.runInAsyncScope(() => {

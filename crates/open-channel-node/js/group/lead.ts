@@ -33,6 +33,8 @@ export async function lead<T>(
     if (signal?.aborted) throw signal.reason;
     const claim = new Claim(core, role, "role", steal ? "steal" : "wait");
     await claim.held(signal);
+    // It may have been stolen at once.
+    if (claim.lost.aborted) continue;
     const { lost, result } = await run(core, claim, task, signal);
     if (lost) continue;
     return await result;

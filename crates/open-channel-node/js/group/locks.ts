@@ -57,13 +57,16 @@ export class Claim implements Part {
   async held(signal?: AbortSignal): Promise<boolean> {
     let abort: (() => void) | undefined;
     try {
-      return await new Promise<boolean>((resolve, reject) => {
+      const held = await new Promise<boolean>((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason);
         this.#waiting = { resolve, reject };
         abort = () => reject(signal!.reason);
         signal?.addEventListener("abort", abort, { once: true });
         this.#look();
       });
+      // It came just before the group was left.
+      this.#core.check();
+      return held;
     } catch (error) {
       this.release();
       throw error;
@@ -106,6 +109,8 @@ export class Claim implements Part {
     this.release();
     const message = "the lock was stolen, or the group is over";
     this.#lost.abort(new GroupError({ code: "ERR_OPEN_CHANNEL_LOST", message }));
+    // It was held, and lost before anybody looked.
+    this.#waiting?.resolve(true);
   }
 }
 
@@ -164,10 +169,15 @@ export async function lock(
     throw invalidArgument(`steal goes with mode "exclusive", and without ifAvailable`);
   checkSignal(signal);
   if (signal?.aborted) throw signal.reason;
-  const claim = new Claim(core, name, mode, steal ? "steal" : ifAvailable ? "try" : "wait");
   hold();
   try {
-    return (await claim.held(signal)) ? new LockGuard(name, mode, claim) : null;
+    for (let wait = steal ? "steal" : ifAvailable ? "try" : "wait"; ; wait = "wait") {
+      const claim = new Claim(core, name, mode, wait as "wait" | "try" | "steal");
+      if (!(await claim.held(signal))) return null;
+      if (!claim.lost.aborted) return new LockGuard(name, mode, claim);
+      if (ifAvailable) return null;
+      // Another one has stolen it at once: stand in line again.
+    }
   } finally {
     release();
   }

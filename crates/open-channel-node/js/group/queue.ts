@@ -100,8 +100,8 @@ export class Queue {
 
   /**
    * Works for the queue, for up to `concurrency` jobs at a time. A job is done when what the
-   * handler returned is fulfilled. If it fails, the job is tried again after a pause of 10 ms, which
-   * doubles with each attempt up to 1 s.
+   * handler returned is fulfilled. If it fails, the job is tried again after a pause of 10 ms,
+   * which doubles with each attempt up to 1 s.
    */
   process(concurrency: number, handler: JobHandler): QueueWorker;
   process(handler: JobHandler): QueueWorker;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use napi_derive::napi;
-use open_channel_group::{Error, Group, LockGuard};
+use open_channel_group::{Error, Group, LockGuard, Token};
 
 use super::{
     failure::{GroupFailure, thrown},
@@ -24,11 +24,13 @@ const FAILED: u32 = 4;
 pub struct NativeLock {
     signal: Arc<Signal>,
     state: State,
+    /// Once it was held.
+    token: Option<Token>,
 }
 
 enum State {
     Waiting(Awaited<Result<Option<LockGuard>, Error>>),
-    Held { lost: Awaited<()>, guard: Arc<LockGuard> },
+    Held { lost: Awaited<()> },
     Denied,
     Lost,
     Failed(Error),
@@ -51,7 +53,7 @@ impl NativeLock {
         let group = group.joined()?;
         let waiting = acquire(group, name, mode, wait);
         let state = State::Waiting(Awaited::new(&signal, reason::READABLE, waiting));
-        let mut lock = Self { signal, state };
+        let mut lock = Self { signal, state, token: None };
         lock.look();
         if let State::Failed(error) = lock.state {
             return Err(thrown(error));
@@ -81,13 +83,10 @@ impl NativeLock {
         }
     }
 
-    /// The fencing token in decimal digits, while it is held.
+    /// The fencing token in decimal digits, once it was held.
     #[napi]
     pub fn token(&self) -> Option<String> {
-        match &self.state {
-            State::Held { guard, .. } => Some(guard.token().number().to_string()),
-            _ => None,
-        }
+        self.token.map(|token| token.number().to_string())
     }
 
     /// Lets it go, or leaves the line.
@@ -107,18 +106,18 @@ impl NativeLock {
                 None => {}
             }
         }
-        if let State::Held { lost, .. } = &mut self.state
+        if let State::Held { lost } = &mut self.state
             && lost.poll().is_some()
         {
             self.state = State::Lost;
         }
     }
 
-    fn hold(&self, guard: LockGuard) -> State {
-        let guard = Arc::new(guard);
-        let held = Arc::clone(&guard);
-        let lost = async move { held.lost().await };
-        State::Held { lost: Awaited::new(&self.signal, reason::READABLE, lost), guard }
+    /// The future has the guard: both are dropped together.
+    fn hold(&mut self, guard: LockGuard) -> State {
+        self.token = Some(guard.token());
+        let lost = async move { guard.lost().await };
+        State::Held { lost: Awaited::new(&self.signal, reason::READABLE, lost) }
     }
 }
 

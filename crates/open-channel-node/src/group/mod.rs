@@ -11,12 +11,13 @@
 //! | file | is |
 //! | --- | --- |
 //! | `group` | joining, the view, the events; `operations`: what ends once |
-//! | `calls`, `map` | more of what ends once |
+//! | `calls`, `answers`, `map` | more of what ends once |
 //! | `subscription`, `lock`, `service`, `worker` | what goes on |
 //! | `assigned` | what JavaScript was given to do |
 //! | `futures` | polling the library's futures |
 //! | `failure`, `options` | errors and settings, as JavaScript has them |
 
+mod answers;
 mod assigned;
 mod calls;
 mod ending;

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use open_channel_group::{Answers, Error, Group};
 
-use super::{calls::NativeAnswers, failure::GroupFailure, futures::Futures};
+use super::{answers::NativeAnswers, failure::GroupFailure, futures::Futures};
 use crate::hub::{Signal, reason};
 
 /// How something ended well.
@@ -66,9 +66,11 @@ impl Operations {
         }
     }
 
-    /// Nobody waits for it any more. False if it has ended.
+    /// Nobody waits for it any more. False if JavaScript has had its end.
     pub(crate) fn cancel(&mut self, request: u32) -> bool {
-        self.futures.drop_one(request)
+        let ended = self.ended.len();
+        self.ended.retain(|(number, _)| *number != request);
+        self.futures.drop_one(request) || self.ended.len() < ended
     }
 
     /// Those that have ended.
