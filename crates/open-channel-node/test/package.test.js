@@ -47,7 +47,7 @@ test("npm pack holds what is needed and nothing else", limit, () => {
   for (const file of files)
     assert.match(
       file,
-      /^(LICENSE|README\.md|package\.json|(index|group)\.(mjs|d\.mts)|dist\/((group\/)?[a-z-]+\.d\.ts|(index|group|triple)\.js))$/,
+      /^(LICENSE|README\.md|package\.json|(index|group)\.(mjs|d\.mts)|dist\/((group\/)?[a-z-]+\.d\.ts|(index|group|triple)\.js|adapters\/.*))$/,
     );
 });
 

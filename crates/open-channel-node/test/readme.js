@@ -5,15 +5,22 @@ const { installed } = require("./packed.js");
 const fs = require("node:fs");
 const path = require("node:path");
 
-const text = fs.readFileSync(path.join(__dirname, "..", "README.md"), "utf8");
+const readme = path.join(__dirname, "..", "README.md");
+const text = fs.readFileSync(readme, "utf8");
 
-const snippets = [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code], index) => ({
-  name: `snippet ${index + 1} of the README`,
-  file: `snippet-${index + 1}.${/^import /m.test(code) ? "mjs" : "js"}`,
-  code,
-  promises: [...code.matchAll(/console\.log\(.*\);? \/\/ (.*)$/gm)].map((match) => match[1]),
-  ends: code.includes("process.exit()"),
-}));
+/** The programs on a page. */
+function snippetsOf(page) {
+  const found = fs.readFileSync(page, "utf8").matchAll(/^```js\n([^]*?)^```$/gm);
+  return [...found].map(([, code], index) => ({
+    name: `snippet ${index + 1} of ${path.basename(page, ".md")}`,
+    file: `snippet-${index + 1}.${/^import /m.test(code) ? "mjs" : "js"}`,
+    code,
+    promises: [...code.matchAll(/console\.log\(.*\);? \/\/ (.*)$/gm)].map((match) => match[1]),
+    ends: code.includes("process.exit()"),
+  }));
+}
+
+const snippets = snippetsOf(readme);
 
 /** Puts a snippet where `open-channel` is installed from what npm packs, and returns its path. */
 function place(snippet) {
@@ -28,4 +35,4 @@ function place(snippet) {
   return script;
 }
 
-module.exports = { text, snippets, place };
+module.exports = { text, snippets, snippetsOf, place };
