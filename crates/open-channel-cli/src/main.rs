@@ -11,6 +11,7 @@ mod group;
 mod interrupt;
 mod join;
 mod ls;
+mod members;
 mod options;
 mod output;
 mod quantity;
@@ -80,7 +81,7 @@ enum Command {
     Join(join::Args),
     /// Deliver messages to the host of a channel, and report whether they were acknowledged.
     Send(send::Args),
-    /// List the channels of this user and how they are; with a name, all about one.
+    /// List the channels and groups of this user and how they are; with a name, all about one.
     Ls(ls::Args),
     /// Watch the channels and their sockets live, as htop shows processes.
     Top(top::Args),

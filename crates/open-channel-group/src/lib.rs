@@ -55,6 +55,7 @@ mod engine;
 mod error;
 mod faces;
 mod forked;
+pub mod inspect;
 #[cfg(feature = "tower")]
 pub mod tower;
 

@@ -63,5 +63,6 @@ pub use packer::{Draft, PackRef, Packer};
 pub use part::{Part, PartFlags, PartKind, ReceivedPart, StoredPart};
 pub use session::{Attachment, Closed, Session, TakeBack};
 pub use status::{Direction, HostStatus, ProcessStatus, SocketStatus, Traffic};
+pub use text::printable;
 pub use transmit::TransmitBuffer;
 pub use version::{VERSION_MAX, VERSION_MIN};

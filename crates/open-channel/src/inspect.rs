@@ -33,6 +33,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::background;
 use crate::channel::settings::DEFAULT_RING_BYTES;
 use crate::error::Error;
@@ -42,7 +44,9 @@ use crate::rendezvous::identity::{Identity, Scope};
 use crate::rendezvous::listing::{self, Listed};
 use crate::rendezvous::root::Root;
 
-pub use open_channel_proto::{Direction, HostStatus, ProcessStatus, SocketStatus, Traffic};
+pub use open_channel_proto::{
+    Direction, HostStatus, ProcessStatus, SocketStatus, Traffic, printable,
+};
 
 /// The runtime directory that processes with this environment meet in: `runtime_dir`, else
 /// `$OPEN_CHANNEL_DIR`, else the user's own.
@@ -151,21 +155,44 @@ impl Found {
     /// # Cancel safety
     /// Cancel safe: nothing changes.
     pub async fn ask(&self, sockets: usize, within: Duration) -> Result<Status, Unanswered> {
+        let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
+        let question = move |mut asked: Asked| async move { asked.ask(sockets).await };
+        let (host, sockets) = self.put(question, within).await?;
+        Ok(Status { host, sockets })
+    }
+
+    pub(crate) async fn ask_for_detail(
+        &self,
+        most: usize,
+        within: Duration,
+    ) -> Result<Bytes, Unanswered> {
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        self.put(move |mut asked| async move { asked.ask_for_detail(most).await }, within).await
+    }
+
+    /// Puts a question on the background runtime.
+    async fn put<T, F>(
+        &self,
+        question: impl FnOnce(Asked) -> F + Send + 'static,
+        within: Duration,
+    ) -> Result<T, Unanswered>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, NoAnswer>> + Send,
+    {
         let failed = |error: Error| Unanswered { why: Why::Failed(error.to_string()), pid: None };
         let background = background::handle().map_err(failed)?;
         let (root, name) = (Arc::clone(&self.listed.root), self.listed.name.clone());
-        let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
         let asking = background.spawn(async move {
             let deadline = tokio::time::Instant::now() + within;
             let connecting = tokio::time::timeout_at(deadline, Asked::connect(&root, &name));
-            let mut asked = match connecting.await {
+            let asked = match connecting.await {
                 Ok(connected) => connected.map_err(|why| unanswered(why, None))?,
                 Err(_) => return Err(Unanswered { why: Why::Silent(within), pid: None }),
             };
             let pid = asked.pid;
-            match tokio::time::timeout_at(deadline, asked.ask(sockets)).await {
-                Ok(Ok((host, sockets))) => Ok(Status { host, sockets }),
-                Ok(Err(why)) => Err(unanswered(why, pid)),
+            match tokio::time::timeout_at(deadline, question(asked)).await {
+                Ok(answered) => answered.map_err(|why| unanswered(why, pid)),
                 Err(_) => Err(Unanswered { why: Why::Silent(within), pid }),
             }
         });

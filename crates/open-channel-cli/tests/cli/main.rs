@@ -9,6 +9,7 @@ mod group_lock;
 mod group_map;
 mod group_pubsub;
 mod group_queue;
+mod groups;
 mod help;
 mod interrupt;
 mod join;

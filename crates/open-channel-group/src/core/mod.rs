@@ -67,6 +67,7 @@ mod member;
 mod name;
 mod pattern;
 mod replica;
+mod status;
 mod switchboard;
 #[cfg(test)]
 mod tests;
@@ -93,6 +94,7 @@ pub use map::Value;
 pub use member::{CallOptions, Member, Target};
 pub use name::Name;
 pub use pattern::{Pattern, Topic};
+pub use status::{GroupStatus, LockStatus, MemberStatus, QueueStatus};
 pub use switchboard::{Start, Switchboard};
 pub use transfer::Known;
 pub use view::{MemberInfo, MemberView};

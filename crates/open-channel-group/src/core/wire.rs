@@ -77,6 +77,20 @@ impl Wire for u64 {
     }
 }
 
+impl Wire for bool {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u8(u8::from(*self));
+    }
+
+    fn take(input: &mut Reader) -> Result<Self, FrameError> {
+        match input.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            tag => Err(FrameError::Unknown { what: "truth", tag }),
+        }
+    }
+}
+
 impl Wire for u32 {
     fn put(&self, out: &mut BytesMut) {
         u64::from(*self).put(out);

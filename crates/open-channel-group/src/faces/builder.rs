@@ -9,12 +9,10 @@ use open_channel::{Channel, LinkKind, Scope};
 use super::group::Group;
 use super::handle::Handle;
 use crate::core::{Limits, MAX_INFO, MemberInfo};
-use crate::driver::{Driver, Setup};
+use crate::driver::{Driver, NAME_SPACE, Setup};
 use crate::engine::Engine;
 use crate::error::Error;
 
-/// Stands before a group's name in the name of its channel. No channel is named so by accident.
-const NAME_SPACE: &str = "group\u{1f}";
 /// Beyond the longest payload, a message has names and a head.
 const HEAD: usize = 1 << 20;
 

@@ -65,6 +65,11 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         kind::STATUS_REQUEST => Frame::StatusRequest { sockets: body.u32("status request")? },
         kind::HOST_STATUS => Frame::HostStatus(Box::new(HostStatus::decode(&mut body)?)),
         kind::SOCKET_STATUS => Frame::SocketStatus(Box::new(SocketStatus::decode(&mut body)?)),
+        kind::DETAIL_REQUEST => Frame::DetailRequest { most: body.u32("detail request")? },
+        kind::DETAIL => {
+            let more = body.u8("detail")? != 0;
+            return Ok(Frame::Detail { more, payload: body.rest() });
+        }
         other => return Err(FrameError::UnknownKind(other)),
     };
     if !body.is_empty() && !may_grow(&frame) {
@@ -83,6 +88,7 @@ fn may_grow(frame: &Frame<&[u8]>) -> bool {
             | Frame::StatusRequest { .. }
             | Frame::HostStatus(_)
             | Frame::SocketStatus(_)
+            | Frame::DetailRequest { .. }
     )
 }
 
@@ -159,6 +165,9 @@ mod tests {
             Frame::StatusRequest { sockets: 7 },
             Frame::HostStatus(Box::new(host_status("tea room"))),
             Frame::HostStatus(Box::default()),
+            Frame::DetailRequest { most: 3 },
+            Frame::Detail { more: true, payload: Bytes::from(vec![7; MAX_CHUNK]) },
+            Frame::Detail { more: false, payload: Bytes::new() },
             Frame::SocketStatus(Box::new(SocketStatus {
                 id: SocketId(5),
                 link: "shared memory".into(),

@@ -64,6 +64,15 @@ impl Frame {
                 kind::SOCKET_STATUS
             }
             Self::GoAway => kind::GO_AWAY,
+            Self::DetailRequest { most } => {
+                body.put_u32_le(*most);
+                kind::DETAIL_REQUEST
+            }
+            Self::Detail { more, payload } => {
+                out.put(&header(1 + payload.len(), kind::DETAIL, 0));
+                out.put(&[u8::from(*more)]);
+                return out.put_payload(payload, 0..payload.len());
+            }
         };
         out.put(&header(body.len(), kind, 0));
         out.put(&body);

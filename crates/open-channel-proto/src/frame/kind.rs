@@ -18,3 +18,5 @@ pub(super) const WITHDRAWN: u8 = 15;
 pub(super) const STATUS_REQUEST: u8 = 16;
 pub(super) const HOST_STATUS: u8 = 17;
 pub(super) const SOCKET_STATUS: u8 = 18;
+pub(super) const DETAIL_REQUEST: u8 = 19;
+pub(super) const DETAIL: u8 = 20;

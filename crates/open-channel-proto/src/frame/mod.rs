@@ -120,6 +120,18 @@ pub enum Frame<P = Bytes> {
     HostStatus(Box<HostStatus>),
     /// Follows a [`Frame::HostStatus`].
     SocketStatus(Box<SocketStatus>),
+    /// A question to a host on the same link: what the program on top of it has to say of itself.
+    DetailRequest {
+        /// How many things of one kind the answer may describe.
+        most: u32,
+    },
+    /// A part of the answer; empty if nobody has anything to say.
+    Detail {
+        /// Whether another part follows.
+        more: bool,
+        /// The bytes of this part, at most [`MAX_CHUNK`].
+        payload: P,
+    },
 }
 
 impl Frame<&[u8]> {
@@ -148,6 +160,10 @@ impl Frame<&[u8]> {
             Self::StatusRequest { sockets } => Frame::StatusRequest { sockets },
             Self::HostStatus(status) => Frame::HostStatus(status),
             Self::SocketStatus(status) => Frame::SocketStatus(status),
+            Self::DetailRequest { most } => Frame::DetailRequest { most },
+            Self::Detail { more, payload } => {
+                Frame::Detail { more, payload: Bytes::copy_from_slice(payload) }
+            }
         }
     }
 }

@@ -47,7 +47,9 @@ impl Session {
             | Frame::Pong { .. }
             | Frame::StatusRequest { .. }
             | Frame::HostStatus(_)
-            | Frame::SocketStatus(_) => {
+            | Frame::SocketStatus(_)
+            | Frame::DetailRequest { .. }
+            | Frame::Detail { .. } => {
                 return Err(ProtocolError::Unexpected("a frame that does not belong in a session"));
             }
         }

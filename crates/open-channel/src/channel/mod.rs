@@ -1,7 +1,7 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use open_channel_proto::{Session, SocketId};
@@ -77,6 +77,7 @@ impl Channel {
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
             stalled: Mutex::default(),
+            describe: OnceLock::new(),
         };
         Ok(Self { guard: Arc::new(ChannelGuard::new(shared)) })
     }

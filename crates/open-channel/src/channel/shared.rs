@@ -4,9 +4,10 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
+use bytes::Bytes;
 use open_channel_proto::{ChannelKey, SocketId};
 use open_channel_ring::Process;
 use tokio::runtime::Handle;
@@ -182,11 +183,26 @@ pub(crate) struct Shared {
     pub(crate) connections: Mutex<Vec<Weak<Connection>>>,
     /// Those whose stall was reported and is not over.
     pub(crate) stalled: Mutex<Vec<Arc<Connection>>>,
+    pub(crate) describe: OnceLock<Describe>,
+}
+
+/// Says, in bytes of its own, how the program on top of the channel is.
+pub(crate) struct Describe(pub(crate) Box<dyn Fn(usize) -> Bytes + Send + Sync>);
+
+impl std::fmt::Debug for Describe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Describe").finish_non_exhaustive()
+    }
 }
 
 impl Shared {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the program on top of the channel says of itself; empty if it says nothing.
+    pub(crate) fn detail(&self, most: usize) -> Bytes {
+        self.describe.get().map(|describe| (describe.0)(most)).unwrap_or_default()
     }
 
     pub(crate) fn key(&self) -> ChannelKey {

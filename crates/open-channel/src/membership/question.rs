@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use open_channel_proto::{Frame, Hello, HostStatus, Reject, RejectCode, SocketStatus};
 
 use crate::error::Error;
 use crate::link::Stream;
-use crate::membership::handshake::{read_frame, write_frame};
+use crate::membership::handshake::{read_frame, read_long_frame, write_frame};
 use crate::rendezvous::directory::ChannelDir;
 use crate::rendezvous::endpoint::Endpoint;
 use crate::rendezvous::entries;
@@ -15,6 +16,8 @@ use crate::rendezvous::root::Root;
 
 /// Sockets that an answer is taken with at most, whatever the host says.
 const MOST_SOCKETS: u32 = 4096;
+/// Bytes that a detail is taken with at most.
+const LONGEST_DETAIL: usize = 4 << 20;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -61,13 +64,7 @@ impl Asked {
         sockets: u32,
     ) -> Result<(HostStatus, Vec<SocketStatus>), NoAnswer> {
         let sockets = sockets.min(MOST_SOCKETS);
-        // A host may close before it has read everything. Its answer comes first.
-        let _ = write_frame(&self.stream, &Frame::Hello(Hello::status())).await;
-        match self.read().await? {
-            Frame::Welcome(_) => {}
-            Frame::Reject(reject) => return Err(refused(reject)),
-            _ => return Err(nonsense()),
-        }
+        self.begin().await?;
         let _ = write_frame(&self.stream, &Frame::StatusRequest { sockets }).await;
         let Frame::HostStatus(host) = self.read().await? else { return Err(nonsense()) };
         if host.described > sockets {
@@ -81,6 +78,42 @@ impl Asked {
             described.push(*socket);
         }
         Ok((*host, described))
+    }
+
+    /// Asks what the program on top of the channel says of itself.
+    pub(crate) async fn ask_for_detail(&mut self, most: u32) -> Result<Bytes, NoAnswer> {
+        self.begin().await?;
+        let _ = write_frame(&self.stream, &Frame::DetailRequest { most }).await;
+        let mut detail = BytesMut::new();
+        loop {
+            let frame =
+                read_long_frame(&self.stream).await.map_err(|error| match error.kind() {
+                    // As older hosts do with a question that they do not know.
+                    io::ErrorKind::UnexpectedEof if detail.is_empty() => {
+                        NoAnswer::NotKnown("it closes the connection".into())
+                    }
+                    _ => broken(error),
+                })?;
+            let Frame::Detail { more, payload } = frame else { return Err(nonsense()) };
+            detail.extend_from_slice(&payload);
+            if detail.len() > LONGEST_DETAIL || more && payload.is_empty() {
+                return Err(NoAnswer::Nonsense("it says too much of itself".into()));
+            }
+            if !more {
+                return Ok(detail.freeze());
+            }
+        }
+    }
+
+    /// The handshake.
+    async fn begin(&mut self) -> Result<(), NoAnswer> {
+        // A host may close before it has read everything. Its answer comes first.
+        let _ = write_frame(&self.stream, &Frame::Hello(Hello::status())).await;
+        match self.read().await? {
+            Frame::Welcome(_) => Ok(()),
+            Frame::Reject(reject) => Err(refused(reject)),
+            _ => Err(nonsense()),
+        }
     }
 
     async fn read(&mut self) -> Result<Frame, NoAnswer> {

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use open_channel::hosting;
 use open_channel::inspect::{self, Found, Presence, Status, Unanswered, Why};
 use open_channel_proto::{Frame, HostStatus, SocketStatus, TransmitBuffer};
 use rustix::process::Signal;
@@ -28,8 +29,11 @@ fn found(runtime_dir: &Path) -> Found {
 }
 
 fn ask(found: &Found, sockets: usize, within: Duration) -> Result<Status, Unanswered> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(found.ask(sockets, within))
+    block_on(found.ask(sockets, within))
+}
+
+fn block_on<T>(asking: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asking)
 }
 
 pub(crate) fn a_host_whose_application_is_blocked_tells_how_it_is(stage: &mut Stage) {
@@ -130,6 +134,14 @@ pub(crate) fn a_host_that_does_not_know_the_question_or_lies_is_a_clear_error(st
         ("the connection broke", welcomed(Vec::new())),
         ("the connection broke", Vec::new()),
     ];
+    let detail = |more, len| encoded(Frame::Detail { more, payload: vec![1; len].into() });
+    let of_detail: Vec<(&str, Vec<u8>)> = vec![
+        ("does not know the question: it closes", welcomed(Vec::new())),
+        ("answers nonsense", welcomed(status(few.clone()))),
+        ("answers nonsense: it says too much", welcomed(detail(true, 0))),
+        ("answers nonsense: it says too much", welcomed(detail(true, 64 << 10).repeat(65))),
+        ("the connection broke", welcomed(detail(true, 9))),
+    ];
     let listener = impostor(stage);
     let (answers, answer) = std::sync::mpsc::channel::<Vec<u8>>();
     let answer = std::sync::Mutex::new(answer);
@@ -144,6 +156,11 @@ pub(crate) fn a_host_that_does_not_know_the_question_or_lies_is_a_clear_error(st
         let error = ask(&found, 2, LONG).unwrap_err();
         assert!(error.to_string().contains(words), "{words}: {error}");
         assert_eq!(error.pid, Some(std::process::id()), "{words}");
+    }
+    for (words, lie) in of_detail {
+        answers.send(lie).unwrap();
+        let error = block_on(hosting::detail(&found, 2, LONG)).unwrap_err();
+        assert!(error.to_string().contains(words), "{words}: {error}");
     }
 }
 
