@@ -19,6 +19,7 @@ mod relay;
 mod seconds;
 mod send;
 mod survey;
+mod tap;
 mod top;
 mod traffic;
 
@@ -85,6 +86,12 @@ enum Command {
     Ls(ls::Args),
     /// Watch the channels and their sockets live, as htop shows processes.
     Top(top::Args),
+    /// Watch the messages of a channel or a group go by, where its program allows it.
+    Tap(tap::Args),
+    /// Write the messages that go by to a file.
+    Record(tap::record::Args),
+    /// Send recorded messages again, at the times at which they were recorded.
+    Replay(tap::replay::Args),
     /// Find out why two processes do not meet, and what will go wrong.
     Doctor(doctor::Args),
     /// Run a command while holding a lock, in the manner of flock(1).
@@ -168,6 +175,9 @@ async fn run(command: Command, options: &Options) -> Result<()> {
         Command::Send(args) => send::run(args, options).await,
         Command::Ls(args) => ls::run(args, options).await,
         Command::Top(args) => top::run(args, options).await,
+        Command::Tap(args) => tap::run(args, options).await,
+        Command::Record(args) => tap::record::run(args, options).await,
+        Command::Replay(args) => tap::replay::run(args, options).await,
         Command::Doctor(args) => doctor::run(args, options).await,
         Command::Lock(args) => group::lock::run(args, options).await,
         Command::Lead(args) => group::lead::run(args, options).await,

@@ -5,8 +5,10 @@ use std::time::Duration;
 use open_channel::hosting;
 use open_channel::inspect::{Found, Unanswered};
 
+pub use crate::core::{
+    Act, Described, GroupStatus, LockStatus, MemberStatus, Pattern, QueueStatus, Topic,
+};
 use crate::core::{FrameError, LockName};
-pub use crate::core::{GroupStatus, LockStatus, MemberStatus, QueueStatus};
 use crate::driver::NAME_SPACE;
 
 /// The name of the channel that a group of this name is on.

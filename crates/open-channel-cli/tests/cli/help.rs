@@ -2,12 +2,15 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 19] = [
     "demo",
     "join",
     "send",
     "ls",
     "top",
+    "tap",
+    "record",
+    "replay",
     "doctor",
     "lock",
     "lead",

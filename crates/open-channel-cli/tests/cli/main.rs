@@ -20,4 +20,5 @@ mod ls;
 mod pipes;
 mod program;
 mod send;
+mod tap;
 mod top;

@@ -55,6 +55,7 @@
 //! A driver drops its switchboard, and calls nothing of it any more, once its channel says that
 //! another process hosts.
 
+mod describe;
 mod entry;
 mod error;
 mod event;
@@ -76,6 +77,7 @@ mod view;
 mod wire;
 mod write;
 
+pub use describe::{Act, Described};
 pub use entry::LeaveReason;
 pub use error::{FrameError, ProtocolError, Refused};
 pub use event::{

@@ -87,6 +87,13 @@ impl GroupBuilder {
         self
     }
 
+    /// Whether processes of this user may tap the group while this process hosts it, as for a
+    /// [channel](open_channel::Builder::tap).
+    pub fn tap(mut self, allowed: bool) -> Self {
+        self.channel = self.channel.tap(allowed);
+        self
+    }
+
     /// Time to find a host in, or to become it, as for a
     /// [channel](open_channel::Builder::connect_timeout).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {

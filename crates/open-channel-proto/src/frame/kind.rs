@@ -20,3 +20,7 @@ pub(super) const HOST_STATUS: u8 = 17;
 pub(super) const SOCKET_STATUS: u8 = 18;
 pub(super) const DETAIL_REQUEST: u8 = 19;
 pub(super) const DETAIL: u8 = 20;
+pub(super) const TAP_REQUEST: u8 = 21;
+pub(super) const TAP_STATE: u8 = 22;
+pub(super) const TAPPED: u8 = 23;
+pub(super) const TAP_DATA: u8 = 24;

@@ -49,7 +49,11 @@ impl Session {
             | Frame::HostStatus(_)
             | Frame::SocketStatus(_)
             | Frame::DetailRequest { .. }
-            | Frame::Detail { .. } => {
+            | Frame::Detail { .. }
+            | Frame::TapRequest(_)
+            | Frame::TapState { .. }
+            | Frame::Tapped(_)
+            | Frame::TapData { .. } => {
                 return Err(ProtocolError::Unexpected("a frame that does not belong in a session"));
             }
         }

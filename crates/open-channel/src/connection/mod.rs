@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::connection::silence::Silence;
 use crate::connection::state::State;
+use crate::connection::tap::TapEnd;
 use crate::connection::transport::ring::Ring;
 use crate::connection::waiters::Waiters;
 use crate::error::Error;
@@ -44,6 +45,7 @@ pub(crate) mod silence;
 pub(crate) mod stall;
 mod state;
 pub(crate) mod stats;
+pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -153,6 +155,11 @@ impl Connection {
 
 /// Its life, from link to link.
 impl Connection {
+    /// Lets the taps on its host see its messages. Called before it has a link.
+    pub(crate) fn allow_taps(&self, tap: TapEnd) {
+        self.lock().tap = Some(tap);
+    }
+
     pub(crate) fn hello(&self, channel: ChannelKey) -> Hello {
         self.lock().session.hello(channel, Features::default())
     }

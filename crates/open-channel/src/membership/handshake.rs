@@ -52,8 +52,13 @@ async fn read_frame_after(stream: &Stream, read: &[u8], max_body: usize) -> io::
 }
 
 pub(crate) async fn write_frame(stream: &Stream, frame: &Frame) -> io::Result<()> {
+    write_frames(stream, std::slice::from_ref(frame)).await
+}
+
+/// All of them together.
+pub(crate) async fn write_frames(stream: &Stream, frames: &[Frame]) -> io::Result<()> {
     let mut out = TransmitBuffer::default();
-    frame.encode(&mut out);
+    frames.iter().for_each(|frame| frame.encode(&mut out));
     write_out(stream, out).await
 }
 

@@ -4,7 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use open_channel_proto::{Frame, Hello, HostStatus, Reject, RejectCode, SocketStatus};
+use open_channel_proto::{
+    Frame, Hello, HostStatus, Reject, RejectCode, SocketStatus, TapRequest, Tapped,
+};
 
 use crate::error::Error;
 use crate::link::Stream;
@@ -32,6 +34,16 @@ pub(crate) enum NoAnswer {
     Nonsense(String),
     /// It cannot be reached for want of something on this side.
     Failed(Error),
+}
+
+/// What comes from a tap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TapEvent {
+    /// A message has passed; with its bytes, as far as they were asked for.
+    Message(Tapped, Bytes),
+    /// So many messages were dropped since the tap began, because it was not read fast enough.
+    Dropped(u64),
 }
 
 /// A link to a host, with the process that listens.
@@ -103,6 +115,42 @@ impl Asked {
                 return Ok(detail.freeze());
             }
         }
+    }
+
+    /// Asks for copies of messages. The [next](Self::next) ones follow.
+    pub(crate) async fn ask_for_tap(&mut self, request: TapRequest) -> Result<(), NoAnswer> {
+        self.begin().await?;
+        let _ = write_frame(&self.stream, &Frame::TapRequest(request)).await;
+        match self.read().await {
+            Ok(Frame::TapState { .. }) => Ok(()),
+            Ok(Frame::Reject(reject)) => Err(refused(reject)),
+            Ok(_) => Err(nonsense()),
+            Err(NoAnswer::NoHost(_)) => Err(NoAnswer::NotKnown("it closes the connection".into())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What comes next on a link of a tap that carries at most `most` bytes of each message.
+    pub(crate) async fn next(&mut self, most: u64) -> Result<TapEvent, NoAnswer> {
+        let tapped = match self.read().await? {
+            Frame::TapState { dropped } => return Ok(TapEvent::Dropped(dropped)),
+            Frame::Tapped(tapped) => tapped,
+            _ => return Err(nonsense()),
+        };
+        if tapped.carried > most {
+            return Err(NoAnswer::Nonsense("it sends more of a message than it was asked".into()));
+        }
+        let carried = usize::try_from(tapped.carried).unwrap_or(usize::MAX);
+        let mut message = BytesMut::new();
+        while message.len() < carried {
+            let frame = read_long_frame(&self.stream).await.map_err(broken)?;
+            let Frame::TapData { payload } = frame else { return Err(nonsense()) };
+            if payload.is_empty() || message.len() + payload.len() > carried {
+                return Err(nonsense());
+            }
+            message.extend_from_slice(&payload);
+        }
+        Ok(TapEvent::Message(tapped, message.freeze()))
     }
 
     /// The handshake.

@@ -15,6 +15,7 @@ use crate::connection::stats::SocketStats;
 use crate::link::Stream;
 use crate::membership::handshake::{read_frame, write_frame};
 use crate::membership::host::{Host, Phase};
+use crate::membership::tap;
 use crate::rendezvous::identity::Scope;
 use crate::sys::{self, UserId};
 
@@ -30,6 +31,10 @@ pub(super) async fn answer(stream: Stream, shared: &Shared, host: &Host) {
             question = tokio::time::timeout(PATIENCE, read_frame(&stream)) => question,
             _ = host.over() => return,
         };
+        if let Ok(Ok(Frame::TapRequest(request))) = question {
+            // An asker that is gone, or a host, is an end like another.
+            return drop(tap::serve(&stream, host, request).await);
+        }
         let answer = async {
             match question {
                 Ok(Ok(Frame::StatusRequest { sockets })) => {
