@@ -4,6 +4,7 @@
 
 mod bench;
 mod circles;
+mod rights;
 mod soak;
 mod step;
 mod systems;
