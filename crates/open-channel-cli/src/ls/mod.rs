@@ -3,7 +3,7 @@
 mod details;
 mod group;
 mod json;
-mod table;
+pub(crate) mod table;
 
 use std::time::Duration;
 

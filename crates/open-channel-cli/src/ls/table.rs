@@ -32,7 +32,7 @@ pub(super) fn all(listed: &[Surveyed], style: Style) -> String {
     text
 }
 
-pub(super) fn widths(rows: &[Vec<String>], head: &[String]) -> Vec<usize> {
+pub(crate) fn widths(rows: &[Vec<String>], head: &[String]) -> Vec<usize> {
     (0..head.len())
         .map(|column| {
             let cells = rows.iter().map(|row| &row[column]).chain([&head[column]]);
@@ -41,7 +41,7 @@ pub(super) fn widths(rows: &[Vec<String>], head: &[String]) -> Vec<usize> {
         .collect()
 }
 
-pub(super) fn line(cells: &[String], widths: &[usize]) -> String {
+pub(crate) fn line(cells: &[String], widths: &[usize]) -> String {
     let padded = cells.iter().zip(widths).map(|(cell, &width)| format!("{cell:<width$}"));
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
