@@ -86,6 +86,15 @@ const STEPS: &[Step] = &[
         limit: minutes(20),
     },
     Step {
+        name: "metrics",
+        program: "cargo",
+        args: &["test", "-p", "open-channel", "--features", "metrics", "--test", "metrics"],
+        folder: "",
+        env: &[],
+        counted: true,
+        limit: minutes(10),
+    },
+    Step {
         name: "two versions",
         program: "cargo",
         // A step before has built the ordinary program, which these tests meet.

@@ -24,6 +24,8 @@ use crate::socket::{Socket, close_within};
 pub(crate) mod builder;
 pub(crate) mod connect;
 pub(crate) mod event;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub(crate) mod settings;
 pub(crate) mod shared;
 mod silence;
@@ -78,8 +80,15 @@ impl Channel {
             connections: Mutex::default(),
             stalled: Mutex::default(),
             describe: OnceLock::new(),
+            #[cfg(feature = "metrics")]
+            meter: Arc::default(),
+            #[cfg(feature = "metrics")]
+            metered: Mutex::default(),
         };
-        Ok(Self { guard: Arc::new(ChannelGuard::new(shared)) })
+        let guard = Arc::new(ChannelGuard::new(shared));
+        #[cfg(feature = "metrics")]
+        metrics::begin(&guard.shared);
+        Ok(Self { guard })
     }
 
     /// # Errors

@@ -273,6 +273,7 @@ impl Acceptor {
                 pid: peer.process_id().unwrap_or(0),
             });
         }
+        self.shared.meter(&connection);
         sessions.insert(hello.socket, Arc::clone(&connection));
         drop(sessions);
         self.shared.background.spawn(keep(
