@@ -33,6 +33,7 @@ test("npm pack holds what is needed and nothing else", limit, () => {
   for (const needed of [
     "LICENSE",
     "README.md",
+    "bin/open-channel.js",
     "dist/index.d.ts",
     "dist/index.js",
     "index.d.mts",
@@ -43,7 +44,7 @@ test("npm pack holds what is needed and nothing else", limit, () => {
   for (const file of files)
     assert.match(
       file,
-      /^(LICENSE|README\.md|package\.json|index\.(mjs|d\.mts)|dist\/([a-z]+\.d\.ts|index\.js|triple\.js))$/,
+      /^(LICENSE|README\.md|package\.json|bin\/open-channel\.js|index\.(mjs|d\.mts)|dist\/([a-z]+\.d\.ts|index\.js|triple\.js))$/,
     );
 });
 
@@ -76,7 +77,7 @@ test(
     const folder = path.join(app, "node_modules", platform);
     assert.deepEqual(
       fs.readdirSync(folder).sort(),
-      ["LICENSE", "README.md", addon, "package.json"].sort(),
+      ["LICENSE", "README.md", "open-channel", addon, "package.json"].sort(),
     );
     const manifest = read(path.join(folder, "package.json"));
     assert.deepEqual(manifest.os, [process.platform]);
