@@ -4,6 +4,9 @@
 
 mod bench;
 mod circles;
+mod dist;
+mod rights;
+mod screens;
 mod soak;
 mod step;
 mod systems;
@@ -29,8 +32,12 @@ enum Command {
     Test(test::Args),
     /// Measure beside other ways to carry messages, with a report.
     Bench(bench::Args),
+    /// Make what people install: a static program, an archive, a Debian package; and try it.
+    Dist(dist::Args),
     /// Look for files that import each other in a loop.
     Circles,
+    /// Take the animated pictures of the README from the program in a terminal.
+    Screens(screens::Args),
     /// Kill and close hosts under numbered traffic, a thousand times and more, and count what was
     /// lost.
     Soak(soak::Args),
@@ -42,7 +49,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Circles => circles::run().map(|()| ExitCode::SUCCESS),
+        Command::Screens(args) => screens::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::TestWindows => windows::run(),
     };

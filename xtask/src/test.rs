@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::rights::RIGHTS;
 use crate::step::{Outcome, Step, minutes, take_steps_along};
 use crate::systems::SYSTEMS;
 use crate::totals::Totals;
@@ -83,6 +84,15 @@ const STEPS: &[Step] = &[
         env: &[],
         counted: true,
         limit: minutes(20),
+    },
+    Step {
+        name: "metrics",
+        program: "cargo",
+        args: &["test", "-p", "open-channel", "--features", "metrics", "--test", "metrics"],
+        folder: "",
+        env: &[],
+        counted: true,
+        limit: minutes(10),
     },
     Step {
         name: "two versions",
@@ -203,12 +213,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             Err(why) => report.left_out.push(format!("{}: {why}", system.step.name)),
         }
     }
+    let mut able: Vec<&Step> = Vec::new();
+    for rights in RIGHTS {
+        match rights.check() {
+            Ok(()) => able.push(&rights.step),
+            Err(why) => report.left_out.push(format!("{}: {why}", rights.step.name)),
+        }
+    }
     for round in 0..args.repeat.get() {
         if args.repeat.get() > 1 {
             println!("\n== run {} of {}", round + 1, args.repeat);
         }
         let deadline = if round == 0 { started + LIMIT } else { Instant::now() + LIMIT };
-        for step in STEPS.iter().filter(|step| step.counted) {
+        for step in STEPS.iter().filter(|step| step.counted).chain(able.iter().copied()) {
             report.run(step, deadline);
         }
         if report.totals.failed > 0 || report.interrupted {
@@ -302,7 +319,7 @@ fn major(version: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LIMIT, STEPS, SYSTEMS, major};
+    use super::{LIMIT, RIGHTS, STEPS, SYSTEMS, major};
     use crate::step::minutes;
 
     #[test]
@@ -316,6 +333,7 @@ mod tests {
     fn everything_ends_well_inside_an_hour() {
         assert!(LIMIT <= minutes(55));
         let systems = SYSTEMS.iter().map(|system| &system.step);
-        assert!(STEPS.iter().chain(systems).all(|step| step.limit < LIMIT));
+        let rights = RIGHTS.iter().map(|rights| &rights.step);
+        assert!(STEPS.iter().chain(systems).chain(rights).all(|step| step.limit < LIMIT));
     }
 }

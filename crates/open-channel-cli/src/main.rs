@@ -2,6 +2,7 @@
 //!
 //! One file per command; this one knows the arguments, the log and the exit status.
 
+mod bench;
 mod demo;
 mod doctor;
 mod exec;
@@ -11,6 +12,7 @@ mod group;
 mod interrupt;
 mod join;
 mod ls;
+mod members;
 mod options;
 mod output;
 mod quantity;
@@ -18,6 +20,7 @@ mod relay;
 mod seconds;
 mod send;
 mod survey;
+mod tap;
 mod top;
 mod traffic;
 
@@ -80,10 +83,16 @@ enum Command {
     Join(join::Args),
     /// Deliver messages to the host of a channel, and report whether they were acknowledged.
     Send(send::Args),
-    /// List the channels of this user and how they are; with a name, all about one.
+    /// List the channels and groups of this user and how they are; with a name, all about one.
     Ls(ls::Args),
     /// Watch the channels and their sockets live, as htop shows processes.
     Top(top::Args),
+    /// Watch the messages of a channel or a group go by, where its program allows it.
+    Tap(tap::Args),
+    /// Write the messages that go by to a file.
+    Record(tap::record::Args),
+    /// Send recorded messages again, at the times at which they were recorded.
+    Replay(tap::replay::Args),
     /// Find out why two processes do not meet, and what will go wrong.
     Doctor(doctor::Args),
     /// Run a command while holding a lock, in the manner of flock(1).
@@ -102,6 +111,8 @@ enum Command {
     Queue(group::queue::Args),
     /// Read, write and watch a map that the members of a group share.
     Map(group::map::Args),
+    /// Measure round trips, rates and failovers on this machine, beside a plain socket.
+    Bench(bench::Args),
     /// Print the completions of a shell for this program.
     Completions(generate::Completions),
     /// Print the man page of this program, or write those of all commands.
@@ -118,11 +129,26 @@ struct Worker {
     args: demo::worker::Args,
 }
 
+/// Another process of a measurement, which only `bench` starts.
+#[derive(Parser)]
+#[command(name = "open-channel bench-worker")]
+struct BenchWorker {
+    #[command(flatten)]
+    args: bench::worker::Args,
+}
+
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1).peekable();
     #[cfg(target_os = "linux")]
     if words.peek().is_some_and(|word| word == group::tied::COMMAND) {
         return ExitCode::from(group::tied::become_command(words.skip(1)));
+    }
+    if words.peek().is_some_and(|word| word == bench::worker::COMMAND) {
+        let BenchWorker { args } = BenchWorker::parse_from(words);
+        return match bench::worker::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ExitCode::from(status(&error)),
+        };
     }
     let outcome = if words.peek().is_some_and(|word| word == demo::worker::COMMAND) {
         // It hands over when its supervisor asks it to, and dies of every signal.
@@ -167,6 +193,9 @@ async fn run(command: Command, options: &Options) -> Result<()> {
         Command::Send(args) => send::run(args, options).await,
         Command::Ls(args) => ls::run(args, options).await,
         Command::Top(args) => top::run(args, options).await,
+        Command::Tap(args) => tap::run(args, options).await,
+        Command::Record(args) => tap::record::run(args, options).await,
+        Command::Replay(args) => tap::replay::run(args, options).await,
         Command::Doctor(args) => doctor::run(args, options).await,
         Command::Lock(args) => group::lock::run(args, options).await,
         Command::Lead(args) => group::lead::run(args, options).await,
@@ -176,6 +205,7 @@ async fn run(command: Command, options: &Options) -> Result<()> {
         Command::Serve(args) => group::serve::run(args, options).await,
         Command::Queue(args) => group::queue::run(args, options).await,
         Command::Map(args) => group::map::run(args, options).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
     }
@@ -201,5 +231,6 @@ mod tests {
     fn the_arguments_are_well_formed() {
         super::Cli::command().debug_assert();
         super::Worker::command().debug_assert();
+        super::BenchWorker::command().debug_assert();
     }
 }

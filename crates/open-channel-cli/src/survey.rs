@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use open_channel::inspect::{self, Found, Presence, Status, Traffic, Unanswered, Why};
+use open_channel::inspect::{self, Found, Presence, Status, Traffic, Unanswered, Why, printable};
+use open_channel_group::inspect::{self as groups, GroupStatus};
 use tokio::task::JoinSet;
 
 /// A host that has not answered by then is called silent. Short enough that the whole answer is
@@ -16,6 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
 pub(crate) struct Surveyed {
     pub(crate) found: Found,
     pub(crate) answer: Result<Status, Unanswered>,
+    /// If it is a group, and its host has said so.
+    pub(crate) group: Option<GroupStatus>,
     pub(crate) at: Instant,
     /// Messages and bytes of both directions in a second; `None` with one answer only.
     pub(crate) rate: Option<Rate>,
@@ -67,11 +70,41 @@ impl Health {
 }
 
 impl Surveyed {
-    /// The channel's name; its beginning, if there is no host that could tell all of it.
+    /// Asks for at most this many sockets, and as many members if it is a group.
+    async fn ask(found: Found, most: usize) -> Self {
+        let started = Instant::now();
+        let answer = found.ask(most, PATIENCE).await;
+        let at = Instant::now();
+        let is_group = answer.as_ref().is_ok_and(|status| groups::is_group(&status.host.name));
+        let left = PATIENCE.saturating_sub(started.elapsed());
+        // Without this answer, it is shown as far as the first one goes.
+        let group = match is_group {
+            true => groups::status(&found, most, left).await.ok(),
+            false => None,
+        };
+        Self { found, answer, group, at, rate: None }
+    }
+
+    pub(crate) fn is_group(&self) -> bool {
+        self.answer.as_ref().is_ok_and(|status| groups::is_group(&status.host.name))
+    }
+
+    /// Its kind, in a word; only a host knows it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (&self.answer, self.is_group()) {
+            (Err(_), _) => "-",
+            (Ok(_), true) => "group",
+            (Ok(_), false) => "channel",
+        }
+    }
+
+    /// Its name; the beginning of it, if there is no host that could tell all.
     pub(crate) fn name(&self) -> String {
-        match &self.answer {
-            Ok(status) => status.host.name.clone(),
-            Err(_) => format!("{}…", readable(self.found.label())),
+        match (&self.answer, &self.group) {
+            (Ok(_), Some(group)) => printable(&group.name),
+            (Ok(status), None) if self.is_group() => groups::name_in(&status.host.name).into(),
+            (Ok(status), None) => status.host.name.clone(),
+            (Err(_), _) => format!("{}…", readable(self.found.label())),
         }
     }
 
@@ -122,13 +155,15 @@ impl Surveyed {
         }
     }
 
-    /// Whether it may be the channel of this name, in whatever scope.
+    /// Whether it may be the channel or the group of this name, in whatever scope.
     pub(crate) fn may_be(&self, name: &str) -> bool {
-        match &self.answer {
-            Ok(status) => status.host.name == name,
-            Err(_) => inspect::label(name, open_channel::Scope::User)
-                .is_ok_and(|label| readable(&label) == readable(self.found.label())),
+        if self.answer.is_ok() {
+            return self.name() == printable(name);
         }
+        [name, &groups::channel_name(name)].iter().any(|name| {
+            inspect::label(name, open_channel::Scope::User)
+                .is_ok_and(|label| readable(&label) == readable(self.found.label()))
+        })
     }
 
     pub(crate) fn rate_since(&self, earlier: &Surveyed) -> Option<Rate> {
@@ -170,10 +205,7 @@ pub(crate) async fn survey_with(
     let mut asking = JoinSet::new();
     for found in inspect::channels(dir)? {
         let sockets = sockets(found.label());
-        asking.spawn(async move {
-            let answer = found.ask(sockets, PATIENCE).await;
-            Surveyed { found, answer, at: Instant::now(), rate: None }
-        });
+        asking.spawn(Surveyed::ask(found, sockets));
     }
     let mut all = asking.join_all().await;
     all.sort_by_cached_key(|surveyed| (surveyed.name(), surveyed.found.label().to_owned()));
@@ -188,9 +220,7 @@ pub(crate) async fn ask_again(first: Vec<Surveyed>, sockets: usize) -> Vec<Surve
             if earlier.answer.is_err() {
                 return (place, earlier);
             }
-            let answer = earlier.found.ask(sockets, PATIENCE).await;
-            let at = Instant::now();
-            let mut now = Surveyed { found: earlier.found.clone(), answer, at, rate: None };
+            let mut now = Surveyed::ask(earlier.found.clone(), sockets).await;
             now.rate = now.rate_since(&earlier);
             (place, now)
         });

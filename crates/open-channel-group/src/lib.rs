@@ -56,6 +56,7 @@ mod error;
 mod faces;
 pub mod ffi;
 mod forked;
+pub mod inspect;
 #[cfg(feature = "tower")]
 pub mod tower;
 

@@ -113,6 +113,7 @@ export interface OpenOptions {
   maxMessage?: number;
   maxConnections?: number;
   maxAttempts?: number;
+  tap?: boolean;
 }
 
 export interface NativeSocket {

@@ -78,6 +78,12 @@ export interface ChannelOptions {
    * it takes.
    */
   maxAttempts?: number;
+  /**
+   * Lets processes of this user see copies of the messages while this process hosts, without taking
+   * part: `open-channel tap` does. Default: what `$OPEN_CHANNEL_TAP` says, 0 or 1; without it,
+   * false.
+   */
+  tap?: boolean;
 }
 
 /** The options that `connect` takes besides, or instead of, a timeout. */
@@ -98,7 +104,7 @@ export interface ConnectOptions {
 }
 
 const STRINGS = ["app", "runtimeDir", "generationFile"] as const;
-const BOOLEANS = ["host", "allowHalfOpen"] as const;
+const BOOLEANS = ["host", "allowHalfOpen", "tap"] as const;
 const NUMBERS = [
   "connectTimeout",
   "hostTimeout",
@@ -159,6 +165,7 @@ export function openOptions(
   for (const key of ["scope", "acknowledge", "link"] as const)
     if (options[key] !== undefined) choose(options[key], key);
   if (options.link !== undefined) open.link = options.link;
+  if (options.tap !== undefined) open.tap = options.tap;
   for (const key of STRINGS)
     if (options[key] !== undefined) open[key] = typed(options[key], "string", key);
   for (const key of NUMBERS) if (options[key] !== undefined) open[key] = amount(options[key], key);

@@ -1,4 +1,5 @@
-// Builds the addon with cargo and puts it where `js/native.ts` looks first.
+// Builds the addon and the program with cargo and puts them where `js/load.ts` and
+// `bin/open-channel.js` look first.
 // OPEN_CHANNEL_PROFILE=dev builds without optimisation.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, realpathSync, renameSync } from "node:fs";
@@ -25,6 +26,10 @@ const built = output
   .map((line) => JSON.parse(line))
   .filter((message) => message.reason === "compiler-artifact");
 const artifacts = built.filter(({ manifest_path }) => manifest_path === join(root, "Cargo.toml"));
+const program = built.find(
+  ({ target, executable }) => target.name === "open-channel" && executable,
+)?.executable;
+if (program === undefined) throw new Error("cargo built no program open-channel");
 const library = artifacts.find((artifact) => artifact.target.kind.includes("cdylib"))?.filenames[0];
 if (library === undefined) throw new Error("cargo built no library for open-channel-node");
 
@@ -38,10 +43,24 @@ for (const name of ["member", "look"]) {
 }
 
 // The program, as the Rust member of the tests of groups.
-const isProgram = ({ target }) => target.name === "open-channel" && target.kind.includes("bin");
-copyFileSync(built.find(isProgram).executable, join(root, "target", "open-channel"));
+copyFileSync(program, join(root, "target", "open-channel"));
 
 // Renamed into place, so that a process that has the old file mapped keeps its own copy.
-const addon = join(root, `open-channel.${triple()}.node`);
-copyFileSync(library, `${addon}.new`);
-renameSync(`${addon}.new`, addon);
+for (const [from, ending] of [
+  [library, "node"],
+  [program, "bin"],
+]) {
+  const to = join(root, `open-channel.${triple()}.${ending}`);
+  copyFileSync(from, `${to}.new`);
+  if (ending === "bin") strip(`${to}.new`);
+  renameSync(`${to}.new`, to);
+}
+
+/** What a debugger needs is most of the program. Without the tool it stays. */
+function strip(file) {
+  try {
+    execFileSync("strip", ["--strip-debug", file], { stdio: "ignore" });
+  } catch {
+    // It is only larger.
+  }
+}

@@ -1,5 +1,6 @@
 // Builds the addons of all platforms that the package has, with zig's linker, against a glibc old
-// enough for every Linux in use. `npm run build:platforms linux-arm64-gnu` builds one of them.
+// enough for every Linux in use, and the programs, which are static and need none.
+// `npm run build:platforms linux-arm64-gnu` builds one of them.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -16,7 +17,8 @@ const named = process.argv.slice(2);
 const wanted = named.length === 0 ? all : all.filter(({ name }) => named.includes(name));
 const unknown = named.filter((name) => !all.some((known) => known.name === name));
 
-const missing = lacking(wanted.map(({ target }) => target));
+const musl = wanted.map(({ target }) => target.replace(/gnu$/, "musl"));
+const missing = lacking([...new Set([...wanted.map(({ target }) => target), ...musl])]);
 if (unknown.length > 0)
   missing.push(
     `a platform named ${unknown.join(", ")}; there are ${all.map(({ name }) => name).join(", ")}`,
@@ -29,7 +31,10 @@ if (missing.length > 0) {
 const { target_directory } = JSON.parse(
   output("cargo", ["metadata", "--no-deps", "--format-version", "1"]),
 );
-for (const one of wanted) build(one);
+for (const one of wanted) {
+  build(one);
+  buildProgram(one);
+}
 
 function build({ target, name, abi }) {
   const musl = abi === "musl";
@@ -59,6 +64,19 @@ function build({ target, name, abi }) {
   renameSync(`${addon}.new`, addon);
   const library = musl ? "musl" : `glibc ${needed} or later`;
   console.log(`open-channel.${name}.node: ${(bytes.length / 1e6).toFixed(1)} MB, ${library}`);
+}
+
+/** One program serves every Linux of its processor. */
+function buildProgram({ target, name }) {
+  const musl = target.replace(/gnu$/, "musl");
+  const args = ["zigbuild", "--release", "--package", "open-channel-cli", "--target", musl];
+  const env = { ...process.env, CARGO_PROFILE_RELEASE_STRIP: "debuginfo" };
+  execFileSync("cargo", args, { cwd: root, env, stdio: "inherit" });
+  const program = join(root, `open-channel.${name}.bin`);
+  copyFileSync(join(target_directory, musl, "release", "open-channel"), `${program}.new`);
+  renameSync(`${program}.new`, program);
+  const megabytes = readFileSync(program).length / 1e6;
+  console.log(`open-channel.${name}.bin: ${megabytes.toFixed(1)} MB, static`);
 }
 
 /** The programs that have to be installed first, each with the command for it. */

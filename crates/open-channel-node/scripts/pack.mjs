@@ -43,17 +43,19 @@ if (command === "prepare") {
   const addon = `open-channel.${name}.node`;
   mkdirSync(folder, { recursive: true });
   copyFileSync(join(root, addon), join(folder, addon));
+  copyFileSync(join(root, `open-channel.${name}.bin`), join(folder, "open-channel"));
   copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
   writeFileSync(
     join(folder, "README.md"),
     `# open-channel-${name}\n\n` +
-      `The addon of [open-channel](https://www.npmjs.com/package/open-channel) for ${name}.\n`,
+      "The addon of [open-channel](https://www.npmjs.com/package/open-channel), and its " +
+      `program, for ${name}.\n`,
   );
   write(join(folder, "package.json"), {
     name: `open-channel-${name}`,
     version, license, repository, engines,
     main: addon,
-    files: [addon],
+    files: [addon, "open-channel"],
     os: [target.os],
     cpu: [target.arch],
     ...(target.os === "linux" && { libc: [target.abi === "musl" ? "musl" : "glibc"] }),

@@ -43,6 +43,8 @@ pub struct OpenOptions {
     pub max_connections: Option<u32>,
     /// How often a message is delivered at most.
     pub max_attempts: Option<u32>,
+    /// Allows taps while this process hosts.
+    pub tap: Option<bool>,
 }
 
 impl OpenOptions {
@@ -99,6 +101,9 @@ impl OpenOptions {
         }
         if let Some(attempts) = self.max_attempts {
             builder = builder.max_attempts(NonZeroU32::new(attempts));
+        }
+        if let Some(allowed) = self.tap {
+            builder = builder.tap(allowed);
         }
         (builder, self.host)
     }

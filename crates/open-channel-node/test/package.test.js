@@ -33,6 +33,7 @@ test("npm pack holds what is needed and nothing else", limit, () => {
   for (const needed of [
     "LICENSE",
     "README.md",
+    "bin/open-channel.js",
     "dist/index.d.ts",
     "dist/index.js",
     "dist/group.d.ts",
@@ -47,7 +48,7 @@ test("npm pack holds what is needed and nothing else", limit, () => {
   for (const file of files)
     assert.match(
       file,
-      /^(LICENSE|README\.md|package\.json|(index|group)\.(mjs|d\.mts)|dist\/((group\/)?[a-z-]+\.d\.ts|(index|group|triple)\.js|adapters\/.*))$/,
+      /^(LICENSE|README\.md|package\.json|bin\/open-channel\.js|(index|group)\.(mjs|d\.mts)|dist\/((group\/)?[a-z-]+\.d\.ts|(index|group|triple)\.js|adapters\/.*))$/,
     );
 });
 
@@ -80,7 +81,7 @@ test(
     const folder = path.join(app, "node_modules", platform);
     assert.deepEqual(
       fs.readdirSync(folder).sort(),
-      ["LICENSE", "README.md", addon, "package.json"].sort(),
+      ["LICENSE", "README.md", "open-channel", addon, "package.json"].sort(),
     );
     const manifest = read(path.join(folder, "package.json"));
     assert.deepEqual(manifest.os, [process.platform]);

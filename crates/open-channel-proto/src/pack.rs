@@ -105,7 +105,7 @@ impl Pack {
 
     /// The messages, in order.
     pub fn iter(&self) -> PackIter<'_> {
-        PackIter { bytes: &self.bytes, left: self.count, raw: self.count == 1 }
+        PackIter::new(&self.bytes, self.count)
     }
 
     /// Takes the first message out, and says whether that was the last one.
@@ -142,12 +142,18 @@ impl Pack {
     }
 }
 
-/// The messages of a [`Pack`]; from [`Pack::iter`].
+/// The messages of a [`Pack`]; from [`Pack::iter`] or [`PackRef::iter`](crate::PackRef::iter).
 #[derive(Debug, Clone)]
 pub struct PackIter<'a> {
     bytes: &'a [u8],
     left: u32,
     raw: bool,
+}
+
+impl<'a> PackIter<'a> {
+    pub(crate) fn new(bytes: &'a [u8], count: u32) -> Self {
+        Self { bytes, left: count, raw: count == 1 }
+    }
 }
 
 impl<'a> Iterator for PackIter<'a> {

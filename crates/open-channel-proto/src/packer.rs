@@ -6,7 +6,7 @@ use std::{fmt, io};
 use bytes::Bytes;
 
 use crate::limits::{MAX_PACK_COST, message_cost};
-use crate::pack::{PREFIX, Pack};
+use crate::pack::{PREFIX, Pack, PackIter};
 
 /// Collects messages and cuts them into [`Pack`]s.
 #[derive(Debug, Default)]
@@ -43,6 +43,11 @@ pub struct PackRef<'a> {
 }
 
 impl<'a> PackRef<'a> {
+    /// The messages, in order.
+    pub fn iter(&self) -> PackIter<'a> {
+        PackIter::new(self.bytes, self.count)
+    }
+
     /// One message.
     #[inline]
     pub fn of(message: &'a [u8]) -> Self {

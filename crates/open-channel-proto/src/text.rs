@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// `text` with everything escaped that a terminal or an editor obeys instead of showing it: control
 /// characters, line and paragraph separators, and characters that turn the reading direction.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_obeyed(c) {

@@ -153,10 +153,14 @@ impl Attack {
             13 if self.random.chance(20) => {
                 Frame::Reset { code: ResetCode::Other(9), reason: "x".repeat(900) }
             }
-            14 => match self.random.below(4) {
+            14 => match self.random.below(8) {
                 0 => Frame::StatusRequest { sockets: u32::MAX },
                 1 => Frame::HostStatus(Box::default()),
                 2 => Frame::SocketStatus(Box::default()),
+                5 => Frame::TapState { dropped: 1 },
+                6 => Frame::TapData { payload: vec![1; 9].into() },
+                3 => Frame::DetailRequest { most: 1 },
+                4 => Frame::Detail { more: true, payload: vec![1; 9].into() },
                 _ => Frame::Ping { nonce: 0 },
             },
             _ => match self.random.below(3) {

@@ -2,12 +2,16 @@
 //! of the version number.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 pub use open_channel_ring::ProcessLocal;
 
-use crate::channel::shared::Place;
+use crate::channel::Channel;
+use crate::channel::shared::{Describe, Place};
 use crate::connection::waiters::WakeMode;
 use crate::error::Error;
+use crate::inspect::{Found, Unanswered};
 use crate::rendezvous::fence::Fence;
 use crate::socket::Socket;
 use crate::socket::waiting::wait_with;
@@ -62,4 +66,25 @@ pub async fn next_host(socket: &Socket, known: u64) -> Result<u64, Error> {
 pub async fn room(socket: &Socket, len: usize) -> Result<(), Error> {
     let connection = socket.connection();
     wait_with(connection, |cx, key| connection.poll_room(cx, key, WakeMode::Task, len)).await
+}
+
+/// Has `describe` say, whenever this process hosts and is asked ([`detail`]), how the program on
+/// top of the channel is. Its argument is the number of things of one kind that it may describe. It
+/// runs on the background thread, and is to be short. The first one stays.
+pub fn describe_with(channel: &Channel, describe: impl Fn(usize) -> Bytes + Send + Sync + 'static) {
+    if let Ok(shared) = channel.shared() {
+        let _ = shared.describe.set(Describe(Box::new(describe)));
+    }
+}
+
+/// Asks a channel's host what the program on top of it [says of itself](describe_with), with at
+/// most this many things of one kind. Empty if it says nothing. Waits no longer than `within`.
+///
+/// # Errors
+/// [`Unanswered`].
+///
+/// # Cancel safety
+/// Cancel safe: nothing changes.
+pub async fn detail(found: &Found, most: usize, within: Duration) -> Result<Bytes, Unanswered> {
+    found.ask_for_detail(most, within).await
 }

@@ -33,6 +33,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
 use crate::background;
 use crate::channel::settings::DEFAULT_RING_BYTES;
 use crate::error::Error;
@@ -42,7 +45,16 @@ use crate::rendezvous::identity::{Identity, Scope};
 use crate::rendezvous::listing::{self, Listed};
 use crate::rendezvous::root::Root;
 
-pub use open_channel_proto::{Direction, HostStatus, ProcessStatus, SocketStatus, Traffic};
+pub use open_channel_proto::{
+    Direction, HostStatus, ProcessStatus, SocketStatus, TapRequest, Tapped, Traffic, printable,
+};
+
+pub use crate::membership::question::TapEvent;
+
+/// Most bytes of one message that come along with a tap.
+const MOST_CARRIED: u64 = 256 << 20;
+/// Messages of a tap that are read before they are received.
+const READ_AHEAD: usize = 16;
 
 /// The runtime directory that processes with this environment meet in: `runtime_dir`, else
 /// `$OPEN_CHANNEL_DIR`, else the user's own.
@@ -151,27 +163,117 @@ impl Found {
     /// # Cancel safety
     /// Cancel safe: nothing changes.
     pub async fn ask(&self, sockets: usize, within: Duration) -> Result<Status, Unanswered> {
-        let failed = |error: Error| Unanswered { why: Why::Failed(error.to_string()), pid: None };
+        let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
+        let question = move |mut asked: Asked| async move { asked.ask(sockets).await };
+        let (host, sockets) = self.put(question, within).await?;
+        Ok(Status { host, sockets })
+    }
+
+    pub(crate) async fn ask_for_detail(
+        &self,
+        most: usize,
+        within: Duration,
+    ) -> Result<Bytes, Unanswered> {
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        self.put(move |mut asked| async move { asked.ask_for_detail(most).await }, within).await
+    }
+
+    /// Begins to see copies of the messages that pass its host, without taking part and without
+    /// slowing anybody: those that come while this process is too slow are dropped and counted.
+    /// The host's program has to [allow](crate::Builder::tap) it.
+    ///
+    /// A message to the host is seen when its application gets it, one from the host when it is
+    /// sent. Messages under way when the tap begins may be missed. Of each message, at most 256 MiB
+    /// come along. Waits for the host's answer no longer than `within`.
+    ///
+    /// # Errors
+    /// [`Unanswered`]; [`Why::Refused`] where it is not allowed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: when dropped, there is no tap.
+    pub async fn tap(&self, request: TapRequest, within: Duration) -> Result<Tap, Unanswered> {
+        let mut request = request;
+        request.carried = request.carried.min(MOST_CARRIED);
+        let begin =
+            move |mut asked: Asked| async move { asked.ask_for_tap(request).await.map(|()| asked) };
+        let asked = self.put(begin, within).await?;
+        let background = background::handle().map_err(failed)?;
+        let (events, receiver) = mpsc::channel(READ_AHEAD);
+        background.spawn(pass_on(asked, request.carried, events));
+        Ok(Tap { events: receiver })
+    }
+
+    /// Puts a question on the background runtime.
+    async fn put<T, F>(
+        &self,
+        question: impl FnOnce(Asked) -> F + Send + 'static,
+        within: Duration,
+    ) -> Result<T, Unanswered>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, NoAnswer>> + Send,
+    {
         let background = background::handle().map_err(failed)?;
         let (root, name) = (Arc::clone(&self.listed.root), self.listed.name.clone());
-        let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
         let asking = background.spawn(async move {
             let deadline = tokio::time::Instant::now() + within;
             let connecting = tokio::time::timeout_at(deadline, Asked::connect(&root, &name));
-            let mut asked = match connecting.await {
+            let asked = match connecting.await {
                 Ok(connected) => connected.map_err(|why| unanswered(why, None))?,
                 Err(_) => return Err(Unanswered { why: Why::Silent(within), pid: None }),
             };
             let pid = asked.pid;
-            match tokio::time::timeout_at(deadline, asked.ask(sockets)).await {
-                Ok(Ok((host, sockets))) => Ok(Status { host, sockets }),
-                Ok(Err(why)) => Err(unanswered(why, pid)),
+            match tokio::time::timeout_at(deadline, question(asked)).await {
+                Ok(answered) => answered.map_err(|why| unanswered(why, pid)),
                 Err(_) => Err(Unanswered { why: Why::Silent(within), pid }),
             }
         });
         asking.await.unwrap_or_else(|error| {
             Err(Unanswered { why: Why::Failed(error.to_string()), pid: None })
         })
+    }
+}
+
+fn failed(error: Error) -> Unanswered {
+    Unanswered { why: Why::Failed(error.to_string()), pid: None }
+}
+
+/// Reads a tap on the background runtime, no faster than it is received.
+async fn pass_on(mut asked: Asked, most: u64, events: mpsc::Sender<Result<TapEvent, Unanswered>>) {
+    loop {
+        let event = tokio::select! {
+            event = asked.next(most) => event,
+            () = events.closed() => return,
+        };
+        let event = match event {
+            // It has handed over, or its process is gone.
+            Err(NoAnswer::NoHost(_)) => return,
+            event => event.map_err(|why| unanswered(why, asked.pid)),
+        };
+        let is_over = event.is_err();
+        if events.send(event).await.is_err() || is_over {
+            return;
+        }
+    }
+}
+
+/// Copies of messages; from [`Found::tap`]. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Tap {
+    events: mpsc::Receiver<Result<TapEvent, Unanswered>>,
+}
+
+impl Tap {
+    /// The next message; `None` when the host is gone or hands over. The next host is found, and
+    /// tapped, like the first one.
+    ///
+    /// # Errors
+    /// [`Unanswered`] if the host sends nonsense. It is over then.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn recv(&mut self) -> Result<Option<TapEvent>, Unanswered> {
+        self.events.recv().await.transpose()
     }
 }
 

@@ -73,6 +73,28 @@
 //! Between processes of one user, messages travel through shared memory. [`Socket::link`] returns
 //! what carries a socket, and [`Builder::link`] forces it. Decisions of the library (elected, lost,
 //! resumed, redelivered, fenced) are [`tracing`] events.
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`, each channel publishes its numbers once in a second, with the crate
+//! [`metrics`](https://docs.rs/metrics), to the exporter that the program has installed. Each has a
+//! label `channel` with the channel's name.
+//!
+//! | counters | gauges |
+//! | --- | --- |
+//! | `openchannel_messages_sent_total` | `openchannel_sockets` |
+//! | `openchannel_sent_bytes_total` | `openchannel_stalled_sockets` |
+//! | `openchannel_messages_acknowledged_total` | `openchannel_unacknowledged_messages` |
+//! | `openchannel_messages_received_total` | `openchannel_held_messages` |
+//! | `openchannel_received_bytes_total` | `openchannel_outbox_bytes` |
+//! | `openchannel_messages_redelivered_total` | `openchannel_inbox_bytes` |
+//! | `openchannel_failovers_total` | `openchannel_oldest_unacknowledged_seconds` |
+//! | | `openchannel_oldest_unhandled_seconds` |
+//! | | `openchannel_host`, 1 if this process hosts |
+//! | | `openchannel_generation` |
+//!
+//! They mean what [`ChannelStats`] and [`SocketStats`] say of the fields with these names, summed
+//! up over all sockets of the channel in this process. Counters include sockets that are gone.
 #![deny(unsafe_code)] // but for `sys`, where each use of it is argued for
 #![deny(clippy::print_stdout, clippy::print_stderr)] // say it as a `tracing` event
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use open_channel::inspect::{Direction, SocketStatus, Status};
 
+use super::group;
 use super::table::{line, scope, widths};
 use crate::output::Style;
 use crate::quantity;
@@ -26,7 +27,11 @@ fn one(surveyed: &Surveyed, style: Style) -> String {
         rows.extend(surveyed.pid().map(|pid| ("process", pid.to_string())));
     }
     if let Ok(status) = &surveyed.answer {
+        rows.insert(0, ("kind", surveyed.kind().to_owned()));
         rows.extend(host(status));
+    }
+    if let Some(group) = &surveyed.group {
+        rows.extend(group::rows(group));
     }
     rows.extend(surveyed.rate.map(|rate| {
         let (messages, bytes) = (quantity::count(rate.messages), quantity::bytes(rate.bytes));
@@ -52,6 +57,9 @@ fn one(surveyed: &Surveyed, style: Style) -> String {
     for (title, value) in rows {
         // A `String` takes whatever is written to it.
         let _ = writeln!(text, "  {title:<18}{value}");
+    }
+    if let Some(group) = &surveyed.group {
+        return text + &group::tables(group, style);
     }
     if let Ok(status) = &surveyed.answer
         && !status.sockets.is_empty()

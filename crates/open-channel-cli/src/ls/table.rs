@@ -9,9 +9,9 @@ use crate::quantity;
 use crate::survey::{Health, Surveyed};
 use crate::traffic::{again, oldest, waiting};
 
-const HEAD: [&str; 13] = [
-    "NAME", "SCOPE", "STATE", "HOST", "GEN", "SOCKETS", "LINKS", "MSG/S", "BYTES/S", "WAITING",
-    "OLDEST", "AGAIN", "UP",
+const HEAD: [&str; 14] = [
+    "NAME", "KIND", "SCOPE", "STATE", "HOST", "GEN", "SOCKETS", "LINKS", "MSG/S", "BYTES/S",
+    "WAITING", "OLDEST", "AGAIN", "UP",
 ];
 
 pub(super) fn all(listed: &[Surveyed], style: Style) -> String {
@@ -32,7 +32,7 @@ pub(super) fn all(listed: &[Surveyed], style: Style) -> String {
     text
 }
 
-pub(super) fn widths(rows: &[Vec<String>], head: &[String]) -> Vec<usize> {
+pub(crate) fn widths(rows: &[Vec<String>], head: &[String]) -> Vec<usize> {
     (0..head.len())
         .map(|column| {
             let cells = rows.iter().map(|row| &row[column]).chain([&head[column]]);
@@ -41,7 +41,7 @@ pub(super) fn widths(rows: &[Vec<String>], head: &[String]) -> Vec<usize> {
         .collect()
 }
 
-pub(super) fn line(cells: &[String], widths: &[usize]) -> String {
+pub(crate) fn line(cells: &[String], widths: &[usize]) -> String {
     let padded = cells.iter().zip(widths).map(|(cell, &width)| format!("{cell:<width$}"));
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
@@ -52,7 +52,7 @@ fn row(surveyed: &Surveyed) -> Vec<String> {
     let state = surveyed.health().word().to_owned();
     let Ok(status) = &surveyed.answer else {
         let host = surveyed.pid().map_or_else(dash, |pid| format!("pid {pid}"));
-        let mut row = vec![surveyed.name(), dash(), state, host, generation];
+        let mut row = vec![surveyed.name(), dash(), dash(), state, host, generation];
         row.resize_with(HEAD.len(), dash);
         return row;
     };
@@ -60,13 +60,15 @@ fn row(surveyed: &Surveyed) -> Vec<String> {
     let rate = surveyed.rate;
     vec![
         surveyed.name(),
+        surveyed.kind().into(),
         scope(host.app.as_deref()),
         state,
         format!("{} ({})", host.process.program, host.process.pid),
         generation,
-        match host.stalled {
-            0 => host.sockets.to_string(),
-            stalled => format!("{} ({stalled} stalled)", host.sockets),
+        match (&surveyed.group, host.stalled) {
+            (Some(group), 0) => format!("{} members", group.member_count),
+            (_, 0) => host.sockets.to_string(),
+            (_, stalled) => format!("{} ({stalled} stalled)", host.sockets),
         },
         links(sockets),
         rate.map_or_else(dash, |rate| quantity::count(rate.messages)),

@@ -26,7 +26,8 @@ const SOCKETS: usize = 512;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Keys, as in htop: arrows, PgUp, PgDn, Home and End move; Enter shows the sockets of a channel, \
+Keys, as in htop: arrows, PgUp, PgDn, Home and End move; Enter shows the sockets of a channel, or \
+the members of a group; \
 Esc goes back; F4 or / filters by name; F6, < and > choose the column to sort by, I turns the \
 order; Z stops and goes on; ? or F1 shows help; q or F10 ends.")]
 pub(crate) struct Args {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use open_channel::SocketId;
 use open_channel::inspect::SocketStatus;
+use open_channel_group::inspect::MemberStatus;
 
 use crate::survey::{Health, Rate, Surveyed, rate};
 
@@ -123,6 +124,12 @@ impl Model {
         opened.map(|status| status.sockets.iter().collect()).unwrap_or_default()
     }
 
+    /// The members of the group that is opened.
+    pub(super) fn members(&self) -> &[MemberStatus] {
+        let group = self.opened_channel().and_then(|opened| opened.group.as_ref());
+        group.map(|group| &*group.members).unwrap_or_default()
+    }
+
     pub(super) fn opened_channel(&self) -> Option<&Surveyed> {
         let opened = self.place.opened.as_deref()?;
         self.channels.iter().find(|surveyed| surveyed.found.label() == opened)
@@ -130,7 +137,11 @@ impl Model {
 
     /// Rows of the list that is shown.
     pub(super) fn rows(&self) -> usize {
-        if self.place.opened.is_some() { self.sockets().len() } else { self.shown().len() }
+        match self.opened_channel() {
+            Some(opened) if opened.group.is_some() => self.members().len(),
+            _ if self.place.opened.is_some() => self.sockets().len(),
+            _ => self.shown().len(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Sparkline, Table, TableState};
 
 use super::model::{Model, SORTS};
+use crate::members;
 use crate::quantity;
 use crate::survey::{Health, Surveyed};
 use crate::traffic::{again, oldest, waiting, window};
@@ -17,9 +18,9 @@ use crate::traffic::{again, oldest, waiting, window};
 const EVENT_ROWS: u16 = 7;
 const SPARK_ROWS: u16 = 4;
 
-const CHANNELS: [&str; 11] = [
-    "NAME", "SCOPE", "STATE", "HOST", "GEN", "SOCKETS", "MSG/S", "BYTES/S", "WAITING", "OLDEST",
-    "UP",
+const CHANNELS: [&str; 12] = [
+    "NAME", "KIND", "SCOPE", "STATE", "HOST", "GEN", "SOCKETS", "MSG/S", "BYTES/S", "WAITING",
+    "OLDEST", "UP",
 ];
 const SOCKETS: [&str; 11] = [
     "PROCESS", "LINK", "STATE", "MSG/S", "BYTES/S", "RECEIVED", "SENT", "WAITING", "WINDOW",
@@ -28,7 +29,7 @@ const SOCKETS: [&str; 11] = [
 
 const HELP: &str = "\
  arrows, j, k, PgUp, PgDn, Home, End   move
- Enter, Right                          the sockets of a channel
+ Enter, Right                          the sockets of a channel, the members of a group
  Esc, Left                             back; clears the filter
  /, F4                                 filter by name (Enter keeps it, Esc clears it)
  <, >, F6                              sort by another column
@@ -52,6 +53,7 @@ pub(super) fn draw(model: &mut Model, frame: &mut Frame<'_>) {
     frame.render_widget(Paragraph::new(title(model)).style(bold()), head);
     draw_rates(model, frame, spark);
     match model.opened_channel() {
+        Some(opened) if opened.group.is_some() => draw_members(model, frame, list),
         Some(_) => draw_sockets(model, frame, list),
         None => draw_channels(model, frame, list),
     }
@@ -78,8 +80,9 @@ fn title(model: &Model) -> String {
     match model.opened_channel() {
         Some(opened) => {
             let generation = opened.generation().unwrap_or(0);
+            let kind = if opened.is_group() { "group " } else { "" };
             format!(
-                "{}, hosted by {}, generation {generation}{state}",
+                "{kind}{}, hosted by {}, generation {generation}{state}",
                 opened.name(),
                 opened.host()
             )
@@ -136,6 +139,7 @@ fn draw_channels(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     });
     let widths = [
         Constraint::Fill(3),
+        Constraint::Length(7),
         Constraint::Fill(2),
         Constraint::Length(10),
         Constraint::Fill(3),
@@ -169,17 +173,21 @@ fn channel(surveyed: &Surveyed) -> Vec<String> {
     let generation = surveyed.generation().map_or_else(dash, |generation| generation.to_string());
     let state = surveyed.health().word().to_owned();
     let Ok(status) = &surveyed.answer else {
-        return vec![surveyed.name(), dash(), state, surveyed.host(), generation];
+        return vec![surveyed.name(), dash(), dash(), state, surveyed.host(), generation];
     };
     let host = &status.host;
     let rate = surveyed.rate;
     vec![
         surveyed.name(),
+        surveyed.kind().into(),
         host.app.clone().unwrap_or_else(|| "user".into()),
         state,
         surveyed.host(),
         generation,
-        host.sockets.to_string(),
+        surveyed
+            .group
+            .as_ref()
+            .map_or_else(|| host.sockets.to_string(), |group| group.member_count.to_string()),
         rate.map_or_else(dash, |rate| quantity::count(rate.messages)),
         rate.map_or_else(dash, |rate| quantity::bytes(rate.bytes)),
         waiting(&host.totals),
@@ -210,6 +218,21 @@ fn draw_sockets(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Constraint::Length(14),
     ];
     draw_table(model, frame, area, Table::new(rows, widths), &SOCKETS);
+}
+
+fn draw_members(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let rows = model.members().iter().map(|member| Row::new(members::cells(member)));
+    let widths = [
+        Constraint::Fill(3),
+        Constraint::Length(8),
+        Constraint::Fill(2),
+        Constraint::Fill(2),
+        Constraint::Fill(2),
+        Constraint::Length(10),
+        Constraint::Fill(2),
+        Constraint::Fill(2),
+    ];
+    draw_table(model, frame, area, Table::new(rows, widths), &members::CELLS);
 }
 
 fn socket_cells(model: &Model, socket: &SocketStatus) -> Vec<String> {

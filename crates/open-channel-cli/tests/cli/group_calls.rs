@@ -92,3 +92,25 @@ fn several_calls_are_handled_at_a_time() {
     assert_eq!(anna.succeed(), "anna");
     assert_eq!(ben.succeed(), "ben");
 }
+
+#[test]
+fn all_are_asked_and_each_answers() {
+    let place = Place::new();
+    let _first = serve(&place, &[], "tr a-z A-Z");
+    let mut second = serve(&place, &[], "rev");
+    assert_eq!(place.start(&["call", "shop", "tea", "--all"]).succeed(), "TEA\naet");
+    let _third = serve(&place, &[], "echo 'no tea left' >&2; exit 3");
+    let (status, answers, errors) = place.start(&["call", "shop", "tea", "--all"]).finish();
+    assert_eq!((status.code(), &*answers), (Some(1), "TEA\naet"));
+    assert!(errors.contains("its handler failed: no tea left"), "{errors}");
+    assert!(errors.contains("1 members did not answer"), "{errors}");
+    let (_, lines, _) = place.start(&["call", "shop", "tea", "--all", "--json"]).finish();
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let outcomes: Vec<_> = lines.iter().map(|line| line["outcome"].as_str()).collect();
+    assert_eq!(outcomes, [Some("answered"), Some("answered"), Some("failed")]);
+    assert_eq!((&lines[1]["pid"], &lines[1]["message"]), (&second.pid().into(), &"aet".into()));
+    second.kill();
+    let error = place.start(&["call", "elsewhere", "tea", "--all"]).fail();
+    assert!(error.contains("no member of the group \"shell\" serves \"elsewhere\""), "{error}");
+}

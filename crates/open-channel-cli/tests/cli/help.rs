@@ -2,12 +2,15 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 20] = [
     "demo",
     "join",
     "send",
     "ls",
     "top",
+    "tap",
+    "record",
+    "replay",
     "doctor",
     "lock",
     "lead",
@@ -17,6 +20,7 @@ const COMMANDS: [&str; 16] = [
     "serve",
     "queue",
     "map",
+    "bench",
     "completions",
     "man",
 ];
@@ -66,7 +70,7 @@ fn each_command_and_option_has_words() {
         assert!(own.contains(&format!("Usage: open-channel {outer} {inner}")), "{own}");
         assert!(own.lines().all(|line| line.chars().count() <= 100), "too wide:\n{own}");
     }
-    for hidden in ["demo-worker", "tied-command"] {
+    for hidden in ["demo-worker", "bench-worker", "tied-command"] {
         assert!(!help.contains(hidden), "{help}");
     }
 }

@@ -35,10 +35,10 @@ fn a_host_that_has_used_its_descriptors_up_is_a_warning() {
     assert_eq!(remedy, format!("prlimit --pid {} --nofile=65536", host.pid()));
 }
 
-/// Only where this user may make a control group; `limits.rs` has the rest.
 #[test]
+#[ignore = "makes a control group; `cargo xtask test` runs it where it can"]
 fn half_a_processor_is_a_warning() {
-    let Some(group) = HalfAProcessor::new() else { return };
+    let group = HalfAProcessor::new().expect("this user may make a control group");
     let place = Place::new();
     let script =
         format!("echo $$ > '{}/cgroup.procs' && exec \"$0\" doctor --json", group.0.display());

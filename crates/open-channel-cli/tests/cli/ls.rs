@@ -29,7 +29,9 @@ fn channels_of_all_scopes_are_listed() {
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
     assert!(lines[0].starts_with("NAME") && lines[0].ends_with("UP"), "{table}");
-    assert!(lines[1].starts_with("orders of the shop, with a long name  app /srv/shop.js  ok"));
+    assert!(
+        lines[1].starts_with("orders of the shop, with a long name  channel  app /srv/shop.js  ok")
+    );
     assert!(lines[1].contains(&format!("open-channel ({})", shop.pid())), "{table}");
     assert!(lines[2].starts_with("room") && lines[2].contains("user"), "{table}");
     assert!(lines[2].contains("in-process") && lines[2].contains(&room.pid().to_string()));

@@ -1,5 +1,6 @@
 //! The program from outside: real processes, each test in a runtime directory of its own.
 
+mod bench;
 mod demo;
 mod doctor;
 mod exec;
@@ -9,6 +10,7 @@ mod group_lock;
 mod group_map;
 mod group_pubsub;
 mod group_queue;
+mod groups;
 mod help;
 mod interrupt;
 mod join;
@@ -19,4 +21,5 @@ mod ls;
 mod pipes;
 mod program;
 mod send;
+mod tap;
 mod top;

@@ -117,6 +117,23 @@ fn channels_their_sockets_and_a_failover_are_shown_as_they_happen() {
 }
 
 #[test]
+fn a_group_is_opened_to_its_members() {
+    let place = Place::new();
+    let mut reader = place.start(&["-v", "sub", "log.>", "--group", "shop"]);
+    reader.wait_for_error("subscribed");
+    let screen = Screen::open(&place, "top --delay 0.1");
+    screen.wait("the group", |shown| row(shown, "shop").contains("group"));
+    screen.press(&["Enter"]);
+    let shown = screen.wait_for("MEMBER");
+    assert!(shown.contains("group shop, hosted by"), "{shown}");
+    screen.wait("its member", |shown| {
+        row(shown, &format!("open-channel ({})", reader.pid())).contains("log.>")
+    });
+    screen.press(&["q"]);
+    screen.wait_for("ended with 0");
+}
+
+#[test]
 fn the_keys_do_what_they_do_in_htop() {
     let place = Place::new();
     let _rooms: Vec<Program> =

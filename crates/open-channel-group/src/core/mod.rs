@@ -55,6 +55,7 @@
 //! A driver drops its switchboard, and calls nothing of it any more, once its channel says that
 //! another process hosts.
 
+mod describe;
 mod entry;
 mod error;
 mod event;
@@ -67,6 +68,7 @@ mod member;
 mod name;
 mod pattern;
 mod replica;
+mod status;
 mod switchboard;
 #[cfg(test)]
 mod tests;
@@ -75,6 +77,7 @@ mod view;
 mod wire;
 mod write;
 
+pub use describe::{Act, Described};
 pub use entry::LeaveReason;
 pub use error::{FrameError, ProtocolError, Refused};
 pub use event::{
@@ -93,6 +96,7 @@ pub use map::Value;
 pub use member::{CallOptions, Member, Target};
 pub use name::Name;
 pub use pattern::{Pattern, Topic};
+pub use status::{GroupStatus, LockStatus, MemberStatus, QueueStatus};
 pub use switchboard::{Start, Switchboard};
 pub use transfer::Known;
 pub use view::{MemberInfo, MemberView};

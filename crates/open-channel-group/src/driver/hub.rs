@@ -51,6 +51,16 @@ impl Hosting {
         let _ = self.seed.set(seed);
     }
 
+    /// How the group of this name is, if this process hosts it; as bytes, else none.
+    pub(super) fn describe(&self, name: &str, most: usize) -> Bytes {
+        let hub = lock(&self.hub).clone();
+        let status = hub.and_then(|hub| {
+            let state = hub.lock();
+            state.switchboard.as_ref().map(|switchboard| switchboard.status(name, most))
+        });
+        status.map(|status| status.encode()).unwrap_or_default()
+    }
+
     /// The listener of the channel.
     pub(super) async fn serve(self: Arc<Self>, socket: Socket) {
         let Some(hub) = self.hub(&socket) else { return };

@@ -13,6 +13,7 @@ use super::background;
 use super::clock::{self, sleep_until};
 use super::directory::Directory;
 use super::hub::{Hosting, Seed};
+use super::name_space::NAME_SPACE;
 use super::owned::own;
 use super::state::{Shown, Standing, State, random_id};
 use crate::core::{Limits, Member, MemberInfo, Start};
@@ -65,6 +66,9 @@ impl Driver {
             let hosting = Arc::clone(&hosting);
             channel.build(move |socket| Arc::clone(&hosting).serve(socket))?
         };
+        let name = channel.name().strip_prefix(NAME_SPACE).unwrap_or_default().to_owned();
+        let described = Arc::clone(&hosting);
+        hosting::describe_with(&channel, move |most| described.describe(&name, most));
         let member = Member::new(random_id()?, info, limits, clock::now());
         let shown = Shown {
             view: watch::Sender::new(View::default()),

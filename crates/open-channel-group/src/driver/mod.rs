@@ -18,8 +18,10 @@ mod directory;
 mod hub;
 mod kernel;
 mod member;
+mod name_space;
 mod owned;
 mod state;
 mod verbs;
 
 pub(crate) use member::{Driver, Setup};
+pub(crate) use name_space::NAME_SPACE;

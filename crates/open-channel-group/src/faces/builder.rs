@@ -9,12 +9,10 @@ use open_channel::{Channel, LinkKind, Scope};
 use super::group::Group;
 use super::handle::Handle;
 use crate::core::{Limits, MAX_INFO, MemberInfo};
-use crate::driver::{Driver, Setup};
+use crate::driver::{Driver, NAME_SPACE, Setup};
 use crate::engine::Engine;
 use crate::error::Error;
 
-/// Stands before a group's name in the name of its channel. No channel is named so by accident.
-const NAME_SPACE: &str = "group\u{1f}";
 /// Beyond the longest payload, a message has names and a head.
 const HEAD: usize = 1 << 20;
 
@@ -86,6 +84,13 @@ impl GroupBuilder {
     /// Forces the kind of link, as for a [channel](open_channel::Builder::link).
     pub fn link(mut self, kind: LinkKind) -> Self {
         self.channel = self.channel.link(kind);
+        self
+    }
+
+    /// Whether processes of this user may tap the group while this process hosts it, as for a
+    /// [channel](open_channel::Builder::tap).
+    pub fn tap(mut self, allowed: bool) -> Self {
+        self.channel = self.channel.tap(allowed);
         self
     }
 

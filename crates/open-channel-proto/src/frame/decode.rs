@@ -5,6 +5,7 @@ use crate::body::Body;
 use crate::error::FrameError;
 use crate::handshake::{Hello, Reject, Welcome};
 use crate::status::{HostStatus, SocketStatus};
+use crate::tap::{TapRequest, Tapped};
 
 /// A frame, and the number of bytes that it took.
 pub type Decoded<'a> = (Frame<&'a [u8]>, usize);
@@ -65,6 +66,15 @@ fn decode_control(kind: u8, mut body: Body<'_>) -> Result<Frame<&[u8]>, FrameErr
         kind::STATUS_REQUEST => Frame::StatusRequest { sockets: body.u32("status request")? },
         kind::HOST_STATUS => Frame::HostStatus(Box::new(HostStatus::decode(&mut body)?)),
         kind::SOCKET_STATUS => Frame::SocketStatus(Box::new(SocketStatus::decode(&mut body)?)),
+        kind::DETAIL_REQUEST => Frame::DetailRequest { most: body.u32("detail request")? },
+        kind::TAP_REQUEST => Frame::TapRequest(TapRequest::decode(&mut body)?),
+        kind::TAP_STATE => Frame::TapState { dropped: body.u64("tap state")? },
+        kind::TAPPED => Frame::Tapped(Tapped::decode(&mut body)?),
+        kind::TAP_DATA => return Ok(Frame::TapData { payload: body.rest() }),
+        kind::DETAIL => {
+            let more = body.u8("detail")? != 0;
+            return Ok(Frame::Detail { more, payload: body.rest() });
+        }
         other => return Err(FrameError::UnknownKind(other)),
     };
     if !body.is_empty() && !may_grow(&frame) {
@@ -83,6 +93,10 @@ fn may_grow(frame: &Frame<&[u8]>) -> bool {
             | Frame::StatusRequest { .. }
             | Frame::HostStatus(_)
             | Frame::SocketStatus(_)
+            | Frame::DetailRequest { .. }
+            | Frame::TapRequest(_)
+            | Frame::TapState { .. }
+            | Frame::Tapped(_)
     )
 }
 
@@ -159,6 +173,21 @@ mod tests {
             Frame::StatusRequest { sockets: 7 },
             Frame::HostStatus(Box::new(host_status("tea room"))),
             Frame::HostStatus(Box::default()),
+            Frame::DetailRequest { most: 3 },
+            Frame::TapRequest(TapRequest { from_host: false, pid: 7, ..TapRequest::default() }),
+            Frame::TapState { dropped: 9 },
+            Frame::Tapped(Tapped {
+                time: Duration::from_micros(7),
+                socket: SocketId(5),
+                pid: 4711,
+                from_host: true,
+                attempt: 2,
+                len: 10,
+                carried: 3,
+            }),
+            Frame::TapData { payload: Bytes::from_static(b"abc") },
+            Frame::Detail { more: true, payload: Bytes::from(vec![7; MAX_CHUNK]) },
+            Frame::Detail { more: false, payload: Bytes::new() },
             Frame::SocketStatus(Box::new(SocketStatus {
                 id: SocketId(5),
                 link: "shared memory".into(),

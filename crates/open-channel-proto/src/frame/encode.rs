@@ -64,6 +64,28 @@ impl Frame {
                 kind::SOCKET_STATUS
             }
             Self::GoAway => kind::GO_AWAY,
+            Self::DetailRequest { most } => {
+                body.put_u32_le(*most);
+                kind::DETAIL_REQUEST
+            }
+            Self::TapRequest(request) => {
+                request.encode(&mut body);
+                kind::TAP_REQUEST
+            }
+            Self::TapState { dropped } => return encode_number(out, kind::TAP_STATE, *dropped),
+            Self::Tapped(tapped) => {
+                tapped.encode(&mut body);
+                kind::TAPPED
+            }
+            Self::TapData { payload } => {
+                out.put(&header(payload.len(), kind::TAP_DATA, 0));
+                return out.put_payload(payload, 0..payload.len());
+            }
+            Self::Detail { more, payload } => {
+                out.put(&header(1 + payload.len(), kind::DETAIL, 0));
+                out.put(&[u8::from(*more)]);
+                return out.put_payload(payload, 0..payload.len());
+            }
         };
         out.put(&header(body.len(), kind, 0));
         out.put(&body);

@@ -15,6 +15,7 @@ pub use flags::DataFlags;
 
 use crate::handshake::{Hello, Reject, Welcome};
 use crate::status::{HostStatus, SocketStatus};
+use crate::tap::{TapRequest, Tapped};
 
 /// Length of a frame's header in bytes: body length (u32), kind (u8), flags (u8), attempt (u8, zero
 /// except in [`Frame::Data`]), reserved (u8, zero). All integers on the wire are little-endian.
@@ -120,6 +121,32 @@ pub enum Frame<P = Bytes> {
     HostStatus(Box<HostStatus>),
     /// Follows a [`Frame::HostStatus`].
     SocketStatus(Box<SocketStatus>),
+    /// A question to a host on the same link: what the program on top of it has to say of itself.
+    DetailRequest {
+        /// How many things of one kind the answer may describe.
+        most: u32,
+    },
+    /// A part of the answer; empty if nobody has anything to say.
+    Detail {
+        /// Whether another part follows.
+        more: bool,
+        /// The bytes of this part, at most [`MAX_CHUNK`].
+        payload: P,
+    },
+    /// The last question on such a link: copies of messages follow, until it ends.
+    TapRequest(TapRequest),
+    /// The answer, and again whenever the number has grown.
+    TapState {
+        /// How many messages of the tap were dropped so far, because it was not read fast enough.
+        dropped: u64,
+    },
+    /// A message has passed. Its bytes follow, in as many [`Frame::TapData`] as they take.
+    Tapped(Tapped),
+    /// Bytes of the last [`Frame::Tapped`].
+    TapData {
+        /// The bytes, at most [`MAX_CHUNK`].
+        payload: P,
+    },
 }
 
 impl Frame<&[u8]> {
@@ -148,6 +175,16 @@ impl Frame<&[u8]> {
             Self::StatusRequest { sockets } => Frame::StatusRequest { sockets },
             Self::HostStatus(status) => Frame::HostStatus(status),
             Self::SocketStatus(status) => Frame::SocketStatus(status),
+            Self::DetailRequest { most } => Frame::DetailRequest { most },
+            Self::Detail { more, payload } => {
+                Frame::Detail { more, payload: Bytes::copy_from_slice(payload) }
+            }
+            Self::TapRequest(request) => Frame::TapRequest(request),
+            Self::TapState { dropped } => Frame::TapState { dropped },
+            Self::Tapped(tapped) => Frame::Tapped(tapped),
+            Self::TapData { payload } => {
+                Frame::TapData { payload: Bytes::copy_from_slice(payload) }
+            }
         }
     }
 }

@@ -47,7 +47,13 @@ impl Session {
             | Frame::Pong { .. }
             | Frame::StatusRequest { .. }
             | Frame::HostStatus(_)
-            | Frame::SocketStatus(_) => {
+            | Frame::SocketStatus(_)
+            | Frame::DetailRequest { .. }
+            | Frame::Detail { .. }
+            | Frame::TapRequest(_)
+            | Frame::TapState { .. }
+            | Frame::Tapped(_)
+            | Frame::TapData { .. } => {
                 return Err(ProtocolError::Unexpected("a frame that does not belong in a session"));
             }
         }

@@ -309,6 +309,18 @@ impl Builder {
         self
     }
 
+    /// Whether processes of this user may [tap](crate::inspect::Found::tap) the channel while this
+    /// process hosts it: see copies of its messages without taking part. `open-channel tap` does.
+    ///
+    /// A tap slows nobody: what it is too slow for is dropped, and counted. While there is one,
+    /// each message is copied once more. A host has 8 taps at most, and holds 4 MiB for each.
+    ///
+    /// Default: what `$OPEN_CHANNEL_TAP` says, 0 or 1; without it, no.
+    pub fn tap(mut self, allowed: bool) -> Self {
+        self.settings.tap = Some(allowed);
+        self
+    }
+
     /// The channel, with a listener that runs once for every socket that connects while this
     /// process hosts.
     ///

@@ -1,7 +1,7 @@
 //! A channel: a named meeting place, joined by this process as host or peer.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use open_channel_proto::{Session, SocketId};
@@ -24,6 +24,8 @@ use crate::socket::{Socket, close_within};
 pub(crate) mod builder;
 pub(crate) mod connect;
 pub(crate) mod event;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub(crate) mod settings;
 pub(crate) mod shared;
 mod silence;
@@ -77,8 +79,16 @@ impl Channel {
             events: broadcast::Sender::new(Events::BACKLOG),
             connections: Mutex::default(),
             stalled: Mutex::default(),
+            describe: OnceLock::new(),
+            #[cfg(feature = "metrics")]
+            meter: Arc::default(),
+            #[cfg(feature = "metrics")]
+            metered: Mutex::default(),
         };
-        Ok(Self { guard: Arc::new(ChannelGuard::new(shared)) })
+        let guard = Arc::new(ChannelGuard::new(shared));
+        #[cfg(feature = "metrics")]
+        metrics::begin(&guard.shared);
+        Ok(Self { guard })
     }
 
     /// # Errors

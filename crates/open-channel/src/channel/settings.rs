@@ -37,6 +37,9 @@ const MIN_HOST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The environment variable that forces a link.
 const LINK_VARIABLE: &str = "OPEN_CHANNEL_LINK";
 
+/// The environment variable that allows taps.
+const TAP_VARIABLE: &str = "OPEN_CHANNEL_TAP";
+
 /// Why a connect timeout of zero is refused.
 pub(crate) const NO_TIME_TO_CONNECT: Error = Error::InvalidSetting {
     setting: "connect_timeout",
@@ -60,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) link: Option<LinkKind>,
     pub(crate) ring_bytes: usize,
     pub(crate) ring_memory: Option<usize>,
+    /// `None`: the environment's, which is not to allow it.
+    pub(crate) tap: Option<bool>,
 }
 
 impl Default for Settings {
@@ -78,6 +83,7 @@ impl Default for Settings {
             link: None,
             ring_bytes: DEFAULT_RING_BYTES,
             ring_memory: None,
+            tap: None,
         }
     }
 }
@@ -92,6 +98,18 @@ impl Settings {
                 setting: LINK_VARIABLE,
                 problem: "is none of `ring`, `unix`, `pipe`, `tcp` and `local`: set it to one of them",
             })?);
+        }
+        let set = std::env::var_os(TAP_VARIABLE).filter(|value| !value.is_empty());
+        if let (None, Some(value)) = (self.tap, set) {
+            self.tap = Some(match value.to_str() {
+                Some("1") => true,
+                Some("0") => false,
+                _ => {
+                    let (setting, problem) =
+                        (TAP_VARIABLE, "is neither 0 nor 1: set it to one of them");
+                    return Err(Error::InvalidSetting { setting, problem });
+                }
+            });
         }
         Ok(())
     }

@@ -4,9 +4,10 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
+use bytes::Bytes;
 use open_channel_proto::{ChannelKey, SocketId};
 use open_channel_ring::Process;
 use tokio::runtime::Handle;
@@ -15,6 +16,8 @@ use tokio::sync::{broadcast, watch};
 use crate::channel::event::{Event, Role, State};
 use crate::channel::settings::Settings;
 use crate::connection::Connection;
+#[cfg(feature = "metrics")]
+use crate::connection::meter::Meter;
 use crate::error::Error;
 use crate::link::PeerInfo;
 use crate::membership::host::Host;
@@ -182,11 +185,31 @@ pub(crate) struct Shared {
     pub(crate) connections: Mutex<Vec<Weak<Connection>>>,
     /// Those whose stall was reported and is not over.
     pub(crate) stalled: Mutex<Vec<Arc<Connection>>>,
+    pub(crate) describe: OnceLock<Describe>,
+    #[cfg(feature = "metrics")]
+    pub(crate) meter: Arc<Meter>,
+    /// All connections of both kinds that are not dropped, to be counted.
+    #[cfg(feature = "metrics")]
+    pub(crate) metered: Mutex<Vec<Weak<Connection>>>,
+}
+
+/// Says, in bytes of its own, how the program on top of the channel is.
+pub(crate) struct Describe(pub(crate) Box<dyn Fn(usize) -> Bytes + Send + Sync>);
+
+impl std::fmt::Debug for Describe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Describe").finish_non_exhaustive()
+    }
 }
 
 impl Shared {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the program on top of the channel says of itself; empty if it says nothing.
+    pub(crate) fn detail(&self, most: usize) -> Bytes {
+        self.describe.get().map(|describe| (describe.0)(most)).unwrap_or_default()
     }
 
     pub(crate) fn key(&self) -> ChannelKey {
@@ -354,7 +377,25 @@ impl Shared {
         }
     }
 
+    /// Has it counted in the metrics, for as long as it is not dropped, and afterwards.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn meter(&self, connection: &Arc<Connection>) {
+        connection.meter(&self.meter);
+        let mut metered = lock(&self.metered);
+        metered.retain(|connection| connection.strong_count() > 0);
+        metered.push(Arc::downgrade(connection));
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    pub(crate) fn meter(&self, _: &Arc<Connection>) {}
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn metered(&self) -> Vec<Arc<Connection>> {
+        lock(&self.metered).iter().filter_map(Weak::upgrade).collect()
+    }
+
     pub(crate) fn enlist(&self, connection: &Arc<Connection>) {
+        self.meter(connection);
         let mut connections = lock(&self.connections);
         connections.retain(|connection| connection.strong_count() > 0);
         connections.push(Arc::downgrade(connection));

@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::connection::silence::Silence;
 use crate::connection::state::State;
+use crate::connection::tap::TapEnd;
 use crate::connection::transport::ring::Ring;
 use crate::connection::waiters::Waiters;
 use crate::error::Error;
@@ -35,6 +36,8 @@ mod age;
 mod budget;
 mod calls;
 pub(crate) mod driver;
+#[cfg(feature = "metrics")]
+pub(crate) mod meter;
 mod polling;
 mod recalls;
 pub(crate) mod received;
@@ -44,6 +47,7 @@ pub(crate) mod silence;
 pub(crate) mod stall;
 mod state;
 pub(crate) mod stats;
+pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -71,6 +75,19 @@ pub(crate) struct Connection {
     limits: Limits,
     /// Whether it ends with the first host that it met.
     pinned: AtomicBool,
+    #[cfg(feature = "metrics")]
+    meter: OnceLock<Arc<meter::Meter>>,
+}
+
+#[cfg(feature = "metrics")]
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(meter) = self.meter.get()
+            && self.check_process().is_ok()
+        {
+            meter.retire(&self.stats());
+        }
+    }
 }
 
 /// The lock.
@@ -94,6 +111,8 @@ impl Connection {
             id,
             limits,
             pinned: AtomicBool::new(false),
+            #[cfg(feature = "metrics")]
+            meter: OnceLock::new(),
         })
     }
 
@@ -153,6 +172,17 @@ impl Connection {
 
 /// Its life, from link to link.
 impl Connection {
+    /// Its numbers go to this meter when it is gone. The first one stays.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn meter(&self, meter: &Arc<meter::Meter>) {
+        let _ = self.meter.set(Arc::clone(meter));
+    }
+
+    /// Lets the taps on its host see its messages. Called before it has a link.
+    pub(crate) fn allow_taps(&self, tap: TapEnd) {
+        self.lock().tap = Some(tap);
+    }
+
     pub(crate) fn hello(&self, channel: ChannelKey) -> Hello {
         self.lock().session.hello(channel, Features::default())
     }

@@ -14,6 +14,7 @@ use open_channel_ring::Descriptor;
 
 use crate::background;
 use crate::channel::shared::{Accepted, Closing, ReadyListener, Shared};
+use crate::connection::tap::TapEnd;
 use crate::connection::{Connection, HostCheck, driver};
 use crate::error::Error;
 use crate::link::{Bound, Incoming, Listener, PeerInfo, Stream, local, ring};
@@ -265,6 +266,14 @@ impl Acceptor {
         let fence = Arc::clone(&self.host.fence);
         let host_check = HostCheck::new(move || fence.holds());
         let connection = Connection::new(session, Some(host_check), self.shared.background.clone());
+        if let Some(taps) = &self.host.taps {
+            connection.allow_taps(TapEnd {
+                taps: Arc::clone(taps),
+                socket: hello.socket,
+                pid: peer.process_id().unwrap_or(0),
+            });
+        }
+        self.shared.meter(&connection);
         sessions.insert(hello.socket, Arc::clone(&connection));
         drop(sessions);
         self.shared.background.spawn(keep(

@@ -3,8 +3,8 @@
 use std::io;
 
 use open_channel_proto::{
-    Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, Reject, RejectCode, TransmitBuffer, Welcome,
-    decode,
+    Frame, HANDSHAKE_MAX_BODY, HEADER_LEN, Hello, MAX_BODY, Reject, RejectCode, TransmitBuffer,
+    Welcome, decode,
 };
 use open_channel_ring::{Descriptor, Offer};
 
@@ -14,7 +14,12 @@ use crate::rendezvous::versions::Versions;
 
 /// Reads exactly one small frame, and not a byte of the next. Not cancel safe.
 pub(crate) async fn read_frame(stream: &Stream) -> io::Result<Frame> {
-    read_frame_after(stream, &[]).await
+    read_frame_after(stream, &[], HANDSHAKE_MAX_BODY).await
+}
+
+/// [`read_frame`], for a frame as long as any.
+pub(crate) async fn read_long_frame(stream: &Stream) -> io::Result<Frame> {
+    read_frame_after(stream, &[], MAX_BODY).await
 }
 
 /// [`read_frame`], with the descriptors that came with its first byte.
@@ -24,22 +29,22 @@ pub(crate) async fn read_first_frame(stream: &Stream) -> io::Result<(Frame, Vec<
     if received.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let frame = read_frame_after(stream, &header[..received.bytes]).await?;
+    let frame = read_frame_after(stream, &header[..received.bytes], HANDSHAKE_MAX_BODY).await?;
     Ok((frame, received.descriptors))
 }
 
 /// The rest of a frame whose first bytes, at most its header, were read already.
-async fn read_frame_after(stream: &Stream, read: &[u8]) -> io::Result<Frame> {
+async fn read_frame_after(stream: &Stream, read: &[u8], max_body: usize) -> io::Result<Frame> {
     let mut bytes = vec![0; HEADER_LEN];
     bytes[..read.len()].copy_from_slice(read);
     stream.read_exact(&mut bytes[read.len()..]).await?;
     let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
     // A longer one is refused by `decode`, from its header alone.
-    if len <= HANDSHAKE_MAX_BODY {
+    if len <= max_body {
         bytes.resize(HEADER_LEN + len, 0);
         stream.read_exact(&mut bytes[HEADER_LEN..]).await?;
     }
-    match decode(&bytes, HANDSHAKE_MAX_BODY) {
+    match decode(&bytes, max_body) {
         Ok(Some((frame, _))) => Ok(frame.into_owned()),
         Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
         Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
@@ -47,8 +52,13 @@ async fn read_frame_after(stream: &Stream, read: &[u8]) -> io::Result<Frame> {
 }
 
 pub(crate) async fn write_frame(stream: &Stream, frame: &Frame) -> io::Result<()> {
+    write_frames(stream, std::slice::from_ref(frame)).await
+}
+
+/// All of them together.
+pub(crate) async fn write_frames(stream: &Stream, frames: &[Frame]) -> io::Result<()> {
     let mut out = TransmitBuffer::default();
-    frame.encode(&mut out);
+    frames.iter().for_each(|frame| frame.encode(&mut out));
     write_out(stream, out).await
 }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use open_channel_proto::SocketId;
 use tokio::sync::watch;
 
+use crate::channel::settings::Settings;
 use crate::connection::Connection;
+use crate::connection::tap::Taps;
 use crate::error::Error;
 use crate::rendezvous::election::Tenure;
 use crate::rendezvous::endpoint::Endpoint;
@@ -39,6 +41,8 @@ pub(crate) struct Host {
     endpoint: Endpoint,
     pub(crate) fence: Arc<Fence>,
     sessions: Mutex<HashMap<SocketId, Arc<Connection>>>,
+    /// If the program allows any.
+    pub(super) taps: Option<Arc<Taps>>,
     /// Lifelines that have not ended, and sockets whose handshake goes on.
     pub(super) links: AtomicUsize,
     pub(super) phase: watch::Sender<Phase>,
@@ -47,13 +51,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(tenure: &Tenure, host_timeout: Duration) -> Self {
+    pub(crate) fn new(tenure: &Tenure, settings: &Settings) -> Self {
         Self {
             generation: tenure.generation(),
             since: Instant::now(),
             endpoint: tenure.endpoint(),
-            fence: Arc::new(tenure.fence(host_timeout)),
+            fence: Arc::new(tenure.fence(settings.host_timeout)),
             sessions: Mutex::default(),
+            taps: settings.tap.unwrap_or(false).then(Arc::default),
             links: AtomicUsize::new(0),
             phase: watch::Sender::new(Phase::Open),
             retiring_since: OnceLock::new(),
@@ -160,10 +165,11 @@ mod tests {
     /// It was stopped, and the first thing that it does is to close, or to end its program.
     #[tokio::test]
     async fn a_fenced_host_hands_nothing_over() {
+        let settings = Settings { host_timeout: Duration::ZERO, ..Settings::default() };
         for retires_first in [true, false] {
             let (_root, dir) = tests::directory("passed by");
             let tenure = tests::host(&dir, 1);
-            let host = Host::new(&tenure, Duration::ZERO);
+            let host = Host::new(&tenure, &settings);
             let _successor = tests::host(&dir, 2);
             if retires_first {
                 host.retire(|_| false);

@@ -35,6 +35,7 @@ pub(crate) mod peer;
 pub(crate) mod question;
 mod search;
 mod status;
+mod tap;
 
 /// Runs on the background thread until the channel is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -129,7 +130,7 @@ async fn be_host(shared: &Arc<Shared>, tenure: Tenure) -> accept::End {
     let endpoint = tenure.endpoint();
     let directory = endpoint.directory().display();
     tracing::info!(channel = shared.name(), generation, %directory, "elected: this process hosts");
-    let host = Arc::new(Host::new(&tenure, shared.settings.host_timeout));
+    let host = Arc::new(Host::new(&tenure, &shared.settings));
     shared.set_place(Place::Hosting(Arc::clone(&host)));
     shared.announce(Event::BecameHost { generation });
     shared.announce(Event::Connected { role: Role::Host, generation });

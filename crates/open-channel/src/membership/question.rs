@@ -3,11 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use open_channel_proto::{Frame, Hello, HostStatus, Reject, RejectCode, SocketStatus};
+use bytes::{Bytes, BytesMut};
+use open_channel_proto::{
+    Frame, Hello, HostStatus, Reject, RejectCode, SocketStatus, TapRequest, Tapped,
+};
 
 use crate::error::Error;
 use crate::link::Stream;
-use crate::membership::handshake::{read_frame, write_frame};
+use crate::membership::handshake::{read_frame, read_long_frame, write_frame};
 use crate::rendezvous::directory::ChannelDir;
 use crate::rendezvous::endpoint::Endpoint;
 use crate::rendezvous::entries;
@@ -15,6 +18,8 @@ use crate::rendezvous::root::Root;
 
 /// Sockets that an answer is taken with at most, whatever the host says.
 const MOST_SOCKETS: u32 = 4096;
+/// Bytes that a detail is taken with at most.
+const LONGEST_DETAIL: usize = 4 << 20;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -29,6 +34,16 @@ pub(crate) enum NoAnswer {
     Nonsense(String),
     /// It cannot be reached for want of something on this side.
     Failed(Error),
+}
+
+/// What comes from a tap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TapEvent {
+    /// A message has passed; with its bytes, as far as they were asked for.
+    Message(Tapped, Bytes),
+    /// So many messages were dropped since the tap began, because it was not read fast enough.
+    Dropped(u64),
 }
 
 /// A link to a host, with the process that listens.
@@ -61,13 +76,7 @@ impl Asked {
         sockets: u32,
     ) -> Result<(HostStatus, Vec<SocketStatus>), NoAnswer> {
         let sockets = sockets.min(MOST_SOCKETS);
-        // A host may close before it has read everything. Its answer comes first.
-        let _ = write_frame(&self.stream, &Frame::Hello(Hello::status())).await;
-        match self.read().await? {
-            Frame::Welcome(_) => {}
-            Frame::Reject(reject) => return Err(refused(reject)),
-            _ => return Err(nonsense()),
-        }
+        self.begin().await?;
         let _ = write_frame(&self.stream, &Frame::StatusRequest { sockets }).await;
         let Frame::HostStatus(host) = self.read().await? else { return Err(nonsense()) };
         if host.described > sockets {
@@ -81,6 +90,78 @@ impl Asked {
             described.push(*socket);
         }
         Ok((*host, described))
+    }
+
+    /// Asks what the program on top of the channel says of itself.
+    pub(crate) async fn ask_for_detail(&mut self, most: u32) -> Result<Bytes, NoAnswer> {
+        self.begin().await?;
+        let _ = write_frame(&self.stream, &Frame::DetailRequest { most }).await;
+        let mut detail = BytesMut::new();
+        loop {
+            let frame =
+                read_long_frame(&self.stream).await.map_err(|error| match error.kind() {
+                    // As older hosts do with a question that they do not know.
+                    io::ErrorKind::UnexpectedEof if detail.is_empty() => {
+                        NoAnswer::NotKnown("it closes the connection".into())
+                    }
+                    _ => broken(error),
+                })?;
+            let Frame::Detail { more, payload } = frame else { return Err(nonsense()) };
+            detail.extend_from_slice(&payload);
+            if detail.len() > LONGEST_DETAIL || more && payload.is_empty() {
+                return Err(NoAnswer::Nonsense("it says too much of itself".into()));
+            }
+            if !more {
+                return Ok(detail.freeze());
+            }
+        }
+    }
+
+    /// Asks for copies of messages. The [next](Self::next) ones follow.
+    pub(crate) async fn ask_for_tap(&mut self, request: TapRequest) -> Result<(), NoAnswer> {
+        self.begin().await?;
+        let _ = write_frame(&self.stream, &Frame::TapRequest(request)).await;
+        match self.read().await {
+            Ok(Frame::TapState { .. }) => Ok(()),
+            Ok(Frame::Reject(reject)) => Err(refused(reject)),
+            Ok(_) => Err(nonsense()),
+            Err(NoAnswer::NoHost(_)) => Err(NoAnswer::NotKnown("it closes the connection".into())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What comes next on a link of a tap that carries at most `most` bytes of each message.
+    pub(crate) async fn next(&mut self, most: u64) -> Result<TapEvent, NoAnswer> {
+        let tapped = match self.read().await? {
+            Frame::TapState { dropped } => return Ok(TapEvent::Dropped(dropped)),
+            Frame::Tapped(tapped) => tapped,
+            _ => return Err(nonsense()),
+        };
+        if tapped.carried > most {
+            return Err(NoAnswer::Nonsense("it sends more of a message than it was asked".into()));
+        }
+        let carried = usize::try_from(tapped.carried).unwrap_or(usize::MAX);
+        let mut message = BytesMut::new();
+        while message.len() < carried {
+            let frame = read_long_frame(&self.stream).await.map_err(broken)?;
+            let Frame::TapData { payload } = frame else { return Err(nonsense()) };
+            if payload.is_empty() || message.len() + payload.len() > carried {
+                return Err(nonsense());
+            }
+            message.extend_from_slice(&payload);
+        }
+        Ok(TapEvent::Message(tapped, message.freeze()))
+    }
+
+    /// The handshake.
+    async fn begin(&mut self) -> Result<(), NoAnswer> {
+        // A host may close before it has read everything. Its answer comes first.
+        let _ = write_frame(&self.stream, &Frame::Hello(Hello::status())).await;
+        match self.read().await? {
+            Frame::Welcome(_) => Ok(()),
+            Frame::Reject(reject) => Err(refused(reject)),
+            _ => Err(nonsense()),
+        }
     }
 
     async fn read(&mut self) -> Result<Frame, NoAnswer> {

@@ -5,13 +5,17 @@
 use std::io;
 use std::time::Duration;
 
-use open_channel_proto::{Direction, Frame, HostStatus, ProcessStatus, SocketStatus, Traffic};
+use bytes::Bytes;
+use open_channel_proto::{
+    Direction, Frame, HostStatus, MAX_CHUNK, ProcessStatus, SocketStatus, Traffic,
+};
 
 use crate::channel::shared::Shared;
 use crate::connection::stats::SocketStats;
 use crate::link::Stream;
 use crate::membership::handshake::{read_frame, write_frame};
 use crate::membership::host::{Host, Phase};
+use crate::membership::tap;
 use crate::rendezvous::identity::Scope;
 use crate::sys::{self, UserId};
 
@@ -27,11 +31,36 @@ pub(super) async fn answer(stream: Stream, shared: &Shared, host: &Host) {
             question = tokio::time::timeout(PATIENCE, read_frame(&stream)) => question,
             _ = host.over() => return,
         };
-        let Ok(Ok(Frame::StatusRequest { sockets })) = question else { return };
-        let (status, sockets) = describe(shared, host, sockets as usize);
-        let written = tokio::time::timeout(PATIENCE, write(&stream, status, sockets));
-        if !matches!(written.await, Ok(Ok(()))) {
+        if let Ok(Ok(Frame::TapRequest(request))) = question {
+            // An asker that is gone, or a host, is an end like another.
+            return drop(tap::serve(&stream, host, request).await);
+        }
+        let answer = async {
+            match question {
+                Ok(Ok(Frame::StatusRequest { sockets })) => {
+                    let (status, sockets) = describe(shared, host, sockets as usize);
+                    write(&stream, status, sockets).await
+                }
+                Ok(Ok(Frame::DetailRequest { most })) => {
+                    write_detail(&stream, shared.detail(most as usize)).await
+                }
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            }
+        };
+        if !matches!(tokio::time::timeout(PATIENCE, answer).await, Ok(Ok(()))) {
             return;
+        }
+    }
+}
+
+/// What the program on top of the channel says of itself, in as many parts as it takes.
+async fn write_detail(stream: &Stream, mut detail: Bytes) -> io::Result<()> {
+    loop {
+        let payload = detail.split_to(detail.len().min(MAX_CHUNK));
+        let more = !detail.is_empty();
+        write_frame(stream, &Frame::Detail { more, payload }).await?;
+        if !more {
+            return Ok(());
         }
     }
 }

@@ -52,6 +52,7 @@ mod reading;
 mod reserving;
 mod silence;
 mod taking_back;
+mod tapping;
 mod threads;
 mod turns;
 mod waking;

@@ -21,11 +21,16 @@ const MIB: u64 = 1 << 20;
 /// A host, and a peer whose numbered messages get through all the time.
 pub(crate) fn busy_pair(stage: &Stage, settings: &str) -> (Actor, Actor) {
     let host = stage.joined("host", settings);
+    (host, busy_peer(stage, settings))
+}
+
+/// The peer of such a pair.
+pub(crate) fn busy_peer(stage: &Stage, settings: &str) -> Actor {
     let peer = stage.joined("bystander", &format!("{settings} role=peer outbox=16384"));
     peer.tell("connect s");
     peer.tell("stream s");
     traffic_flows([&peer]);
-    (host, peer)
+    peer
 }
 
 /// Its listeners run on threads of their own.

@@ -251,6 +251,7 @@ fn main() {
             a_host_that_is_stopped_or_dead_is_known_by_its_number,
             a_host_that_does_not_know_the_question_or_lies_is_a_clear_error,
             processes_that_ask_nonsense_or_never_read_hurt_nobody,
+            taps_that_lie_or_never_read_hurt_nobody,
         }
         lifetime {
             a_process_that_exits_while_connected_is_missed_at_once,

@@ -5,13 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use open_channel::hosting;
 use open_channel::inspect::{self, Found, Presence, Status, Unanswered, Why};
-use open_channel_proto::{Frame, HostStatus, SocketStatus, TransmitBuffer};
+use open_channel_proto::{Frame, HostStatus, SocketStatus, TapRequest, Tapped, TransmitBuffer};
 use rustix::process::Signal;
 
 use crate::actor::variables::{RUNTIME, USER};
 use crate::failover::traffic_flows;
-use crate::isolation::{SLACK, answer_everybody, busy_pair, check_unharmed, impostor};
+use crate::isolation::{SLACK, answer_everybody, busy_pair, busy_peer, check_unharmed, impostor};
 use crate::portable::USUAL_LINK;
 use crate::raw::{self, MAGIC, REJECT, WELCOME, frame};
 use crate::rendezvous::NOBODY;
@@ -20,6 +21,8 @@ use crate::stage::Stage;
 /// Only against hanging.
 const LONG: Duration = Duration::from_secs(30);
 const STATUS_REQUEST: u8 = 16;
+const TAP_REQUEST: u8 = 21;
+const TAP_STATE: u8 = 22;
 
 fn found(runtime_dir: &Path) -> Found {
     let mut channels = inspect::channels(Some(runtime_dir)).unwrap();
@@ -28,8 +31,11 @@ fn found(runtime_dir: &Path) -> Found {
 }
 
 fn ask(found: &Found, sockets: usize, within: Duration) -> Result<Status, Unanswered> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(found.ask(sockets, within))
+    block_on(found.ask(sockets, within))
+}
+
+fn block_on<T>(asking: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asking)
 }
 
 pub(crate) fn a_host_whose_application_is_blocked_tells_how_it_is(stage: &mut Stage) {
@@ -130,6 +136,32 @@ pub(crate) fn a_host_that_does_not_know_the_question_or_lies_is_a_clear_error(st
         ("the connection broke", welcomed(Vec::new())),
         ("the connection broke", Vec::new()),
     ];
+    let detail = |more, len| encoded(Frame::Detail { more, payload: vec![1; len].into() });
+    let of_detail: Vec<(&str, Vec<u8>)> = vec![
+        ("does not know the question: it closes", welcomed(Vec::new())),
+        ("answers nonsense", welcomed(status(few.clone()))),
+        ("answers nonsense: it says too much", welcomed(detail(true, 0))),
+        ("answers nonsense: it says too much", welcomed(detail(true, 64 << 10).repeat(65))),
+        ("the connection broke", welcomed(detail(true, 9))),
+    ];
+    let begun = |rest: Vec<Frame>| {
+        let frames = [vec![Frame::TapState { dropped: 0 }], rest].concat();
+        welcomed(frames.into_iter().flat_map(encoded).collect())
+    };
+    let tapped = |len, carried| Frame::Tapped(Tapped { len, carried, ..Tapped::default() });
+    let data = |len| Frame::TapData { payload: vec![1; len].into() };
+    let of_tap: Vec<(&str, Vec<u8>)> = vec![
+        ("does not know the question: it closes", welcomed(Vec::new())),
+        ("answers nonsense", welcomed(status(few.clone()))),
+        ("", begun(vec![tapped(9, 3), data(3)])),
+        ("", begun(vec![tapped(9, 3), data(2)])),
+        ("answers nonsense", begun(vec![tapped(9, 3), data(4)])),
+        ("answers nonsense", begun(vec![tapped(9, 3), data(0)])),
+        ("answers nonsense", begun(vec![tapped(9, 3), tapped(9, 3)])),
+        ("answers nonsense", begun(vec![tapped(3, 4), data(4)])),
+        ("more of a message than it was asked", begun(vec![tapped(u64::MAX, u64::MAX)])),
+        ("answers nonsense", begun(vec![data(4)])),
+    ];
     let listener = impostor(stage);
     let (answers, answer) = std::sync::mpsc::channel::<Vec<u8>>();
     let answer = std::sync::Mutex::new(answer);
@@ -145,6 +177,27 @@ pub(crate) fn a_host_that_does_not_know_the_question_or_lies_is_a_clear_error(st
         assert!(error.to_string().contains(words), "{words}: {error}");
         assert_eq!(error.pid, Some(std::process::id()), "{words}");
     }
+    for (words, lie) in of_tap {
+        answers.send(lie).unwrap();
+        let request = TapRequest::default();
+        let error = block_on(async {
+            let mut tap = found.tap(request, LONG).await?;
+            while tap.recv().await?.is_some() {}
+            Ok::<(), Unanswered>(())
+        });
+        match (words, error) {
+            ("", ended) => ended.unwrap(),
+            (words, error) => {
+                let error = error.unwrap_err();
+                assert!(error.to_string().contains(words), "{words}: {error}");
+            }
+        }
+    }
+    for (words, lie) in of_detail {
+        answers.send(lie).unwrap();
+        let error = block_on(hosting::detail(&found, 2, LONG)).unwrap_err();
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
 }
 
 fn encoded(frame: Frame) -> Vec<u8> {
@@ -153,6 +206,49 @@ fn encoded(frame: Frame) -> Vec<u8> {
     let mut slices = [std::io::IoSlice::new(&[]); 4];
     let used = out.slices(&mut slices);
     slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect()
+}
+
+pub(crate) fn taps_that_lie_or_never_read_hurt_nobody(stage: &mut Stage) {
+    let host = stage.actor_with("host", &[("OPEN_CHANNEL_TAP", "1")]);
+    host.open("");
+    host.ask("join", "joined");
+    let bystander = busy_peer(stage, "");
+    let (_, path) = stage.published();
+    let before = host.memory("VmHWM");
+    let request = encoded(Frame::TapRequest(TapRequest::default()));
+    for nonsense in [&request[..request.len() - 1], &frame(TAP_REQUEST, 1, &[0; 29]), &[0xff; 99]] {
+        let mut stream = asker(&path);
+        let _ = stream.write_all(nonsense);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        assert_eq!(raw::read_to_the_end(&mut stream), [], "{nonsense:?}");
+    }
+    let begin = || {
+        let mut stream = asker(&path);
+        stream.write_all(&request).unwrap();
+        (raw::read_frame(&mut stream).expect("an answer"), stream)
+    };
+    let mut taps: Vec<UnixStream> = Vec::new();
+    for _ in 0..8 {
+        let ((kind, body), stream) = begin();
+        assert_eq!((kind, &body[..]), (TAP_STATE, &[0; 8][..]));
+        taps.push(stream);
+    }
+    let ((kind, reason), refused) = begin();
+    assert!(kind == REJECT && reason.ends_with(b"the host has all its taps: end one"));
+    drop(refused);
+    traffic_flows([&bystander]);
+    // One that says more ends, and makes room for another.
+    let mut chatty = taps.pop().unwrap();
+    chatty.write_all(&request).unwrap();
+    raw::read_to_the_end(&mut chatty);
+    let ((kind, _), _next) = begin();
+    assert_eq!(kind, TAP_STATE);
+    traffic_flows([&bystander]);
+    check_unharmed(&host, &bystander);
+    // What waits for each of them is bounded.
+    let (grown, waiting) = (host.memory("VmHWM") - before, 8 * (4 << 20));
+    assert!(grown < waiting + SLACK, "the host grew by {} KiB", grown / 1024);
+    drop(taps);
 }
 
 /// The hello of a process that asks; it need not know the channel.

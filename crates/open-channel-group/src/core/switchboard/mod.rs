@@ -15,6 +15,7 @@ mod membership;
 mod outgoing;
 mod queues;
 mod recovery;
+mod status;
 mod subjects;
 mod topics;
 mod turns;

@@ -9,6 +9,7 @@ use crate::core::frame::ToMember;
 use crate::core::ids::{ExchangeId, JobId, MemberId, WorkerId};
 use crate::core::limits::{MAX_ITEMS, OVERHEAD};
 use crate::core::name::Name;
+use crate::core::status::QueueStatus;
 
 #[derive(Debug)]
 struct Worker {
@@ -31,6 +32,14 @@ impl Worker {
         }
         self.capacity.saturating_sub(self.reserved.len() + self.running.len())
     }
+}
+
+/// The workers of one member, and its jobs, for people.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    pub(crate) workers: u64,
+    pub(crate) running: u64,
+    pub(crate) waiting: u64,
 }
 
 #[derive(Debug, Default)]
@@ -285,6 +294,33 @@ impl Queues {
         {
             self.lines.remove(queue);
         }
+    }
+
+    /// The workers of a member, and its jobs.
+    pub(crate) fn of(&self, member: MemberId) -> Jobs {
+        let (first, last) = ((member, WorkerId(0)), (member, WorkerId(u64::MAX)));
+        let mut jobs = Jobs::default();
+        for worker in self.workers.range(first..=last).map(|(_, worker)| worker) {
+            jobs.workers += 1;
+            jobs.running += worker.running.len() as u64;
+        }
+        let (first, last) = ((member, JobId(0)), (member, JobId(u64::MAX)));
+        jobs.waiting = self.waiting.range(first..=last).count() as u64;
+        jobs
+    }
+
+    /// How many queues there are, and the first of them.
+    pub(crate) fn describe(&self, most: usize) -> (usize, Vec<QueueStatus>) {
+        let first = self.lines.iter().take(most).map(|(name, line)| {
+            let workers = line.workers.iter().filter_map(|key| self.workers.get(key));
+            QueueStatus {
+                name: name.clone(),
+                workers: line.workers.len() as u64,
+                running: workers.map(|worker| worker.running.len() as u64).sum(),
+                waiting: line.jobs.len() as u64,
+            }
+        });
+        (self.lines.len(), first.collect())
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -12,6 +12,7 @@ use crate::core::frame::ToMember;
 use crate::core::ids::{MemberId, PublishId, SubscriptionId};
 use crate::core::limits::{Window, cost};
 use crate::core::pattern::{Pattern, Topic};
+use crate::core::status::MOST_PATTERNS;
 
 /// A publication that not all have handled.
 #[derive(Debug)]
@@ -48,6 +49,15 @@ impl Line {
         let used = self.held + self.under_way_bytes;
         used == 0 || used + cost <= self.window
     }
+}
+
+/// The subscriptions of one member, for people.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    pub(crate) subscriptions: u64,
+    pub(crate) patterns: Vec<Pattern>,
+    /// Bytes.
+    pub(crate) unhandled: u64,
 }
 
 /// The switchboard's side of topics.
@@ -330,5 +340,25 @@ impl Topics {
 
     pub(crate) fn memory(&self) -> usize {
         self.bytes
+    }
+
+    /// Publications that not all have handled, and their bytes.
+    pub(crate) fn under_way(&self) -> (u64, u64) {
+        (self.publications.len() as u64, self.bytes as u64)
+    }
+
+    /// The subscriptions of a member.
+    pub(crate) fn of(&self, member: MemberId) -> Subscriptions {
+        let first = (member, SubscriptionId(0));
+        let last = (member, SubscriptionId(u64::MAX));
+        let mut all = Subscriptions::default();
+        for line in self.lines.range(first..=last).map(|(_, line)| line) {
+            all.subscriptions += 1;
+            all.unhandled += line.held + line.waiting_bytes + line.under_way_bytes;
+            if all.patterns.len() < MOST_PATTERNS {
+                all.patterns.push(line.pattern.clone());
+            }
+        }
+        all
     }
 }

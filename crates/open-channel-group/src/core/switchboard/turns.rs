@@ -6,6 +6,7 @@ use super::counts::Counts;
 use super::outgoing::Outgoing;
 use crate::core::frame::{LockClaim, LockMode, LockName, LockWait, ToMember};
 use crate::core::ids::{LockId, MemberId, Ticket, Token};
+use crate::core::status::{LockStatus, MOST_HOLDERS};
 
 /// Somebody who has a turn, or waits for one.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +126,31 @@ impl Turns {
         waiting.sort_by_key(|(place, _)| *place);
         held.extend(waiting.into_iter().map(|(_, claim)| claim));
         held
+    }
+
+    /// How many locks a member holds, and how many it waits for.
+    pub(crate) fn of(&self, member: MemberId) -> (u64, u64) {
+        let (first, last) = ((member, LockId(0)), (member, LockId(u64::MAX)));
+        let mut counts = (0, 0);
+        for (&(_, lock), name) in self.names.range(first..=last) {
+            let holders = self.lines.get(name).map(|line| line.holders.as_slice());
+            let is_it = |claim: &Claim| claim.member == member && claim.lock == lock;
+            match holders.unwrap_or_default().iter().any(is_it) {
+                true => counts.0 += 1,
+                false => counts.1 += 1,
+            }
+        }
+        counts
+    }
+
+    /// How many locks there are, and the first of them.
+    pub(crate) fn describe(&self, most: usize) -> (usize, Vec<LockStatus>) {
+        let first = self.lines.iter().take(most).map(|(name, line)| LockStatus {
+            name: name.clone(),
+            holders: line.holders.iter().take(MOST_HOLDERS).map(|claim| claim.member).collect(),
+            waiting: line.waiting.len() as u64,
+        });
+        (self.lines.len(), first.collect())
     }
 
     /// Gives all turns that can be given.

@@ -12,6 +12,7 @@ use open_channel_proto::{Closed, Session};
 use crate::connection::recalls::Recalls;
 use crate::connection::received::Delivered;
 use crate::connection::returned::Returned;
+use crate::connection::tap::TapEnd;
 use crate::connection::traffic::Traffic;
 use crate::connection::transport::Transport;
 use crate::connection::waiters::{Waiters, Wakes};
@@ -101,6 +102,8 @@ pub(crate) struct State {
     pub(super) replied: bool,
     pub(super) failed: Option<Error>,
     pub(super) traffic: Traffic,
+    /// On the host's end, if its program allows taps.
+    pub(super) tap: Option<TapEnd>,
     pub(super) returned: Returned,
     recalls: Recalls,
 }
@@ -122,9 +125,16 @@ impl State {
             replied: false,
             failed: None,
             traffic: Traffic::default(),
+            tap: None,
             returned: Returned::default(),
             recalls: Recalls::default(),
         }
+    }
+
+    /// The taps that messages are to be copied to, if there are any.
+    #[inline]
+    pub(super) fn tapped(&self) -> Option<&TapEnd> {
+        self.tap.as_ref().filter(|tap| tap.is_active())
     }
 
     pub(super) fn wake_all(&mut self) {

@@ -26,6 +26,12 @@ impl State {
             Some(received) => {
                 let count = received.pack.count();
                 state.traffic.add_received(count, received.pack.cost());
+                if let Some(tap) = state.tapped() {
+                    received
+                        .pack
+                        .iter()
+                        .for_each(|message| tap.received(received.attempt, message));
+                }
                 state.deliver(u64::from(count), received.first, received.attempt);
                 Some(received)
             }
@@ -58,6 +64,10 @@ impl State {
         &mut self,
         take: impl FnOnce(&Consumer<Mapped, Doorbell>, Claim) -> P,
     ) -> Option<Direct<P>> {
+        if self.tapped().is_some() {
+            // The session has the whole message in one piece, to copy from.
+            return None;
+        }
         let Self { transport: Some(transport), session, traffic, delivery, .. } = self else {
             return None;
         };
@@ -75,6 +85,9 @@ impl State {
         match self.session.recv()? {
             Incoming::Message { seq, payload, attempt } => {
                 self.traffic.add_received(1, payload.len() + MESSAGE_OVERHEAD);
+                if let Some(tap) = self.tapped() {
+                    tap.received(attempt, &payload);
+                }
                 self.deliver(1, seq, attempt);
                 Some(Delivered { seq, attempt, payload })
             }

@@ -33,9 +33,9 @@ impl State {
         if self.failed.is_some() {
             return Err(Refused::Closed(std::mem::take(payload)));
         }
-        let len = payload.len();
+        let (len, copy) = (payload.len(), self.tapped().map(|_| payload.clone()));
         let seq = self.session.send(std::mem::take(payload))?;
-        self.traffic.add_sent(1, len + MESSAGE_OVERHEAD);
+        self.count_sent(len, copy);
         self.sent();
         Ok(seq)
     }
@@ -55,7 +55,18 @@ impl State {
         let cost = next.cost;
         let seq = ring.store_at_once(session, next)?;
         traffic.add_sent(1, cost);
+        if let Some(tap) = self.tapped() {
+            tap.sent(message);
+        }
         Some(seq)
+    }
+
+    /// A message was accepted that is not in the ring; with a copy if it is tapped.
+    fn count_sent(&mut self, len: usize, copy: Option<Bytes>) {
+        self.traffic.add_sent(1, len + MESSAGE_OVERHEAD);
+        if let (Some(tap), Some(message)) = (&self.tap, copy) {
+            tap.sent(&message);
+        }
     }
 
     /// [`store_at_once`](Self::store_at_once), after a check for releases. For a message that did
@@ -73,9 +84,9 @@ impl State {
         if self.failed.is_some() {
             return Err(Refused::Closed(payload));
         }
-        let len = payload.len();
+        let (len, copy) = (payload.len(), self.tapped().map(|_| payload.clone()));
         let seq = self.session.send_over(payload)?;
-        self.traffic.add_sent(1, len + MESSAGE_OVERHEAD);
+        self.count_sent(len, copy);
         self.sent();
         Ok(seq)
     }
@@ -164,13 +175,16 @@ impl State {
         if !self.has_room_for(next.cost) {
             return None;
         }
-        let (longest, count, cost) = (next.longest, next.count, next.cost);
+        let (longest, count, cost, messages) = (next.longest, next.count, next.cost, next.iter());
         let ring = self.transport.as_mut().and_then(|transport| transport.ring());
         let stored =
             ring.map_or(Stored::Elsewhere, |ring| ring.store_pack(&mut self.session, next));
         match stored {
             Stored::At(seq) => {
                 self.traffic.add_sent(count, cost);
+                if let Some(tap) = self.tapped() {
+                    messages.for_each(|message| tap.sent(message));
+                }
                 Some(Ok(Place::Ring(seq)))
             }
             // The check for room may have found the ring broken.
@@ -181,6 +195,9 @@ impl State {
     /// Accepts a pack whose [place](Self::place) is the outbox.
     fn queue(&mut self, pack: Pack) {
         self.traffic.add_sent(pack.count(), pack.cost());
+        if let Some(tap) = self.tapped() {
+            pack.iter().for_each(|message| tap.sent(message));
+        }
         let accepted = self.session.send_pack(pack);
         debug_assert!(accepted.is_ok(), "it was asked before");
         self.sent();
@@ -199,7 +216,9 @@ impl State {
         if self.has_ring() && !self.session.may_store(len) {
             self.take_releases();
         }
-        if self.session.may_store(len)
+        // A tap copies from a buffer; it may miss what was reserved before it began.
+        if self.tapped().is_none()
+            && self.session.may_store(len)
             && let Some(ring) = self.transport.as_mut().and_then(|transport| transport.ring())
             && let Some(slot) = ring.reserve(len)
         {
