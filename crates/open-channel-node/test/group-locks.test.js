@@ -117,8 +117,9 @@ test("a lock never has two holders while hosts and holders are killed", async (t
   const start = async () => {
     const other = member(async (group, { say, require }) => {
       const fs = require("node:fs");
+      const { pid, env } = process;
       const note = (entry) =>
-        fs.appendFileSync(process.env.LEDGER, `${JSON.stringify({ ...entry, pid: process.pid })}\n`);
+        fs.appendFileSync(env.LEDGER, `${JSON.stringify({ ...entry, pid })}\n`);
       say("ready");
       for (;;) {
         const guard = await group.lock("file");

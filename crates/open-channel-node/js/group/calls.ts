@@ -27,8 +27,8 @@ export interface CallOptions {
 export type CallAllOptions = Pick<CallOptions, "timeout" | "signal">;
 
 /** The result of a call to all. Members are named by their ids. */
-export interface Answers {
-  answered: Map<string, unknown>;
+export interface Answers<T = unknown> {
+  answered: Map<string, T>;
   /** The members whose handlers have failed, with the reasons. */
   failed: Map<string, GroupError>;
   /** The members that left the view, or serve it no more. */
@@ -97,7 +97,7 @@ export interface CallContext {
   readonly signal: AbortSignal;
 }
 
-export type CallHandler = (value: unknown, context: CallContext) => unknown;
+export type CallHandler<T = unknown> = (value: T, context: CallContext) => unknown;
 
 /** A service of this member, until `close()`. */
 export class Service {

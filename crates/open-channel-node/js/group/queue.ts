@@ -19,7 +19,7 @@ export interface PushOptions {
 }
 
 /** An attempt of a job. It is done when its handler's promise is fulfilled. */
-export class Job {
+export class Job<T = unknown> {
   /** The id of the member that pushed it. */
   readonly from: string;
   /** Which attempt it is: 1 at first. From the second on another worker may have done it. */
@@ -29,7 +29,7 @@ export class Job {
   readonly #running: Running;
   readonly #number: number;
   readonly #native: NativeWorker;
-  #decoded?: { value: unknown };
+  #decoded?: { value: T };
 
   /** @internal */
   constructor(attempted: Attempted, native: NativeWorker, running: Running) {
@@ -45,8 +45,8 @@ export class Job {
    * The job: a Buffer if that was bytes.
    * @throws If this engine cannot read it.
    */
-  get value(): unknown {
-    return (this.#decoded ??= { value: decode(this.bytes) }).value;
+  get value(): T {
+    return (this.#decoded ??= { value: decode(this.bytes) as T }).value;
   }
 
   /** Aborted when the attempt is of no use any more: its pusher is gone, or another one began. */
@@ -70,10 +70,10 @@ export class Job {
   }
 }
 
-export type JobHandler = (job: Job) => unknown;
+export type JobHandler<T = unknown> = (job: Job<T>) => unknown;
 
 /** A queue of jobs: each goes to one worker that has room. */
-export class Queue {
+export class Queue<T = unknown> {
   readonly name: string;
   readonly #core: Core;
 
@@ -87,7 +87,7 @@ export class Queue {
   /**
    * Pushes a job, and waits until a worker has done it. The job lives in this process until then.
    */
-  async push(value: unknown, options: PushOptions = {}): Promise<void> {
+  async push(value: T, options: PushOptions = {}): Promise<void> {
     const core = this.#core;
     core.check();
     const attempts = count(options.maxAttempts ?? Infinity, "maxAttempts");
@@ -103,9 +103,9 @@ export class Queue {
    * handler returned is fulfilled. If it fails, the job is tried again after a pause of 10 ms,
    * which doubles with each attempt up to 1 s.
    */
-  process(concurrency: number, handler: JobHandler): QueueWorker;
-  process(handler: JobHandler): QueueWorker;
-  process(first: number | JobHandler, second?: JobHandler): QueueWorker {
+  process(concurrency: number, handler: JobHandler<T>): QueueWorker<T>;
+  process(handler: JobHandler<T>): QueueWorker<T>;
+  process(first: number | JobHandler<T>, second?: JobHandler<T>): QueueWorker<T> {
     const [concurrency, handler] = typeof first === "function" ? [1, first] : [first, second];
     if (typeof handler !== "function")
       throw invalidArgument("the handler of a queue must be a function");
@@ -122,27 +122,32 @@ function count(value: number, name: string): number | undefined {
   });
 }
 
-export interface QueueWorkerEvents {
+export interface QueueWorkerEvents<T = unknown> {
   /** A handler has failed. The job is tried again. */
-  failed: [job: Job, error: unknown];
+  failed: [job: Job<T>, error: unknown];
   /** The group is over, or has no room for another worker. */
   error: [error: Error];
   close: [];
 }
 
 /** A worker, from `queue.process()`, until `close()`. */
-export class QueueWorker extends EventEmitter {
+export class QueueWorker<T = unknown> extends EventEmitter {
   readonly #core: Core;
   readonly #native: NativeWorker;
   readonly #token: number;
-  readonly #handler: JobHandler;
+  readonly #handler: JobHandler<T>;
   readonly #context: AsyncResource;
   readonly #runs = new Runs(() => this.#finish());
   readonly #part: Part = { end: (error) => void this.#end(error) };
   #over = false;
 
   /** @internal */
-  constructor(core: Core, queue: string, concurrency: number | undefined, handler: JobHandler) {
+  constructor(
+    core: Core,
+    queue: string,
+    concurrency: number | undefined,
+    handler: JobHandler<T>,
+  ) {
     super();
     core.check();
     this.#core = core;
@@ -196,7 +201,7 @@ export class QueueWorker extends EventEmitter {
 
   async #run(attempted: Attempted): Promise<void> {
     const { number } = attempted;
-    const job = new Job(attempted, this.#native, this.#runs.begin(number));
+    const job = new Job<T>(attempted, this.#native, this.#runs.begin(number));
     try {
       await this.#context.runInAsyncScope(this.#handler, undefined, job);
       this.#native.ack(number);
@@ -215,17 +220,17 @@ const notNeeded = () =>
     message: "the attempt is of no use any more",
   });
 
-export interface QueueWorker {
-  on<E extends keyof QueueWorkerEvents>(
+export interface QueueWorker<T> {
+  on<E extends keyof QueueWorkerEvents<T>>(
     event: E,
-    listener: (...args: QueueWorkerEvents[E]) => void,
+    listener: (...args: QueueWorkerEvents<T>[E]) => void,
   ): this;
-  once<E extends keyof QueueWorkerEvents>(
+  once<E extends keyof QueueWorkerEvents<T>>(
     event: E,
-    listener: (...args: QueueWorkerEvents[E]) => void,
+    listener: (...args: QueueWorkerEvents<T>[E]) => void,
   ): this;
-  off<E extends keyof QueueWorkerEvents>(
+  off<E extends keyof QueueWorkerEvents<T>>(
     event: E,
-    listener: (...args: QueueWorkerEvents[E]) => void,
+    listener: (...args: QueueWorkerEvents<T>[E]) => void,
   ): this;
 }

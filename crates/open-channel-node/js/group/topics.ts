@@ -53,7 +53,7 @@ function unpack(batch: NativeBatch | null): Delivered[] {
 }
 
 /** A message of a subscription. */
-export class TopicMessage {
+export class TopicMessage<T = unknown> {
   /** The bytes that were published. */
   readonly bytes: Buffer;
   readonly topic: string;
@@ -63,7 +63,7 @@ export class TopicMessage {
   readonly missed: number;
   /** This member was out of the view before this message: something may be missing. */
   readonly interrupted: boolean;
-  #decoded?: { value: unknown };
+  #decoded?: { value: T };
 
   /** @internal */
   constructor({ data, topic, publisher, missed, interrupted }: Delivered) {
@@ -78,12 +78,12 @@ export class TopicMessage {
    * The value that was published: a Buffer if that was bytes.
    * @throws If this engine cannot read it.
    */
-  get value(): unknown {
-    return (this.#decoded ??= { value: decode(this.bytes) }).value;
+  get value(): T {
+    return (this.#decoded ??= { value: decode(this.bytes) as T }).value;
   }
 }
 
-export type TopicListener = (message: TopicMessage) => unknown;
+export type TopicListener<T = unknown> = (message: TopicMessage<T>) => unknown;
 
 export interface SubscribeOptions {
   /**
@@ -97,14 +97,14 @@ export interface SubscribeOptions {
  * A subscription: an async iterator of messages, or with a listener. A message is handled when the
  * loop goes on, or when what the listener returned has settled; until then its publisher waits.
  */
-export class Subscription {
+export class Subscription<T = unknown> {
   readonly pattern: string;
   /** Fulfilled when everything that is published from then on arrives. */
   readonly ready: Promise<void>;
   readonly #core: Core;
   readonly #native: NativeSubscription;
   readonly #token: number;
-  readonly #listener: TopicListener | undefined;
+  readonly #listener: TopicListener<T> | undefined;
   readonly #context: AsyncResource;
   readonly #arrived: Delivered[] = [];
   #settleReady: { resolve(): void; reject(error: unknown): void } | undefined;
@@ -117,7 +117,7 @@ export class Subscription {
   #resting = false;
 
   /** @internal */
-  constructor(core: Core, pattern: string, listener?: TopicListener, latest = false) {
+  constructor(core: Core, pattern: string, listener?: TopicListener<T>, latest = false) {
     core.check();
     this.pattern = checkText(pattern, "pattern");
     if (listener !== undefined && typeof listener !== "function")
@@ -164,7 +164,7 @@ export class Subscription {
     this.#waiting?.();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<TopicMessage, void, void> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<TopicMessage<T>, void, void> {
     if (this.#listener !== undefined || this.#iterating) {
       const reader = this.#iterating ? "another loop" : "a listener";
       throw invalidArgument(`the messages of this subscription go to ${reader}`);
@@ -175,7 +175,7 @@ export class Subscription {
         const next = await this.#next();
         if (next === undefined) return;
         try {
-          yield new TopicMessage(next);
+          yield new TopicMessage<T>(next);
         } finally {
           this.#native.handled(next.number);
         }
@@ -239,7 +239,7 @@ export class Subscription {
     guard(() => {
       let result: unknown;
       try {
-        const message = new TopicMessage(delivered);
+        const message = new TopicMessage<T>(delivered);
         result = this.#context.runInAsyncScope(this.#listener!, undefined, message);
       } catch (error) {
         return failed(error);
