@@ -1,5 +1,6 @@
 //! The program from outside: real processes, each test in a runtime directory of its own.
 
+mod commands;
 mod demo;
 mod doctor;
 mod exec;
