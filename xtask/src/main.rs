@@ -41,7 +41,7 @@ enum Command {
     /// Kill and close hosts under numbered traffic, a thousand times and more, and count what was
     /// lost.
     Soak(soak::Args),
-    /// Run the library's tests for Windows under Wine, which is installed if it is missing.
+    /// Run the tests for Windows under Wine, which is installed if it is missing.
     TestWindows,
 }
 

@@ -1,6 +1,8 @@
 //! For groups, which run a part of theirs in whichever process hosts. Not covered by the promises
 //! of the version number.
 
+use std::fs::{File, TryLockError};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use crate::inspect::{Found, Unanswered};
 use crate::rendezvous::fence::Fence;
 use crate::socket::Socket;
 use crate::socket::waiting::wait_with;
+use crate::sys;
 
 /// The right of this process to host under one generation.
 #[derive(Debug, Clone)]
@@ -87,4 +90,54 @@ pub fn describe_with(channel: &Channel, describe: impl Fn(usize) -> Bytes + Send
 /// Cancel safe: nothing changes.
 pub async fn detail(found: &Found, most: usize, within: Duration) -> Result<Bytes, Unanswered> {
     found.ask_for_detail(most, within).await
+}
+
+/// Locks a file for this process alone, or `shared` with others that lock it so, until it is
+/// unlocked or closed. Others can read and write it meanwhile, on every system.
+///
+/// # Errors
+/// [`WouldBlock`](TryLockError::WouldBlock) if another process has locked it; others are the
+/// system's.
+pub fn try_lock(file: &File, shared: bool) -> Result<(), TryLockError> {
+    sys::try_lock(file, shared)
+}
+
+/// Ends a [lock](try_lock), whoever else has the file open.
+///
+/// # Errors
+/// The system's.
+pub fn unlock(file: &File) -> io::Result<()> {
+    sys::unlock(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_locked_file_is_read_and_written_by_others() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
+        let open = || OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let [alone, mut one, mut other] = [(); 3].map(|()| open().expect("opened"));
+        let busy =
+            |file: &File, shared| matches!(try_lock(file, shared), Err(TryLockError::WouldBlock));
+        try_lock(&alone, false).expect("free");
+        assert!(busy(&one, false) && busy(&one, true));
+        one.write_all(b"one").expect("written while another has locked it");
+        unlock(&alone).expect("locked");
+
+        try_lock(&one, true).expect("free");
+        try_lock(&other, true).expect("shared");
+        assert!(busy(&alone, false));
+        one.write_all(b", two").expect("written while two have locked it");
+        let mut text = String::new();
+        other.read_to_string(&mut text).expect("read while another has locked it");
+        assert_eq!(text, "one, two");
+        drop((one, other));
+        try_lock(&alone, false).expect("a file that is closed is not locked");
+    }
 }

@@ -90,7 +90,11 @@ impl Running {
     /// To be called on the main thread.
     pub(super) fn start(words: &[OsString], mut command: Command) -> Result<Self> {
         match command.spawn() {
-            Ok(child) => Ok(Self { child }),
+            Ok(child) => {
+                #[cfg(windows)]
+                super::job::tie(&child);
+                Ok(Self { child })
+            }
             Err(error) => Err(Ended { status: tied::not_run(&words[0], &error) }.into()),
         }
     }

@@ -3,7 +3,7 @@
 //! | file | is |
 //! | --- | --- |
 //! | `place` | which group, joining it and leaving it |
-//! | `command`, `tied` | CMD as a process, which is asked to end when the program dies |
+//! | `command`, `tied`, `job` | CMD as a process, which is asked to end when the program dies |
 //! | `held` | CMD for as long as a lock is held |
 //! | `handler` | CMD for each message |
 
@@ -11,6 +11,8 @@ pub(crate) mod call;
 pub(crate) mod command;
 mod handler;
 mod held;
+#[cfg(windows)]
+mod job;
 pub(crate) mod lead;
 pub(crate) mod lock;
 pub(crate) mod map;

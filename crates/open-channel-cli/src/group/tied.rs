@@ -1,4 +1,5 @@
 //! The step between the program and CMD, in CMD's process: CMD gets SIGTERM when the program dies.
+//! Windows has jobs for that, see `job.rs`.
 //!
 //! The program cannot do it when it is killed, so the kernel does. It is a step of its own, because
 //! only a process can ask for it itself.

@@ -2,6 +2,9 @@
 
 use crate::program::Place;
 
+/// As the program calls itself in its help.
+const PROGRAM: &str = if cfg!(windows) { "open-channel.exe" } else { "open-channel" };
+
 const COMMANDS: [&str; 20] = [
     "demo",
     "join",
@@ -67,7 +70,7 @@ fn each_command_and_option_has_words() {
     }
     for [outer, inner] in INNER {
         let own = place.start(&[outer, inner, "--help"]).succeed();
-        assert!(own.contains(&format!("Usage: open-channel {outer} {inner}")), "{own}");
+        assert!(own.contains(&format!("Usage: {PROGRAM} {outer} {inner}")), "{own}");
         assert!(own.lines().all(|line| line.chars().count() <= 100), "too wide:\n{own}");
     }
     for hidden in ["demo-worker", "bench-worker", "tied-command"] {

@@ -1,6 +1,7 @@
 //! The program from outside: real processes, each test in a runtime directory of its own.
 
 mod bench;
+mod commands;
 mod demo;
 mod doctor;
 mod exec;

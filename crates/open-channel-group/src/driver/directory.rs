@@ -12,6 +12,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use open_channel::hosting::{try_lock, unlock};
 use same_file::Handle;
 use sha2::{Digest, Sha256};
 
@@ -90,7 +91,7 @@ impl Directory {
 
     /// Whether a member's process lives.
     pub(super) fn life(&self, id: MemberId) -> Life {
-        match File::open(self.member(id)).map(|file| file.try_lock_shared()) {
+        match File::open(self.member(id)).map(|file| try_lock(&file, true)) {
             Ok(Ok(())) => Life::Dead,
             Ok(Err(TryLockError::WouldBlock)) => Life::Lives,
             Ok(Err(TryLockError::Error(_))) | Err(_) => Life::Unknown,
@@ -111,7 +112,7 @@ impl Directory {
             is_presence
                 && own.as_ref() != Some(&path)
                 && File::open(path).is_ok_and(|file| {
-                    file.try_lock_shared().is_err() && may_be_before(&file, generation)
+                    try_lock(&file, true).is_err() && may_be_before(&file, generation)
                 })
         })
     }
@@ -161,7 +162,7 @@ fn may_be_before(mut presence: &File, generation: u64) -> bool {
 /// Removes a file that nobody holds, while holding it.
 fn remove_if_free(path: &Path) {
     if let Ok(file) = File::open(path)
-        && file.try_lock().is_ok()
+        && try_lock(&file, false).is_ok()
         && leads_to(path, &file)
     {
         let _ = std::fs::remove_file(path);
@@ -189,7 +190,7 @@ impl Presence {
         let path = directory.member(id);
         for _ in 0..ATTEMPTS {
             let file = directory.open(&path, false)?;
-            match file.try_lock() {
+            match try_lock(&file, false) {
                 // Somebody looks at it, or is removing it.
                 Err(TryLockError::WouldBlock) => std::thread::yield_now(),
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -209,11 +210,7 @@ impl Presence {
         if self.path == path && leads_to(&path, &self.file) {
             return Ok(());
         }
-        let moved = std::fs::rename(&self.path, &path);
-        if moved.is_ok() && leads_to(&path, &self.file) {
-            self.path = path;
-            return Ok(());
-        }
+        // The new one comes first: this process seems dead at no moment.
         *self = Self::announce(directory, id, self.since)?;
         Ok(())
     }
@@ -232,6 +229,28 @@ impl Drop for Presence {
             let _ = std::fs::remove_file(&self.path);
         }
         // A forked child has the same open file, and would go on holding its lock.
-        let _ = self.file.unlock();
+        let _ = unlock(&self.file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presence_goes_on_under_another_id() {
+        let above = tempfile::tempdir().expect("a directory");
+        let directory = Directory::beside(&above.path().join("channel"));
+        let (one, other) = (MemberId(1), MemberId(2));
+        let mut presence = Presence::announce(&directory, one, 7).expect("announced");
+        assert_eq!(directory.life(one), Life::Lives);
+        assert!(directory.is_anybody_there(None, 8) && !directory.is_anybody_there(None, 7));
+        presence.renew(&directory, other).expect("renewed");
+        assert_eq!((directory.life(one), directory.life(other)), (Life::Unknown, Life::Lives));
+        assert!(directory.is_anybody_there(None, 8) && !directory.is_anybody_there(None, 7));
+        drop(presence);
+        assert!(!directory.is_anybody_there(None, u64::MAX));
+        directory.remove_if_deserted();
+        assert!(!above.path().join("channel.group").exists());
     }
 }

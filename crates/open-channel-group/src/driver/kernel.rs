@@ -9,6 +9,8 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
+use open_channel::hosting::{try_lock, unlock};
+
 use super::directory::{Directory, leads_to};
 use crate::core::{KernelRequest, LockId, LockMode, LockName, Token};
 
@@ -47,7 +49,7 @@ impl Held {
     /// Explicitly, unless it is lent, because a forked child has the same open file.
     fn release(&self) {
         if !self.lent {
-            let _ = self.file.unlock();
+            let _ = unlock(&self.file);
         }
     }
 }
@@ -144,11 +146,7 @@ impl Drop for KernelLocks {
 fn try_take(wanted: &Waiting, directory: &Directory) -> io::Result<Option<(File, bool)>> {
     for _ in 0..ATTEMPTS {
         let (mut file, path) = directory.open_lock(&wanted.name, wanted.mode)?;
-        let locked = match wanted.mode {
-            LockMode::Exclusive => file.try_lock(),
-            LockMode::Shared => file.try_lock_shared(),
-        };
-        match locked {
+        match try_lock(&file, wanted.mode == LockMode::Shared) {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
             Ok(()) if leads_to(&path, &file) => {

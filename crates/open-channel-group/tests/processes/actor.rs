@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::say::say;
 use crate::stage::{ACTOR, DIRECTORY};
+use crate::system;
 use crate::traffic::{Stuck, calls, counts, locks, publish, pushes, read, text, work};
 
 pub(crate) fn main() -> ! {
@@ -22,7 +23,7 @@ pub(crate) fn main() -> ! {
         say!("panicked {panic}");
         hook(panic);
     }));
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
+    system::die_with_parent();
     let (sender, commands) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
@@ -34,21 +35,6 @@ pub(crate) fn main() -> ! {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(2).enable_all().build().unwrap().block_on(obey(commands));
     std::process::exit(0);
-}
-
-mod fork {
-    /// The child's process id in the parent.
-    pub(crate) fn fork() -> Option<i32> {
-        // SAFETY: the child uses no other thread, prints, drops and waits.
-        match unsafe { nix::unistd::fork() }.unwrap() {
-            nix::unistd::ForkResult::Parent { child } => Some(child.as_raw()),
-            nix::unistd::ForkResult::Child => {
-                use rustix::process::{Signal, set_parent_process_death_signal};
-                set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
-                None
-            }
-        }
-    }
 }
 
 #[derive(Default)]
@@ -289,9 +275,10 @@ impl Actor {
                     }
                 });
             }
+            #[cfg(unix)]
             ["fork"] => {
                 // The child drops all that it has inherited.
-                match fork::fork() {
+                match system::fork() {
                     Some(child) => say!("forked {child}"),
                     None => {
                         self.held.clear();

@@ -1,6 +1,7 @@
 //! Locks: never two holders, and never nobody for long.
 
-use crate::stage::{Actor, Stage, now};
+use crate::stage::{Actor, Stage};
+use crate::system::now;
 use crate::topics::{PATIENT, QUICK, host_of};
 
 /// A time for which a process held a lock, or may have.
@@ -145,6 +146,7 @@ fn wait_for_leader(living: &[Actor]) -> usize {
     leaders[0]
 }
 
+#[cfg(unix)]
 pub(crate) fn a_forked_child_lets_no_lock_go(stage: &mut Stage) {
     let holder = stage.joined("holder", PATIENT);
     let other = stage.joined("other", PATIENT);

@@ -15,6 +15,7 @@ mod queue;
 mod say;
 mod soak;
 mod stage;
+mod system;
 mod topics;
 mod traffic;
 
@@ -43,7 +44,8 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Each test is many processes, which wait for each other most of the time.
     arguments.test_threads.get_or_insert(2);
-    let tests = sentences! {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no forks"))]
+    let mut tests = sentences! {
         members {
             everybody_has_the_same_view_and_deaths_are_known_at_once,
             a_stopped_member_is_put_out_and_comes_back,
@@ -71,7 +73,6 @@ fn main() {
             a_stolen_lock_is_known_to_be_lost,
             shared_locks_are_shared_and_keep_others_out,
             a_role_goes_on_to_the_next_one,
-            a_forked_child_lets_no_lock_go,
         }
         queue {
             jobs_are_done_while_hosts_and_workers_die,
@@ -89,5 +90,7 @@ fn main() {
             a_newcomer_that_hosts_waits_for_what_others_have,
         }
     };
+    #[cfg(unix)]
+    tests.extend(sentences! { locks { a_forked_child_lets_no_lock_go } });
     libtest_mimic::run(&arguments, tests).exit();
 }

@@ -3,7 +3,7 @@
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write;
-        let line = format!("{} {}\n", $crate::stage::now(), format_args!($($words)*));
+        let line = format!("{} {}\n", $crate::system::now(), format_args!($($words)*));
         // The test may be over.
         let _ = std::io::stdout().lock().write_all(line.as_bytes());
     }};

@@ -111,7 +111,7 @@ impl Soak<'_> {
 
 pub(crate) fn everything_at_once(stage: &mut Stage) {
     let seed = std::env::var("OPEN_CHANNEL_GROUP_SEED").ok();
-    let seed = seed.map_or_else(|| crate::stage::now() | 1, |seed| seed.parse().unwrap());
+    let seed = seed.map_or_else(|| crate::system::now() | 1, |seed| seed.parse().unwrap());
     eprintln!("seed {seed}");
     let mut soak = Soak {
         stage,

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use crate::system::{self, now};
 
 /// The variable that makes a process of the tests an actor.
 pub(crate) const ACTOR: &str = "OPEN_CHANNEL_GROUP_TEST_ACTOR";
@@ -39,12 +39,6 @@ pub(crate) fn run(name: &str, limit: Duration, test: impl FnOnce(&mut Stage)) {
         drop(stage);
         std::panic::resume_unwind(panic);
     }
-}
-
-/// Monotonic nanoseconds, the same for all processes.
-pub(crate) fn now() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 /// All processes of a test, also for the watchdog.
@@ -117,9 +111,8 @@ impl Stage {
             lock(&writing.said).ended = true;
             writing.changed.notify_all();
         });
-        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
         let stdin = RefCell::new(child.stdin.take());
-        Actor { label, pid, child: RefCell::new(child), stdin, script, died: RefCell::new(None) }
+        Actor { label, child: RefCell::new(child), stdin, script, died: RefCell::new(None) }
     }
 
     /// Waits until a host has published itself with this generation.
@@ -128,7 +121,9 @@ impl Stage {
         let link = format!("{generation:020}");
         let is_there = || {
             let channels = std::fs::read_dir(self.runtime_dir()).unwrap();
-            channels.filter_map(Result::ok).any(|dir| dir.path().join(&link).is_symlink())
+            channels
+                .filter_map(Result::ok)
+                .any(|dir| dir.path().join(&link).symlink_metadata().is_ok())
         };
         while !is_there() {
             assert!(Instant::now() < deadline, "nobody hosts in generation {generation}");
@@ -182,7 +177,6 @@ impl Line {
 /// A separate process under this test's command; killed when dropped.
 pub(crate) struct Actor {
     pub(crate) label: String,
-    pid: Pid,
     child: RefCell<Child>,
     stdin: RefCell<Option<ChildStdin>>,
     script: Arc<Script>,
@@ -256,13 +250,11 @@ impl Actor {
 
     /// Stops it, and waits until it stands still.
     pub(crate) fn stop(&self) {
-        kill_process(self.pid, Signal::STOP).unwrap();
-        let options = rustix::process::WaitIdOptions::STOPPED;
-        rustix::process::waitid(rustix::process::WaitId::Pid(self.pid), options).unwrap();
+        system::stop(&self.child.borrow());
     }
 
     pub(crate) fn resume(&self) {
-        kill_process(self.pid, Signal::CONT).unwrap();
+        system::resume(&self.child.borrow());
     }
 
     /// Kills it at once, and waits until it is dead and all its output has been read.

@@ -64,11 +64,12 @@ impl Session {
     /// acknowledgement goes out with other frames, or when the sender needs it now.
     pub fn transmit(&mut self, out: &mut TransmitBuffer) {
         let Some(link) = self.link else { return };
-        if out.is_full() {
-            return;
-        }
+        // It always has room, because it is one frame and the last.
         if let Some((code, reason)) = self.ending.take_reset() {
             return Frame::Reset { code, reason }.encode(out);
+        }
+        if out.is_full() {
+            return;
         }
         self.transmit_returned(out);
         let in_frames = !self.outbox.has_store();

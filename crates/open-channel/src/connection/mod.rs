@@ -23,6 +23,7 @@ use open_channel_proto::{
 use open_channel_ring::{Mapped, ProcessLocal, RingWatch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::connection::silence::Silence;
 use crate::connection::state::State;
@@ -199,7 +200,7 @@ impl Connection {
             let attached = state.session.attach(welcome);
             let attachment = attached.map_err(|error| Error::Protocol(error.to_string()))?;
             state.take_back();
-            state.take_transport(link, ring);
+            state.take_transport(link, ring, self.background.clone());
             Ok(attachment)
         })
     }
@@ -207,7 +208,7 @@ impl Connection {
     /// Attaches the host's side to a link, the first one or a later one. To be
     /// [driven](driver::drive).
     fn begin(&self, link: Arc<Link>, ring: Option<Ring>) {
-        self.with(|state| state.take_transport(link, ring));
+        self.with(|state| state.take_transport(link, ring, self.background.clone()));
     }
 
     /// The peer comes with a new link. Returns the answer, which is to be sent before anything
@@ -258,20 +259,20 @@ impl Connection {
         });
     }
 
-    /// Sends the last frame of a host that hands over.
-    pub(crate) fn say_go_away(&self) {
+    /// Sends the last frame of a host that hands over. If the link takes it later, the task that
+    /// writes it is returned.
+    pub(crate) fn say_go_away(&self) -> Option<JoinHandle<()>> {
         self.with(|state| {
             state.write_all();
-            if let Some(transport) = &mut state.transport
-                && transport.frames.is_flushed()
-            {
-                transport.frames.add(&Frame::GoAway);
+            if let Some(transport) = &mut state.transport {
+                transport.frames.add_last(&Frame::GoAway);
                 state.write();
             }
             state.failed.get_or_insert(Error::HandedOver);
             state.lose_link();
             state.wake_all();
-        });
+            state.lingering.take()
+        })
     }
 
     /// Ends it for both sides. Messages that were not acknowledged are given up.

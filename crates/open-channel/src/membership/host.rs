@@ -18,6 +18,8 @@ use crate::rendezvous::fence::Fence;
 
 /// Time between two checks whether the handlers are done.
 const SETTLE_POLL: Duration = Duration::from_millis(1);
+/// The wait for links that take their last frames later. A peer that is stopped costs no more.
+const LINGER: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -133,8 +135,16 @@ impl Host {
         }
         self.fence.give_up();
         drop(tenure);
-        connections.iter().for_each(|connection| connection.say_go_away());
+        let lingering: Vec<_> =
+            connections.iter().filter_map(|connection| connection.say_go_away()).collect();
         self.phase.send_replace(Phase::Released);
+        // The others go on already. This process may end next, and its links with it.
+        let lingered = async {
+            for link in lingering {
+                drop(link.await);
+            }
+        };
+        drop(tokio::time::timeout(LINGER, lingered).await);
         tracing::info!(generation = self.generation, "handed over");
     }
 

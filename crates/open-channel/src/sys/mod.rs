@@ -17,6 +17,7 @@
 //! | [`UserDirectory`], [`top_directory`] | paths |
 //! | [`Directory`], [`Listing`], [`directory_at`] and others | directories, and small files in them |
 //! | [`open_lasting_file`] and others | a file that a program names |
+//! | [`try_lock`], [`unlock`] | files that others read and write while they are locked |
 //! | [`Step`], [`REMEDY`] | what a file system cannot do, and the way out |
 //!
 //! [`SocketPath`], [`listen`], [`peer`] and [`prepare`] are Unix sockets' own; [`PipeInstance`](imp)
@@ -46,7 +47,7 @@ pub(crate) use imp::{
     coarse_now, detach_tcp, directory_at, duplicate, fault_of_lasting_file, is_scarce, listen_on,
     machine_memory, make_directory, memory_left, monotonic_now, open_lasting_file, pair,
     process_namespace, program_name, read_from_start, receive, remove_directory, send, share_file,
-    shutdown, sleep, sync_directory, top_directory, wake_pair, write_to_start,
+    shutdown, sleep, sync_directory, top_directory, try_lock, unlock, wake_pair, write_to_start,
 };
 pub(crate) use step::{Step, Unopened};
 

@@ -71,16 +71,25 @@ impl State {
             }
             progress = true;
         }
-        match reactor.poll_readable(&mut cx) {
-            Poll::Ready(Ok(mut guard)) => {
-                if self.read() != Read::More {
-                    guard.clear_ready();
+        loop {
+            match reactor.poll_readable(&mut cx) {
+                Poll::Ready(Ok(mut guard)) => {
+                    let read = self.read();
+                    if read != Read::More {
+                        guard.clear_ready();
+                    }
+                    // A pipe stays ready until a read finds nothing.
+                    if read == Read::Nothing && self.transport.is_some() {
+                        continue;
+                    }
+                    progress = true;
                 }
-                progress = true;
+                // The runtime that it was registered with is gone: the next round uses the present
+                // one.
+                Poll::Ready(Err(_)) => return true,
+                Poll::Pending => {}
             }
-            // The runtime that it was registered with is gone: the next round uses the present one.
-            Poll::Ready(Err(_)) => return true,
-            Poll::Pending => {}
+            break;
         }
         self.put_reactor_back(reactor);
         progress

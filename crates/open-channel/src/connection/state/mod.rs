@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use open_channel_proto::{Closed, Session};
+use tokio::task::JoinHandle;
 
 use crate::connection::recalls::Recalls;
 use crate::connection::received::Delivered;
@@ -93,6 +94,8 @@ pub(crate) struct State {
     pub(super) transport: Option<Transport>,
     /// Transports that the session has had.
     pub(super) transports: u64,
+    /// The last link still writes its last frames.
+    pub(super) lingering: Option<JoinHandle<()>>,
     pub(super) wakes: Wakes,
     driver: DriverState,
     /// Calls that may wait, since the driver's last round.
@@ -118,6 +121,7 @@ impl State {
             session,
             transport: None,
             transports: 0,
+            lingering: None,
             wakes: Wakes::new(waiters),
             driver: DriverState::Dormant,
             calls: 0,

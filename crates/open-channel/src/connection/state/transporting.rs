@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use open_channel_proto::ResetCode;
+use tokio::runtime::Handle;
 
 use super::{DriverState, State};
 use crate::connection::transport::Transport;
@@ -14,12 +15,17 @@ use crate::error::Error;
 use crate::link::Link;
 
 impl State {
-    pub(in crate::connection) fn take_transport(&mut self, link: Arc<Link>, ring: Option<Ring>) {
+    pub(in crate::connection) fn take_transport(
+        &mut self,
+        link: Arc<Link>,
+        ring: Option<Ring>,
+        background: Handle,
+    ) {
         if ring.is_some() {
             self.session.use_store();
         }
         self.transports += 1;
-        self.transport = Some(Transport::new(link, ring));
+        self.transport = Some(Transport::new(link, ring, background));
         self.driver = DriverState::Armed;
         self.write();
         self.wake_all();
@@ -38,7 +44,9 @@ impl State {
     pub(crate) fn lose_link(&mut self) {
         let Some(transport) = self.transport.take() else { return };
         let is_over = self.failed.is_some() || self.session.closed().is_some();
-        if let Err(problem) = transport.close(&mut self.session, is_over) {
+        let (reclaimed, lingering) = transport.close(&mut self.session, is_over);
+        self.lingering = lingering;
+        if let Err(problem) = reclaimed {
             tracing::error!(socket = %self.session.id(), %problem, "messages are lost");
             self.failed.get_or_insert(Error::Protocol(problem.to_string()));
         }

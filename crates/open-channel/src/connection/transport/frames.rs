@@ -39,6 +39,8 @@ pub(crate) struct FrameStream {
     out: TransmitBuffer,
     /// The link took no more.
     blocked: bool,
+    /// The last frame in `out` ends the link.
+    pub(super) ends: bool,
     /// The driver watches for room.
     pub(crate) room_watched: bool,
     /// The last read of a caller that watches the descriptor itself took all there was.
@@ -61,9 +63,28 @@ impl FrameStream {
         self.blocked = false;
     }
 
-    /// Puts a frame behind those that wait to be written.
-    pub(crate) fn add(&mut self, frame: &Frame) {
+    /// Puts a frame behind those that wait to be written, with which the link ends.
+    pub(crate) fn add_last(&mut self, frame: &Frame) {
         frame.encode(&mut self.out);
+        self.ends = true;
+    }
+
+    /// Encodes what the session has, without writing it.
+    pub(super) fn encode(&mut self, session: &mut Session) {
+        session.transmit(&mut self.out);
+    }
+
+    /// Everything that was encoded and not written.
+    pub(super) fn take_unwritten(&mut self) -> Vec<u8> {
+        let mut unwritten = Vec::with_capacity(self.out.len());
+        while !self.out.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let used = self.out.slices(&mut slices);
+            let before = unwritten.len();
+            slices[..used].iter().for_each(|slice| unwritten.extend_from_slice(slice));
+            self.out.advance(unwritten.len() - before);
+        }
+        unwritten
     }
 
     pub(super) fn add_acknowledgement(&mut self, session: &mut Session) {

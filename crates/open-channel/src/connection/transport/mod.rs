@@ -17,6 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use open_channel_proto::Session;
 use open_channel_ring::{Mapped, RingWatch};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::connection::transport::error::LinkError;
 use crate::connection::transport::frames::{FrameStream, Read};
@@ -27,6 +29,7 @@ use crate::link::Link;
 
 pub(crate) mod error;
 pub(crate) mod frames;
+mod linger;
 pub(crate) mod reactor;
 pub(crate) mod ring;
 #[cfg(all(test, target_os = "linux", not(open_channel_portable)))]
@@ -44,12 +47,14 @@ pub(crate) struct Transport {
     /// Writing failed. The frames that the other side has sent are still to be read, and nothing
     /// else.
     broken: bool,
+    /// The runtime on which the link may linger.
+    background: Handle,
 }
 
 impl Transport {
-    pub(crate) fn new(link: Arc<Link>, ring: Option<Ring>) -> Self {
+    pub(crate) fn new(link: Arc<Link>, ring: Option<Ring>, background: Handle) -> Self {
         let (ring, frames) = (ring.map(Box::new), FrameStream::default());
-        Self { link, frames, ring, reactor: None, broken: false }
+        Self { link, frames, ring, reactor: None, broken: false, background }
     }
 
     #[inline]
@@ -149,13 +154,38 @@ impl Transport {
 
     /// The link is lost. Messages that were not handled go back into the outbox. If the session is
     /// over, messages in the ring count as sent, like bytes in a socket.
-    pub(crate) fn close(self, session: &mut Session, is_over: bool) -> Result<(), LinkError> {
+    ///
+    /// If the link takes the last frame later, it ends then. The task is returned.
+    pub(crate) fn close(
+        mut self,
+        session: &mut Session,
+        is_over: bool,
+    ) -> (Result<(), LinkError>, Option<JoinHandle<()>>) {
+        let rest = self.last_frames(session);
         let reclaimed = match self.ring {
             Some(ring) if !is_over => ring.give_up(session),
             _ => Ok(()),
         };
-        self.link.shutdown();
+        let lingering = if rest.is_empty() {
+            self.link.shutdown();
+            None
+        } else {
+            Some(linger::linger(self.link, rest, &self.background))
+        };
         session.detach();
-        reclaimed
+        (reclaimed, lingering)
+    }
+
+    /// The bytes up to the frame that ends the link, if there is one that was not written.
+    fn last_frames(&mut self, session: &mut Session) -> Vec<u8> {
+        // Otherwise everything is written, or nothing more can be.
+        let may_follow = self.frames.is_blocked() && !self.broken;
+        if !may_follow || !self.frames.ends && session.closed().is_none() {
+            return Vec::new();
+        }
+        if !self.frames.ends {
+            self.frames.encode(session);
+        }
+        self.frames.take_unwritten()
     }
 }

@@ -6,6 +6,8 @@ use open_channel_proto::{
     Features, Frame, Limits, MAX_BODY, ResetCode, Session, SocketId, VERSION_MAX, decode,
 };
 
+use tokio::runtime::Handle;
+
 use super::Transport;
 use super::error::LinkError;
 use super::ring::Ring;
@@ -16,13 +18,13 @@ const RING_BYTES: usize = 1 << 16;
 /// Where the other side publishes up to which position it has released the up ring.
 const UP_RELEASED: u64 = 256;
 
-#[test]
-fn the_reset_for_a_ring_that_a_write_finds_broken_still_goes_out() {
+#[tokio::test]
+async fn the_reset_for_a_ring_that_a_write_finds_broken_still_goes_out() {
     let mut session = connected();
     let (near, far) = local::pair().expect("a pair");
     let (rings, offer, _) = ring::offer(RING_BYTES, ring::Memory::new(None)).expect("a ring");
     let memory = offer.descriptors()[0].try_clone_to_owned().expect("a descriptor");
-    let mut transport = Transport::new(Arc::new(near), Some(Ring::new(rings)));
+    let mut transport = Transport::new(Arc::new(near), Some(Ring::new(rings)), Handle::current());
     for _ in 0..4 {
         session.send(Bytes::from(vec![7; RING_BYTES / 2])).expect("room in the outbox");
     }

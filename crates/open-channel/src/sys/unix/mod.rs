@@ -13,6 +13,7 @@
 //! these refinements is run by the whole test suite, although none of those systems is at hand.
 
 mod clock;
+mod content_lock;
 mod directory;
 mod lasting_file;
 mod limits;
@@ -74,6 +75,7 @@ mod flags;
 mod flags;
 
 pub(crate) use clock::{coarse_now, monotonic_now};
+pub(crate) use content_lock::{try_lock, unlock};
 pub(crate) use directory::{
     Directory, Listing, directory_at, make_directory, remove_directory, share_file,
 };

@@ -17,6 +17,7 @@ use std::os::windows::ffi::OsStrExt;
 use windows_sys::core::BOOL;
 
 mod clock;
+mod content_lock;
 mod directory;
 mod lasting_file;
 mod limits;
@@ -32,6 +33,7 @@ mod user_directory;
 mod wait;
 
 pub(crate) use clock::{coarse_now, monotonic_now};
+pub(crate) use content_lock::{try_lock, unlock};
 pub(crate) use directory::{
     Directory, Listing, directory_at, make_directory, read_text, remove_directory, share_file,
     write_new,

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::Interest;
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer};
-use windows_sys::Win32::Foundation::{ERROR_NO_DATA, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Foundation::{
+    ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED, INVALID_HANDLE_VALUE,
+};
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX,
     SECURITY_IDENTIFICATION,
@@ -81,6 +83,12 @@ impl PipeInstance {
 /// Whether a client has connected and gone before the server looked.
 pub(crate) fn has_left(error: &io::Error) -> bool {
     error.raw_os_error() == Some(ERROR_NO_DATA as i32)
+}
+
+/// Whether the other side has closed its end.
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED];
+    error.raw_os_error().is_some_and(|code| gone.contains(&code.cast_unsigned()))
 }
 
 /// A connected end of a pipe, with the runtime that opened it.
@@ -165,8 +173,22 @@ impl PipeStream {
         either!(self, end => end.try_write(bytes))
     }
 
+    /// Writes all of it, or nothing while an earlier write has not ended.
+    ///
+    /// If the other side is gone, there is no room: reads say so, behind everything that it wrote.
+    /// A write knows it sooner.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if it wrote nothing; others are the system's.
     pub(super) fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        either!(self, end => end.try_write_vectored(slices))
+        match either!(self, end => end.try_write_vectored(slices)) {
+            Err(error) if is_gone(&error) => {
+                let no_room = || Err(io::ErrorKind::WouldBlock.into());
+                // The runtime is told, too, and wakes nobody for room.
+                either!(self, end => end.try_io(Interest::WRITABLE, no_room))
+            }
+            written => written,
+        }
     }
 }
 

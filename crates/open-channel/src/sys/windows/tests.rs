@@ -151,6 +151,36 @@ async fn bytes_pass_and_what_was_written_before_the_end_arrives() {
     assert!(b"cd".starts_with(&read) && !read.is_empty(), "{read:?}");
 }
 
+/// A caller that writes loses the link at an error, with everything that it has not read.
+#[tokio::test]
+async fn what_was_written_before_the_end_is_read_by_one_that_goes_on_writing() {
+    for _ in 0..20 {
+        let (one, other) = pair().expect("a pair");
+        let last = [io::IoSlice::new(b"last")];
+        while send(&one, &last).is_err() {
+            one.ready(tokio::io::Interest::WRITABLE).await.expect("room");
+        }
+        shutdown(&one);
+        let (mut read, mut buffer) = (Vec::new(), [0; 8]);
+        let ended = async {
+            loop {
+                match send(&other, &[io::IoSlice::new(b"more")]) {
+                    Ok(_) => tokio::task::yield_now().await,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+                other.ready(tokio::io::Interest::READABLE).await.expect("readable");
+                match receive(&other, &mut buffer) {
+                    Ok(0) => break,
+                    Ok(len) => read.extend_from_slice(&buffer[..len]),
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+        };
+        tokio::time::timeout(AMPLE, ended).await.expect("in time");
+        assert_eq!(read, b"last");
+    }
+}
+
 #[test]
 fn clocks_only_go_forward_and_agree() {
     let (coarse, exact) = (coarse_now(), monotonic_now());
