@@ -55,7 +55,13 @@ const numbers = (client, name) =>
 const upTo = (count) => Array.from({ length: count }, (_, n) => n);
 
 for (const [how, end] of [
-  ["was closed", (server) => server.run(({ kept }) => kept.io.close())],
+  [
+    "was closed",
+    async (server) => {
+      await server.run(({ kept }) => kept.io.close());
+      server.kill("SIGKILL");
+    },
+  ],
   ["was killed", (server) => server.kill("SIGKILL")],
 ]) {
   test(`a client gets at another server what it missed when its own ${how}`, async () => {
@@ -339,6 +345,30 @@ test("a session is restored once, and nonsense from clients is no session", asyn
   for (const text of odd) assert.equal(await restore(text, offset), false);
   assert.equal(await restore(pid, offset), true);
   assert.equal(await restore(pid, offset), false);
+});
+
+test("a server waits until it has what a client has seen elsewhere", async () => {
+  const [one, two] = await servers(2, recovery());
+  const client = await connect(one.port);
+  await emit(two, "n", 0);
+  await until(() => client.got.length === 1, "an event with an offset");
+  const [revision, uid] = client._lastOffset.split(".");
+  client.io.reconnection(false);
+  client.io.engine.close();
+  await until(() => !client.connected, "its end");
+  // As if it had come from a server that had the next packet before this one.
+  const restored = two.run(
+    async ({ kept }, pid, offset) => {
+      kept.restoring = kept.io.of("/").adapter.restoreSession(pid, offset);
+      const session = await kept.restoring;
+      return session?.missedPackets.length;
+    },
+    client._pid,
+    `${Number(revision) + 1}.${uid}.0`,
+  );
+  await until(() => two.run(({ kept }) => kept.restoring !== undefined), "the wait");
+  await emit(one, "n", 1);
+  assert.equal(await restored, 1);
 });
 
 test("data that cannot be sent is no session, with a warning, and hurts nobody", async () => {

@@ -172,14 +172,21 @@ export class GroupAdapter extends ClusterAdapter {
     return [...local, ...answers.answered.flatMap((answer) => answer["sockets"] ?? [])];
   }
 
-  override async serverSideEmit(packet: any[]): Promise<void> {
+  /** What cannot be sent is an error in the caller, or for its callback. */
+  override serverSideEmit(packet: any[]): Promise<void> {
     const ack: unknown = packet.at(-1);
-    if (typeof ack !== "function")
-      return this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet } });
+    if (typeof ack !== "function") {
+      this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet } });
+      return Promise.resolve();
+    }
     const data = { packet: packet.slice(0, -1) };
-    const answers = await this.#ask(MessageType.SERVER_SIDE_EMIT, data);
-    const responses = answers.answered.map((answer) => answer["packet"]);
-    ack(answers.missing.length > 0 ? silence(answers) : null, responses);
+    return this.#ask(MessageType.SERVER_SIDE_EMIT, data).then(
+      (answers) => {
+        const responses = answers.answered.map((answer) => answer["packet"]);
+        ack(answers.missing.length > 0 ? silence(answers) : null, responses);
+      },
+      (error) => ack(error, []),
+    );
   }
 
   override addAll(id: string, rooms: Set<string>): void {
