@@ -107,10 +107,13 @@ async fn the_members_show_their_services_and_those_that_have_ended() {
         view.members[0].services.iter().any(|service| service.as_str() == "s")
     };
     let before = members.get().number;
-    let requests = one.requests("s").await.unwrap();
-    assert!(members.wait_for(serves).await.unwrap().number > before);
-    drop(requests);
-    members.wait_for(|view| !serves(view)).await.unwrap();
+    let changes = async {
+        let requests = one.requests("s").await.unwrap();
+        assert!(members.wait_for(serves).await.unwrap().number > before);
+        drop(requests);
+        members.wait_for(|view| !serves(view)).await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(30), changes).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The Node.js addon: the channel of `open-channel` as a few objects that JavaScript polls.
+//! The Node.js addon: channels and groups as a few objects that JavaScript polls.
 //!
 //! JavaScript sees a `net.Socket`; this crate sees to it that the JavaScript thread never waits and
 //! is never called for nothing:
@@ -15,6 +15,8 @@
 //! Messages are pulled by JavaScript, never pushed at it: a paused stream does not call `read`, the
 //! receive window fills, and the other side's outbox fills in turn. A message is acknowledged when
 //! JavaScript says that its listeners have returned, by a count that rides on the next `read`.
+//!
+//! Groups are told of in the same way; see `group`.
 //!
 //! The channel's events are pulled as well, straight from the library's queue: an event is there
 //! before the connection that follows from it, so JavaScript can report both in their order however

@@ -1,6 +1,6 @@
 // Locks.
 "use strict";
-const { test, until, within } = require("./harness.js");
+const { test, until, within, Ledger } = require("./harness.js");
 const { meeting } = require("./group-harness.js");
 const assert = require("node:assert/strict");
 
@@ -107,4 +107,57 @@ test("who waits for a lock when its group is left learns so", async (t) => {
   ]);
   guard.release();
   await until(() => one.members.length === 1);
+});
+
+test("a lock never has two holders while hosts and holders are killed", async (t) => {
+  const ledger = new Ledger();
+  process.env.LEDGER = ledger.file;
+  const { member } = meeting(t);
+  const members = [];
+  const start = async () => {
+    const other = member(async (group, { say, require }) => {
+      const fs = require("node:fs");
+      const { pid, env } = process;
+      const note = (entry) =>
+        fs.appendFileSync(env.LEDGER, `${JSON.stringify({ ...entry, pid })}\n`);
+      say("ready");
+      for (;;) {
+        const guard = await group.lock("file");
+        note({ enters: String(guard.token) });
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 3));
+        note({ leaves: String(guard.token) });
+        guard.release();
+      }
+    });
+    await other.line("ready");
+    members.push(other);
+  };
+  for (let n = 0; n < 4; n++) await start();
+  const killed = new Set();
+  const count = () => ledger.entries().filter(({ enters }) => enters).length;
+  for (let round = 0; round < 6; round++) {
+    const before = count();
+    await until(() => count() > before + 20, "holders");
+    // The oldest one hosts; the other one is any.
+    const [victim] = members.splice(round % 2 === 0 ? 0 : 1, 1);
+    victim.kill("SIGKILL");
+    killed.add(victim.pid);
+    await victim.ended;
+    await start();
+  }
+  const before = count();
+  await until(() => count() > before + 20, "holders after the last kill");
+  let inside;
+  let last = 0n;
+  for (const { enters, leaves, pid } of ledger.entries()) {
+    if (enters !== undefined) {
+      assert.ok(inside === undefined || killed.has(inside), `${pid} came while ${inside} held it`);
+      assert.ok(BigInt(enters) > last, `token ${enters} after ${last}`);
+      [inside, last] = [pid, BigInt(enters)];
+    } else {
+      assert.equal(inside, pid);
+      assert.equal(BigInt(leaves), last);
+      inside = undefined;
+    }
+  }
 });

@@ -214,6 +214,32 @@ test("a latest subscription drops the oldest, counts them, and holds nobody up",
   assert.ok(missed > 0);
 });
 
+test("what has no room yet is withdrawn by its signal, and what has goes on", async (t) => {
+  const { join } = meeting(t, { window: 1024 });
+  const group = await join();
+  const subscription = group.subscribe("a");
+  await subscription.ready;
+  const reason = new Error("no more");
+  await assert.rejects(group.publish("a", 0, { signal: AbortSignal.abort(reason) }), reason);
+  const aborts = [1, 2, 3].map(() => new AbortController());
+  const ends = aborts.map(({ signal }, n) => {
+    const payload = Buffer.alloc(700, n + 1);
+    return group.publish("a", payload, { signal }).then(
+      () => "handled",
+      (error) => error,
+    );
+  });
+  aborts[0].abort(reason); // it was accepted, and goes on
+  aborts[1].abort(reason);
+  const got = [];
+  for await (const { value } of subscription) {
+    got.push(value[0]);
+    if (value[0] === 3) break;
+  }
+  assert.deepEqual(got, [1, 3]);
+  assert.deepEqual(await Promise.all(ends), [reason, reason, "handled"]);
+});
+
 test("a subscription ends with its group, and by itself", async (t) => {
   const { join } = meeting(t);
   const group = await join();

@@ -122,7 +122,7 @@ test(
 
     const types = `
     import openChannel, { openChannel as named, ProcessChannel, type ChannelOptions } from "open-channel";
-    import { Group } from "open-channel/group";
+    import { Group, type TopicMessage } from "open-channel/group";
     import * as net from "node:net";
     const channel: ProcessChannel = openChannel((socket: net.Socket) => { socket.write("x"); });
     const socket: net.Socket = channel.connect(100);
@@ -136,8 +136,15 @@ test(
       const group: Group = await Group.join("n", { labels: { role: "web" }, scope: "user" });
       group.on("leave", (member, reason) => member.pid > 0 && reason === "died");
       for await (const message of group.subscribe("a.*")) return message.missed > 0 ? 1n : 2n;
+      group.subscribe("a", (message: TopicMessage<{ n: number }>) => message.value.n);
+      await group.serve("double", (value: number) => value * 2);
+      const doubled: number = await group.call<number>("double", 21);
+      group.queue<string>("q").process(2, async (job) => job.value.length + job.attempt);
+      const map = group.map<number>("m");
+      map.on("change", ({ key, value }) => key !== undefined && value === doubled);
+      const led: string = await group.lead("cron", (signal, token) => String(token));
       const guard = await group.lock("l", { mode: "shared" });
-      return guard.token;
+      return map.get(led) === 1 ? guard.token : 0n;
     }
   `;
     for (const [file, module] of [

@@ -1,12 +1,13 @@
 // Calls and services.
 import { AsyncResource } from "node:async_hooks";
 import { asyncDispose } from "../dispose.js";
-import { forget, guard, register } from "../hub.js";
+import { forget, register } from "../hub.js";
 import { amount } from "../options.js";
 import { nextTick, setImmediate } from "../timers.js";
 import { checkText, type Core, type Part } from "./core.js";
 import { GroupError, invalidArgument, raised } from "./errors.js";
 import { groups, type Called, type NativeService } from "./native.js";
+import { Runs } from "./running.js";
 import { decode, encode } from "./values.js";
 
 /** Calls that are taken from the addon together. */
@@ -26,8 +27,8 @@ export interface CallOptions {
 export type CallAllOptions = Pick<CallOptions, "timeout" | "signal">;
 
 /** The result of a call to all. Members are named by their ids. */
-export interface Answers {
-  answered: Map<string, unknown>;
+export interface Answers<T = unknown> {
+  answered: Map<string, T>;
   /** The members whose handlers have failed, with the reasons. */
   failed: Map<string, GroupError>;
   /** The members that left the view, or serve it no more. */
@@ -96,25 +97,7 @@ export interface CallContext {
   readonly signal: AbortSignal;
 }
 
-export type CallHandler = (value: unknown, context: CallContext) => unknown;
-
-/** What a handler runs for, and whether it still should. */
-export class Running {
-  #controller: AbortController | undefined;
-  #reason: Error | undefined;
-
-  /** Made when somebody asks for it. */
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.#reason !== undefined) this.#controller.abort(this.#reason);
-    return this.#controller.signal;
-  }
-
-  cancel(reason: Error): void {
-    this.#reason = reason;
-    this.#controller?.abort(reason);
-  }
-}
+export type CallHandler<T = unknown> = (value: T, context: CallContext) => unknown;
 
 /** A service of this member, until `close()`. */
 export class Service {
@@ -124,10 +107,9 @@ export class Service {
   readonly #token: number;
   readonly #handler: CallHandler;
   readonly #context: AsyncResource;
-  readonly #running = new Map<number, Running>();
-  readonly #part: Part = { end: (error) => this.#end(error) };
+  readonly #runs = new Runs(() => this.#over());
+  readonly #part: Part = { end: (error) => void this.#end(error) };
   #opening: { resolve(): void; reject(error: unknown): void } | undefined;
-  #ended: { promise: Promise<void>; resolve(): void } | undefined;
   #resting = false;
 
   private constructor(core: Core, name: string, handler: CallHandler) {
@@ -161,33 +143,21 @@ export class Service {
 
   /** Takes no more calls, and waits until those that run are answered. */
   close(): Promise<void> {
-    this.#end();
-    return this.#ended!.promise;
+    return this.#end();
   }
 
   [asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #end(error?: Error): void {
-    if (this.#ended === undefined) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((done) => (resolve = done));
-      this.#ended = { promise, resolve };
-      this.#native.close();
-      const closed = { code: "ERR_OPEN_CHANNEL_CLOSED", message: "the service was closed" };
-      this.#opening?.reject(error ?? new GroupError(closed));
-    }
-    if (error !== undefined) {
-      for (const running of this.#running.values()) running.cancel(error);
-      this.#running.clear();
-    }
-    this.#settle();
+  #end(error?: Error): Promise<void> {
+    this.#native.close();
+    const closed = { code: "ERR_OPEN_CHANNEL_CLOSED", message: "the service was closed" };
+    this.#opening?.reject(error ?? new GroupError(closed));
+    return this.#runs.close(error);
   }
 
-  #settle(): void {
-    if (this.#ended === undefined || this.#running.size > 0) return;
-    this.#ended.resolve();
+  #over(): void {
     forget(this.#token);
     this.#core.delete(this.#part);
     this.#context.emitDestroy();
@@ -200,11 +170,11 @@ export class Service {
         this.#opening = undefined;
       } else {
         const failure = this.#native.failure();
-        if (failure !== null) this.#end(new GroupError(failure));
+        if (failure !== null) void this.#end(new GroupError(failure));
         return;
       }
     }
-    for (const number of this.#native.cancelled()) this.#running.get(number)?.cancel(nobodyWaits());
+    this.#runs.cancel(this.#native.cancelled(), nobodyWaits);
     if (!this.#resting) this.#take();
   }
 
@@ -221,8 +191,7 @@ export class Service {
   }
 
   async #run({ number, from, data }: Called): Promise<void> {
-    const running = new Running();
-    this.#running.set(number, running);
+    const running = this.#runs.begin(number);
     const context: CallContext = {
       from,
       get signal() {
@@ -236,8 +205,7 @@ export class Service {
     } catch (error) {
       this.#native.fail(number, words(error));
     } finally {
-      this.#running.delete(number);
-      guard(() => this.#settle());
+      this.#runs.end(number);
     }
   }
 }
@@ -249,7 +217,7 @@ const nobodyWaits = () =>
   });
 
 /** The words of an error, for other processes. */
-export function words(error: unknown): string {
+function words(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
 }

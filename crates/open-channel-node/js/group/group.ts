@@ -125,19 +125,19 @@ export class Group extends EventEmitter {
    *
    * A subscriber that handles nothing for `stallTimeout` while its window is full is put out.
    */
-  subscribe(pattern: string, options?: SubscribeOptions): Subscription;
-  subscribe(
+  subscribe<T = unknown>(pattern: string, options?: SubscribeOptions): Subscription<T>;
+  subscribe<T = unknown>(
     pattern: string,
-    listener?: TopicListener,
+    listener?: TopicListener<T>,
     options?: SubscribeOptions,
-  ): Subscription;
-  subscribe(
+  ): Subscription<T>;
+  subscribe<T>(
     pattern: string,
-    first?: TopicListener | SubscribeOptions,
+    first?: TopicListener<T> | SubscribeOptions,
     second?: SubscribeOptions,
-  ): Subscription {
+  ): Subscription<T> {
     const [listener, options] = typeof first === "object" ? [undefined, first] : [first, second];
-    return new Subscription(this.#core, pattern, listener, options?.latest ?? false);
+    return new Subscription<T>(this.#core, pattern, listener, options?.latest ?? false);
   }
 
   /**
@@ -165,34 +165,38 @@ export class Group extends EventEmitter {
   /**
    * Calls a service at a member that serves it, and waits for the answer. A death is known at once.
    */
-  call(service: string, value?: unknown, options: CallOptions = {}): Promise<unknown> {
-    return call(this.#core, service, value, options);
+  call<T = unknown>(service: string, value?: unknown, options: CallOptions = {}): Promise<T> {
+    return call(this.#core, service, value, options) as Promise<T>;
   }
 
   /**
    * Calls a service at all members that serve it now. Fulfilled when each of them has answered, is
    * gone, or is late.
    */
-  callAll(service: string, value?: unknown, options: CallAllOptions = {}): Promise<Answers> {
-    return callAll(this.#core, service, value, options);
+  callAll<T = unknown>(
+    service: string,
+    value?: unknown,
+    options: CallAllOptions = {},
+  ): Promise<Answers<T>> {
+    return callAll(this.#core, service, value, options) as Promise<Answers<T>>;
   }
 
   /**
    * Serves a service. The caller gets what the handler returns, or the words of the error that it
    * fails with. Fulfilled when all members know of the service.
    */
-  serve(service: string, handler: CallHandler): Promise<Service> {
-    return Service.open(this.#core, service, handler);
+  serve<T = unknown>(service: string, handler: CallHandler<T>): Promise<Service> {
+    return Service.open(this.#core, service, handler as CallHandler);
   }
 
   /** The queue of this name. */
-  queue(name: string): Queue {
-    return new Queue(this.#core, name);
+  queue<T = unknown>(name: string): Queue<T> {
+    return new Queue<T>(this.#core, name);
   }
 
   /** The shared map of this name. */
-  map(name: string): SharedMap {
-    return new SharedMap(this.#core, name);
+  map<T = unknown>(name: string): SharedMap<T> {
+    return new SharedMap<T>(this.#core, name);
   }
 
   /** The process stays alive until `close()`; this is the default. */

@@ -20,16 +20,16 @@ export interface WriteOptions {
 }
 
 /** A value of a map. */
-export interface MapEntry {
-  value: unknown;
+export interface MapEntry<T = unknown> {
+  value: T;
   /** It grows with each write, of any key. */
   revision: number;
 }
 
 /** A change of a map. */
-export type MapChange =
+export type MapChange<T = unknown> =
   /** This key was written, deleted, or has expired; `value` is what it has now. */
-  | { key: string; value: unknown; missed?: undefined }
+  | { key: string; value: T | undefined; missed?: undefined }
   /**
    * So many changes were not kept before those that follow: look at the whole map. This member was
    * out of the view, or nobody read for long.
@@ -43,11 +43,11 @@ export type MapChange =
  * Whole numbers are kept in decimal digits, so that `increment` and members in other languages know
  * them.
  */
-export class SharedMap extends EventEmitter {
+export class SharedMap<T = unknown> extends EventEmitter {
   readonly name: string;
   readonly #core: Core;
   readonly #native: NativeMap;
-  #emitting: MapWatch | undefined;
+  #emitting: MapWatch<T> | undefined;
 
   /** @internal */
   constructor(core: Core, name: string) {
@@ -71,7 +71,7 @@ export class SharedMap extends EventEmitter {
    * process was fulfilled for.
    * @throws While this member is out of the view; when the group is over.
    */
-  get(key: string): unknown {
+  get(key: string): T | undefined {
     return this.entry(key)?.value;
   }
 
@@ -80,17 +80,17 @@ export class SharedMap extends EventEmitter {
   }
 
   /** The value of a key and its revision. */
-  entry(key: string): MapEntry | undefined {
+  entry(key: string): MapEntry<T> | undefined {
     checkText(key, "key");
     const entry = raising(() => this.#native.entry(key));
     if (entry === null) return undefined;
-    return { value: decodeEntry(entry.data), revision: entry.revision };
+    return { value: decodeEntry(entry.data) as T, revision: entry.revision };
   }
 
   /** All keys and values, in the order of the keys, at one moment. */
-  entries(): IterableIterator<[string, unknown]> {
+  entries(): IterableIterator<[string, T]> {
     const entries = raising(() => this.#native.entries());
-    return entries.map(({ key, data }): [string, unknown] => [key, decodeEntry(data)]).values();
+    return entries.map(({ key, data }): [string, T] => [key, decodeEntry(data) as T]).values();
   }
 
   keys(): IterableIterator<string> {
@@ -99,11 +99,11 @@ export class SharedMap extends EventEmitter {
       .values();
   }
 
-  values(): IterableIterator<unknown> {
+  values(): IterableIterator<T> {
     return [...this.entries()].map(([, value]) => value).values();
   }
 
-  [Symbol.iterator](): IterableIterator<[string, unknown]> {
+  [Symbol.iterator](): IterableIterator<[string, T]> {
     return this.entries();
   }
 
@@ -112,7 +112,7 @@ export class SharedMap extends EventEmitter {
   }
 
   /** Sets a key. Fulfilled with its revision when every member has it. */
-  async set(key: string, value: unknown, options: WriteOptions = {}): Promise<number> {
+  async set(key: string, value: T, options: WriteOptions = {}): Promise<number> {
     const [native, map] = this.#write(key);
     const bytes = encodeEntry(value);
     const ttl = lifetime(options);
@@ -140,7 +140,7 @@ export class SharedMap extends EventEmitter {
   async compareAndSet(
     key: string,
     revision: number | null,
-    value: unknown,
+    value: T,
     options: WriteOptions = {},
   ): Promise<boolean> {
     return this.#compare(key, revision, encodeEntry(value), options);
@@ -188,12 +188,12 @@ export class SharedMap extends EventEmitter {
   }
 
   /** The changes from here on of keys that begin with `prefix`, for a loop. */
-  watch(prefix = ""): MapWatch {
+  watch(prefix = ""): MapWatch<T> {
     return new MapWatch(this.#core, this, this.#native, checkText(prefix, "prefix"));
   }
 
-  #emit(): MapWatch {
-    const emit = (change: MapChange) => guard(() => this.emit("change", change));
+  #emit(): MapWatch<T> {
+    const emit = (change: MapChange<T>) => guard(() => this.emit("change", change));
     return new MapWatch(this.#core, this, this.#native, "", emit);
   }
 
@@ -220,12 +220,12 @@ function raising<T>(act: () => T): T {
  * The changes of a map, from `map.watch()`: an async iterator. A key that changes again before its
  * change is read comes once.
  */
-export class MapWatch {
+export class MapWatch<T = unknown> {
   readonly #core: Core;
-  readonly #map: SharedMap;
+  readonly #map: SharedMap<T>;
   readonly #native: NativeWatch;
   readonly #token: number;
-  readonly #listener: ((change: MapChange) => void) | undefined;
+  readonly #listener: ((change: MapChange<T>) => void) | undefined;
   readonly #context: AsyncResource;
   readonly #part: Part = { end: (error) => this.#end(error) };
   #waiting: (() => void) | undefined;
@@ -237,10 +237,10 @@ export class MapWatch {
   /** @internal */
   constructor(
     core: Core,
-    map: SharedMap,
+    map: SharedMap<T>,
     native: NativeMap,
     prefix: string,
-    listener?: (change: MapChange) => void,
+    listener?: (change: MapChange<T>) => void,
   ) {
     core.check();
     this.#core = core;
@@ -270,7 +270,7 @@ export class MapWatch {
     this.#waiting?.();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<MapChange, void, void> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<MapChange<T>, void, void> {
     if (this.#iterating) throw invalidArgument("the changes of this watch go to another loop");
     this.#iterating = true;
     try {
@@ -305,12 +305,12 @@ export class MapWatch {
     });
   }
 
-  #change({ key, missed }: { key?: string | null; missed?: number | null }): MapChange {
+  #change({ key, missed }: { key?: string | null; missed?: number | null }): MapChange<T> {
     if (key == null) return { missed: missed ?? 0 };
     return { key, value: this.#value(key) };
   }
 
-  #value(key: string): unknown {
+  #value(key: string): T | undefined {
     try {
       return this.#map.get(key);
     } catch {
@@ -320,9 +320,9 @@ export class MapWatch {
   }
 }
 
-export interface SharedMap {
-  on(event: "change", listener: (change: MapChange) => void): this;
+export interface SharedMap<T> {
+  on(event: "change", listener: (change: MapChange<T>) => void): this;
   on(event: "newListener" | "removeListener", listener: (event: string | symbol) => void): this;
-  once(event: "change", listener: (change: MapChange) => void): this;
-  off(event: "change", listener: (change: MapChange) => void): this;
+  once(event: "change", listener: (change: MapChange<T>) => void): this;
+  off(event: "change", listener: (change: MapChange<T>) => void): this;
 }

@@ -105,20 +105,30 @@ export interface NativeGroup {
   increment(request: number, map: NativeMap, key: string, by: number, ttl?: number): void;
 }
 
-export interface Delivered {
-  number: number;
-  topic: string;
-  publisher: string;
+/** Messages of a subscription. */
+export interface NativeBatch {
+  /** The bytes of all, one after the other. */
   data: Buffer;
-  missed: number;
-  interrupted: boolean;
+  /** For each message as many as `Cell` has. */
+  cells: Float64Array;
+  topics: string[];
+  publishers: string[];
+}
+
+export const enum Cell {
+  Number = 0,
+  Length = 1,
+  Topic = 2,
+  Publisher = 3,
+  Missed = 4,
+  Interrupted = 5,
+  Count = 6,
 }
 
 export interface NativeSubscription {
-  readonly over: boolean;
   opened(): boolean;
   failure(): GroupFailure | null;
-  take(most: number): Delivered[];
+  take(most: number): NativeBatch | null;
   handled(number: number): void;
   close(): void;
 }

@@ -1,35 +1,28 @@
 // The options of `Group.join`, checked here: the addon would round, wrap or ignore wrong ones.
 import { basename } from "node:path";
-import { amount, choose, meeting, typed } from "../options.js";
+import { amount, choose, meeting, typed, type ChannelOptions } from "../options.js";
 import { invalidArgument } from "./errors.js";
 import type { NativeJoinOptions } from "./native.js";
 
+/** The settings that are those of the channel beneath. */
+type OfChannel =
+  | "scope"
+  | "app"
+  | "runtimeDir"
+  | "generationFile"
+  | "link"
+  | "connectTimeout"
+  | "resumeTimeout";
+
 /** Settings of a group. All members should have the same limits and timeouts. */
-export interface GroupOptions {
+export interface GroupOptions extends Pick<ChannelOptions, OfChannel> {
   /** What others may know this member by. */
   labels?: Record<string, string>;
-  /**
-   * The processes that meet in the group, as for a channel. `"app"`: processes of this user that
-   * belong to the same application. `"user"`: every program of this user, Rust ones included.
-   */
-  scope?: "app" | "user";
-  /** With scope `"app"`: the name of the application, as for a channel. */
-  app?: string;
-  /** Where groups live, instead of the user's runtime directory. */
-  runtimeDir?: string;
-  /** A file in which tokens of locks outlive the runtime directory. */
-  generationFile?: string;
-  /** The only link to use between processes. Default: the fastest that both sides can use. */
-  link?: "ring" | "unix" | "tcp" | "local";
-  /** Milliseconds to find a host in, or to become it. Default 5000. */
-  connectTimeout?: number;
   /**
    * Milliseconds of silence after which a host is replaced, and for which a new one waits for the
    * members that it knows of. Default 3000.
    */
   hostTimeout?: number;
-  /** Milliseconds for which a host holds the session of a member whose connection broke. */
-  resumeTimeout?: number;
   /**
    * Milliseconds for which a member that holds others up may make no progress before it is put out
    * of the view. Default 10 000.

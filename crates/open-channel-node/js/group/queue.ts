@@ -5,10 +5,10 @@ import { asyncDispose } from "../dispose.js";
 import { forget, guard, register } from "../hub.js";
 import { amount } from "../options.js";
 import { nextTick } from "../timers.js";
-import { Running } from "./calls.js";
 import { checkText, type Core, type Part } from "./core.js";
 import { GroupError, invalidArgument, raised } from "./errors.js";
 import { groups, type Attempted, type NativeWorker } from "./native.js";
+import { Runs, type Running } from "./running.js";
 import { decode, encode } from "./values.js";
 
 export interface PushOptions {
@@ -19,7 +19,7 @@ export interface PushOptions {
 }
 
 /** An attempt of a job. It is done when its handler's promise is fulfilled. */
-export class Job {
+export class Job<T = unknown> {
   /** The id of the member that pushed it. */
   readonly from: string;
   /** Which attempt it is: 1 at first. From the second on another worker may have done it. */
@@ -29,7 +29,7 @@ export class Job {
   readonly #running: Running;
   readonly #number: number;
   readonly #native: NativeWorker;
-  #decoded?: { value: unknown };
+  #decoded?: { value: T };
 
   /** @internal */
   constructor(attempted: Attempted, native: NativeWorker, running: Running) {
@@ -45,8 +45,8 @@ export class Job {
    * The job: a Buffer if that was bytes.
    * @throws If this engine cannot read it.
    */
-  get value(): unknown {
-    return (this.#decoded ??= { value: decode(this.bytes) }).value;
+  get value(): T {
+    return (this.#decoded ??= { value: decode(this.bytes) as T }).value;
   }
 
   /** Aborted when the attempt is of no use any more: its pusher is gone, or another one began. */
@@ -70,10 +70,10 @@ export class Job {
   }
 }
 
-export type JobHandler = (job: Job) => unknown;
+export type JobHandler<T = unknown> = (job: Job<T>) => unknown;
 
 /** A queue of jobs: each goes to one worker that has room. */
-export class Queue {
+export class Queue<T = unknown> {
   readonly name: string;
   readonly #core: Core;
 
@@ -87,7 +87,7 @@ export class Queue {
   /**
    * Pushes a job, and waits until a worker has done it. The job lives in this process until then.
    */
-  async push(value: unknown, options: PushOptions = {}): Promise<void> {
+  async push(value: T, options: PushOptions = {}): Promise<void> {
     const core = this.#core;
     core.check();
     const attempts = count(options.maxAttempts ?? Infinity, "maxAttempts");
@@ -103,9 +103,9 @@ export class Queue {
    * handler returned is fulfilled. If it fails, the job is tried again after a pause of 10 ms,
    * which doubles with each attempt up to 1 s.
    */
-  process(concurrency: number, handler: JobHandler): QueueWorker;
-  process(handler: JobHandler): QueueWorker;
-  process(first: number | JobHandler, second?: JobHandler): QueueWorker {
+  process(concurrency: number, handler: JobHandler<T>): QueueWorker<T>;
+  process(handler: JobHandler<T>): QueueWorker<T>;
+  process(first: number | JobHandler<T>, second?: JobHandler<T>): QueueWorker<T> {
     const [concurrency, handler] = typeof first === "function" ? [1, first] : [first, second];
     if (typeof handler !== "function")
       throw invalidArgument("the handler of a queue must be a function");
@@ -122,28 +122,32 @@ function count(value: number, name: string): number | undefined {
   });
 }
 
-export interface QueueWorkerEvents {
+export interface QueueWorkerEvents<T = unknown> {
   /** A handler has failed. The job is tried again. */
-  failed: [job: Job, error: unknown];
+  failed: [job: Job<T>, error: unknown];
   /** The group is over, or has no room for another worker. */
   error: [error: Error];
   close: [];
 }
 
 /** A worker, from `queue.process()`, until `close()`. */
-export class QueueWorker extends EventEmitter {
+export class QueueWorker<T = unknown> extends EventEmitter {
   readonly #core: Core;
   readonly #native: NativeWorker;
   readonly #token: number;
-  readonly #handler: JobHandler;
+  readonly #handler: JobHandler<T>;
   readonly #context: AsyncResource;
-  readonly #running = new Map<number, Running>();
-  readonly #part: Part = { end: (error) => this.#end(error) };
-  #ended: { promise: Promise<void>; resolve(): void } | undefined;
+  readonly #runs = new Runs(() => this.#finish());
+  readonly #part: Part = { end: (error) => void this.#end(error) };
   #over = false;
 
   /** @internal */
-  constructor(core: Core, queue: string, concurrency: number | undefined, handler: JobHandler) {
+  constructor(
+    core: Core,
+    queue: string,
+    concurrency: number | undefined,
+    handler: JobHandler<T>,
+  ) {
     super();
     core.check();
     this.#core = core;
@@ -165,32 +169,20 @@ export class QueueWorker extends EventEmitter {
 
   /** Takes no more jobs, and waits until those that run have ended. */
   close(): Promise<void> {
-    this.#end();
-    return this.#ended!.promise;
+    return this.#end();
   }
 
   [asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #end(error?: Error): void {
-    if (this.#ended === undefined) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((done) => (resolve = done));
-      this.#ended = { promise, resolve };
-      this.#native.close();
-    }
-    if (error !== undefined) {
-      for (const running of this.#running.values()) running.cancel(error);
-      this.#running.clear();
-    }
-    this.#settle();
+  #end(error?: Error): Promise<void> {
+    this.#native.close();
+    return this.#runs.close(error);
   }
 
-  #settle(): void {
-    if (this.#ended === undefined || this.#running.size > 0 || this.#over) return;
+  #finish(): void {
     this.#over = true;
-    this.#ended.resolve();
     forget(this.#token);
     this.#core.delete(this.#part);
     guard(() => this.#context.runInAsyncScope(() => this.emit("close")));
@@ -199,19 +191,17 @@ export class QueueWorker extends EventEmitter {
 
   #look(): void {
     for (const attempted of this.#native.take()) void this.#run(attempted);
-    for (const number of this.#native.cancelled()) this.#running.get(number)?.cancel(notNeeded());
+    this.#runs.cancel(this.#native.cancelled(), notNeeded);
     const failure = this.#native.failure();
-    if (failure === null || this.#ended !== undefined) return;
+    if (failure === null || this.#runs.closing) return;
     const error = new GroupError(failure);
-    this.#end(error);
+    void this.#end(error);
     this.#context.runInAsyncScope(() => this.emit("error", error));
   }
 
   async #run(attempted: Attempted): Promise<void> {
     const { number } = attempted;
-    const running = new Running();
-    const job = new Job(attempted, this.#native, running);
-    this.#running.set(number, running);
+    const job = new Job<T>(attempted, this.#native, this.#runs.begin(number));
     try {
       await this.#context.runInAsyncScope(this.#handler, undefined, job);
       this.#native.ack(number);
@@ -219,8 +209,7 @@ export class QueueWorker extends EventEmitter {
       this.#native.nak(number);
       guard(() => this.#context.runInAsyncScope(() => this.emit("failed", job, error)));
     } finally {
-      this.#running.delete(number);
-      this.#settle();
+      this.#runs.end(number);
     }
   }
 }
@@ -231,17 +220,17 @@ const notNeeded = () =>
     message: "the attempt is of no use any more",
   });
 
-export interface QueueWorker {
-  on<E extends keyof QueueWorkerEvents>(
+export interface QueueWorker<T> {
+  on<E extends keyof QueueWorkerEvents<T>>(
     event: E,
-    listener: (...args: QueueWorkerEvents[E]) => void,
+    listener: (...args: QueueWorkerEvents<T>[E]) => void,
   ): this;
-  once<E extends keyof QueueWorkerEvents>(
+  once<E extends keyof QueueWorkerEvents<T>>(
     event: E,
-    listener: (...args: QueueWorkerEvents[E]) => void,
+    listener: (...args: QueueWorkerEvents<T>[E]) => void,
   ): this;
-  off<E extends keyof QueueWorkerEvents>(
+  off<E extends keyof QueueWorkerEvents<T>>(
     event: E,
-    listener: (...args: QueueWorkerEvents[E]) => void,
+    listener: (...args: QueueWorkerEvents<T>[E]) => void,
   ): this;
 }

@@ -5,7 +5,7 @@ import { forget, guard, register } from "../hub.js";
 import { nextTick, setImmediate } from "../timers.js";
 import { checkText, type Core, type Part } from "./core.js";
 import { GroupError, invalidArgument, raised } from "./errors.js";
-import { groups, type Delivered, type NativeSubscription } from "./native.js";
+import { Cell, groups, type NativeBatch, type NativeSubscription } from "./native.js";
 import { decode, encode } from "./values.js";
 
 /** Messages that are taken from the addon together. */
@@ -23,8 +23,37 @@ export async function publish(
   await core.operate((request) => core.native.publish(request, topic, payload), signal);
 }
 
+/** A message as the addon gave it. */
+interface Delivered {
+  number: number;
+  topic: string;
+  publisher: string;
+  data: Buffer;
+  missed: number;
+  interrupted: boolean;
+}
+
+function unpack(batch: NativeBatch | null): Delivered[] {
+  const messages: Delivered[] = [];
+  if (batch === null) return messages;
+  const { data, cells, topics, publishers } = batch;
+  for (let at = 0, begin = 0; at < cells.length; at += Cell.Count) {
+    const end = begin + cells[at + Cell.Length]!;
+    messages.push({
+      number: cells[at + Cell.Number]!,
+      topic: topics[cells[at + Cell.Topic]!]!,
+      publisher: publishers[cells[at + Cell.Publisher]!]!,
+      data: data.subarray(begin, end),
+      missed: cells[at + Cell.Missed]!,
+      interrupted: cells[at + Cell.Interrupted] !== 0,
+    });
+    begin = end;
+  }
+  return messages;
+}
+
 /** A message of a subscription. */
-export class TopicMessage {
+export class TopicMessage<T = unknown> {
   /** The bytes that were published. */
   readonly bytes: Buffer;
   readonly topic: string;
@@ -34,7 +63,7 @@ export class TopicMessage {
   readonly missed: number;
   /** This member was out of the view before this message: something may be missing. */
   readonly interrupted: boolean;
-  #decoded?: { value: unknown };
+  #decoded?: { value: T };
 
   /** @internal */
   constructor({ data, topic, publisher, missed, interrupted }: Delivered) {
@@ -49,12 +78,12 @@ export class TopicMessage {
    * The value that was published: a Buffer if that was bytes.
    * @throws If this engine cannot read it.
    */
-  get value(): unknown {
-    return (this.#decoded ??= { value: decode(this.bytes) }).value;
+  get value(): T {
+    return (this.#decoded ??= { value: decode(this.bytes) as T }).value;
   }
 }
 
-export type TopicListener = (message: TopicMessage) => unknown;
+export type TopicListener<T = unknown> = (message: TopicMessage<T>) => unknown;
 
 export interface SubscribeOptions {
   /**
@@ -68,14 +97,14 @@ export interface SubscribeOptions {
  * A subscription: an async iterator of messages, or with a listener. A message is handled when the
  * loop goes on, or when what the listener returned has settled; until then its publisher waits.
  */
-export class Subscription {
+export class Subscription<T = unknown> {
   readonly pattern: string;
   /** Fulfilled when everything that is published from then on arrives. */
   readonly ready: Promise<void>;
   readonly #core: Core;
   readonly #native: NativeSubscription;
   readonly #token: number;
-  readonly #listener: TopicListener | undefined;
+  readonly #listener: TopicListener<T> | undefined;
   readonly #context: AsyncResource;
   readonly #arrived: Delivered[] = [];
   #settleReady: { resolve(): void; reject(error: unknown): void } | undefined;
@@ -88,7 +117,7 @@ export class Subscription {
   #resting = false;
 
   /** @internal */
-  constructor(core: Core, pattern: string, listener?: TopicListener, latest = false) {
+  constructor(core: Core, pattern: string, listener?: TopicListener<T>, latest = false) {
     core.check();
     this.pattern = checkText(pattern, "pattern");
     if (listener !== undefined && typeof listener !== "function")
@@ -135,7 +164,7 @@ export class Subscription {
     this.#waiting?.();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<TopicMessage, void, void> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<TopicMessage<T>, void, void> {
     if (this.#listener !== undefined || this.#iterating) {
       const reader = this.#iterating ? "another loop" : "a listener";
       throw invalidArgument(`the messages of this subscription go to ${reader}`);
@@ -146,7 +175,7 @@ export class Subscription {
         const next = await this.#next();
         if (next === undefined) return;
         try {
-          yield new TopicMessage(next);
+          yield new TopicMessage<T>(next);
         } finally {
           this.#native.handled(next.number);
         }
@@ -164,7 +193,7 @@ export class Subscription {
       }
       const next = this.#arrived.shift();
       if (next !== undefined) return next;
-      this.#arrived.push(...this.#native.take(BATCH));
+      this.#arrived.push(...unpack(this.#native.take(BATCH)));
       if (this.#arrived.length > 0) continue;
       await new Promise<void>((resolve) => (this.#waiting = resolve));
       this.#waiting = undefined;
@@ -190,7 +219,7 @@ export class Subscription {
 
   /** Calls the listener, and lets others have a turn after a batch. */
   #deliver(): void {
-    const taken = this.#native.take(BATCH);
+    const taken = unpack(this.#native.take(BATCH));
     for (const delivered of taken) this.#call(delivered);
     if (taken.length < BATCH) return;
     this.#resting = true;
@@ -210,7 +239,7 @@ export class Subscription {
     guard(() => {
       let result: unknown;
       try {
-        const message = new TopicMessage(delivered);
+        const message = new TopicMessage<T>(delivered);
         result = this.#context.runInAsyncScope(this.#listener!, undefined, message);
       } catch (error) {
         return failed(error);

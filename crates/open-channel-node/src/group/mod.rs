@@ -13,7 +13,7 @@
 //! | `group` | joining, the view, the events; `operations`: what ends once |
 //! | `calls`, `answers`, `map` | more of what ends once |
 //! | `subscription`, `lock`, `service`, `worker` | what goes on |
-//! | `assigned` | what JavaScript was given to do |
+//! | `opened`, `assigned` | what these are made of: opening, and what JavaScript was given to do |
 //! | `futures` | polling the library's futures |
 //! | `failure`, `options` | errors and settings, as JavaScript has them |
 
@@ -27,6 +27,7 @@ mod futures;
 mod group;
 mod lock;
 mod map;
+mod opened;
 mod operations;
 mod options;
 mod service;

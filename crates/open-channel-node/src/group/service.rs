@@ -9,19 +9,17 @@ use bytes::Bytes;
 use futures_core::Stream;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
-use open_channel_group::{Error, Request, Requests};
+use open_channel_group::{Request, Requests};
 
 use super::{
-    assigned::Assigned, failure::GroupFailure, futures::Awaited, group::NativeGroup, view::shown,
+    assigned::Assigned, failure::GroupFailure, group::NativeGroup, opened::Opened, view::shown,
 };
 use crate::hub::reason;
 
 /// One service of this member.
 #[napi]
 pub struct NativeService {
-    opening: Awaited<Result<Requests, Error>>,
-    requests: Option<Requests>,
-    failure: Option<Error>,
+    requests: Opened<Requests>,
     waker: Waker,
     assigned: Assigned<Request>,
 }
@@ -45,35 +43,30 @@ impl NativeService {
         let signal = group.signal_like(token);
         let group = group.joined()?;
         let opening = async move { group.requests(&service).await };
-        let mut made = Self {
-            opening: Awaited::new(&signal, reason::READABLE, opening),
-            requests: None,
-            failure: None,
+        Ok(Self {
+            requests: Opened::new(&signal, opening),
             waker: signal.waker(reason::READABLE),
             assigned: Assigned::new(&signal),
-        };
-        made.open();
-        Ok(made)
+        })
     }
 
     /// Whether all members know of it.
     #[napi]
     pub fn opened(&mut self) -> bool {
-        self.open();
-        self.requests.is_some()
+        self.requests.get().is_some()
     }
 
     /// Why it is not served.
     #[napi]
     pub fn failure(&self) -> Option<GroupFailure> {
-        self.failure.clone().map(Into::into)
+        self.requests.failure()
     }
 
     /// The next calls, at most so many; raises `READABLE` after there were fewer.
     #[napi]
     pub fn take(&mut self, most: u32) -> Vec<Called> {
         let mut taken = Vec::new();
-        let Some(requests) = &mut self.requests else { return taken };
+        let Some(requests) = self.requests.get() else { return taken };
         let mut cx = Context::from_waker(&self.waker);
         while taken.len() < most as usize
             && let Poll::Ready(Some(request)) = Pin::new(&mut *requests).poll_next(&mut cx)
@@ -107,17 +100,6 @@ impl NativeService {
     /// It is not served any more. Calls that JavaScript has are answered as before.
     #[napi]
     pub fn close(&mut self) {
-        self.opening.cancel();
-        self.requests = None;
-    }
-}
-
-impl NativeService {
-    fn open(&mut self) {
-        match self.opening.poll() {
-            Some(Ok(requests)) => self.requests = Some(requests),
-            Some(Err(error)) => self.failure = Some(error),
-            None => {}
-        }
+        self.requests.close();
     }
 }

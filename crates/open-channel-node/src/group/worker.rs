@@ -10,19 +10,17 @@ use std::{
 use futures_core::Stream;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
-use open_channel_group::{Error, Job, Worker};
+use open_channel_group::{Job, Worker};
 
 use super::{
-    assigned::Assigned, failure::GroupFailure, futures::Awaited, group::NativeGroup, view::shown,
+    assigned::Assigned, failure::GroupFailure, group::NativeGroup, opened::Opened, view::shown,
 };
 use crate::hub::reason;
 
 /// One worker of this member.
 #[napi]
 pub struct NativeWorker {
-    opening: Awaited<Result<Worker, Error>>,
-    worker: Option<Worker>,
-    failure: Option<Error>,
+    worker: Opened<Worker>,
     waker: Waker,
     assigned: Assigned<Job>,
 }
@@ -55,29 +53,24 @@ impl NativeWorker {
         // JavaScript has checked that it is not zero.
         let capacity = NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN);
         let opening = async move { group.queue(&queue)?.work(capacity).await };
-        let mut made = Self {
-            opening: Awaited::new(&signal, reason::READABLE, opening),
-            worker: None,
-            failure: None,
+        Ok(Self {
+            worker: Opened::new(&signal, opening),
             waker: signal.waker(reason::READABLE),
             assigned: Assigned::new(&signal),
-        };
-        made.open();
-        Ok(made)
+        })
     }
 
     /// Why it does not work.
     #[napi]
     pub fn failure(&self) -> Option<GroupFailure> {
-        self.failure.clone().map(Into::into)
+        self.worker.failure()
     }
 
     /// The next jobs; raises `READABLE` when there are others.
     #[napi]
     pub fn take(&mut self) -> Vec<Attempted> {
-        self.open();
         let mut taken = Vec::new();
-        let Some(worker) = &mut self.worker else { return taken };
+        let Some(worker) = self.worker.get() else { return taken };
         let mut cx = Context::from_waker(&self.waker);
         // There are as many at most as the worker has room for.
         while let Poll::Ready(Some(job)) = Pin::new(&mut *worker).poll_next(&mut cx) {
@@ -123,17 +116,6 @@ impl NativeWorker {
     /// No more jobs come. Those that JavaScript has are finished as before.
     #[napi]
     pub fn close(&mut self) {
-        self.opening.cancel();
-        self.worker = None;
-    }
-}
-
-impl NativeWorker {
-    fn open(&mut self) {
-        match self.opening.poll() {
-            Some(Ok(worker)) => self.worker = Some(worker),
-            Some(Err(error)) => self.failure = Some(error),
-            None => {}
-        }
+        self.worker.close();
     }
 }
