@@ -239,8 +239,12 @@ test("namespaces and servers with other names are apart", async () => {
 const groupOf = (one) => one.run(({ group }) => group.name);
 
 test("a server that is closed leaves the others, and the group goes on", async () => {
-  const [one, two] = await servers(2);
+  const [one, two] = await servers(2, {}, { requestsTimeout: 120_000 });
+  await two.run(({ kept }) => void kept.io.on("silent", (done) => void (kept.asked = done)));
+  const asked = one.run(({ kept }) => kept.io.serverSideEmitWithAck("silent"));
+  await until(() => two.run(({ kept }) => kept.asked !== undefined), "the question");
   await two.run(({ kept }) => kept.io.close());
+  assert.deepEqual(await asked, [], "it is not waited for");
   await until(
     () => one.run(({ kept }) => kept.io.of("/").adapter.serverCount()).then((n) => n === 1),
     "one server",
