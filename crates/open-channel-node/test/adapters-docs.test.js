@@ -31,6 +31,16 @@ for (const snippet of snippetsOf(page)) {
   });
 }
 
+test("the tests that the page names are there", () => {
+  const text = fs.readFileSync(page, "utf8");
+  const named = [...text.matchAll(/`(adapters-[\w-]+\.test\.js)::([^`]+)`/g)];
+  assert.ok(named.length > 15);
+  for (const [, file, name] of named) {
+    const source = fs.readFileSync(path.join(__dirname, file), "utf8");
+    assert.ok(source.includes(`test("${name}"`), `${file} has no test "${name}"`);
+  }
+});
+
 test("the adapters can be imported, required, and have types", limit, () => {
   const imports = `
     import { Group } from "open-channel/group";
@@ -68,6 +78,28 @@ test("the adapters can be imported, required, and have types", limit, () => {
   for (const script of ["all.mjs", "all.cjs"]) {
     const said = execFileSync(process.execPath, [script], { cwd: app, encoding: "utf8" });
     assert.equal(said, "function,function,function,function\n");
+  }
+});
+
+test("without a group, an adapter says what it needs", limit, async () => {
+  const { createAdapter } = require("open-channel/socket.io");
+  const { GroupStore } = require("open-channel/express-rate-limit");
+  const { workerMetrics } = require("open-channel/prom-client");
+  const { KeyvGroup } = require("open-channel/keyv");
+  for (const [given, found] of [
+    [undefined, "undefined"],
+    [null, "null"],
+    ["shop", "string"],
+    [Promise.resolve(), "a promise: await it"],
+  ]) {
+    const refused = (name) => ({
+      code: "ERR_INVALID_ARG_TYPE",
+      message: `${name} takes a group, from Group.join(), and not ${found}`,
+    });
+    assert.throws(() => createAdapter(given), refused("createAdapter"));
+    assert.throws(() => new GroupStore(given), refused("GroupStore"));
+    assert.throws(() => new KeyvGroup(given), refused("KeyvGroup"));
+    await assert.rejects(workerMetrics(given), refused("workerMetrics"));
   }
 });
 

@@ -48,6 +48,13 @@ after(() => {
   }
 });
 
+/** A client that is connected to a server through a balancer of its own. */
+async function behind(server, rooms) {
+  const proxy = await balancer();
+  proxy.turn(server.port);
+  return { proxy, client: await connect(proxy.address().port, rooms) };
+}
+
 /** The numbers that a client got in events of one name, without their offsets. */
 const numbers = (client, name) =>
   client.got.filter((event) => event[0] === name).map((event) => event[1]);
@@ -55,14 +62,18 @@ const numbers = (client, name) =>
 const upTo = (count) => Array.from({ length: count }, (_, n) => n);
 
 for (const [how, end] of [
-  ["was closed", (server) => server.run(({ kept }) => kept.io.close())],
+  [
+    "was closed",
+    async (server) => {
+      await server.run(({ kept }) => kept.io.close());
+      server.kill("SIGKILL");
+    },
+  ],
   ["was killed", (server) => server.kill("SIGKILL")],
 ]) {
   test(`a client gets at another server what it missed when its own ${how}`, async () => {
     const [one, two, three] = await servers(3, recovery());
-    const proxy = await balancer();
-    proxy.turn(one.port);
-    const client = await connect(proxy.address().port, ["red"]);
+    const { proxy, client } = await behind(one, ["red"]);
     const { id } = client;
     await emit(two, "n", 0);
     await until(() => client.got.length === 1, "an event with an offset");
@@ -105,9 +116,7 @@ test("clients that change servers all the time miss nothing and get nothing twic
   const all = await servers(4, recovery());
   const roaming = [];
   for (let i = 0; i < 6; i++) {
-    const proxy = await balancer();
-    proxy.turn(all[i % 4].port);
-    const client = await connect(proxy.address().port);
+    const { proxy, client } = await behind(all[i % 4]);
     client.recovers = [];
     client.on("connect", () => client.recovers.push(client.recovered));
     roaming.push({ proxy, client });
@@ -152,9 +161,7 @@ test("clients that change servers all the time miss nothing and get nothing twic
 test("a kill of the host in traffic takes nothing from a client that comes back", async () => {
   const [host, two, three] = await servers(3, recovery());
   assert.equal(await host.run(({ group }) => group.isHost), true);
-  const proxy = await balancer();
-  proxy.turn(host.port);
-  const client = await connect(proxy.address().port);
+  const { proxy, client } = await behind(host);
   for (const [sender, one] of [two, three].entries())
     await one.run(({ kept }, sender) => {
       let n = 0;
@@ -180,9 +187,7 @@ test("a kill of the host in traffic takes nothing from a client that comes back"
 
 test("a client moves on while its old server still holds its dead connection", async () => {
   const [one, two] = await servers(2, { ...recovery(), pingTimeout: 60_000 });
-  const proxy = await balancer();
-  proxy.turn(one.port);
-  const client = await connect(proxy.address().port, ["red"]);
+  const { proxy, client } = await behind(one, ["red"]);
   const { id } = client;
   await emit(two, "n", 0);
   await until(() => client.got.length === 1, "an event with an offset");
@@ -205,9 +210,7 @@ test("sessions end with their time, and the group keeps nothing of them", async 
       const keys = [...group.map(`socket.io.main./ ${name}`).keys()];
       return keys.filter((key) => key !== "trimmed").length;
     });
-  const proxy = await balancer();
-  proxy.turn(one.port);
-  const client = await connect(proxy.address().port);
+  const { proxy, client } = await behind(one);
   const polite = await connect(two.port);
   const killed = await connect(three.port, [], { reconnection: false });
   await emit(two, "n", 0);
@@ -270,9 +273,7 @@ test("packets that find no place in the log arrive once, and a warning says so",
     kept.warnings = [];
     process.on("warning", (warning) => kept.warnings.push(warning.code));
   });
-  const proxy = await balancer();
-  proxy.turn(two.port);
-  const away = await connect(proxy.address().port);
+  const { proxy, client: away } = await behind(two);
   const near = await connect(one.port);
   const far = await connect(two.port);
   await emit(one, "n", 0);
@@ -296,9 +297,7 @@ test("packets that find no place in the log arrive once, and a warning says so",
 
 test("a newcomer recovers clients of servers that are gone", async () => {
   const [one, two] = await servers(2, recovery());
-  const proxy = await balancer();
-  proxy.turn(one.port);
-  const client = await connect(proxy.address().port, ["red"]);
+  const { proxy, client } = await behind(one, ["red"]);
   await emit(two, "n", 0);
   await until(() => client.got.length === 1, "an event with an offset");
   proxy.target = undefined;
@@ -339,6 +338,30 @@ test("a session is restored once, and nonsense from clients is no session", asyn
   for (const text of odd) assert.equal(await restore(text, offset), false);
   assert.equal(await restore(pid, offset), true);
   assert.equal(await restore(pid, offset), false);
+});
+
+test("a server waits until it has what a client has seen elsewhere", async () => {
+  const [one, two] = await servers(2, recovery());
+  const client = await connect(one.port);
+  await emit(two, "n", 0);
+  await until(() => client.got.length === 1, "an event with an offset");
+  const [revision, uid] = client._lastOffset.split(".");
+  client.io.reconnection(false);
+  client.io.engine.close();
+  await until(() => !client.connected, "its end");
+  // As if it had come from a server that had the next packet before this one.
+  const restored = two.run(
+    async ({ kept }, pid, offset) => {
+      kept.restoring = kept.io.of("/").adapter.restoreSession(pid, offset);
+      const session = await kept.restoring;
+      return session?.missedPackets.length;
+    },
+    client._pid,
+    `${Number(revision) + 1}.${uid}.0`,
+  );
+  await until(() => two.run(({ kept }) => kept.restoring !== undefined), "the wait");
+  await emit(one, "n", 1);
+  assert.equal(await restored, 1);
 });
 
 test("data that cannot be sent is no session, with a warning, and hurts nobody", async () => {

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { ClientRateLimitInfo, IncrementResponse, Options, Store } from "express-rate-limit";
 import type { Group } from "../group/group.js";
 import type { SharedMap } from "../group/map.js";
+import { checkGroup } from "./group.js";
 
 /** Options of a `GroupStore`. */
 export interface GroupStoreOptions {
@@ -42,6 +43,7 @@ export class GroupStore implements Store {
 
   /** The group stays the caller's: the store does not close it. */
   constructor(group: Group, { prefix = "rate-limit" }: GroupStoreOptions = {}) {
+    checkGroup(group, "GroupStore");
     this.prefix = prefix;
     this.#windows = group.map(`${prefix} windows`);
     this.#counts = group.map(`${prefix} counts`);

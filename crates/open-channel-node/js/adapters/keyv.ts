@@ -3,6 +3,7 @@ import { EventEmitter } from "node:events";
 import type { KeyvStoreAdapter, StoredData } from "keyv";
 import type { Group } from "../group/group.js";
 import type { SharedMap } from "../group/map.js";
+import { checkGroup } from "./group.js";
 
 /** Options of a `KeyvGroup`. */
 export interface KeyvGroupOptions {
@@ -27,6 +28,7 @@ export class KeyvGroup extends EventEmitter implements KeyvStoreAdapter {
   /** The group stays the caller's: `disconnect()` does not close it. */
   constructor(group: Group, { map = "keyv" }: KeyvGroupOptions = {}) {
     super();
+    checkGroup(group, "KeyvGroup");
     this.opts = { dialect: "redis", url: `open-channel:${group.name}/${map}` };
     this.#map = group.map(map);
   }

@@ -2,6 +2,7 @@
 import * as prometheus from "prom-client";
 import { AggregatorRegistry, register, type Registry } from "prom-client";
 import type { Group } from "../group/group.js";
+import { checkGroup } from "./group.js";
 
 /** Options of `workerMetrics`. */
 export interface WorkerMetricsOptions {
@@ -114,6 +115,7 @@ export async function workerMetrics(
   group: Group,
   { registry = register, service = "prom-client" }: WorkerMetricsOptions = {},
 ): Promise<WorkerMetrics> {
+  checkGroup(group, "workerMetrics");
   const registries = [registry].flat() as Registry[];
   const tell = () => Promise.all(registries.map((one) => one.getMetricsAsJSON()));
   // As text: a metric may hold what cannot be cloned, as prom-client itself sends JSON.

@@ -1,5 +1,6 @@
 // An adapter for Socket.IO: the servers of all processes of a group as one.
 import type { Group } from "../group/group.js";
+import { checkGroup } from "./group.js";
 import { GroupAdapter, type AdapterOptions } from "./socketio/adapter.js";
 
 export { GroupAdapter, type AdapterOptions } from "./socketio/adapter.js";
@@ -16,6 +17,7 @@ export function createAdapter(
   group: Group,
   options: AdapterOptions = {},
 ): (namespace: unknown) => GroupAdapter {
+  checkGroup(group, "createAdapter");
   // Socket.IO calls it with `new`, which an arrow function does not bear.
   return function adapter(namespace) {
     return new GroupAdapter(namespace, group, options);

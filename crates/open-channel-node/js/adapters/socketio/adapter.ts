@@ -89,6 +89,7 @@ export class GroupAdapter extends ClusterAdapter {
   /** Called by Socket.IO when the server is closed. The group stays as it is. */
   override async close(): Promise<void> {
     this.#closed = true;
+    for (const answer of this.#open.values()) answer(undefined);
     await this.#recovery?.close();
     await Promise.all(this.#parts.map((part) => part.close()));
   }
@@ -172,14 +173,21 @@ export class GroupAdapter extends ClusterAdapter {
     return [...local, ...answers.answered.flatMap((answer) => answer["sockets"] ?? [])];
   }
 
-  override async serverSideEmit(packet: any[]): Promise<void> {
+  /** What cannot be sent is an error in the caller, or for its callback. */
+  override serverSideEmit(packet: any[]): Promise<void> {
     const ack: unknown = packet.at(-1);
-    if (typeof ack !== "function")
-      return this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet } });
+    if (typeof ack !== "function") {
+      this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet } });
+      return Promise.resolve();
+    }
     const data = { packet: packet.slice(0, -1) };
-    const answers = await this.#ask(MessageType.SERVER_SIDE_EMIT, data);
-    const responses = answers.answered.map((answer) => answer["packet"]);
-    ack(answers.missing.length > 0 ? silence(answers) : null, responses);
+    return this.#ask(MessageType.SERVER_SIDE_EMIT, data).then(
+      (answers) => {
+        const responses = answers.answered.map((answer) => answer["packet"]);
+        ack(answers.missing.length > 0 ? silence(answers) : null, responses);
+      },
+      (error) => ack(error, []),
+    );
   }
 
   override addAll(id: string, rooms: Set<string>): void {
@@ -270,13 +278,16 @@ export class GroupAdapter extends ClusterAdapter {
     const message = decodeMessage(question) as ClusterMessage;
     if (message.uid === this.uid) return null;
     const { requestId } = (message as { data: { requestId?: string } }).data;
+    if (requestId === undefined) throw new TypeError("it is no question");
     const key = `${message.uid} ${requestId}`;
     const answered = new Promise((resolve, reject) => {
       this.#open.set(key, resolve);
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       this.onMessage(message);
     });
-    return answered.then(encode).finally(() => this.#open.delete(key));
+    // Without data this server is not there any more.
+    const encoded = answered.then((data) => (data === undefined ? null : encode(data)));
+    return encoded.finally(() => this.#open.delete(key));
   }
 
   /** Asks the other servers how many clients get a packet. Their acknowledgements follow. */
