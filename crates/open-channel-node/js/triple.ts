@@ -1,7 +1,6 @@
 /** The names that this machine's platform package may have, spelled as napi-rs spells them. */
 export function triples(): string[] {
   const { platform, arch } = process;
-  if (platform === "win32") return [`win32-${arch}-msvc`];
   if (platform !== "linux") return [`${platform}-${arch}`];
   // Which C library it is takes a report of tens of milliseconds to learn; trying takes nothing.
   return [`linux-${arch}-gnu`, `linux-${arch}-musl`];

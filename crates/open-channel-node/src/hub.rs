@@ -86,12 +86,14 @@ pub struct Completion {
 impl Hub {
     /// With `readable`, which receives a token, this thread's event loop itself waits for links.
     #[napi(constructor)]
-    pub fn new(env: Env, readable: Option<Function<'_, u32, ()>>) -> Self {
+    pub fn new(env: Env, readable: Option<Function<'_, u32, ()>>) -> napi::Result<Self> {
+        #[cfg(windows)]
+        crate::resident::stay()?;
         let event_loop = readable
             .and_then(|readable| uv::Loop::of(env.raw(), readable.raw()))
             .map(|value| Confined { value, thread: thread::current().id() });
         let asking = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { notes: Arc::default(), event_loop, asking }) }
+        Ok(Self { inner: Arc::new(Inner { notes: Arc::default(), event_loop, asking }) })
     }
 
     /// From here on, `wake` is called. It receives pairs of (token, bits of `Reason`), and must

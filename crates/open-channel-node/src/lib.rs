@@ -26,30 +26,41 @@ use std::sync::{Mutex, PoisonError};
 
 use napi::{Env, JsGlobal};
 use napi_derive::napi;
-use rustix::{process::getpid, thread::gettid};
 
 mod channel;
 mod error;
+#[cfg(unix)]
 mod event_loop;
 mod flushes;
 mod group;
 mod hub;
 mod lent;
+#[cfg(unix)]
 mod libuv;
 mod options;
+#[cfg(windows)]
+mod resident;
 mod socket;
+#[cfg(unix)]
 mod spin;
 mod stats;
 mod taking_back;
+#[cfg(not(unix))]
+#[path = "no_uv.rs"]
+mod uv;
+#[cfg(unix)]
 mod uv;
 mod waiting;
 mod wake;
 
 /// Whether this is the thread that the process began with: the one that Node runs what is no worker
-/// on.
+/// on. `None` where only Node knows.
 #[napi]
-pub fn is_main_thread() -> bool {
-    gettid() == getpid()
+pub fn is_main_thread() -> Option<bool> {
+    #[cfg(target_os = "linux")]
+    return Some(rustix::thread::gettid() == rustix::process::getpid());
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 /// The global object of the process. A test runner gives each of its scripts another one.

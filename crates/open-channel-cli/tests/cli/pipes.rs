@@ -102,7 +102,7 @@ fn a_log_that_is_not_on_a_terminal_has_no_colours() {
     assert!(!log.contains('\x1b'), "{log}");
 }
 
-#[cfg(unix)]
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 #[test]
 fn a_log_on_a_terminal_has_colours_unless_they_are_not_wanted() {
     use crate::program::Terminal;

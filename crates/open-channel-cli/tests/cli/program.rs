@@ -204,13 +204,13 @@ impl Program {
 }
 
 /// A terminal: the program has one side, the test reads from the other.
-#[cfg(unix)]
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 pub(crate) struct Terminal {
     near: std::fs::File,
     far: std::fs::File,
 }
 
-#[cfg(unix)]
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 impl Terminal {
     pub(crate) fn open() -> Terminal {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};

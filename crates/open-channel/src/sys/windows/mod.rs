@@ -22,6 +22,7 @@ mod directory;
 mod lasting_file;
 mod limits;
 mod pipe;
+mod port;
 mod process;
 mod program;
 mod registration;
@@ -43,13 +44,14 @@ pub(crate) use lasting_file::{
 };
 pub(crate) use limits::{address_space_left, is_scarce, machine_memory, memory_left};
 pub(crate) use pipe::{Instance, PipeInstance, PipeStream, has_left};
+pub(crate) use port::listen_on;
 pub(crate) use process::{ProcessExit, process_namespace};
 pub(crate) use program::program_name;
 pub(crate) use registration::{ReadyGuard, Registration, Source};
 pub(crate) use step::REMEDY;
 pub(crate) use stream::{
-    Stream, Watched, borrow, borrow_doorbell, detach_tcp, duplicate, listen_on, name_of, pair,
-    random_number, receive, send, shutdown,
+    Stream, Watched, borrow, borrow_doorbell, detach_tcp, duplicate, name_of, pair, random_number,
+    receive, send, shutdown,
 };
 pub use user::UserId;
 pub(crate) use user_directory::{UserDirectory, top_directory};

@@ -2,7 +2,6 @@
 //! it: a pipe cannot leave the runtime that watches it.
 
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -75,13 +74,6 @@ impl Stream {
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(&*self.carrier()?, it => it.poll_write_ready(cx))
     }
-}
-
-/// Listens on a free TCP port of this address.
-pub(crate) fn listen_on(address: IpAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind((address, 0))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
 }
 
 /// For callers on any thread. The stream stays with its runtime.

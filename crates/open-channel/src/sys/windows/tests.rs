@@ -181,6 +181,21 @@ async fn what_was_written_before_the_end_is_read_by_one_that_goes_on_writing() {
     }
 }
 
+/// Wine allows no second one anyway.
+#[test]
+fn a_port_has_one_listener() {
+    let here = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    let listener = listen_on(here).expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let other = other.expect("a socket");
+    other.set_reuse_address(true).expect("set");
+    other.bind(&address.into()).expect_err("two have the port");
+    std::net::TcpStream::connect(address).expect("connected");
+    listener.set_nonblocking(false).expect("set");
+    listener.accept().expect("accepted");
+}
+
 #[test]
 fn clocks_only_go_forward_and_agree() {
     let (coarse, exact) = (coarse_now(), monotonic_now());
