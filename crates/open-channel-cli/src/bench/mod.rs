@@ -57,9 +57,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    if cfg!(debug_assertions) {
-        output::say("this program was built for debugging, and is slow: build it with --release");
-    }
     let (time, only) = (args.seconds, args.only.clone());
     // It blocks, as what it measures does.
     let measuring = tokio::task::spawn_blocking(move || measure(time, &only));
@@ -69,6 +66,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     };
     if let Some(path) = &args.svg {
         plot::draw(&rows, path)?;
+    }
+    if cfg!(debug_assertions) {
+        output::say("this program was built for debugging, and is slow: build it with --release");
     }
     if args.json {
         let rows: Vec<_> = rows.iter().map(Row::object).collect();
