@@ -1,6 +1,7 @@
 //! `open-channel bench`: how fast messages are on this machine, beside a plain socket.
 
 mod ends;
+mod kind;
 mod measure;
 mod plain;
 mod plot;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use self::measure::{Bench, Measure};
+use self::kind::Measure;
+use self::measure::Bench;
 use self::results::Row;
 use crate::interrupt::asked_to_stop;
 use crate::output;
