@@ -1,6 +1,7 @@
 // The program that comes with the package: `npx open-channel`.
 "use strict";
-const { test, scratch } = require("./harness.js");
+const { openChannel } = require("..");
+const { test, scratch, adopt } = require("./harness.js");
 const { installed } = require("./packed.js");
 const assert = require("node:assert/strict");
 const { spawn, spawnSync } = require("node:child_process");
@@ -36,7 +37,9 @@ test("it is executable as it is published", limit, () => {
 
 test("a signal reaches the program, which ends in an orderly way", limit, async () => {
   const env = { ...process.env, OPEN_CHANNEL_DIR: path.join(scratch, "signal") };
-  const child = spawn(process.execPath, [program(), "-v", "join", "room", "--stay"], { env });
+  const child = adopt(
+    spawn(process.execPath, [program(), "-v", "join", "room", "--stay"], { env }),
+  );
   const hosts = new Promise((resolve) =>
     child.stderr.on("data", (text) => /this process hosts/.test(text) && resolve()),
   );
@@ -44,6 +47,33 @@ test("a signal reaches the program, which ends in an orderly way", limit, async 
   const ended = new Promise((resolve) => child.on("exit", (code) => resolve(code)));
   child.kill("SIGTERM");
   assert.equal(await ended, 143);
+});
+
+test("it lists a channel that Node hosts, and taps it where the option says so", limit, async () => {
+  for (const [tap, words] of [
+    [true, /tapping/],
+    [false, /does not allow taps/],
+  ]) {
+    const name = `tap ${tap}`;
+    const channel = openChannel({ name, scope: "user", tap }, (socket) => socket.resume());
+    const socket = channel.connect();
+    await new Promise((resolve) => socket.once("connect", resolve));
+    const listed = spawnSync(process.execPath, [program(), "ls", "--json"], { encoding: "utf8" });
+    const { channels } = JSON.parse(listed.stdout);
+    assert.equal(channels.find((one) => one.name === name).pid, process.pid);
+    const args = ["-v", "tap", name, "--json", "--direction", "to-host", "--count", "1"];
+    const child = adopt(spawn(process.execPath, [program(), ...args]));
+    const ended = new Promise((resolve) => child.on("close", resolve));
+    let output = "";
+    child.stdout.on("data", (text) => (output += text));
+    await new Promise((resolve) =>
+      child.stderr.on("data", (text) => words.test(String(text)) && resolve()),
+    );
+    socket.write("hello");
+    assert.equal(await ended, tap ? 0 : 1);
+    if (tap) assert.equal(JSON.parse(output).message, "hello");
+    await channel.close();
+  }
 });
 
 test("without the platform's package it says what is missing", limit, () => {

@@ -10,6 +10,7 @@ use open_channel::blocking::{Channel, Socket};
 use tempfile::TempDir;
 
 use super::ends::{End, Message};
+use super::kind::Measure;
 use super::plain;
 use super::process::Worker;
 use super::results::{Numbers, Row};
@@ -27,35 +28,6 @@ const READERS: usize = 4;
 const LIMIT: Duration = Duration::from_secs(30);
 /// Hosts that are killed for each second of the time for a number.
 const KILLS_PER_SECOND: f64 = 5.0;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Measure {
-    /// A message there and back
-    RoundTrip,
-    /// Messages in a second
-    Rate,
-    /// A new connection
-    Connect,
-    /// Each message to several processes
-    FanOut,
-    /// The host is killed
-    Failover,
-}
-
-impl Measure {
-    pub(super) const ALL: [Self; 5] =
-        [Self::RoundTrip, Self::Rate, Self::Connect, Self::FanOut, Self::Failover];
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::RoundTrip => "round-trip",
-            Self::Rate => "rate",
-            Self::Connect => "connect",
-            Self::FanOut => "fan-out",
-            Self::Failover => "failover",
-        }
-    }
-}
 
 pub(super) struct Bench<F> {
     /// For each number.

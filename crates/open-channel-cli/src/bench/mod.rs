@@ -1,6 +1,7 @@
 //! `open-channel bench`: how fast messages are on this machine, beside a plain socket.
 
 mod ends;
+mod kind;
 mod measure;
 mod plain;
 mod plot;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use self::measure::{Bench, Measure};
+use self::kind::Measure;
+use self::measure::Bench;
 use self::results::Row;
 use crate::interrupt::asked_to_stop;
 use crate::output;
@@ -57,9 +59,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    if cfg!(debug_assertions) {
-        output::say("this program was built for debugging, and is slow: build it with --release");
-    }
     let (time, only) = (args.seconds, args.only.clone());
     // It blocks, as what it measures does.
     let measuring = tokio::task::spawn_blocking(move || measure(time, &only));
@@ -69,6 +68,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     };
     if let Some(path) = &args.svg {
         plot::draw(&rows, path)?;
+    }
+    if cfg!(debug_assertions) {
+        output::say("this program was built for debugging, and is slow: build it with --release");
     }
     if args.json {
         let rows: Vec<_> = rows.iter().map(Row::object).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::measure::Measure;
+use super::kind::Measure;
 use crate::ls::table::{line, widths};
 use crate::output::Style;
 use crate::quantity;

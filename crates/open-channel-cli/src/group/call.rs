@@ -23,9 +23,9 @@ Without MESSAGE, all of standard input is the request. The exit status is 1 if n
 the handler failed, its process died, or there was no answer in time; the line on standard error \
 says which.
 
-With --all the answers come in the order in which their members joined the group. The exit status \
-is 1 if one of them is missing; each has a line on standard error that says whose, and why. With \
---json, each member that was asked is one line: an object with `sender` (its id), `pid`, `program`, \
+With --all the answers come in the order in which their members joined the group. The exit \
+status is 1 if one of them is missing; each has a line on standard error that says whose, and why. \
+With --json, each member that was asked is one line: an object with `sender` (its id), `pid`, `program`, \
 `outcome` (answered, failed, died, timed-out), and `message`, or `hex` if that is not UTF-8.
 
     open-channel call upper 'to be shouted'

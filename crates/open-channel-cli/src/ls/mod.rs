@@ -29,10 +29,11 @@ is busy, and also from Node. One that does not answer within 0.7 seconds is call
 `open-channel doctor` says why. A stale channel is one that all processes have left, by force; \
 its files are in nobody's way.
 
-Columns: KIND, a channel or a group; STATE; HOST, program and process id; GEN, the generation, which grows with every change \
-of host; SOCKETS, or the members of a group; LINKS, what carries the sockets; MSG/S and BYTES/S, both directions; WAITING, messages \
-that are not acknowledged yet, both directions; OLDEST, the age of the oldest of these; AGAIN, \
-redelivered messages, with the highest attempt; UP, for how long this host has hosted.")]
+Columns: KIND, a channel or a group; STATE; HOST, program and process id; GEN, the generation, \
+which grows with every change of host; SOCKETS, or the members of a group; LINKS, what carries the \
+sockets; MSG/S and BYTES/S, both directions; WAITING, messages that are not acknowledged yet, both \
+directions; OLDEST, the age of the oldest of these; AGAIN, redelivered messages, with the highest \
+attempt; UP, for how long this host has hosted.")]
 pub(crate) struct Args {
     /// Show the details of the channels and groups of this name
     name: Option<String>,
@@ -52,8 +53,8 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
         && listed.is_empty()
     {
         bail!(
-            "there is no channel {name:?} and no group of that name in {}: `open-channel ls` shows those that are there, and \
-             `open-channel doctor {name:?}` looks elsewhere, too",
+            "there is no channel {name:?} and no group of that name in {}: `open-channel ls` shows \
+             those that are there, and `open-channel doctor {name:?}` looks elsewhere, too",
             directory.display()
         );
     }

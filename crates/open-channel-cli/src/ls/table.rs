@@ -63,7 +63,10 @@ fn row(surveyed: &Surveyed) -> Vec<String> {
         surveyed.kind().into(),
         scope(host.app.as_deref()),
         state,
-        format!("{} ({})", host.process.program, host.process.pid),
+        match host.process.program.as_str() {
+            "" => format!("pid {}", host.process.pid),
+            program => format!("{program} ({})", host.process.pid),
+        },
         generation,
         match (&surveyed.group, host.stalled) {
             (Some(group), 0) => format!("{} members", group.member_count),

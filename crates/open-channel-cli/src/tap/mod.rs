@@ -24,8 +24,8 @@ const SHOWN: usize = 200;
 #[derive(clap::Args)]
 #[command(after_help = "\
 The program that hosts has to allow it, with OPEN_CHANNEL_TAP=1 in its environment, \
-`Builder::tap(true)` in Rust or `tap: true` in Node. Only its own user may tap. A tap takes no part \
-and slows nobody: messages that come while it is too slow are dropped, and a line on standard \
+`Builder::tap(true)` in Rust or `tap: true` in Node. Only its own user may tap. A tap takes no \
+part and slows nobody: messages that come while it is too slow are dropped, and a line on standard \
 error counts them. When another process takes over, the tap goes on there.
 
 A message to the host is seen when its program takes it, one from the host when it is sent. Of a \

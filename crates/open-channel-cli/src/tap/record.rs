@@ -14,8 +14,8 @@ use crate::options::Options;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Messages are seen as by `open-channel tap`, whole. The file has one line of JSON for each; \
-docs/RECORDING.md describes it, and `open-channel replay` sends the messages again. Ctrl-C ends the \
-recording, and the exit status is then 0. A file that exists is left alone.
+docs/RECORDING.md describes it, and `open-channel replay` sends the messages again. Ctrl-C ends \
+the recording, and the exit status is then 0. A file that exists is left alone.
 
     open-channel record tea-room room.jsonl")]
 pub(crate) struct Args {
