@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use open_channel_proto::ResetCode;
+use open_channel_proto::{Closed, ResetCode};
 use tokio::runtime::Handle;
 
 use super::{DriverState, State};
@@ -31,11 +31,11 @@ impl State {
         self.wake_all();
     }
 
-    /// A session that is over needs its link only for its last frames.
+    /// A session that is over needs its link only for its last frames, and not even for these if
+    /// the other side has ended it.
     pub(in crate::connection) fn drop_finished_link(&mut self) {
-        if let Some(transport) = &self.transport
-            && self.session.closed().is_some()
-            && transport.frames.is_flushed()
+        if let (Some(transport), Some(closed)) = (&self.transport, self.session.closed())
+            && (transport.frames.is_flushed() || matches!(closed, Closed::Remotely { .. }))
         {
             self.lose_link();
         }

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use open_channel_proto::Session;
+use open_channel_proto::{Closed, Session};
 use open_channel_ring::{Mapped, RingWatch};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -180,7 +180,8 @@ impl Transport {
     fn last_frames(&mut self, session: &mut Session) -> Vec<u8> {
         // Otherwise everything is written, or nothing more can be.
         let may_follow = self.frames.is_blocked() && !self.broken;
-        if !may_follow || !self.frames.ends && session.closed().is_none() {
+        let ends_here = matches!(session.closed(), Some(Closed::Finished | Closed::Locally));
+        if !may_follow || !self.frames.ends && !ends_here {
             return Vec::new();
         }
         if !self.frames.ends {
