@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use open_channel_group::{
     CallOptions, Change, Error, Event, Expect, Group, GroupBuilder, LockClaim, LockMode, LockName,
-    LockSpace, LockWait, Refused, blocking,
+    LockSpace, Refused, blocking,
 };
 
 struct Place(tempfile::TempDir);
@@ -181,6 +181,8 @@ async fn a_stolen_lock_ends_what_runs_under_it() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_thief_that_is_robbed_does_not_steal_back() {
+    use open_channel_group::LockWait;
+
     let place = Place::new();
     let (one, other) = place.two().await;
     // The kernel lets nobody have it, so that thieves only have turns.
