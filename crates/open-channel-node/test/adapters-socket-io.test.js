@@ -206,6 +206,38 @@ test("clients of all processes acknowledge a broadcast", async () => {
   alone.stdin.end();
 });
 
+test("a client that acknowledges with what cannot be sent on hurts nobody", async () => {
+  const [one, two] = await servers(2);
+  const good = await connect(one.port);
+  good.on("ask", (done) => done("good"));
+  const bad = await connect(two.port);
+  bad.io.on("packet", ({ id }) => {
+    const deep = 50_000;
+    if (id !== undefined) bad.io.engine.write(`3${id}[${"[".repeat(deep)}${"]".repeat(deep)}]`);
+  });
+  const responses = await one.run(({ kept }) =>
+    kept.io
+      .timeout(1_000)
+      .emitWithAck("ask")
+      .catch((error) => error.responses),
+  );
+  assert.deepEqual(responses, ["good"]);
+  await emit(one, "fine");
+  await until(() => bad.got.some(([name]) => name === "fine"), "the event");
+});
+
+test("a broadcast that asks for acknowledgements in a closed group ends in its time", async () => {
+  const [one] = await servers(1);
+  const message = await one.run(async ({ group, kept }) => {
+    await group.close();
+    return kept.io
+      .timeout(200)
+      .emitWithAck("ask")
+      .catch((error) => error.message);
+  });
+  assert.match(message, /timed out/);
+});
+
 test("namespaces and servers with other names are apart", async () => {
   const [one, two] = await servers(2);
   const [three, four] = [await member(await groupOf(one)), await member(await groupOf(one))];
@@ -256,13 +288,18 @@ test("a server that is closed leaves the others, and the group goes on", async (
 test("nonsense from a member is ignored", async () => {
   const [one, two] = await servers(2);
   const client = await connect(two.port);
-  await one.run(async ({ group }) => {
+  await one.run(async ({ group, require }) => {
     const send = (value) => group.publish("socket.io.main./.all", value);
     const message = (type, data) => Buffer.from(JSON.stringify({ uid: "x", nsp: "/", type, data }));
     await send("text");
     await send(Buffer.from("{"));
     await send(Buffer.from([1, 2, 3]));
     await send(Buffer.from("null"));
+    // A structured clone can hold what no client can get.
+    const { serialize } = require("node:v8");
+    const packet = { type: 2, data: ["x", 1n] };
+    const clone = { uid: "x", nsp: "/", type: 3, data: { packet, opts: { rooms: [], except: [] } } };
+    await send(Buffer.concat([Buffer.of(1), serialize(clone)]));
     await send(message(3, { packet: null, opts: { rooms: [], except: [] } }));
     await send(message(3, { packet: { type: 2, data: ["x"] }, opts: {} }));
     await send(message(4, { opts: { rooms: [1], except: [] }, rooms: [] }));

@@ -52,9 +52,17 @@ test("an answer that cannot be sent fails its call only", async (t) => {
   await group.serve("function", () => () => {});
   await group.serve("large", () => Buffer.alloc(64 << 20));
   await group.serve("good", () => Buffer.from("good"));
+  await group.serve("odd", () => {
+    throw Object.assign(new Error(), { message: { code: 7 } });
+  });
+  await group.serve("bare", () => {
+    throw Object.create(null);
+  });
   const reason = /^DataCloneError: .*could not be cloned/;
   await assert.rejects(group.call("function"), { reason });
   await assert.rejects(group.call("large"), { reason: /too large/ });
+  await assert.rejects(group.call("odd"), { reason: "[object Object]" });
+  await assert.rejects(group.call("bare"), { reason: "it threw what cannot be told" });
   assert.equal(String(await group.call("good")), "good");
 });
 

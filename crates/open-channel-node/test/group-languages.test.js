@@ -49,6 +49,20 @@ test("calls: both serve, and both call", async (t) => {
   assert.equal(String(await group.call("lower", Buffer.from("QUIET"))), "quiet");
 });
 
+test("an answer that cannot be understood spoils no other", async (t) => {
+  const { join, program } = meeting(t);
+  const group = await join();
+  await group.serve("odd", () => "fine");
+  // A mark of a structured clone, and none behind it.
+  program("serve", "odd", "--", "printf", "\\377\\001zz");
+  const serving = ({ services }) => services.includes("odd");
+  await until(() => group.members.filter(serving).length === 2);
+  const { answered, failed } = await group.callAll("odd");
+  assert.deepEqual([...answered.values()], ["fine"]);
+  const codes = [...failed.values()].map(({ code }) => code);
+  assert.deepEqual(codes, ["ERR_OPEN_CHANNEL_INVALID_VALUE"]);
+});
+
 test("locks and roles: the kernel holds them between both", async (t) => {
   const { join, program } = meeting(t);
   const group = await join();

@@ -47,7 +47,12 @@ pub(crate) async fn run(args: Args, options: &Options) -> Result<()> {
 }
 
 fn create(path: &Path) -> Result<File> {
-    let file = File::create_new(path);
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    // Whoever may not watch the messages may not read them here.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path);
     file.with_context(|| format!("could not make the file {}", path.display()))
 }
 

@@ -183,6 +183,12 @@ fn what_was_recorded_comes_again_in_order() {
     record.succeed();
     let recorded = std::fs::read_to_string(&path).expect("the recording");
     assert_eq!(recorded.lines().count(), 6, "{recorded}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&path).expect("the recording").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others may read it");
+    }
     host.wait_for_line("five");
     let before = host.printed().len();
     place.start(&["replay", &name, "--at-once"]).succeed();

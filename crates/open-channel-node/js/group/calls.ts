@@ -73,8 +73,16 @@ export async function callAll(
   const { died, timedOut } = answers!;
   const result: Answers = { answered: new Map(), failed: new Map(), died, timedOut };
   for (const { id, data, reason } of answers!.answered) {
-    if (data != null) result.answered.set(id, decode(data));
-    else result.failed.set(id, failed(reason ?? ""));
+    if (data == null) {
+      result.failed.set(id, failed(reason ?? ""));
+      continue;
+    }
+    try {
+      result.answered.set(id, decode(data));
+    } catch (error) {
+      // As a member in another runtime may answer.
+      result.failed.set(id, error as GroupError);
+    }
   }
   return result;
 }
@@ -218,6 +226,11 @@ const nobodyWaits = () =>
 
 /** The words of an error, for other processes. */
 function words(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
+  try {
+    if (!(error instanceof Error)) return String(error);
+    const { name, message } = error;
+    return name === "Error" ? `${message}` : `${name}: ${message}`;
+  } catch {
+    return "it threw what cannot be told";
+  }
 }

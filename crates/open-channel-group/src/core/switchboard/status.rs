@@ -15,9 +15,10 @@ impl Switchboard {
             described += member.info.cost() + services.sum::<usize>();
             described <= MOST_BYTES
         });
+        let locks = self.turns.counts();
         let members = members.map(|member| {
             let topics = self.topics.of(member.id);
-            let (locks_held, locks_waited_for) = self.turns.of(member.id);
+            let (locks_held, locks_waited_for) = locks.get(&member.id).copied().unwrap_or_default();
             let jobs = self.queues.of(member.id);
             MemberStatus {
                 view: member.clone(),
@@ -31,6 +32,7 @@ impl Switchboard {
                 jobs_waiting: jobs.waiting,
             }
         });
+        let members = members.collect();
         let (locks, queues) = (self.turns.describe(most), self.queues.describe(most));
         let map = &replica.map;
         GroupStatus {
@@ -38,7 +40,7 @@ impl Switchboard {
             tenure: self.tenure,
             serving: self.is_serving(),
             member_count: replica.members.len() as u64,
-            members: members.collect(),
+            members,
             lock_count: locks.0 as u64,
             locks: locks.1,
             queue_count: queues.0 as u64,

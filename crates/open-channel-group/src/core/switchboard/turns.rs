@@ -128,17 +128,12 @@ impl Turns {
         held
     }
 
-    /// How many locks a member holds, and how many it waits for.
-    pub(crate) fn of(&self, member: MemberId) -> (u64, u64) {
-        let (first, last) = ((member, LockId(0)), (member, LockId(u64::MAX)));
-        let mut counts = (0, 0);
-        for (&(_, lock), name) in self.names.range(first..=last) {
-            let holders = self.lines.get(name).map(|line| line.holders.as_slice());
-            let is_it = |claim: &Claim| claim.member == member && claim.lock == lock;
-            match holders.unwrap_or_default().iter().any(is_it) {
-                true => counts.0 += 1,
-                false => counts.1 += 1,
-            }
+    /// How many locks each member holds, and how many it waits for.
+    pub(crate) fn counts(&self) -> BTreeMap<MemberId, (u64, u64)> {
+        let mut counts: BTreeMap<MemberId, (u64, u64)> = BTreeMap::new();
+        for line in self.lines.values() {
+            line.holders.iter().for_each(|claim| counts.entry(claim.member).or_default().0 += 1);
+            line.waiting.values().for_each(|claim| counts.entry(claim.member).or_default().1 += 1);
         }
         counts
     }

@@ -12,7 +12,7 @@ import {
 } from "socket.io-adapter";
 import type { Group } from "../../group/group.js";
 import type { TopicMessage } from "../../group/topics.js";
-import { decode, decodeMessage, encode } from "./messages.js";
+import { decode, decodeMessage, encode, encodeAnswer } from "./messages.js";
 import { Recovery, type RecoveryOptions } from "./recovery.js";
 
 /** Options of `createAdapter`. */
@@ -100,8 +100,8 @@ export class GroupAdapter extends ClusterAdapter {
     const own = this.#group.subscribe(`${this.#topic}.to.${this.uid}`, receive);
     this.#parts.push(all, own);
     await Promise.all([all.ready, own.ready]);
-    this.#recovery?.start();
     if (this.#closed) return;
+    this.#recovery?.start();
     const answer = (question: unknown, { signal }: { signal: AbortSignal }) =>
       this.#answer(question, signal);
     const service = await this.#group.serve(this.#topic, answer);
@@ -113,8 +113,14 @@ export class GroupAdapter extends ClusterAdapter {
   override async serverCount(): Promise<number> {
     if (this.#asked !== undefined) return this.#asked;
     const options = { timeout: this.#timeout };
-    const { answered } = await this.#group.callAll(this.#topic, null, options);
-    return Math.max(1, answered.size);
+    try {
+      const { answered } = await this.#group.callAll(this.#topic, null, options);
+      return Math.max(1, answered.size);
+    } catch (error) {
+      // Socket.IO handles no rejection here.
+      this.#warn(error);
+      return 1;
+    }
   }
 
   override broadcast(packet: Packet, opts: BroadcastOptions): Promise<void> {
@@ -225,8 +231,13 @@ export class GroupAdapter extends ClusterAdapter {
   protected override doPublishResponse(uid: string, response: ClusterResponse): Promise<void> {
     const { requestId } = response.data;
     // A client's acknowledgement: any number of them follow an answer.
-    if (response.type === MessageType.BROADCAST_ACK) this.#send(`to.${uid}`, response);
-    else this.#open.get(`${uid} ${requestId}`)?.(response.data);
+    try {
+      if (response.type === MessageType.BROADCAST_ACK) this.#send(`to.${uid}`, response);
+      else this.#open.get(`${uid} ${requestId}`)?.(response.data);
+    } catch (error) {
+      // A client chooses what it acknowledges with. Socket.IO expects no throw.
+      return Promise.reject(error);
+    }
     return Promise.resolve();
   }
 
@@ -286,7 +297,7 @@ export class GroupAdapter extends ClusterAdapter {
       this.onMessage(message);
     });
     // Without data this server is not there any more.
-    const encoded = answered.then((data) => (data === undefined ? null : encode(data)));
+    const encoded = answered.then((data) => (data === undefined ? null : encodeAnswer(data)));
     return encoded.finally(() => this.#open.delete(key));
   }
 
@@ -297,8 +308,11 @@ export class GroupAdapter extends ClusterAdapter {
     // Socket.IO counts the servers right after this, and waits for as many answers.
     const others = ({ answered, missing, died }: Answers) =>
       answered.length + missing.length + died.length;
-    this.#asked = asked.then((answers) => 1 + others(answers));
-    this.#asked.catch(() => {});
+    // Socket.IO handles no rejection. Without an answer its own timeout ends the wait.
+    this.#asked = asked.then(
+      (answers) => 1 + others(answers),
+      () => Infinity,
+    );
     queueMicrotask(() => (this.#asked = undefined));
     let answers;
     try {

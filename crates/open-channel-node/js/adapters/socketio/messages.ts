@@ -14,12 +14,32 @@ export function encode(message: unknown): Buffer {
   return Buffer.concat([Buffer.of(CLONE), serialize(plain(message))]);
 }
 
+/** An answer, without the sockets that say of themselves what cannot be encoded. */
+export function encodeAnswer(answer: unknown): Buffer {
+  try {
+    return encode(answer);
+  } catch (error) {
+    const { sockets } = answer as Fields;
+    if (!Array.isArray(sockets)) throw error;
+    return encode({ ...(answer as Fields), sockets: sockets.filter(isEncodable) });
+  }
+}
+
+function isEncodable(value: unknown): boolean {
+  try {
+    encode(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** @throws If it was not encoded so. */
 export function decode(bytes: unknown): Fields {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("it is no bytes");
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const value: unknown =
-    buffer[0] === CLONE ? deserialize(buffer.subarray(1)) : JSON.parse(buffer.toString());
+    buffer[0] === CLONE ? plain(deserialize(buffer.subarray(1))) : JSON.parse(buffer.toString());
   if (typeof value !== "object" || value === null) throw new TypeError("it is no object");
   return value as Fields;
 }

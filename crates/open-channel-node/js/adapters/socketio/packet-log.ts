@@ -214,17 +214,17 @@ export class PacketLog {
     const trimmed: string[] = [];
     for (const [key, packet] of this.#logged) {
       const isOver = (count > packets || size > bytes) && packet.at < now - YOUNG;
-      const isTrimmed = isOver && trimmed.length < TRIM;
-      if (!isTrimmed && packet.at > expiring) break;
+      if (!isOver && packet.at > expiring) break;
       mark = Math.max(mark, packet.revision);
-      if (!isTrimmed) continue;
+      if (!isOver) continue;
       trimmed.push(key);
       count -= 1;
       size -= packet.size;
     }
     // A newcomer that sees the packets gone has seen this.
     if (mark > marked) await this.#map.set(TRIMMED, mark);
-    await Promise.all(trimmed.map((key) => this.#map.delete(key)));
+    for (let at = 0; at < trimmed.length; at += TRIM)
+      await Promise.all(trimmed.slice(at, at + TRIM).map((key) => this.#map.delete(key)));
   }
 
   /** What newcomers know of `#trimmed`. */

@@ -74,7 +74,14 @@ export class Recovery {
   async #keep(lost: AbortSignal): Promise<void> {
     const warn = (error: unknown) => this.#face.warn(error);
     const adopt = () => void this.#sessions.adopt().catch(warn);
-    const timer = setInterval(() => void this.#log.trim().catch(warn), LOOK_AFTER);
+    let isTrimming = false;
+    const trim = async () => {
+      if (isTrimming) return;
+      isTrimming = true;
+      await this.#log.trim().catch(warn);
+      isTrimming = false;
+    };
+    const timer = setInterval(trim, LOOK_AFTER);
     timer.unref();
     this.#group.on("leave", adopt);
     adopt();
