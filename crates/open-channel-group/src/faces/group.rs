@@ -102,7 +102,9 @@ impl Group {
     /// of them have handled it, or have left; at once if there is none.
     ///
     /// To publish without waiting for that, begin several futures, and await them later: they are
-    /// accepted in the order of their first polls.
+    /// accepted in the order of their first polls. One that waits for room holds those behind it
+    /// up. So poll it or drop it before you await another one; the same goes for calls, jobs and
+    /// the map's writes.
     ///
     /// # Errors
     /// A topic or payload that cannot be; [`Error::Unknown`]; why the group is over.
