@@ -162,8 +162,11 @@ all("a lock is held until its callback's promise settles", async ({ locks }) => 
     const name = unique();
     const hold = deferred();
     const order = [];
-    const first = locks.request(name, () => hold.promise).catch(() => {});
+    const called = deferred();
+    const callback = () => (called.resolve(), hold.promise);
+    const first = locks.request(name, callback).catch(() => {});
     const second = locks.request(name, () => order.push("second"));
+    await called.promise;
     // In line behind both.
     await locks.query();
     order.push("first");
@@ -324,8 +327,9 @@ all("the last thief has it", async ({ locks }) => {
 all("what a callback does after its lock was stolen is nobody's business", async ({ locks }) => {
   const name = unique();
   const hold = deferred();
-  const request = handled(locks.request(name, () => hold.promise));
-  await locks.query();
+  const called = deferred();
+  const request = handled(locks.request(name, () => (called.resolve(), hold.promise)));
+  await called.promise;
   const next = await holds(locks, name, { steal: true });
   hold.reject(new Error("too late"));
   await assert.rejects(request, isDOM("AbortError"));

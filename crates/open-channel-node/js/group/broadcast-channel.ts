@@ -11,8 +11,10 @@ import { decode, encode } from "./values.js";
 /** Longer names are hashed, so that a topic has room for them. */
 const LONGEST = 400;
 
-/** In the topics of all channels of this thread. */
-const HERE = randomBytes(6).toString("hex");
+let drawn: string | undefined;
+/** In the topics of all channels of this thread. Loading alone draws nothing. */
+const thread = () => (drawn ??= randomBytes(6).toString("hex"));
+
 /**
  * Numbers channels and messages: one that was posted before a channel was made is not for it.
  */
@@ -211,7 +213,7 @@ class Broadcast implements Part {
   }
 
   post(channel: number, value: unknown): void {
-    const topic = `${this.#topic}.${HERE}.${channel}.${++last}`;
+    const topic = `${this.#topic}.${thread()}.${channel}.${++last}`;
     const payload = encode(value);
     const { maxPayload } = this.#core;
     if (payload.length > maxPayload) {
@@ -245,7 +247,7 @@ class Broadcast implements Part {
 
   #hear(message: TopicMessage): void {
     const [here, channel, post] = message.topic.slice(this.#topic.length + 1).split(".");
-    const own = here === HERE && post !== undefined;
+    const own = here === thread() && post !== undefined;
     const sender = own ? { channel: Number(channel), post: Number(post) } : undefined;
     for (const channel of [...this.#channels]) channel.hear(message, sender);
   }
