@@ -5,6 +5,7 @@ const { spawn } = require("node:child_process");
 const { accessSync, constants } = require("node:fs");
 const { constants: numbers } = require("node:os");
 const { dirname, join } = require("node:path");
+const { isatty } = require("node:tty");
 const { triples } = require("../dist/triple.js");
 
 const program = find();
@@ -45,7 +46,8 @@ function run(file, args) {
     process.exit(1);
   });
   // A terminal sends these two to the program, too. Twice would end it at once.
-  const shared = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  // Not `process.stdin.isTTY`: that makes a pipe non-blocking, and the program reads from it.
+  const shared = [0, 1, 2].some((fd) => isatty(fd));
   for (const signal of ["SIGINT", "SIGHUP"]) {
     process.on(signal, () => {
       if (!shared) child.kill(signal);
