@@ -40,19 +40,21 @@ function inPackage(name) {
 }
 
 function run(file, args) {
-  const child = spawn(file, args, { stdio: "inherit" });
+  let child;
+  // Not `process.stdin.isTTY`: that makes a pipe non-blocking, and the program reads from it.
+  const isTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  // A terminal sends these two to the program, too. Twice would end it at once.
+  for (const signal of ["SIGINT", "SIGHUP"]) {
+    process.on(signal, () => {
+      if (!isTerminal) child.kill(signal);
+    });
+  }
+  // Before the program runs, which may be signalled at once.
+  process.on("SIGTERM", () => child.kill("SIGTERM"));
+  child = spawn(file, args, { stdio: "inherit" });
   child.on("error", (error) => {
     console.error(`open-channel: could not run ${file}: ${error.message}`);
     process.exit(1);
   });
-  // A terminal sends these two to the program, too. Twice would end it at once.
-  // Not `process.stdin.isTTY`: that makes a pipe non-blocking, and the program reads from it.
-  const shared = [0, 1, 2].some((fd) => isatty(fd));
-  for (const signal of ["SIGINT", "SIGHUP"]) {
-    process.on(signal, () => {
-      if (!shared) child.kill(signal);
-    });
-  }
-  process.on("SIGTERM", () => child.kill("SIGTERM"));
   child.on("exit", (code, signal) => process.exit(code ?? 128 + numbers.signals[signal]));
 }
