@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// What a process reports at its end.
+/// The report of a process at its end.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
     /// When it was done, by the clock of all processes, in nanoseconds.

@@ -13,7 +13,7 @@ use crate::row::Subject;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Place {
-    /// What the processes are told.
+    /// The processes get this with their task.
     pub(crate) address: String,
     server: Option<Child>,
     _dir: tempfile::TempDir,

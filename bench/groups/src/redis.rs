@@ -1,8 +1,8 @@
 //! Redis: PUBLISH and SUBSCRIBE, lists for requests, jobs and a lock's one token, INCR.
 //!
 //! The lock is the quickest that Redis offers: a list with one token, which BLPOP waits for. It is
-//! lost with a holder that dies. What people use (SET NX with an expiry, tried again after a
-//! pause) survives that, and is slower.
+//! lost with a holder that dies. The usual way (SET NX with an expiry, tried again after a pause)
+//! survives that, and is slower.
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncCommands, Client, Direction};

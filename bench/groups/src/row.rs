@@ -1,4 +1,4 @@
-//! What is measured, and with whom.
+//! The rows of the table, and the subjects.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ impl Row {
     }
 }
 
-/// What is measured.
+/// A subject of the measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Subject {

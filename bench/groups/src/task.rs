@@ -72,7 +72,7 @@ pub(crate) fn read(message: &[u8]) -> Result<(u64, u64)> {
     }
 }
 
-/// What a subscriber has received.
+/// The messages that a subscriber has received.
 #[derive(Default)]
 pub(crate) struct Received {
     next: u64,

@@ -9,7 +9,7 @@ use crate::ls::table::{line, widths};
 use crate::output::Style;
 use crate::quantity;
 
-/// What was measured, over a channel and over a plain socket.
+/// A measurement, over a channel and over a plain socket.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) measure: Measure,
@@ -75,7 +75,7 @@ impl Numbers {
 }
 
 impl Row {
-    /// What was measured, in words.
+    /// The kind of measurement, in words.
     pub(super) fn title(&self) -> String {
         match self.len {
             Some(len) => format!("{}, {}", self.measure.word(), quantity::bytes(len as f64)),

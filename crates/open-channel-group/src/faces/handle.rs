@@ -12,7 +12,7 @@ use crate::engine::{Ending, Engine};
 use crate::error::Error;
 use crate::forked::Forked;
 
-/// What has room of its own in a member.
+/// A kind of work that has room of its own in a member.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Face {
     Publications,

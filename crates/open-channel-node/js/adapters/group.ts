@@ -1,4 +1,4 @@
-// What all adapters look at first.
+// The checks that all adapters make first.
 import type { Group } from "../group/group.js";
 
 /** @throws If it is no group; a promise is what a forgotten `await` leaves. */

@@ -1,4 +1,4 @@
-//! What a switchboard says of itself.
+//! The answer of a switchboard to the question how its group is.
 
 use super::membership::Switchboard;
 use crate::core::status::{GroupStatus, MOST_BYTES, MOST_DESCRIBED, MemberStatus};
